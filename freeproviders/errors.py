@@ -1,0 +1,312 @@
+"""Every error that freeproviders raises on purpose::
+
+    FreeProvidersError
+    ├── UsageError (ValueError)                   the caller's mistake, found before anything is sent
+    │   ├── UnsupportedInputError                 content that the service cannot take (pictures, files)
+    │   ├── UnknownModelError                     a model name that the service does not have
+    │   ├── NotReachableHereError (RuntimeError)  a sync call made where it would wait for itself
+    │   └── MissingDependencyError (ImportError)  an extra that is not installed
+    ├── ProviderError (aiohttp.ClientError)       the service, or the way to it
+    │   ├── ProviderConnectionError               refused, reset, no such host, broken proxy, cut transfer before any answer
+    │   ├── ProviderTimeoutError (TimeoutError)   connect, first content, stall or total: `phase` says which
+    │   ├── BadRequestError                       400, 413, 422 ...: the request as such is refused
+    │   │   ├── ContextOverflowError              longer than the model's context window
+    │   │   └── ToolsNotSupportedError            the model has no native tool calling
+    │   ├── AuthenticationError                   401: no key or a wrong one
+    │   ├── PermissionDeniedError                 403
+    │   ├── NotFoundError                         404, 410: no such endpoint or model, or retired
+    │   ├── RedirectError                         the service has moved to another host, which is not followed
+    │   ├── RateLimitError                        429: too much for now; `retry_after` in seconds when known
+    │   │   └── QuotaExceededError                402, or a day's, month's or plan's allowance used up
+    │   ├── ServerError                           5xx
+    │   ├── BlockedError                          a bot check or another page of HTML where data was due
+    │   ├── ContentFilterError                    the service refused the content
+    │   └── ResponseError                         a 200 that is no answer
+    │       ├── EmptyResponseError                nothing was said
+    │       ├── MalformedResponseError            not in the service's protocol
+    │       │   └── MissingPageDataError (RuntimeError)  a page lacks what the next request needs
+    │       ├── ResponseTooLargeError             a size cap was passed
+    │       └── TruncatedResponseError            cut off before its end
+    ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
+    └── OutputError (ValueError)                  the model answered, but not what was asked for
+        ├── ToolCallError                         no valid tool call, after asking again
+        └── StructuredOutputError                 no valid object, after asking again
+
+A message says who (provider and model), what (status, a short excerpt of the body without secrets) and what to do. Errors pickle.
+`is_retryable` says whether the same request may work later.
+
+`UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a setting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar, Self
+
+# The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as the services' old clients had them do.
+from aiohttp import ClientError
+
+
+def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
+
+
+class FreeProvidersError(Exception):
+    """The root of the tree.
+
+    `provider` and `model` say who, `advice` what to do; each may be "".
+    """
+
+    advice: str = ""
+    is_retryable: bool = False
+
+    def __init__(self, message: str, *, provider: str = "", model: str = "", advice: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.provider = provider
+        self.model = model
+        if advice is not None:
+            self.advice = advice
+
+    def __str__(self) -> str:
+        who = " ".join(name for name in (self.provider, self.model) if name)
+        return " ".join(piece for piece in (f"[{who}]" if who else "", self._what(), self.advice) if piece)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.__dict__.copy())
+
+    def about(self, provider: str, model: str) -> Self:
+        """Say who it was, where that is not known yet; return the error itself."""
+        self.provider = self.provider or provider
+        self.model = self.model or model
+        return self
+
+    def _what(self) -> str:
+        return self.message
+
+
+# --- the caller -----------------------------------------------------------------------------------
+
+
+class UsageError(FreeProvidersError, ValueError):
+    """The call cannot work as written; nothing was sent."""
+
+
+class UnsupportedInputError(UsageError):
+    """The content is of a kind that this service cannot take."""
+
+
+class UnknownModelError(UsageError):
+    """The service has no model of that name."""
+
+
+class NotReachableHereError(UsageError, RuntimeError):
+    """A sync call on the thread that would have to answer it."""
+
+
+class MissingDependencyError(UsageError, ImportError):
+    """An optional package is not installed; the message names the extra."""
+
+
+# --- the service ----------------------------------------------------------------------------------
+
+
+class ProviderError(FreeProvidersError, ClientError):
+    """Something went wrong at the service or on the way.
+
+    `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the service's own error code,
+    `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        advice: str | None = None,
+        status: int | None = None,
+        body: str = "",
+        code: str | None = None,
+        retry_after: float | None = None,
+        env: str | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model, advice=advice)
+        self.status = status
+        self.body = body
+        self.code = code
+        self.retry_after = retry_after
+        self.env = env
+
+    def _what(self) -> str:
+        what = f"HTTP {self.status}: {self.message}" if self.status else self.message
+        if self.body and self.body not in self.message:
+            what += f" The answer began: {self.body!r}."
+        if self.retry_after is not None:
+            what += f" Try again in {self.retry_after:g} s."
+        return what
+
+
+class ProviderConnectionError(ProviderError):
+    """No connection, or one that broke before the answer was complete enough to be read."""
+
+    advice = "Check the network, the base_url and the proxy."
+    is_retryable = True
+
+
+class ProviderTimeoutError(ProviderError, asyncio.TimeoutError):
+    """A time limit passed; `phase` is "connect", "first content", "stall" or "total"."""
+
+    advice = "Raise the limit with timeout=Timeout(...) if the service is known to be slow."
+    is_retryable = True
+
+    def __init__(self, message: str, *, phase: str = "total", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.phase = phase
+
+
+class BadRequestError(ProviderError):
+    """The service understood and refused the request; sending it again would change nothing."""
+
+
+class ContextOverflowError(BadRequestError):
+    """The conversation is longer than the model's context window."""
+
+    advice = "Send fewer or shorter messages, or use a model with a larger context window."
+
+
+class ToolsNotSupportedError(BadRequestError):
+    """The model cannot call tools natively."""
+
+    advice = "Leave native_tools off, so that tools go through the prompt."
+
+
+class AuthenticationError(ProviderError):
+    """The service wants a key, or another one."""
+
+    def _what(self) -> str:
+        hint = f" Set {self.env} or pass api_key." if self.env else " Pass a valid api_key."
+        return super()._what() + hint
+
+
+class PermissionDeniedError(ProviderError):
+    """The key is known but not allowed to do this."""
+
+
+class NotFoundError(ProviderError):
+    """The endpoint or the model does not exist, or does no longer."""
+
+    advice = "Check base_url and model."
+
+
+class RedirectError(ProviderError):
+    """The service answered with a redirect that is not followed: prompts and credentials stay with the host that was named."""
+
+    advice = "If you trust the new address, pass it as base_url."
+
+
+class RateLimitError(ProviderError):
+    """Too many requests or tokens for now."""
+
+    is_retryable = True
+
+
+class QuotaExceededError(RateLimitError):
+    """An allowance of a day, a month or a plan is used up: waiting seconds does not help."""
+
+    is_retryable = False
+
+
+class ServerError(ProviderError):
+    """The service failed."""
+
+    is_retryable = True
+
+
+class BlockedError(ProviderError):
+    """A bot check or another HTML page came where data was due; it is reported and never worked around."""
+
+    advice = "The service refuses this client or is down: use another provider or base_url."
+
+
+class ContentFilterError(ProviderError):
+    """The service's content filter ended the answer."""
+
+
+class ResponseError(ProviderError):
+    """The service said that all was well, yet what it sent is no answer."""
+
+    is_retryable = True
+
+
+class EmptyResponseError(ResponseError):
+    """The answer ended before anything was said."""
+
+
+class MalformedResponseError(ResponseError):
+    """The answer is not in the protocol that this provider speaks."""
+
+
+class MissingPageDataError(MalformedResponseError, RuntimeError):
+    """A page lacks the value that the next request needs."""
+
+    is_retryable = False
+
+
+class ResponseTooLargeError(ResponseError):
+    """The answer passed the size cap; reading stopped."""
+
+    is_retryable = False
+
+
+class TruncatedResponseError(ResponseError):
+    """The answer was cut off: the transfer broke, or it ended inside a tool call or a JSON document."""
+
+
+# --- the local engine -----------------------------------------------------------------------------
+
+
+class EmbeddedModelError(FreeProvidersError, RuntimeError):
+    """The embedded model cannot be fetched, loaded or kept running."""
+
+
+# --- the model's words ----------------------------------------------------------------------------
+
+
+class OutputError(FreeProvidersError, ValueError):
+    """The model answered, but not with what was asked for, even after being asked again.
+
+    `said` is the model's last answer, `attempts` how often it was asked.
+    """
+
+    kind: ClassVar[str] = "answer"
+
+    def __init__(self, message: str, *, said: str = "", attempts: int = 1, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.said = said
+        self.attempts = attempts
+
+    def _what(self) -> str:
+        said = f" It said: {self.said[:500]!r}." if self.said else ""
+        return f"{self.message} No valid {self.kind} after {self.attempts} attempt(s).{said}"
+
+
+class ToolCallError(OutputError):
+    """A tool call was attempted or required, and no valid one came."""
+
+    kind = "tool call"
+
+
+class StructuredOutputError(OutputError):
+    """An object was required, and none that fits the schema came."""
+
+    kind = "object"
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+
+class UnsupportedOptionWarning(UserWarning):
+    """A setting that the service cannot take was left out of the request."""

@@ -1,0 +1,340 @@
+"""What goes in and what comes out: messages and a request, then a stream of parts.
+
+A stream is a sequence of small frozen parts::
+
+    Text | Reasoning | ToolCall ...  Usage  Finish
+
+`Text` and `Reasoning` come in pieces; a `ToolCall` is always whole; `Usage` comes at most once and `Finish` exactly once, last.
+Inside the package the parts travel in batches, a list for each network read, because an `await` for each part would cost more than the part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from freeproviders.errors import UnsupportedInputError, UsageError
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
+
+ROLES: Final[tuple[str, ...]] = get_args(Role)
+_ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
+
+
+# --- in -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A piece of text inside a message whose content is a list."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBlock:
+    """A picture, by URL; `data:image/png;base64,...` holds the bytes themselves."""
+
+    url: str
+    detail: str | None = None
+
+
+Block = TextBlock | ImageBlock
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A complete tool call: a part of a stream, and what an assistant message remembers of it.
+
+    `arguments` is a parsed JSON object, never a string and never half of one.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    `content` is text or a tuple of blocks. An assistant's `tool_calls` are answered by `tool` messages whose `tool_call_id` names the call;
+    `is_error` marks a result that reports a failure.
+    """
+
+    role: Role
+    content: str | tuple[Block, ...] = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The message's text; blocks are joined by a line break, pictures left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(block.text for block in self.content if isinstance(block, TextBlock))
+
+    @property
+    def images(self) -> tuple[ImageBlock, ...]:
+        """The message's pictures, in order."""
+        if isinstance(self.content, str):
+            return ()
+        return tuple(block for block in self.content if isinstance(block, ImageBlock))
+
+    @classmethod
+    def of(cls, value: Message | Mapping[str, Any]) -> Message:
+        """Read a message as the OpenAI protocol writes it: a mapping with `role` and `content`.
+
+        Raises `UsageError` on anything that is not one, and `UnsupportedInputError` on content that is neither text nor a picture.
+        """
+        if isinstance(value, Message):
+            return value
+        if not isinstance(value, Mapping):
+            msg = f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
+            raise UsageError(msg)
+        role = value.get("role")
+        role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
+        if role not in ROLES:
+            msg = f"Unknown message role {role!r}: use one of {', '.join(ROLES)}."
+            raise UsageError(msg)
+        return cls(
+            role=role,
+            content=_content(value.get("content")),
+            name=value.get("name"),
+            tool_calls=tuple(_tool_call(call) for call in value.get("tool_calls") or ()),
+            tool_call_id=value.get("tool_call_id"),
+            is_error=bool(value.get("is_error")),
+        )
+
+
+Messages = list[Mapping[str, Any]]
+"""What callers pass: a list of `{"role": ..., "content": ...}` mappings (`Message` objects are taken as well)."""
+
+
+def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Read what a caller passed as the conversation; a bare string is one user message.
+
+    Raises `UsageError` when there is nothing to send.
+    """
+    if isinstance(messages, str):
+        return (Message("user", messages),)
+    out = tuple([Message.of(message) for message in messages])
+    if not out:
+        msg = "messages is empty: pass at least one message."
+        raise UsageError(msg)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask for; `parameters` is a JSON schema of type object."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool | None = None
+
+    @classmethod
+    def of(cls, value: Tool | Mapping[str, Any]) -> Tool:
+        """Read a tool in the OpenAI form, `{"type": "function", "function": {...}}`, or just the inner mapping."""
+        if isinstance(value, Tool):
+            return value
+        function = value.get("function", value) if isinstance(value, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+            msg = f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}."
+            raise UsageError(msg)
+        return cls(
+            name=function["name"],
+            description=function.get("description") or "",
+            parameters=function.get("parameters") or {"type": "object", "properties": {}},
+            strict=function.get("strict"),
+        )
+
+    def to_openai(self) -> dict[str, Any]:
+        """Write the tool as the OpenAI protocol has it."""
+        function: dict[str, Any] = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        if self.strict is not None:
+            function["strict"] = self.strict
+        return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One question to one model, in no service's dialect.
+
+    `model` None means the provider's default. `tool_choice` is "auto", "none", "required", or the name of one tool or a tuple of allowed
+    names; None leaves it to the model. `response_format` is the OpenAI one (`{"type": "json_schema", ...}`). `stream` False allows
+    a service that has both to answer in one piece. `options` holds every other setting by the service's own name; what a service
+    cannot take is said in a warning.
+    """
+
+    messages: tuple[Message, ...]
+    model: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | tuple[str, ...] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Mapping[str, Any] | None = None
+    stream: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- out ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of the model's thinking, which is not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the whole call; `estimated` when the service did not count them itself."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens in and out together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum two calls, as when a model is asked again."""
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.cached_tokens, other.cached_tokens),
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a stream: why, who answered, with which model.
+
+    `confirmed` is False when the connection ended cleanly after text but the service never said that the answer was complete.
+    `raw_reason` is the service's own word. `attempts` counts the requests that were sent.
+    """
+
+    reason: FinishReason = "stop"
+    provider: str = ""
+    model: str = ""
+    raw_reason: str | None = None
+    confirmed: bool = True
+    attempts: int = 1
+    response_id: str | None = None
+
+
+Part = Text | Reasoning | ToolCall | Usage | Finish
+Batch = list[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer, collected from a stream."""
+
+    text: str
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    usage: Usage
+    finish: Finish
+
+
+def collect(parts: Iterable[Part]) -> Completion:
+    """Add up the parts of one finished stream."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: list[ToolCall] = []
+    usage, finish = Usage(0, 0, estimated=True), Finish(reason="unknown", confirmed=False)
+    for part in parts:
+        match part:
+            case Text():
+                text.append(part.text)
+            case Reasoning():
+                reasoning.append(part.text)
+            case ToolCall():
+                calls.append(part)
+            case Usage():
+                usage = part
+            case Finish():
+                finish = part
+    return Completion("".join(text), "".join(reasoning), tuple(calls), usage, finish)
+
+
+# --- reading what callers pass --------------------------------------------------------------------
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None and b is None else (a or 0) + (b or 0)
+
+
+def _content(content: object) -> str | tuple[Block, ...]:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+        return tuple([_block(block) for block in content])
+    msg = f"Message content must be a string or a list of blocks, not {type(content).__name__}."
+    raise UsageError(msg)
+
+
+def _block(block: object) -> Block:
+    if isinstance(block, TextBlock | ImageBlock):
+        return block
+    if isinstance(block, str):
+        return TextBlock(block)
+    kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
+    if isinstance(block, Mapping):
+        if kind in {"text", "input_text"} and isinstance(block.get("text"), str):
+            return TextBlock(block["text"])
+        if kind == "image_url":
+            image = block.get("image_url")
+            url, detail = (image.get("url"), image.get("detail")) if isinstance(image, Mapping) else (image, None)
+            if isinstance(url, str):
+                return ImageBlock(url, detail)
+    msg = f"Content block of type {kind!r} is not supported: use text or image_url blocks."
+    raise UnsupportedInputError(msg)
+
+
+def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    from freeproviders.wire.json import loads  # noqa: PLC0415 - only histories with string arguments need it
+
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        msg = f"A tool call must be a mapping with a name and arguments, not {call!r:.200}."
+        raise UsageError(msg)
+    arguments = function.get("arguments", function.get("args")) or {}
+    if isinstance(arguments, str):
+        try:
+            arguments = loads(arguments)
+        except ValueError as error:
+            msg = f"The arguments of tool call {function['name']!r} are not JSON: {error}."
+            raise UsageError(msg) from error
+    if not isinstance(arguments, Mapping):
+        msg = f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}."
+        raise UsageError(msg)
+    return ToolCall(id=str(call.get("id") or ""), name=function["name"], arguments=arguments)

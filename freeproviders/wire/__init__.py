@@ -1,0 +1,5 @@
+"""Bytes in, events out, no I/O.
+
+`sse` cuts server-sent events, `lines` newline-delimited JSON, `text` decodes raw UTF-8, `json` is the JSON decoder, `failure` reads
+error answers. Any byte stream decodes to the same events however the network cut it.
+"""

@@ -1,0 +1,210 @@
+"""Error answers, read: status, headers and body become one typed error.
+
+Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error", ...}`, a list around one of them,
+`{"success": false, "errors": [...]}`, `{"title", "detail"}`, `{"message"}` or `{"detail"}`, and HTML.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from freeproviders.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BlockedError,
+    ContentFilterError,
+    ContextOverflowError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+    ToolsNotSupportedError,
+)
+from freeproviders.wire.json import loads
+
+EXCERPT_CHARS: Final = 300
+MAX_RETRY_AFTER_SECONDS: Final = 31 * 86400.0  # some services send the year 9999
+
+_SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
+_TRY_AGAIN = re.compile(r"(?i)(?:try again in|retry in|retrydelay\W{1,6})\s{0,3}(?:(\d{1,5})m)?(\d{1,7}(?:\.\d{1,9})?)(ms|s)")
+_CONTEXT = re.compile(
+    r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
+)
+_NO_TOOLS = re.compile(r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)|no endpoints found that support tool|tools? (?:is|are) not supported")
+_QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment")
+_FILTERED = re.compile(r"(?i)content_filter|content_policy|content management policy|moderation")
+_HTML = re.compile(rb"(?i)\s{0,64}(?:<!--|<!doctype html|<html|<head|<body)")
+
+_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
+    401: AuthenticationError,
+    402: QuotaExceededError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: ServerError,
+    409: ServerError,
+    410: NotFoundError,
+    425: RateLimitError,
+    429: RateLimitError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What an error body says, in whichever shape."""
+
+    message: str
+    code: str | None = None
+    status: int | None = None
+    failed_generation: str | None = None
+
+
+def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """Turn an answer with an error status into the error to raise. `headers` is looked up case-insensitively by its caller's mapping."""
+    if looks_like_html(body):
+        return blocked(body, status=status)
+    document = _try_json(body)
+    complaint = read_complaint(document)
+    error = classify(status, complaint or Complaint(excerpt(body) or "the service answered with an error"))
+    error.body = excerpt(body)
+    after = retry_after(headers)
+    if after is not None:
+        error.retry_after = after
+    return error
+
+
+def classify(status: int | None, complaint: Complaint) -> ProviderError:
+    """Choose the error for a status and a complaint; None is an error that came inside a 200."""
+    said = f"{complaint.code or ''} {complaint.message}"
+    status = status or complaint.status
+    cls = _class_of(status, said)
+    return cls(
+        redact(complaint.message)[:EXCERPT_CHARS], status=status, code=complaint.code, retry_after=_retry_hint(complaint.message) if issubclass(cls, RateLimitError) else None
+    )
+
+
+def _class_of(status: int | None, said: str) -> type[ProviderError]:
+    if status == 429:  # noqa: PLR2004 - an HTTP status
+        return QuotaExceededError if _QUOTA.search(said) else RateLimitError
+    if _CONTEXT.search(said) and (status is None or 400 <= status < 500):  # noqa: PLR2004
+        return ContextOverflowError
+    if _NO_TOOLS.search(said):
+        return ToolsNotSupportedError
+    if _FILTERED.search(said):
+        return ContentFilterError
+    if status is None:
+        return RateLimitError if re.search(r"(?i)rate.?limit|too many requests", said) else ServerError
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return BadRequestError if status < 500 else ServerError  # noqa: PLR2004
+
+
+def read_complaint(document: object) -> Complaint | None:
+    """Find the complaint in a JSON document, or None where the document holds none."""
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, Mapping):
+        return None
+    errors = document.get("errors")
+    inner = document.get("error") or (errors[0] if isinstance(errors, list) and errors else None)
+    if isinstance(inner, str):
+        return Complaint(inner, code=_str(document.get("code")))
+    source = inner if isinstance(inner, Mapping) else document
+    message = next((text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None)
+    if message is None:
+        message = _flat(source) if inner is not None else None
+    if message is None:
+        return None
+    code = source.get("code")
+    status = code if isinstance(code, int) else source.get("status")
+    return Complaint(
+        message,
+        code=_str(code) or _str(source.get("type")) or _str(source.get("status")),
+        status=status if isinstance(status, int) and 400 <= status < 600 else None,  # noqa: PLR2004
+        failed_generation=_str(source.get("failed_generation")),
+    )
+
+
+def error_in_success(document: object) -> Complaint | None:
+    """Find the complaint in a document that came with a 200: only the shapes that cannot be an answer count."""
+    if isinstance(document, list):
+        document = document[0] if len(document) == 1 else None
+    if not isinstance(document, Mapping):
+        return None
+    failed = document.get("error") or document.get("errors") or document.get("object") == "error" or document.get("success") is False
+    if failed or ("choices" not in document and ("detail" in document or "message" in document)):
+        return read_complaint(document)
+    return None
+
+
+def looks_like_html(data: bytes) -> bool:
+    """Whether an answer begins as a web page does."""
+    return _HTML.match(data) is not None
+
+
+def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
+    """The error for a web page that came where data was due."""
+    return BlockedError("an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body))  # noqa: PLR2004
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of a body, on one line, without what looks like a credential."""
+    text = body[: 4 * EXCERPT_CHARS].decode("utf-8", "replace")
+    return redact(" ".join(text.split()))[:EXCERPT_CHARS]
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a credential."""
+    return _SECRET.sub(r"\1***", text)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After-Ms` or `Retry-After` (seconds or an HTTP date) as seconds from now."""
+    try:
+        if (milliseconds := headers.get("Retry-After-Ms")) is not None:
+            return _clamped(float(milliseconds) / 1000)
+        value = headers.get("Retry-After")
+        if value is None:
+            return None
+        try:
+            return _clamped(float(value))
+        except ValueError:
+            return _clamped(parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None  # an unreadable hint is no hint
+
+
+def _clamped(seconds: float) -> float | None:
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - NaN
+
+
+def _retry_hint(message: str) -> float | None:
+    match = _TRY_AGAIN.search(message)
+    if match is None:
+        return None
+    minutes, number, unit = match.groups()
+    return float(minutes or 0) * 60 + float(number) * (0.001 if unit == "ms" else 1)
+
+
+def _try_json(body: bytes) -> Any:  # noqa: ANN401 - whatever was sent
+    try:
+        return loads(body)
+    except ValueError:
+        return None
+
+
+def _flat(value: object) -> str | None:
+    """A message is sometimes a list of findings or JSON text; one line of it is enough."""
+    if isinstance(value, str):
+        return value or None
+    return None if value is None else str(value)[:EXCERPT_CHARS]
+
+
+def _str(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None

@@ -1,0 +1,1 @@
+"""The same classes under the namespace that LlamaIndex users expect."""
