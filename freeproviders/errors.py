@@ -1,4 +1,6 @@
-"""Every error that freeproviders raises on purpose::
+"""Every error that freeproviders raises on purpose.
+
+::
 
     FreeProvidersError
     ├── UsageError (ValueError)                   the caller's mistake, found before anything is sent
@@ -117,7 +119,8 @@ class ProviderError(FreeProvidersError, ClientError):
     """Something went wrong at the service or on the way.
 
     `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the service's own error code,
-    `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key.
+    `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key,
+    `attempts` how many requests were sent.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class ProviderError(FreeProvidersError, ClientError):
         self.code = code
         self.retry_after = retry_after
         self.env = env
+        self.attempts = 1
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message
@@ -146,6 +150,8 @@ class ProviderError(FreeProvidersError, ClientError):
             what += f" The answer began: {self.body!r}."
         if self.retry_after is not None:
             what += f" Try again in {self.retry_after:g} s."
+        if self.attempts > 1:
+            what += f" It was tried {self.attempts} times."
         return what
 
 

@@ -10,6 +10,7 @@ Inside the package the parts travel in batches, a list for each network read, be
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
@@ -94,13 +95,11 @@ class Message:
         if isinstance(value, Message):
             return value
         if not isinstance(value, Mapping):
-            msg = f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
-            raise UsageError(msg)
+            raise UsageError(f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}.")
         role = value.get("role")
         role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
         if role not in ROLES:
-            msg = f"Unknown message role {role!r}: use one of {', '.join(ROLES)}."
-            raise UsageError(msg)
+            raise UsageError(f"Unknown message role {role!r}: use one of {', '.join(ROLES)}.")
         return cls(
             role=role,
             content=_content(value.get("content")),
@@ -124,8 +123,7 @@ def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[
         return (Message("user", messages),)
     out = tuple([Message.of(message) for message in messages])
     if not out:
-        msg = "messages is empty: pass at least one message."
-        raise UsageError(msg)
+        raise UsageError("messages is empty: pass at least one message.")
     return out
 
 
@@ -145,8 +143,7 @@ class Tool:
             return value
         function = value.get("function", value) if isinstance(value, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
-            msg = f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}."
-            raise UsageError(msg)
+            raise UsageError(f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}.")
         return cls(
             name=function["name"],
             description=function.get("description") or "",
@@ -282,6 +279,11 @@ def collect(parts: Iterable[Part]) -> Completion:
     return Completion("".join(text), "".join(reasoning), tuple(calls), usage, finish)
 
 
+def new_call_id() -> str:
+    """A fresh id for a tool call that came without one."""
+    return f"call_{secrets.token_hex(12)}"
+
+
 # --- reading what callers pass --------------------------------------------------------------------
 
 
@@ -296,8 +298,7 @@ def _content(content: object) -> str | tuple[Block, ...]:
         return content
     if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
         return tuple([_block(block) for block in content])
-    msg = f"Message content must be a string or a list of blocks, not {type(content).__name__}."
-    raise UsageError(msg)
+    raise UsageError(f"Message content must be a string or a list of blocks, not {type(content).__name__}.")
 
 
 def _block(block: object) -> Block:
@@ -314,8 +315,7 @@ def _block(block: object) -> Block:
             url, detail = (image.get("url"), image.get("detail")) if isinstance(image, Mapping) else (image, None)
             if isinstance(url, str):
                 return ImageBlock(url, detail)
-    msg = f"Content block of type {kind!r} is not supported: use text or image_url blocks."
-    raise UnsupportedInputError(msg)
+    raise UnsupportedInputError(f"Content block of type {kind!r} is not supported: use text or image_url blocks.")
 
 
 def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
@@ -325,16 +325,13 @@ def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
 
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        msg = f"A tool call must be a mapping with a name and arguments, not {call!r:.200}."
-        raise UsageError(msg)
+        raise UsageError(f"A tool call must be a mapping with a name and arguments, not {call!r:.200}.")
     arguments = function.get("arguments", function.get("args")) or {}
     if isinstance(arguments, str):
         try:
             arguments = loads(arguments)
         except ValueError as error:
-            msg = f"The arguments of tool call {function['name']!r} are not JSON: {error}."
-            raise UsageError(msg) from error
+            raise UsageError(f"The arguments of tool call {function['name']!r} are not JSON: {error}.") from error
     if not isinstance(arguments, Mapping):
-        msg = f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}."
-        raise UsageError(msg)
+        raise UsageError(f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}.")
     return ToolCall(id=str(call.get("id") or ""), name=function["name"], arguments=arguments)

@@ -37,7 +37,9 @@ _TRY_AGAIN = re.compile(r"(?i)(?:try again in|retry in|retrydelay\W{1,6})\s{0,3}
 _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
-_NO_TOOLS = re.compile(r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)|no endpoints found that support tool|tools? (?:is|are) not supported")
+_NO_TOOLS = re.compile(
+    r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)|no endpoints found that support tool|tools? (?:is|are) not supported"
+)
 _QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment")
 _FILTERED = re.compile(r"(?i)content_filter|content_policy|content management policy|moderation")
 _HTML = re.compile(rb"(?i)\s{0,64}(?:<!--|<!doctype html|<html|<head|<body)")
@@ -85,14 +87,17 @@ def classify(status: int | None, complaint: Complaint) -> ProviderError:
     status = status or complaint.status
     cls = _class_of(status, said)
     return cls(
-        redact(complaint.message)[:EXCERPT_CHARS], status=status, code=complaint.code, retry_after=_retry_hint(complaint.message) if issubclass(cls, RateLimitError) else None
+        redact(complaint.message)[:EXCERPT_CHARS],
+        status=status,
+        code=complaint.code,
+        retry_after=_retry_hint(complaint.message) if issubclass(cls, RateLimitError) else None,
     )
 
 
 def _class_of(status: int | None, said: str) -> type[ProviderError]:
-    if status == 429:  # noqa: PLR2004 - an HTTP status
+    if status == 429:
         return QuotaExceededError if _QUOTA.search(said) else RateLimitError
-    if _CONTEXT.search(said) and (status is None or 400 <= status < 500):  # noqa: PLR2004
+    if _CONTEXT.search(said) and (status is None or 400 <= status < 500):
         return ContextOverflowError
     if _NO_TOOLS.search(said):
         return ToolsNotSupportedError
@@ -102,7 +107,7 @@ def _class_of(status: int | None, said: str) -> type[ProviderError]:
         return RateLimitError if re.search(r"(?i)rate.?limit|too many requests", said) else ServerError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return BadRequestError if status < 500 else ServerError  # noqa: PLR2004
+    return BadRequestError if status < 500 else ServerError
 
 
 def read_complaint(document: object) -> Complaint | None:
@@ -126,7 +131,7 @@ def read_complaint(document: object) -> Complaint | None:
     return Complaint(
         message,
         code=_str(code) or _str(source.get("type")) or _str(source.get("status")),
-        status=status if isinstance(status, int) and 400 <= status < 600 else None,  # noqa: PLR2004
+        status=status if isinstance(status, int) and 400 <= status < 600 else None,
         failed_generation=_str(source.get("failed_generation")),
     )
 
@@ -150,7 +155,7 @@ def looks_like_html(data: bytes) -> bool:
 
 def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
     """The error for a web page that came where data was due."""
-    return BlockedError("an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body))  # noqa: PLR2004
+    return BlockedError("an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body))
 
 
 def excerpt(body: bytes) -> str:

@@ -46,8 +46,7 @@ class LineDecoder:
         self._pending.append(data)
         self._size += len(data)
         if self._size > self._max:
-            msg = f"A line of the answer is longer than {self._max} bytes."
-            raise ResponseTooLargeError(msg)
+            raise ResponseTooLargeError(f"A line of the answer is longer than {self._max} bytes.")
 
 
 def _without_end(line: bytes) -> bytes:

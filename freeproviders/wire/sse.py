@@ -120,5 +120,4 @@ class SSEDecoder:
 
     def _check(self) -> None:
         if self._pending_size + self._data_size > self._max:
-            msg = f"An event of the answer is longer than {self._max} bytes."
-            raise ResponseTooLargeError(msg)
+            raise ResponseTooLargeError(f"An event of the answer is longer than {self._max} bytes.")

@@ -1,0 +1,210 @@
+"""One attempt at one request: sent, answered, decoded, under deadlines.
+
+`first` returns once there is content, so that whoever retries does it before anything was given out; `read` goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from freeproviders.errors import (
+    ContentFilterError,
+    EmptyResponseError,
+    ProviderError,
+    ProviderTimeoutError,
+    ResponseError,
+    ResponseTooLargeError,
+)
+from freeproviders.stop import StopCutter
+from freeproviders.transport import HttpRequest, Response, Watchdog, send
+from freeproviders.types import Batch, ChatRequest, Finish, Usage
+from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.wire.failure import blocked, excerpt, looks_like_html
+
+if TYPE_CHECKING:
+    from freeproviders.provider import AsyncGeneratorProvider
+
+MAX_ANSWER_BYTES: Final = 256 * 2**20
+MAX_ERROR_BYTES: Final = 2**16
+DRAIN_SECONDS: Final = 0.2
+DRAIN_BYTES: Final = 2**16
+
+
+class Exchange:
+    """One attempt. `close` must be called, and may be called at any time."""
+
+    def __init__(self, provider: AsyncGeneratorProvider, request: ChatRequest, attempt: int) -> None:
+        self._provider = provider
+        self._request = request
+        self._attempt = attempt
+        self._decoder = provider.decoder(request)
+        self._cutter = StopCutter(request.stop) if request.stop else None
+        self._response: Response | None = None
+        self._watchdog = Watchdog(provider.timeout, self._expire)
+        self._head = b""
+        self._size = 0
+        self._progress = 0
+        self._ended = False
+        self._opening: asyncio.Timeout | None = None
+
+    async def first(self) -> Batch:
+        """Send the request and read up to the first content. Raises errors of the tree; nothing has been emitted then."""
+        try:
+            await self._open()
+            batch: Batch = []
+            while not batch and not self._ended:
+                batch = await self._advance()
+        except ProviderError as error:
+            raise self._explained(error) from error.__cause__
+        return batch
+
+    async def read(self) -> Batch:
+        """The parts that came next, at least one; an empty batch is the end."""
+        try:
+            while not self._ended:
+                if batch := await self._advance():
+                    return batch
+            await self._drain()
+        except ProviderError as error:
+            raise self._explained(error) from error.__cause__
+        return []
+
+    def close(self) -> None:
+        """End the request at once, if it has not ended."""
+        self._watchdog.stop()
+        if self._response is not None:
+            self._response.close()
+
+    async def _open(self) -> None:
+        provider, timeout = self._provider, self._provider.timeout
+        try:
+            async with asyncio.timeout(None) as self._opening:
+                await provider.ready(self._request, self._fetch)
+                self._response = response = await send(provider.encode(self._request), provider.route, timeout.connect)
+        except TimeoutError as error:
+            raise self._timed_out(error) from error
+        finally:
+            self._opening = None
+        if response.status >= 400:
+            raise provider.failure(response.status, response.headers, await self._read_error_body(response))
+
+    async def _fetch(self, request: HttpRequest) -> Response:
+        """What a provider may use to prepare the request, under the same deadlines."""
+        return await send(request, self._provider.route, self._provider.timeout.connect)
+
+    async def _read_error_body(self, response: Response) -> bytes:
+        try:
+            return await response.read_all(MAX_ERROR_BYTES)
+        except ProviderError:
+            return b""  # the status says more than a body that broke off
+
+    async def _advance(self) -> Batch:
+        """One network read, decoded; may be empty."""
+        response, decoder = self._response, self._decoder
+        assert response is not None  # noqa: S101 - `first` opens
+        if decoder.failure is not None:
+            raise decoder.failure
+        try:
+            data = await response.read()
+        except ProviderError as error:
+            if self._watchdog.expired:
+                raise self._timed_out(error) from error
+            raise
+        if not data:
+            batch = decoder.close()
+            return batch if decoder.failure is not None else self._end(batch)
+        if not self._size:
+            self._look_at_head(data, response)
+        self._size += len(data)
+        if self._size > MAX_ANSWER_BYTES:
+            raise ResponseTooLargeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes.")
+        batch = decoder.feed(data)
+        if decoder.progress != self._progress:
+            self._progress = decoder.progress
+            self._watchdog.progress()
+        if decoder.done and decoder.failure is None:
+            return self._end(batch)
+        if self._cutter is not None and batch:
+            batch = self._cutter.cut(batch)
+            if self._cutter.hit:
+                self.close()
+                decoder.reason, decoder.raw_reason = "stop", None
+                return self._end(batch)
+        return batch
+
+    def _end(self, batch: Batch) -> Batch:
+        """Add what is said once, at the end: usage and finish."""
+        decoder, request, provider = self._decoder, self._request, self._provider
+        self._ended = True
+        reason = decoder.reason or ("stop" if decoder.done else "unknown")
+        if self._cutter is not None and not self._cutter.hit:
+            batch = self._cutter.cut(batch) + self._cutter.flush()
+            if self._cutter.hit:
+                reason = "stop"
+        if not decoder.answered and not self._may_be_empty(reason):
+            if reason == "content_filter":
+                raise ContentFilterError("the service's content filter stopped the answer before it began.")
+            raise EmptyResponseError("the answer is empty: it holds no text and no tool call.")
+        batch.append(decoder.usage or Usage(estimate_input_tokens(request.messages), estimate_tokens(decoder.output_chars), estimated=True))
+        batch.append(
+            Finish(
+                reason=reason,
+                provider=provider.name,
+                model=decoder.model or request.model or "",
+                raw_reason=decoder.raw_reason,
+                confirmed=decoder.confirmed,
+                attempts=self._attempt,
+                response_id=decoder.response_id,
+            )
+        )
+        return batch
+
+    def _may_be_empty(self, reason: str) -> bool:
+        """A stop sequence at the very start and a token limit spent on thinking leave nothing, and that is what was asked for."""
+        return (bool(self._request.stop) and reason == "stop") or (reason == "length" and self._decoder.output_chars > 0)
+
+    async def _drain(self) -> None:
+        """Read to the end of the body, so that the connection can be used again; clients that stop at [DONE] lose it."""
+        response = self._response
+        if response is None or not self._decoder.done:
+            return
+        self._watchdog.drain(DRAIN_SECONDS)
+        size = 0
+        try:
+            while size < DRAIN_BYTES and (data := await response.read()):
+                size += len(data)
+        except ProviderError:
+            pass  # the answer is complete; how the connection ends does not matter
+        self.close()
+
+    def _expire(self) -> None:
+        """A limit passed: wake whoever waits."""
+        if self._opening is not None:
+            self._opening.reschedule(0)
+        if self._response is not None:
+            self._response.close()
+
+    def _timed_out(self, error: Exception) -> ProviderTimeoutError:
+        phase = self._watchdog.expired
+        if phase is None:  # the transport's own limit, on the connection
+            return error if isinstance(error, ProviderTimeoutError) else ProviderTimeoutError("no answer in time.", phase="connect")
+        timeout = self._provider.timeout
+        seconds = {"first content": timeout.first_content, "stall": timeout.stall}.get(phase, timeout.total)
+        what = {"first content": "no content came", "stall": "the stream stalled"}.get(phase, "the answer was not complete")
+        return ProviderTimeoutError(f"{what} within {seconds:g} s.", phase=phase)
+
+    def _look_at_head(self, data: bytes, response: Response) -> None:
+        self._head = data[:2048]
+        if looks_like_html(data) and "html" in response.headers.get("Content-Type", ""):
+            raise blocked(data, status=response.status)
+
+    def _explained(self, error: ProviderError) -> ProviderError:
+        """Say who it was and what came."""
+        if isinstance(error, ResponseError) and looks_like_html(self._head):
+            error = blocked(self._head)
+        if not error.body and self._head and not self._decoder.answered:
+            error.body = excerpt(self._head)
+        error.attempts = self._attempt
+        error.env = error.env or self._provider.api_key_env
+        return error.about(self._provider.name, self._request.model or "")

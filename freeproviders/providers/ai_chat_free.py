@@ -1,0 +1,96 @@
+"""AIChatFree: a signed request in, raw text out."""
+
+from __future__ import annotations
+
+import hashlib
+import time as clock
+from collections.abc import Mapping
+
+from freeproviders.errors import EmptyResponseError, ProviderError, RateLimitError
+from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.transport import HttpRequest
+from freeproviders.types import Batch, ChatRequest
+from freeproviders.wire.failure import excerpt, retry_after
+from freeproviders.wire.json import dumps
+from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.text import TextDecoder
+
+
+class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
+    """`aichatfree.info`; last answered a public client on 2025-02-01."""
+
+    name = "AIChatFree"
+    slug = "ai-chat-free"
+    url = "https://aichatfree.info"
+    default_base_url = url
+    api_endpoint = "/api/generate"
+    working = False
+    status_note = "last public client 2025-02-01"
+    supports_system_message = False
+
+    default_model = "gemini-1.5-pro"
+    models = (default_model, "gemini-pro")
+
+    def encode(self, request: ChatRequest) -> HttpRequest:
+        """Write the request as the service wants it; it has no system role, so such a message goes as the user's."""
+        now = int(clock.time() * 1000)
+        body = {
+            "messages": [
+                {"role": "model" if message.role == "assistant" else "user", "parts": [{"text": message.text}]} for message in request.messages
+            ],
+            "time": now,
+            "pass": None,
+            "sign": generate_signature(now, request.messages[-1].text),
+        }
+        headers = {
+            "Accept": "*/*",
+            "Accept-Language": "en-US,en;q=0.5",
+            "Content-Type": "text/plain;charset=UTF-8",
+            "Origin": self.url,
+            "Referer": f"{self.url}/",
+        }
+        return HttpRequest("POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body))
+
+    def decoder(self, request: ChatRequest) -> PartDecoder:
+        """A fresh decoder for one answer."""
+        del request
+        return _RawDecoder()
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Read an answer with an error status; a used-up quota comes as a 500."""
+        if status == 500 and b"quota exceeded" in body.lower():
+            return RateLimitError("quota exceeded.", status=status, body=excerpt(body), retry_after=retry_after(headers))
+        return super().failure(status, headers, body)
+
+
+def generate_signature(time: int, text: str, secret: str = "") -> str:
+    """Sign a request to AIChatFree.
+
+    Args:
+        time: Unix time in milliseconds, the same as in the request.
+        text: the text of the last message.
+        secret: the service's secret; it has none.
+
+    Returns:
+        The SHA-256 of `time:text:secret`, in hex.
+    """
+    return hashlib.sha256(f"{time}:{text}:{secret}".encode()).hexdigest()
+
+
+class _RawDecoder(PartDecoder):
+    """The body is the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = TextDecoder()
+
+    def decode(self, data: bytes, batch: Batch) -> None:
+        if text := self._text.feed(data):
+            self.text(text, batch)
+
+    def finish(self, batch: Batch) -> None:
+        if text := self._text.close():
+            self.text(text, batch)
+        if not self.answered:
+            raise EmptyResponseError("the answer is empty.")
+        self.reason = "stop"

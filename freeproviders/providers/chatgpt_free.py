@@ -1,0 +1,245 @@
+"""ChatgptFree: a WordPress page with a chat plugin, whose nonce each question must carry."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from freeproviders.errors import MissingPageDataError, PermissionDeniedError, ProviderError, TruncatedResponseError
+from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
+from freeproviders.transport import HttpRequest, Response, Timeout
+from freeproviders.types import Batch, ChatRequest
+from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, read_failure
+from freeproviders.wire.json import loads
+from freeproviders.wire.lines import LineDecoder
+from freeproviders.wire.parts import PartDecoder
+
+NONCE_SECONDS: Final = 12 * 3600.0
+"""WordPress nonces live 12 to 24 hours."""
+MAX_PAGE_BYTES: Final = 4 * 2**20
+
+_POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
+_NONCE = re.compile(rb'data-nonce="(.*?)"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What the site's page holds for the next request."""
+
+    post_id: str
+    nonce: str
+    cookies: Mapping[str, str]
+    expires: float
+
+
+class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
+    """`chatgptfree.ai`; last answered a public client on 2024-11-05, then stood behind a bot check."""
+
+    name = "ChatgptFree"
+    slug = "chatgpt-free"
+    url = "https://chatgptfree.ai"
+    default_base_url = url
+    api_endpoint = "/wp-admin/admin-ajax.php"
+    working = False
+    status_note = "last public client 2024-11-05, then behind a bot check"
+    supports_message_history = False
+
+    default_model = "gpt-4o-mini-2024-07-18"
+    models = (default_model,)
+    model_aliases = {"gpt-4o-mini": default_model}  # noqa: RUF012 - never written to
+    default_timeout = Timeout(total=120.0)
+
+    def __init__(self, model: str | None = None, **configuration: object) -> None:
+        super().__init__(model, **configuration)  # type: ignore[arg-type]
+        self._pages = _Pages()
+
+    async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
+        """Have a page with a nonce, fetched once however many ask for it."""
+        del request
+        await self._pages.get(self.base_url, lambda: self._load(fetch))
+
+    def encode(self, request: ChatRequest) -> HttpRequest:
+        """Write the request as the service wants it."""
+        page = self._pages.held(self.base_url)
+        form = {
+            "_wpnonce": page.nonce,
+            "post_id": page.post_id,
+            "url": self.url,
+            "action": "wpaicg_chat_shortcode_message",
+            "message": turns_as_prompt(request.messages),
+            "bot_id": "0",
+        }
+        headers = self._headers() | {"Content-Type": "application/x-www-form-urlencoded"}
+        if page.cookies:
+            headers["Cookie"] = cookie_header({**self.cookies, **page.cookies})
+        return HttpRequest("POST", self.base_url + self.api_endpoint, headers, urlencode(form).encode())
+
+    def decoder(self, request: ChatRequest) -> PartDecoder:
+        """A fresh decoder for one answer."""
+        del request
+        return _AjaxDecoder()
+
+    def recover(self, error: ProviderError) -> bool:
+        """An expired nonce is fetched again, once."""
+        return isinstance(error, NonceExpiredError) and self._pages.drop(self.base_url)
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Read an answer with an error status; WordPress answers an expired nonce with a 403 of its own."""
+        error = super().failure(status, headers, body)
+        if isinstance(error, PermissionDeniedError):
+            return NonceExpiredError(error.message, status=status, body=error.body)
+        return error
+
+    def _headers(self) -> dict[str, str]:
+        return self.http_headers(
+            **{"Accept": "*/*", "Accept-Language": "en-US,en;q=0.5", "Origin": self.url, "Referer": f"{self.url}/chat/"},
+        )
+
+    async def _load(self, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> _Page:
+        response = await fetch(HttpRequest("GET", f"{self.base_url}/", self._headers()))
+        try:
+            body = await response.read_all(MAX_PAGE_BYTES)
+        finally:
+            response.close()
+        if response.status >= 400:
+            raise read_failure(response.status, response.headers, body)
+        return _Page(_found(_POST_ID, "post id", body), _found(_NONCE, "nonce", body), response.cookies, time.monotonic() + NONCE_SECONDS)
+
+
+class NonceExpiredError(PermissionDeniedError):
+    """The service no longer takes the page's nonce."""
+
+
+class _Pages:
+    """The pages of one provider instance, by base_url, each fetched once at a time, across event loops and threads alike."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pages: dict[str, _Page] = {}
+        self._loading: dict[str, concurrent.futures.Future[None]] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        """Nothing of it travels: a copy in another process fetches its own."""
+        return {}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def held(self, base_url: str) -> _Page:
+        """The page that `get` saw to."""
+        return self._pages[base_url]
+
+    def drop(self, base_url: str) -> bool:
+        """Forget a page; False where there was none."""
+        return self._pages.pop(base_url, None) is not None
+
+    async def get(self, base_url: str, load: Callable[[], Awaitable[_Page]]) -> None:
+        """Have a page that has not expired."""
+        while True:
+            with self._lock:
+                page = self._pages.get(base_url)
+                if page is not None and page.expires > time.monotonic():
+                    return
+                other = self._loading.get(base_url)
+                if other is None:
+                    mine: concurrent.futures.Future[None] = concurrent.futures.Future()
+                    self._loading[base_url] = mine
+            if other is None:
+                break
+            await asyncio.wrap_future(other)  # its failure is its own: whoever waits tries next
+        try:
+            self._pages[base_url] = await load()
+        finally:
+            with self._lock:
+                del self._loading[base_url]
+            mine.set_result(None)
+
+
+def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:
+    match = pattern.search(body)
+    if match is None:
+        raise MissingPageDataError(
+            f"the page holds no {what}, so no question can be sent.",
+            body=excerpt(body),
+            advice="The site has changed or shows a bot check: use another provider or base_url.",
+        )
+    return match[1].decode("utf-8", "replace")
+
+
+class _AjaxDecoder(PartDecoder):
+    """Either lines `data: {json}` until `data: [DONE]`, or one JSON body, perhaps over several lines; what is neither is ignored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = LineDecoder()
+        self._others: list[bytes] = []
+
+    def decode(self, data: bytes, batch: Batch) -> None:
+        for line in self._lines.feed(data):
+            self._line(line, batch)
+
+    def finish(self, batch: Batch) -> None:
+        for line in self._lines.close():
+            self._line(line, batch)
+        if self.done:
+            return
+        if not self.answered:
+            self._body(b"\n".join(self._others), batch)
+            self.reason = "stop"
+        else:
+            self.confirmed = False
+
+    def _line(self, line: bytes, batch: Batch) -> None:
+        if not line.startswith(b"data:"):
+            if not self.answered:
+                self._others.append(line)
+            return
+        payload = line[5:].strip()
+        if payload == b"[DONE]":
+            self.done = True
+            self.reason = self.reason or "stop"
+            return
+        try:
+            frame = loads(payload)
+        except ValueError:
+            return
+        if not isinstance(frame, dict):
+            return
+        choices = frame.get("choices")
+        if not choices:
+            complaint = error_in_success(frame)
+            if complaint is not None:
+                raise classify(None, complaint)
+            return
+        content = (choices[0].get("delta") or {}).get("content")
+        if isinstance(content, str) and content:
+            self.text(content, batch)
+
+    def _body(self, body: bytes, batch: Batch) -> None:
+        """The answer as one JSON body."""
+        if body.strip() in {b"-1", b"0"}:  # how WordPress says that a nonce is not valid
+            raise NonceExpiredError("the service no longer takes the nonce.", body=excerpt(body))
+        try:
+            document = loads(body)
+        except ValueError as error:
+            if body.lstrip().startswith(b"{"):
+                raise TruncatedResponseError(f"the answer is not complete JSON: {error}.", body=excerpt(body)) from error
+            return
+        if not isinstance(document, dict):
+            return
+        data = document.get("data")
+        if document.get("status") == "success" and isinstance(data, str):
+            if data:
+                self.text(data, batch)
+            return
+        complaint = Complaint(str(document.get("msg") or document.get("message") or data or "the service reported an error"))
+        if "nonce" in complaint.message.lower() or document.get("success") is False:
+            raise NonceExpiredError(complaint.message, body=excerpt(body))
+        raise classify(None, complaint)

@@ -1,0 +1,138 @@
+"""FlowGpt: newline-delimited JSON, each request signed."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import time
+
+from freeproviders.errors import EmptyResponseError, MalformedResponseError, TruncatedResponseError
+from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.transport import HttpRequest
+from freeproviders.types import Batch, ChatRequest
+from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, read_complaint
+from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.lines import LineDecoder
+from freeproviders.wire.parts import PartDecoder
+
+AUTHORIZATION = "Bearer null"
+GREETING = "Hello, how can I help you today?"
+DEFAULT_SYSTEM = "You are helpful assistant. Follow the user's instructions carefully."
+_DEVICE_ALPHABET = string.ascii_lowercase + string.digits
+
+
+class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
+    """`flowgpt.com`'s anonymous chat; last answered a public client on 2024-11-06."""
+
+    name = "FlowGpt"
+    slug = "flow-gpt"
+    url = "https://flowgpt.com/chat"
+    default_base_url = "https://prod-backend-k8s.flowgpt.com"
+    api_endpoint = "/v3/chat-anonymous"
+    working = False
+    status_note = "last public client 2024-11-06"
+
+    default_model = "gpt-3.5-turbo"
+    models = (
+        default_model,
+        "gpt-3.5-long",
+        "gpt-4-turbo",
+        "google-gemini",
+        "claude-instant",
+        "claude-v1",
+        "claude-v2",
+        "llama2-13b",
+        "mythalion-13b",
+        "pygmalion-13b",
+        "chronos-hermes-13b",
+        "Mixtral-8x7B",
+        "Dolphin-2.6-8x7B",
+    )
+    model_aliases = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}  # noqa: RUF012 - never written to
+    accepted_options = frozenset({"temperature"})
+
+    def encode(self, request: ChatRequest) -> HttpRequest:
+        """Write the request as the service wants it."""
+        *earlier, last = request.messages
+        system = "\n".join(message.text for message in request.messages if message.role == "system")
+        history = [{"role": "assistant", "content": GREETING}]
+        history += [
+            {"role": "assistant" if message.role == "assistant" else "user", "content": message.text}
+            for message in earlier
+            if message.role != "system"
+        ]
+        body = {
+            "model": request.model,
+            "nsfw": False,
+            "question": last.text,
+            "history": history,
+            "system": system or DEFAULT_SYSTEM,
+            "temperature": 0.7 if request.temperature is None else request.temperature,
+            "promptId": f"model-{request.model}",
+            "documentIds": [],
+            "chatFileDocumentIds": [],
+            "generateImage": False,
+            "generateAudio": False,
+        }
+        timestamp, nonce = str(int(time.time())), secrets.token_hex(16)
+        headers = {
+            "Accept": "*/*",
+            "Accept-Language": "en-US;q=0.7,en;q=0.3",
+            "Content-Type": "application/json",
+            "Origin": "https://flowgpt.com",
+            "Referer": "https://flowgpt.com/",
+            "Authorization": AUTHORIZATION,
+            "x-flow-device-id": "f-" + "".join(secrets.choice(_DEVICE_ALPHABET) for _ in range(19)),
+            "x-nonce": nonce,
+            "x-timestamp": timestamp,
+            "x-signature": sign(timestamp, nonce),
+        }
+        return HttpRequest("POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body))
+
+    def decoder(self, request: ChatRequest) -> PartDecoder:
+        """A fresh decoder for one answer."""
+        del request
+        return _EventDecoder()
+
+
+def sign(timestamp: str, nonce: str, authorization: str = AUTHORIZATION) -> str:
+    """The `x-signature` header: an MD5 in hex, as the service asks for; it protects nothing."""
+    return hashlib.md5(f"{timestamp}-{nonce}-{authorization}".encode(), usedforsecurity=False).hexdigest()
+
+
+class _EventDecoder(PartDecoder):
+    """Lines of JSON, `{"event": "text", "data": "<piece>"}`; only `text` events carry text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = LineDecoder()
+
+    def decode(self, data: bytes, batch: Batch) -> None:
+        for line in self._lines.feed(data):
+            self._line(line, batch)
+
+    def finish(self, batch: Batch) -> None:
+        for line in self._lines.close():
+            self._line(line, batch, last=True)
+        if not self.answered:
+            raise EmptyResponseError("the answer holds no text.")
+        self.reason = "stop"
+
+    def _line(self, line: bytes, batch: Batch, *, last: bool = False) -> None:
+        try:
+            event = loads(line)
+        except ValueError as error:
+            cls = TruncatedResponseError if last and self.answered else MalformedResponseError
+            raise cls(f"a line holds no JSON: {error}.", body=excerpt(line)) from error
+        if not isinstance(event, dict):
+            return
+        kind, data = event.get("event"), event.get("data")
+        if kind == "text":
+            if isinstance(data, str) and data:
+                self.text(data, batch)
+        elif kind == "error":
+            complaint = read_complaint(data) or read_complaint(event) or Complaint(str(data or "the service reported an error"))
+            raise classify(None, complaint)
+        elif kind is None and (complaint_of := error_in_success(event)) is not None:
+            raise classify(None, complaint_of)

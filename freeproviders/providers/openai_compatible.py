@@ -1,0 +1,104 @@
+"""Any service that speaks the OpenAI chat completions protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from freeproviders import bridge
+from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError
+from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.providers.openai_protocol import ChatDecoder, full_messages
+from freeproviders.transport import HttpRequest
+from freeproviders.types import ChatRequest
+from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.parts import PartDecoder
+
+_MAX_LIST_BYTES: Final = 16 * 2**20
+
+
+class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
+    """A service at `base_url`, which ends where `/chat/completions` begins, usually in `/v1`.
+
+    `model` is free; `api_key` optional, since local servers want none. `native_tools` and `json_schema` say whether the model calls tools itself and
+    whether the service constrains an answer to a schema; without them freeproviders does both through the prompt.
+    """
+
+    name = "OpenAICompatible"
+    slug = "openai-compatible"
+    api_endpoint = "/chat/completions"
+    working = True
+    status_note = "whatever base_url points to"
+    supports_images = True
+    accepted_options = None
+
+    def __init__(self, model: str | None = None, *, native_tools: bool = False, json_schema: bool = False, **configuration: Any) -> None:
+        super().__init__(model, **configuration)
+        self.supports_native_tools = native_tools
+        self.supports_json_schema = json_schema
+        self._usage_frames = _Flag(on=True)
+
+    def encode(self, request: ChatRequest) -> HttpRequest:
+        """Write the request as the service wants it."""
+        body: dict[str, Any] = {"model": request.model, "messages": full_messages(request.messages), "stream": request.stream}
+        if request.stream and self._usage_frames.on:
+            body["stream_options"] = {"include_usage": True}
+        for key in ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "response_format"):
+            value = getattr(request, key)
+            if value is not None:
+                body[key] = value
+        if request.stop:
+            body["stop"] = request.stop[:4]  # the protocol's limit; the rest is cut here
+        if request.tools:
+            body["tools"] = [tool.to_openai() for tool in request.tools]
+            if request.tool_choice is not None:
+                body["tool_choice"] = _tool_choice(request.tool_choice)
+        body.update(request.options)
+        return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
+
+    def decoder(self, request: ChatRequest) -> PartDecoder:
+        """A fresh decoder for one answer."""
+        del request
+        return ChatDecoder()
+
+    def recover(self, error: ProviderError) -> bool:
+        """A service that refuses `stream_options` is asked without, from now on."""
+        if self._usage_frames.on and isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
+            self._usage_frames.on = False
+            return True
+        return False
+
+    async def list_models(self) -> list[str]:
+        """The ids of the service's models, as it lists them."""
+        body = await self.fetch(HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES)
+        try:
+            document = loads(body)
+            rows = document if isinstance(document, list) else document.get("data", document.get("models"))
+            return [row["id"] if "id" in row else row["name"] for row in rows]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MalformedResponseError("the list of models is not in the OpenAI form.", provider=self.name) from error
+
+    def list_models_sync(self) -> list[str]:
+        """`list_models` for code without an event loop."""
+        return bridge.run(self.list_models())
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        return self.http_headers(**headers)
+
+
+class _Flag:
+    """Something learned about the service, shared by the copies of an instance."""
+
+    def __init__(self, *, on: bool) -> None:
+        self.on = on
+
+
+def _tool_choice(choice: str | tuple[str, ...]) -> str | Mapping[str, Any]:
+    if isinstance(choice, str):
+        if choice in {"auto", "none", "required"}:
+            return choice
+        return {"type": "function", "function": {"name": choice}}
+    return "required"

@@ -1,0 +1,371 @@
+"""The OpenAI chat completions protocol: the body of a request and the reading of an answer.
+
+`FreeNetfly` and `OpenAICompatible` both speak it; many services do, and each a little differently, so the reading is tolerant of what is
+unknown, missing, null or out of order and strict only about whether there is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from freeproviders.errors import (
+    ContentFilterError,
+    MalformedResponseError,
+    ResponseTooLargeError,
+    ServerError,
+    ToolCallError,
+    TruncatedResponseError,
+)
+from freeproviders.types import Batch, FinishReason, ImageBlock, Message, ToolCall, Usage, new_call_id
+from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, looks_like_html
+from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.sse import SSEDecoder
+
+MAX_DOCUMENT_BYTES: Final = 64 * 2**20
+REASONS: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+# --- the request ----------------------------------------------------------------------------------
+
+
+def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Write a conversation as role and text, for services that know nothing else."""
+    return [{"role": "user" if message.role == "tool" else message.role, "content": message.text} for message in messages]
+
+
+def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Write a conversation with everything that the protocol has: names, pictures, tool calls and their results."""
+    return [_full_message(message) for message in messages]
+
+
+def _full_message(message: Message) -> dict[str, Any]:
+    out: dict[str, Any] = {"role": message.role, "content": _content(message)}
+    if message.name:
+        out["name"] = message.name
+    if message.tool_call_id is not None:
+        out["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        out["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dumps(call.arguments).decode()}}
+            for call in message.tool_calls
+        ]
+        out["content"] = out["content"] or None
+    return out
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.text  # a list of texts is refused by more services than a text is
+    blocks: list[dict[str, Any]] = []
+    for block in message.content:
+        if isinstance(block, ImageBlock):
+            blocks.append({"type": "image_url", "image_url": {"url": block.url} | ({"detail": block.detail} if block.detail else {})})
+        elif not isinstance(block, str):
+            blocks.append({"type": "text", "text": block.text})
+    return blocks
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+
+class ChatDecoder(PartDecoder):
+    """Reads an answer: server-sent events, or one JSON document where the service does not stream, whatever was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sse = SSEDecoder()
+        self._document: list[bytes] | None = None
+        self._head = b""
+        self._started = False
+        self._calls = _CallAssembler()
+
+    def decode(self, data: bytes, batch: Batch) -> None:
+        """Decode one network read into the batch."""
+        if not self._started:
+            data = self._head + data
+            head = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+            if not head:
+                self._head = data
+                return
+            self._started = True
+            self._head = head[:512]
+            if head[:1] in {b"{", b"["}:
+                self._document = []
+                self._size = 0
+        if self._document is not None:
+            self._document.append(data)
+            self._size += len(data)
+            if self._size > MAX_DOCUMENT_BYTES:
+                raise ResponseTooLargeError(f"the answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
+            return
+        for _, payload in self._sse.feed(data):
+            self._event(payload, batch)
+
+    def finish(self, batch: Batch) -> None:
+        """Decode what is left at the end of the body into the batch."""
+        if self._document is not None:
+            self._whole(b"".join(self._document), batch)
+            return
+        for _, payload in self._sse.close():
+            self._event(payload, batch, last=True)
+        if self.done:
+            return
+        if self._calls.open and self.raw_reason is None:
+            raise TruncatedResponseError("the answer ended inside a tool call.")
+        if not self.progress and self._head:
+            self._not_the_protocol()
+        self._complete(batch)
+        self.confirmed = self.raw_reason is not None
+
+    def _event(self, payload: bytes, batch: Batch, *, last: bool = False) -> None:
+        if self.done:
+            return
+        if payload == b"[DONE]":
+            self._complete(batch)
+            return
+        try:
+            frame = loads(payload)
+        except ValueError as error:
+            cls = TruncatedResponseError if last else MalformedResponseError
+            raise cls(f"an event holds no JSON: {error}.", body=excerpt(payload)) from error
+        if not isinstance(frame, dict):
+            self._refuse(frame)
+            return
+        choices = frame.get("choices")
+        if choices:
+            choice = choices[0]
+            delta = choice.get("delta")
+            if delta:
+                content = delta.get("content")
+                if content.__class__ is str:
+                    if content:
+                        self.text(content, batch)
+                    if len(delta) > 1:
+                        self._others(delta, batch)
+                else:
+                    self._odd_content(content, batch)
+                    self._others(delta, batch)
+            elif "message" in choice:
+                self._message(choice["message"], batch)  # some services send whole messages as events
+            reason = choice.get("finish_reason")
+            if reason is not None:
+                self._reason(reason, frame)
+        elif "error" in frame or (choices is None and "usage" not in frame):
+            self._refuse(frame)
+        if self.model is None:
+            self._identify(frame)
+        usage = frame.get("usage")
+        if usage is not None:
+            self.usage = _usage(usage) or self.usage
+        elif "x_groq" in frame:
+            self._groq(frame["x_groq"])
+
+    def _whole(self, body: bytes, batch: Batch) -> None:
+        """A JSON document instead of a stream."""
+        try:
+            document = loads(body.removeprefix(b"\xef\xbb\xbf"))
+        except ValueError as error:
+            raise TruncatedResponseError(f"the answer is not complete JSON: {error}.") from error
+        choices = document.get("choices") if isinstance(document, dict) else None
+        if not choices or not isinstance(choices[0], Mapping):
+            self._refuse(document)
+            raise MalformedResponseError("the answer holds no choices.")
+        self._identify(document)
+        self.usage = _usage(document.get("usage"))
+        choice = choices[0]
+        self._message(choice.get("message") or choice.get("delta") or {}, batch)
+        if isinstance(choice.get("text"), str) and choice["text"]:
+            self.text(choice["text"], batch)
+        if choice.get("finish_reason") is not None:
+            self._reason(choice["finish_reason"], document)
+        self._complete(batch)
+
+    def _message(self, message: Mapping[str, Any], batch: Batch) -> None:
+        self._others(message, batch)
+        content = message.get("content")
+        if isinstance(content, str):
+            if content:
+                self.text(content, batch)
+        else:
+            self._odd_content(content, batch)
+
+    def _others(self, delta: Mapping[str, Any], batch: Batch) -> None:
+        """What a delta may hold beside its content."""
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(reasoning, str) and reasoning:
+            self.reasoning(reasoning, batch)
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list):
+            for call in calls:
+                if isinstance(call, Mapping):
+                    self._calls.add(call)
+                    self.progress += 1
+        call = delta.get("function_call")
+        if isinstance(call, Mapping):  # the protocol of 2023, which some services still speak
+            self._calls.add({"index": 0, "function": call})
+            self.progress += 1
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            self.text(refusal, batch)
+
+    def _odd_content(self, content: object, batch: Batch) -> None:
+        """Content as a list of chunks, as thinking models of one service have it."""
+        if not isinstance(content, list):
+            return
+        for chunk in content:
+            if not isinstance(chunk, Mapping):
+                continue
+            if isinstance(chunk.get("text"), str) and chunk["text"]:
+                self.text(chunk["text"], batch)
+            thinking = chunk.get("thinking")
+            if isinstance(thinking, list):
+                thinking = "".join(piece["text"] for piece in thinking if isinstance(piece, Mapping) and isinstance(piece.get("text"), str))
+            if isinstance(thinking, str) and thinking:
+                self.reasoning(thinking, batch)
+
+    def _reason(self, reason: object, frame: Mapping[str, Any]) -> None:
+        self.raw_reason = str(reason)
+        if self.raw_reason == "error":
+            self._refuse(frame)
+            raise ServerError("the service ended the answer with an error.")
+        self.reason = REASONS.get(self.raw_reason, "unknown")
+        if self.reason == "content_filter" and not self.progress:
+            raise ContentFilterError("the service's content filter stopped the answer.")
+
+    def _complete(self, batch: Batch) -> None:
+        """The answer is whole: now tool calls are, too."""
+        self.done = True
+        calls = self._calls.complete(truncated=self.reason == "length")
+        if calls:
+            batch.extend(calls)
+            self.answered = True
+            self.reason = "tool_calls"  # one service says "stop"
+
+    def _identify(self, frame: Mapping[str, Any]) -> None:
+        model, identity = frame.get("model"), frame.get("id")
+        self.model = model if isinstance(model, str) else None
+        self.response_id = identity if isinstance(identity, str) else None
+
+    def _groq(self, extra: object) -> None:
+        if isinstance(extra, Mapping):
+            self.usage = _usage(extra.get("usage")) or self.usage
+
+    def _refuse(self, frame: object) -> None:
+        """Raise if the frame is an error in disguise; an unknown frame is let through."""
+        complaint = error_in_success(frame)
+        if complaint is not None:
+            raise classify(None, complaint)
+
+    def _not_the_protocol(self) -> None:
+        """There was a body, but no event: an error page, or an error as plain text."""
+        if looks_like_html(self._head) or self._head.startswith((b"data:", b":", b"event:", b"id:", b"retry:")):
+            return  # the exchange knows what to say of a page and of an empty stream
+        text = excerpt(self._head)
+        error = classify(None, Complaint(text))
+        raise error if not isinstance(error, ServerError) else MalformedResponseError("the answer holds no events.")
+
+
+def _usage(usage: object) -> Usage | None:
+    if not isinstance(usage, Mapping):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt, int) and not isinstance(completion, int):
+        return None
+    return Usage(
+        _count(prompt) or 0,
+        _count(completion) or 0,
+        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+    )
+
+
+def _detail(usage: Mapping[str, Any], group: str, key: str) -> int | None:
+    details = usage.get(group)
+    return _count(details.get(key)) if isinstance(details, Mapping) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class _CallAssembler:
+    """Puts tool calls together from their deltas.
+
+    Deltas name their call by index; services leave the index out, give several calls the same one, or send calls out of order. A delta with
+    an id that is not its slot's begins another call.
+    """
+
+    def __init__(self) -> None:
+        self._slots: list[_Slot] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether a call has begun."""
+        return bool(self._slots)
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        index, identity = delta.get("index"), delta.get("id") or None
+        function = delta.get("function") if isinstance(delta.get("function"), Mapping) else {}
+        assert isinstance(function, Mapping)  # noqa: S101 - the line above
+        slot = self._slot(index if isinstance(index, int) else None, identity, named=bool(function.get("name")))
+        slot.id = slot.id or identity
+        name = function.get("name")
+        if isinstance(name, str) and slot.name != name:
+            slot.name += name
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            slot.arguments.append(arguments)
+        elif isinstance(arguments, Mapping):
+            slot.arguments.append(dumps(arguments).decode())
+
+    def complete(self, *, truncated: bool) -> list[ToolCall]:
+        """All calls, in the order of their indexes. Raises where one is not whole."""
+        slots = sorted(self._slots, key=lambda slot: slot.order)
+        self._slots = []
+        return [slot.call(truncated=truncated) for slot in slots]
+
+    def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
+        for slot in reversed(self._slots):
+            if identity is not None and slot.id == identity:
+                return slot
+            if index is not None and slot.index == index and (identity is None or slot.id is None):
+                return slot
+        if index is None and identity is None and self._slots and not (named and self._slots[-1].name):
+            return self._slots[-1]
+        slot = _Slot(index, len(self._slots))
+        self._slots.append(slot)
+        return slot
+
+
+class _Slot:
+    """A tool call in the making."""
+
+    def __init__(self, index: int | None, position: int) -> None:
+        self.index = index
+        self.order = (position if index is None else index, position)
+        self.id: str | None = None
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def call(self, *, truncated: bool) -> ToolCall:
+        text = "".join(self.arguments)
+        try:
+            arguments = loads(text) if text.strip() else {}
+        except ValueError as error:
+            if truncated:
+                raise TruncatedResponseError(f"the token limit cut the arguments of tool call {self.name!r}.") from error
+            arguments = None
+        if not self.name or not isinstance(arguments, dict):
+            raise ToolCallError(f"The service's tool call {self.name!r} has no name or arguments that are no JSON object.", said=text)
+        return ToolCall(self.id or new_call_id(), self.name, arguments)

@@ -1,0 +1,328 @@
+"""The only HTTP client: one aiohttp session for each running event loop and connector.
+
+Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held by a started async generator on
+that loop: `asyncio.run`, `asyncio.Runner` and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a
+loop that was closed without that are dropped when the next loop comes by, and a forked child forgets all it inherited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from freeproviders._version import __version__
+from freeproviders.errors import (
+    MalformedResponseError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    RedirectError,
+    TruncatedResponseError,
+    UsageError,
+)
+
+USER_AGENT: Final = f"freeproviders/{__version__}"
+MAX_REDIRECTS: Final = 5
+_PRESERVING: Final = frozenset({307, 308})
+_REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Limits of one attempt, in seconds; None is no limit.
+
+    `connect` runs until a connection stands, `first_content` until the first text, reasoning or tool call (headers and keep-alive
+    comments do not count), `stall` between two parts, `total` over everything.
+    """
+
+    connect: float | None = 10.0
+    first_content: float | None = 120.0
+    stall: float | None = 60.0
+    total: float | None = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "first_content", "stall", "total"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+                raise UsageError(f"timeout: {name} must be a number of seconds above 0 or None, not {value!r}.")
+
+    @classmethod
+    def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
+        """Read what a caller passed: None is the default, a number a limit on the whole attempt."""
+        if value is None:
+            return default
+        if isinstance(value, Timeout):
+            return value
+        return cls(connect=default.connect, first_content=None, stall=None, total=value)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request, ready to be sent; `body` is complete. Redirects stay on the host, unless `any_host`: for public files, with no secrets in the headers."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    any_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to get there: a proxy, proxies from the environment, or a connector of the caller's, which is used and never closed."""
+
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    trust_env: bool = False
+    connector: aiohttp.BaseConnector | None = None
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            parts = urlsplit(self.proxy)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                msg = (
+                    f"proxy must look like http://user:password@host:port, not {parts.scheme}://...: "
+                    "for SOCKS pass a connector, for example one of the package aiohttp-socks."
+                )
+                raise UsageError(msg)
+
+    def proxy_for(self, url: str) -> str | None:
+        """The proxy for an address: the one given, else, only where asked, the environment's."""
+        if self.proxy is not None or not self.trust_env:
+            return self.proxy
+        parts = urlsplit(url)
+        if proxy_bypass(parts.hostname or ""):
+            return None
+        proxies = getproxies()
+        return proxies.get(parts.scheme) or proxies.get("all")
+
+
+class Response:
+    """An answer whose headers have come."""
+
+    __slots__ = ("_content", "_response", "cookies", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._content = response.content
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.cookies = {name: morsel.value for name, morsel in response.cookies.items()}
+
+    async def read(self) -> bytes:
+        """What the network brought, at least a byte; b"" at the end. Raises errors of the tree."""
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translated(error) from error
+
+    async def read_all(self, limit: int) -> bytes:
+        """The body, cut at `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < limit and (data := await self.read()):
+            pieces.append(data)
+            size += len(data)
+        return b"".join(pieces)[:limit]
+
+    def close(self) -> None:
+        """End the request at once. After the last byte was read this frees nothing: the connection is back in the pool."""
+        self._response.close()
+
+
+async def send(request: HttpRequest, route: Route, connect_timeout: float | None) -> Response:
+    """Send a request and wait for the headers of its answer.
+
+    A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308).
+    """
+    session = await _session(route.connector)
+    timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
+    url = request.url
+    for _ in range(MAX_REDIRECTS + 1):
+        try:
+            response = await session.request(
+                request.method, url, data=request.body, headers=request.headers, proxy=route.proxy_for(url), timeout=timeout, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _translated(error) from error
+        if response.status not in _REDIRECTS:
+            return Response(response)
+        target = response.headers.get("Location", "")
+        status = response.status
+        response.close()
+        url = _next_url(request, url, target, status)
+    raise RedirectError(f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status)
+
+
+def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
+    try:
+        here, there = URL(url), URL(url).join(URL(target))
+        same = here.host == there.host and (here.origin() == there.origin() or (here.scheme, there.scheme) == ("http", "https"))
+        elsewhere = request.any_host and there.scheme in {"https", here.scheme}
+        origin = str(there.origin())
+    except ValueError:
+        same, elsewhere, origin = False, False, repr(target[:100])
+    if not target or not (same or elsewhere):
+        raise RedirectError(f"the service redirects to {origin}, which is not followed.", status=status)
+    if request.body is not None and status not in _PRESERVING:
+        raise RedirectError(f"the service redirects a {request.method} to {there.path} in a way that would lose the request.", status=status)
+    return str(there)
+
+
+def _translated(error: Exception) -> ProviderError:
+    """The one place where aiohttp's errors become ours."""
+    said = str(error) or type(error).__name__
+    match error:
+        case aiohttp.ServerTimeoutError() | TimeoutError():
+            return ProviderTimeoutError("no connection in time.", phase="connect")
+        case aiohttp.ClientPayloadError():
+            return TruncatedResponseError(f"the transfer was cut off: {said}.")
+        case aiohttp.InvalidURL() | ValueError():
+            return ProviderConnectionError(f"the address cannot be used: {said}.", advice="Check base_url and proxy.")
+        case aiohttp.ClientHttpProxyError():
+            return ProviderConnectionError(f"the proxy refused: HTTP {error.status} {error.message}.", advice="Check the proxy and its credentials.")
+        case aiohttp.ClientResponseError():
+            return MalformedResponseError(f"the answer is not HTTP: {error.message}.")
+        case _:
+            return ProviderConnectionError(f"connection failed: {said}.")
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+class _LoopSessions:
+    """The sessions of one loop, by connector (None: our own)."""
+
+    def __init__(self) -> None:
+        self.by_connector: dict[aiohttp.BaseConnector | None, aiohttp.ClientSession] = {}
+        self._holder: AsyncGenerator[None, None] | None = None
+
+    async def hold(self) -> None:
+        """Start the generator whose end is the loop's end."""
+        self._holder = self._close_with_loop()
+        await anext(self._holder)
+
+    def open(self, connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=connector if connector is not None else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
+            connector_owner=connector is None,
+            cookie_jar=aiohttp.DummyCookieJar(),  # cookies belong to one provider, never to all
+            headers={"User-Agent": USER_AGENT},
+        )
+        self.by_connector[connector] = session
+        return session
+
+    def abandon(self) -> None:
+        """Let go of what a dead loop left: nothing can be awaited any more."""
+        for connector, session in self.by_connector.items():
+            if connector is None and session.connector is not None:
+                session.connector.close()
+            session.detach()
+        self.by_connector.clear()
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            sessions = list(self.by_connector.values())
+            self.by_connector.clear()
+            for session in sessions:
+                await session.close()
+
+
+_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopSessions] = weakref.WeakKeyDictionary()
+_inherited: list[object] = []
+
+
+async def _session(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
+    loop = asyncio.get_running_loop()
+    held = _sessions.get(loop)
+    if held is None:
+        for other, sessions in list(_sessions.items()):
+            if other.is_closed():
+                _sessions.pop(other, None)
+                sessions.abandon()
+        held = _sessions[loop] = _LoopSessions()
+        await held.hold()
+    session = held.by_connector.get(connector)
+    return held.open(connector) if session is None or session.closed else session
+
+
+def _forget_after_fork() -> None:
+    """Keep the parent's sessions from being closed or reported by the child: their sockets are the parent's."""
+    for sessions in _sessions.values():
+        _inherited.extend((sessions, sessions.by_connector))
+        sessions.by_connector = {}
+    _sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+# --- deadlines ------------------------------------------------------------------------------------
+
+
+class Watchdog:
+    """The deadlines of one attempt, by one timer: progress only moves a number, since resetting a timer for each read costs more than the read.
+
+    `on_expiry` is called once, when a limit passes; `expired` then names it.
+    """
+
+    __slots__ = ("_deadline", "_end", "_loop", "_on_expiry", "_phase", "_stall", "_timer", "expired")
+
+    def __init__(self, timeout: Timeout, on_expiry: Callable[[], Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_expiry = on_expiry
+        now = self._loop.time()
+        self._end = now + timeout.total if timeout.total is not None else float("inf")
+        self._deadline = now + timeout.first_content if timeout.first_content is not None else float("inf")
+        self._stall = timeout.stall if timeout.stall is not None else float("inf")
+        self._phase = "first content"
+        self.expired: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
+
+    def progress(self) -> None:
+        """A part came: the stall limit starts anew."""
+        self._deadline = self._loop.time() + self._stall
+        if self._phase != "stall":
+            self._enter("stall")
+
+    def drain(self, seconds: float) -> None:
+        """The answer is complete; only so long may the end of the body take."""
+        self._deadline = self._loop.time() + seconds
+        self._enter("drain")
+
+    def stop(self) -> None:
+        """The attempt is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self.stop()
+        self._arm()
+
+    def _arm(self) -> None:
+        when = min(self._deadline, self._end)
+        if when != float("inf"):
+            self._timer = self._loop.call_at(when, self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if now < min(self._deadline, self._end):
+            self._arm()
+            return
+        self._timer = None
+        self.expired = self._phase if self._deadline <= now else "total"
+        self._on_expiry()

@@ -1,0 +1,76 @@
+"""What every protocol's decoder is: bytes in, parts out, and at the end what the service said about the whole answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from freeproviders.errors import ProviderError
+from freeproviders.types import Batch, FinishReason, Reasoning, Text, Usage
+
+
+class PartDecoder(ABC):
+    """Decodes one answer.
+
+    `feed` takes what a network read brought and returns text, reasoning and complete tool calls; `close` is called at a clean end of the body and returns what
+    was still held back. Neither raises: an error is left in `failure`, so that what came before it in the same read is not lost.
+    Usage and Finish are not parts here but attributes, since only the whole exchange knows who answered and how often it was asked.
+
+    A protocol implements `decode` and `finish`, which append to the batch and may raise a `ProviderError`.
+    """
+
+    def __init__(self) -> None:
+        self.failure: ProviderError | None = None
+        self.done = False
+        """The protocol's own end was seen."""
+        self.confirmed = True
+        """False when the body ended cleanly but the service never said that the answer was complete."""
+        self.reason: FinishReason | None = None
+        self.raw_reason: str | None = None
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self.usage: Usage | None = None
+        self.output_chars = 0
+        """Characters of text and reasoning so far; for estimating usage."""
+        self.progress = 0
+        """Grows with everything that counts as content, a piece of an unfinished tool call included."""
+        self.answered = False
+        """Whether there was text or a tool call; reasoning alone is no answer."""
+
+    def feed(self, data: bytes) -> Batch:
+        """Decode one network read."""
+        batch: Batch = []
+        try:
+            self.decode(data, batch)
+        except ProviderError as error:
+            self.failure = error
+        return batch
+
+    def close(self) -> Batch:
+        """Decode the end of the body."""
+        batch: Batch = []
+        try:
+            self.finish(batch)
+        except ProviderError as error:
+            self.failure = error
+        return batch
+
+    @abstractmethod
+    def decode(self, data: bytes, batch: Batch) -> None:
+        """Decode one network read into the batch."""
+
+    @abstractmethod
+    def finish(self, batch: Batch) -> None:
+        """Decode what is left at the end of the body into the batch."""
+
+    def text(self, text: str, batch: Batch) -> None:
+        """Append a piece of the answer."""
+        batch.append(Text(text))
+        self.answered = True
+        self.progress += 1
+        self.output_chars += len(text)
+
+    def reasoning(self, text: str, batch: Batch) -> None:
+        """Append a piece of the model's thinking."""
+        batch.append(Reasoning(text))
+        self.progress += 1
+        self.output_chars += len(text)
