@@ -1,0 +1,59 @@
+"""Which model to run: the caller's file, the caller's name, the environment's word, what is here already, else the default.
+
+Choosing looks at the cache and never at the network; fetching comes after it, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from freeproviders.embedded.cache import cached, path_of
+from freeproviders.embedded.weights import DEFAULT, Weights, weights_named
+from freeproviders.errors import UsageError
+
+ENV_MODEL: Final = "FREEPROVIDERS_MODEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A model file, and the row it comes from if it is one of ours; it need not be there yet."""
+
+    path: Path
+    weights: Weights | None
+
+    @property
+    def name(self) -> str:
+        """What to call the model."""
+        return self.weights.name if self.weights is not None else self.path.stem
+
+
+def choose(model: str | None = None, model_path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Choice:
+    """Choose by arguments, environment and cache, in this order. Raises `UsageError` and `UnknownModelError`."""
+    if model_path is not None:
+        if not os.fspath(model_path):
+            msg = "model_path is empty."
+            raise UsageError(msg)
+        return _file(os.fspath(model_path))
+    if model:
+        return _row(weights_named(model))
+    if wanted := environment.get(ENV_MODEL, "").strip():
+        return _file(wanted) if looks_like_path(wanted) else _row(weights_named(wanted))
+    here = cached()
+    return _row(here[0] if here else weights_named(DEFAULT))
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether the variable's text means a file rather than a name."""
+    return text.lower().endswith(".gguf") or "/" in text or os.sep in text
+
+
+def _file(path: str) -> Choice:
+    return Choice(Path(path).expanduser().resolve(), None)
+
+
+def _row(weights: Weights) -> Choice:
+    return Choice(path_of(weights).absolute(), weights)

