@@ -1,0 +1,38 @@
+"""Local replicas of the services, for this project's tests and for yours.
+
+A replica is a server on 127.0.0.1 that speaks one service's protocol, refuses what the real service would refuse, answers what you
+tell it to, and misbehaves on demand::
+
+    from freeproviders import FlowGpt
+    from freeproviders.testing import replica
+
+    with replica(FlowGpt, answer="Hello there") as r:
+        flow = FlowGpt(base_url=r.base_url)
+        ...
+        assert r.requests[-1].json["question"] == "Hi"
+
+What can be answered is told by `freeproviders.testing.answers`, what can go wrong by `freeproviders.testing.faults`, what each
+service takes by the modules of `freeproviders.testing.services`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freeproviders.testing.record import RecordedRequest
+    from freeproviders.testing.replica import Replica, replica, serve
+
+__all__ = ["RecordedRequest", "Replica", "replica", "serve"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
+    # Late, because pytest loads this package's plugin in every run of everybody who has freeproviders installed.
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    module = "record" if name == "RecordedRequest" else "replica"
+    value = getattr(import_module(f"freeproviders.testing.{module}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,185 @@
+r"""What a replica can do wrong, by name and place.
+
+`replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of mappings: the n-th request gets the n-th,
+and after the last one nothing goes wrong any more; `{}` and None are requests where nothing does. Several names in one mapping combine.
+
+Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1), `"on": "models"` to the OpenAI
+protocol's list of models; each place counts its own requests. A wrong request is refused before any fault is looked at, and uses none up.
+
+=================  =============================  ==================================================================================
+name               value                          what happens
+=================  =============================  ==================================================================================
+on                 "answer" | "page" | "models"   which request the mapping is for
+drop               True                           the connection is closed without any answer
+delay_headers      seconds                        wait before the status line
+redirect           url                            307 to there
+challenge          True                           403 with a bot check's page of HTML
+html               True                           200 with a page of HTML
+status             int                            this status, with the service's own error body
+retry_after        number | str                   header `Retry-After`
+retry_after_ms     number                         header `Retry-After-Ms`
+headers            mapping                        further headers of the answer
+body               str | bytes | dict             body of the `status` answer
+content_type       str                            content type of the answer
+quota              True                           the day's allowance is used up (AIChatFree: 500 "Quota exceeded", others: 429)
+error              str                            an error inside a 200, in the protocol's shape; with `status`: its message
+error_at           n pieces                       so much text comes before `error` (default 0)
+error_shape        one of `ERROR_SHAPES`          how FreeNetfly and OpenAI write errors (default "object")
+empty              True                           a correct answer without any text
+delay_first        seconds                        wait between the headers and the first text
+keepalive          n                              so many comments (SSE) or blank lines (others), one each 20 ms, before the first text
+stall              n pieces                       then silence, with the connection open, until the client leaves
+pace               seconds                        wait between pieces
+cut                n bytes                        the connection breaks after n bytes of body (at its end when it is shorter)
+end                n bytes                        a clean end after n bytes of body
+chunk              n bytes | list of them         size of each write; a list is gone through again and again
+encoding           "gzip" | "deflate"             compress the body; `cut`, `end` and `chunk` then count compressed bytes
+no_stream          True                           FreeNetfly, OpenAI: one JSON document though a stream was asked for
+no_finish          True                           SSE: no `finish_reason`
+no_done            True                           SSE: no `[DONE]`
+last_blank         False                          SSE: the last event lacks its blank line; FlowGpt: the last line its line end
+line_end           "\\r\\n" | "\\r"                 SSE: ends of lines ("\\r" is no line end for FlowGpt)
+bom                True                           SSE: begins with a byte order mark
+hang_after_done    seconds                        wait between the last byte of the answer and the end of the body
+nonce_expired      "403" | "-1" | "json"          ChatgptFree: the nonce has expired, said in one of its three ways
+page               "no-nonce" | "no-post-id"      ChatgptFree: what its page lacks, or a whole page of your own; is always on "page"
+                   | HTML
+=================  =============================  ==================================================================================
+
+A name that the service's protocol has no place for is a `ValueError`, as is an unknown one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+ERROR_SHAPES: Final = (
+    "object",
+    "string",
+    "object-error",
+    "array",
+    "errors",
+    "rfc7807",
+    "message",
+    "detail",
+    "choices-null",
+    "finish-reason",
+    "text",
+)
+"""How services write errors; the last three are only seen inside a 200."""
+
+_CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
+    "encoding": ("gzip", "deflate"),
+    "error_shape": ERROR_SHAPES,
+    "line_end": ("\n", "\r\n", "\r"),
+    "nonce_expired": ("403", "-1", "json"),
+}
+_NUMBERS: Final = frozenset({"delay_headers", "delay_first", "pace", "hang_after_done", "cut", "end", "stall", "keepalive", "error_at"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong with one request; the module's table says what each name does."""
+
+    on: str = "answer"
+    drop: bool = False
+    delay_headers: float = 0
+    redirect: str | None = None
+    challenge: bool = False
+    html: bool = False
+    status: int | None = None
+    retry_after: float | str | None = None
+    retry_after_ms: float | None = None
+    headers: Mapping[str, str] | None = None
+    body: str | bytes | Mapping[str, Any] | None = None
+    content_type: str | None = None
+    quota: bool = False
+    error: str | None = None
+    error_at: int = 0
+    error_shape: str = "object"
+    empty: bool = False
+    delay_first: float = 0
+    keepalive: int = 0
+    stall: int | None = None
+    pace: float = 0
+    cut: int | None = None
+    end: int | None = None
+    chunk: int | Sequence[int] | None = None
+    encoding: str | None = None
+    no_stream: bool = False
+    no_finish: bool = False
+    no_done: bool = False
+    last_blank: bool = True
+    line_end: str = "\n"
+    bom: bool = False
+    hang_after_done: float = 0
+    nonce_expired: str | None = None
+    page: str | None = None
+
+
+NO_FAULT: Final = Fault()
+FAULT_NAMES: Final = tuple(field.name for field in fields(Fault))
+
+STREAM_FAULTS: Final = frozenset({"keepalive", "last_blank", "line_end"})
+SSE_FAULTS: Final = STREAM_FAULTS | {"no_done", "no_finish", "bom"}
+COMPLETION_FAULTS: Final = SSE_FAULTS | {"error_shape", "no_stream"}
+PAGE_FAULTS: Final = frozenset({"nonce_expired", "page"})
+EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS
+"""The faults that every protocol has a place for."""
+
+Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
+"""What `faults=` takes."""
+
+
+def read_fault(spec: Mapping[str, Any] | None, *, known: frozenset[str], places: Sequence[str], service: str) -> Fault:
+    """Read one mapping; raises `ValueError` on a name or value that would do nothing."""
+    if not spec:
+        return NO_FAULT
+    for name, value in spec.items():
+        if name not in known:
+            why = f"{service} has no place for the fault {name!r}" if name in FAULT_NAMES else f"Unknown fault {name!r}"
+            msg = f"{why}: use {', '.join(sorted(known))}."
+            raise ValueError(msg)
+        if name in _CHOICES and value not in _CHOICES[name]:
+            msg = f"Fault {name!r} takes one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}."
+            raise ValueError(msg)
+        if name in _NUMBERS and value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
+            msg = f"Fault {name!r} takes a number from 0 up, not {value!r}."
+            raise ValueError(msg)
+    _check_chunk(spec.get("chunk"))
+    fault = Fault(**({"on": "page"} | dict(spec) if "page" in spec else spec))
+    if fault.on not in places:
+        msg = f"{service} has no {fault.on!r}: a fault can be on {', '.join(map(repr, places))}."
+        raise ValueError(msg)
+    return fault
+
+
+def _check_chunk(chunk: object) -> None:
+    sizes = chunk if isinstance(chunk, Sequence) else [1 if chunk is None else chunk]
+    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        msg = f"Fault 'chunk' takes a number of bytes from 1 up, or a list of them, not {chunk!r}."
+        raise ValueError(msg)
+
+
+class FaultPlan:
+    """Which request gets which fault."""
+
+    def __init__(self, faults: Faults, *, known: frozenset[str], places: Sequence[str], service: str) -> None:
+        self._always: dict[str, Fault] = {}
+        self._queues: dict[str, list[Fault]] = {place: [] for place in places}
+        if isinstance(faults, Mapping):
+            fault = read_fault(faults, known=known, places=places, service=service)
+            self._always[fault.on] = fault
+            return
+        for spec in faults or ():
+            fault = read_fault(spec, known=known, places=places, service=service)
+            self._queues[fault.on].append(fault)
+
+    def next(self, place: str) -> Fault:
+        """The fault for the next request to a place."""
+        if place in self._always:
+            return self._always[place]
+        queue = self._queues.get(place)
+        return queue.pop(0) if queue else NO_FAULT

@@ -1,0 +1,207 @@
+"""Starting and stopping a replica: a server on a loop of its own, in a thread of its own, for sync and async tests alike."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Final, Self
+
+from freeproviders.testing.answers import Answer, Script
+from freeproviders.testing.faults import FaultPlan, Faults
+from freeproviders.testing.ledger import Ledger
+from freeproviders.testing.record import RecordedRequest
+from freeproviders.testing.server import ReplicaServer
+from freeproviders.testing.services import service_class
+
+START_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.5
+
+
+class Replica:
+    """A local server that speaks one service's protocol. Made by `replica`; a context manager, sync and async."""
+
+    def __init__(self, provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any) -> None:
+        self._service = service_class(provider)(**options)
+        self._ledger = Ledger()
+        self._server = ReplicaServer(self._service, self._ledger)
+        self._wanted_port = port
+        self._port: int | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self.answer = answer
+        self.faults = faults
+
+    def __repr__(self) -> str:
+        return f"<Replica of {self._service.name}, {self.base_url if self._port else 'not started'}, {len(self.requests)} request(s)>"
+
+    # --- what it does -----------------------------------------------------------------------------
+
+    @property
+    def answer(self) -> Answer:
+        """What is answered; may be set while the replica runs."""
+        return self._answer
+
+    @answer.setter
+    def answer(self, answer: Answer) -> None:
+        self._server.script = Script(answer)
+        self._answer = answer
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong; may be set while the replica runs, and then counts from the first again."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        service = self._service
+        self._server.plan = FaultPlan(faults, known=service.fault_names, places=service.places, service=service.name)
+        self._faults = faults
+
+    # --- what it has seen -------------------------------------------------------------------------
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, as the provider's `base_url` wants it."""
+        if self._port is None:
+            msg = "The replica is not running: use it in a with statement."
+            raise RuntimeError(msg)
+        return f"http://127.0.0.1:{self._port}{self._service.base_path}"
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far, refused ones too, in the order of their coming."""
+        return self._ledger.requests
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections were accepted so far."""
+        return self._ledger.connections
+
+    @property
+    def disconnects(self) -> int:
+        """How many clients have left before their answer was complete."""
+        return self._ledger.disconnects
+
+    def wait_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:
+        """Wait until `count` clients have left early; returns how many have.
+
+        Raises `TimeoutError` when they have not within `timeout` seconds. In async code use `await_disconnect`: a client on a blocked loop cannot leave.
+        """
+        self._ledger.wait(lambda: self.disconnects >= count, timeout, f"No {count} client(s) left early")
+        return self.disconnects
+
+    async def await_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:  # noqa: ASYNC109 - the twin of the above
+        """`wait_disconnect` for async code."""
+        return await asyncio.to_thread(self.wait_disconnect, count, timeout=timeout)
+
+    def wait_requests(self, count: int = 1, *, timeout: float = 5.0) -> RecordedRequest:
+        """Wait until `count` requests have come; returns the last of them. Raises `TimeoutError`."""
+        self._ledger.wait(lambda: len(self.requests) >= count, timeout, f"No {count} request(s) came")
+        return self.requests[count - 1]
+
+    async def await_requests(self, count: int = 1, *, timeout: float = 5.0) -> RecordedRequest:  # noqa: ASYNC109 - the twin of the above
+        """`wait_requests` for async code."""
+        return await asyncio.to_thread(self.wait_requests, count, timeout=timeout)
+
+    # --- starting and stopping --------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start serving. Raises `OSError` when the port is taken."""
+        if self._thread is not None:
+            msg = "The replica was started before: make another."
+            raise RuntimeError(msg)
+        ready: Future[int] = Future()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name=f"replica-{self._service.slug}", daemon=True)
+        self._thread.start()
+        self._port = ready.result(START_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and break off what is still being answered; does nothing when it does not run."""
+        if self._thread is None:
+            return
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()
+        self._tell_failures(error)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await asyncio.to_thread(self.stop)
+        self._tell_failures(error)
+
+    def _tell_failures(self, error: BaseException | None) -> None:
+        """A script's exception, a failed assert perhaps, must not go unseen in the other thread."""
+        for failure in self._ledger.failures[:1]:
+            if error is None:
+                raise failure
+            if error is not failure:
+                error.add_note(f"The replica's answer failed before that: {failure!r}")
+
+    def _run(self, ready: Future[int]) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._serve(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    async def _serve(self, ready: Future[int]) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        port = await self._server.start(self._wanted_port)
+        ready.set_result(port)
+        try:
+            await self._stop.wait()
+        finally:
+            await self._server.stop()
+
+
+def replica(provider: object, answer: Answer = None, *, faults: Faults = None, **options: Any) -> Replica:
+    """Make a replica of a provider's service, to be used in a `with` or `async with` statement.
+
+    Args:
+        provider: A provider class (or its name or slug, "flow-gpt").
+        answer: What it answers (see `freeproviders.testing.answers`); by default the last user message comes back.
+        faults: What goes wrong (see `freeproviders.testing.faults`).
+        options: The service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
+            `freeproviders.testing.services.openai.OpenAIService`. `port` is a fixed port.
+
+    Raises:
+        ValueError: When there is no replica of the provider, or an unknown fault.
+        TypeError: When the answer is none, or the service has no such option.
+    """
+    return Replica(provider, answer, faults=faults, **options)
+
+
+def serve(
+    provider: object,
+    answer: Answer = None,
+    port: int = 0,
+    *,
+    faults: Faults = None,
+    started: Callable[[Replica], object] | None = None,
+    **options: Any,
+) -> None:
+    """Run a replica until Ctrl-C; `started` is called with it when it listens."""
+    with Replica(provider, answer, faults=faults, port=port, **options) as server:
+        if started is not None:
+            started(server)
+        forever = threading.Event()
+        try:
+            while not forever.wait(POLL_SECONDS):  # in steps: an endless wait cannot be interrupted everywhere
+                pass
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,287 @@
+"""The replica's server: one request in, one answer out, with what the faults make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from freeproviders.testing.answers import AnswerError, Piece, Script
+from freeproviders.testing.body import BodyEnded, BodyWriter
+from freeproviders.testing.faults import Fault, FaultPlan
+from freeproviders.testing.ledger import Ledger
+from freeproviders.testing.record import RecordedRequest
+from freeproviders.testing.services.base import Refusal, Reply, Service, Turn, challenge_reply, html_page, status_phrase
+from freeproviders.types import Finish, Usage
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
+    from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
+
+BACKLOG: Final = 2048
+MAX_REQUEST_BYTES: Final = 256 * 2**20
+KEEPALIVE_SECONDS: Final = 0.02
+LAST_WORDS_SECONDS: Final = 0.5
+
+
+class AnswerFailed(Exception):  # noqa: N818 - carries the error
+    """The script has raised; `__cause__` says what."""
+
+
+class ReplicaServer:
+    """Serves one service on the running loop."""
+
+    def __init__(self, service: Service, ledger: Ledger) -> None:
+        self.service = service
+        self.ledger = ledger
+        self.script = Script(None)
+        self.plan = FaultPlan(None, known=service.fault_names, places=service.places, service=service.name)
+        self.stopping = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._numbers: dict[int, int] = {}
+        self._listener: asyncio.Server | None = None
+        self._server: web.Server | None = None
+
+    async def start(self, port: int) -> int:
+        """Listen on 127.0.0.1; returns the port."""
+        loop = asyncio.get_running_loop()
+
+        def make_request(
+            message: RawRequestMessage, payload: StreamReader, protocol: RequestHandler, writer: AbstractStreamWriter, task: asyncio.Task[None]
+        ) -> web.BaseRequest:
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES)
+
+        # A client that leaves has to be noticed at once, not at the next write: a stalled answer never writes again.
+        self._server = server = web.Server(self._handle, request_factory=make_request, handler_cancellation=True, access_log=None)
+
+        def accept() -> asyncio.Protocol:
+            protocol = server()
+            self._numbers[id(protocol)] = self.ledger.connection()
+            return protocol
+
+        self._listener = await loop.create_server(accept, "127.0.0.1", port, backlog=BACKLOG)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Break off every answer and close every connection."""
+        self.stopping = True
+        if self._listener is None or self._server is None:
+            return
+        self._listener.close()
+        self._server.pre_shutdown()  # wakes the idle connections
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+        await self._server.shutdown(LAST_WORDS_SECONDS)
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a handler runs in a task
+        self._tasks.add(task)
+        answer: OneAnswer | None = None
+        try:
+            recorded = await RecordedRequest.read(request, self._numbers.get(id(request.protocol), 0))
+            answer = OneAnswer(self, request, recorded)
+            return await answer.run()
+        except (asyncio.CancelledError, ConnectionError) as gone:
+            if answer is not None and not answer.complete and not self.stopping:
+                self.ledger.disconnect()
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+            return web.Response()  # to nobody
+        finally:
+            self._tasks.discard(task)
+
+
+class OneAnswer:
+    """The answering of one request."""
+
+    def __init__(self, server: ReplicaServer, request: web.BaseRequest, recorded: RecordedRequest) -> None:
+        self._server = server
+        self._service = server.service
+        self._request = request
+        self._recorded = recorded
+        self._fault = Fault()
+        self.complete = False
+        """Whether all that was to be sent has been sent, so that a client may leave."""
+
+    async def run(self) -> web.StreamResponse:
+        """Judge the request and answer it."""
+        place, turn, refusal = "", None, None
+        try:
+            place = self._service.place(self._recorded)
+            if place == "answer":
+                turn = self._service.turn(self._recorded)
+                self._recorded.messages = turn.messages
+        except Refusal as wrong:
+            refusal = wrong
+            self._recorded.refusal = wrong.message
+        # Only now, so that whoever waits for the request finds it judged.
+        self._server.ledger.request(self._recorded)
+        if refusal is not None:
+            return await self._refuse(refusal)
+        self._fault = self._server.plan.next(place)
+        await asyncio.sleep(self._fault.delay_headers)
+        if self._fault.drop:
+            self.complete = True
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            return web.Response()  # to nobody
+        reply = self._misbehaviour()
+        if reply is None and turn is not None:
+            return await self._talk(turn)
+        if reply is None:
+            try:
+                reply = self._service.page(place, self._recorded, self._fault)
+            except Refusal as wrong:
+                self._recorded.refusal = wrong.message
+                return await self._refuse(wrong)
+        return await self._send(reply)
+
+    async def _refuse(self, refusal: Refusal) -> web.StreamResponse:
+        reply = self._service.complaint(refusal.status, refusal.message, Fault(), refusal.code)
+        return await self._send(Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers}))
+
+    def _misbehaviour(self) -> Reply | None:
+        """The fault's answer, where it has one of its own."""
+        fault = self._fault
+        if fault.redirect is not None:
+            return Reply(307, b"", "text/plain", {"Location": fault.redirect})
+        if fault.challenge:
+            return challenge_reply()
+        if fault.html:
+            return Reply(200, html_page("Maintenance", "We will be back soon"), "text/html; charset=utf-8")
+        if fault.quota:
+            return self._service.quota(fault)
+        if fault.nonce_expired is not None:
+            return self._service.expired(self._recorded, fault)
+        if fault.status is None:
+            return None
+        reply = self._service.complaint(fault.status, fault.error or status_phrase(fault.status), fault)
+        if fault.body is None:
+            return reply
+        if isinstance(fault.body, str | bytes):
+            return Reply(fault.status, fault.body.encode() if isinstance(fault.body, str) else fault.body, "text/plain; charset=utf-8")
+        return Reply(fault.status, web.json_response(fault.body).body or b"")  # type: ignore[arg-type]
+
+    async def _send(self, reply: Reply) -> web.StreamResponse:
+        """Send an answer that is whole already."""
+        response, body = await self._open(reply.status, reply.content_type, dict(reply.headers))
+        try:
+            await body.start()
+            await asyncio.sleep(self._fault.delay_first)
+            if self._fault.stall is not None:
+                await body.write(reply.body if self._fault.stall else b"")
+                await _for_ever()
+            await body.write(reply.body)
+            await self._close(body)
+        except BodyEnded:
+            self.complete = True
+        return response
+
+    async def _talk(self, turn: Turn) -> web.StreamResponse:
+        """Stream the script's answer."""
+        renderer = turn.render(self._fault)
+        async with AsyncExitStack() as stack:
+            try:
+                pieces = await self._server.script.open(self._recorded, turn.settings, stack)
+            except AnswerError as error:
+                return await self._send(self._service.complaint(error.status, str(error), self._fault))
+            except Exception as error:  # noqa: BLE001 - scripts are anybody's code
+                self._server.ledger.failures.append(error)
+                return await self._send(self._service.complaint(500, f"The answer's script failed: {error!r}", self._fault))
+            response, body = await self._open(200, renderer.content_type, {"Cache-Control": "no-cache"})
+            try:
+                await body.start()
+                await self._stream(renderer, body, pieces)
+                await self._close(body)
+            except BodyEnded:
+                self.complete = True
+            except AnswerFailed as failed:
+                # The headers are out: all that is left to do is to break off.
+                self._server.ledger.failures.append(failed.__cause__ or failed)
+                self.complete = True
+                if self._request.transport is not None:
+                    self._request.transport.abort()
+        return response
+
+    async def _stream(self, renderer: Any, body: BodyWriter, pieces: AsyncGenerator[Piece, None]) -> None:  # noqa: ANN401 - a Renderer
+        fault, sent = self._fault, 0
+        if fault.error is not None and fault.error_at == 0:
+            for frame in renderer.error(fault.error, first=True):
+                await body.write(frame)
+            return
+        for frame in renderer.start():
+            await body.write(frame)
+        for _ in range(fault.keepalive):
+            await body.write(renderer.keepalive())
+            await asyncio.sleep(KEEPALIVE_SECONDS)
+        await asyncio.sleep(fault.delay_first)
+        try:
+            while not fault.empty:
+                piece = await _next(pieces)
+                if piece is None:
+                    break
+                counts = not isinstance(piece, Usage | Finish)
+                if counts and (sent == fault.stall or (sent == fault.error_at and fault.error is not None)):
+                    break
+                if counts and sent:
+                    await asyncio.sleep(fault.pace)
+                sent += counts
+                try:
+                    frames = list(renderer.piece(piece))
+                except Exception as error:
+                    raise AnswerFailed from error
+                for frame in frames:
+                    await body.write(frame)
+        except AnswerError as error:
+            for frame in renderer.error(str(error), first=False):
+                await body.write(frame)
+            return
+        if fault.stall is not None:
+            await _for_ever()
+        for frame in renderer.error(fault.error, first=False) if fault.error is not None else renderer.end():
+            await body.write(frame)
+
+    async def _open(self, status: int, content_type: str, headers: dict[str, str]) -> tuple[web.StreamResponse, BodyWriter]:
+        """Send the headers."""
+        fault = self._fault
+        headers["Content-Type"] = fault.content_type or content_type
+        if fault.retry_after is not None:
+            headers["Retry-After"] = str(fault.retry_after)
+        if fault.retry_after_ms is not None:
+            headers["Retry-After-Ms"] = str(fault.retry_after_ms)
+        if fault.encoding is not None:
+            headers["Content-Encoding"] = fault.encoding
+        headers.update(fault.headers or {})
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(self._request)
+        return response, BodyWriter(response, self._request.transport, fault)
+
+    async def _close(self, body: BodyWriter) -> None:
+        """All has been said: end the body, when it is time."""
+        self.complete = True
+        await asyncio.sleep(self._fault.hang_after_done)
+        await body.finish()
+
+
+async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
+    """The script's next piece, None after the last; raises `AnswerFailed` for whatever a script raises."""
+    await asyncio.sleep(0)  # a script that never waits must not keep a client's leaving from being noticed
+    try:
+        return await anext(pieces, None)
+    except AnswerError:
+        raise
+    except Exception as error:
+        raise AnswerFailed from error
+
+
+async def _for_ever() -> None:
+    """Wait until the client leaves or the replica stops: both cancel."""
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,202 @@
+"""What a service of a replica is: it judges requests and writes answers as the real one does."""
+
+from __future__ import annotations
+
+import html
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, ClassVar, Final, NoReturn, Protocol
+
+from freeproviders.testing.answers import Piece
+from freeproviders.testing.faults import EVERYWHERE, Fault
+from freeproviders.testing.record import RecordedRequest
+
+JSON_TYPE: Final = "application/json"
+DAY_IS_OVER: Final = "You have reached the daily limit of free requests for today. Please come back tomorrow."
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not an error of the replica's
+    """The request is wrong: `status` and what is wrong with it."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in one piece."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Renderer(Protocol):
+    """Writes the pieces of one answer in the service's protocol."""
+
+    content_type: str
+
+    def start(self) -> Iterable[bytes]:
+        """What comes before the first piece."""
+
+    def piece(self, piece: Piece) -> Iterable[bytes]:
+        """A piece; raises `TypeError` when the protocol has no place for it."""
+
+    def keepalive(self) -> bytes:
+        """What says nothing."""
+
+    def error(self, message: str, *, first: bool) -> Iterable[bytes]:
+        """An error; `first` when nothing at all was sent before."""
+
+    def end(self) -> Iterable[bytes]:
+        """What comes after the last piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A chat request that was found right.
+
+    `messages` are its role/content mappings, `settings` what an answering provider is told beside them.
+    """
+
+    messages: list[dict[str, Any]]
+    render: Callable[[Fault], Renderer]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Service(ABC):
+    """One service; an instance holds what the real one would remember between requests."""
+
+    name: ClassVar[str]
+    slug: ClassVar[str]
+    base_path: ClassVar[str] = ""
+    places: ClassVar[tuple[str, ...]] = ("answer",)
+    routes: ClassVar[Mapping[tuple[str, str], str]]
+    """(method, path) -> place."""
+
+    fault_names: frozenset[str] = EVERYWHERE
+
+    def place(self, request: RecordedRequest) -> str:
+        """Which of the service's places a request is for; raises `Refusal` 404 or 405."""
+        place = self.routes.get((request.method, request.path))
+        if place is not None:
+            return place
+        methods = sorted(method for method, path in self.routes if path == request.path)
+        if methods:
+            raise Refusal(405, f"{request.method} is not allowed here.", headers={"Allow": ", ".join(methods)})
+        raise Refusal(404, f"There is nothing at {request.path}.")
+
+    @abstractmethod
+    def turn(self, request: RecordedRequest) -> Turn:
+        """Judge a chat request; raises `Refusal`."""
+
+    def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
+        """Answer a request to one of the other places; raises `Refusal`."""
+        raise AssertionError(place)
+
+    def expired(self, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
+        """What the service says to a nonce whose time is over."""
+        raise AssertionError(self.slug)
+
+    @abstractmethod
+    def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
+        """An error as the service writes it."""
+
+    def quota(self, fault: Fault) -> Reply:
+        """The day's allowance is used up."""
+        return self.complaint(429, DAY_IS_OVER, fault)
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+
+def refuse(message: str, *, status: int = 400, code: str | None = None) -> NoReturn:
+    """Raise `Refusal`."""
+    raise Refusal(status, message, code=code)
+
+
+def expect(holds: bool, message: str, *, status: int = 400, code: str | None = None) -> None:
+    """Refuse a request where something does not hold."""
+    if not holds:
+        raise Refusal(status, message, code=code)
+
+
+def check_headers(request: RecordedRequest, wanted: Mapping[str, str | None]) -> None:
+    """Refuse with 403 a request that lacks a header, has it twice, or with another value; None stands for any value."""
+    for name, value in wanted.items():
+        given = request.headers.getall(name, [])
+        expect(len(given) == 1, f"Header {name} must be there once, not {len(given)} times.", status=403)
+        expect(bool(given[0].strip()), f"Header {name} is empty.", status=403)
+        expect(value is None or given[0] == value, f"Header {name} must be {value!r}, not {given[0]!r}.", status=403)
+
+
+def check_keys(body: Mapping[str, Any], required: Collection[str], optional: Collection[str] = ()) -> None:
+    """Refuse a body that lacks a key or has one that the service does not know."""
+    missing = [key for key in required if key not in body]
+    expect(not missing, f"Missing key(s) in the body: {', '.join(missing)}.")
+    unknown = [key for key in body if key not in required and key not in optional]
+    expect(not unknown, f"Unrecognized request argument(s) supplied: {', '.join(unknown)}.")
+
+
+def read_json(request: RecordedRequest) -> dict[str, Any]:
+    """The body, which must be a JSON object."""
+    try:
+        body = json.loads(request.body, parse_constant=_no_constant)
+    except ValueError as error:
+        refuse(f"The body is not JSON: {error}.")
+    if not isinstance(body, dict):
+        refuse("The body must be a JSON object.")
+    return body
+
+
+def _no_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# --- answering ------------------------------------------------------------------------------------
+
+
+def dump(value: object) -> bytes:
+    """JSON as services send it: compact, UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can carry
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def status_phrase(status: int) -> str:
+    """The usual words for a status."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def html_page(title: str, text: str) -> bytes:
+    """A page where data was due."""
+    return f'<!DOCTYPE html>\n<html lang="en"><head><title>{html.escape(title)}</title></head><body><h1>{html.escape(text)}</h1></body></html>\n'.encode()
+
+
+def challenge_reply() -> Reply:
+    """A bot check in the manner of the big content networks."""
+    page = (
+        b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title><meta name="robots" content="noindex,nofollow"></head>'
+        b"<body><noscript>Enable JavaScript and cookies to continue</noscript>"
+        b"<script>(function(){window._cf_chl_opt={cType: 'managed'};}());</script></body></html>\n"
+    )
+    return Reply(403, page, "text/html; charset=UTF-8", {"Server": "cloudflare", "cf-mitigated": "challenge"})
