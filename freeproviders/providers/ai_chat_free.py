@@ -24,6 +24,7 @@ class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
     url = "https://aichatfree.info"
     default_base_url = url
     api_endpoint = "/api/generate"
+    protocol = "signed JSON; plain text"
     working = False
     status_note = "last public client 2025-02-01"
     supports_system_message = False

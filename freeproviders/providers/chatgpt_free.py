@@ -47,6 +47,7 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
     url = "https://chatgptfree.ai"
     default_base_url = url
     api_endpoint = "/wp-admin/admin-ajax.php"
+    protocol = "WordPress form with a nonce; events or one JSON"
     working = False
     status_note = "last public client 2024-11-05, then behind a bot check"
     supports_message_history = False

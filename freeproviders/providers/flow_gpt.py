@@ -30,6 +30,7 @@ class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
     url = "https://flowgpt.com/chat"
     default_base_url = "https://prod-backend-k8s.flowgpt.com"
     api_endpoint = "/v3/chat-anonymous"
+    protocol = "signed JSON; JSON lines"
     working = False
     status_note = "last public client 2024-11-06"
 

@@ -19,6 +19,7 @@ class FreeNetfly(ProviderModelMixin, AsyncGeneratorProvider):
     url = "https://free.netfly.top"
     default_base_url = url
     api_endpoint = "/api/openai/v1/chat/completions"
+    protocol = "OpenAI; server-sent events"
     working = False
     status_note = "last public client 2024-11-06"
 

@@ -27,6 +27,7 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
     name = "OpenAICompatible"
     slug = "openai-compatible"
     api_endpoint = "/chat/completions"
+    protocol = "OpenAI; server-sent events"
     working = True
     status_note = "whatever base_url points to"
     supports_images = True
