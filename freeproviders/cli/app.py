@@ -1,0 +1,48 @@
+"""The commands put together, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from freeproviders._version import __version__
+from freeproviders.cli import chat, models, providers, replica, terminal
+
+USAGE_EXIT = 2
+ERROR_EXIT = 1
+
+# Plain tracebacks: the pretty ones can show local variables, and those hold keys.
+app = typer.Typer(name="freeproviders", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(chat.chat)
+app.command()(providers.providers)
+app.add_typer(models.app, name="models")
+app.command()(replica.replica)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"freeproviders {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Free LLM chat: a model on this machine, and services that speak one of five protocols."""
+
+
+def run_app() -> None:
+    """Run the command that was typed and exit with its code."""
+    terminal.prepare()
+    try:
+        app()
+    except Exception as error:
+        from freeproviders.errors import FreeProvidersError, MissingDependencyError, UsageError
+
+        if not isinstance(error, FreeProvidersError):
+            raise
+        terminal.complain(error)
+        sys.exit(USAGE_EXIT if isinstance(error, UsageError) and not isinstance(error, MissingDependencyError) else ERROR_EXIT)

@@ -1,0 +1,78 @@
+"""A conversation at the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import typer
+
+from freeproviders.cli.answer import Answer, remark
+from freeproviders.cli.terminal import complain, is_terminal, say
+from freeproviders.errors import FreeProvidersError
+from freeproviders.provider import AsyncGeneratorProvider
+
+PROMPT: Final = "> "
+HELP: Final = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
+
+
+def converse(provider: AsyncGeneratorProvider, system: str | None, options: Mapping[str, Any]) -> None:
+    """Ask, answer and remember until the user leaves.
+
+    Ctrl-C ends the answer under way, and its request; what was said of it stays in the conversation. A failed question is forgotten, so that it can be asked again.
+    """
+    with suppress(ImportError):
+        import readline  # noqa: F401 - gives `input` its editing and its history, in memory only
+    where = "on this machine" if provider.slug == "embedded" else f"at {provider.base_url}"
+    say(f"{provider.name} {provider.model} {where}. {HELP}")
+    beginning: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
+    history = list(beginning)
+    with asyncio.Runner() as runner:  # one loop, so that one connection serves the whole conversation
+        while (line := _line()) is not None:
+            match line.strip():
+                case "":
+                    continue
+                case "/exit" | "/quit":
+                    return
+                case "/clear":
+                    history = list(beginning)
+                    say("Forgotten.")
+                case "/help":
+                    say(HELP)
+                case _:
+                    history = _turn(runner, provider, [*history, {"role": "user", "content": line}], options) or history
+
+
+def _turn(
+    runner: asyncio.Runner, provider: AsyncGeneratorProvider, messages: list[Mapping[str, Any]], options: Mapping[str, Any]
+) -> list[Mapping[str, Any]] | None:
+    """One question and its answer; the conversation with both, or None where there is no answer."""
+    answer = Answer(show=True)
+    try:
+        remark(runner.run(answer.read(provider.batches(provider.request(messages, **options)))))
+    except KeyboardInterrupt:
+        say("(Stopped.)")
+    except FreeProvidersError as error:
+        complain(error)
+        return None
+    said = answer.so_far().text
+    return [*messages, {"role": "assistant", "content": said}] if said else None
+
+
+def _line() -> str | None:
+    """What the user types next; None when there is no more."""
+    while True:
+        try:
+            if is_terminal(sys.stdout):
+                return input(PROMPT)
+            typer.echo(PROMPT, nl=False, err=True)  # standard output is for the answers
+            return input()
+        except KeyboardInterrupt:
+            typer.echo(err=True)
+            say("Ctrl-D or /exit leaves.")
+        except EOFError:
+            typer.echo(err=True)
+            return None

@@ -1,0 +1,61 @@
+"""`freeproviders models`: the embedded models."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from freeproviders.cli import terminal
+
+app = typer.Typer(invoke_without_command=True, help="List the embedded models, or fetch one.")
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List the embedded models: those that can be fetched, and which are here."""
+    if context.invoked_subcommand is not None:
+        return
+    from freeproviders.embedded.cache import is_cached, path_of
+    from freeproviders.embedded.weights import DEFAULT, WEIGHTS
+
+    if as_json:
+        rows = [
+            {
+                "name": row.name,
+                "default": row.name == DEFAULT,
+                "size": row.size,
+                "license": row.license,
+                "cached": is_cached(row),
+                "path": str(path_of(row)),
+                "note": row.note,
+            }
+            for row in WEIGHTS
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    drawn = terminal.table("Name", "Size", "Licence", "Here", "About")
+    for row in WEIGHTS:
+        name = f"{row.name} (default)" if row.name == DEFAULT else row.name
+        drawn.add_row(name, f"{row.megabytes} MB", row.license, "yes" if is_cached(row) else "no", row.note)
+    terminal.show(drawn)
+
+
+@app.command()
+def pull(name: Annotated[str | None, typer.Argument(help="One of the listed names; the default model if left out.")] = None) -> None:
+    """Fetch a model into the cache and print where it is."""
+    from freeproviders.cli.chat import INTERRUPTED_EXIT
+    from freeproviders.cli.weights import pull as fetch
+    from freeproviders.embedded.cache import is_cached, path_of
+    from freeproviders.embedded.weights import DEFAULT, weights_named
+
+    weights = weights_named(name or DEFAULT)
+    try:
+        path = path_of(weights) if is_cached(weights) else fetch(weights)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED_EXIT) from None
+    typer.echo(str(path))

@@ -1,0 +1,70 @@
+"""`freeproviders providers`: the services and their facts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from freeproviders.cli import terminal
+
+if TYPE_CHECKING:
+    from freeproviders.provider import AsyncGeneratorProvider
+
+_ABILITIES = {
+    "history": "supports_message_history",
+    "system": "supports_system_message",
+    "streaming": "supports_stream",
+    "images": "supports_images",
+    "tools": "supports_native_tools",
+    "schema": "supports_json_schema",
+}
+
+
+def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
+    """List the providers and their facts.
+
+    "no" under Working speaks of the public service; the protocol itself works with any --base-url that speaks it.
+    """
+    from freeproviders.cli.lookup import all_providers
+
+    rows = [facts(cls) for cls in all_providers()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    drawn = terminal.table("Provider", "Slug", "Protocol", "Working", "Since when", "Models", "Abilities")
+    for row in rows:
+        drawn.add_row(
+            row["name"],
+            row["slug"],
+            row["protocol"],
+            "yes" if row["working"] else "no",
+            row["status"],
+            _models(row),
+            ", ".join(row["abilities"]),
+        )
+    terminal.show(drawn)
+
+
+def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:
+    """What a provider's class says of itself."""
+    return {
+        "name": cls.name,
+        "slug": cls.slug,
+        "protocol": cls.protocol,
+        "url": cls.url,
+        "base_url": cls.default_base_url,
+        "working": cls.working,
+        "status": cls.status_note,
+        "default_model": cls.default_model,
+        "models": list(getattr(cls, "models", ())),
+        "abilities": [ability for ability, attribute in _ABILITIES.items() if getattr(cls, attribute) is True],
+    }
+
+
+def _models(row: dict[str, Any]) -> str:
+    others = len(row["models"]) - 1
+    if not row["default_model"]:
+        return "any"
+    return f"{row['default_model']} and {others} more" if others > 0 else row["default_model"]

@@ -1,0 +1,74 @@
+"""What is said and where: answers and tables go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import IO, Any, Final
+
+import typer
+
+# A model's words may hold sequences that move the cursor, rename the window or write to the clipboard. Line breaks and tabs stay.
+_CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
+WIDE: Final = 200
+"""Columns of a table that no terminal limits."""
+
+
+def prepare() -> None:
+    """Let no character that a stream cannot carry end the program."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether somebody looks at the stream; it may be missing or closed."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def printable(text: str) -> str:
+    """The text without control characters."""
+    return text.translate(_CONTROLS)
+
+
+def dimmed(text: str, stream: IO[str]) -> str:
+    """The text in a paler colour, where that can be shown."""
+    if not is_terminal(stream) or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+        return text
+    return typer.style(text, dim=True)
+
+
+def say(text: str) -> None:
+    """A remark that is no part of the answer: one line."""
+    typer.echo(dimmed(_one_line(text), sys.stderr), err=True)
+
+
+def complain(error: Exception) -> None:
+    """Say what went wrong: one line."""
+    typer.echo(f"Error: {_one_line(str(error))}", err=True)
+
+
+def table(*columns: str) -> Any:  # noqa: ANN401 - a rich.table.Table; rich is imported when something is to be drawn
+    """An empty table without a frame."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        drawn.add_column(column)
+    return drawn
+
+
+def show(drawn: Any) -> None:  # noqa: ANN401 - a rich.table.Table
+    """Print a table; into a pipe as wide as it wants to be, so that a line is a row."""
+    from rich.console import Console
+
+    Console(width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False).print(drawn)
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
