@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from freeproviders.errors import (
     ContentFilterError,
     EmptyResponseError,
+    FreeProvidersError,
     ProviderError,
     ProviderTimeoutError,
     ResponseError,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
 MAX_ERROR_BYTES: Final = 2**16
+HEAD_BYTES: Final = 2048
+PAGE_BYTES: Final = 16
 DRAIN_SECONDS: Final = 0.2
 DRAIN_BYTES: Final = 2**16
 
@@ -55,7 +58,7 @@ class Exchange:
             batch: Batch = []
             while not batch and not self._ended:
                 batch = await self._advance()
-        except ProviderError as error:
+        except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
         return batch
 
@@ -66,7 +69,7 @@ class Exchange:
                 if batch := await self._advance():
                     return batch
             await self._drain()
-        except ProviderError as error:
+        except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
         return []
 
@@ -104,9 +107,11 @@ class Exchange:
         response, decoder = self._response, self._decoder
         assert response is not None  # noqa: S101 - `first` opens
         if decoder.failure is not None:
+            if self._cutter is not None and (held := self._cutter.flush()):
+                return held
             raise decoder.failure
         try:
-            data = await response.read()
+            data = await response.read() if self._size else await self._read_head(response)
         except ProviderError as error:
             if self._watchdog.expired:
                 raise self._timed_out(error) from error
@@ -114,8 +119,8 @@ class Exchange:
         if not data:
             batch = decoder.close()
             return batch if decoder.failure is not None else self._end(batch)
-        if not self._size:
-            self._look_at_head(data, response)
+        if not decoder.answered and len(self._head) < HEAD_BYTES:
+            self._head += data[:HEAD_BYTES]
         self._size += len(data)
         if self._size > MAX_ANSWER_BYTES:
             raise ResponseTooLargeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes.")
@@ -143,9 +148,14 @@ class Exchange:
             if self._cutter.hit:
                 reason = "stop"
         if not decoder.answered and not self._may_be_empty(reason):
-            if reason == "content_filter":
-                raise ContentFilterError("the service's content filter stopped the answer before it began.")
-            raise EmptyResponseError("the answer is empty: it holds no text and no tool call.")
+            self._ended = False
+            filtered = reason == "content_filter"
+            decoder.failure = (
+                ContentFilterError("the service's content filter stopped the answer before it began.")
+                if filtered
+                else EmptyResponseError("the answer is empty: it holds no text and no tool call.")
+            )
+            return batch
         batch.append(decoder.usage or Usage(estimate_input_tokens(request.messages), estimate_tokens(decoder.output_chars), estimated=True))
         batch.append(
             Finish(
@@ -167,7 +177,7 @@ class Exchange:
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again; clients that stop at [DONE] lose it."""
         response = self._response
-        if response is None or not self._decoder.done:
+        if response is None or response.at_end or not self._decoder.done:
             return
         self._watchdog.drain(DRAIN_SECONDS)
         size = 0
@@ -194,17 +204,24 @@ class Exchange:
         what = {"first content": "no content came", "stall": "the stream stalled"}.get(phase, "the answer was not complete")
         return ProviderTimeoutError(f"{what} within {seconds:g} s.", phase=phase)
 
-    def _look_at_head(self, data: bytes, response: Response) -> None:
-        self._head = data[:2048]
-        if looks_like_html(data) and "html" in response.headers.get("Content-Type", ""):
+    async def _read_head(self, response: Response) -> bytes:
+        """The first read; enough of what is said to be HTML to know whether it is a page, since some services call any text HTML."""
+        data = await response.read()
+        if "html" not in response.headers.get("Content-Type", ""):
+            return data
+        while len(data.lstrip()) < PAGE_BYTES and (more := await response.read()):
+            data += more
+        if looks_like_html(data):
             raise blocked(data, status=response.status)
+        return data
 
-    def _explained(self, error: ProviderError) -> ProviderError:
+    def _explained(self, error: FreeProvidersError) -> FreeProvidersError:
         """Say who it was and what came."""
-        if isinstance(error, ResponseError) and looks_like_html(self._head):
-            error = blocked(self._head)
-        if not error.body and self._head and not self._decoder.answered:
-            error.body = excerpt(self._head)
-        error.attempts = self._attempt
-        error.env = error.env or self._provider.api_key_env
+        if isinstance(error, ProviderError):
+            if isinstance(error, ResponseError) and looks_like_html(self._head):
+                error = blocked(self._head)
+            if not error.body and self._head and not self._decoder.answered:
+                error.body = excerpt(self._head)
+            error.attempts = self._attempt
+            error.env = error.env or self._provider.api_key_env
         return error.about(self._provider.name, self._request.model or "")

@@ -122,6 +122,8 @@ class AsyncGeneratorProvider(ABC):
     url: ClassVar[str] = ""
     default_base_url: ClassVar[str] = ""
     api_endpoint: ClassVar[str] = ""
+    protocol: ClassVar[str] = ""
+    """In a few words, what goes out and what comes back."""
     working: ClassVar[bool] = False
     status_note: ClassVar[str] = ""
     api_key_env: ClassVar[str | None] = None
@@ -259,7 +261,7 @@ class AsyncGeneratorProvider(ABC):
         """Read what a caller passed as a `ChatRequest`; raises `UsageError` on what makes no sense."""
         return ChatRequest(
             messages=as_messages(messages),
-            model=model,
+            model=self.get_model(model) if model else self.model,
             temperature=temperature,
             top_p=top_p,
             max_tokens=max_tokens,

@@ -8,6 +8,7 @@ loop that was closed without that are dropped when the next loop comes by, and a
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -32,6 +33,7 @@ from freeproviders.errors import (
 
 USER_AGENT: Final = f"freeproviders/{__version__}"
 MAX_REDIRECTS: Final = 5
+_NEVER: Final = float("inf")
 _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
 
@@ -108,14 +110,23 @@ class Route:
 class Response:
     """An answer whose headers have come."""
 
-    __slots__ = ("_content", "_response", "cookies", "headers", "status")
+    __slots__ = ("_content", "_response", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self._content = response.content
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.cookies = {name: morsel.value for name, morsel in response.cookies.items()}
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies it sets."""
+        return {name: morsel.value for name, morsel in self._response.cookies.items()}
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last byte has been read."""
+        return self._content.at_eof()
 
     async def read(self) -> bytes:
         """What the network brought, at least a byte; b"" at the end. Raises errors of the tree."""
@@ -144,7 +155,7 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
     A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308).
     """
     session = await _session(route.connector)
-    timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout)
+    timeout = _client_timeout(connect_timeout)
     url = request.url
     for _ in range(MAX_REDIRECTS + 1):
         try:
@@ -160,6 +171,11 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
         response.close()
         url = _next_url(request, url, target, status)
     raise RedirectError(f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status)
+
+
+@functools.cache
+def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect)
 
 
 def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
@@ -283,24 +299,25 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._on_expiry = on_expiry
         now = self._loop.time()
-        self._end = now + timeout.total if timeout.total is not None else float("inf")
-        self._deadline = now + timeout.first_content if timeout.first_content is not None else float("inf")
-        self._stall = timeout.stall if timeout.stall is not None else float("inf")
+        self._end = now + (timeout.total or _NEVER)
+        self._deadline = now + (timeout.first_content or _NEVER)
+        self._stall = timeout.stall or _NEVER
         self._phase = "first content"
         self.expired: str | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._arm()
+        self._arm(min(self._deadline, self._end, now + self._stall))
 
     def progress(self) -> None:
         """A part came: the stall limit starts anew."""
         self._deadline = self._loop.time() + self._stall
-        if self._phase != "stall":
-            self._enter("stall")
+        self._phase = "stall"
 
     def drain(self, seconds: float) -> None:
         """The answer is complete; only so long may the end of the body take."""
         self._deadline = self._loop.time() + seconds
-        self._enter("drain")
+        self._phase = "drain"
+        self.stop()
+        self._arm(self._deadline)
 
     def stop(self) -> None:
         """The attempt is over."""
@@ -308,20 +325,14 @@ class Watchdog:
             self._timer.cancel()
             self._timer = None
 
-    def _enter(self, phase: str) -> None:
-        self._phase = phase
-        self.stop()
-        self._arm()
-
-    def _arm(self) -> None:
-        when = min(self._deadline, self._end)
-        if when != float("inf"):
+    def _arm(self, when: float) -> None:
+        if when < _NEVER:
             self._timer = self._loop.call_at(when, self._check)
 
     def _check(self) -> None:
         now = self._loop.time()
         if now < min(self._deadline, self._end):
-            self._arm()
+            self._arm(min(self._deadline, self._end))
             return
         self._timer = None
         self.expired = self._phase if self._deadline <= now else "total"

@@ -17,12 +17,13 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import Batch, FinishReason, ImageBlock, Message, ToolCall, Usage, new_call_id
+from freeproviders.types import Batch, FinishReason, ImageBlock, Message, Text, ToolCall, Usage, new_call_id
 from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, looks_like_html
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps, from_json, loads
 from freeproviders.wire.parts import PartDecoder
-from freeproviders.wire.sse import SSEDecoder
+from freeproviders.wire.sse import Event, SSEDecoder
 
+HEAD_BYTES: Final = 512
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -34,6 +35,9 @@ REASONS: Final[Mapping[str, FinishReason]] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+
+
+_PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 
 # --- the request ----------------------------------------------------------------------------------
@@ -99,26 +103,26 @@ class ChatDecoder(PartDecoder):
                 self._head = data
                 return
             self._started = True
-            self._head = head[:512]
+            self._head = head[:HEAD_BYTES]
             if head[:1] in {b"{", b"["}:
                 self._document = []
                 self._size = 0
+        elif not self.progress and len(self._head) < HEAD_BYTES:
+            self._head += data[:HEAD_BYTES]
         if self._document is not None:
             self._document.append(data)
             self._size += len(data)
             if self._size > MAX_DOCUMENT_BYTES:
                 raise ResponseTooLargeError(f"the answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
             return
-        for _, payload in self._sse.feed(data):
-            self._event(payload, batch)
+        self._events(self._sse.feed(data), batch)
 
     def finish(self, batch: Batch) -> None:
         """Decode what is left at the end of the body into the batch."""
         if self._document is not None:
             self._whole(b"".join(self._document), batch)
             return
-        for _, payload in self._sse.close():
-            self._event(payload, batch, last=True)
+        self._events(self._sse.close(), batch, at_end=True)
         if self.done:
             return
         if self._calls.open and self.raw_reason is None:
@@ -128,48 +132,68 @@ class ChatDecoder(PartDecoder):
         self._complete(batch)
         self.confirmed = self.raw_reason is not None
 
-    def _event(self, payload: bytes, batch: Batch, *, last: bool = False) -> None:
-        if self.done:
-            return
-        if payload == b"[DONE]":
-            self._complete(batch)
-            return
+    def _events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
+        """Decode events. The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but the decoder's."""
+        append, chars, known = batch.append, 0, self.model is not None
         try:
-            frame = loads(payload)
-        except ValueError as error:
-            cls = TruncatedResponseError if last else MalformedResponseError
-            raise cls(f"an event holds no JSON: {error}.", body=excerpt(payload)) from error
+            for _, payload in events:
+                try:
+                    frame = from_json(payload)
+                except ValueError as error:
+                    if payload == b"[DONE]":
+                        if not self.done:
+                            self._complete(batch)
+                        continue
+                    cls = TruncatedResponseError if at_end else MalformedResponseError
+                    raise cls(f"an event holds no JSON: {error}.", body=excerpt(payload)) from error
+                try:
+                    choice = frame["choices"][0]
+                    delta = choice["delta"]
+                    content = delta["content"]
+                except (KeyError, IndexError, TypeError):
+                    content = None
+                if (
+                    content.__class__ is str
+                    and content
+                    and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
+                    and choice.get("finish_reason") is None
+                    and frame.get("usage") is None
+                    and known
+                ):
+                    append(Text(content))
+                    chars += len(content)
+                elif not self.done:
+                    self._frame(frame, batch)
+                    known = self.model is not None
+        finally:
+            if chars:
+                self.output_chars += chars
+                self.progress += 1
+                self.answered = True
+
+    def _frame(self, frame: Any, batch: Batch) -> None:  # noqa: ANN401 - whatever JSON was sent
+        """Decode a frame of any content."""
         if not isinstance(frame, dict):
             self._refuse(frame)
             return
+        if self.model is None:
+            self._identify(frame)
         choices = frame.get("choices")
-        if choices:
-            choice = choices[0]
-            delta = choice.get("delta")
-            if delta:
-                content = delta.get("content")
-                if content.__class__ is str:
-                    if content:
-                        self.text(content, batch)
-                    if len(delta) > 1:
-                        self._others(delta, batch)
-                else:
-                    self._odd_content(content, batch)
-                    self._others(delta, batch)
-            elif "message" in choice:
-                self._message(choice["message"], batch)  # some services send whole messages as events
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if isinstance(choice, Mapping):
+            message = choice.get("delta") or choice.get("message")  # some services send whole messages as events
+            if isinstance(message, Mapping):
+                self._message(message, batch)
             reason = choice.get("finish_reason")
             if reason is not None:
                 self._reason(reason, frame)
         elif "error" in frame or (choices is None and "usage" not in frame):
             self._refuse(frame)
-        if self.model is None:
-            self._identify(frame)
         usage = frame.get("usage")
         if usage is not None:
             self.usage = _usage(usage) or self.usage
-        elif "x_groq" in frame:
-            self._groq(frame["x_groq"])
+        elif isinstance(frame.get("x_groq"), Mapping):
+            self.usage = _usage(frame["x_groq"].get("usage")) or self.usage
 
     def _whole(self, body: bytes, batch: Batch) -> None:
         """A JSON document instead of a stream."""
@@ -192,13 +216,15 @@ class ChatDecoder(PartDecoder):
         self._complete(batch)
 
     def _message(self, message: Mapping[str, Any], batch: Batch) -> None:
-        self._others(message, batch)
+        for key, value in message.items():
+            if value and key not in _PLAIN_KEYS:
+                self._others(message, batch)
+                break
         content = message.get("content")
-        if isinstance(content, str):
-            if content:
-                self.text(content, batch)
-        else:
+        if not isinstance(content, str):
             self._odd_content(content, batch)
+        elif content:
+            self.text(content, batch)
 
     def _others(self, delta: Mapping[str, Any], batch: Batch) -> None:
         """What a delta may hold beside its content."""
@@ -256,10 +282,6 @@ class ChatDecoder(PartDecoder):
         model, identity = frame.get("model"), frame.get("id")
         self.model = model if isinstance(model, str) else None
         self.response_id = identity if isinstance(identity, str) else None
-
-    def _groq(self, extra: object) -> None:
-        if isinstance(extra, Mapping):
-            self.usage = _usage(extra.get("usage")) or self.usage
 
     def _refuse(self, frame: object) -> None:
         """Raise if the frame is an error in disguise; an unknown frame is let through."""

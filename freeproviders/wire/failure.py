@@ -130,7 +130,7 @@ def read_complaint(document: object) -> Complaint | None:
     status = code if isinstance(code, int) else source.get("status")
     return Complaint(
         message,
-        code=_str(code) or _str(source.get("type")) or _str(source.get("status")),
+        code=next((value for value in (code, source.get("type"), source.get("status")) if isinstance(value, str) and value), None) or _str(code),
         status=status if isinstance(status, int) and 400 <= status < 600 else None,
         failed_generation=_str(source.get("failed_generation")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from freeproviders.errors import ProviderError
+from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Batch, FinishReason, Reasoning, Text, Usage
 
 
@@ -15,11 +15,11 @@ class PartDecoder(ABC):
     was still held back. Neither raises: an error is left in `failure`, so that what came before it in the same read is not lost.
     Usage and Finish are not parts here but attributes, since only the whole exchange knows who answered and how often it was asked.
 
-    A protocol implements `decode` and `finish`, which append to the batch and may raise a `ProviderError`.
+    A protocol implements `decode` and `finish`, which append to the batch and may raise an error of the tree.
     """
 
     def __init__(self) -> None:
-        self.failure: ProviderError | None = None
+        self.failure: FreeProvidersError | None = None
         self.done = False
         """The protocol's own end was seen."""
         self.confirmed = True
@@ -41,7 +41,7 @@ class PartDecoder(ABC):
         batch: Batch = []
         try:
             self.decode(data, batch)
-        except ProviderError as error:
+        except FreeProvidersError as error:
             self.failure = error
         return batch
 
@@ -50,7 +50,7 @@ class PartDecoder(ABC):
         batch: Batch = []
         try:
             self.finish(batch)
-        except ProviderError as error:
+        except FreeProvidersError as error:
             self.failure = error
         return batch
 

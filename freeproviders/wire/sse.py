@@ -54,14 +54,16 @@ class SSEDecoder:
             data = self._take(data)
         events: list[Event] = []
         if not self._data and self._name == _MESSAGE:
-            *frames, data = data.split(b"\n\n")
-            for frame in frames:
-                if frame.startswith(b"data: ") and b"\n" not in frame:
-                    events.append((_MESSAGE, frame[6:]))
-                else:
+            *frames, rest = data.split(b"\n\n")
+            n, end = len(frames), len(data) - len(rest)
+            if data.startswith(b"data: ") and data.count(b"\n\ndata: ", 0, end) == n - 1 and data.count(b"\n", 0, end) == 2 * n:
+                events = [(_MESSAGE, frame[6:]) for frame in frames]
+            else:
+                for frame in frames:
                     for line in frame.split(b"\n"):
                         self._line(line, events)
                     self._line(b"", events)
+            data = rest
         if data:
             *lines, rest = data.split(b"\n")
             for line in lines:

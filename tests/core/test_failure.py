@@ -1,0 +1,139 @@
+"""Error answers: eight shapes, statuses, hints when to come back, and no secrets."""
+
+import time
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freeproviders import errors
+from freeproviders.wire.failure import classify, error_in_success, excerpt, read_complaint, read_failure, retry_after
+
+SHAPES = [
+    b'{"error": {"message": "model is gone", "code": "x"}}',
+    b'{"error": "model is gone"}',
+    b'{"object": "error", "message": "model is gone", "type": "t"}',
+    b'[{"error": {"code": 404, "message": "model is gone", "status": "NOT_FOUND"}}]',
+    b'{"success": false, "errors": [{"code": 7003, "message": "model is gone"}]}',
+    b'{"status": 404, "title": "Not Found", "detail": "model is gone"}',
+    b'{"message": "model is gone"}',
+    b'{"detail": "model is gone"}',
+    b"model is gone",
+]
+
+
+@pytest.mark.parametrize("body", SHAPES)
+def test_shapes(body):
+    """Whatever the shape, the message is found and the status decides."""
+    error = read_failure(404, {}, body)
+
+    assert type(error) is errors.NotFoundError
+    assert "model is gone" in str(error)
+    assert "404" in str(error)
+    assert error.status == 404
+    assert error.body
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cls", "retryable"),
+    [
+        (400, b'{"error": {"message": "bad"}}', errors.BadRequestError, False),
+        (
+            400,
+            b'{"error": {"code": "context_length_exceeded", "message": "This model\'s maximum context length is 8192 tokens"}}',
+            errors.ContextOverflowError,
+            False,
+        ),
+        (400, b'{"error": {"code": 400, "type": "exceed_context_size_error", "message": "x"}}', errors.ContextOverflowError, False),
+        (400, b'{"error": {"message": "registry/model does not support tools"}}', errors.ToolsNotSupportedError, False),
+        (404, b'{"error": {"message": "No endpoints found that support tool use"}}', errors.ToolsNotSupportedError, False),
+        (400, b'{"error": {"code": "content_filter", "message": "filtered"}}', errors.ContentFilterError, False),
+        (401, b"{}", errors.AuthenticationError, False),
+        (402, b"{}", errors.QuotaExceededError, False),
+        (403, b'{"error": "no"}', errors.PermissionDeniedError, False),
+        (403, b"<!DOCTYPE html><title>Just a moment...</title>", errors.BlockedError, False),
+        (503, b"  <html><body>challenge</body></html>", errors.BlockedError, False),
+        (410, b'{"error": {"code": "github_models_retirement_brownout", "message": "retired"}}', errors.NotFoundError, False),
+        (413, b"{}", errors.BadRequestError, False),
+        (422, b'{"detail": [{"loc": ["body", "x"], "msg": "extra"}]}', errors.BadRequestError, False),
+        (429, b'{"error": {"message": "slow down"}}', errors.RateLimitError, True),
+        (429, b'{"error": {"message": "Rate limit exceeded: free-models-per-day"}}', errors.QuotaExceededError, False),
+        (429, b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}}]', errors.QuotaExceededError, False),
+        (500, b"{}", errors.ServerError, True),
+        (529, b"", errors.ServerError, True),
+    ],
+)
+def test_status_map(status, body, cls, retryable):
+    """Each status and body gives its class, and whether to try again."""
+    error = read_failure(status, {}, body)
+
+    assert type(error) is cls
+    assert error.is_retryable is retryable
+
+
+def test_error_inside_a_success():
+    """Only what cannot be an answer is an error."""
+    assert error_in_success({"choices": None, "error": {"message": "upstream", "code": 502}}).status == 502
+    assert error_in_success({"object": "error", "message": "boom"}).message == "boom"
+    assert error_in_success({"detail": "x"}).message == "x"
+    assert error_in_success({"choices": [{"message": {"content": "x"}}]}) is None
+    assert error_in_success({"choices": []}) is None
+    assert error_in_success("text") is None
+    assert type(classify(None, read_complaint({"error": "Rate limit reached"}))) is errors.RateLimitError
+    assert type(classify(None, read_complaint({"error": {"message": "upstream", "code": 502}}))) is errors.ServerError
+
+
+def test_retry_after():
+    """Seconds, milliseconds and dates are understood; nonsense is no hint."""
+    assert retry_after({"Retry-After": "7"}) == 7
+    assert retry_after({"Retry-After": "1.5"}) == 1.5
+    assert retry_after({"Retry-After-Ms": "250", "Retry-After": "9"}) == 0.25
+    assert 3500 < retry_after({"Retry-After": formatdate(time.time() + 3600, usegmt=True)}) < 3610
+    assert retry_after({"Retry-After": formatdate(time.time() - 3600, usegmt=True)}) == 0
+    assert retry_after({"Retry-After": "-3"}) == 0
+    assert retry_after({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}) == 31 * 86400
+    assert retry_after({"Retry-After": "soon"}) is None
+    assert retry_after({"Retry-After": "nan"}) is None
+    assert retry_after({}) is None
+
+
+def test_retry_hint_in_the_body():
+    """Some services say it only in words."""
+    assert read_failure(429, {}, b'{"error": {"message": "Please try again in 5.289s."}}').retry_after == 5.289
+    assert read_failure(429, {}, b'{"error": {"message": "try again in 2m59.56s"}}').retry_after == pytest.approx(179.56)
+    assert read_failure(429, {}, b'{"error": {"message": "try again in 120ms"}}').retry_after == pytest.approx(0.12)
+    assert read_failure(429, {"Retry-After": "3"}, b'{"error": {"message": "try again in 5s"}}').retry_after == 3
+
+
+def test_no_secret_in_an_excerpt():
+    """What looks like a credential is not repeated."""
+    body = b'{"error": {"message": "Incorrect API key: sk-abcdefghijklmnop. Header was Bearer abcdefghijk12345"}}'
+    for text in (str(read_failure(401, {}, body)), excerpt(body)):
+        assert "abcdefgh" not in text
+        assert "***" in text
+
+
+@given(st.binary(max_size=200), st.integers(400, 599))
+def test_any_body(body, status):
+    """Hostile bodies are data: any body gives an error of the tree."""
+    assert isinstance(read_failure(status, {}, body), errors.ProviderError)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda x: (
+        st.lists(x, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "errors", "message", "detail", "code", "status", "choices", "object", "success", "msg"]), x, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_values)
+def test_any_document(document):
+    """Any JSON is read without a fault."""
+    read_complaint(document)
+    error_in_success(document)
