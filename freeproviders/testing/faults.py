@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 ERROR_SHAPES: Final = (
     "object",
@@ -73,7 +73,6 @@ ERROR_SHAPES: Final = (
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "encoding": ("gzip", "deflate"),
     "error_shape": ERROR_SHAPES,
-    "line_end": ("\n", "\r\n", "\r"),
     "nonce_expired": ("403", "-1", "json"),
 }
 _NUMBERS: Final = frozenset({"delay_headers", "delay_first", "pace", "hang_after_done", "cut", "end", "stall", "keepalive", "error_at"})
@@ -128,18 +127,34 @@ COMPLETION_FAULTS: Final = SSE_FAULTS | {"error_shape", "no_stream"}
 PAGE_FAULTS: Final = frozenset({"nonce_expired", "page"})
 EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS
 """The faults that every protocol has a place for."""
+ELSEWHERE: Final = EVERYWHERE - {"quota", "error_at", "empty", "pace"} | {"page", "error_shape"}
+"""Those that pages and lists of models have a place for."""
 
 Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
 """What `faults=` takes."""
 
 
-def read_fault(spec: Mapping[str, Any] | None, *, known: frozenset[str], places: Sequence[str], service: str) -> Fault:
+class FaultyService(Protocol):
+    """What faults need to know of a service."""
+
+    name: ClassVar[str]
+    places: ClassVar[tuple[str, ...]]
+    line_ends: ClassVar[tuple[str, ...]]
+    fault_names: frozenset[str]
+
+
+def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
     """Read one mapping; raises `ValueError` on a name or value that would do nothing."""
     if not spec:
         return NO_FAULT
+    place = "page" if "page" in spec else spec.get("on", "answer")
+    if place not in service.places:
+        msg = f"{service.name} has no {place!r}: a fault can be on {', '.join(map(repr, service.places))}."
+        raise ValueError(msg)
+    known = service.fault_names if place == "answer" else service.fault_names & ELSEWHERE
     for name, value in spec.items():
         if name not in known:
-            why = f"{service} has no place for the fault {name!r}" if name in FAULT_NAMES else f"Unknown fault {name!r}"
+            why = f"{service.name} has no place for the fault {name!r} on {place!r}" if name in FAULT_NAMES else f"Unknown fault {name!r}"
             msg = f"{why}: use {', '.join(sorted(known))}."
             raise ValueError(msg)
         if name in _CHOICES and value not in _CHOICES[name]:
@@ -148,12 +163,11 @@ def read_fault(spec: Mapping[str, Any] | None, *, known: frozenset[str], places:
         if name in _NUMBERS and value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
             msg = f"Fault {name!r} takes a number from 0 up, not {value!r}."
             raise ValueError(msg)
-    _check_chunk(spec.get("chunk"))
-    fault = Fault(**({"on": "page"} | dict(spec) if "page" in spec else spec))
-    if fault.on not in places:
-        msg = f"{service} has no {fault.on!r}: a fault can be on {', '.join(map(repr, places))}."
+    if spec.get("line_end", "\n") not in service.line_ends:
+        msg = f"{service.name}: fault 'line_end' takes one of {', '.join(map(repr, service.line_ends))}."
         raise ValueError(msg)
-    return fault
+    _check_chunk(spec.get("chunk"))
+    return Fault(**{**spec, "on": place})
 
 
 def _check_chunk(chunk: object) -> None:
@@ -166,15 +180,15 @@ def _check_chunk(chunk: object) -> None:
 class FaultPlan:
     """Which request gets which fault."""
 
-    def __init__(self, faults: Faults, *, known: frozenset[str], places: Sequence[str], service: str) -> None:
+    def __init__(self, faults: Faults, service: FaultyService) -> None:
         self._always: dict[str, Fault] = {}
-        self._queues: dict[str, list[Fault]] = {place: [] for place in places}
+        self._queues: dict[str, list[Fault]] = {place: [] for place in service.places}
         if isinstance(faults, Mapping):
-            fault = read_fault(faults, known=known, places=places, service=service)
+            fault = read_fault(faults, service)
             self._always[fault.on] = fault
             return
         for spec in faults or ():
-            fault = read_fault(spec, known=known, places=places, service=service)
+            fault = read_fault(spec, service)
             self._queues[fault.on].append(fault)
 
     def next(self, place: str) -> Fault:

@@ -57,8 +57,7 @@ class Replica:
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        service = self._service
-        self._server.plan = FaultPlan(faults, known=service.fault_names, places=service.places, service=service.name)
+        self._server.plan = FaultPlan(faults, self._service)
         self._faults = faults
 
     # --- what it has seen -------------------------------------------------------------------------

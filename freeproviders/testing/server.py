@@ -40,7 +40,7 @@ class ReplicaServer:
         self.service = service
         self.ledger = ledger
         self.script = Script(None)
-        self.plan = FaultPlan(None, known=service.fault_names, places=service.places, service=service.name)
+        self.plan = FaultPlan(None, service)
         self.stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._numbers: dict[int, int] = {}

@@ -79,6 +79,7 @@ class Service(ABC):
     slug: ClassVar[str]
     base_path: ClassVar[str] = ""
     places: ClassVar[tuple[str, ...]] = ("answer",)
+    line_ends: ClassVar[tuple[str, ...]] = ("\n", "\r\n", "\r")
     routes: ClassVar[Mapping[tuple[str, str], str]]
     """(method, path) -> place."""
 

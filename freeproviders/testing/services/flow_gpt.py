@@ -71,6 +71,7 @@ class FlowGptService(Service):
 
     name: ClassVar[str] = "FlowGpt"
     slug: ClassVar[str] = "flow-gpt"
+    line_ends: ClassVar = ("\n", "\r\n")
     routes: ClassVar = {("POST", "/v3/chat-anonymous"): "answer"}
     fault_names = EVERYWHERE | STREAM_FAULTS
 
