@@ -38,7 +38,7 @@ no_stream          True                           FreeNetfly, OpenAI: one JSON d
 no_finish          True                           SSE: no `finish_reason`
 no_done            True                           SSE: no `[DONE]`
 last_blank         False                          SSE: the last event lacks its blank line; FlowGpt: the last line its line end
-line_end           "\\r\\n" | "\\r"                 SSE: ends of lines ("\\r" is no line end for FlowGpt)
+line_end           "\\r\\n" | "\\r"                 SSE, FlowGpt: ends of lines ("\\r": only FreeNetfly and OpenAI)
 bom                True                           SSE: begins with a byte order mark
 hang_after_done    seconds                        wait between the last byte of the answer and the end of the body
 nonce_expired      "403" | "-1" | "json"          ChatgptFree: the nonce has expired, said in one of its three ways

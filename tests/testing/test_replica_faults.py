@@ -312,8 +312,7 @@ async def test_no_done_and_no_finish(slug):
     assert b'"finish_reason":"stop"' not in body
 
 
-@every_sse
-@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+@pytest.mark.parametrize(("slug", "line_end"), [*((slug, "\r\n") for slug in SSE), ("free-netfly", "\r"), ("openai-compatible", "\r")])
 async def test_line_ends(slug, line_end):
     plain, other = (await fetch(slug, {}))[2], (await fetch(slug, {"line_end": line_end}))[2]
 
@@ -430,6 +429,7 @@ def test_unknown_names_are_refused_with_the_known_ones(slug):
         ("flow-gpt", {"bom": True}),
         ("flow-gpt", {"nonce_expired": "403"}),
         ("flow-gpt", {"line_end": "\r"}),
+        ("chatgpt-free", {"line_end": "\r"}),
         ("flow-gpt", {"on": "page", "status": 500}),
         ("chatgpt-free", {"error_shape": "array"}),
         ("chatgpt-free", {"nonce_expired": "404"}),

@@ -34,6 +34,7 @@ class ChatgptFreeService(Service):
     name: ClassVar[str] = "ChatgptFree"
     slug: ClassVar[str] = "chatgpt-free"
     places: ClassVar = ("answer", "page")
+    line_ends: ClassVar = ("\n", "\r\n")  # its lines are no event stream
     routes: ClassVar = {("GET", "/"): "page", ("POST", "/wp-admin/admin-ajax.php"): "answer"}
 
     def __init__(self, style: str = "sse") -> None:
