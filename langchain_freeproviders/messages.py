@@ -1,0 +1,185 @@
+"""From LangChain's messages to the core's.
+
+Only what belongs to the conversation is sent: text, pictures, tool calls, results. `additional_kwargs`, response metadata, notifications, reasoning
+and citations of earlier answers stay here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+
+from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.types import Block, ImageBlock, Message, Role, TextBlock, ToolCall
+from freeproviders.wire.json import dumps, loads
+
+_ROLES: Final[Mapping[str, Role]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_TEXTS: Final = frozenset({"text", "text-plain", "input_text", "output_text"})
+_CALLS: Final = frozenset({"tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"})
+_NOT_SENT: Final = frozenset(
+    {
+        "reasoning",
+        "reasoning_content",
+        "thinking",
+        "redacted_thinking",
+        "citation",
+        "server_tool_call",
+        "server_tool_call_chunk",
+        "server_tool_result",
+        "server_tool_use",
+        "non_standard",
+    }
+)
+"""What an earlier answer may hold beside its words, and no model wants back."""
+
+
+def core_messages(messages: Iterable[BaseMessage]) -> tuple[Message, ...]:
+    """A conversation as the core has it.
+
+    Raises:
+        UsageError: nothing to send, or a message of a kind that is no turn.
+        UnsupportedInputError: content that is neither text nor a picture.
+    """
+    out: list[Message] = []
+    for message in messages:
+        if type(message) is HumanMessage and isinstance(message.content, str):
+            out.append(Message("user", message.content, message.name))
+        else:
+            out.extend(_turns(message))
+    if not out:
+        raise UsageError("messages is empty: pass at least one message.")
+    return tuple(out)
+
+
+def _turns(message: BaseMessage) -> list[Message]:
+    """One message, or several: some providers put tool results into a human message."""
+    match message:
+        case HumanMessage():
+            results = _results(message.content)
+            content = _content(message.content, "user")
+            return [*results, Message("user", content, message.name)] if content or not results else results
+        case AIMessage():
+            return [Message("assistant", _content(message.content, "assistant"), message.name, tool_calls=_calls(message))]
+        case SystemMessage():
+            return [Message("system", _content(message.content, "system"), message.name)]
+        case ToolMessage():
+            return [_result(message.content, message.tool_call_id, name=message.name, is_error=message.status == "error")]
+        case FunctionMessage():
+            return [Message("tool", _content(message.content, "tool"), message.name)]
+        case ChatMessage():
+            role = _ROLES.get(message.role)
+            if role is None:
+                raise UsageError(f"A ChatMessage has the role {message.role!r}: use one of {', '.join(_ROLES)}.")
+            return [Message(role, _content(message.content, role), message.name)]
+        case _:
+            raise UsageError(f"A {type(message).__name__} cannot be sent to a model.")
+
+
+# --- content --------------------------------------------------------------------------------------
+
+
+def _content(content: str | list[Any], role: Role) -> str | tuple[Block, ...]:
+    if isinstance(content, str):
+        return content
+    blocks = [block for item in content if (block := _block(item, role)) is not None]
+    if len(blocks) == 1 and isinstance(blocks[0], TextBlock):
+        return blocks[0].text
+    return tuple(blocks)
+
+
+def _block(item: object, role: Role) -> Block | None:
+    """One block of a message; None for what is not sent."""
+    if isinstance(item, str):
+        return TextBlock(item)
+    if not isinstance(item, Mapping):
+        raise UsageError(f"A content block must be text or a mapping, not {type(item).__name__}.")
+    kind = item.get("type")
+    text = item.get("text")
+    if (kind in _TEXTS or kind is None) and isinstance(text, str):
+        return TextBlock(text)
+    if kind == "refusal":
+        return TextBlock(str(item.get("refusal") or item.get("explanation") or ""))
+    if kind == "json":
+        return TextBlock(dumps(item.get("json")).decode())
+    if kind in {"image_url", "image"} and role != "system" and (image := _image(item)) is not None:
+        return image
+    if kind in _CALLS or kind == "tool_result" or (role == "assistant" and kind in _NOT_SENT):
+        return None
+    raise UnsupportedInputError(f"A {role} message holds a content block of type {kind!r}: only text and pictures can be sent.")
+
+
+def _image(block: Mapping[str, Any]) -> ImageBlock | None:
+    """A picture in one of five notations: OpenAI's, LangChain's v1 and v0, Anthropic's, and a bare address."""
+    image = block.get("image_url")
+    if isinstance(image, str):
+        return ImageBlock(image)
+    if isinstance(image, Mapping):
+        return ImageBlock(str(image["url"]), image.get("detail")) if image.get("url") else None
+    source = block.get("source")
+    source = source if isinstance(source, Mapping) else block
+    data = source.get("base64") or source.get("data")
+    if isinstance(data, str):
+        return ImageBlock(f"data:{source.get('mime_type') or source.get('media_type') or 'image/png'};base64,{data}")
+    url = source.get("url")
+    return ImageBlock(url) if isinstance(url, str) else None
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    """The calls that a model made, also those it made badly, since the conversation may hold an answer to them."""
+    calls = {call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)}
+    for bad in message.invalid_tool_calls:
+        if bad["id"] and bad["name"]:
+            calls.setdefault(bad["id"], (bad["name"], bad["args"] or ""))
+    if isinstance(message.content, list):
+        for block in message.content:
+            if isinstance(block, dict) and block.get("type") in {"tool_use", "tool_call"} and block.get("id") and block.get("name"):
+                calls.setdefault(block["id"], (block["name"], block.get("input", block.get("args")) or {}))
+    return tuple([ToolCall(identity, name, _arguments(args)) for identity, (name, args) in calls.items()])
+
+
+def _arguments(args: object) -> Mapping[str, Any]:
+    if isinstance(args, str):
+        try:
+            args = loads(args)
+        except ValueError:
+            return {}
+    return args if isinstance(args, Mapping) else {}
+
+
+def _result(content: Any, call_id: str, *, name: str | None = None, is_error: bool = False) -> Message:  # noqa: ANN401 - as LangChain has it
+    return Message("tool", _content(content, "tool"), name, tool_call_id=call_id, is_error=is_error)
+
+
+def _results(content: str | list[Any]) -> list[Message]:
+    """Tool results as Anthropic writes them: blocks of a human message."""
+    if isinstance(content, str):
+        return []
+    return [
+        _result(block.get("content") or "", str(block["tool_use_id"]), is_error=bool(block.get("is_error")))
+        for block in content
+        if isinstance(block, dict) and block.get("type") == "tool_result" and block.get("tool_use_id")
+    ]
