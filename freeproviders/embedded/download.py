@@ -28,7 +28,7 @@ async def download(url: str, sink: Callable[[bytes], None], *, limit: int, accep
         async with asyncio.timeout(STALL_SECONDS) as stall:
             response = await send(request, ROUTE, CONNECT_SECONDS)
             try:
-                if response.status != 200:  # noqa: PLR2004 - an HTTP status
+                if response.status != 200:
                     raise read_failure(response.status, response.headers, await response.read_all(ERROR_BYTES))
                 while data := await response.read():
                     size += len(data)

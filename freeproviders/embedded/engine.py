@@ -56,6 +56,7 @@ def start(settings: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - the engi
     params.endpoint_slots = False
     params.cache_ram_mib = 256
     params.sleep_idle_seconds = settings["idle"]  # then the weights are let go, and loaded again by the next request
+    params.sampling.temp = 0.2  # where a request says nothing: small models wander at the usual 0.8
     params.verbosity = 1  # errors only: they say why a model cannot be loaded, which the exception does not
     return Server(params)
 

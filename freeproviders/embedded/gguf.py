@@ -9,6 +9,7 @@ dimensions, type, offset), then the tensors' data. All numbers are little-endian
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +47,29 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Check a model file and read its description. Blocks for some milliseconds; raises `EmbeddedModelError`."""
+    """Check a model file and read its description. Blocks for some tens of milliseconds, once for each file; raises `EmbeddedModelError`."""
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise _broken(path, "is not a file")
-        with path.open("rb") as file:
-            values = _read_head(path, file, size)
+        found = path.stat()
+        return _read(path, found.st_size, found.st_mtime_ns)
     except FileNotFoundError as error:
         msg = f"There is no model file at {path}."
         raise EmbeddedModelError(msg, advice="Check model_path and FREEPROVIDERS_MODEL.") from error
     except OSError as error:
         msg = f"The model file {path} cannot be read: {error.strerror or error}."
         raise EmbeddedModelError(msg) from error
+
+
+@functools.lru_cache(maxsize=32)
+def _read(path: Path, size: int, changed: int) -> ModelFile:
+    """Read the file as it was at the time `changed`, which only serves to tell it from later ones."""
+    del changed
+    if not path.is_file():
+        raise _broken(path, "is not a file")
+    with path.open("rb") as file:
+        values = _read_head(path, file, size)
     architecture = str(values.get("general.architecture", ""))
+    if not architecture:
+        raise _broken(path, "does not say what kind of model it holds")
     context_length = values.get(f"{architecture}.context_length")
     return ModelFile(
         path=path,

@@ -62,7 +62,7 @@ def find_wheel(page: bytes, page_url: str, package: str, version: str) -> str:
     for url in _links(page):
         absolute = urljoin(page_url, url)
         fields = unquote(urlsplit(absolute).path.rsplit("/", 1)[-1]).removesuffix(".whl").split("-")
-        if len(fields) != 5 or (normalized(fields[0]), fields[1], fields[4]) != (normalized(package), version, "any"):  # noqa: PLR2004 - name, version, three tags
+        if len(fields) != 5 or (normalized(fields[0]), fields[1], fields[4]) != (normalized(package), version, "any"):
             continue
         if absolute.startswith(("https://", "http://")):
             return absolute

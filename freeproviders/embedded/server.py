@@ -98,6 +98,13 @@ async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | 
     return await asyncio.wrap_future(_future(settings, instead_of))
 
 
+def running_server(settings: EngineSettings) -> EngineServer | None:
+    """The server for these settings if it runs now; what `ensure_server` has just returned, unless it died or is being replaced."""
+    with _lock:
+        future = _servers.get(settings)
+    return future.result() if future is not None and future.done() and _usable(future, None) else None
+
+
 def close_servers() -> None:
     """End all children; the next use starts new ones."""
     with _lock:

