@@ -44,8 +44,13 @@ class Answer:
 
     def _write(self, batch: Batch) -> None:
         shown = "".join([self._shown(part) for part in batch])
-        if shown:
+        if not shown:
+            return
+        if self._terminal:
             typer.echo(shown, nl=False)  # flushes
+        else:
+            sys.stdout.write(shown)  # `echo` would take out what looks like a colour
+            sys.stdout.flush()
 
     def _shown(self, part: Part) -> str:
         if isinstance(part, Text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import warnings
@@ -63,6 +62,8 @@ def chat(
 
                 converse(answering, system, options)
                 return
+            import asyncio
+
             messages = [{"role": "system", "content": system}] if system else []
             request = answering.request([*messages, {"role": "user", "content": text}], **options)
             _print(asyncio.run(_ask(answering, request, show=not as_json)), as_json)

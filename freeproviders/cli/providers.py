@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,11 +34,12 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    drawn = terminal.table("Provider", "Slug", "Protocol", "Working", "Since when", "Models", "Abilities")
+    drawn = terminal.table("Provider", "Protocol", "Working", "Since when", "Models", "Abilities")
+    drawn.columns[0].no_wrap = True
+    apart = "\n" if terminal.is_terminal(sys.stdout) else " "  # in a pipe, a line is a row
     for row in rows:
         drawn.add_row(
-            row["name"],
-            row["slug"],
+            f"{row['name']}{apart}({row['slug']})",
             row["protocol"],
             "yes" if row["working"] else "no",
             row["status"],

@@ -9,8 +9,8 @@ import typer
 from freeproviders.cli import terminal
 
 if TYPE_CHECKING:
+    from freeproviders.testing import Replica
     from freeproviders.testing.answers import Answer
-    from freeproviders.testing.replica import Replica
 
 
 def replica(

@@ -11,7 +11,7 @@ import typer
 
 # A model's words may hold sequences that move the cursor, rename the window or write to the clipboard. Line breaks and tabs stay.
 _CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
-WIDE: Final = 200
+WIDE: Final = 400
 """Columns of a table that no terminal limits."""
 
 
@@ -57,9 +57,9 @@ def table(*columns: str) -> Any:  # noqa: ANN401 - a rich.table.Table; rich is i
     from rich import box
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
-        drawn.add_column(column)
+        drawn.add_column(column, overflow="fold")  # a name is no use without its end
     return drawn
 
 

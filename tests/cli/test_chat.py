@@ -1,0 +1,268 @@
+"""`freeproviders chat` with a question, over sockets, as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+
+import pytest
+
+from freeproviders.testing import replica
+from freeproviders.types import Reasoning, Text
+from tests.cli.command import Terminal, plain, run, start
+
+SERVICES = ("free-netfly", "chatgpt-free", "flow-gpt", "ai-chat-free", "openai-compatible")
+needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+
+
+def arguments(slug: str, base_url: str) -> list[str]:
+    return ["chat", "--provider", slug, "--base-url", base_url, *(["--model", "any"] if slug == "openai-compatible" else [])]
+
+
+@pytest.mark.parametrize("slug", SERVICES)
+def test_each_service_answers(slug: str) -> None:
+    """The answer and nothing else goes to standard output, under -X dev without any warning."""
+    with replica(slug, answer="Grüße aus Zürich 🙂") as server:
+        done = run(*arguments(slug, server.base_url), "Hi, who is there?")
+    assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, "Grüße aus Zürich 🙂\n", "")
+    assert "Hi, who is there?" in server.requests[-1].messages[-1]["content"]
+
+
+def test_the_console_script_is_the_same_command() -> None:
+    script = Path(sysconfig.get_path("scripts")) / "freeproviders"
+    with replica("flow-gpt", answer="Hello") as server:
+        done = run(*arguments("FlowGpt", server.base_url), "Hi", command=[str(script)])
+    assert (done.returncode, done.stdout) == (0, b"Hello\n")
+
+
+def test_text_is_shown_as_it_comes_and_an_interrupt_ends_the_request() -> None:
+    with (
+        replica("flow-gpt", answer=["first ", "second"], faults={"stall": 1}) as server,
+        start(*arguments("flow-gpt", server.base_url), "Hi") as process,
+    ):
+        assert process.stdout is not None
+        assert os.read(process.stdout.fileno(), 100) == b"first "
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert server.wait_disconnect() == 1
+    assert (process.returncode, out, err) == (130, b"\n", b"")
+
+
+def test_json_is_one_object() -> None:
+    answer = [Reasoning("Hm. "), Reasoning("Yes."), Text("It "), Text("is.")]
+    with replica("openai-compatible", answer=answer) as server:
+        done = run(*arguments("openai-compatible", server.base_url), "--json", "Is it?")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert set(document) == {"text", "reasoning", "usage", "finish", "provider", "model"}
+    assert (document["text"], document["reasoning"]) == ("It is.", "Hm. Yes.")
+    assert (document["provider"], document["model"]) == ("OpenAICompatible", "any")
+    assert document["finish"]["reason"] == "stop"
+    assert document["usage"]["total_tokens"] == document["usage"]["input_tokens"] + document["usage"]["output_tokens"] > 0
+    assert document["usage"]["estimated"] is False
+
+
+def test_thinking_stays_out_of_a_pipe() -> None:
+    with replica("openai-compatible", answer=[Reasoning("Hm."), Text("Yes.")]) as server:
+        done = run(*arguments("openai-compatible", server.base_url), "Is it?")
+    assert done.stdout == b"Yes.\n"
+
+
+@needs_terminal
+def test_thinking_is_dimmed_at_a_terminal() -> None:
+    with (
+        replica("openai-compatible", answer=[Reasoning("Hm."), Text("Yes.")]) as server,
+        Terminal(*arguments("openai-compatible", server.base_url), "?") as at,
+    ):
+        assert at.wait() == 0
+    assert at.shown == "\x1b[2mHm.\x1b[0m\r\n\r\nYes.\r\n"
+
+
+@needs_terminal
+def test_no_colours_where_none_are_wanted() -> None:
+    with (
+        replica("openai-compatible", answer=[Reasoning("Hm."), Text("Yes.")]) as server,
+        Terminal(*arguments("openai-compatible", server.base_url), "?", env={"NO_COLOR": "1"}) as at,
+    ):
+        assert at.wait() == 0
+    assert at.shown == "Hm.\r\n\r\nYes.\r\n"
+
+
+@needs_terminal
+def test_an_answer_cannot_play_with_the_terminal() -> None:
+    """Escape sequences that write to the clipboard, rename the window or clear the screen arrive without their teeth."""
+    answer = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\te\nf\rg"
+    with replica("flow-gpt", answer=[answer]) as server, Terminal(*arguments("flow-gpt", server.base_url), "?") as at:
+        assert at.wait() == 0
+        assert at.shown == "a]52;c;ZXZpbA==b[2Jc31md\te\r\nfg\r\n"
+        piped = run(*arguments("flow-gpt", server.base_url), "?")
+    assert piped.stdout.decode() == answer + "\n"  # a file gets what was sent
+
+
+@pytest.mark.parametrize("given", [[], ["-"]])
+def test_the_question_comes_from_standard_input(given: list[str]) -> None:
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), *given, stdin="Grüße\nüber zwei Zeilen".encode())
+    assert done.stdout.decode() == "Grüße\nüber zwei Zeilen\n"
+
+
+def test_standard_input_is_left_alone_when_there_is_a_question() -> None:
+    """In a shell's loop it belongs to the loop."""
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "Mine", stdin=b"not mine")
+    assert done.stdout == b"Mine\n"
+
+
+def test_bytes_that_are_no_text_do_not_end_it() -> None:
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), stdin=b"caf\xe9", env={"PYTHONUTF8": "1"})
+    assert (done.returncode, done.stdout.decode()) == (0, "caf\ufffd\n")
+
+
+def test_an_output_that_knows_no_emoji() -> None:
+    with replica("flow-gpt", answer="Hi 🙂") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "?", env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"Hi ?\n", b"")
+
+
+def test_a_reader_that_leaves_early() -> None:
+    """As `head -1` does: no traceback, and the request ends."""
+    lines = [f"line {number}\n" for number in range(200_000)]
+    with replica("flow-gpt", answer=lines) as server, start(*arguments("flow-gpt", server.base_url), "?") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(7) == b"line 0\n"
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(30)
+        assert server.wait_disconnect() == 1
+    assert err == b""
+
+
+def test_what_is_asked_for_is_sent() -> None:
+    with replica("openai-compatible", api_key="sk-not-a-real-key") as server:
+        done = run(
+            *arguments("openai-compatible", server.base_url),
+            *("--system", "Be brief.", "--temperature", "0.25", "--max-tokens", "7", "Hi"),
+            env={"FREEPROVIDERS_API_KEY": "sk-not-a-real-key"},
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    body = server.requests[-1].json
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    assert (body["temperature"], body["max_tokens"], body["model"], body["stream"]) == (0.25, 7, "any", True)
+
+
+def test_what_a_service_cannot_take_is_said_in_one_line() -> None:
+    with replica("ai-chat-free", answer="Hi") as server:
+        done = run(*arguments("ai-chat-free", server.base_url), "--temperature", "1", "Hi")
+    assert (done.returncode, done.stdout) == (0, b"Hi\n")
+    assert done.stderr.decode() == "Note: AIChatFree cannot take temperature: left out of the request.\n"
+
+
+def test_an_answer_that_is_not_all() -> None:
+    with replica("openai-compatible", answer="Hi", faults={"no_finish": True, "no_done": True}) as server:
+        done = run(*arguments("openai-compatible", server.base_url), "Hi")
+    assert (done.returncode, done.stdout) == (0, b"Hi\n")
+    assert done.stderr.decode() == "(The connection ended without a word that this was all.)\n"
+
+
+def test_the_proxy_is_used() -> None:
+    """The request goes to the proxy, whole address and all."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen: list[bytes] = []
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                seen.append(connection.recv(65536))
+                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"event": "text","data": "Hi"}')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        done = run("chat", "-p", "flow-gpt", "--base-url", "http://service.invalid", "--proxy", proxy, "Hi")
+        thread.join(30)
+    assert (done.returncode, done.stdout) == (0, b"Hi\n")
+    assert seen[0].startswith(b"POST http://service.invalid/v3/chat-anonymous HTTP/1.1\r\n")
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def only_error(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The one line on standard error."""
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_an_error_of_the_service_is_one_line_and_exit_code_1() -> None:
+    with replica("flow-gpt", faults={"status": 403, "error": "go\x1b[2J\naway"}) as server:
+        done = run(*arguments("flow-gpt", server.base_url), "Hi")
+    assert (done.returncode, done.stdout) == (1, b"")
+    line = only_error(done)
+    assert "[FlowGpt gpt-3.5-turbo] HTTP 403" in line
+    assert "\x1b" not in line
+
+
+def test_an_error_in_the_middle_comes_after_the_text() -> None:
+    with replica("free-netfly", answer=["So far ", "so good"], faults={"error": "out of order", "error_at": 1}) as server:
+        done = run(*arguments("free-netfly", server.base_url), "Hi")
+    assert (done.returncode, done.stdout) == (1, b"So far \n")
+    assert "out of order" in only_error(done)
+    assert len(server.requests) == 1
+
+
+def test_json_is_silent_when_there_is_no_answer() -> None:
+    with replica("flow-gpt", faults={"challenge": True}) as server:
+        done = run(*arguments("flow-gpt", server.base_url), "--json", "Hi")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "[FlowGpt gpt-3.5-turbo]" in only_error(done)
+
+
+def test_the_time_limit() -> None:
+    with replica("flow-gpt", faults=[{"delay_first": 50}] * 3) as server:
+        done = run(*arguments("flow-gpt", server.base_url), "--timeout", "0.2", "Hi")
+    assert done.returncode == 1
+    assert "0.2 s" in only_error(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["chat", "--provider", "nobody", "Hi"], "There is no provider 'nobody'"),
+        (["chat", "--provider", "flow-gpt", "--model", "gpt-9", "Hi"], "gpt-9"),
+        (["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"], "base_url must begin with http://"),
+        (["chat", "--provider", "openai-compatible", "Hi"], "base_url is missing"),
+        (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
+        (["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"], "max_tokens must be at least 1"),
+        (["chat", "--provider", "flow-gpt", "--timeout", "-1", "Hi"], "number of seconds above 0"),
+        (["chat", "--temperature", "warm", "Hi"], "--temperature"),
+        (["chat", "--provider", "flow-gpt", "  "], "The question is empty"),
+        (["chat", "--provider", "flow-gpt"], "The question is empty"),
+        (["chat", "--model", "no-such-model", "Hi"], "no-such-model"),
+        (["models", "pull", "no-such-model"], "no-such-model"),
+        (["replica", "nobody"], "There is no replica of 'nobody'"),
+        (["sing"], "sing"),
+    ],
+)
+def test_a_wrong_command_is_exit_code_2(arguments: list[str], complaint: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    said = " ".join(done.stderr.decode().split())
+    assert complaint in said
+    assert "Traceback" not in said
+
+
+@needs_terminal
+def test_json_needs_a_question() -> None:
+    with Terminal("chat", "--provider", "flow-gpt", "--json") as at:
+        assert at.wait() == 2
+    assert "It needs a question" in plain(at.shown)

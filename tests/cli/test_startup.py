@@ -1,0 +1,60 @@
+"""What the command loads, and when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from freeproviders import __version__
+from tests.cli.command import run
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["chat", "--help"], ["providers", "--help"], ["models", "--help"], ["replica", "--help"], ["--version"]]
+)
+def test_help_loads_no_network_code(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['freeproviders', *{arguments!r}]\n"
+        "from freeproviders.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        "    loaded = {'aiohttp', 'asyncio', 'rich.progress', 'freeproviders.provider'} & sys.modules.keys()\n"
+        "    sys.exit(end.code or (f'loaded: {loaded}' if loaded else 0))\n"
+    )
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_core_does_not_load_the_command_line() -> None:
+    code = (
+        "import sys, freeproviders\n"
+        "[getattr(freeproviders, name) for name in freeproviders.__all__]\n"
+        "from freeproviders.testing import replica\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in {'typer', 'click', 'rich'} or name.startswith('freeproviders.cli')])\n"
+    )
+    assert python(code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
+    done = python(f"import sys; sys.modules[{missing!r}] = None; from freeproviders.cli import main; main()")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'The command line needs two more packages: pip install "freeproviders[cli]"\n'
+
+
+def test_version() -> None:
+    assert run("--version").stdout.decode() == f"freeproviders {__version__}\n"
+
+
+def test_no_command_is_a_question_for_help() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert "replica" in done.stdout.decode() + done.stderr.decode()
