@@ -30,12 +30,13 @@ def main(argument: str) -> NoReturn:
         report = {"error": str(error), "kind": "import"}
     except Exception as error:  # noqa: BLE001 - all of them are the parent's to explain
         report = {"error": str(error), "kind": "load"}
-    with out:
-        out.write(json.dumps(report) + "\n")
-    if server is not None:
-        while os.read(0, 4096):
+    try:
+        with out:
+            out.write(json.dumps(report) + "\n")
+        while server is not None and os.read(0, 4096):
             pass
-    os._exit(0)  # a normal exit waits for the requests in flight
+    finally:
+        os._exit(0)  # a normal exit waits for the requests in flight
 
 
 def start(settings: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - the engine has no types

@@ -117,13 +117,17 @@ def close_servers() -> None:
 
 def _future(settings: EngineSettings, instead_of: EngineServer | None) -> Future[EngineServer]:
     with _lock:
-        future = _servers.get(settings)
-        if future is not None and (not future.done() or _usable(future, instead_of)):
-            return future
+        previous = _servers.get(settings)
+        if previous is not None and (not previous.done() or _usable(previous, instead_of)):
+            return previous
         future = _servers[settings] = Future()
         future.set_running_or_notify_cancel()  # from here on, a waiter that gives up cannot cancel it for the others
     # Daemonic, so that a program that ends meanwhile is not held up: the child then ends with it.
-    threading.Thread(target=_start_into, args=(future, settings, instead_of), name="freeproviders-engine-start", daemon=True).start()
+    thread = threading.Thread(target=_start_into, args=(future, settings, previous), name="freeproviders-engine-start", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # the interpreter is shutting down
+        future.set_exception(error)
     return future
 
 
@@ -131,10 +135,10 @@ def _usable(future: Future[EngineServer], instead_of: EngineServer | None) -> bo
     return future.exception() is None and future.result() is not instead_of and future.result().alive
 
 
-def _start_into(future: Future[EngineServer], settings: EngineSettings, instead_of: EngineServer | None) -> None:
+def _start_into(future: Future[EngineServer], settings: EngineSettings, previous: Future[EngineServer] | None) -> None:
     try:
-        if instead_of is not None:
-            instead_of.close()
+        if previous is not None and previous.exception() is None:
+            previous.result().close()  # dead or silent; its pipe is still ours
         server = start_server(settings)
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
         future.set_exception(error)

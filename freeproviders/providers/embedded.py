@@ -17,7 +17,7 @@ from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.gguf import read_model_file
 from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, ensure_server, running_server
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
-from freeproviders.errors import ProviderConnectionError, ProviderError, UnsupportedOptionWarning, UsageError
+from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UnsupportedOptionWarning, UsageError
 from freeproviders.exchange import Exchange
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
@@ -153,8 +153,11 @@ class Embedded(OpenAICompatible):
         if known is not None and known.model.exists():
             return known
         choice = self._choice if model == self.model else choose(model)
-        await self._obtain(choice)
-        file = await asyncio.to_thread(read_model_file, choice.path)
+        try:
+            await self._obtain(choice)
+            file = await asyncio.to_thread(read_model_file, choice.path)
+        except FreeProvidersError as error:
+            raise error.about(self.name, model)  # noqa: B904 - the same error
         settings = EngineSettings(model=choice.path, alias=choice.name, context=self._context(file.context_length), slots=self._slots)
         self._settings[model] = settings
         return settings

@@ -254,7 +254,7 @@ def test_rows_are_whole() -> None:
 
 def test_rows_are_found_in_any_case() -> None:
     assert weights_named(" SmolLM2-135M ").name == "smollm2-135m"
-    with pytest.raises(UnknownModelError, match="qwen2.5-coder-0.5b"):
+    with pytest.raises(UnknownModelError, match=r"qwen2\.5-coder-0\.5b"):
         weights_named("gpt-4")
 
 
