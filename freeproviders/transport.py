@@ -2,16 +2,17 @@
 
 Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held by a started async generator on
 that loop: `asyncio.run`, `asyncio.Runner` and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a
-loop that was closed without that are dropped when the next loop comes by, and a forked child forgets all it inherited.
+loop that was closed without that are let go of when the next loop comes by, and a forked child forgets all it inherited.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import os
-import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -237,24 +238,42 @@ class _LoopSessions:
         return session
 
     def abandon(self) -> None:
-        """Let go of what a dead loop left: nothing can be awaited any more."""
-        for connector, session in self.by_connector.items():
-            if connector is None and session.connector is not None:
-                session.connector.close()
+        """Let go of what a closed loop left: nothing can be awaited on it any more, and nothing shall be reported as forgotten."""
+        for given, session in self.by_connector.items():
+            connector = session.connector
             session.detach()
+            if given is None and connector is not None:
+                _close_sockets(connector)
+                closing = connector.close()
+                with suppress(StopIteration):
+                    closing.__await__().__next__()  # on a closed loop it has nothing to wait for
         self.by_connector.clear()
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
+            if _sessions.get(loop := asyncio.get_running_loop()) is self:
+                del _sessions[loop]
             sessions = list(self.by_connector.values())
             self.by_connector.clear()
             for session in sessions:
                 await session.close()
 
 
-_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopSessions] = weakref.WeakKeyDictionary()
+def _close_sockets(connector: aiohttp.BaseConnector) -> None:
+    """Close the idle connections of a closed loop; neither aiohttp nor asyncio has a public way to, so this looks inside and does without where it finds nothing."""
+    for idle in getattr(connector, "_conns", {}).values():
+        for protocol, _ in idle:
+            transport = getattr(protocol, "transport", None)
+            sock = getattr(transport, "_sock", None)
+            if transport is not None and sock is not None:
+                sock.close()
+                transport._sock = None  # noqa: SLF001
+
+
+_sessions: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
+"""By loop, which is held: a session must be let go of before the garbage collector finds it on a dead loop and complains."""
 _inherited: list[object] = []
 
 
@@ -262,14 +281,22 @@ async def _session(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSes
     loop = asyncio.get_running_loop()
     held = _sessions.get(loop)
     if held is None:
-        for other, sessions in list(_sessions.items()):
-            if other.is_closed():
-                _sessions.pop(other, None)
-                sessions.abandon()
+        _sweep()
         held = _sessions[loop] = _LoopSessions()
         await held.hold()
     session = held.by_connector.get(connector)
     return held.open(connector) if session is None or session.closed else session
+
+
+def _sweep() -> None:
+    """Let go of the sessions of loops that were closed; the next loop does it for the last ones, and the interpreter's end."""
+    for loop in [loop for loop in list(_sessions) if loop.is_closed()]:
+        sessions = _sessions.pop(loop, None)
+        if sessions is not None:
+            sessions.abandon()
+
+
+atexit.register(_sweep)
 
 
 def _forget_after_fork() -> None:

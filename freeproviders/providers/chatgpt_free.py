@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from freeproviders.errors import MissingPageDataError, PermissionDeniedError, ProviderError, TruncatedResponseError
+from freeproviders.errors import MalformedResponseError, MissingPageDataError, PermissionDeniedError, ProviderError, TruncatedResponseError
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
 from freeproviders.transport import HttpRequest, Response, Timeout
 from freeproviders.types import Batch, ChatRequest
@@ -191,16 +191,16 @@ class _AjaxDecoder(PartDecoder):
             self._line(line, batch)
         if self.done:
             return
-        if not self.answered:
-            self._body(b"\n".join(self._others), batch)
-            self.reason = "stop"
-        else:
+        after_text = self.answered
+        self._body(b"\n".join(self._others), batch)
+        if after_text:
             self.confirmed = False
+        else:
+            self.reason = "stop"
 
     def _line(self, line: bytes, batch: Batch) -> None:
         if not line.startswith(b"data:"):
-            if not self.answered:
-                self._others.append(line)
+            self._others.append(line)
             return
         payload = line[5:].strip()
         if payload == b"[DONE]":
@@ -215,32 +215,40 @@ class _AjaxDecoder(PartDecoder):
             return
         choices = frame.get("choices")
         if not choices:
-            complaint = error_in_success(frame)
-            if complaint is not None:
-                raise classify(None, complaint)
+            self._refuse(frame)
             return
         content = (choices[0].get("delta") or {}).get("content")
         if isinstance(content, str) and content:
             self.text(content, batch)
 
     def _body(self, body: bytes, batch: Batch) -> None:
-        """The answer as one JSON body."""
+        """The answer as one JSON body, or an error as one."""
         if body.strip() in {b"-1", b"0"}:  # how WordPress says that a nonce is not valid
             raise NonceExpiredError("the service no longer takes the nonce.", body=excerpt(body))
         try:
             document = loads(body)
         except ValueError as error:
-            if body.lstrip().startswith(b"{"):
+            if body.startswith(b"{") and not self.answered:
                 raise TruncatedResponseError(f"the answer is not complete JSON: {error}.", body=excerpt(body)) from error
             return
         if not isinstance(document, dict):
             return
         data = document.get("data")
         if document.get("status") == "success" and isinstance(data, str):
-            if data:
+            if data and not self.answered:
                 self.text(data, batch)
             return
-        complaint = Complaint(str(document.get("msg") or document.get("message") or data or "the service reported an error"))
-        if "nonce" in complaint.message.lower() or document.get("success") is False:
-            raise NonceExpiredError(complaint.message, body=excerpt(body))
-        raise classify(None, complaint)
+        self._refuse(document)
+        if not self.answered:
+            raise MalformedResponseError("the answer is neither a stream nor the plugin's JSON.", body=excerpt(body))
+
+    def _refuse(self, document: Mapping[str, Any]) -> None:
+        """Raise if a document is an error: the plugin's own, WordPress's, or the model service's behind them."""
+        if document.get("status") == "error" or document.get("success") is False:
+            said = str(document.get("msg") or document.get("message") or document.get("data") or "the service reported an error")
+            if "nonce" in said.lower():
+                raise NonceExpiredError(said)
+            raise classify(None, Complaint(said))
+        complaint = error_in_success(document)
+        if complaint is not None:
+            raise classify(None, complaint)

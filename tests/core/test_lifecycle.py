@@ -1,0 +1,295 @@
+"""One provider object from everywhere: event loops, threads, forks, notebooks; cancelled, abandoned, leaving nothing behind."""
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+
+import pytest
+
+from freeproviders import FlowGpt, OpenAICompatible, bridge, errors
+from freeproviders.testing import replica
+from freeproviders.types import Text
+from tests.core.services import HI, SERVICES, text_of
+
+
+@pytest.fixture(params=SERVICES, ids=str)
+def service(request):
+    return request.param
+
+
+@pytest.fixture
+def r():
+    with replica(OpenAICompatible, answer=["Hello", " there"]) as r:
+        yield r
+
+
+@pytest.fixture
+def slow():
+    """A service that goes on for ever, a piece each 20 ms."""
+    with replica(OpenAICompatible, answer=["word "] * 5000, faults={"pace": 0.02}) as r:
+        yield r
+
+
+def provider_of(r, **options):
+    return OpenAICompatible("m", base_url=r.base_url, **options)
+
+
+def test_four_event_loops_in_a_row(service):
+    """Each `asyncio.run` gets a session of its own, and the provider object never notices."""
+    with replica(service.cls, answer="Hello", **service.style) as r:
+        provider = service.provider(r)
+        for _ in range(4):
+            assert asyncio.run(text_of(provider)) == "Hello"
+
+
+def test_loops_that_are_closed_without_care(r):
+    """A loop that was only closed, without shutting its generators down, leaks no session."""
+    provider = provider_of(r)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(text_of(provider)) == "Hello there"
+            loop.close()
+        assert asyncio.run(text_of(provider)) == "Hello there"
+        gc.collect()
+
+
+def test_twenty_threads(r):
+    """Twenty threads at once, sync and async, each get the whole answer."""
+    provider, results = provider_of(r), []
+
+    def work(i):
+        results.append(provider.complete_sync("x").text if i % 2 else asyncio.run(text_of(provider)))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["Hello there"] * 20
+
+
+async def test_sync_inside_a_running_loop(r):
+    """A sync call in a notebook's running loop works."""
+    provider = provider_of(r)
+    assert provider.complete_sync("x").text == "Hello there"
+    assert "".join(part.text for part in provider.stream_sync("x") if isinstance(part, Text)) == "Hello there"
+    assert await text_of(provider) == "Hello there"
+
+
+def test_sync_on_the_background_thread_is_refused(r):
+    """A sync call where it would wait for itself is an error and no deadlock."""
+
+    async def inner():
+        return provider_of(r).complete_sync("x")
+
+    with pytest.raises(errors.NotReachableHereError, match="async method"):
+        bridge.run(inner())
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_after_fork(r):
+    """A forked child uses the same object, sync and async, and the parent's connections stay whole."""
+    provider = provider_of(r)
+    assert provider.complete_sync("x").text == "Hello there"
+    assert asyncio.run(text_of(provider)) == "Hello there"
+    pid = os.fork()
+    if pid == 0:
+        ok = False
+        try:
+            ok = provider.complete_sync("x").text == "Hello there" and asyncio.run(text_of(provider)) == "Hello there"
+        finally:
+            os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert provider.complete_sync("x").text == "Hello there"
+
+
+async def seen_within(r, seconds=0.2):
+    """The server sees the client leave within the time that a person would call at once."""
+    started = time.monotonic()
+    await r.await_disconnect(timeout=5)
+    assert time.monotonic() - started < seconds
+
+
+async def test_aclose(slow):
+    """`aclose` ends the request at once."""
+    stream = provider_of(slow).stream(HI)
+    assert await anext(stream) == Text("word ")
+    await stream.aclose()
+    await seen_within(slow)
+
+
+async def test_break(slow):
+    """`break` alone ends the request."""
+    async for _ in provider_of(slow).create_async_generator(messages=HI):
+        break
+    await seen_within(slow)
+
+
+async def test_cancelled_task(slow):
+    """Cancelling the task ends the request, before the first text and in the middle of it."""
+    for wait in (0.0, 0.15):
+        task = asyncio.create_task(provider_of(slow).complete(HI))
+        await asyncio.sleep(0.05 + wait)
+        before = slow.disconnects
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        started = time.monotonic()
+        await slow.await_disconnect(before + 1)
+        assert time.monotonic() - started < 0.2
+
+
+async def test_cancelled_before_the_headers():
+    """Cancelling while the service is still silent ends the request, too."""
+    with replica(OpenAICompatible, answer="x", faults={"delay_headers": 30}) as r:
+        task = asyncio.create_task(provider_of(r).complete(HI))
+        await r.await_requests()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await seen_within(r)
+
+
+async def test_stop_sequence_ends_the_request(slow):
+    """Nothing is read after the stop sequence."""
+    stream = provider_of(slow).stream(HI, stop=["word word word"])
+    assert [part async for part in stream][-1].reason == "stop"
+    await seen_within(slow)
+
+
+def test_sync_break_and_close(slow):
+    """Leaving a sync stream, or dropping it, ends the request."""
+    provider = provider_of(slow)
+    for part in provider.stream_sync(HI):
+        assert part == Text("word ")
+        break
+    slow.wait_disconnect(1)
+    stream = provider.stream_sync(HI)
+    next(stream)
+    del stream
+    gc.collect()
+    slow.wait_disconnect(2)
+
+
+def test_ctrl_c_in_sync_code(slow):
+    """Ctrl-C ends the request and reaches the caller, in a whole answer and in a stream."""
+    for call in (lambda p: p.complete_sync(HI), lambda p: list(p.stream_sync(HI))):
+        before = slow.disconnects
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            call(provider_of(slow))
+        slow.wait_disconnect(before + 1)
+
+
+def test_connections_are_kept(service):
+    """Fifty calls in a row lose no connection, even when the end of the body comes after [DONE]."""
+    fault = {"hang_after_done": 0.002} if service.cls is OpenAICompatible else None
+    with replica(service.cls, answer=["Hello", " there"], faults=fault, **service.style) as r:
+        provider = service.provider(r)
+
+        async def fifty():
+            for _ in range(50):
+                assert await text_of(provider) == "Hello there"
+
+        asyncio.run(fifty())
+        assert len({request.connection for request in r.requests}) == 1
+
+
+async def test_many_streams_at_once(r):
+    """500 streams at once all complete; there is no hidden limit of connections."""
+    r.answer, r.faults = ["word "] * 20, {"pace": 0.01}
+    provider = provider_of(r)
+    assert await asyncio.gather(*(text_of(provider) for _ in range(500))) == ["word " * 20] * 500
+
+
+def test_back_pressure():
+    """A slow consumer of a sync stream does not make the producer run far ahead."""
+    produced = []
+
+    async def produce():
+        for i in range(1000):
+            produced.append(i)
+            yield i
+            await asyncio.sleep(0)
+
+    items = bridge.iterate(produce())
+    assert next(items) == 0
+    time.sleep(0.2)
+    assert len(produced) <= 40
+    assert list(items) == list(range(1, 1000))
+
+
+def test_context_variables_travel():
+    """A sync call runs in the caller's context."""
+    from contextvars import ContextVar
+
+    variable = ContextVar("variable", default="unset")
+    variable.set("set")
+
+    async def read():
+        return variable.get()
+
+    async def stream():
+        yield variable.get()
+
+    assert bridge.run(read()) == "set"
+    assert list(bridge.iterate(stream())) == ["set"]
+
+
+SCRIPT = """
+    import asyncio, sys
+    from freeproviders import FlowGpt
+    from freeproviders.testing import replica
+    HI = [{"role": "user", "content": "Hi"}]
+
+    async def whole(flow):
+        return "".join([x async for x in flow.create_async_generator(messages=HI)])
+
+    async def abandoned(flow):
+        stream = flow.stream(HI)
+        await anext(stream)
+        globals()["kept"] = stream
+
+    with replica(FlowGpt, answer=["a ", "b "] * 50, faults={"pace": 0.005}) as r:
+        flow = FlowGpt(base_url=r.base_url)
+        for _ in range(3):
+            asyncio.run(whole(flow))
+        asyncio.run(abandoned(flow))
+        flow.complete_sync("x")
+        left = flow.stream_sync("x")
+        next(left)
+        held = flow.stream_sync("y")
+        next(held)
+        del left
+        print("done")
+"""
+
+
+def test_nothing_is_reported_under_dev_mode():
+    """Loops, an abandoned stream, sync calls and an interpreter that ends in the middle of one: not a word under `-X dev`."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SCRIPT)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+def test_state_is_never_on_the_class():
+    """Two configurations of one class know nothing of each other, and a call's own configuration does not stay."""
+    with replica(FlowGpt, answer="one") as a, replica(FlowGpt, answer="two") as b:
+        one, two = FlowGpt(base_url=a.base_url), FlowGpt(base_url=b.base_url, model="gpt-4-turbo")
+        assert asyncio.run(text_of(one)) == "one"
+        assert asyncio.run(text_of(two)) == "two"
+        assert asyncio.run(text_of(one, base_url=b.base_url)) == "two"
+        assert asyncio.run(text_of(one)) == "one"
+        assert FlowGpt.default_base_url == "https://prod-backend-k8s.flowgpt.com"
+        assert (one.model, two.model) == ("gpt-3.5-turbo", "gpt-4-turbo")
