@@ -260,6 +260,35 @@ def test_after_a_fork(weights_135m: Path) -> None:
     assert done.stderr == ""
 
 
+EXIT = """
+import threading
+from freeproviders import Embedded
+begun = threading.Event()
+def read():
+    for part in Embedded("smollm2-135m").stream_sync("Tell me a very long story.", max_tokens=5000, ignore_eos=True):
+        begun.set()
+threading.Thread(target=read, daemon=True).start()
+assert begun.wait(60)
+"""
+
+
+@real
+def test_a_program_may_end_amid_an_answer(weights_135m: Path) -> None:
+    assert weights_135m.exists()
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", EXIT], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@real
+async def test_no_call_of_many_is_lost(embedded_135m: Embedded) -> None:
+    """The engine's server drops kept-alive connections after a stream; ours are fresh."""
+    for _ in range(20):
+        stream = embedded_135m.stream("Tell me a long story.", max_tokens=100)
+        await anext(stream)
+        await stream.aclose()
+        assert (await embedded_135m.complete("Hi", max_tokens=3)).finish.attempts == 1
+
+
 @real
 async def test_prepare_does_the_waiting_beforehand(embedded_135m: Embedded) -> None:
     assert (await embedded_135m.prepare()).alive
