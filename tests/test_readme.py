@@ -1,0 +1,97 @@
+"""The documents' code runs as it stands, and what they say and point to is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freeproviders import errors
+from freeproviders.cli.lookup import all_providers
+from freeproviders.provider import AsyncGeneratorProvider
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+OWN_PAGES = [ROOT / "README.md", ROOT / "docs" / "architecture.md"]  # the adapters' pages have tests of their own
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def blocks(page: Path) -> list[str]:
+    """The page's Python code."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def name(block: str) -> str:
+    """What a block imports first of ours."""
+    return re.sub(r"\W+", "-", next(line for line in block.splitlines() if "freeproviders" in line))
+
+
+def programs() -> list[object]:
+    """The blocks of our pages; those that ask the embedded model need its weights."""
+    found = [block for page in OWN_PAGES for block in blocks(page)]
+    return [pytest.param(block, id=name(block), marks=[pytest.mark.real] if "Embedded" in block else []) for block in found]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("block", programs())
+def test_the_code_runs(block: str) -> None:
+    """As a program of its own, with the smallest model for `Embedded`, and without a warning under -X dev."""
+    environment = {**os.environ, "FREEPROVIDERS_MODEL": "smollm2-135m"}
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", block],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() or "print" not in block
+    assert "ResourceWarning" not in done.stderr
+    assert "never" not in done.stderr  # "coroutine ... was never awaited"
+
+
+def test_there_are_ten_lines_for_each_way_in() -> None:
+    for first in ("from freeproviders import Embedded", "from langchain_freeproviders import ", "from llama_index.llms.freeproviders import "):
+        block = next(block for block in blocks(ROOT / "README.md") if first in block)
+        assert len([line for line in block.splitlines() if line.strip()]) <= 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_errors_has_the_modules_tree() -> None:
+    assert errors.__doc__ is not None
+    tree = "\n".join(line[4:] for line in errors.__doc__.split("::\n", 1)[1].splitlines() if line.startswith("    "))
+    assert f"```\n{tree}\n```" in (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+
+
+def test_every_error_is_in_the_tree() -> None:
+    assert errors.__doc__ is not None
+    drawn = re.findall(r"^ +(?:[│ ]*[├└]── )?(\w+Error)(?: \(\w+(?:\.\w+)?\))?(?:  .*)?$", errors.__doc__, flags=re.MULTILINE)
+    classes = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.FreeProvidersError)]
+    assert sorted(drawn) == sorted(classes)
+
+
+@pytest.mark.parametrize("cls", all_providers(), ids=lambda cls: cls.name)
+def test_the_page_of_providers_has_the_classes_facts(cls: type[AsyncGeneratorProvider]) -> None:
+    page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    section = re.search(rf"^##+ {cls.name}\n(.*?)(?=^##|\Z)", page, flags=re.DOTALL | re.MULTILINE)
+    assert section is not None
+    facts = [cls.default_base_url, cls.api_endpoint, cls.default_model] if not cls.working else []
+    for fact in [*facts, *re.findall(r"\d{4}-\d\d-\d\d", cls.status_note)]:
+        assert fact in section[1]
+    for option in cls.accepted_options or ():
+        assert f"`{option}`" in section[1]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for date in re.findall(r"\d{4}-\d\d-\d\d", cls.status_note):
+        assert re.search(rf"\| `{cls.name}` \|.*{date}", readme)
