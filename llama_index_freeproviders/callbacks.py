@@ -1,0 +1,168 @@
+"""What LlamaIndex wants to hear about a call: instrumentation events, the callback manager, the trace, the rate limiter.
+
+LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation anew, whether anybody listens or not; that costs more
+than all the rest of the chunk. Here an event is made when some dispatcher on the way to the root has a handler. With one, it sees what the decorators would
+have sent, in the same order; the callback manager and the rate limiter are always served, exactly once for each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMChatStartEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionStartEvent,
+)
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.event_handlers import NullEventHandler
+
+if TYPE_CHECKING:
+    from llama_index.core.llms.llm import LLM
+    from llama_index_instrumentation.dispatcher import Dispatcher
+
+ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+
+dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")  # the decorators' own, so that handlers put there hear us as well
+
+
+def anybody_listens() -> bool:
+    """Whether an event would reach a handler; the root's own handler does nothing."""
+    at: Dispatcher | None = dispatcher
+    while at is not None:
+        for handler in at.event_handlers:
+            if type(handler) is not NullEventHandler:
+                return True
+        at = at.parent if at.propagate else None
+    return False
+
+
+class Call(Generic[ResponseT]):
+    """One call of one model, as a context manager: entering says that it has begun, an exception within that it has failed.
+
+    A call that does not stream says `ended` inside. One that streams leaves the context when its generator is returned, as LlamaIndex's decorators do, and the
+    generator says `progressed`, then `ended` or `failed`.
+    """
+
+    trace: str
+    asked: EventPayload
+    answered: EventPayload
+
+    def __init__(self, llm: LLM, given: Any, kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401 - messages or a prompt
+        if not isinstance(llm.callback_manager, CallbackManager):
+            llm.callback_manager = CallbackManager()
+        self._llm = llm
+        self._given = given
+        self._kwargs = dict(kwargs)
+        self._manager: CallbackManager = llm.callback_manager
+        self._trace: AbstractContextManager[None] = self._manager.as_trace(self.trace)
+        self._event_id = ""
+        self._span_id: str | None = None
+        self._over = False
+
+    def __enter__(self) -> Self:
+        self._trace.__enter__()
+        self._span_id = active_span_id.get()
+        listens = anybody_listens()
+        payload: dict[str, Any] | None = None
+        if listens or self._manager.handlers:
+            about = self._llm.to_payload()
+            if listens:
+                dispatcher.event(self._start_event(about))
+            payload = {self.asked: self._given, EventPayload.ADDITIONAL_KWARGS: self._kwargs, EventPayload.SERIALIZED: about}
+        self._event_id = self._manager.on_event_start(CBEventType.LLM, payload=payload)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if error is not None and not self._over:
+            self._over = True
+            self._manager.on_event_end(CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id)
+        self._trace.__exit__(kind, error, traceback)
+
+    def wait_for_turn(self) -> None:
+        """Ask the rate limiter, if there is one."""
+        if self._llm.rate_limiter is not None:
+            self._llm.rate_limiter.acquire()
+
+    async def wait_for_turn_async(self) -> None:
+        """Ask the rate limiter, if there is one, without blocking the loop."""
+        if self._llm.rate_limiter is not None:
+            await self._llm.rate_limiter.async_acquire()
+
+    def progressed(self, response: ResponseT) -> None:
+        """A chunk came; call it only when `anybody_listens`."""
+        dispatcher.event(self._progress_event(response))
+
+    def ended(self, response: ResponseT) -> ResponseT:
+        """The answer is complete."""
+        self._over = True
+        self._manager.on_event_end(CBEventType.LLM, payload={self.asked: self._given, self.answered: response}, event_id=self._event_id)
+        if anybody_listens():
+            dispatcher.event(self._end_event(response))
+        return response
+
+    def failed(self, error: BaseException) -> None:
+        """A stream broke off, by an error or because its reader left."""
+        self._over = True
+        self._manager.on_event_end(CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id)
+        if anybody_listens():
+            dispatcher.event(ExceptionEvent(exception=error, span_id=self._span_id))
+
+    def _start_event(self, about: dict[str, Any]) -> Any:  # noqa: ANN401 - an event
+        raise NotImplementedError
+
+    def _progress_event(self, response: ResponseT) -> Any:  # noqa: ANN401
+        raise NotImplementedError
+
+    def _end_event(self, response: ResponseT) -> Any:  # noqa: ANN401
+        raise NotImplementedError
+
+
+class ChatCall(Call[ChatResponse]):
+    """A call of one of the chat methods."""
+
+    trace = "chat"
+    asked = EventPayload.MESSAGES
+    answered = EventPayload.RESPONSE
+
+    def __init__(self, llm: LLM, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> None:
+        super().__init__(llm, messages, kwargs)
+
+    def _start_event(self, about: dict[str, Any]) -> LLMChatStartEvent:
+        return LLMChatStartEvent(model_dict=about, messages=self._given, additional_kwargs=self._kwargs, span_id=self._span_id)
+
+    def _progress_event(self, response: ChatResponse) -> LLMChatInProgressEvent:
+        return LLMChatInProgressEvent(messages=self._given, response=response, span_id=self._span_id)
+
+    def _end_event(self, response: ChatResponse) -> LLMChatEndEvent:
+        return LLMChatEndEvent(messages=self._given, response=response, span_id=self._span_id)
+
+
+class CompletionCall(Call[CompletionResponse]):
+    """A call of one of the completion methods."""
+
+    trace = "completion"
+    asked = EventPayload.PROMPT
+    answered = EventPayload.COMPLETION
+
+    def __init__(self, llm: LLM, prompt: str, kwargs: Mapping[str, Any]) -> None:
+        super().__init__(llm, prompt, kwargs)
+
+    def _start_event(self, about: dict[str, Any]) -> LLMCompletionStartEvent:
+        return LLMCompletionStartEvent(model_dict=about, prompt=self._given, additional_kwargs=self._kwargs, span_id=self._span_id)
+
+    def _progress_event(self, response: CompletionResponse) -> LLMCompletionInProgressEvent:
+        return LLMCompletionInProgressEvent(prompt=self._given, response=response, span_id=self._span_id)
+
+    def _end_event(self, response: CompletionResponse) -> LLMCompletionEndEvent:
+        return LLMCompletionEndEvent(prompt=self._given, response=response, span_id=self._span_id)

@@ -1,0 +1,188 @@
+"""LlamaIndex messages as core messages: every role and every block, as text where the services know nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    ContentBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from freeproviders import types as core
+from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.wire.json import loads
+
+_ROLES: Final[Mapping[MessageRole, core.Role]] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+_NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def sanitized(name: str) -> str:
+    """A tool's name as models and services know it: `Box[int]` is `Box_int_`."""
+    return _NOT_IN_A_NAME.sub("_", name)
+
+
+def to_core_messages(messages: Sequence[ChatMessage]) -> tuple[core.Message, ...]:
+    """Write a conversation as the core has it.
+
+    Tool calls without an id get one, and a tool's result without one answers the oldest call that is still open. Raises `UnsupportedInputError` on sound,
+    video and documents that are no text, `UsageError` on what is no conversation.
+    """
+    if isinstance(messages, str | ChatMessage):
+        raise UsageError("messages must be a list of ChatMessage; use complete() for a prompt.")
+    ids = _CallIds()
+    out = [_message(message, ids) for message in messages]
+    if not out:
+        raise UsageError("messages is empty: pass at least one ChatMessage.")
+    return tuple(out)
+
+
+def speaks_of_tools(messages: Sequence[core.Message]) -> bool:
+    """Whether a conversation holds tool calls or their results, which a service without tools must be told in text."""
+    return any(message.tool_calls or message.role == "tool" for message in messages)
+
+
+class _CallIds:
+    """Pairs tool calls with their results; not everybody fills the ids in."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._open: list[str] = []
+
+    def called(self, identity: str | None, name: str) -> str:
+        """A call; returns its id, a made-up one for a call without."""
+        identity = identity or f"call_{len(self._names)}"
+        self._names[identity] = name
+        self._open.append(identity)
+        return identity
+
+    def answered(self, identity: str | None) -> tuple[str | None, str | None]:
+        """A result; returns the id and the name of the call."""
+        if identity is None and self._open:
+            identity = self._open[0]
+        if identity in self._open:
+            self._open.remove(identity)
+        return identity, self._names.get(identity) if identity else None
+
+
+def _message(message: ChatMessage, ids: _CallIds) -> core.Message:
+    role = _ROLES[MessageRole(message.role)]
+    blocks = message.blocks
+    if role == "tool":
+        identity = message.additional_kwargs.get("tool_call_id")
+        identity, name = ids.answered(str(identity) if identity else None)
+        return core.Message(
+            "tool",
+            _content(blocks),
+            name=name or message.additional_kwargs.get("name"),
+            tool_call_id=identity,
+            is_error=bool(message.additional_kwargs.get("is_error")),
+        )
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs:
+        return core.Message(role, blocks[0].text)
+    calls = _tool_calls(message, ids) if role == "assistant" else ()
+    return core.Message(role, _content(blocks), name=message.additional_kwargs.get("name"), tool_calls=calls)
+
+
+def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...]:
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    found = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+    if not found:
+        found = [call for raw in message.additional_kwargs.get("tool_calls") or () if (call := _legacy_call(raw)) is not None]
+    return tuple([core.ToolCall(ids.called(identity, sanitized(name)), sanitized(name), arguments_of(kwargs)) for identity, name, kwargs in found])
+
+
+def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
+    """A call as messages of other models remember it: OpenAI's object or mapping."""
+    get: Callable[[object, str], Any] = lambda value, key: value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)  # noqa: E731
+    function = get(raw, "function") or raw
+    name = get(function, "name")
+    return (get(raw, "id"), name, get(function, "arguments")) if isinstance(name, str) else None
+
+
+def arguments_of(arguments: object) -> dict[str, Any]:
+    """A call's arguments as an object, whatever they were written as; what cannot be read is kept under `input`."""
+    if isinstance(arguments, str):
+        try:
+            arguments = loads(arguments) if arguments.strip() else {}
+        except ValueError:
+            return {"input": arguments}
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    return {} if arguments is None else {"input": arguments}
+
+
+# --- blocks ---------------------------------------------------------------------------------------
+
+
+def _content(blocks: Sequence[ContentBlock]) -> str | tuple[core.Block, ...]:
+    out = [written for block in blocks if (written := _block(block)) is not None]
+    if any(isinstance(block, core.ImageBlock) for block in out):
+        return tuple(out)
+    return "\n".join([block.text for block in out if isinstance(block, core.TextBlock)])
+
+
+def _block(block: object) -> core.Block | None:
+    match block:
+        case TextBlock():
+            return core.TextBlock(block.text)
+        case ImageBlock():
+            return core.ImageBlock(_image_url(block), block.detail)
+        case DocumentBlock():
+            return core.TextBlock(
+                f"{block.title}:\n{_document_text(block)}" if block.title not in {None, "input_document"} else _document_text(block)
+            )
+        case CitableBlock():
+            content = _content(block.content)
+            text = content if isinstance(content, str) else "\n".join([part.text for part in content if isinstance(part, core.TextBlock)])
+            return core.TextBlock(f"{block.title} ({block.source}):\n{text}")
+        case CitationBlock():
+            cited = block.cited_content
+            text = f'"{cited.text}" ' if isinstance(cited, TextBlock) else ""
+            return core.TextBlock(f"{text}[{block.title}, {block.source}]")
+        case ThinkingBlock() | ToolCallBlock() | CachePoint():
+            return None  # thoughts are not repeated to a model, calls travel beside the content, cache points are another service's
+        case _:
+            kind = getattr(block, "block_type", type(block).__name__)
+            raise UnsupportedInputError(f"Content of type {kind!r} cannot be sent: use text, or pictures where the model takes them.")
+
+
+def _image_url(block: ImageBlock) -> str:
+    if block.url is not None:
+        return str(block.url)  # the service fetches it, not we
+    if block.image is None and block.path is None:
+        raise UnsupportedInputError("An ImageBlock holds neither bytes nor a path nor a url.")
+    data = block.resolve_image(as_base64=True).read()
+    return f"data:{block.image_mimetype or 'image/png'};base64,{data.decode() if isinstance(data, bytes) else data}"
+
+
+def _document_text(block: DocumentBlock) -> str:
+    """A document's text; nothing is fetched from the network for it."""
+    if block.data is None and block.path is None:
+        raise UnsupportedInputError(f"Document {block.title!r} is only an address: load it with a reader and pass its text.")
+    data = block.resolve_document().read()
+    try:
+        return data.decode() if isinstance(data, bytes) else str(data)
+    except UnicodeDecodeError:
+        kind = block.document_mimetype or "binary"
+        raise UnsupportedInputError(f"Document {block.title!r} ({kind}) is not text: load it with a reader and pass its text.") from None

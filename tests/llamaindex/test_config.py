@@ -1,0 +1,282 @@
+"""Configuration: what is planned with, saved, loaded, pickled and copied, and what never leaves."""
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.loading import RECOGNIZED_LLMS, load_llm
+from llama_index.core.llms.utils import resolve_llm
+
+import freeproviders
+from freeproviders import Retry, Timeout
+from freeproviders.errors import UnknownModelError, UsageError
+from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.testing import replica
+from freeproviders.windows import DEFAULT_WINDOW, WINDOWS, context_window
+from llama_index_freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, FreeProvidersLLM, OpenAICompatible
+from llama_index_freeproviders.llms import ALL
+from tests.llamaindex.services import HI
+
+SECRET = "sk-very-secret"
+
+
+def make(cls, **fields):
+    return cls(**{"base_url": "http://127.0.0.1:9/v1", "model": "m"} | fields) if cls is OpenAICompatible else cls(**fields)
+
+
+def test_every_provider_of_the_core_has_a_class():
+    cores = {
+        value
+        for name in freeproviders.__all__
+        if isinstance(value := getattr(freeproviders, name), type)
+        and issubclass(value, AsyncGeneratorProvider)
+        and value is not AsyncGeneratorProvider
+    }
+    assert {cls.provider_class for cls in ALL} >= {
+        core for core in cores if core.name in {"FreeNetfly", "ChatgptFree", "FlowGpt", "AIChatFree", "OpenAICompatible", "Embedded"}
+    }
+    for cls in ALL:
+        assert cls.__name__ == cls.provider_class.name
+        assert issubclass(cls, FunctionCallingLLM)
+        assert cls.__doc__
+
+
+def test_the_namespace_holds_the_same_classes():
+    import llama_index.llms.freeproviders as namespace
+    import llama_index_freeproviders as package
+
+    for name in namespace.__all__:
+        assert getattr(namespace, name) is getattr(package, name)
+
+
+def test_the_namespace_is_nobodys():
+    """PEP 420: with an `__init__.py` there, other packages' `llama_index.*` would vanish."""
+    import llama_index
+    import llama_index.llms
+
+    assert llama_index.__file__ is None
+    assert llama_index.llms.__file__ is None
+
+
+def test_importing_is_quiet_and_loads_no_langchain():
+    code = "import sys, llama_index_freeproviders; print([m for m in sys.modules if m.split('.')[0] in {'langchain_core', 'wordllama', 'xllamacpp', 'json_repair'}])"
+    done = subprocess.run([sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- metadata -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("llm", "window"),
+    [
+        (FreeNetfly(), 16_385),
+        (FreeNetfly("gpt-4"), 8192),
+        (ChatgptFree(), 128_000),
+        (AIChatFree(), 1_048_576),
+        (FlowGpt("gemini"), 32_768),
+        (FlowGpt("llama2-13b"), 4096),
+        (FlowGpt("claude-v2"), 100_000),
+        (OpenAICompatible("nobody-knows", base_url="http://127.0.0.1:9/v1"), DEFAULT_WINDOW),
+        (OpenAICompatible("nobody-knows", base_url="http://127.0.0.1:9/v1", context_window=5000), 5000),
+        (OpenAICompatible("meta-llama/Llama-3.3-70B-Instruct", base_url="http://127.0.0.1:9/v1"), 131_072),
+        (Embedded("smollm2-135m"), 8192),
+        (Embedded("smollm2-135m", context_window=2048), 2048),
+    ],
+)
+def test_metadata_is_right_for_the_model(llm, window):
+    metadata = llm.metadata
+    assert metadata.context_window == window
+    assert 0 < metadata.num_output <= window // 4
+    assert metadata.is_chat_model
+    assert metadata.is_function_calling_model
+    assert metadata.model_name == llm.model
+
+
+def test_every_model_of_the_services_has_a_window():
+    for cls in (FreeNetfly, ChatgptFree, FlowGpt, AIChatFree):
+        for model in cls.provider_class.models:
+            assert context_window(model) in WINDOWS.values(), model
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 1024),
+        ({"max_tokens": 300}, 300),
+        ({"num_output": 200, "max_tokens": 300}, 200),
+        ({"context_window": 512}, 128),
+        ({"context_window": 2}, 1),
+    ],
+)
+def test_room_for_the_answer_is_clamped(fields, expected):
+    assert FlowGpt(**fields).metadata.num_output == expected
+
+
+def test_no_context_window_breaks_the_prompt_helper():
+    from llama_index.core.indices.prompt_helper import PromptHelper
+    from llama_index.core.prompts import PromptTemplate
+
+    for window in (600, 2048, 4096):
+        metadata = FlowGpt(context_window=window, max_tokens=4096).metadata
+        assert PromptHelper.from_llm_metadata(metadata)._get_available_context_size(len(PromptTemplate("{q}").template)) > 0
+
+
+def test_metadata_and_payload_touch_nothing(monkeypatch):
+    """LlamaIndex reads both on every call."""
+    llm = make(Embedded, model="smollm2-135m")
+    llm.metadata  # noqa: B018 - the first may look into the model's file
+    monkeypatch.setattr("builtins.open", lambda *a, **k: pytest.fail("a file was opened"))
+    monkeypatch.setattr("socket.socket.connect", lambda *a: pytest.fail("a connection was made"))
+    assert llm.metadata == llm.metadata
+    assert isinstance(llm.metadata, LLMMetadata)
+    assert llm.to_payload()["model"] == "smollm2-135m"
+
+
+def test_function_calling_off_is_what_agents_see():
+    assert not FlowGpt(function_calling="off").metadata.is_function_calling_model
+
+
+def test_function_calling_native_needs_a_service_that_has_it():
+    with pytest.raises(UsageError, match="native"):
+        FlowGpt(function_calling="native")
+    assert make(OpenAICompatible, function_calling="native").provider.supports_native_tools
+    assert not make(OpenAICompatible, function_calling="emulate").provider.supports_native_tools
+
+
+# --- saving and loading ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_saved_and_loaded(cls):
+    llm = make(
+        cls,
+        temperature=0.25,
+        max_tokens=99,
+        stop=["END"],
+        timeout=Timeout(total=7),
+        retry=Retry(attempts=2),
+        system_prompt="Be kind.",
+        function_calling="emulate",
+        context_window=4000,
+    )
+    data = json.loads(llm.to_json())
+    assert RECOGNIZED_LLMS[data["class_name"]] is cls
+    again = load_llm(data)
+    assert type(again) is cls
+    assert again.to_dict() == llm.to_dict()
+    assert (again.timeout, again.retry, again.system_prompt) == (Timeout(total=7), Retry(attempts=2), "Be kind.")
+    assert repr(again.provider) == repr(llm.provider)
+    assert again.provider.timeout == llm.provider.timeout
+
+
+def secretive():
+    return FlowGpt(
+        base_url="http://127.0.0.1:9",
+        api_key=SECRET,
+        headers={"Authorization": SECRET},
+        cookies={"session": SECRET},
+        proxy=f"http://user:{SECRET}@127.0.0.1:3128",
+    )
+
+
+def test_secrets_are_not_saved_shown_or_told():
+    llm = secretive()
+    for shown in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), llm.model_dump_json(), str(llm.metadata)):
+        assert SECRET not in shown
+
+
+def test_secrets_survive_where_they_must():
+    again = pickle.loads(pickle.dumps(secretive()))
+    assert again.api_key.get_secret_value() == SECRET
+    assert again.provider.headers == {"Authorization": SECRET}
+    assert again.provider.cookies == {"session": SECRET}
+    assert SECRET in again.provider.route.proxy
+
+
+@pytest.mark.parametrize(
+    "clone",
+    [lambda llm: pickle.loads(pickle.dumps(llm)), copy.copy, copy.deepcopy, lambda llm: llm.model_copy(), lambda llm: llm.model_copy(deep=True)],
+)
+def test_clones_answer(clone):
+    with replica("flow-gpt") as r:
+        llm = FlowGpt("gemini", base_url=r.base_url, temperature=0.1)
+        llm.complete("warm")
+        again = clone(llm)
+        assert again.complete("hello").text == "hello"
+        assert again.to_dict() == llm.to_dict()
+
+
+def test_changed_settings_count():
+    with replica("flow-gpt", answer="one") as one, replica("flow-gpt", answer="two") as two:
+        llm = FlowGpt(base_url=one.base_url)
+        assert llm.complete("x").text == "one"
+        other = llm.model_copy(update={"base_url": two.base_url})
+        assert other.complete("x").text == "two"
+        llm.base_url = two.base_url
+        llm.model = "gpt-4-turbo"
+        llm.temperature = 0.1
+        assert llm.complete("x").text == "two"
+        assert (two.requests[-1].json["model"], two.requests[-1].json["temperature"]) == ("gpt-4-turbo", 0.1)
+        assert llm.metadata.context_window == 128_000
+
+
+def test_aliases_are_resolved():
+    assert FlowGpt("gemini").model == FlowGpt(model="gemini-pro").model == "google-gemini"
+    assert FlowGpt().model == "gpt-3.5-turbo"
+
+
+@pytest.mark.parametrize(
+    ("make_it", "error"),
+    [
+        (lambda: FlowGpt("no-such-model"), UnknownModelError),
+        (lambda: FlowGpt(base_url="ftp://x"), UsageError),
+        (lambda: OpenAICompatible("m"), UsageError),
+        (lambda: FlowGpt(proxy="socks5://x:1"), UsageError),
+        (lambda: FlowGpt(temperature=-1), ValueError),
+        (lambda: FlowGpt(max_tokens=0), ValueError),
+        (lambda: FlowGpt(timeout=0), ValueError),
+        (lambda: FlowGpt(function_calling="maybe"), ValueError),
+    ],
+)
+def test_wrong_settings_are_found_at_once(make_it, error):
+    with pytest.raises(error):
+        make_it()
+
+
+@pytest.mark.parametrize("wrong", [{"proxy": "socks5://x:1"}, {"temperature": -1}, {"headers": [SECRET]}, {"cookies": SECRET}, {"model": "no-such"}])
+def test_errors_of_configuration_show_no_secrets(wrong):
+    with pytest.raises(ValueError) as caught:
+        FlowGpt(**{"api_key": SECRET, "headers": {"Authorization": SECRET}} | wrong)
+    assert SECRET not in str(caught.value)
+
+
+def test_settings_take_the_model():
+    with replica("flow-gpt", answer="ok") as r:
+        llm = FlowGpt(base_url=r.base_url)
+        Settings.llm = llm
+        assert Settings.llm is llm
+        assert resolve_llm(llm) is llm
+        assert Settings.llm.complete("Hi").text == "ok"
+
+
+async def test_it_can_be_used_as_a_context():
+    async with replica("flow-gpt", answer="ok") as r, FlowGpt(base_url=r.base_url) as llm:
+        assert (await llm.achat(HI)).message.content == "ok"
+
+
+def test_a_base_class_of_ones_own():
+    """Users may bring a provider of their own with three lines."""
+
+    class Mine(FreeProvidersLLM):
+        provider_class = freeproviders.FlowGpt
+
+    with replica("flow-gpt", answer="ok") as r:
+        assert Mine(base_url=r.base_url).complete("Hi").text == "ok"
+    assert FreeProvidersLLM.class_name() == "freeproviders"

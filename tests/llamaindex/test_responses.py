@@ -1,0 +1,134 @@
+"""Chunks are copies of validated objects that nothing can tell from validated ones."""
+
+import pickle
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, TextBlock, ThinkingBlock, ToolCallBlock
+
+from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage
+from llama_index_freeproviders import responses
+from llama_index_freeproviders.responses import LONG_TEXT, ChatAssembler, CompletionAssembler, identical
+
+
+def test_the_quick_way_is_in_use_with_the_installed_versions():
+    assert responses.fast_copies_are_exact()
+    assert responses.chat_chunk is responses._fast_chat_chunk
+    assert responses.completion_chunk is responses._fast_completion_chunk
+
+
+@pytest.mark.parametrize(("text", "delta"), [("a", "a"), ("so far", " far"), ("é\u2028", "\u2028")])
+def test_a_copied_chunk_is_the_validated_one(text, delta):
+    fast = responses.chat_chunk(text, delta)
+    slow = ChatResponse(message=ChatMessage(role="assistant", content=text), delta=delta)
+    assert identical(fast, slow)
+    assert fast.model_dump_json() == slow.model_dump_json()
+    assert pickle.loads(pickle.dumps(fast)) == slow
+    assert fast.model_copy(deep=True) == slow
+    assert identical(responses.completion_chunk(text, delta), CompletionResponse(text=text, delta=delta))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ChatResponse(message=ChatMessage(role="assistant", content="b"), delta="a"),
+        ChatResponse(message=ChatMessage(role="user", content="a"), delta="a"),
+        ChatResponse(message=ChatMessage(role="assistant", content="a"), delta="a", raw=None),  # equal, yet another field counts as set
+        ChatResponse(message=ChatMessage(role="assistant", blocks=[TextBlock(text="a")], additional_kwargs={}), delta="a"),
+    ],
+)
+def test_identical_sees_every_difference(other):
+    assert not identical(responses.chat_chunk("a", "a"), other)
+
+
+def test_chunks_share_nothing():
+    one, two = responses.chat_chunk("a", "a"), responses.chat_chunk("a", "a")
+    one.message.additional_kwargs["x"] = 1
+    one.message.blocks.append(TextBlock(text="more"))
+    one.message.blocks[0].text = "changed"
+    one.additional_kwargs["y"] = 2
+    one.raw = {"z": 3}
+    assert identical(two, responses.chat_chunk("a", "a"))
+    done = responses.completion_chunk("a", "a")
+    done.additional_kwargs["x"] = 1
+    assert responses.completion_chunk("a", "a").additional_kwargs == {}
+
+
+def test_a_future_version_that_differs_is_noticed(monkeypatch):
+    monkeypatch.setattr(responses, "_CHAT", responses._Template(ChatResponse(message=ChatMessage(content=""), delta="", raw={})))
+    assert not responses.fast_copies_are_exact()
+
+
+def test_the_validated_way_gives_the_same():
+    assert responses._validated_chat_chunk("ab", "b") == responses.chat_chunk("ab", "b")
+    assert responses._validated_completion_chunk("ab", "b") == responses.completion_chunk("ab", "b")
+
+
+def run(assembler, parts):
+    return [chunk for part in parts if (chunk := assembler.take(part)) is not None]
+
+
+def test_messages_add_up_deltas_do_not_repeat_and_the_last_chunk_is_whole():
+    chunks = run(ChatAssembler(), [Text("Hel"), Text("lo"), Usage(3, 2), Finish("stop", "P", "m")])
+    assert [chunk.message.content for chunk in chunks] == ["Hel", "Hello", "Hello"]
+    assert [chunk.delta for chunk in chunks] == ["Hel", "lo", ""]
+    assert [chunk.raw for chunk in chunks[:-1]] == [None, None]
+    assert chunks[-1].raw["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "estimated": False}
+    assert type(chunks[-1].raw) is dict
+    assert chunks[-1].raw["finish_reason"] == "stop"
+    assert (chunks[-1].raw["provider"], chunks[-1].raw["model"]) == ("P", "m")
+
+
+def test_thinking_is_a_block_and_a_delta_of_its_own():
+    chunks = run(ChatAssembler(), [Reasoning("Let me "), Reasoning("see."), Text("4"), Usage(1, 9, reasoning_tokens=7, cached_tokens=1), Finish()])
+    assert [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks] == ["Let me ", "see.", None, None]
+    assert [chunk.delta for chunk in chunks] == ["", "", "4", ""]
+    assert chunks[0].message.content is None
+    assert chunks[-1].message.blocks == [ThinkingBlock(content="Let me see.", num_tokens=7), TextBlock(text="4")]
+    assert chunks[-1].raw["usage"]["completion_tokens_details"] == {"reasoning_tokens": 7}
+    assert chunks[-1].raw["usage"]["prompt_tokens_details"] == {"cached_tokens": 1}
+
+
+def test_a_pure_call_has_no_text_block_and_is_told_twice():
+    chunks = run(ChatAssembler({"Box_int_": "Box[int]"}), [ToolCall("c1", "Box_int_", {"value": 3}), Usage(1, 1), Finish("tool_calls")])
+    for chunk in chunks:
+        assert chunk.message.content is None
+        assert chunk.message.blocks == [ToolCallBlock(tool_call_id="c1", tool_name="Box[int]", tool_kwargs={"value": 3})]
+        assert chunk.message.additional_kwargs["tool_calls"] == [
+            {"id": "c1", "type": "function", "function": {"name": "Box[int]", "arguments": '{"value":3}'}}
+        ]
+        chunk.model_dump_json()
+
+
+def test_text_before_a_call_stays():
+    chunks = run(
+        ChatAssembler(), [Text("Let me look."), ToolCall("c1", "look", {}), ToolCall("c2", "look", {"at": "b"}), Usage(1, 1), Finish("tool_calls")]
+    )
+    assert chunks[-1].message.content == "Let me look."
+    assert [block.tool_call_id for block in chunks[-1].message.blocks[1:]] == ["c1", "c2"]
+
+
+def test_completions_hold_the_text_so_far():
+    chunks = run(CompletionAssembler(), [Reasoning("hm"), Text("a"), Text("b"), Usage(1, 1), Finish()])
+    assert [(chunk.text, chunk.delta) for chunk in chunks] == [("", ""), ("a", "a"), ("ab", "b"), ("ab", "")]
+    assert chunks[0].additional_kwargs == {"thinking_delta": "hm"}
+    assert chunks[-1].raw["usage"]["total_tokens"] == 2
+
+
+@pytest.mark.parametrize("cls", [ChatAssembler, CompletionAssembler])
+def test_a_long_stream_copies_its_text_once_for_each_read_and_not_for_each_piece(cls):
+    assembler, out = cls(), []
+    reads = [[Text("word ")] * 400 for _ in range(100)]
+    for batch in reads:
+        out += run(assembler, assembler.prepared(batch))
+    whole = "word " * 40_000
+    assert "".join(chunk.delta for chunk in out) == whole
+    copied = sum(len(chunk.text if cls is CompletionAssembler else chunk.message.content) for chunk in out)
+    pieces_up_to_the_limit = LONG_TEXT // 5 + 400
+    assert len(out) <= pieces_up_to_the_limit + len(reads)
+    assert copied < pieces_up_to_the_limit * LONG_TEXT + len(reads) * len(whole)  # 20 MB; a chunk for each piece would copy 4 GB
+    assert (out[-1].text if cls is CompletionAssembler else out[-1].message.content) == whole
+
+
+def test_merging_keeps_the_order_of_parts():
+    batch = [Text("a"), Text("b"), Reasoning("r"), Text("c"), ToolCall("1", "t", {}), Text("d"), Text("e")]
+    assert responses._merged(batch) == [Text("ab"), Reasoning("r"), Text("c"), ToolCall("1", "t", {}), Text("de")]
