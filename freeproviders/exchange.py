@@ -76,7 +76,7 @@ class Exchange:
     def close(self) -> None:
         """End the request at once, if it has not ended."""
         self._watchdog.stop()
-        if self._response is not None:
+        if self._response is not None and not self._response.at_end:
             self._response.close()
 
     async def _open(self) -> None:

@@ -180,9 +180,9 @@ class ChatDecoder(PartDecoder):
             self._identify(frame)
         choices = frame.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
-        if isinstance(choice, Mapping):
+        if isinstance(choice, dict):
             message = choice.get("delta") or choice.get("message")  # some services send whole messages as events
-            if isinstance(message, Mapping):
+            if isinstance(message, dict):
                 self._message(message, batch)
             reason = choice.get("finish_reason")
             if reason is not None:
@@ -192,7 +192,7 @@ class ChatDecoder(PartDecoder):
         usage = frame.get("usage")
         if usage is not None:
             self.usage = _usage(usage) or self.usage
-        elif isinstance(frame.get("x_groq"), Mapping):
+        elif isinstance(frame.get("x_groq"), dict):
             self.usage = _usage(frame["x_groq"].get("usage")) or self.usage
 
     def _whole(self, body: bytes, batch: Batch) -> None:
@@ -202,7 +202,7 @@ class ChatDecoder(PartDecoder):
         except ValueError as error:
             raise TruncatedResponseError(f"the answer is not complete JSON: {error}.") from error
         choices = document.get("choices") if isinstance(document, dict) else None
-        if not choices or not isinstance(choices[0], Mapping):
+        if not choices or not isinstance(choices[0], dict):
             self._refuse(document)
             raise MalformedResponseError("the answer holds no choices.")
         self._identify(document)
@@ -234,11 +234,11 @@ class ChatDecoder(PartDecoder):
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for call in calls:
-                if isinstance(call, Mapping):
+                if isinstance(call, dict):
                     self._calls.add(call)
                     self.progress += 1
         call = delta.get("function_call")
-        if isinstance(call, Mapping):  # the protocol of 2023, which some services still speak
+        if isinstance(call, dict):  # the protocol of 2023, which some services still speak
             self._calls.add({"index": 0, "function": call})
             self.progress += 1
         refusal = delta.get("refusal")
@@ -250,13 +250,13 @@ class ChatDecoder(PartDecoder):
         if not isinstance(content, list):
             return
         for chunk in content:
-            if not isinstance(chunk, Mapping):
+            if not isinstance(chunk, dict):
                 continue
             if isinstance(chunk.get("text"), str) and chunk["text"]:
                 self.text(chunk["text"], batch)
             thinking = chunk.get("thinking")
             if isinstance(thinking, list):
-                thinking = "".join(piece["text"] for piece in thinking if isinstance(piece, Mapping) and isinstance(piece.get("text"), str))
+                thinking = "".join(piece["text"] for piece in thinking if isinstance(piece, dict) and isinstance(piece.get("text"), str))
             if isinstance(thinking, str) and thinking:
                 self.reasoning(thinking, batch)
 
@@ -299,7 +299,7 @@ class ChatDecoder(PartDecoder):
 
 
 def _usage(usage: object) -> Usage | None:
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) and not isinstance(completion, int):
@@ -314,7 +314,7 @@ def _usage(usage: object) -> Usage | None:
 
 def _detail(usage: Mapping[str, Any], group: str, key: str) -> int | None:
     details = usage.get(group)
-    return _count(details.get(key)) if isinstance(details, Mapping) else None
+    return _count(details.get(key)) if isinstance(details, dict) else None
 
 
 def _count(value: object) -> int | None:
@@ -338,8 +338,9 @@ class _CallAssembler:
 
     def add(self, delta: Mapping[str, Any]) -> None:
         index, identity = delta.get("index"), delta.get("id") or None
-        function = delta.get("function") if isinstance(delta.get("function"), Mapping) else {}
-        assert isinstance(function, Mapping)  # noqa: S101 - the line above
+        function = delta.get("function")
+        if not isinstance(function, dict):
+            function = {}
         slot = self._slot(index if isinstance(index, int) else None, identity, named=bool(function.get("name")))
         slot.id = slot.id or identity
         name = function.get("name")
@@ -348,7 +349,7 @@ class _CallAssembler:
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             slot.arguments.append(arguments)
-        elif isinstance(arguments, Mapping):
+        elif isinstance(arguments, dict):
             slot.arguments.append(dumps(arguments).decode())
 
     def complete(self, *, truncated: bool) -> list[ToolCall]:
