@@ -31,7 +31,7 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.demo ## Ask the embedded model a question: no key, no account
-	$(BIN)/freeproviders chat --model qwen2.5-coder-0.5b --temperature 0 "Explain in one sentence what a chat model is."
+	$(BIN)/freeproviders chat --model qwen2.5-coder-0.5b --temperature 0 "What is the capital of France? Answer in one sentence."
 
 test: $(VENV)/.dev ## Run all tests; PYTEST_ARGS narrows them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
