@@ -1,0 +1,113 @@
+"""One answer of a model that was given tools: what of it goes out, which calls it holds, what is wrong with it. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.judge import Complaint, Judge
+from freeproviders.tools.parser import Parser, Piece
+from freeproviders.types import Batch, Finish, Reasoning, Text, ToolCall, Usage
+from freeproviders.wire.json import dumps
+
+
+class Attempt:
+    """Reads one answer, batch by batch.
+
+    Args:
+        judge: judges the calls; with an empty box everything is text.
+        hold: text is not given out until it is known to be wanted: it stays in `held`.
+        single: the first valid call ends the answer; `stopped` says so.
+        made: the calls of earlier attempts, which are not made again.
+        thinking: the answer begins inside the reasoning.
+    """
+
+    def __init__(self, judge: Judge, *, hold: bool = False, single: bool = False, made: Iterable[ToolCall] = (), thinking: bool = False) -> None:
+        self._judge = judge
+        self._parser = Parser(judge.box, thinking=thinking)
+        self._hold = hold
+        self._single = single
+        self._made = {_key(call) for call in made}
+        self._said: list[str] = []
+        self.held: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.complaints: list[Complaint] = []
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self.stopped = False
+
+    @property
+    def said(self) -> str:
+        """Everything that the model wrote, calls included."""
+        return "".join(self._said)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit ended the answer."""
+        return self.finish is not None and self.finish.reason == "length"
+
+    def take(self, batch: Batch) -> Batch:
+        """Take what came; return what goes out."""
+        out: Batch = []
+        for part in batch:
+            if self.stopped:
+                break
+            match part:
+                case Text():
+                    self._said.append(part.text)
+                    self._sort(self._parser.feed(part.text), out)
+                case ToolCall():
+                    self._said.append(f"{part.name}({dumps(part.arguments).decode()})")
+                    self._call(RawCall(part.name, part.arguments), out, part.id)
+                case Usage():
+                    self.usage = part
+                case Finish():
+                    self.finish = part
+                case _:
+                    out.append(part)
+        return out
+
+    def end(self) -> Batch:
+        """The answer has ended; return what goes out at last."""
+        out: Batch = []
+        if not self.stopped:
+            self._sort(self._parser.close(truncated=self.truncated), out)
+        return out
+
+    def add(self, raw: RawCall) -> Batch:
+        """Take a call that came by another way."""
+        out: Batch = []
+        self._said.append(raw.source)
+        self._call(raw, out)
+        return out
+
+    def _sort(self, pieces: list[Piece], out: Batch) -> None:
+        for piece in pieces:
+            if self.stopped:
+                return
+            if isinstance(piece, RawCall):
+                self._call(piece, out)
+            elif isinstance(piece, Reasoning) or not self._hold:
+                out.append(piece)
+            else:
+                self.held.append(piece.text)
+
+    def _call(self, raw: RawCall, out: Batch, call_id: str = "") -> None:
+        verdict = self._judge.judge(raw, call_id=call_id)
+        if isinstance(verdict, Complaint):
+            self.complaints.append(verdict)
+            return
+        key = _key(verdict)
+        if key in self._made:
+            return
+        self.calls.append(verdict)
+        if self._hold and not self._made and self.held:
+            out.append(Text("".join(self.held)))  # the words before a first call belong to it
+            self.held.clear()
+        out.append(verdict)
+        self.stopped = self._single
+
+
+def _key(call: ToolCall) -> tuple[str, Any]:
+    return call.name, dumps(call.arguments)

@@ -1,0 +1,162 @@
+"""Calls as bare JSON, anywhere in the text: an object, a list, `{"tool_calls": [...]}`; or inside a block of code.
+
+There is no markup that says so: only a bound tool's name makes it a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, After, Cursor, RawCall, Recogniser, Waiting, literal, more, peek, skip
+from freeproviders.tools.dialects.pythonic import NAME_START, call_list, named_call
+from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.jsonscan import End, scan_json
+from freeproviders.tools.lenient import read_json
+from freeproviders.tools.shapes import CallProbe, calls_in
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import ToolCall
+
+_LANGUAGES: Final = frozenset(
+    {
+        "",
+        "json",
+        "jsonc",
+        "json5",
+        "tool_call",
+        "tool_calls",
+        "tool_code",
+        "tool_use",
+        "tool",
+        "function_call",
+        "function",
+        "xml",
+        "text",
+        "txt",
+        "plaintext",
+        "call",
+    }
+)
+_BEGINNINGS: Final = frozenset(name[:size] for name in _LANGUAGES for size in range(len(name) + 1))
+MIN_TICKS: Final = 3
+MAX_TICKS: Final = 8
+
+_TICKS = re.compile("`*")
+_INFO = re.compile(r"[\w+.#\-]*")
+
+
+def bare(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
+    """Read an object. `whole`: nothing has been said before."""
+    return (yield from _bare(c, box, CallProbe(box, whole=whole), c.tell(), ""))
+
+
+def square(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
+    """Read on behind `[`: a list of objects, or of Python calls."""
+    start = c.tell() - 1
+    following = yield from skip(c)
+    if following == "{":
+        return (yield from _bare(c, box, CallProbe(box, whole=whole), start, "["))
+    if following and NAME_START.match(following):
+        return (yield from call_list(c, box))
+    return TEXT
+
+
+def _bare(c: Cursor, box: Toolbox, probe: CallProbe, start: int, opened: str) -> Recogniser:
+    end = yield from scan_json(c, probe, opened)
+    if end is End.RULED_OUT or (end is not End.CLOSED and not probe.named):
+        return TEXT
+    text = c.since(start)
+    cut = end is End.CUT or (end is End.OPEN and c.broken)
+    calls = [RawCall("", source=text, fault=CUT_OFF)] if cut else _calls(text, box, named=probe.named)
+    yield from calls
+    return CALLS if calls else TEXT
+
+
+def _calls(text: str, box: Toolbox, *, named: bool) -> list[RawCall]:
+    try:
+        return calls_in(read_json(text), box, text)
+    except ValueError as error:
+        return [RawCall("", source=text, fault=str(error))] if named else []
+
+
+def fenced(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool, markup: Recogniser) -> Recogniser:
+    """Read on at a run of at least three backticks: calls in a block of code, or a block that is text to its end.
+
+    `markup` reads what begins with `<` or `[`, as outside of blocks.
+    """
+    start = c.tell()
+    ticks = yield from _ticks(c)
+    if not MIN_TICKS <= ticks <= MAX_TICKS:
+        return TEXT
+    language = yield from _language(c)
+    if language is None:
+        if not line_start:
+            yield from skip(c, _INFO)
+            line_start = (yield from peek(c)) == "\n"
+        return After(text=True, fence=ticks, inline=not line_start)
+    following = yield from skip(c)
+    after = TEXT
+    if following == "{":
+        after = yield from bare(c, box, whole=whole)
+    elif following in {"[", "<"}:
+        after = yield from markup
+    elif following and language == "tool_code":
+        after = yield from _code(c, box)
+    if not after.text:
+        return After(text=False, fence=ticks)
+    return After(text=True, fence=ticks, inline=not line_start and "\n" not in c.since(start))
+
+
+def closing(c: Cursor, ticks: int) -> Recogniser:
+    """Read over the end of a block whose beginning was dropped."""
+    if (yield from literal(c, ("`" * ticks,))):
+        return CALLS
+    c.pos += 1
+    return TEXT
+
+
+def _ticks(c: Cursor) -> Waiting:
+    start = c.tell()
+    yield from skip(c, _TICKS)
+    return c.tell() - start
+
+
+def _language(c: Cursor) -> Waiting:
+    """Read the word behind the backticks; None as soon as it is none that holds calls."""
+    name = ""
+    while True:
+        match = _INFO.match(c.text, c.pos)
+        found = match.group() if match else ""
+        for size in range(1, len(found) + 1):
+            if (name + found[:size]).lower() not in _BEGINNINGS:
+                c.pos += size
+                return None
+        name += found
+        c.pos += len(found)
+        if c.pos < len(c.text) or not (yield from more(c)):
+            return name.lower() if name.lower() in _LANGUAGES else None
+
+
+def _code(c: Cursor, box: Toolbox) -> Recogniser:
+    call = yield from named_call(c, box)
+    if call is None:
+        return TEXT
+    yield call
+    return CALLS
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """Write calls as bare JSON."""
+    return call_json(calls[0]) if len(calls) == 1 else f"[{', '.join(map(call_json, calls))}]"
+
+
+def render_fenced(calls: Sequence[ToolCall]) -> str:
+    """Write calls as blocks of JSON."""
+    return "\n".join(f"```json\n{call_json(call)}\n```" for call in calls)
+
+
+def render_openai(calls: Sequence[ToolCall]) -> str:
+    """Write calls as the OpenAI protocol has them."""
+    listed = ", ".join(f'{{"type": "function", "function": {call_json(call)}}}' for call in calls)
+    return f'{{"tool_calls": [{listed}]}}'

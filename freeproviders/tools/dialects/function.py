@@ -1,0 +1,97 @@
+"""`<function=name>{...}</function>`, and with XML parameters: `<function=name><parameter=key>value</parameter></function>`.
+
+Llama 3 and Qwen3-Coder write so. Forms seen in the wild miss the `>` or put `()` or `[]` around the arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, literal, skip, until, word
+from freeproviders.tools.dialects.payload import read_value
+from freeproviders.tools.dialects.render import plain_json
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import ToolCall
+
+CLOSER: Final = "</function>"
+_PARAMETER: Final = "<parameter="
+_PARAMETER_CLOSER: Final = "</parameter>"
+_MAX_NAME_CHARS: Final = 128
+
+_NAME = re.compile(r"[\w.:/\-]*")
+_KEY = re.compile(r"[^<>\n]*")
+_QUOTE = re.compile(r"[\"']*")
+_BEFORE_ARGUMENTS = re.compile(r"[\s>(\[\],=\"']*")
+_AFTER_ARGUMENTS = re.compile(r"[\s>)\]}]*")
+
+
+def function(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read on behind `<function=`."""
+    del box
+    start = c.tell()
+    yield from skip(c, _QUOTE)
+    name = yield from word(c, _NAME, _MAX_NAME_CHARS)
+    following = yield from skip(c, _BEFORE_ARGUMENTS)
+    if not name:
+        return TEXT
+    if following == "{":
+        value, _, fault = yield from read_value(c, CLOSER)
+        yield from skip(c, _AFTER_ARGUMENTS)
+    elif following == "<":
+        value, fault = yield from _parameters(c)
+        if value is None and not fault:
+            return TEXT
+    else:
+        return TEXT
+    source = c.since(start) if start < c.tell() else ""
+    yield from literal(c, (CLOSER,))
+    yield RawCall(name, value, f"<function={source}", fault)
+    return CALLS
+
+
+def _parameters(c: Cursor) -> Waiting:
+    """Read `<parameter=key>value</parameter>` ...; return (values, fault), values None where it is none of this."""
+    values: dict[str, Any] = {}
+    while True:
+        tag = yield from literal(c, (_PARAMETER, CLOSER))
+        if tag != _PARAMETER:
+            return (values if values or tag else None), ""
+        key = yield from word(c, _KEY, _MAX_NAME_CHARS)
+        if not (yield from literal(c, (">",))):
+            return None, ("" if not values else CUT_OFF)
+        start = c.tell()
+        closer = yield from until(c, (_PARAMETER_CLOSER, CLOSER, _PARAMETER))
+        if not closer:
+            return values, CUT_OFF
+        values[key.strip().strip("\"'")] = _value(c.since(start)[: -len(closer)])
+        if closer == CLOSER:
+            return values, ""
+        if closer == _PARAMETER:
+            c.pos -= len(closer)
+        yield from skip(c)
+
+
+def _value(text: str) -> str:
+    """A value stands on lines of its own, or right between the tags."""
+    return text.removeprefix("\n").removesuffix("\n")
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """Write calls in this dialect, with JSON arguments."""
+    return "\n".join(f"<function={call.name}>{plain_json(call.arguments)}</function>" for call in calls)
+
+
+def render_parameters(calls: Sequence[ToolCall]) -> str:
+    """Write calls with XML parameters; one whose values cannot stand there gets JSON arguments."""
+    return "\n".join(map(_render_parameters, calls))
+
+
+def _render_parameters(call: ToolCall) -> str:
+    if any("<" in value or value != value.strip() or not value for value in call.arguments.values() if isinstance(value, str)):
+        return f"<tool_call>\n{render((call,))}\n</tool_call>"
+    lines = "".join(
+        f"<parameter={key}>\n{value if isinstance(value, str) else plain_json(value)}\n</parameter>\n" for key, value in call.arguments.items()
+    )
+    return f"<tool_call>\n<function={call.name}>\n{lines}</function>\n</tool_call>"

@@ -1,0 +1,46 @@
+"""`<|python_tag|>{"name": ..., "parameters": {...}}`, several with `;` between, or `<|python_tag|>name.call(key=value)`, as Llama 3 writes calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from freeproviders.tools.cursor import CALLS, TEXT, Cursor, Recogniser, literal, skip
+from freeproviders.tools.dialects.payload import read_calls
+from freeproviders.tools.dialects.pythonic import NAME_START, named_call
+from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import ToolCall
+
+OPENER: Final = "<|python_tag|>"
+_ENDS: Final = ("<|eom_id|>", "<|eot_id|>")
+
+_BETWEEN = re.compile(r"[\s,;]*")
+
+
+def llama(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read on behind `<|python_tag|>`."""
+    found = False
+    following = yield from skip(c)
+    while following:
+        if following in {"{", "["}:
+            yield from (yield from read_calls(c, box))
+        elif NAME_START.match(following):
+            call = yield from named_call(c, box)
+            if call is None:
+                return TEXT
+            yield call
+        else:
+            break
+        found = True
+        following = yield from skip(c, _BETWEEN)
+    if not found:
+        return TEXT
+    yield from literal(c, _ENDS)
+    return CALLS
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """Write calls in this dialect."""
+    return OPENER + "; ".join(call_json(call, "parameters") for call in calls)

@@ -1,0 +1,51 @@
+"""`[TOOL_CALLS][{"name": ..., "arguments": ...}]`, and later `[TOOL_CALLS]name[ARGS]{...}` or `[TOOL_CALLS]name{...}`, as Mistral writes calls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from freeproviders.tools.cursor import CALLS, TEXT, Cursor, RawCall, Recogniser, literal, skip, word
+from freeproviders.tools.dialects.payload import read_calls, read_value
+from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import ToolCall
+
+OPENER: Final = "[TOOL_CALLS]"
+_ARGS: Final = "[ARGS]"
+_CALL_ID: Final = "[CALL_ID]"
+_ENDS: Final = ("</s>", "[/TOOL_CALLS]")
+_MAX_NAME_CHARS: Final = 128
+
+_NAME = re.compile(r"[\w.:/\-]*")
+_BETWEEN = re.compile(r"[\s,;]*")
+
+
+def mistral(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read on behind `[TOOL_CALLS]`."""
+    following = yield from skip(c)
+    if following in {"{", "["}:
+        yield from (yield from read_calls(c, box, "[/TOOL_CALLS]"))
+    else:
+        start = c.tell()
+        name = yield from word(c, _NAME, _MAX_NAME_CHARS)
+        if not name:
+            return TEXT
+        yield from skip(c)
+        tag = yield from literal(c, (_ARGS, _CALL_ID))
+        if tag == _CALL_ID:
+            yield from word(c, _NAME, _MAX_NAME_CHARS)
+            yield from literal(c, (_ARGS,))
+        if (yield from skip(c)) != "{":
+            return TEXT
+        value, _, fault = yield from read_value(c)
+        yield RawCall(name, value, c.since(start), fault)
+    yield from skip(c, _BETWEEN)
+    yield from literal(c, _ENDS)
+    return CALLS
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """Write calls in this dialect."""
+    return f"{OPENER}[{', '.join(map(call_json, calls))}]" if calls else ""

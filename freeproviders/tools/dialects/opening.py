@@ -1,0 +1,56 @@
+"""Where a call may begin, and who reads it from there."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from freeproviders.tools.cursor import TEXT, After, Cursor, Recogniser, literal
+from freeproviders.tools.dialects import bare, function, hermes, llama, mistral
+from freeproviders.tools.toolbox import Toolbox
+
+THINKING: Final = {"<think>": "</think>", "<thinking>": "</thinking>"}
+"""What opens reasoning, and what closes it."""
+RESULTS: Final = {"<tool_response>": "</tool_response>"}
+"""A result that the model made up, or quotes: text in which nothing is a call."""
+
+FUNCTION: Final = "<function="
+
+OPENER: Final = re.compile(r"""<(?=[tf|]|\Z)|\{(?=\s*(?:["'A-Za-z/#]|\Z))|\[(?=\s*(?:[{A-Za-z_]|\Z))|`{3}|`{1,2}\Z""")
+"""Finds a place where a call, reasoning or a block of code may begin. Everything before it is text."""
+THINK_OPENER: Final = re.compile(r"<(?=t|\Z)")
+"""The same where no tools are bound."""
+
+_TAGS: Final = (*hermes.TAGS, *THINKING, *RESULTS, FUNCTION, llama.OPENER)
+
+
+def opening(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool) -> Recogniser:
+    """Read on at an opener. `whole`: nothing has been said before; `line_start`: only white space stands before it on its line."""
+    char = c.text[c.pos]
+    if char == "{":
+        return (yield from bare.bare(c, box, whole=whole))
+    if char == "`":
+        return (yield from bare.fenced(c, box, whole=whole, line_start=line_start, markup=markup(c, box, whole=whole)))
+    return (yield from markup(c, box, whole=whole))
+
+
+def markup(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
+    """Read on at `<` or `[`."""
+    if c.text[c.pos] == "[":
+        if (yield from literal(c, (mistral.OPENER,))):
+            return (yield from mistral.mistral(c, box))
+        c.pos += 1
+        return (yield from bare.square(c, box, whole=whole))
+    tag = yield from literal(c, _TAGS if box else tuple(THINKING))
+    if tag in hermes.TAGS:
+        return (yield from hermes.hermes(c, box, tag))
+    if tag == FUNCTION:
+        return (yield from function.function(c, box))
+    if tag == llama.OPENER:
+        return (yield from llama.llama(c, box))
+    if tag in RESULTS:
+        return After(text=True, until=RESULTS[tag])
+    if tag in THINKING:
+        return After(text=False, thinking=THINKING[tag])
+    c.pos += 1
+    return TEXT

@@ -1,0 +1,49 @@
+"""JSON behind markup: whatever it is, it was meant as a call."""
+
+from __future__ import annotations
+
+from freeproviders.tools.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
+from freeproviders.tools.dialects.pythonic import NAME_START, read_list
+from freeproviders.tools.jsonscan import End, scan_json
+from freeproviders.tools.lenient import read_json
+from freeproviders.tools.shapes import calls_in
+from freeproviders.tools.toolbox import Toolbox
+
+
+def read_value(c: Cursor, closer: str = "") -> Waiting:
+    """Read the JSON value that comes next; return (value, its text, fault).
+
+    `closer` is the tag that ends the markup: where a string was never closed, the value ends there.
+    """
+    return (yield from _read(c, closer, "", c.tell()))
+
+
+def read_calls(c: Cursor, box: Toolbox, closer: str = "") -> Waiting:
+    """Read the JSON value (or the list of Python calls) that comes next; what holds no call is one call with a fault."""
+    start, opened = c.tell(), ""
+    if (yield from peek(c)) == "[":
+        opened = "["
+        c.pos += 1
+        following = yield from skip(c)
+        if following and NAME_START.match(following):
+            calls = yield from read_list(c, box)
+            return calls or [RawCall("", source=c.since(start), fault="it is no list of calls")]
+    value, text, fault = yield from _read(c, closer, opened, start)
+    if fault:
+        return [RawCall("", source=text, fault=fault)]
+    return calls_in(value, box, text) or [RawCall("", source=text, fault='it is no call: it must be an object with "name" and "arguments"')]
+
+
+def _read(c: Cursor, closer: str, opened: str, start: int) -> Waiting:
+    end = yield from scan_json(c, opened=opened)
+    text = c.since(start)
+    if end is End.CUT or (end is End.OPEN and c.broken):
+        at = text.find(closer) if closer else -1
+        if at < 0 or c.rewinds >= MAX_REWINDS:
+            return None, text, CUT_OFF
+        c.rewind(text[at:])
+        text = text[:at]
+    try:
+        return read_json(text), text, ""
+    except ValueError as error:
+        return None, text, str(error)

@@ -1,0 +1,224 @@
+"""Calls as Python has them: `[get_weather(city="Paris"), get_time()]`.
+
+Llama 3.2 and 4 write so, and others inside their markup.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, more, skip
+from freeproviders.tools.jsonscan import scan_json
+from freeproviders.tools.lenient import read_json
+from freeproviders.tools.toolbox import Toolbox, properties
+from freeproviders.types import ToolCall
+
+MAX_ARGUMENT_CHARS: Final = 2**16
+MAX_DEPTH: Final = 64
+
+NAME_START = re.compile(r"[A-Za-z_]")
+_NAME = re.compile(r"[\w.:/\-]+")
+_STRUCTURE = re.compile(r"[\"'()\[\]{}]")
+_STRING_END: Final = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
+_LITERALS: Final = {"true": True, "false": False, "null": None}
+
+
+def call_list(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read on behind `[` and white space, where a name begins."""
+    calls: list[RawCall] = yield from read_list(c, box)
+    yield from calls
+    return CALLS if calls else TEXT
+
+
+def read_list(c: Cursor, box: Toolbox) -> Waiting:
+    """Read the calls behind `[`; an empty list as soon as it is no list of calls to bound tools."""
+    calls: list[RawCall] = []
+    while True:
+        call = yield from _call(c, box)
+        if call is None:
+            return []
+        calls.append(call)
+        following = yield from skip(c)
+        if following == ",":
+            c.pos += 1
+            following = yield from skip(c)
+            if following not in {"", "]"}:
+                continue
+        if following not in {"", "]"}:
+            return []
+        c.pos += len(following)  # a forgotten bracket is forgiven
+        return calls
+
+
+def named_call(c: Cursor, box: Toolbox) -> Waiting:
+    """Read `name(...)` or `name {...}`; None if it is neither, or names no bound tool."""
+    start = c.tell()
+    name = yield from bound_name(c, box)
+    if not name:
+        return None
+    following = yield from skip(c)
+    if following == "{":
+        return (yield from _json_arguments(c, name, start))
+    return (yield from _arguments(c, box, name, start)) if following == "(" else None
+
+
+def _json_arguments(c: Cursor, name: str, start: int) -> Waiting:
+    inner = c.tell()
+    yield from scan_json(c)
+    try:
+        return RawCall(name, read_json(c.since(inner)), c.since(start), CUT_OFF if c.broken and c.exhausted else "")
+    except ValueError as error:
+        return RawCall(name, source=c.since(start), fault=str(error))
+
+
+def bound_name(c: Cursor, box: Toolbox) -> Waiting:
+    """Read the name of a bound tool; "" as soon as it can be none."""
+    start = c.tell()
+    while True:
+        known = c.since(start)
+        match = _NAME.match(c.text, c.pos)
+        if match:
+            text = known + match.group()
+            for size in range(len(known) + 1, len(text) + 1):
+                if not box.could_begin(text[:size]) and not _is_method(text[:size], box):
+                    c.pos += size - len(known)
+                    return ""
+            c.pos = match.end()
+        if c.pos < len(c.text) or not (yield from more(c)):
+            break
+    name = c.since(start)
+    return name.removesuffix(".call") if box.match(name) is None else name
+
+
+def _is_method(text: str, box: Toolbox) -> bool:
+    """Llama 3 writes `name.call(...)`."""
+    name, dot, method = text.rpartition(".")
+    return bool(dot) and "call".startswith(method) and box.match(name) is not None
+
+
+def _call(c: Cursor, box: Toolbox) -> Waiting:
+    start = c.tell()
+    name = yield from bound_name(c, box)
+    if not name or box.match(name) is None or (yield from skip(c)) != "(":
+        return None
+    call = yield from _arguments(c, box, name, start)
+    return None if call.fault else call
+
+
+def _arguments(c: Cursor, box: Toolbox, name: str, start: int) -> Waiting:
+    """Read from an opening parenthesis to its closing one."""
+    inner = c.tell()
+    if not (yield from _balanced(c)):
+        return RawCall(name, source=c.since(start), fault=CUT_OFF)
+    text = c.since(inner)
+    try:
+        arguments = _evaluate(text, box, name)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        return RawCall(name, source=c.since(start), fault=f"its arguments cannot be read: {error}")
+    return RawCall(name, arguments, c.since(start))
+
+
+def _balanced(c: Cursor) -> Waiting:
+    depth = 0
+    while True:
+        match = _STRUCTURE.search(c.text, c.pos)
+        if match is None:
+            c.pos = len(c.text)
+            if not (yield from more(c)):
+                return False
+            continue
+        c.pos = match.end()
+        char = match.group()
+        if char in "\"'":
+            if not (yield from _string(c, char)):
+                return False
+        elif char in "([{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                return False
+        else:
+            depth -= 1
+            if depth == 0:
+                return True
+
+
+def _string(c: Cursor, quote: str) -> Waiting:
+    end = _STRING_END[quote]
+    while True:
+        match = end.search(c.text, c.pos)
+        if match is None:
+            c.pos = len(c.text)
+            if not (yield from more(c)):
+                return False
+            continue
+        c.pos = match.end()
+        if match.group() == quote:
+            return True
+        if not (yield from more(c)):
+            return False
+        c.pos += 1
+
+
+def _evaluate(text: str, box: Toolbox, name: str) -> Any:  # noqa: ANN401 - arguments, not yet judged
+    if len(text) > MAX_ARGUMENT_CHARS:
+        msg = f"more than {MAX_ARGUMENT_CHARS} characters"
+        raise ValueError(msg)
+    node = ast.parse("f" + text, mode="eval").body
+    if not isinstance(node, ast.Call):
+        raise TypeError(text[:100])
+    arguments: dict[str, Any] = {}
+    tool = box.match(name)
+    if tool is not None:
+        for key, value in zip(properties(tool), node.args, strict=False):
+            arguments[key] = _literal(value)
+    if len(node.args) > len(arguments):
+        if len(node.args) == 1 and not node.keywords:
+            return _literal(node.args[0])
+        msg = "too many positional arguments"
+        raise ValueError(msg)
+    for keyword in node.keywords:
+        value = _literal(keyword.value)
+        if keyword.arg is None:
+            arguments.update(value)
+        else:
+            arguments[keyword.arg] = value
+    only = next(iter(arguments.values()), None)
+    return only if len(node.args) == len(arguments) == 1 and isinstance(only, dict) else arguments  # f({"city": "Paris"})
+
+
+def _literal(node: ast.expr) -> Any:  # noqa: ANN401
+    match node:
+        case ast.Name(id=name) if name in _LITERALS:
+            return _LITERALS[name]
+        case ast.List() | ast.Tuple() | ast.Set():
+            return [_literal(item) for item in node.elts]
+        case ast.Dict():
+            return {str(ast.literal_eval(key)): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
+    value = ast.literal_eval(node)
+    if not isinstance(value, str | int | float | bool | None):
+        msg = f"{value!r:.100} is not a JSON value"
+        raise TypeError(msg)
+    return value
+
+
+def render(calls: Sequence[ToolCall]) -> str:
+    """Write calls in this dialect."""
+    return f"[{', '.join(map(_render, calls))}]"
+
+
+def _render(call: ToolCall) -> str:
+    plain = {key: value for key, value in call.arguments.items() if key.isidentifier() and not _is_keyword(key)}
+    pieces = [f"{key}={value!r}" for key, value in plain.items()]
+    rest = {key: value for key, value in call.arguments.items() if key not in plain}
+    if rest:
+        pieces.append(f"**{rest!r}")
+    return f"{call.name}({', '.join(pieces)})"
+
+
+def _is_keyword(name: str) -> bool:
+    import keyword  # noqa: PLC0415 - for writing only
+
+    return keyword.iskeyword(name)

@@ -1,0 +1,216 @@
+"""Find the object in an answer: in prose, in a block of code, wrapped once too often; and show it while it grows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from freeproviders.tools.coerce import Coercer, resolve
+from freeproviders.tools.cursor import Cursor
+from freeproviders.tools.jsonscan import End, scan_json
+from freeproviders.tools.lenient import read_json
+from freeproviders.tools.shapes import ARGUMENT_KEYS
+from freeproviders.tools.target import Misfit, Target
+from freeproviders.wire.json import loads
+
+MAX_CANDIDATES: Final = 32
+
+_BRACKET = re.compile(r"[{\[]")
+_FENCE = re.compile(r"\A\s*```[\w+.\-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+_NUMBER_END = re.compile(r"[-+0-9.eE]{1,40}\Z")
+
+
+def extract(text: str, target: Target, *, truncated: bool = False) -> tuple[Any, Any]:
+    """The first JSON value in a text that fits the target: (object, JSON value). `truncated`: the answer hit a limit.
+
+    Raises `Misfit` that says what is wrong with the largest one, or that there is none.
+    """
+    found: tuple[int, Misfit] | None = None
+    for size, value in _values(text, truncated=truncated):
+        for variant in _variants(value, target):
+            try:
+                return target.load(variant), target.check.coerced(variant)
+            except Misfit as misfit:
+                if found is None or size > found[0]:
+                    found = size, misfit
+    if found is not None:
+        raise found[1]
+    msg = "it was cut off before its end" if truncated else "there is no JSON in it"
+    raise Misfit(msg)
+
+
+def _values(text: str, *, truncated: bool) -> Iterator[tuple[int, Any]]:
+    """The JSON values in a text, with their sizes; a plain word or sentence last of all."""
+    stripped = text.strip()
+    try:
+        whole = loads(stripped)
+    except ValueError:
+        pass
+    else:
+        yield len(stripped), whole
+        return
+    for candidate, end in _spans(text):
+        if end is End.CUT or (end is End.OPEN and truncated):
+            continue
+        try:
+            yield len(candidate), read_json(candidate)
+        except ValueError:
+            continue
+    if stripped and not truncated:
+        fenced = _FENCE.match(text)
+        yield 0, (fenced.group(1) if fenced else stripped).strip()
+
+
+def _spans(text: str) -> Iterator[tuple[str, End]]:
+    c = Cursor()
+    c.feed(text)
+    c.ended = True
+    for _ in range(MAX_CANDIDATES):
+        match = _BRACKET.search(text, c.pos)
+        if match is None:
+            return
+        c.pos = match.start()
+        c.commit()
+        end = _finish(scan_json(c))
+        yield c.held(), end
+        if end is not End.CLOSED:
+            c.pos = match.end()  # a bracket in the prose, perhaps: look behind it
+
+
+def _finish(waiting: Generator[None, None, Any]) -> Any:  # noqa: ANN401
+    try:
+        next(waiting)
+    except StopIteration as stop:
+        return stop.value
+    return End.CUT  # an ended text leaves nothing to wait for
+
+
+def _variants(value: Any, target: Target) -> Iterator[Any]:  # noqa: ANN401
+    """The value, and what it holds if it is wrapped: as the arguments of a call, under the schema's name, under `properties`."""
+    known = target.schema.get("properties") or {}
+    echoed = isinstance(value, Mapping) and "properties" in value and "properties" not in known
+    if not echoed or not isinstance(value.get("type"), str):
+        yield value
+    if not isinstance(value, Mapping):
+        return
+    for key, inner in value.items():
+        if key in known or not isinstance(inner, Mapping | list | str):
+            continue
+        if key in ARGUMENT_KEYS or key == "properties" or len(value) == 1:
+            if isinstance(inner, str):
+                try:
+                    inner = read_json(inner)  # noqa: PLW2901
+                except ValueError:
+                    continue
+            yield inner
+
+
+class Growing:
+    """The object while it arrives: snapshots, of which each extends the one before.
+
+    A number, a word of an enumeration, a date is shown when it is complete; text grows. Reading again what has come costs time, so it is done after every 3 % more.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._coercer = Coercer(target.schema, target.check.fits)
+        self._text = ""
+        self._start = -1
+        self._next = 0
+        self._bracket = re.compile(r"\[" if _root(target.schema).get("type") == "array" else r"\{")
+        self._last: Any = None
+
+    def feed(self, text: str) -> Any:  # noqa: ANN401 - a JSON value
+        """Take more of the answer; return a larger snapshot, or None if there is none."""
+        self._text += text
+        if len(self._text) < self._next:
+            return None
+        self._next = len(self._text) + len(self._text) // 32
+        if self._start < 0 and not self._seek(0):
+            return None
+        snapshot = self._snapshot()
+        if snapshot is None or snapshot == self._last or not extends(self._last, snapshot):
+            return None
+        self._last = snapshot
+        return snapshot
+
+    def _seek(self, start: int) -> bool:
+        match = self._bracket.search(self._text, start)
+        self._start = match.start() if match else -1
+        return match is not None
+
+    def _snapshot(self) -> Any:  # noqa: ANN401
+        body = _NUMBER_END.sub("", self._text[self._start :])
+        try:
+            whole, grown = from_json(body, allow_partial=True), from_json(body, allow_partial="trailing-strings")
+        except ValueError:
+            if self._last is None:
+                self._seek(self._start + 1)  # a bracket in the prose
+            return None
+        merged = self._merge(whole, grown, self._target.schema)
+        if isinstance(merged, Mapping) and not self._plausible(merged):
+            return None
+        return self._coercer.coerce(merged, self._target.schema)
+
+    def _plausible(self, value: Mapping[str, Any]) -> bool:
+        known = _resolved(self._target.schema, self._target.schema).get("properties")
+        return not known or any(key in known for key in value)
+
+    def _merge(self, whole: Any, grown: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """The complete values, and the growing text where text is what the schema wants."""
+        schema = _resolved(schema, self._target.schema)
+        if isinstance(grown, dict) and isinstance(whole, dict):
+            out = dict(whole)
+            for key in list(grown)[-1:]:
+                part = (schema.get("properties") or {}).get(key, schema.get("additionalProperties"))
+                part = part if isinstance(part, Mapping) else {}
+                if key in whole:
+                    out[key] = self._merge(whole[key], grown[key], part)
+                elif isinstance(grown[key], str) and self._is_text(part):
+                    out[key] = grown[key]
+            return out
+        if isinstance(grown, list) and isinstance(whole, list):
+            part = schema.get("items")
+            part = part if isinstance(part, Mapping) else {}
+            if len(grown) > len(whole):
+                return [*whole, grown[-1]] if isinstance(grown[-1], str) and self._is_text(part) else whole
+            return [*whole[:-1], self._merge(whole[-1], grown[-1], part)] if whole else whole
+        return whole
+
+    def _is_text(self, schema: Mapping[str, Any]) -> bool:
+        schema = _resolved(schema, self._target.schema)
+        if schema.keys() & {"enum", "const", "format", "pattern"}:
+            return False
+        branches = schema.get("anyOf") or schema.get("oneOf")
+        if isinstance(branches, list):
+            return all(branch == {"type": "null"} or self._is_text(branch) for branch in branches)
+        return schema.get("type") in ("string", ["string", "null"])
+
+
+def extends(old: Any, new: Any) -> bool:  # noqa: ANN401 - JSON values
+    """Whether a JSON value is another one, grown: text longer at its end, more items, more keys."""
+    match old, new:
+        case None, _:
+            return True
+        case str(), str():
+            return new.startswith(old)
+        case list(), list():
+            return len(new) >= len(old) and all(map(extends, old, new))
+        case dict(), dict():
+            return all(key in new and extends(item, new[key]) for key, item in old.items())
+    return bool(old == new)
+
+
+def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _resolved(schema, schema)
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    for _ in range(8):
+        if "$ref" not in schema:
+            break
+        schema = resolve(schema["$ref"], root)
+    return schema

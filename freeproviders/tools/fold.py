@@ -1,0 +1,127 @@
+"""Fold a conversation with tools into the turns that a plain chat protocol has: system first, then user and assistant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from freeproviders.tools.dialects.registry import Dialect
+from freeproviders.tools.fence import fence
+from freeproviders.tools.prompt import ToolPrompt, fill
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import Block, Message, TextBlock
+
+
+def has_tool_turns(messages: Iterable[Message]) -> bool:
+    """Whether there are calls or results in a conversation."""
+    return any(message.tool_calls or message.role == "tool" for message in messages)
+
+
+def fold(
+    messages: Sequence[Message],
+    prompt: ToolPrompt,
+    dialect: Dialect,
+    box: Toolbox | None = None,
+    instructions: str = "",
+    *,
+    obeys_system: bool = True,
+) -> tuple[Message, ...]:
+    """Write calls as the dialect's markup and results as user turns, and add the instructions to the system's own words.
+
+    Texts from outside are fenced; `box` are the tools that they must not call. Results of parallel calls share a turn with each other and with the user's words that
+    follow them. A system message after the first turn becomes a note in a user turn. `obeys_system` False puts the instructions into the first user turn.
+    """
+    start = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
+    head = [message.text for message in messages[:start] if message.text]
+    if instructions and obeys_system:
+        head.append(instructions)
+    turns = _Turns(prompt, dialect, box)
+    for message in messages[start:]:
+        turns.add(message)
+    folded = turns.done
+    if instructions and not obeys_system:
+        _lead(folded, instructions)
+    return tuple([Message("system", "\n\n".join(head)), *folded] if head else folded)
+
+
+def with_instructions(messages: Sequence[Message], instructions: str, *, obeys_system: bool = True) -> tuple[Message, ...]:
+    """Add instructions to the system's own words (or to the first user turn), and leave the rest as it is."""
+    at = next((at for at, message in enumerate(messages) if message.role == "system"), None)
+    if not obeys_system:
+        turns = list(messages)
+        _lead(turns, instructions)
+        return tuple(turns)
+    if at is None:
+        return (Message("system", instructions), *messages)
+    system = Message("system", "\n\n".join(text for text in (messages[at].text, instructions) if text))
+    return (*messages[:at], system, *messages[at + 1 :])
+
+
+class _Turns:
+    def __init__(self, prompt: ToolPrompt, dialect: Dialect, box: Toolbox | None) -> None:
+        self._prompt = prompt
+        self._dialect = dialect
+        self._box = box
+        self._names: dict[str, str] = {}
+        self._open = False  # the last turn holds results or notes, to which the user's words are added
+        self.done: list[Message] = []
+
+    def add(self, message: Message) -> None:
+        match message.role:
+            case "assistant":
+                self.done.append(self._assistant(message))
+                self._open = False
+            case "tool":
+                name = message.name or self._names.get(message.tool_call_id or "") or "tool"
+                template = self._prompt.failure if message.is_error else self._prompt.result
+                text = fill(template, name=fence(name).replace('"', "'"), content=fence(message.text, self._box))
+                self._user(Message("user", _with_images(text, message)), ours=True)
+            case "system":
+                self._user(Message("user", fill(self._prompt.note, content=message.text)), ours=True)
+            case _:
+                self._user(replace(message, content=_fenced(message, self._box)), ours=False)
+
+    def _assistant(self, message: Message) -> Message:
+        self._names.update({call.id: call.name for call in message.tool_calls})
+        text = fence(message.text, self._box)
+        markup = self._dialect.render(message.tool_calls) if message.tool_calls else ""
+        return Message("assistant", "\n".join(piece for piece in (text, markup) if piece))
+
+    def _user(self, message: Message, *, ours: bool) -> None:
+        """Add a user turn; `ours` is one that stands for a result or a note, and shares a turn with its neighbours."""
+        last = self.done[-1] if self.done else None
+        if last is not None and last.role == "user" and (self._open or ours):
+            self.done[-1] = replace(last, content=_joined(last, message))
+        else:
+            self.done.append(message)
+            self._open = False
+        self._open = self._open or ours
+
+
+def _fenced(message: Message, box: Toolbox | None) -> str | tuple[Block, ...]:
+    if isinstance(message.content, str):
+        return fence(message.content, box)
+    return tuple([TextBlock(fence(block.text, box)) if isinstance(block, TextBlock) else block for block in message.content])
+
+
+def _with_images(text: str, message: Message) -> str | tuple[Block, ...]:
+    return (TextBlock(text), *message.images) if message.images else text
+
+
+def _joined(a: Message, b: Message) -> str | tuple[Block, ...]:
+    if isinstance(a.content, str) and isinstance(b.content, str):
+        return f"{a.content}\n{b.content}"
+    return (*_blocks(a), *_blocks(b))
+
+
+def _blocks(message: Message) -> tuple[Block, ...]:
+    return (TextBlock(message.content),) if isinstance(message.content, str) else message.content
+
+
+def _lead(turns: list[Message], instructions: str) -> None:
+    """Put the instructions before the first words of the user."""
+    for at, message in enumerate(turns):
+        if message.role == "user":
+            turns[at] = replace(message, content=_joined(Message("user", instructions + "\n"), message))
+            return
+    turns.insert(0, Message("user", instructions))

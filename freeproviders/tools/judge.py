@@ -1,0 +1,106 @@
+"""Judge what the model wrote: a call to a bound tool with arguments that fit, or a complaint that says what is wrong."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.lenient import read_json
+from freeproviders.tools.shapes import ARGUMENT_KEYS
+from freeproviders.tools.toolbox import Toolbox, properties
+from freeproviders.tools.validate import SchemaCheck
+from freeproviders.types import Tool, ToolCall
+
+_WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})
+_NOTHING: Final = ("", "null", "None", "none", "{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Why a call cannot be made, in words for the model; `unbound` when it names no bound tool at all."""
+
+    text: str
+    unbound: bool = False
+
+
+def new_call_id() -> str:
+    """An id that no other call has."""
+    return f"call_{secrets.token_hex(12)}"
+
+
+class Judge:
+    """Judges calls to the tools of a box."""
+
+    def __init__(self, box: Toolbox) -> None:
+        self.box = box
+        self._checks: dict[str, SchemaCheck] = {}
+
+    def judge(self, raw: RawCall, *, call_id: str = "") -> ToolCall | Complaint:
+        """The call, with the tool's own name and coerced arguments, or the complaint. `call_id` is kept if there is one."""
+        if raw.fault:
+            what = f"The call to {raw.name}" if raw.name else "Your tool call"
+            return Complaint(f"{what} cannot be read: {raw.fault}. You wrote: {raw.source[:300]}")
+        tool = self.box.match(raw.name)
+        if tool is None:
+            return Complaint(f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}.", unbound=True)
+        arguments = self.arguments(tool, raw.arguments)
+        if isinstance(arguments, Complaint):
+            return arguments
+        return ToolCall(call_id or new_call_id(), tool.name, arguments)
+
+    def arguments(self, tool: Tool, given: object) -> dict[str, Any] | Complaint:
+        """Arguments that fit the tool's schema, or the complaint."""
+        check = self._checks.setdefault(tool.name, SchemaCheck(tool.parameters))
+        arguments = _as_object(tool, given)
+        if arguments is None:
+            return Complaint(f"The arguments of {tool.name} must be a JSON object, not {given!r:.200}.")
+        coerced = check.coerced(arguments)
+        findings = check.findings(coerced)
+        if not findings:
+            return dict(coerced)
+        inner = _unwrapped(tool, arguments)
+        if inner is not None:
+            coerced = check.coerced(inner)
+            if not check.findings(coerced):
+                return dict(coerced)
+        return Complaint(f"The arguments of {tool.name} are invalid: {'; '.join(findings)}.")
+
+
+def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
+    """Read arguments that came as text, as a list of values, as the only value, or not at all."""
+    if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
+        return {}
+    if isinstance(given, str):
+        try:
+            parsed = read_json(given)
+        except ValueError:
+            parsed = None
+        if isinstance(parsed, Mapping):
+            given = parsed
+    if isinstance(given, Mapping):
+        inner = _unwrapped(tool, given)
+        return given if inner is None else inner
+    known = list(properties(tool))
+    required = [key for key in known if key in (tool.parameters.get("required") or ())]
+    only = known if len(known) == 1 else required
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], Mapping):
+        return given[0]
+    return {only[0]: given} if len(only) == 1 else {} if given == [] else None
+
+
+def _unwrapped(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Arguments that stand one level too deep: `{"arguments": {...}}`, `{"get_weather": {...}}`."""
+    if len(given) != 1:
+        return None
+    ((key, inner),) = given.items()
+    if key in properties(tool) or (key not in _WRAPPERS and key != tool.name):
+        return None
+    if isinstance(inner, str):
+        try:
+            inner = read_json(inner)
+        except ValueError:
+            return None
+    return inner if isinstance(inner, Mapping) else None

@@ -1,0 +1,206 @@
+"""The answer's text, piece by piece, becomes text, reasoning and calls. No I/O.
+
+Text that cannot begin a call is given out in the same feed; what may be one is held until that is known. Where the pieces are cut does not matter.
+Time is linear in the text: ordinary text is searched by one regular expression, and nothing that was held is read twice (but for a bounded number
+of calls whose end was forgotten).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from freeproviders.tools.cursor import After, Cursor, RawCall, Recogniser
+from freeproviders.tools.dialects.bare import closing
+from freeproviders.tools.dialects.opening import OPENER, THINK_OPENER, THINKING, opening
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import Reasoning, Text, Tool
+
+Piece = Text | Reasoning | RawCall
+
+_CONTEXT_CHARS: Final = 8
+_NESTED = re.compile(r"[\"']\s*:\s*\[?\s*\Z")
+_LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
+_SPACE = re.compile(r"\s*")
+_SEPARATORS = re.compile(r"[\s,;]*")
+
+
+class Parser:
+    """Reads one answer.
+
+    Args:
+        tools: the bound tools; without any, only reasoning is told from text.
+        thinking: the answer begins inside the reasoning, as with models whose template opens it: everything up to `</think>` is reasoning.
+            It cannot be guessed while streaming; without it, a `</think>` that nothing opened stays in the text.
+    """
+
+    def __init__(self, tools: Toolbox | Iterable[Tool] = (), *, thinking: bool = False) -> None:
+        self._box = tools if isinstance(tools, Toolbox) else Toolbox(tools)
+        self._opener = OPENER if self._box else THINK_OPENER
+        self._cursor = Cursor()
+        self._reading: Recogniser | None = None
+        self._thinking = THINKING["<think>"] if thinking else ""
+        self._closer = ""  # everything is text up to this
+        self._inline = False  # or to the end of the line
+        self._seen = ""  # the end of the last piece, which may be the closer's beginning
+        self._swallow = 0  # the number of backticks of a fence to drop
+        self._gap: re.Pattern[str] | None = _SPACE  # white space is held at the beginning, and after calls
+        self._dropping = False  # and dropped after reasoning
+        self._tail = ""  # the last characters of text since the last call
+        self._words: list[str] = []
+        self._out: list[Piece] = []
+        self._plain = False  # nothing is held and nothing special is going on
+        self.said = False
+        """Whether there has been any text."""
+
+    def feed(self, text: str) -> list[Piece]:
+        """Take the next piece of the answer; return what is known now."""
+        if self._plain and self._opener.search(text) is None:
+            self._tail = text[-_CONTEXT_CHARS:] if len(text) >= _CONTEXT_CHARS else (self._tail + text)[-_CONTEXT_CHARS:]
+            return [Text(text)] if text else []
+        return self._drive(text)
+
+    def close(self, *, truncated: bool = False) -> list[Piece]:
+        """The answer has ended; return what was held. `truncated`: a limit ended it, so that an open call is no call."""
+        self._cursor.ended = True
+        self._cursor.truncated = truncated
+        out = self._drive("")
+        held = self._cursor.held() + self._cursor.text[self._cursor.pos :]
+        self._cursor.commit()
+        if held and self._thinking:
+            out.append(Reasoning(held))
+        elif held and not self.said and not out and self._gap is _SPACE:
+            out.append(Text(held))
+        return out
+
+    def _drive(self, text: str) -> list[Piece]:
+        c = self._cursor
+        c.feed(text)
+        while self._advance(c):
+            pass
+        self._flush()
+        out, self._out = self._out, []
+        self._plain = not (self._reading or self._thinking or self._closer or self._gap or self._swallow)
+        return out
+
+    def _advance(self, c: Cursor) -> bool:
+        """Do the next thing; False if there is nothing to do with the text at hand."""
+        if self._reading is not None:
+            return self._read(c, self._reading)
+        if c.pos >= len(c.text):
+            return False
+        if self._thinking:
+            return self._think(c)
+        if self._closer:
+            return self._skip_to_closer(c)
+        return self._search(c)
+
+    # --- where a call may begin ---
+
+    def _search(self, c: Cursor) -> bool:
+        if self._gap is not None:
+            match = self._gap.match(c.text, c.pos)
+            c.pos = match.end() if match else c.pos
+            if self._dropping:
+                c.commit()
+            if c.pos >= len(c.text):
+                return False
+        match = self._opener.search(c.text, c.pos)
+        if match is None:
+            c.pos = len(c.text)
+            self._say(c)
+            return False
+        if match.start() > c.pos:
+            c.pos = match.start()
+            self._say(c)
+        char = match.group()[0]
+        if char == "`" and self._swallow:
+            self._reading = closing(c, self._swallow)
+            self._swallow = 0
+        elif (char != "`" and self._tail.endswith("`")) or (char in "{[" and _NESTED.search(self._tail)):
+            c.pos += 1  # a sample in the text, or a part of a larger document
+            self._say(c)
+        else:
+            self._reading = opening(c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None)
+        return True
+
+    def _read(self, c: Cursor, reading: Recogniser) -> bool:
+        try:
+            step = next(reading)
+        except StopIteration as stop:
+            self._reading = None
+            self._go_on(c, stop.value)
+            return True
+        if step is None:
+            return False
+        self._flush()
+        self._out.append(step)
+        c.commit()
+        return True
+
+    def _go_on(self, c: Cursor, after: After) -> None:
+        if after.text:
+            self._say(c)
+            self._closer, self._inline, self._seen = after.until or "`" * after.fence, after.inline, ""
+            return
+        c.commit()
+        self._tail = ""
+        self._thinking = after.thinking
+        self._gap, self._dropping = _SEPARATORS, False
+        self._swallow = after.fence or self._swallow
+
+    # --- where none begins ---
+
+    def _think(self, c: Cursor) -> bool:
+        at = c.text.find(self._thinking, c.pos)
+        end = at if at >= 0 else len(c.text) - _overlap(c.text, self._thinking)
+        if end > c.pos:
+            self._flush()
+            self._out.append(Reasoning(c.text[c.pos : end]))
+            c.pos = end
+        if at >= 0:
+            c.pos += len(self._thinking)
+            self._thinking = ""
+            self._gap, self._dropping = _SPACE, True
+        c.commit()
+        return at >= 0
+
+    def _skip_to_closer(self, c: Cursor) -> bool:
+        """All is text up to the closer, which may have begun in an earlier piece; that part of it has been given out already."""
+        start, known = c.pos, len(self._seen)
+        reach = len(self._closer) - 1
+        seam = self._seen + c.text[start : start + reach]
+        at = seam.find(self._closer)
+        end = at - known + len(self._closer) + start if at >= 0 else c.text.find(self._closer, start) + len(self._closer)
+        found = at >= 0 or end >= len(self._closer)
+        if self._inline and (line_end := c.text.find("\n", start, end if found else len(c.text))) >= 0:
+            end, found = line_end, True
+        c.pos = end if found else len(c.text)
+        self._seen = "" if found else (self._seen + c.text[max(start, len(c.text) - reach) :])[-reach:]
+        if found:
+            self._closer = ""
+        self._say(c)
+        return found
+
+    # --- out ---
+
+    def _say(self, c: Cursor) -> None:
+        """Give out what is held as text."""
+        text = c.held()
+        c.commit()
+        if text:
+            self._words.append(text)
+            self._tail = (self._tail + text[-_CONTEXT_CHARS:])[-_CONTEXT_CHARS:]
+            self.said = True
+            self._gap, self._dropping = None, False
+
+    def _flush(self) -> None:
+        if self._words:
+            self._out.append(Text("".join(self._words)))
+            self._words.clear()
+
+
+def _overlap(text: str, closer: str) -> int:
+    """The length of the longest end of the text with which the closer begins."""
+    return next((size for size in range(min(len(closer) - 1, len(text)), 0, -1) if closer.startswith(text[-size:])), 0)

@@ -1,0 +1,74 @@
+"""What a request with tools asks for: which tools, whether one must be called, what the answer must look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from freeproviders.errors import UsageError
+from freeproviders.tools.target import Target, any_object
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import ChatRequest, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`box` are the tools on offer, `must` says that one of them is called, `single` that no two are; `target` is the answer's schema, if it has one.
+
+    `outstanding` are those of a required choice that have not been answered since the user last spoke: after a result, a small model under constraint
+    would repeat its call for ever, so that only these are left to be forced.
+    """
+
+    box: Toolbox
+    must: bool
+    single: bool
+    target: Target | None
+    outstanding: Toolbox
+
+
+def plan_of(request: ChatRequest) -> Plan:
+    """Read a request. Raises `UsageError` when it requires a tool that it does not have."""
+    box = Toolbox(request.tools)
+    choice = request.tool_choice
+    must = False
+    if choice == "none":
+        box = Toolbox(())
+    elif choice in {"required", "any"}:
+        must = True
+    elif choice is not None and choice != "auto":
+        names = (choice,) if isinstance(choice, str) else tuple(choice)
+        unknown = [name for name in names if name not in box.names]
+        if unknown or not names:
+            msg = f"tool_choice {choice!r} names no tool of the request: use auto, none, required or one of {', '.join(box.names) or '(none)'}."
+            raise UsageError(msg)
+        box, must = box.only(names), True
+    if must and not box:
+        msg = "tool_choice requires a tool, but the request has none."
+        raise UsageError(msg)
+    outstanding = box
+    if must and request.messages[-1].role == "tool":
+        answered = _answered(request.messages)
+        outstanding = box.only(name for name in box.names if name not in answered)
+    return Plan(box, must, request.parallel_tool_calls is False, target_of(request), outstanding)
+
+
+def target_of(request: ChatRequest) -> Target | None:
+    """The schema of the answer, None where any text will do."""
+    form = request.response_format
+    kind = form.get("type") if form else None
+    if form is None or kind == "text":
+        return None
+    return any_object() if kind == "json_object" else Target.of(form)
+
+
+def _answered(messages: Sequence[Message]) -> set[str]:
+    """The tools that have given a result since the user last spoke; a failure is no result."""
+    names: dict[str, str] = {}
+    answered: set[str] = set()
+    for message in messages:
+        names.update({call.id: call.name for call in message.tool_calls})
+        if message.role == "user":
+            answered.clear()
+        elif message.role == "tool" and not message.is_error and not message.text.lstrip().lower().startswith("error"):
+            answered.add(message.name or names.get(message.tool_call_id or "", ""))
+    return answered

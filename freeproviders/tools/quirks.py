@@ -1,0 +1,38 @@
+"""What model families need, as data: `quirks.toml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """What is known of a model: the dialect it prefers ("": nothing known), whether it obeys a system message, whether its answers begin inside the reasoning."""
+
+    dialect: str = ""
+    system: bool = True
+    thinking: bool = False
+
+
+@cache
+def quirks_of(model: str) -> Quirks:
+    """Look a model up by its name."""
+    name = model.lower()
+    names = (name, name.rpartition("/")[2])
+    for row in _families():
+        if any(fnmatchcase(candidate, pattern) for pattern in row["match"] for candidate in names):
+            return Quirks(row.get("dialect", ""), row.get("system", True), row.get("thinking", False))
+    return Quirks()
+
+
+@cache
+def _families() -> list[dict[str, Any]]:
+    import tomllib  # noqa: PLC0415 - read once, at the first question with tools
+
+    text = resources.files("freeproviders.tools").joinpath("quirks.toml").read_text("utf-8")
+    families: list[dict[str, Any]] = tomllib.loads(text)["family"]
+    return families

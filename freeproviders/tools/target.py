@@ -1,0 +1,149 @@
+"""What a structured answer should become: a pydantic class, a TypedDict, a dataclass or a JSON schema, as one thing."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from freeproviders.errors import UsageError
+from freeproviders.tools.validate import MAX_FINDINGS, SchemaCheck
+from freeproviders.wire.json import dumps
+
+
+class Misfit(ValueError):  # noqa: N818 - what is wrong with an object, in words for the model
+    """A value does not fit; the text says exactly where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A schema and the way from a JSON value to an object of it.
+
+    `load` takes a JSON value and returns a pydantic instance, a dataclass instance or plain data; it raises `Misfit`.
+    `check` coerces and judges by the schema alone.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    load: Callable[[Any], Any]
+    check: SchemaCheck
+
+    @classmethod
+    def of(cls, source: object) -> Target:
+        """Read what a caller passed; a JSON schema may be in OpenAI's wrapping. Raises `UsageError` on anything else."""
+        if isinstance(source, Target):
+            return source
+        if isinstance(source, Mapping):
+            return _of_schema(source)
+        if isinstance(source, type) and _is_pydantic_v1(source):
+            return _of_pydantic_v1(source)
+        if isinstance(source, type) and (issubclass(source, BaseModel) or dataclasses.is_dataclass(source) or typing.is_typeddict(source)):
+            return _of_type(source)
+        if isinstance(source, type) or typing.get_origin(source) is not None:
+            return _of_type(source)
+        msg = f"A schema must be a pydantic class, a TypedDict, a dataclass or a JSON schema, not {type(source).__name__}."
+        raise UsageError(msg)
+
+
+def any_object() -> Target:
+    """The target of OpenAI's `json_object`: some object."""
+    return _of_schema({"title": "answer", "type": "object"})
+
+
+def _of_schema(source: Mapping[str, Any]) -> Target:
+    inner = source.get("json_schema") if source.get("type") == "json_schema" else source
+    if isinstance(inner, Mapping) and isinstance(inner.get("schema"), Mapping):
+        name, schema = str(inner.get("name") or ""), inner["schema"]
+    elif isinstance(inner, Mapping) and isinstance(inner.get("parameters"), Mapping):  # as of a function
+        name, schema = str(inner.get("name") or ""), inner["parameters"]
+    else:
+        name, schema = "", inner
+    if not isinstance(schema, Mapping):
+        msg = f"The response format holds no schema: {source!r:.200}"
+        raise UsageError(msg)
+    check = SchemaCheck(schema)
+    return Target(name or str(schema.get("title") or "answer"), str(schema.get("description") or ""), schema, _loader(check), check)
+
+
+def _loader(check: SchemaCheck) -> Callable[[Any], Any]:
+    def load(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        coerced = check.coerced(value)
+        findings = check.findings(coerced)
+        if findings:
+            raise Misfit("; ".join(findings))
+        return coerced
+
+    return load
+
+
+def _of_type(source: Any) -> Target:  # noqa: ANN401 - any type that pydantic knows
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(_typed_dict(source))
+        schema = adapter.json_schema()
+    except Exception as error:
+        msg = f"{source!r} cannot be written as a JSON schema: {error}"
+        raise UsageError(msg) from error
+    check = SchemaCheck(schema)
+
+    def load(value: Any) -> Any:  # noqa: ANN401
+        try:
+            return adapter.validate_json(dumps(value))  # as JSON: a strict model takes a date from JSON text, not from a Python one
+        except ValidationError:
+            pass
+        try:
+            return adapter.validate_json(dumps(check.coerced(value)))
+        except ValidationError as error:
+            raise Misfit(_findings(error)) from None
+
+    name = getattr(source, "__name__", "") or str(schema.get("title") or "answer")
+    return Target(name, str(schema.get("description") or ""), schema, load, check)
+
+
+def _findings(error: ValidationError) -> str:
+    found: list[str] = []
+    for item in error.errors(include_url=False, include_context=False)[:MAX_FINDINGS]:
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]).lstrip(".")
+        given = "" if item["type"] == "missing" else f" (got {item['input']!r:.80})"
+        found.append(f"{path + ': ' if path else ''}{item['msg']}{given}")
+    return "; ".join(found)
+
+
+def _typed_dict(source: Any) -> Any:  # noqa: ANN401
+    """Before Python 3.12 pydantic takes the TypedDict of typing_extensions only; it comes with pydantic."""
+    if sys.version_info >= (3, 12) or not typing.is_typeddict(source):
+        return source
+    import typing_extensions  # noqa: PLC0415
+
+    if type(source).__module__ == "typing_extensions":
+        return source
+    hints = typing.get_type_hints(source, include_extras=True)
+    fields = {
+        key: (typing_extensions.Required if key in source.__required_keys__ else typing_extensions.NotRequired)[_typed_dict(hint)]
+        for key, hint in hints.items()
+    }
+    converted: Any = typing_extensions.TypedDict(source.__name__, fields)  # type: ignore[misc]  # the checker wants it written out
+    converted.__doc__ = source.__doc__
+    return converted
+
+
+def _is_pydantic_v1(source: type) -> bool:
+    return hasattr(source, "__fields__") and hasattr(source, "parse_obj") and not issubclass(source, BaseModel)
+
+
+def _of_pydantic_v1(source: Any) -> Target:  # noqa: ANN401 - a class of pydantic.v1
+    schema = source.schema()
+    check = SchemaCheck(schema)
+
+    def load(value: Any) -> Any:  # noqa: ANN401
+        try:
+            return source.parse_obj(check.coerced(value))
+        except ValueError as error:
+            raise Misfit(str(error)) from None
+
+    return Target(source.__name__, str(schema.get("description") or ""), schema, load, check)

@@ -1,0 +1,84 @@
+"""The bound tools, by name: exactly, and leniently where that is unambiguous."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from freeproviders.types import Tool
+
+_PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")
+_NAME = re.compile(r"[\w.:/\-]{1,128}")
+
+
+class Toolbox:
+    """Some tools, looked up by the names that models give them.
+
+    A lenient match ignores case, `-`, `_`, dots, spaces, brackets and a `functions.` in front: `Get-Weather` is `get_weather`,
+    and `Box_int_` is `Box[int]`. Two tools that differ in nothing else are only matched exactly.
+    """
+
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        self.tools = tuple(tools)
+        self._exact = {tool.name: tool for tool in self.tools}
+
+    def __bool__(self) -> bool:
+        return bool(self.tools)
+
+    def __len__(self) -> int:
+        return len(self.tools)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tools' names, in order."""
+        return tuple(self._exact)
+
+    def match(self, name: str) -> Tool | None:
+        """The tool that a name means, None if there is none or more than one."""
+        return self._exact.get(name) or self._lenient.get(_bare(name))
+
+    def could_begin(self, prefix: str) -> bool:
+        """Whether a name that begins so may yet match."""
+        lowered = prefix.lower()
+        return _bare(prefix) in self._beginnings or any(known.startswith(lowered) for known in _PREFIXES)
+
+    def only(self, names: Iterable[str]) -> Toolbox:
+        """The tools of these names."""
+        wanted = set(names)
+        return Toolbox(tool for tool in self.tools if tool.name in wanted)
+
+    @cached_property
+    def _lenient(self) -> dict[str, Tool | None]:
+        found: dict[str, Tool | None] = {}
+        for name, tool in self._exact.items():
+            key = _bare(name)
+            if key:
+                found[key] = None if key in found else tool
+        return found
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        keys = {_bare(name) for name in self._exact}
+        return frozenset(key[:size] for key in keys for size in range(len(key) + 1))
+
+
+def properties(tool: Tool) -> Mapping[str, Any]:
+    """A tool's parameters by name."""
+    found = tool.parameters.get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_identifier(name: str) -> bool:
+    """Whether a text could be the name of a tool at all."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _bare(name: str) -> str:
+    name = name.strip().casefold()
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            name = name[len(prefix) :]
+            break
+    return "".join(filter(str.isalnum, name))

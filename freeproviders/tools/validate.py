@@ -1,0 +1,87 @@
+"""The verdict on a value: `jsonschema`, without the network, with findings a model can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from freeproviders.tools.coerce import Coercer
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+MAX_FINDINGS: Final = 5
+
+
+class SchemaCheck:
+    """Coerces and judges values by one JSON schema. `jsonschema` is imported at the first use, for it takes a while."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self.schema = schema
+
+    @cached_property
+    def _validator(self) -> Validator:
+        from jsonschema import Draft202012Validator  # noqa: PLC0415
+        from jsonschema.validators import validator_for  # noqa: PLC0415
+        from referencing import Registry  # noqa: PLC0415
+
+        cls = validator_for(self.schema, default=Draft202012Validator)
+        # The empty registry: a reference to elsewhere is an error, not a download.
+        return cls(self.schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+    def fits(self, value: object, schema: Mapping[str, Any] | None = None) -> bool:
+        """Whether a value is valid under the schema, or under a part of it."""
+        return not any(True for _ in self._errors(value, schema))
+
+    def coerced(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """The value itself if it is valid, else bent towards the schema."""
+        return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
+
+    def findings(self, value: object) -> list[str]:
+        """What is wrong with a value, in words; empty if nothing is."""
+        found: list[str] = []
+        for error in self._errors(value):
+            found.extend(text for text in _describe(error) if text not in found)
+            if len(found) >= MAX_FINDINGS:
+                break
+        return found[:MAX_FINDINGS]
+
+    def _errors(self, value: object, schema: Mapping[str, Any] | None = None) -> Iterable[ValidationError]:
+        from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+        validator = self._validator if schema is None else self._validator.evolve(schema=schema)
+        try:
+            yield from validator.iter_errors(cast("Any", value))
+        except (SchemaError, Unresolvable, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return  # the schema itself is broken: what it guards has to judge
+
+
+def _describe(error: ValidationError) -> Iterable[str]:
+    if error.validator in {"anyOf", "oneOf"} and error.context:
+        from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+        best = best_match(error.context)
+        if best is not None and len(best.absolute_path) > len(error.absolute_path):
+            yield from _describe(best)
+            return
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
+    where = f"{path}: " if path else ""
+    value: Any = error.validator_value
+    match error.validator:
+        case "required" if isinstance(error.instance, Mapping) and isinstance(value, list):
+            for name in value:
+                if name not in error.instance:
+                    yield f"{where}{name!r} is required but missing"
+        case "type":
+            wanted = value if isinstance(value, str) else " or ".join(map(str, value))
+            yield f"{where}{error.instance!r:.80} is not of type {wanted}"
+        case "enum":
+            yield f"{where}{error.instance!r:.80} is not one of {', '.join(map(repr, value))}"
+        case "additionalProperties" if isinstance(error.instance, Mapping) and isinstance(error.schema, Mapping):
+            known = error.schema.get("properties") or {}
+            yield from (f"{where}{name!r} is not known (known: {', '.join(known)})" for name in error.instance if name not in known)
+        case _:
+            yield f"{where}{error.message:.200}"
