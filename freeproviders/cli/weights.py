@@ -9,9 +9,10 @@ from typing import Any
 
 from freeproviders import Embedded
 from freeproviders.cli.terminal import is_terminal, say
-from freeproviders.embedded.cache import Progress, is_cached
+from freeproviders.embedded.cache import is_cached
 from freeproviders.embedded.choice import choose, looks_like_path
 from freeproviders.embedded.fetch import fetch
+from freeproviders.embedded.server import engine_folder
 from freeproviders.embedded.weights import Weights
 
 
@@ -22,6 +23,7 @@ def embedded(model: str | None, given: dict[str, Any]) -> Embedded:
     if choice.weights is None:
         return Embedded(model_path=choice.path, **given)
     if not is_cached(choice.weights):
+        engine_folder()  # raises if the engine is missing: then the weights are no use
         pull(choice.weights)
     return Embedded(choice.weights.name, **given)
 
@@ -32,10 +34,13 @@ def pull(weights: Weights) -> Path:
     if not is_terminal(sys.stderr):
         return asyncio.run(fetch(weights))
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    with Bars(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         task = bars.add_task(weights.name, total=weights.size)
-        show: Progress = lambda there, total: bars.update(task, completed=there, total=total)  # noqa: E731
+
+        def show(there: int, total: int) -> None:
+            # A part counts while it is on its way and again while it is unpacked: between the two the number falls back, the bar does not.
+            bars.update(task, completed=max(there, bars.tasks[0].completed), total=total)
+
         return asyncio.run(fetch(weights, progress=show))

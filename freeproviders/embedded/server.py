@@ -170,16 +170,22 @@ if hasattr(os, "register_at_fork"):
 # --- starting and ending one ----------------------------------------------------------------------
 
 
-def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECONDS) -> EngineServer:
-    """Start a child and wait until its model is loaded. Blocks; raises `EmbeddedModelError` or `MissingDependencyError`."""
+def engine_folder() -> Path:
+    """The folder that the engine is imported from. Raises `MissingDependencyError`: worth knowing before half a gigabyte is fetched for it."""
     found = importlib.util.find_spec("xllamacpp")
     if found is None or found.origin is None:
         msg = 'The embedded model needs its engine: pip install "freeproviders[embedded]".'
         raise MissingDependencyError(msg)
+    return Path(found.origin).parent.parent
+
+
+def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECONDS) -> EngineServer:
+    """Start a child and wait until its model is loaded. Blocks; raises `EmbeddedModelError` or `MissingDependencyError`."""
+    folder = engine_folder()
     if not sys.executable:
         msg = "The embedded model runs in a process of its own, and this Python does not know its executable."
         raise EmbeddedModelError(msg, model=settings.alias)
-    argument = json.dumps({**settings.arguments(), "path": str(Path(found.origin).parent.parent)})
+    argument = json.dumps({**settings.arguments(), "path": str(folder)})
     key = secrets.token_urlsafe(24)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own file

@@ -15,7 +15,7 @@ from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
 from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.gguf import read_model_file
-from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, ensure_server, running_server
+from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, engine_folder, ensure_server, running_server
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UnsupportedOptionWarning, UsageError
 from freeproviders.exchange import Exchange
@@ -165,6 +165,7 @@ class Embedded(OpenAICompatible):
     async def _obtain(self, choice: Choice) -> None:
         if choice.weights is None or is_cached(choice.weights):
             return
+        engine_folder()  # without it, the weights are no use
         if self._progress is None:
             logger.warning("Fetching the model %s (%d MB) to %s, once.", choice.name, choice.weights.megabytes, choice.path.parent)
         await fetch(choice.weights, progress=self._progress)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from freeproviders import __version__
-from tests.cli.command import run
+from tests.cli.command import environment, run
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +49,16 @@ def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
     done = python(f"import sys; sys.modules[{missing!r}] = None; from freeproviders.cli import main; main()")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'The command line needs two more packages: pip install "freeproviders[cli]"\n'
+
+
+def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
+    """Half a gigabyte that nothing could run."""
+    code = "import sys; sys.modules['xllamacpp'] = None; sys.argv = ['freeproviders', 'chat', 'Hi']; from freeproviders.cli import main; main()"
+    env = environment(FREEPROVIDERS_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:1", PIP_INDEX_URL="http://127.0.0.1:1/simple")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'Error: The embedded model needs its engine: pip install "freeproviders[embedded]".\n'
+    assert not list(tmp_path.iterdir())
 
 
 def test_version() -> None:
