@@ -13,7 +13,7 @@ import contextvars
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any, Final, TypeVar
 
 from freeproviders.errors import NotReachableHereError
@@ -137,7 +137,7 @@ class _Started:
             self._future.set_result(task.result())
 
 
-def iterate(items: AsyncGenerator[T, None]) -> Iterator[T]:
+def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Iterate over an asynchronous generator that runs on the background loop.
 
     It runs ahead of the consumer by a bounded number of items. Closing the iterator, or leaving it to the garbage collector, closes the

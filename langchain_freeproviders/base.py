@@ -24,10 +24,10 @@ from pydantic import BaseModel, model_validator
 
 from freeproviders import bridge
 from freeproviders.errors import FreeProvidersError
-from freeproviders.types import ChatRequest, Completion, Message, collect
+from freeproviders.types import ChatRequest, Completion, Message, Text, collect
 from freeproviders.usage import TOKENS_PER_MESSAGE, estimate_tokens
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chunks import ChunkWriter, result
+from langchain_freeproviders.chunks import ChunkWriter, result, text_chunk
 from langchain_freeproviders.errors import translated
 from langchain_freeproviders.messages import core_messages
 from langchain_freeproviders.settings import ProviderSettings
@@ -49,7 +49,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
         **kwargs: Any,
     ) -> ChatResult:
         try:
@@ -61,7 +61,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> ChatResult:
         try:
@@ -80,7 +80,10 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         try:
             with closing(bridge.iterate(self._batches(self._chat_request(messages, stop, kwargs, stream=True)))) as batches:
                 for batch in batches:
-                    for chunk in write(batch):
+                    for part in batch:
+                        chunk = text_chunk(part.text) if part.__class__ is Text else write(part)
+                        if chunk is None:
+                            continue
                         if run_manager is not None:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
@@ -98,7 +101,10 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         try:
             async with aclosing(self._batches(self._chat_request(messages, stop, kwargs, stream=True))) as batches:
                 async for batch in batches:
-                    for chunk in write(batch):
+                    for part in batch:
+                        chunk = text_chunk(part.text) if part.__class__ is Text else write(part)
+                        if chunk is None:
+                            continue
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk

@@ -1,30 +1,29 @@
 """From the core's parts to LangChain's chunks and messages.
 
 Validating an `AIMessageChunk` and the `ChatGenerationChunk` around it costs more than everything else that happens to a token, and for a piece of text the
-outcome is always the same but for the text. So it is validated once, and each piece is a copy of that with its own text and fresh containers. `_check`
-compares such a copy with the validated original when the module is loaded: should LangChain ever change what these classes hold, every chunk is validated.
+outcome is always the same but for the text. So it is validated once, and each piece is a copy of that with its own text and fresh containers. `_makers`
+compares such copies with validated ones when the module is loaded: should LangChain or pydantic change what these classes hold, every chunk is validated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import BaseModel
 
-from freeproviders.types import Batch, Completion, Finish, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
 """Where LangChain looks for a model's thinking: a key of `additional_kwargs`."""
 FIRST_CALL_INDEX: Final = 100
 """Tool calls are numbered from here: under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same number."""
-
-_new, _set = object.__new__, object.__setattr__
-
 
 # --- a piece of text ------------------------------------------------------------------------------
 
@@ -39,95 +38,110 @@ def validated_reasoning(text: str) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={REASONING: text}))
 
 
-_TEMPLATE: Final = validated_text("")
-_MESSAGE: Final = _TEMPLATE.message.__dict__
-_MESSAGE_SET: Final = _TEMPLATE.message.__pydantic_fields_set__
-_CHUNK: Final = _TEMPLATE.__dict__
-_CHUNK_SET: Final = _TEMPLATE.__pydantic_fields_set__
+class Copier:
+    """Makes pieces as copies of a validated one."""
+
+    def __init__(self, template: ChatGenerationChunk) -> None:
+        message = template.message
+        self._chunk, self._chunk_set = template.__dict__.copy(), template.__pydantic_fields_set__.copy()
+        self._message, self._message_set = message.__dict__.copy(), message.__pydantic_fields_set__.copy()
+        self.text = self._make(None if message.__pydantic_extra__ is None else {}, None if template.__pydantic_extra__ is None else {})
+
+    def _make(self, message_extra: dict[str, Any] | None, chunk_extra: dict[str, Any] | None) -> Callable[[str], ChatGenerationChunk]:
+        # All names are locals of a closure and each slot is set through its own descriptor: this runs once for every token.
+        make_message, make_chunk = partial(object.__new__, AIMessageChunk), partial(object.__new__, ChatGenerationChunk)
+        message_values, message_set, chunk_values, chunk_set = self._message, self._message_set, self._chunk, self._chunk_set
+        slots = BaseModel.__dict__
+        set_dict, set_fields = slots["__dict__"].__set__, slots["__pydantic_fields_set__"].__set__
+        set_extra, set_private = slots["__pydantic_extra__"].__set__, slots["__pydantic_private__"].__set__
+
+        def copied(text: str) -> ChatGenerationChunk:
+            values = message_values.copy()
+            values["content"] = text
+            values["additional_kwargs"], values["response_metadata"] = {}, {}
+            values["tool_calls"], values["invalid_tool_calls"], values["tool_call_chunks"] = [], [], []
+            message = make_message()
+            set_dict(message, values)
+            set_fields(message, message_set.copy())
+            set_extra(message, message_extra if message_extra is None else {})
+            set_private(message, None)
+            values = chunk_values.copy()
+            values["text"], values["message"] = text, message
+            chunk = make_chunk()
+            set_dict(chunk, values)
+            set_fields(chunk, chunk_set.copy())
+            set_extra(chunk, chunk_extra if chunk_extra is None else {})
+            set_private(chunk, None)
+            return chunk
+
+        return copied
+
+    def reasoning(self, text: str) -> ChatGenerationChunk:
+        """A piece of the model's thinking."""
+        chunk = self.text("")
+        message = chunk.message
+        message.__dict__["additional_kwargs"] = {REASONING: text}
+        message.__pydantic_fields_set__.add("additional_kwargs")
+        return chunk
 
 
-def copied_text(text: str) -> ChatGenerationChunk:
-    """A piece of the answer, as a copy of a validated one."""
-    values = _MESSAGE.copy()
-    values["content"] = text
-    values["additional_kwargs"], values["response_metadata"] = {}, {}
-    values["tool_calls"], values["invalid_tool_calls"], values["tool_call_chunks"] = [], [], []
-    message = _new(AIMessageChunk)
-    _set(message, "__dict__", values)
-    _set(message, "__pydantic_fields_set__", _MESSAGE_SET.copy())
-    _set(message, "__pydantic_extra__", None)
-    _set(message, "__pydantic_private__", None)
-    values = _CHUNK.copy()
-    values["text"], values["message"] = text, message
-    chunk = _new(ChatGenerationChunk)
-    _set(chunk, "__dict__", values)
-    _set(chunk, "__pydantic_fields_set__", _CHUNK_SET.copy())
-    _set(chunk, "__pydantic_extra__", None)
-    _set(chunk, "__pydantic_private__", None)
-    return chunk
-
-
-def copied_reasoning(text: str) -> ChatGenerationChunk:
-    """A piece of the model's thinking, as a copy of a validated one."""
-    chunk = copied_text("")
-    message = chunk.message
-    message.__dict__["additional_kwargs"] = {REASONING: text}
-    message.__pydantic_fields_set__.add("additional_kwargs")
-    return chunk
-
-
-def same(one: Any, other: Any) -> bool:  # noqa: ANN401 - any pydantic model
-    """Whether two models cannot be told apart: values, fields set, extra and private state, and the same of the message inside."""
-    if type(one) is not type(other) or one.__dict__.keys() != other.__dict__.keys():
-        return False
+def same(one: BaseModel, other: BaseModel) -> bool:
+    """Whether two models cannot be told apart: values, fields set, extra and private state, and the same of a message inside."""
     state = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-    if any(getattr(one, name) != getattr(other, name) for name in state) or one != other:
+    if type(one) is not type(other) or one != other or one.__dict__.keys() != other.__dict__.keys():
         return False
-    return not hasattr(one, "message") or same(one.message, other.message)
+    if any(getattr(one, name) != getattr(other, name) for name in state):
+        return False
+    return not isinstance(one, ChatGenerationChunk) or same(one.message, other.__dict__["message"])
 
 
-def _check(copied: Callable[[str], ChatGenerationChunk], validated: Callable[[str], ChatGenerationChunk]) -> Callable[[str], ChatGenerationChunk]:
-    """The quick way, if it leads to the same place."""
+def own(one: BaseModel, other: BaseModel) -> bool:
+    """Whether two models share nothing that can change."""
+    shared = [value for name, value in one.__dict__.items() if isinstance(value, dict | list | set | BaseModel) and value is other.__dict__[name]]
+    return not shared and one.__pydantic_fields_set__ is not other.__pydantic_fields_set__
+
+
+def _makers() -> tuple[Callable[[str], ChatGenerationChunk], Callable[[str], ChatGenerationChunk]]:
+    """The quick ways to make text and reasoning, if they lead to the same place as the usual ones."""
     try:
-        one, other = copied("a piece"), copied("a piece")
-        mutable = [name for name, value in one.message.__dict__.items() if isinstance(value, dict | list | set)]
-        own = all(one.message.__dict__[name] is not other.message.__dict__[name] for name in mutable)
-        return copied if own and same(one, validated("a piece")) else validated
-    except Exception:  # noqa: BLE001 - whatever pydantic may do in a version to come, the slow way works
-        return validated
+        copier = Copier(validated_text(""))
+        for copied, validated in ((copier.text, validated_text), (copier.reasoning, validated_reasoning)):
+            one, other = copied("a piece"), copied("a piece")
+            if not (same(one, validated("a piece")) and own(one, other) and own(one.message, other.message)):
+                return validated_text, validated_reasoning
+    except Exception:  # noqa: BLE001 - whatever pydantic may do in a version to come, the usual way works
+        return validated_text, validated_reasoning
+    return copier.text, copier.reasoning
 
 
-text_chunk = _check(copied_text, validated_text)
-reasoning_chunk = _check(copied_reasoning, validated_reasoning)
+text_chunk, reasoning_chunk = _makers()
 
 
 # --- a stream -------------------------------------------------------------------------------------
 
 
 class ChunkWriter:
-    """Turns the batches of one stream into chunks; metadata comes once, on the last of them."""
+    """Turns the parts of one stream into chunks; metadata comes once, on the last of them."""
 
     def __init__(self, model_provider: str) -> None:
         self._model_provider = model_provider
         self._usage: Usage | None = None
         self._calls = 0
 
-    def write(self, batch: Batch) -> list[ChatGenerationChunk]:
-        """The chunks of one batch, one for each part but usage."""
-        chunks = []
-        for part in batch:
-            kind = part.__class__
-            if kind is Text:
-                chunks.append(text_chunk(part.text))  # type: ignore[union-attr]  # mypy does not follow __class__
-            elif kind is Reasoning:
-                chunks.append(reasoning_chunk(part.text))  # type: ignore[union-attr]
-            elif isinstance(part, ToolCall):
-                chunks.append(self._call(part))
-            elif isinstance(part, Usage):
+    def write(self, part: Part) -> ChatGenerationChunk | None:
+        """The chunk for one part; None for usage, which goes with the last chunk."""
+        match part:
+            case Text():
+                return text_chunk(part.text)
+            case Reasoning():
+                return reasoning_chunk(part.text)
+            case ToolCall():
+                return self._call(part)
+            case Finish():
+                return self._last(part)
+            case Usage():
                 self._usage = part
-            elif isinstance(part, Finish):
-                chunks.append(self._last(part))
-        return chunks
+        return None
 
     def _call(self, call: ToolCall) -> ChatGenerationChunk:
         chunk = tool_call_chunk(name=call.name, args=dumps(call.arguments).decode(), id=call.id, index=FIRST_CALL_INDEX + self._calls)

@@ -33,16 +33,26 @@ class FreeProvidersLLM(ProviderSettings, LLM):
     def _call(self, prompt: str, stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any) -> str:
         return self._generate([prompt], stop, run_manager, **kwargs).generations[0][0].text
 
-    async def _acall(self, prompt: str, stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any) -> str:
+    async def _acall(
+        self, prompt: str, stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+    ) -> str:
         return (await self._agenerate([prompt], stop, run_manager, **kwargs)).generations[0][0].text
 
     def _generate(
-        self, prompts: list[str], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
+        **kwargs: Any,
     ) -> LLMResult:
         return bridge.run(self._agenerate(prompts, stop, **kwargs))
 
     async def _agenerate(
-        self, prompts: list[str], stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,
     ) -> LLMResult:
         # The base class asks one prompt after the other.
         async with asyncio.TaskGroup() as group:

@@ -19,7 +19,6 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-
 from freeproviders.errors import UnsupportedInputError, UsageError
 from freeproviders.types import Block, ImageBlock, Message, Role, TextBlock, ToolCall
 from freeproviders.wire.json import dumps, loads
@@ -150,7 +149,7 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
 
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     """The calls that a model made, also those it made badly, since the conversation may hold an answer to them."""
-    calls = {call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)}
+    calls: dict[str, tuple[str, object]] = {call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)}
     for bad in message.invalid_tool_calls:
         if bad["id"] and bad["name"]:
             calls.setdefault(bad["id"], (bad["name"], bad["args"] or ""))

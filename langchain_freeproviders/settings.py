@@ -167,13 +167,15 @@ class ProviderSettings(Serializable):
                 settings["response_format"] = core_format(settings["response_format"])
         if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
             raise errors.ContextOverflowError(
-                f"about {tokens} tokens are more than the model's window of {window}.", provider=self.core_name, model=settings.get("model") or self.model
+                f"about {tokens} tokens are more than the model's window of {window}.",
+                provider=self.core_name,
+                model=settings.get("model") or self.model,
             )
         return self._provider.request(messages, stream=stream, **settings)
 
     def _batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """The answer; through the tools engine where the request has something for it."""
-        if request.tools or request.response_format is not None:
+        if request.tools or request.response_format is not None or any(message.tool_calls or message.role == "tool" for message in request.messages):
             from freeproviders.tools import stream  # noqa: PLC0415 - schemas and parsers, for those who use tools
 
             return stream(self._provider, request)

@@ -29,12 +29,18 @@ if TYPE_CHECKING:
 
 
 def structured(
-    model: FreeProvidersChatModel, schema: Any, *, method: Method, include_raw: bool, strict: bool | None, settings: Mapping[str, Any]
+    model: FreeProvidersChatModel,
+    schema: Any,  # noqa: ANN401 - a class or a mapping
+    *,
+    method: Method,
+    include_raw: bool,
+    strict: bool | None,
+    settings: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
     """What `with_structured_output` returns; its docstring says the rest."""
     if schema is None:
         raise UsageError("with_structured_output needs a schema.")
-    kind = _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
+    kind: Any = _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
     shown = {"kwargs": {"method": method, **({} if strict is None else {"strict": strict})}, "schema": _traceable(kind)}
     parser: BaseLLMOutputParser[Any]
     match method:

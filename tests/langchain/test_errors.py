@@ -1,0 +1,181 @@
+"""Every error of the core is LangChain's as well, says the same, and travels."""
+
+import asyncio
+import pickle
+
+import aiohttp
+import pytest
+from langchain_core import exceptions as langchain
+from langchain_core.callbacks import BaseCallbackHandler
+
+from freeproviders import errors as core
+from freeproviders.errors import FreeProvidersError
+from langchain_freeproviders import errors
+from langchain_freeproviders.errors import TWINS, translated
+from tests.langchain.services import FLOW, OPENAI
+
+
+def subclasses(cls):
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from subclasses(sub)
+
+
+CORE = [cls for cls in {*subclasses(FreeProvidersError)} if cls.__module__ == "freeproviders.errors"]
+
+
+def test_every_error_of_the_core_has_a_twin():
+    assert set(CORE) == set(TWINS)
+
+
+@pytest.mark.parametrize("cls", sorted(TWINS, key=lambda cls: cls.__name__), ids=lambda cls: cls.__name__)
+def test_a_twin_is_both_and_says_the_same(cls):
+    error = cls("went wrong").about("FlowGpt", "m-1")
+    if isinstance(error, core.ProviderError):
+        error.status, error.body, error.retry_after, error.attempts = 429, '{"error": "x"}', 7.0, 3
+    if isinstance(error, core.OutputError):
+        error.said = "Once upon"
+    error.__cause__ = OSError("below")
+    twin = translated(error)
+    assert isinstance(twin, cls)
+    assert isinstance(twin, langchain.ModelError)
+    assert type(twin) is getattr(errors, cls.__name__)
+    assert str(twin) == str(error)
+    assert twin.is_retryable is cls.is_retryable
+    assert twin.__cause__ is error.__cause__
+    assert translated(twin) is twin
+    again = pickle.loads(pickle.dumps(twin))
+    assert type(again) is type(twin)
+    assert str(again) == str(twin)
+    # A parent in the core is a parent here.
+    for parent in cls.__mro__:
+        if parent in TWINS:
+            assert isinstance(twin, TWINS[parent])
+    if isinstance(error, core.ProviderError):
+        assert twin.response.status_code == 429
+        assert twin.response.headers == {"retry-after": "7"}
+        assert twin.response.json() == {"error": "x"}
+        assert again.retry_after == 7.0
+    if isinstance(error, core.OutputError):
+        assert isinstance(twin, langchain.OutputParserException)
+        assert twin.llm_output == again.said == "Once upon"
+
+
+def test_an_error_that_only_one_provider_knows_becomes_the_nearest():
+    class OddError(core.RateLimitError):
+        pass
+
+    assert type(translated(OddError("odd"))) is errors.RateLimitError
+
+    class OwnError(core.FreeProvidersError):
+        pass
+
+    own = OwnError("own")
+    assert translated(own) is own
+
+
+HTTP = [
+    (400, None, langchain.ModelInvalidRequestError, False),
+    (401, None, langchain.ModelAuthenticationError, False),
+    (403, None, langchain.ModelPermissionDeniedError, False),
+    (404, None, langchain.ModelNotFoundError, False),
+    (429, 7, langchain.ModelRateLimitError, True),
+    (500, None, langchain.ModelAPIError, True),
+    (503, None, langchain.ModelAPIError, True),
+]
+
+
+@pytest.mark.parametrize(("status", "retry_after", "cls", "retryable"), HTTP, ids=[str(row[0]) for row in HTTP])
+async def test_what_a_status_becomes(status, retry_after, cls, retryable):
+    fault = {"status": status, **({"retry_after": retry_after} if retry_after else {})}
+    with OPENAI.replica("never", faults=[fault] * 4) as r:
+        model = OPENAI.model(r)
+
+        def stream():
+            return list(model.stream("Hi"))
+
+        async def astream():
+            return [chunk async for chunk in model.astream("Hi")]
+
+        caught = []
+        for way in (lambda: model.invoke("Hi"), stream):
+            with pytest.raises(cls) as info:
+                await asyncio.to_thread(way)
+            caught.append(info.value)
+        for way in (lambda: model.ainvoke("Hi"), astream):
+            with pytest.raises(cls) as info:
+                await way()
+            caught.append(info.value)
+    for error in caught:
+        assert isinstance(error, core.ProviderError)
+        assert isinstance(error, aiohttp.ClientError)
+        assert error.is_retryable is retryable
+        assert error.retry_after == retry_after
+        assert error.response.status_code == error.status == status
+        assert error.provider == "OpenAICompatible"
+
+
+class Seen(BaseCallbackHandler):
+    def __init__(self):
+        self.responses = []
+
+    def on_llm_error(self, error, *, response, **kwargs):
+        self.responses.append(response)
+
+
+def test_what_a_trace_sees_of_a_failure():
+    """LangChain reads `response`, synchronously."""
+    with OPENAI.replica("never", faults=[{"status": 429, "retry_after": 7}] * 2) as r:
+        seen = Seen()
+        with pytest.raises(errors.RateLimitError):
+            OPENAI.model(r).invoke("Hi", {"callbacks": [seen]})
+        with pytest.raises(errors.RateLimitError):
+            list(OPENAI.model(r).stream("Hi", {"callbacks": [seen]}))
+    for response in seen.responses:
+        metadata = response.generations[-1][0].message.response_metadata
+        assert metadata["status_code"] == 429
+        assert metadata["headers"] == {"retry-after": "7"}
+        assert metadata["body"]
+
+
+def test_no_answer_at_all():
+    with FLOW.replica("never") as r:
+        url = r.base_url
+    with pytest.raises(langchain.ModelConnectionError) as info:
+        FLOW.chat(base_url=url, max_retries=0).invoke("Hi")
+    assert info.value.response is None
+
+
+def test_the_callers_mistake_is_found_before_anything_is_sent():
+    with FLOW.replica("never") as r:
+        model = FLOW.model(r)
+        for mistake in (
+            lambda: model.invoke([]),
+            lambda: model.invoke("Hi", model="no-such-model"),
+            lambda: model.invoke("Hi", stop=[""]),
+            lambda: model.invoke("Hi", n=2),
+            lambda: model.invoke("Hi", max_tokens=0),
+            lambda: model.bind_tools([]).invoke("Hi", tool_choice="weather"),
+            lambda: model.bind_tools([{"type": "web_search"}]),
+            lambda: model.bind_tools([], tool_choice="weather"),
+        ):
+            with pytest.raises(core.UsageError) as info:
+                mistake()
+            assert isinstance(info.value, langchain.ModelInvalidRequestError)
+        assert not r.requests
+    with pytest.raises(ValueError, match="no-such-model"):
+        FLOW.chat(model="no-such-model")
+    with pytest.raises(ValueError, match="base_url"):
+        OPENAI.chat()
+
+
+async def test_a_conversation_certainly_too_long_is_not_sent():
+    """So that a summarising middleware can do its work."""
+    with FLOW.replica("fine") as r:
+        model = FLOW.model(r, profile={"max_input_tokens": 100})
+        assert model.invoke("Hi").content == "fine"
+        for call in (lambda: model.invoke("word " * 400), lambda: list(model.stream("word " * 400))):
+            with pytest.raises(langchain.ContextOverflowError) as info:
+                await asyncio.to_thread(call)
+            assert isinstance(info.value, core.ContextOverflowError)
+        assert len(r.requests) == 1
