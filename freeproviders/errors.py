@@ -143,6 +143,7 @@ class ProviderError(FreeProvidersError, ClientError):
         self.retry_after = retry_after
         self.env = env
         self.attempts = 1
+        self.failed_generation: str | None = None
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message

@@ -184,7 +184,7 @@ class _Conversation:
             remember_refusal(self._provider, "schema", self._model)
             self._enter("prompt")
             return True
-        text = getattr(error, "failed_generation", None)
+        text = error.failed_generation
         if not text:
             return False
         for raw in failed_generation(text, self._box) or [RawCall("", source=text, fault="the service could not read it")]:

@@ -86,12 +86,14 @@ def classify(status: int | None, complaint: Complaint) -> ProviderError:
     said = f"{complaint.code or ''} {complaint.message}"
     status = status or complaint.status
     cls = _class_of(status, said)
-    return cls(
+    error = cls(
         redact(complaint.message)[:EXCERPT_CHARS],
         status=status,
         code=complaint.code,
         retry_after=_retry_hint(complaint.message) if issubclass(cls, RateLimitError) else None,
     )
+    error.failed_generation = complaint.failed_generation
+    return error
 
 
 def _class_of(status: int | None, said: str) -> type[ProviderError]:
