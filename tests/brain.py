@@ -19,6 +19,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from freeproviders.types import ToolCall, new_call_id
+
 CHAT = "Hello there, friend! How are you?"
 
 _TOOLS = re.compile(r"<tools>\n(.*?)\n</tools>", re.DOTALL)
@@ -39,10 +41,33 @@ def brain(messages: Sequence[Mapping[str, Any]]) -> str:
     if view.schema is not None:
         return json.dumps(Filler(view.question, view.schema).value(view.schema), ensure_ascii=False)
     if view.any_object:
-        return json.dumps({key: f"a {key}" for key in re.findall(r"'(\w+)'", view.question)} or {"answer": CHAT})
+        return _some_object(view.question)
     if view.results:
         return "The tool says: " + " and ".join(view.results)
     return CHAT
+
+
+def native_brain(messages: Sequence[Mapping[str, Any]], request: Any) -> str | list[Any]:
+    """The same for a service with tools and schemas of its own: it reads them from the request, and its calls are the protocol's."""
+    body = request.json
+    view = View([message for message in messages if message.get("role") != "tool"])
+    tail = messages[max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0) :]
+    view.results = [_text(message) for message in tail if message.get("role") == "tool"]
+    view.called = [call["function"]["name"] for message in tail for call in message.get("tool_calls") or ()]
+    view.tools = [tool["function"] for tool in body.get("tools") or ()]
+    choice = body.get("tool_choice")
+    view.named = choice["function"]["name"] if isinstance(choice, Mapping) else None
+    view.required = view.named is not None or choice == "required"
+    calls = _calls(view)
+    if calls:
+        return [ToolCall(new_call_id(), call["name"], call["arguments"]) for call in calls]
+    form = body.get("response_format") or {}
+    schema = form["json_schema"]["schema"] if form.get("type") == "json_schema" else {}
+    if schema.get("properties") or "$ref" in schema:
+        return json.dumps(Filler(view.question, schema).value(schema), ensure_ascii=False)
+    if form:
+        return _some_object(view.question)
+    return "The tool says: " + " and ".join(view.results) if view.results else CHAT
 
 
 class Script:
@@ -86,6 +111,11 @@ class View:
         self.schema = _schema_in(self.whole)
         self.any_object = _ANY_OBJECT in self.whole
         self.schema_first = self.schema is not None and not self.tools
+
+
+def _some_object(question: str) -> str:
+    """An object with the keys that the question puts in quotes."""
+    return json.dumps({key: f"a {key}" for key in re.findall(r"'(\w+)'", question)} or {"answer": CHAT})
 
 
 def _calls(view: View) -> list[dict[str, Any]]:

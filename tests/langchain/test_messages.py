@@ -37,7 +37,10 @@ def one(message):
         (AIMessage("hello"), Message("assistant", "hello")),
         (AIMessageChunk(content="hello"), Message("assistant", "hello")),
         (AIMessage("", tool_calls=[CALL]), Message("assistant", "", tool_calls=(ADD,))),
-        (AIMessageChunk(content="", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]), Message("assistant", "", tool_calls=(ADD,))),
+        (
+            AIMessageChunk(content="", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]),
+            Message("assistant", "", tool_calls=(ADD,)),
+        ),
         (ToolMessage("2", tool_call_id="c1", name="add"), Message("tool", "2", "add", tool_call_id="c1")),
         (ToolMessage("boom", tool_call_id="c1", status="error"), Message("tool", "boom", tool_call_id="c1", is_error=True)),
         (FunctionMessage(content="2", name="add"), Message("tool", "2", "add")),

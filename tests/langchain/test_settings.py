@@ -1,0 +1,295 @@
+"""A model is its settings: shown, saved, copied, pickled, compared; and never its secrets."""
+
+import copy
+import inspect
+import json
+import os
+import pickle
+import threading
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.load import dumpd, dumps, load
+from langchain_core.runnables import ConfigurableField
+from pydantic import SecretStr
+
+import freeproviders
+from freeproviders import Retry, Timeout
+from langchain_freeproviders import ChatEmbedded, ChatFlowGpt, ChatOpenAICompatible, chat_models, llms
+from tests.langchain.services import CHATS, FLOW, LLMS, OPENAI
+
+SECRETS = {
+    "api_key": "sk-secret-1",
+    "proxy": "http://user:sk-secret-2@127.0.0.1:1",
+    "headers": {"X-Key": "sk-secret-3"},
+    "cookies": {"session": "sk-secret-4"},
+}
+
+
+def full(**fields):
+    settings = {
+        "base_url": "http://127.0.0.1:1/v1",
+        "model": "m-1",
+        "temperature": 0.5,
+        "max_tokens": 10,
+        "stop": ["END"],
+        "timeout": Timeout(total=9.0, stall=None),
+        "max_retries": Retry(attempts=2, first=0.1),
+        "model_kwargs": {"seed": 1},
+        "native_tools": True,
+        **SECRETS,
+    }
+    return ChatOpenAICompatible(**{**settings, **fields})
+
+
+def test_each_provider_has_its_classes():
+    names = {name for name in freeproviders.__all__ if inspect.isclass(getattr(freeproviders, name))}
+    providers = {
+        name
+        for name in names
+        if issubclass(getattr(freeproviders, name), freeproviders.AsyncGeneratorProvider)
+        and name not in {"AsyncGeneratorProvider", "ProviderModelMixin"}
+    }
+    for classes, head, tail, module in ((CHATS, "Chat", "", chat_models), (LLMS, "", "LLM", llms)):
+        assert {cls.core_name for cls in classes} == providers
+        for cls in classes:
+            provider = cls.provider_class()
+            assert cls.__name__ == f"{head}{cls.core_name}{tail}"
+            assert cls.slug == provider.slug
+            assert cls.__module__ == module.__name__
+            default = cls.model_fields["model_name"].default
+            assert default == ("" if cls.core_name in {"OpenAICompatible", "Embedded"} else provider.default_model)
+
+
+def test_every_keyword_of_a_provider_has_a_field():
+    renamed = {"model": "model_name", "retry": "max_retries"}
+    for cls in (*CHATS, *LLMS):
+        keywords: set = set()
+        for base in cls.provider_class().__mro__:
+            keywords |= {p.name for p in inspect.signature(base.__init__).parameters.values() if p.kind in {p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD}}
+        if issubclass(cls.provider_class(), freeproviders.Embedded):
+            keywords -= {"native_tools", "json_schema"}  # its own business
+        if cls.__name__ == "OpenAICompatibleLLM":
+            keywords -= {"native_tools", "json_schema"}  # a string model calls no tools
+        assert {renamed.get(name, name) for name in keywords - {"self", "args", "kwargs", "configuration"}} <= set(cls.model_fields)
+
+
+def test_names_that_langchain_users_know():
+    model = ChatOpenAICompatible(
+        base_url="http://127.0.0.1:1/v1",
+        model="m",
+        request_timeout=5,
+        stop_sequences=["a"],
+        default_headers={"X": "y"},
+        max_retries=0,
+        streaming=True,
+    )
+    assert (model.timeout, model.stop, model.headers, model.model_name, model.model) == (5, ["a"], {"X": "y"}, "m", "m")
+    assert ChatOpenAICompatible(base_url="http://127.0.0.1:1/v1", model_name="m", headers={"X": "y"}).model == "m"
+
+
+def test_an_unknown_field_is_said_and_passed_on():
+    with pytest.warns(UserWarning, match="seed"):
+        model = ChatOpenAICompatible(base_url="http://127.0.0.1:1/v1", model="m", seed=7)
+    assert model.model_kwargs == {"seed": 7}
+
+
+def test_settings_reach_the_service():
+    with OPENAI.replica("ok") as r:
+        model = full(base_url=r.base_url, proxy=None, native_tools=False, stop=["END", "FIN"])
+        model.invoke("Hi")
+        model.invoke("Hi", temperature=0.1, max_tokens=5, top_p=0.9, stop=["X"], model="m-2", seed=2, user="ann", n=1)
+    first, second = r.requests
+    assert first.json["model"] == "m-1"
+    assert {key: first.json[key] for key in ("temperature", "max_tokens", "stop", "seed", "stream")} == {
+        "temperature": 0.5,
+        "max_tokens": 10,
+        "stop": ["END", "FIN"],
+        "seed": 1,
+        "stream": False,
+    }
+    assert first.headers["Authorization"] == "Bearer sk-secret-1"
+    assert first.headers["X-Key"] == "sk-secret-3"
+    assert "sk-secret-4" in first.headers["Cookie"]
+    assert {key: second.json[key] for key in ("model", "temperature", "max_tokens", "top_p", "stop", "seed", "user")} == {
+        "model": "m-2",
+        "temperature": 0.1,
+        "max_tokens": 5,
+        "top_p": 0.9,
+        "stop": ["X"],
+        "seed": 2,
+        "user": "ann",
+    }
+    assert "n" not in second.json
+
+
+def test_from_the_environment(monkeypatch):
+    monkeypatch.setenv("FLOW_GPT_API_BASE", "http://127.0.0.1:2")
+    monkeypatch.setenv("FLOW_GPT_PROXY", "http://127.0.0.1:3")
+    monkeypatch.setenv("FLOW_GPT_API_KEY", "sk-env")
+    model = ChatFlowGpt()
+    assert (model.base_url, model.proxy, model.api_key.get_secret_value()) == ("http://127.0.0.1:2", "http://127.0.0.1:3", "sk-env")
+    assert ChatFlowGpt(base_url="http://127.0.0.1:4").base_url == "http://127.0.0.1:4"
+
+
+def test_secrets_are_nowhere():
+    with OPENAI.replica("ok") as r:
+        model = full(base_url=r.base_url, proxy=None)
+        model.invoke("Hi")  # all that is computed on the way is there now
+        texts = [
+            repr(model),
+            str(model),
+            dumps(model),
+            model.model_dump_json(),
+            str(model._identifying_params),
+            model._get_llm_string(),
+            str(model._get_ls_params()),
+        ]
+        texts.append(str(model._get_invocation_params(stop=["a"])))
+    for text in texts:
+        assert "sk-secret" not in text
+
+
+def test_saved_and_loaded(monkeypatch):
+    model = full(proxy=None, headers=None, cookies=None)
+    saved = json.loads(json.dumps(dumpd(model)))
+    assert saved["id"] == ["langchain_freeproviders", "chat_models", "ChatOpenAICompatible"]
+    assert saved["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["OPENAI_COMPATIBLE_API_KEY"]}
+    monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", "sk-secret-1")
+    loaded = load(saved, allowed_objects=[ChatOpenAICompatible], valid_namespaces=["langchain_freeproviders"], secrets_from_env=True)
+    assert loaded == model
+    assert loaded.asdict() == model.asdict()
+    assert (loaded.timeout, loaded.max_retries) == (model.timeout, model.max_retries)
+
+
+@pytest.mark.parametrize("use_before", [False, True])
+def test_pickled_and_copied(use_before):
+    with FLOW.replica("Hello") as r:
+        model = FLOW.model(r, api_key="sk-1", temperature=0.5)
+        if use_before:
+            assert model.invoke("Hi").content == "Hello"
+        for other in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model), model.model_copy(), model.model_copy(deep=True)):
+            assert other == model
+            assert other._provider is not model._provider
+            assert other.invoke("Hi").content == "Hello"
+            assert other.api_key == SecretStr("sk-1")
+
+
+def test_a_change_counts():
+    """The provider, the trace and the cache's key follow the fields."""
+    with FLOW.replica("one") as one, FLOW.replica("two") as two:
+        model = FLOW.model(one)
+        assert model.invoke("Hi").content == "one"
+        key = model._get_llm_string()
+        other = model.model_copy(update={"base_url": two.base_url})
+        assert other.invoke("Hi").content == "two"
+        model.base_url = two.base_url
+        assert model.invoke("Hi").content == "two"
+        assert model._get_llm_string() == other._get_llm_string() != key
+
+
+def test_configurable_fields():
+    with OPENAI.replica("ok") as r:
+        model = OPENAI.model(r).configurable_fields(model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="warmth"))
+        model.invoke("Hi", {"configurable": {"model": "m-9", "warmth": 0.1}})
+    assert (r.requests[-1].json["model"], r.requests[-1].json["temperature"]) == ("m-9", 0.1)
+
+
+def test_caches_tell_models_apart():
+    """By provider, base_url, model, settings and what the call adds."""
+    cache = InMemoryCache()
+    with FLOW.replica("flow") as flow, OPENAI.replica("openai") as openai, OPENAI.replica("another") as another:
+        models = [
+            FLOW.model(flow, cache=cache),
+            FLOW.model(flow, cache=cache, model="gpt-4-turbo"),
+            OPENAI.model(openai, cache=cache),
+            OPENAI.model(openai, cache=cache, temperature=0.3),
+            OPENAI.model(another, cache=cache),
+        ]
+        for _ in range(2):
+            assert [model.invoke("Hi").content for model in models] == ["flow", "flow", "openai", "openai", "another"]
+            models[2].invoke("Hi", stop=["x"])
+            models[2].invoke("Hi", model="m-2")
+        assert (len(flow.requests), len(openai.requests), len(another.requests)) == (2, 4, 1)
+        assert models[0].invoke("Hi").usage_metadata["total_cost"] == 0  # how LangChain marks what came from a cache
+        assert len({model._get_llm_string() for model in models}) == len(models)
+
+
+async def test_a_cache_works_for_async_calls_too():
+    with FLOW.replica("Hello") as r:
+        model = FLOW.model(r, cache=InMemoryCache())
+        assert [(await model.ainvoke("Hi")).content for _ in range(3)] == ["Hello"] * 3
+        assert len(r.requests) == 1
+
+
+def test_threads_share_one_provider():
+    model = ChatFlowGpt()
+    model._forget()
+    found, start = [], threading.Barrier(8)
+
+    def look():
+        start.wait()
+        found.append(model._provider)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(provider) for provider in found}) == 1
+
+
+def test_counting_needs_no_network_and_no_tokenizer():
+    model = ChatFlowGpt()
+    assert model.get_num_tokens("a" * 400) == 100
+    assert 100 < model.get_num_tokens_from_messages(model._convert_input("a" * 400).to_messages()) < 120
+    with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
+        model.get_token_ids("Hi")
+    counted = ChatFlowGpt(custom_get_token_ids=lambda text: [1] * len(text.split()))
+    assert counted.get_num_tokens("one two three") == 3
+    assert counted.get_token_ids("one two") == [1, 1]
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def test_tools_count():
+    model = ChatFlowGpt()
+    messages = model._convert_input("Hi").to_messages()
+    assert model.get_num_tokens_from_messages(messages, tools=[add]) > model.get_num_tokens_from_messages(messages) + 10
+
+
+def test_traces_name_provider_model_and_version():
+    model = ChatFlowGpt(temperature=0.5, max_tokens=7)
+    assert model._get_ls_params(stop=["x"]) == {
+        "ls_provider": "flow_gpt",
+        "ls_model_name": "gpt-3.5-turbo",
+        "ls_model_type": "chat",
+        "ls_temperature": 0.5,
+        "ls_max_tokens": 7,
+        "ls_stop": ["x"],
+    }
+    assert model._get_ls_params(model="gpt-4-turbo", temperature=0)["ls_model_name"] == "gpt-4-turbo"
+    assert model._get_ls_params(temperature=0)["ls_temperature"] == 0
+    assert model.metadata["lc_versions"]["langchain-freeproviders"] == freeproviders.__version__
+
+
+@pytest.mark.parametrize("cls", CHATS, ids=lambda cls: cls.__name__)
+def test_profiles_have_known_keys(cls, recwarn):
+    model = cls(base_url="http://127.0.0.1:1") if cls is ChatOpenAICompatible else cls()
+    assert model.profile["tool_calling"] is True
+    assert not [warning for warning in recwarn if "profile" in str(warning.message)]
+    if cls is ChatEmbedded:
+        assert 0 < model.profile["max_input_tokens"] <= 8192
+    assert cls(**({"base_url": "http://127.0.0.1:1"} if cls is ChatOpenAICompatible else {}), profile={"max_input_tokens": 5}).profile == {
+        "max_input_tokens": 5
+    }
+
+
+def test_nothing_is_read_or_sent_when_a_model_is_made():
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    ChatFlowGpt()
+    if before is not None:
+        assert set(os.listdir("/proc/self/fd")) == before
