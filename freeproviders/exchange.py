@@ -60,13 +60,18 @@ class Exchange:
                 batch = await self._advance()
         except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
+        self._watchdog.waiting = False
         return batch
 
     async def read(self) -> Batch:
         """The parts that came next, at least one; an empty batch is the end."""
+        watchdog = self._watchdog
+        watchdog.progress()
+        watchdog.waiting = True
         try:
             while not self._ended:
                 if batch := await self._advance():
+                    watchdog.waiting = False
                     return batch
             await self._drain()
         except FreeProvidersError as error:

@@ -317,10 +317,11 @@ if hasattr(os, "register_at_fork"):
 class Watchdog:
     """The deadlines of one attempt, by one timer: progress only moves a number, since resetting a timer for each read costs more than the read.
 
-    `on_expiry` is called once, when a limit passes; `expired` then names it.
+    `on_expiry` is called once, when a limit passes; `expired` then names it. The stall limit counts only while somebody waits for the service:
+    a consumer may think as long as it likes about what it has got.
     """
 
-    __slots__ = ("_deadline", "_end", "_loop", "_on_expiry", "_phase", "_stall", "_timer", "expired")
+    __slots__ = ("_deadline", "_end", "_loop", "_on_expiry", "_phase", "_stall", "_timer", "expired", "waiting")
 
     def __init__(self, timeout: Timeout, on_expiry: Callable[[], Any]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -330,12 +331,13 @@ class Watchdog:
         self._deadline = now + (timeout.first_content or _NEVER)
         self._stall = timeout.stall or _NEVER
         self._phase = "first content"
+        self.waiting = True
         self.expired: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._arm(min(self._deadline, self._end, now + self._stall))
 
     def progress(self) -> None:
-        """A part came: the stall limit starts anew."""
+        """A part came, or somebody waits for the next one: the stall limit starts anew."""
         self._deadline = self._loop.time() + self._stall
         self._phase = "stall"
 
@@ -358,6 +360,8 @@ class Watchdog:
 
     def _check(self) -> None:
         now = self._loop.time()
+        if not self.waiting:
+            self._deadline = now + self._stall
         if now < min(self._deadline, self._end):
             self._arm(min(self._deadline, self._end))
             return

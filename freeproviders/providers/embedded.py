@@ -52,6 +52,7 @@ class Embedded(OpenAICompatible):
     working = True
     status_note = "runs here"
     supports_images = False
+    supports_json_schema = True
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
     # On few cores, a long question takes minutes before the first word, and so does waiting for a slot.

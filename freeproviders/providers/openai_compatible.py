@@ -41,7 +41,9 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
-        body: dict[str, Any] = {"model": request.model, "messages": full_messages(request.messages), "stream": request.stream}
+        body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
+        if request.model:
+            body["model"] = request.model  # local servers have one, and want none named
         if request.stream and self._usage_frames.on:
             body["stream_options"] = {"include_usage": True}
         for key in ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "response_format"):

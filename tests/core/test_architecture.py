@@ -60,7 +60,9 @@ def test_adapters_do_not_know_each_other():
         for path in (ROOT.parent / adapter).rglob("*.py"):
             for module in imports_of(path, top_level_only=False):
                 assert not module.startswith(other), f"{path} imports {module}"
-                assert not module.startswith(("aiohttp", "freeproviders.wire.sse", "freeproviders.wire.lines", "freeproviders.exchange")), f"{path} imports {module}"
+                assert not module.startswith(("aiohttp", "freeproviders.wire.sse", "freeproviders.wire.lines", "freeproviders.exchange")), (
+                    f"{path} imports {module}"
+                )
 
 
 def run(code):

@@ -116,6 +116,22 @@ async def test_after_text(streaming, fault, cls, phase):
         assert "it broke" in str(error)
 
 
+async def test_a_slow_consumer_is_no_stall(streaming):
+    """Only the service's silence counts: a consumer may take its time between parts, and a service that then is silent still stalls."""
+    pieces = [f"piece {i} " for i in range(4)]
+    with replica(streaming.cls, answer=pieces, faults={"pace": 0.05}, **streaming.style) as r:
+        text = ""
+        async for part in streaming.provider(r, timeout=Timeout(stall=0.3)).stream(HI):
+            if isinstance(part, Text):
+                text += part.text
+                await asyncio.sleep(0.7)
+        assert text == "".join(pieces)
+    with replica(streaming.cls, answer=pieces, faults={"stall": 1}, **streaming.style) as r:
+        with pytest.raises(errors.ProviderTimeoutError, match="stalled"):
+            async for _ in streaming.provider(r, timeout=Timeout(stall=0.3)).stream(HI):
+                await asyncio.sleep(0.7)
+
+
 @pytest.mark.parametrize("at", [0, 1, 30, 200])
 async def test_cut_at_byte(service, at):
     """A cut transfer is never an answer; before the first text it may be tried again, and then the answer comes whole and once."""

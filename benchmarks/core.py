@@ -1,0 +1,85 @@
+"""The core alone: parts of a stream, and whole calls, against aiohttp with the same JSON decoder and nothing else."""
+
+import aiohttp
+from pydantic_core import from_json
+
+from benchmarks.harness import compare, server
+from freeproviders import OpenAICompatible
+from freeproviders.types import Text
+
+BODY = b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":%s}'
+
+
+class Floor:
+    """What any client must do: send, read, cut at blank lines, decode."""
+
+    def __init__(self, url: str) -> None:
+        self.url = f"{url}/v1/chat/completions"
+        self.session: aiohttp.ClientSession | None = None
+
+    def post(self, stream: bytes) -> aiohttp.client._RequestContextManager:
+        if self.session is None:
+            self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None))
+        return self.session.post(self.url, data=BODY % stream, headers={"Content-Type": "application/json"})
+
+    async def stream(self) -> int:
+        seen, rest = 0, b""
+        async with self.post(b"true") as response:
+            async for data in response.content.iter_any():
+                frames = (rest + data).split(b"\n\n")
+                rest = frames.pop()
+                for frame in frames:
+                    if frame != b"data: [DONE]":
+                        choices = from_json(frame[6:])["choices"]
+                        seen += bool(choices and choices[0]["delta"].get("content"))
+        return seen
+
+    async def call(self) -> int:
+        async with self.post(b"false") as response:
+            return len(from_json(await response.read())["choices"])
+
+    async def close(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+
+
+def main() -> None:
+    with server() as url:
+        for title, path, n, calls in (
+            ("burst of 2000 pieces, per piece", "/n2000", 2000, 5),
+            ("300 pieces 1 ms apart, per piece", "/n300-d1000", 300, 1),
+            ("short stream, per call", "/n4", 1, 200),
+        ):
+            floor, provider = Floor(url + path), OpenAICompatible("m", base_url=f"{url}{path}/v1")
+
+            async def parts(provider=provider) -> int:
+                return sum([type(part) is Text async for part in provider.stream("x")])
+
+            async def batches(provider=provider) -> int:
+                return sum([len(batch) async for batch in provider.batches(provider.request("x"))])
+
+            def sync(provider=provider) -> int:
+                return sum(type(part) is Text for part in provider.stream_sync("x"))
+
+            compare(
+                title,
+                {"aiohttp and JSON": floor.stream, "stream": parts, "batches": batches, "stream_sync": sync},
+                per=n,
+                close=floor.close,
+                calls=calls,
+            )
+        floor, provider = Floor(url + "/n4"), OpenAICompatible("m", base_url=f"{url}/n4/v1")
+
+        async def whole() -> int:
+            return len((await provider.complete("x")).text)
+
+        compare(
+            "whole answer, per call",
+            {"aiohttp and JSON": floor.call, "complete": whole, "complete_sync": lambda: len(provider.complete_sync("x").text)},
+            per=1,
+            calls=200,
+        )
+
+
+if __name__ == "__main__":
+    main()
