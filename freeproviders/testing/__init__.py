@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freeproviders.testing.record import RecordedRequest
-    from freeproviders.testing.replica import Replica, replica, serve
+    from freeproviders.testing.running import Replica, replica, serve
 
 __all__ = ["RecordedRequest", "Replica", "replica", "serve"]
 
@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    module = "record" if name == "RecordedRequest" else "replica"
+    module = "record" if name == "RecordedRequest" else "running"
     value = getattr(import_module(f"freeproviders.testing.{module}"), name)
     globals()[name] = value
     return value

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from freeproviders.testing.replica import Replica
+    from freeproviders.testing.running import Replica
 
 
 @pytest.fixture
 def provider_replica() -> Iterator[Callable[..., Replica]]:
     """Start a replica as `freeproviders.testing.replica` does; it stops when the test ends."""
-    from freeproviders.testing.replica import Replica  # noqa: PLC0415 - see above
+    from freeproviders.testing.running import Replica  # noqa: PLC0415 - see above
 
     with ExitStack() as stack:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -27,6 +27,8 @@ BACKLOG: Final = 2048
 MAX_REQUEST_BYTES: Final = 256 * 2**20
 KEEPALIVE_SECONDS: Final = 0.02
 LAST_WORDS_SECONDS: Final = 0.5
+ACCEPT_ROUNDS: Final = 5
+"""Rounds of the loop after which a connection that was just taken has reached its handler, and is closed like the others."""
 
 
 class AnswerFailed(Exception):  # noqa: N818 - carries the error
@@ -72,12 +74,23 @@ class ReplicaServer:
         self.stopping = True
         if self._listener is None or self._server is None:
             return
+        # A listener that is closed while asyncio takes a connection from it leaves that connection's socket open: so it stops taking any first.
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows, where connections are taken another way
+            for listening in self._listener.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(ACCEPT_ROUNDS):
+            await asyncio.sleep(0)
         self._listener.close()
+        transports = [connection.transport for connection in self._server.connections]
         self._server.pre_shutdown()  # wakes the idle connections
         for task in self._tasks:
             task.cancel()
         await asyncio.sleep(0)
         await self._server.shutdown(LAST_WORDS_SECONDS)
+        for transport in transports:
+            if transport is not None:
+                transport.abort()  # closing would wait for a client that does not read what is left
         await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

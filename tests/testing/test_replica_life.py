@@ -15,6 +15,7 @@ import right_requests as right
 from right_requests import SLUGS, ask
 
 import freeproviders
+import freeproviders.testing
 from freeproviders.testing import Replica, replica
 from freeproviders.testing.services import service_class
 
@@ -57,7 +58,7 @@ async def test_it_stops_at_once_whatever_its_clients_do():
         async with right.send(session, r, right.flow_gpt()) as response:
             await response.read()
         half = socket.create_connection(("127.0.0.1", int(r.base_url.rsplit(":", 1)[1])))
-        half.sendall(b"POST /v3/chat-anonymous HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+        half.sendall(b"POST /v3/chat-anonymous HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         began = time.monotonic()
     assert time.monotonic() - began < 2
     for result in await asyncio.gather(endless, stalled, silent, return_exceptions=True):
@@ -191,6 +192,53 @@ gc.collect()
     done = run(code, "-X", "dev", "-W", "error")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_nothing_is_left_open_when_a_client_does_not_read():
+    code = r"""
+import gc, socket, sys
+sys.path.insert(0, "tests/testing")
+import right_requests as right
+from freeproviders.testing import replica
+
+request = right.flow_gpt()
+head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+with replica("flow-gpt", answer=[b"x" * 30_000_000]) as r, socket.create_connection(("127.0.0.1", int(r.base_url.rsplit(":", 1)[1]))) as client:
+    sent = f"POST {request.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.bytes())}\r\n{head}\r\n".encode() + request.bytes()
+    client.sendall(sent)
+    got = b""
+    while b"xxx" not in got:
+        got += client.recv(1000)
+    r.stop()
+gc.collect()
+"""
+    assert "unclosed" not in run(code, "-X", "dev", "-W", "error").stderr  # dev mode also says that writing so much was slow
+
+
+def test_nothing_is_left_open_when_a_client_comes_at_the_last_moment():
+    code = """
+import gc, socket
+from freeproviders.testing import replica
+
+for _ in range(50):
+    with replica("flow-gpt") as r:
+        address = ("127.0.0.1", int(r.base_url.rsplit(":", 1)[1]))
+        clients = [socket.create_connection(address) for _ in range(5)]
+    for client in clients:
+        client.close()
+    gc.collect()
+"""
+    assert run(code, "-X", "dev", "-W", "error").stderr == ""
+
+
+def test_the_names_are_there_in_any_order():
+    """A submodule of the same name would hide a name once it is imported."""
+    names = freeproviders.testing.__all__
+    code = f"import freeproviders.testing as t; import freeproviders.testing.plugin; [getattr(t, name) for name in {names!r}]; t.replica('flow-gpt')"
+    for order in (names, names[::-1]):
+        assert run(code.replace(repr(names), repr(order))).stderr == ""
+    code = "from freeproviders.testing import Replica, RecordedRequest, serve, replica; replica('flow-gpt')"
+    assert run(code).stderr == ""
 
 
 def test_the_plugin_costs_nothing_until_used():
