@@ -333,21 +333,25 @@ class FreeProvidersLLM(StructuredPrediction):
     # --- the core ---------------------------------------------------------------------------------
 
     def _chat_batches(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool) -> AsyncGenerator[Batch, None]:
-        folded = self.messages_to_prompt
-        if folded is not None and folded is not default_messages_to_prompt:  # the caller has a prompt format of their own
-            return self._batches((Message("user", folded(messages)),), kwargs, stream=stream)
-        return self._batches(to_core_messages(messages), kwargs, stream=stream)
+        return _answer(*self._chat_request(messages, kwargs, stream=stream))
 
     def _prompt_batches(self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool) -> AsyncGenerator[Batch, None]:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        return self._batches((Message("user", prompt),), kwargs, stream=stream)
+        return _answer(*self._request((Message("user", prompt),), kwargs, stream=stream))
 
-    def _batches(self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool) -> AsyncGenerator[Batch, None]:
-        """The core's answer; what cannot work raises `UsageError` here."""
+    def _chat_request(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
+        """Who is asked, and what; what cannot work raises `UsageError`."""
+        folded = self.messages_to_prompt
+        if folded is not None and folded is not default_messages_to_prompt:  # the caller has a prompt format of their own
+            return self._request((Message("user", folded(messages)),), kwargs, stream=stream)
+        return self._request(to_core_messages(messages), kwargs, stream=stream)
+
+    def _request(self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool) -> tuple[AsyncGeneratorProvider, ChatRequest]:
         provider = self.provider
-        request = provider.request(messages, stream=stream, **self._options(kwargs))
-        return _answer(provider, request)
+        return provider, provider.request(messages, stream=stream, **self._options(kwargs))
 
     def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of one request: the fields, and over them the call's own."""
@@ -359,6 +363,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
 
 def _answer(provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+    """The core's answer; only what speaks of tools or of a format goes the long way."""
     if request.tools or request.response_format is not None or speaks_of_tools(request.messages):
         from freeproviders import tools  # noqa: PLC0415 - plain chat needs none of it
 
