@@ -120,7 +120,7 @@ class ProviderError(FreeProvidersError, ClientError):
 
     `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the service's own error code,
     `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key,
-    `attempts` how many requests were sent.
+    `attempts` how many requests were sent, `failed_generation` the model's own words where the service could not read a tool call in them.
     """
 
     def __init__(
