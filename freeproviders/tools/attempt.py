@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.parser import Parser, Piece
 from freeproviders.types import Batch, Finish, Reasoning, Text, ToolCall, Usage
 from freeproviders.wire.json import dumps
+
+MAX_REPEATED: Final = 3
+"""So often a model may repeat itself before it is taken to be going round in circles and its answer is ended."""
 
 
 class Attempt:
@@ -20,18 +23,32 @@ class Attempt:
         hold: text is not given out until it is known to be wanted: it stays in `held`.
         single: the first valid call ends the answer; `stopped` says so.
         made: the calls of earlier attempts, which are not made again.
+        settled: calls that have given their results; made once more they are `repeated` instead. None lets every call through, and the same one several times.
         thinking: the answer begins inside the reasoning.
     """
 
-    def __init__(self, judge: Judge, *, hold: bool = False, single: bool = False, made: Iterable[ToolCall] = (), thinking: bool = False) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        hold: bool = False,
+        single: bool = False,
+        made: Iterable[ToolCall] = (),
+        settled: Iterable[ToolCall] | None = (),
+        thinking: bool = False,
+    ) -> None:
         self._judge = judge
         self._parser = Parser(judge.box, thinking=thinking)
         self._hold = hold
         self._single = single
         self._made = {_key(call) for call in made}
+        self._guard = settled is not None
+        self._settled = {_key(call) for call in settled or ()}
+        self._here: set[tuple[str, Any]] = set()
         self._said: list[str] = []
         self.held: list[str] = []
         self.calls: list[ToolCall] = []
+        self.repeated: list[ToolCall] = []
         self.complaints: list[Complaint] = []
         self.usage: Usage | None = None
         self.finish: Finish | None = None
@@ -101,6 +118,11 @@ class Attempt:
         key = _key(verdict)
         if key in self._made:
             return
+        if self._guard and (key in self._settled or key in self._here):
+            self.repeated.append(verdict)
+            self.stopped = len(self.repeated) >= MAX_REPEATED
+            return
+        self._here.add(key)
         self.calls.append(verdict)
         if self._hold and not self._made and self.held:
             out.append(Text("".join(self.held)))  # the words before a first call belong to it

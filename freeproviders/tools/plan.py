@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freeproviders.errors import UsageError
 from freeproviders.tools.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import ChatRequest, Message
+from freeproviders.types import ChatRequest, Message, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Plan:
     """`box` are the tools on offer, `must` says that one of them is called, `single` that no two are; `target` is the answer's schema, if it has one.
 
     `outstanding` are those of a required choice that have not been answered since the user last spoke: after a result, a small model under constraint
-    would repeat its call for ever, so that only these are left to be forced.
+    would repeat its call for ever, so that only these are left to be forced. `settled` are the calls that have given a result since then: a small model
+    likes to make them again.
     """
 
     box: Toolbox
@@ -24,6 +25,7 @@ class Plan:
     single: bool
     target: Target | None
     outstanding: Toolbox
+    settled: tuple[ToolCall, ...] = ()
 
 
 def plan_of(request: ChatRequest) -> Plan:
@@ -45,11 +47,10 @@ def plan_of(request: ChatRequest) -> Plan:
     if must and not box:
         msg = "tool_choice requires a tool, but the request has none."
         raise UsageError(msg)
-    outstanding = box
-    if must and request.messages[-1].role == "tool":
-        answered = _answered(request.messages)
-        outstanding = box.only(name for name in box.names if name not in answered)
-    return Plan(box, must, request.parallel_tool_calls is False, target_of(request), outstanding)
+    settled = _settled(request.messages) if request.messages[-1].role == "tool" else ()
+    answered = {call.name for call in settled}
+    outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
+    return Plan(box, must, request.parallel_tool_calls is False, target_of(request), outstanding, settled)
 
 
 def target_of(request: ChatRequest) -> Target | None:
@@ -61,14 +62,15 @@ def target_of(request: ChatRequest) -> Target | None:
     return any_object() if kind == "json_object" else Target.of(form)
 
 
-def _answered(messages: Sequence[Message]) -> set[str]:
-    """The tools that have given a result since the user last spoke; a failure is no result."""
-    names: dict[str, str] = {}
-    answered: set[str] = set()
+def _settled(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """The calls that have given a result since the user last spoke; a failure is no result."""
+    calls: dict[str, ToolCall] = {}
+    settled: list[ToolCall] = []
     for message in messages:
-        names.update({call.id: call.name for call in message.tool_calls})
+        calls.update({call.id: call for call in message.tool_calls})
         if message.role == "user":
-            answered.clear()
+            settled.clear()
         elif message.role == "tool" and not message.is_error and not message.text.lstrip().lower().startswith("error"):
-            answered.add(message.name or names.get(message.tool_call_id or "", ""))
-    return answered
+            call = calls.get(message.tool_call_id or "") or ToolCall("", message.name or "", {})
+            settled.append(call)
+    return tuple(settled)

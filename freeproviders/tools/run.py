@@ -36,7 +36,7 @@ Mode = Literal["native", "schema", "prompt", "plain"]
 
 
 def stream(
-    provider: Backend, request: ChatRequest, *, prompt: ToolPrompt = DEFAULT_PROMPT, max_repairs: int = MAX_REPAIRS
+    provider: Backend, request: ChatRequest, *, prompt: ToolPrompt = DEFAULT_PROMPT, max_repairs: int = MAX_REPAIRS, allow_repeats: bool = False
 ) -> AsyncGenerator[Batch, None]:
     """Stream the parts of an answer to a request that may have tools and a response format, whatever the service knows of them.
 
@@ -59,7 +59,7 @@ def stream(
         if plan.target is not None:
             return ask_for_json(provider, request, plan.target, prompt=prompt, max_repairs=max_repairs)
         return provider.batches(request)
-    return _Conversation(provider, request, plan, prompt, max_repairs).run()
+    return _Conversation(provider, request, plan, prompt, max_repairs, allow_repeats=allow_repeats).run()
 
 
 def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
@@ -80,10 +80,11 @@ class _Fault:
 class _Conversation:
     """One question with tools: the attempts, and what they add up to."""
 
-    def __init__(self, provider: Backend, request: ChatRequest, plan: Plan, prompt: ToolPrompt, max_repairs: int) -> None:
+    def __init__(self, provider: Backend, request: ChatRequest, plan: Plan, prompt: ToolPrompt, max_repairs: int, *, allow_repeats: bool) -> None:
         self._provider = provider
         self._request = request
         self._plan = plan
+        self._allow_repeats = allow_repeats
         self._prompt = prompt
         self._max_repairs = max_repairs
         self._model = model_of(provider, request)
@@ -154,6 +155,10 @@ class _Conversation:
             if out := self._seen(attempt.end()):
                 yield out
             self._add_up(attempt, request)
+            if attempt.repeated and not self._made and not attempt.complaints and self._repairs < self._max_repairs:
+                self._repairs += 1
+                self._talk()
+                continue
             fault = self._fault_of(attempt)
             if fault is None:
                 if out := self._seen(self._rest(attempt)):
@@ -169,6 +174,7 @@ class _Conversation:
             hold=self._must or again or self._plan.target is not None,
             single=self._plan.single,
             made=self._made,
+            settled=None if self._allow_repeats or self._mode == "native" else self._plan.settled,
             thinking=self._quirks.thinking,
         )
 
@@ -263,7 +269,11 @@ class _Conversation:
             raise fault.error(fault.what, said=attempt.said, attempts=self._repairs + 1, provider=self._provider.name, model=self._model)
         self._repairs += 1
         if not self._plan.must and not self._made and attempt.complaints and all(complaint.unbound for complaint in attempt.complaints):
-            self._extra.clear()
-            self._enter("plain")  # small talk in the shape of a call
+            self._talk()  # small talk in the shape of a call
             return
         self._extra += [Message("assistant", attempt.said[:MAX_QUOTED_CHARS] or "(nothing)"), Message("user", fault.turn)]
+
+    def _talk(self) -> None:
+        """Ask again without tools."""
+        self._extra.clear()
+        self._enter("plain")
