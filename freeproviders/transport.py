@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import io
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ from freeproviders.errors import (
 
 USER_AGENT: Final = f"freeproviders/{__version__}"
 MAX_REDIRECTS: Final = 5
+LONG_BODY_BYTES: Final = 2**20
 _NEVER: Final = float("inf")
 _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
@@ -161,7 +163,13 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
     for _ in range(MAX_REDIRECTS + 1):
         try:
             response = await session.request(
-                request.method, url, data=request.body, headers=request.headers, proxy=route.proxy_for(url), timeout=timeout, allow_redirects=False
+                request.method,
+                url,
+                data=_payload(request.body),
+                headers=request.headers,
+                proxy=route.proxy_for(url),
+                timeout=timeout,
+                allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error) from error
@@ -177,6 +185,11 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
 @functools.cache
 def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect)
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A long body is written piece by piece; aiohttp warns of one given whole, since writing it may hold up the loop."""
+    return body if body is None or len(body) < LONG_BODY_BYTES else io.BytesIO(body)
 
 
 def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:

@@ -121,6 +121,9 @@ def read_complaint(document: object) -> Complaint | None:
     errors = document.get("errors")
     inner = document.get("error") or (errors[0] if isinstance(errors, list) and errors else None)
     if isinstance(inner, str):
+        message = document.get("message")
+        if isinstance(message, str) and message:
+            return Complaint(message, code=inner)  # "error" is but the name of the status
         return Complaint(inner, code=_str(document.get("code")))
     source = inner if isinstance(inner, Mapping) else document
     message = next((text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None)

@@ -18,6 +18,7 @@ SHAPES = [
     b'{"success": false, "errors": [{"code": 7003, "message": "model is gone"}]}',
     b'{"status": 404, "title": "Not Found", "detail": "model is gone"}',
     b'{"message": "model is gone"}',
+    b'{"statusCode": 404, "message": "model is gone", "error": "Not Found"}',
     b'{"detail": "model is gone"}',
     b"model is gone",
 ]

@@ -63,6 +63,16 @@ async def test_600_kb_in_one_line(running):
     assert await text_of(service.provider(r)) == text
 
 
+async def test_3_mb_question(running):
+    """A question of 3 MB goes out whole, and without a warning."""
+    service, r = running
+    r.answer, r.faults = "ok", None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert await text_of(service.provider(r), [{"role": "user", "content": "x" * 3_000_000}]) == "ok"
+    assert b"x" * 3_000_000 in r.requests[-1].body
+
+
 async def test_the_end_is_said_once(running):
     """Usage and Finish come last and once, and say who answered."""
     service, r = running
