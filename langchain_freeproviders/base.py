@@ -231,15 +231,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         return str(sorted(self._get_invocation_params(stop=stop, **kwargs).items()))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        settings = {**self._settings, **kwargs}
-        params = LangSmithParams(ls_provider=self.model_provider, ls_model_name=settings.get("model") or self.model, ls_model_type="chat")
-        if stop:
-            params["ls_stop"] = stop
-        if settings.get("temperature") is not None:
-            params["ls_temperature"] = settings["temperature"]
-        if settings.get("max_tokens") is not None:
-            params["ls_max_tokens"] = settings["max_tokens"]
-        return params
+        return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         provider = self._provider

@@ -55,8 +55,11 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         **kwargs: Any,
     ) -> LLMResult:
         # The base class asks one prompt after the other.
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._complete(prompt, stop, kwargs)) for prompt in prompts]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._complete(prompt, stop, kwargs)) for prompt in prompts]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the others were cancelled, or failed at the same moment
         completions = [task.result() for task in tasks]
         return LLMResult(generations=[[self._generation(completion)] for completion in completions], llm_output={"model_name": self.model})
 
@@ -128,10 +131,7 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         return self._identity
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop, **{**self._settings, **kwargs})
-        params["ls_provider"] = self.model_provider
-        params.setdefault("ls_model_name", self.model)
-        return params
+        return self._traced_params("llm", stop, kwargs)
 
     @model_validator(mode="after")
     def _set_freeproviders_llm_version(self) -> Self:

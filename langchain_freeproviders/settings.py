@@ -9,9 +9,10 @@ import os
 import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
-from typing import Any, ClassVar, Final, Self
+from functools import cache, cached_property
+from typing import Any, ClassVar, Final, Literal, Self
 
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.load.serializable import Serializable
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -223,6 +224,19 @@ class ProviderSettings(Serializable):
             **self._settings,
         }
 
+    def _traced_params(self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]) -> LangSmithParams:
+        """What LangSmith shows of a call; the base classes find it out by asking for attributes one by one."""
+        settings = {**self._settings, **options}
+        params = LangSmithParams(ls_provider=self.model_provider, ls_model_name=settings.get("model") or self.model, ls_model_type=kind)
+        stop = stop or settings.get("stop")
+        if stop:
+            params["ls_stop"] = [stop] if isinstance(stop, str) else list(stop)
+        if settings.get("temperature") is not None:
+            params["ls_temperature"] = settings["temperature"]
+        if settings.get("max_tokens") is not None:
+            params["ls_max_tokens"] = settings["max_tokens"]
+        return params
+
     # --- copies ---
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field
@@ -247,6 +261,7 @@ class ProviderSettings(Serializable):
             self.__dict__.pop(name, None)
 
 
+@cache
 def _names(cls: type[ProviderSettings]) -> frozenset[str]:
     """Everything that a constructor takes."""
     names = set(cls.model_fields)

@@ -63,6 +63,8 @@ def core_format(form: Any) -> Mapping[str, Any]:  # noqa: ANN401 - many notation
 
 def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:  # noqa: ANN401 - a class or a mapping
     """`response_format` for a pydantic class, a TypedDict, a dataclass, a function's or a JSON schema. Raises `UsageError` for anything else."""
+    if isinstance(schema, Mapping) and "properties" in schema and "name" not in schema:
+        schema = {"title": "answer", **schema}
     try:
         document = convert_to_json_schema(schema, strict=strict)
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:

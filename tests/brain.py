@@ -27,7 +27,7 @@ _TOOLS = re.compile(r"<tools>\n(.*?)\n</tools>", re.DOTALL)
 _NAMED = re.compile(r"You must call the function (\S+) now")
 _RESULT = re.compile(r"<tool_response[^>]*>\n(.*?)\n</tool_response>", re.DOTALL)
 _CALLED = re.compile(r'<tool_call>\s*\{"name":\s*"([^"]+)"')
-_FLAT_TURN = re.compile(r"^(?:System|User|Assistant|Tool): ", re.MULTILINE)
+_FLAT_TURN = re.compile(r"^(?:System|User|Assistant|Tool):(?: |$)", re.MULTILINE)
 _SCHEMA = "Answer only with a JSON value that fits this JSON schema"
 _ANY_OBJECT = "Answer only with a JSON object"
 
@@ -84,7 +84,7 @@ class Script:
         return answer(messages) if callable(answer) else answer
 
 
-def call(name: str, **arguments: Any) -> str:
+def call(name: str, /, **arguments: Any) -> str:
     """A call as the default dialect writes it, for scripts."""
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
 

@@ -1,0 +1,83 @@
+"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: LangChain's own way to name a model, opened to the providers here.
+
+LangChain keeps its providers in a private dictionary and offers packages outside no way in, although its documentation speaks of any provider; asked for one,
+its maintainers declined. So there are two ways here: `init_chat_model`, a function of this package that takes the same arguments, knows our providers
+and hands everything else on, and touches nothing; and `register`, which writes to that private dictionary, so that LangChain's own function (and what calls it
+with a string, as `create_agent("flow_gpt:gpt-3.5-turbo")`) finds our classes. Should the dictionary change its form, `register` raises and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from langchain_core.language_models import BaseChatModel
+
+from freeproviders.errors import MissingDependencyError, UsageError
+from langchain_freeproviders import chat_models
+from langchain_freeproviders.base import FreeProvidersChatModel
+
+_CLASSES: Final = (
+    chat_models.ChatFreeNetfly,
+    chat_models.ChatChatgptFree,
+    chat_models.ChatFlowGpt,
+    chat_models.ChatAIChatFree,
+    chat_models.ChatOpenAICompatible,
+    chat_models.ChatEmbedded,
+)
+PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType({cls.slug.replace("-", "_"): cls for cls in _CLASSES})
+"""Our providers by the names that `init_chat_model` knows them by."""
+
+
+def init_chat_model(model: str | None = None, *, model_provider: str | None = None, **kwargs: Any) -> BaseChatModel:
+    """A chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
+
+    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is installed. `kwargs` are the model's own.
+
+    Raises:
+        MissingDependencyError: the provider is not ours, and langchain is not installed.
+    """
+    provider, name = _split(model, model_provider)
+    if provider in PROVIDERS:
+        return _make(PROVIDERS[provider], model=name, **kwargs)
+    try:
+        from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}, and for others langchain is not installed."
+        ) from error
+    made: BaseChatModel = langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[assignment]  # one that is configurable only looks like one
+    return made
+
+
+def register() -> None:
+    """Make our providers known to LangChain's own `init_chat_model`, for this process; calling it again changes nothing.
+
+    Raises:
+        MissingDependencyError: langchain is not installed.
+        UsageError: this version of langchain keeps its providers in another way.
+    """
+    try:
+        from langchain.chat_models import base  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise MissingDependencyError("langchain is not installed: pip install langchain") from error
+    known = getattr(base, "_BUILTIN_PROVIDERS", None)
+    if not isinstance(known, dict) or not all(isinstance(row, tuple) and len(row) == 3 for row in known.values()):
+        raise UsageError("This version of langchain keeps its providers in another way: use langchain_freeproviders.init_chat_model.")
+    for name, cls in PROVIDERS.items():
+        known[name] = (cls.__module__, cls.__name__, _make)
+
+
+def _make(cls: Callable[..., BaseChatModel], **kwargs: Any) -> BaseChatModel:
+    if not kwargs.get("model"):
+        kwargs.pop("model", None)
+    return cls(**kwargs)
+
+
+def _split(model: str | None, provider: str | None) -> tuple[str, str]:
+    """The provider's name and the model's."""
+    if provider is not None:
+        return provider.replace("-", "_").lower(), model or ""
+    head, _, tail = (model or "").partition(":")
+    return head.replace("-", "_").lower(), tail

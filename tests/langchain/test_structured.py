@@ -1,0 +1,239 @@
+"""Structured output: three methods, four kinds of schema, and never None."""
+
+import asyncio
+import dataclasses
+import json
+from typing import Literal
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelError, OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel, Field
+from pydantic import v1 as pydantic_v1
+from typing_extensions import TypedDict
+
+from freeproviders.errors import UsageError
+from langchain_freeproviders import errors
+from tests.brain import Script, brain, call
+from tests.langchain.services import FLOW, OPENAI
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int = Field(ge=1)
+    size: Literal["small", "large"] = "small"
+
+
+class CityV1(pydantic_v1.BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+class CityDict(TypedDict):
+    """A city."""
+
+    name: str
+    people: int
+
+
+@dataclasses.dataclass
+class CityData:
+    """A city."""
+
+    name: str
+    people: int
+
+
+SCHEMA = City.model_json_schema()
+QUESTION = 'Describe "Rome" with its 2800000 people'
+METHODS = ["json_schema", "function_calling"]
+GOOD = json.dumps({"name": "Rome", "people": 2800000})
+
+
+def check(value, kind):
+    if kind is SCHEMA or kind is CityDict:
+        assert isinstance(value, dict)
+        assert (value["name"], value["people"]) == ("Rome", 2800000)
+    else:
+        assert type(value) is kind
+        assert (value.name, value.people) == ("Rome", 2800000)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", [City, CityV1, CityDict, CityData, SCHEMA], ids=["pydantic", "pydantic-v1", "typeddict", "dataclass", "json-schema"])
+async def test_every_kind_of_schema(service, kind, method):
+    with service.replica(brain) as r:
+        model = service.model(r).with_structured_output(kind, method=method)
+        check(await model.ainvoke(QUESTION), kind)
+        check(await asyncio.to_thread(model.invoke, QUESTION), kind)
+        check([value async for value in model.astream(QUESTION)][-1], kind)
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+@pytest.mark.parametrize("method", METHODS)
+async def test_strict_is_passed_on(method, strict):
+    rome = {"name": "Rome", "people": 1, "size": "large"}
+    answer = json.dumps(rome) if method == "json_schema" else call("City", **rome)
+    with OPENAI.replica(answer) as r:
+        model = OPENAI.model(r, json_schema=True).with_structured_output(City, method=method, strict=strict)
+        assert (await model.ainvoke("Rome?")).name == "Rome"
+        if method == "json_schema":
+            form = r.requests[-1].json["response_format"]
+            assert form["type"] == "json_schema"
+
+
+async def test_json_mode_is_any_object():
+    with FLOW.replica('Sure:\n```json\n{"a": [1, 2]}\n```') as r:
+        assert await FLOW.model(r).with_structured_output({"title": "x", "type": "object"}, method="json_mode").ainvoke("JSON!") == {"a": [1, 2]}
+    with FLOW.replica(GOOD) as r:
+        assert (await FLOW.model(r).with_structured_output(City, method="json_mode").ainvoke("JSON!")).name == "Rome"
+
+
+WRAPPED = [
+    f"```json\n{GOOD}\n```",
+    f"Here you are: {GOOD} I hope this helps.",
+    f"<think>A city {{}} it is.</think>\n{GOOD}",
+    "{'name': 'Rome', 'people': 2800000,}",
+    json.dumps({"name": "Rome", "people": "2800000"}),
+]
+
+
+@pytest.mark.parametrize("said", WRAPPED)
+@pytest.mark.parametrize("kind", [City, SCHEMA], ids=["pydantic", "json-schema"])
+async def test_found_in_whatever_is_said(said, kind):
+    with FLOW.replica(said) as r:
+        check(await FLOW.model(r).with_structured_output(kind).ainvoke(QUESTION), kind)
+        assert len(r.requests) == 1
+
+
+async def test_asked_for_again_with_the_complaint():
+    with FLOW.replica(Script('{"name": "Rome", "people": 0}', GOOD)) as r:
+        check(await FLOW.model(r).with_structured_output(City).ainvoke(QUESTION), City)
+        assert len(r.requests) == 2
+        assert "people" in r.requests[-1].body.decode()
+
+
+PROSE = "I do not know that city."
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("kind", [City, SCHEMA], ids=["pydantic", "json-schema"])
+async def test_never_none(kind, method):
+    """What LangChain's own default returns for prose is None."""
+    with FLOW.replica(PROSE) as r:
+        model = FLOW.model(r).with_structured_output(kind, method=method)
+        for attempt in (model.ainvoke, lambda text: asyncio.to_thread(model.invoke, text)):
+            with pytest.raises((errors.StructuredOutputError, errors.ToolCallError)) as info:
+                await attempt(QUESTION)
+            assert isinstance(info.value, OutputParserException)
+            assert isinstance(info.value, ModelError)
+            assert info.value.said == PROSE
+        with pytest.raises((errors.StructuredOutputError, errors.ToolCallError)):
+            _ = [value async for value in model.astream(QUESTION)]
+        assert len(r.requests) == 9
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+async def test_with_the_raw_message(method):
+    answer = GOOD if method != "function_calling" else call("City", name="Rome", people=2800000)
+    with FLOW.replica(answer) as r:
+        model = FLOW.model(r).with_structured_output(City, method=method, include_raw=True)
+        for value in (await model.ainvoke(QUESTION), await asyncio.to_thread(model.invoke, QUESTION)):
+            assert isinstance(value["raw"], AIMessage)
+            assert value["raw"].usage_metadata
+            check(value["parsed"], City)
+            assert value["parsing_error"] is None
+        total = {}
+        for piece in [piece async for piece in model.astream(QUESTION)]:
+            total |= piece
+        check(total["parsed"], City)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_with_the_raw_message_of_a_bad_answer(method):
+    with FLOW.replica(PROSE) as r:
+        model = FLOW.model(r).with_structured_output(City, method=method, include_raw=True)
+        for value in (await model.ainvoke(QUESTION), await asyncio.to_thread(model.invoke, QUESTION)):
+            assert value["raw"].content == PROSE
+            assert value["parsed"] is None
+            assert isinstance(value["parsing_error"], errors.OutputError)
+        last = [piece async for piece in model.astream(QUESTION)][-1]
+        assert isinstance(last["parsing_error"], errors.OutputError)
+        assert [piece for piece in await asyncio.to_thread(lambda: list(model.stream(QUESTION)))][-1]["parsed"] is None
+
+
+async def test_a_failure_of_the_service_is_no_parsing_error():
+    with FLOW.replica("never", faults={"status": 401}) as r, pytest.raises(errors.AuthenticationError):
+        await FLOW.model(r).with_structured_output(City, include_raw=True).ainvoke(QUESTION)
+
+
+class Started(BaseCallbackHandler):
+    def __init__(self):
+        self.options = []
+
+    def on_chat_model_start(self, serialized, messages, *, options, **kwargs):
+        self.options.append(options)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("kind", [City, CityDict, SCHEMA], ids=["pydantic", "typeddict", "json-schema"])
+async def test_the_trace_holds_the_schema(kind, method):
+    with FLOW.replica(brain) as r:
+        started = Started()
+        config = {"callbacks": [started]}
+        question = "JSON with 'name' and 'people'" if method == "json_mode" else QUESTION
+        model = FLOW.model(r).with_structured_output(kind, method=method, include_raw=True)
+        await model.ainvoke(question, config)
+        _ = [value async for value in model.astream(question, config)]
+    assert len(started.options) == 2
+    for options in started.options:
+        shown = options["ls_structured_output_format"]
+        assert shown["schema"] == convert_to_json_schema(kind)
+        assert shown["kwargs"]["method"] == method
+
+
+async def test_partial_objects_only_grow():
+    long = json.dumps({"name": "Rome, the eternal city of seven hills", "people": 2800000})
+    pieces = [long[i : i + 5] for i in range(0, len(long), 5)]
+    with FLOW.replica(pieces, faults={"pace": 0.005}) as r:
+        seen = [value async for value in FLOW.model(r).with_structured_output(SCHEMA).astream(QUESTION)]
+    for before, after in zip(seen, seen[1:], strict=False):
+        assert set(before) <= set(after)
+        assert after.get("name", "").startswith(before.get("name", ""))
+    assert seen[-1] == json.loads(long)
+
+
+@pytest.mark.parametrize("schema", [None, 7, "City", {"no": "schema"}])
+def test_what_is_no_schema(schema):
+    with FLOW.replica("never") as r, pytest.raises(UsageError):
+        FLOW.model(r).with_structured_output(schema)
+
+
+def test_an_unknown_method():
+    with FLOW.replica("never") as r, pytest.raises(UsageError, match="method"):
+        FLOW.model(r).with_structured_output(City, method="magic")
+
+
+async def test_settings_go_along():
+    with OPENAI.replica(GOOD) as r:
+        await OPENAI.model(r).with_structured_output(City, temperature=0.1, seed=5).ainvoke(QUESTION)
+        assert (r.requests[-1].json["temperature"], r.requests[-1].json["seed"]) == (0.1, 5)
+
+
+async def test_a_response_format_by_bind():
+    """A class, a schema or the wire form."""
+    for form in (
+        City,
+        SCHEMA,
+        {"type": "json_schema", "json_schema": {"name": "City", "schema": SCHEMA}},
+        {"type": "object", "properties": {"name": {"type": "string"}}},
+    ):
+        with FLOW.replica(f"Of course: {GOOD}") as r:
+            message = await FLOW.model(r).bind(response_format=form).ainvoke(QUESTION)
+            assert json.loads(message.content)["name"] == "Rome"
