@@ -43,12 +43,13 @@ class After:
     """How a recogniser ended: is what is held text, and how does it go on?
 
     `fence` is the number of backticks that close the block of code which begins here; inside it everything is text (or, after calls, the closing is
-    dropped). `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking` one up to which everything is reasoning.
+    dropped; `closes` says that this was done). `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking` one up to which everything is reasoning.
     """
 
     text: bool
     fence: int = 0
     inline: bool = False
+    closes: bool = False
     until: str = ""
     thinking: str = ""
 

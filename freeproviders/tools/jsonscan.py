@@ -120,7 +120,7 @@ class _Scan:
             if at > c.pos:
                 start, c.pos = c.pos, at
                 if fatal := self._bare(c.text[start:at]):
-                    c.pos = start + fatal
+                    c.pos = start + fatal - 1  # what ruled it out may begin something itself
                     return End.RULED_OUT
             if match is None:
                 if not (yield from more(c)):
@@ -148,7 +148,10 @@ class _Scan:
         if char in "{[":
             if len(self.stack) >= MAX_DEPTH:
                 return End.CUT
-            return None if self._open(char) else End.RULED_OUT
+            if self._open(char):
+                return None
+            c.pos -= 1
+            return End.RULED_OUT
         if char in "}]":
             return self._close(char)
         return None if self._separator(char) else End.RULED_OUT
@@ -237,7 +240,7 @@ class _Scan:
             if size <= MAX_WORD_CHARS:
                 value += c.text[c.pos : min(at, c.pos + MAX_WORD_CHARS)]
                 if begins is not None and "\\" not in value and (fatal := _first_fault(begins, value, size)):
-                    c.pos += fatal - size
+                    c.pos += fatal - size - 1
                     return End.RULED_OUT
             size += at - c.pos
             c.pos = at

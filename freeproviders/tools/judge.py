@@ -103,4 +103,4 @@ def _unwrapped(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None
             inner = read_json(inner)
         except ValueError:
             return None
-    return inner if isinstance(inner, Mapping) else None
+    return inner if isinstance(inner, Mapping) and (properties(tool) or not inner) else None

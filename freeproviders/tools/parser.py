@@ -13,7 +13,7 @@ from typing import Final
 
 from freeproviders.tools.cursor import After, Cursor, RawCall, Recogniser
 from freeproviders.tools.dialects.bare import closing
-from freeproviders.tools.dialects.opening import OPENER, THINK_OPENER, THINKING, opening
+from freeproviders.tools.dialects.opening import OPENER, THINK_OPENER, THINKING, opening, sample
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
@@ -117,9 +117,10 @@ class Parser:
         char = match.group()[0]
         if char == "`" and self._swallow:
             self._reading = closing(c, self._swallow)
-            self._swallow = 0
-        elif (char != "`" and self._tail.endswith("`")) or (char in "{[" and _NESTED.search(self._tail)):
-            c.pos += 1  # a sample in the text, or a part of a larger document
+        elif char != "`" and self._tail.endswith("`"):
+            self._reading = sample(c, self._opener, len(self._tail) - len(self._tail.rstrip("`")))
+        elif char in "{[" and _NESTED.search(self._tail):
+            c.pos += 1  # a part of a larger document
             self._say(c)
         else:
             self._reading = opening(c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None)
@@ -148,7 +149,7 @@ class Parser:
         self._tail = ""
         self._thinking = after.thinking
         self._gap, self._dropping = _SEPARATORS, False
-        self._swallow = after.fence or self._swallow
+        self._swallow = 0 if after.closes else after.fence or self._swallow
 
     # --- where none begins ---
 

@@ -64,7 +64,7 @@ def _of_schema(source: Mapping[str, Any]) -> Target:
         name, schema = str(inner.get("name") or ""), inner["parameters"]
     else:
         name, schema = "", inner
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, Mapping) or (schema is not source and source.get("type") == "json_schema" and "schema" in schema):
         msg = f"The response format holds no schema: {source!r:.200}"
         raise UsageError(msg)
     check = SchemaCheck(schema)
@@ -133,7 +133,7 @@ def _typed_dict(source: Any) -> Any:  # noqa: ANN401
 
 
 def _is_pydantic_v1(source: type) -> bool:
-    return hasattr(source, "__fields__") and hasattr(source, "parse_obj") and not issubclass(source, BaseModel)
+    return not issubclass(source, BaseModel) and hasattr(source, "__fields__") and hasattr(source, "parse_obj")
 
 
 def _of_pydantic_v1(source: Any) -> Target:  # noqa: ANN401 - a class of pydantic.v1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -49,13 +50,13 @@ class SchemaCheck:
         return found[:MAX_FINDINGS]
 
     def _errors(self, value: object, schema: Mapping[str, Any] | None = None) -> Iterable[ValidationError]:
-        from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+        from jsonschema.exceptions import SchemaError, UnknownType  # noqa: PLC0415
         from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
         validator = self._validator if schema is None else self._validator.evolve(schema=schema)
         try:
             yield from validator.iter_errors(cast("Any", value))
-        except (SchemaError, Unresolvable, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (SchemaError, UnknownType, Unresolvable, re.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return  # the schema itself is broken: what it guards has to judge
 
 

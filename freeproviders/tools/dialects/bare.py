@@ -42,13 +42,19 @@ _BEGINNINGS: Final = frozenset(name[:size] for name in _LANGUAGES for size in ra
 MIN_TICKS: Final = 3
 MAX_TICKS: Final = 8
 
+KEY_START = re.compile(r"""["'A-Za-z/#]""")
 _TICKS = re.compile("`*")
 _INFO = re.compile(r"[\w+.#\-]*")
 
 
 def bare(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
     """Read an object. `whole`: nothing has been said before."""
-    return (yield from _bare(c, box, CallProbe(box, whole=whole), c.tell(), ""))
+    start = c.tell()
+    c.pos += 1
+    following = yield from skip(c)
+    if not following or not KEY_START.match(following):
+        return TEXT
+    return (yield from _bare(c, box, CallProbe(box, whole=whole), start, "{"))
 
 
 def square(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
@@ -111,7 +117,7 @@ def fenced(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool, markup: Re
 def closing(c: Cursor, ticks: int) -> Recogniser:
     """Read over the end of a block whose beginning was dropped."""
     if (yield from literal(c, ("`" * ticks,))):
-        return CALLS
+        return After(text=False, closes=True)
     c.pos += 1
     return TEXT
 
@@ -144,11 +150,6 @@ def _code(c: Cursor, box: Toolbox) -> Recogniser:
         return TEXT
     yield call
     return CALLS
-
-
-def render(calls: Sequence[ToolCall]) -> str:
-    """Write calls as bare JSON."""
-    return call_json(calls[0]) if len(calls) == 1 else f"[{', '.join(map(call_json, calls))}]"
 
 
 def render_fenced(calls: Sequence[ToolCall]) -> str:

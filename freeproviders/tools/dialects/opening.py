@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from freeproviders.tools.cursor import TEXT, After, Cursor, Recogniser, literal
+from freeproviders.tools.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
 from freeproviders.tools.dialects import bare, function, hermes, llama, mistral
+from freeproviders.tools.dialects.pythonic import NAME_START
 from freeproviders.tools.toolbox import Toolbox
 
 THINKING: Final = {"<think>": "</think>", "<thinking>": "</thinking>"}
@@ -16,7 +17,7 @@ RESULTS: Final = {"<tool_response>": "</tool_response>"}
 
 FUNCTION: Final = "<function="
 
-OPENER: Final = re.compile(r"""<(?=[tf|]|\Z)|\{(?=\s*(?:["'A-Za-z/#]|\Z))|\[(?=\s*(?:[{A-Za-z_]|\Z))|`{3}|`{1,2}\Z""")
+OPENER: Final = re.compile(rf"""<(?=[tf|]|\Z)|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))|`{{3}}|`{{1,2}}\Z""")
 """Finds a place where a call, reasoning or a block of code may begin. Everything before it is text."""
 THINK_OPENER: Final = re.compile(r"<(?=t|\Z)")
 """The same where no tools are bound."""
@@ -32,6 +33,15 @@ def opening(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool) -> Recogn
     if char == "`":
         return (yield from bare.fenced(c, box, whole=whole, line_start=line_start, markup=markup(c, box, whole=whole)))
     return (yield from markup(c, box, whole=whole))
+
+
+def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
+    """Read on at an opener right behind backticks: it stands in a sample of code within a line, which is text to its end."""
+    char = c.text[c.pos]
+    c.pos += 1
+    following = yield from (peek(c) if char == "<" else skip(c))
+    begins = following and opener.match(char + following)  # the search may have stopped here just because nothing had followed yet
+    return After(text=True, fence=ticks, inline=True) if begins else TEXT
 
 
 def markup(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:

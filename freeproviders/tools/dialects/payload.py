@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from freeproviders.tools.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
 from freeproviders.tools.dialects.pythonic import NAME_START, read_list
 from freeproviders.tools.jsonscan import End, scan_json
 from freeproviders.tools.lenient import read_json
 from freeproviders.tools.shapes import calls_in
 from freeproviders.tools.toolbox import Toolbox
+
+_LINE = re.compile(r"[^\n<]*")
 
 
 def read_value(c: Cursor, closer: str = "") -> Waiting:
@@ -27,6 +31,8 @@ def read_calls(c: Cursor, box: Toolbox, closer: str = "") -> Waiting:
         following = yield from skip(c)
         if following and NAME_START.match(following):
             calls = yield from read_list(c, box)
+            if not calls:
+                yield from skip(c, _LINE)
             return calls or [RawCall("", source=c.since(start), fault="it is no list of calls")]
     value, text, fault = yield from _read(c, closer, opened, start)
     if fault:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, more, skip
+from freeproviders.tools.dialects.render import calls_json
 from freeproviders.tools.jsonscan import scan_json
 from freeproviders.tools.lenient import read_json
 from freeproviders.tools.toolbox import Toolbox, properties
@@ -205,7 +206,9 @@ def _literal(node: ast.expr) -> Any:  # noqa: ANN401
 
 
 def render(calls: Sequence[ToolCall]) -> str:
-    """Write calls in this dialect."""
+    """Write calls in this dialect, or as JSON where a name could not stand in it."""
+    if not all(NAME_START.match(call.name) for call in calls):
+        return calls_json(calls)
     return f"[{', '.join(map(_render, calls))}]"
 
 

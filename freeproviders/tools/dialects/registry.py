@@ -8,6 +8,7 @@ from typing import Final
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.dialects import bare, function, hermes, llama, mistral, pythonic
+from freeproviders.tools.dialects.render import calls_json
 from freeproviders.types import ToolCall
 
 
@@ -38,7 +39,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         HERMES,
         Dialect(
             "json",
-            bare.render,
+            calls_json,
             f"To call a function, return only a json object with its name and arguments:\n{_OBJECT}\nSeveral calls are a json list of such objects.",
         ),
         Dialect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from freeproviders.types import ToolCall
@@ -22,6 +22,6 @@ def call_json(call: ToolCall, arguments: str = "arguments") -> str:
     return f'{{"name": {plain_json(call.name)}, "{arguments}": {plain_json(call.arguments)}}}'
 
 
-def arguments_of(call: ToolCall) -> Mapping[str, Any]:
-    """The arguments of a call, as plain types."""
-    return dict(call.arguments)
+def calls_json(calls: Sequence[ToolCall]) -> str:
+    """Write one call as an object, several as a list."""
+    return call_json(calls[0]) if len(calls) == 1 else f"[{', '.join(map(call_json, calls))}]"

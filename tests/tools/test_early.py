@@ -1,0 +1,73 @@
+"""Text goes out as soon as it is known to be text, and not before."""
+
+import pytest
+
+from freeproviders.tools import Parser, RawCall
+from freeproviders.types import Reasoning, Text
+from tests.tools.reading import TOOLS
+
+
+def outs(*pieces):
+    """What each feed gives out, and the end."""
+    parser = Parser(TOOLS)
+    shown = []
+    for out in [*map(parser.feed, pieces), parser.close()]:
+        shown.append("".join(part.text if isinstance(part, Text | Reasoning) else f"[{part.name}]" for part in out))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (["Hel", "lo", " you"], ["Hel", "lo", " you", ""]),
+        (["a <", "b"], ["a ", "<b", ""]),
+        (["a <t", "ool", "s>"], ["a ", "", "<tools>", ""]),  # the beginning of <tool_call> until the s
+        (["a {", '"', "c", 'ity": 1}'], ["a ", "", "", '{"city": 1}', ""]),  # c may become "calls"
+        (["a {", '"x', 'yz"'], ["a ", '{"x', 'yz"', ""]),
+        (['a {"name": "B', 'ob"}'], ['a {"name": "B', 'ob"}', ""]),
+        (['a {"name": "get_w', "ord"], ["a ", '{"name": "get_word', ""]),
+        (['{"name": "get_weather", ', '"v'], ["", '{"name": "get_weather", "v', ""]),
+        (['[{"id": 1, "ti', 'tle"'], ['[{"id": 1, "ti', 'tle"', ""]),
+        (["[1", ", 2]"], ["[1", ", 2]", ""]),
+        (["[se", "e]", " x"], ["", "[see]", " x", ""]),
+        (["[x", "y]"], ["[x", "y]", ""]),
+        (["```py", "thon\nx"], ["```py", "thon\nx", ""]),
+        (['```json\n{"a', '": 1}'], ["", '```json\n{"a": 1}', ""]),  # "a" may become "arguments"
+        (['```json\n{"x', '": 1}'], ['```json\n{"x', '": 1}', ""]),
+        (["x `", "`", "`"], ["x ", "", "", "```"]),
+        (["\n", "\n", "Hi"], ["", "", "\n\nHi", ""]),
+        (["<think>a", "b</th", "ink>", "\n", "c"], ["a", "b", "", "", "c", ""]),
+        (['<tool_call>{"name":"get_time"}', "</tool_call>", "\n", "ok"], ["[get_time]", "", "", "\nok", ""]),
+        (['[TOOL_CALLS][{"name":"get_time"}', "]", ""], ["", "[get_time]", "", ""]),
+    ],
+)
+def test_each_feed(pieces, expected):
+    """What goes out, feed by feed."""
+    assert outs(*pieces) == expected
+
+
+def test_a_call_comes_with_its_last_bracket():
+    """Nobody waits for the closing tag."""
+    parser = Parser(TOOLS)
+    assert parser.feed('<tool_call>{"name": "get_time", "arguments": {}') == []
+    (call,) = parser.feed("}")
+    assert isinstance(call, RawCall)
+
+
+def test_nothing_is_held_for_ever():
+    """What is held has a limit; past it a call is none."""
+    parser = Parser(TOOLS)
+    assert parser.feed('Hi {"arguments": {"a": "') == [Text("Hi ")]
+    out = [part for _ in range(20) for part in parser.feed("x" * 2**16)]
+    assert sum(len(part.text) for part in out) > 2**20
+    assert parser.feed("go on") == [Text("go on")]
+
+
+def test_a_strong_call_past_the_limit_is_a_fault():
+    """Markup says that it was meant as a call: it is not shown as text."""
+    parser = Parser(TOOLS)
+    out = parser.feed('<tool_call>{"a": "')
+    for _ in range(20):
+        out += parser.feed("x" * 2**16)
+    assert [type(part) for part in out][0] is RawCall
+    assert out[0].fault

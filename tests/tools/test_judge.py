@@ -1,0 +1,162 @@
+"""From what the model wrote to a call, or to words that say what is wrong."""
+
+import pytest
+
+from freeproviders.tools import Complaint, Judge, RawCall, Toolbox
+from freeproviders.types import Tool, ToolCall
+from tests.tools.reading import TIME, WEATHER
+
+TRIP = Tool(
+    "plan_trip",
+    "",
+    {
+        "type": "object",
+        "properties": {
+            "stops": {"type": "array", "items": {"$ref": "#/$defs/Stop"}},
+            "budget": {"type": ["number", "null"]},
+            "public": {"type": "boolean"},
+            "start": {"type": "string", "format": "date"},
+            "who": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "string"}}]},
+            "mode": {"type": "string", "enum": ["train", "night_bus"]},
+            "note": {"type": "string"},
+        },
+        "required": ["stops"],
+        "additionalProperties": False,
+        "$defs": {
+            "Stop": {"type": "object", "properties": {"city": {"type": "string"}, "nights": {"type": "integer", "minimum": 1}}, "required": ["city"]}
+        },
+    },
+)
+ANY = Tool("any", "", {"type": "object"})
+BOX = Toolbox([WEATHER, TIME, TRIP, Tool("Box[int]"), ANY])
+STOPS = [{"city": "Oslo"}]
+
+
+def judged(name, arguments):
+    return Judge(BOX).judge(RawCall(name, arguments))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("get_weather", "get_weather"), ("Get-Weather", "get_weather"), ("getWeather", "get_weather"), ("functions.get_weather", "get_weather"), (" get weather ", "get_weather"),
+        ("Box_int_", "Box[int]"), ("Box[int]", "Box[int]"), ("get_whether", None), ("weather", None), ("", None), ("___", None),
+    ],
+)  # fmt: skip
+def test_names(written, meant):
+    """Exactly, else leniently, else not."""
+    tool = BOX.match(written)
+    assert (tool.name if tool else None) == meant
+
+
+def test_ambiguous_names_are_matched_exactly_only():
+    """Two tools that differ in case only."""
+    box = Toolbox([Tool("run"), Tool("Run"), Tool("go")])
+    assert box.match("Run").name == "Run"
+    assert box.match("RUN") is None
+    assert box.match("GO").name == "go"
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "arguments"),
+    [
+        ("get_weather", {"city": "Oslo"}, {"city": "Oslo"}),
+        ("get_weather", {"city": "Oslo", "days": "3"}, {"city": "Oslo", "days": 3}),
+        ("get_weather", {"city": "Oslo", "days": 3.0}, {"city": "Oslo", "days": 3.0}),
+        ("get_weather", {"City": "Oslo", "unit": "Celsius"}, {"city": "Oslo", "unit": "celsius"}),
+        ("get_weather", {"city": 12, "days": None}, {"city": "12"}),
+        ("get_weather", "Oslo", {"city": "Oslo"}),
+        ("get_weather", '{"city": "Oslo"}', {"city": "Oslo"}),
+        ("get_weather", "{'city': 'Oslo',}", {"city": "Oslo"}),
+        ("get_weather", {"arguments": {"city": "Oslo"}}, {"city": "Oslo"}),
+        ("get_weather", {"properties": {"city": "Oslo"}}, {"city": "Oslo"}),
+        ("get_weather", {"get_weather": {"city": "Oslo"}}, {"city": "Oslo"}),
+        ("get_weather", {"parameters": '{"city": "Oslo"}'}, {"city": "Oslo"}),
+        ("get_weather", [{"city": "Oslo"}], {"city": "Oslo"}),
+        ("get_time", None, {}),
+        ("get_time", "", {}),
+        ("get_time", "{}", {}),
+        ("get_time", [], {}),
+        ("plan_trip", {"stops": {"city": "Oslo", "nights": "2"}}, {"stops": [{"city": "Oslo", "nights": 2}]}),
+        ("plan_trip", {"stops": '[{"city": "Oslo"}]'}, {"stops": STOPS}),
+        ("plan_trip", {"stops": STOPS, "public": "True", "budget": "1.5"}, {"stops": STOPS, "public": True, "budget": 1.5}),
+        ("plan_trip", {"stops": STOPS, "budget": "null"}, {"stops": STOPS, "budget": None}),
+        ("plan_trip", {"stops": STOPS, "budget": None}, {"stops": STOPS, "budget": None}),
+        ("plan_trip", {"stops": STOPS, "note": None, "mode": "Night-Bus"}, {"stops": STOPS, "mode": "night_bus"}),
+        ("plan_trip", {"stops": STOPS, "who": "3"}, {"stops": STOPS, "who": 3}),
+        ("plan_trip", {"stops": STOPS, "who": "Ann"}, {"stops": STOPS, "who": ["Ann"]}),
+        ("any", {"what": "ever"}, {"what": "ever"}),
+    ],
+)  # fmt: skip
+def test_arguments(tool, given, arguments):
+    """What was meant is what the tool gets."""
+    call = judged(tool, given)
+    assert isinstance(call, ToolCall), call
+    assert call.arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "words"),
+    [
+        ("get_weather", {}, ["'city' is required but missing"]),
+        ("get_weather", {"city": "Oslo", "days": "three"}, ["days", "'three' is not of type integer"]),
+        ("get_weather", {"city": "Oslo", "unit": "kelvin"}, ["unit", "'kelvin' is not one of 'celsius', 'fahrenheit'"]),
+        ("get_weather", {"city": "Oslo", "days": True}, ["days", "True is not of type integer"]),
+        ("get_weather", {"city": {"name": "Oslo"}}, ["city", "is not of type string"]),
+        ("plan_trip", {"stops": [{"nights": 1}]}, ["stops[0]", "'city' is required but missing"]),
+        ("plan_trip", {"stops": [{"city": "Oslo", "nights": 0}]}, ["stops[0].nights", "0 is less than the minimum of 1"]),
+        ("plan_trip", {"stops": STOPS, "start": "soon"}, ["start", "'soon' is not a 'date'"]),
+        ("plan_trip", {"stops": STOPS, "hotel": "x"}, ["'hotel' is not known"]),
+        ("plan_trip", 3, ["stops[0]: 3 is not of type object"]),
+        ("fly", {}, ["no tool named 'fly'", "get_weather, get_time"]),
+    ],
+)
+def test_complaints(tool, given, words):
+    """A complaint says exactly what is wrong."""
+    complaint = judged(tool, given)
+    assert isinstance(complaint, Complaint)
+    assert complaint.unbound == (tool == "fly")
+    for word in words:
+        assert word in complaint.text
+
+
+def test_a_fault_is_quoted():
+    """What cannot be read is shown to the one who wrote it."""
+    complaint = Judge(BOX).judge(RawCall("get_time", source="get_time(((", fault="it never ends"))
+    assert "it never ends" in complaint.text
+    assert "get_time(((" in complaint.text
+
+
+def test_ids_are_unique_and_kept():
+    """An id that came with the call stays; others are made."""
+    judge = Judge(BOX)
+    made = {judge.judge(RawCall("get_time")).id for _ in range(100)}
+    assert len(made) == 100
+    assert all(one.startswith("call_") for one in made)
+    assert judge.judge(RawCall("get_time"), call_id="mine").id == "mine"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://127.0.0.1:9/x.json"},
+        {"type": "nonsense"},
+        {"type": "object", "properties": {"a": {"pattern": "("}}},
+        {"$ref": "#/nowhere"},
+        {"required": 3},
+    ],
+)
+def test_a_broken_schema_judges_nothing(schema):
+    """A schema that cannot be used is the tool's own business; nothing is fetched for it."""
+    judge = Judge(Toolbox([Tool("odd", "", schema)]))
+    assert judge.judge(RawCall("odd", {"a": "b"})).arguments == {"a": "b"}
+
+
+def test_recursive_schemas_end():
+    """A schema that holds itself is followed as far as the value goes."""
+    node = {"type": "object", "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/Node"}}}
+    tool = Tool("chain", "", {"type": "object", "properties": {"head": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}})
+    loop = Tool("loop", "", {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A"}}})
+    judge = Judge(Toolbox([tool, loop]))
+    assert judge.judge(RawCall("chain", {"head": {"value": "1", "next": {"value": "2"}}})).arguments == {"head": {"value": 1, "next": {"value": 2}}}
+    assert judge.judge(RawCall("loop", {"x": 1})).arguments == {"x": 1}
