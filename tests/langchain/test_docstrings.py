@@ -1,0 +1,93 @@
+"""The examples in the classes' docstrings and in docs/langchain.md run as they stand, and give what they say.
+
+An expression with a comment `# -> value` must have that value; `...` stands for anything.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.brain import View, brain
+from tests.langchain.services import CHATS, SERVICES
+
+SECTIONS = [
+    "Setup",
+    "Key init args - completion params",
+    "Key init args - client params",
+    "Instantiate",
+    "Invoke",
+    "Stream",
+    "Async",
+    "Tool calling",
+    "Structured output",
+    "JSON mode",
+    "Token usage",
+    "Response metadata",
+]
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+EXPECTED = re.compile(r"# -> (.*)$")
+PAGE = Path(__file__).parents[2] / "docs" / "langchain.md"
+
+
+def blocks(text):
+    return [textwrap.dedent(block) for block in BLOCK.findall(text)]
+
+
+def matches(value, expected):
+    pattern = re.escape(expected).replace(re.escape("..."), ".*")
+    return re.fullmatch(pattern, repr(value), re.DOTALL) is not None
+
+
+async def run(block, names):
+    """Run a block statement by statement; returns how many values were compared."""
+    compared = 0
+    lines = block.splitlines()
+    for statement in ast.parse(block).body:
+        mark = EXPECTED.search(lines[statement.end_lineno - 1])
+        if isinstance(statement, ast.Expr) and mark:
+            tree = ast.fix_missing_locations(ast.Expression(statement.value))
+            value = eval(compile(tree, "<example>", "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307 - our own examples
+            value = await value if inspect.isawaitable(value) else value
+            assert matches(value, mark[1]), f"{lines[statement.lineno - 1].strip()} gives {value!r}"
+            compared += 1
+            continue
+        outcome = eval(compile(ast.Module([statement], []), "<example>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
+        if inspect.isawaitable(outcome):
+            await outcome
+    return compared
+
+
+def answer(messages):
+    """A model that knows French beside its tools."""
+    return "J'adore la programmation." if "I love programming." in View(messages).whole else brain(messages)
+
+
+@pytest.mark.parametrize("cls", CHATS, ids=lambda cls: cls.__name__)
+def test_every_section_is_there(cls):
+    found = re.findall(r"^    ([A-Z][\w -]+):$", inspect.getdoc(cls) and cls.__doc__, re.MULTILINE)
+    assert [section for section in found if section in SECTIONS] == SECTIONS
+
+
+async def test_the_examples_run(service, monkeypatch):
+    with service.replica(answer) as r:
+        monkeypatch.setenv(f"{service.chat.slug.upper().replace('-', '_')}_API_BASE", r.base_url)
+        names = {}
+        assert sum([await run(block, names) for block in blocks(service.chat.__doc__)]) >= 8
+
+
+@pytest.mark.real
+@pytest.mark.timeout(900)
+async def test_the_embedded_models_examples_run(weights_05b):
+    assert weights_05b.exists()
+    names = {}
+    assert sum([await run(block, names) for block in blocks(CHATS[-1].__doc__)]) >= 8
+
+
+def test_an_example_that_is_wrong_is_noticed():
+    assert matches("J'adore", '"J\'adore"')
+    assert not matches("Bonjour", '"J\'adore"')
+    assert len(SERVICES) == len(CHATS) - 1
