@@ -21,6 +21,7 @@ class Attempt:
     Args:
         judge: judges the calls; with an empty box everything is text.
         hold: text is not given out until it is known to be wanted: it stays in `held`.
+        preface: held words go out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
         made: the calls of earlier attempts, which are not made again.
         settled: calls that have given their results; made once more they are `repeated` instead. None lets every call through, and the same one several times.
@@ -40,6 +41,7 @@ class Attempt:
         self._judge = judge
         self._parser = Parser(judge.box, thinking=thinking)
         self._hold = hold
+        self._preface = preface
         self._single = single
         self._made = {_key(call) for call in made}
         self._guard = settled is not None
@@ -124,8 +126,8 @@ class Attempt:
             return
         self._here.add(key)
         self.calls.append(verdict)
-        if self._hold and not self._made and self.held:
-            out.append(Text("".join(self.held)))  # the words before a first call belong to it
+        if self._preface and self.held:
+            out.append(Text("".join(self.held)))
             self.held.clear()
         out.append(verdict)
         self.stopped = self._single

@@ -9,7 +9,7 @@ from freeproviders.tools.dialects.registry import Dialect
 from freeproviders.tools.fence import fence
 from freeproviders.tools.prompt import ToolPrompt, fill
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import Block, Message, TextBlock
+from freeproviders.types import Block, Message, TextBlock, ToolCall
 
 
 def has_tool_turns(messages: Iterable[Message]) -> bool:
@@ -20,13 +20,15 @@ def has_tool_turns(messages: Iterable[Message]) -> bool:
 def fold(
     messages: Sequence[Message],
     prompt: ToolPrompt,
-    dialect: Dialect,
+    dialect: Dialect | None,
     box: Toolbox | None = None,
     instructions: str = "",
     *,
     obeys_system: bool = True,
 ) -> tuple[Message, ...]:
     """Write calls as the dialect's markup and results as user turns, and add the instructions to the system's own words.
+
+    Without a dialect, nothing of the markup is left that a model could take for an example: calls and their results are told together, in words.
 
     Texts from outside are fenced; `box` are the tools that they must not call. Results of parallel calls share a turn with each other and with the user's words that
     follow them. A system message after the first turn becomes a note in a user turn. `obeys_system` False puts the instructions into the first user turn.
@@ -58,34 +60,42 @@ def with_instructions(messages: Sequence[Message], instructions: str, *, obeys_s
 
 
 class _Turns:
-    def __init__(self, prompt: ToolPrompt, dialect: Dialect, box: Toolbox | None) -> None:
+    def __init__(self, prompt: ToolPrompt, dialect: Dialect | None, box: Toolbox | None) -> None:
         self._prompt = prompt
         self._dialect = dialect
         self._box = box
-        self._names: dict[str, str] = {}
+        self._calls: dict[str, ToolCall] = {}
         self._open = False  # the last turn holds results or notes, to which the user's words are added
         self.done: list[Message] = []
 
     def add(self, message: Message) -> None:
         match message.role:
             case "assistant":
-                self.done.append(self._assistant(message))
-                self._open = False
+                turn = self._assistant(message)
+                if turn.text or not message.tool_calls:
+                    self.done.append(turn)
+                    self._open = False
             case "tool":
-                name = message.name or self._names.get(message.tool_call_id or "") or "tool"
-                template = self._prompt.failure if message.is_error else self._prompt.result
-                text = fill(template, name=fence(name).replace('"', "'"), content=fence(message.text, self._box))
-                self._user(Message("user", _with_images(text, message)), ours=True)
+                self._user(Message("user", _with_images(self._result(message), message)), ours=True)
             case "system":
                 self._user(Message("user", fill(self._prompt.note, content=message.text)), ours=True)
             case _:
                 self._user(replace(message, content=_fenced(message, self._box)), ours=False)
 
     def _assistant(self, message: Message) -> Message:
-        self._names.update({call.id: call.name for call in message.tool_calls})
+        self._calls.update({call.id: call for call in message.tool_calls})
         text = fence(message.text, self._box)
-        markup = self._dialect.render(message.tool_calls) if message.tool_calls else ""
+        markup = self._dialect.render(message.tool_calls) if message.tool_calls and self._dialect is not None else ""
         return Message("assistant", "\n".join(piece for piece in (text, markup) if piece))
+
+    def _result(self, message: Message) -> str:
+        call = self._calls.get(message.tool_call_id or "")
+        name = fence(message.name or (call.name if call else "") or "tool").replace('"', "'")
+        content = fence(message.text, self._box)
+        if self._dialect is not None:
+            return fill(self._prompt.failure if message.is_error else self._prompt.result, name=name, content=content)
+        arguments = fence(", ".join(f"{key}: {value}" for key, value in call.arguments.items()) if call else "", self._box)
+        return fill(self._prompt.told, name=name, arguments=arguments, content=content)
 
     def _user(self, message: Message, *, ours: bool) -> None:
         """Add a user turn; `ours` is one that stands for a result or a note, and shares a turn with its neighbours."""

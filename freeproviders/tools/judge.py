@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,9 +11,11 @@ from freeproviders.tools.lenient import read_json
 from freeproviders.tools.shapes import ARGUMENT_KEYS
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.tools.validate import SchemaCheck
-from freeproviders.types import Tool, ToolCall
+from freeproviders.types import Tool, ToolCall, new_call_id
 
 _WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})
+_OPEN: Final = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf")
+"""A schema with one of these may have more properties than it names at once."""
 _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 
@@ -24,11 +25,6 @@ class Complaint:
 
     text: str
     unbound: bool = False
-
-
-def new_call_id() -> str:
-    """An id that no other call has."""
-    return f"call_{secrets.token_hex(12)}"
 
 
 class Judge:
@@ -60,13 +56,26 @@ class Judge:
         coerced = check.coerced(arguments)
         findings = check.findings(coerced)
         if not findings:
-            return dict(coerced)
+            return self._known(tool, coerced)
         inner = _unwrapped(tool, arguments)
         if inner is not None:
             coerced = check.coerced(inner)
             if not check.findings(coerced):
-                return dict(coerced)
+                return self._known(tool, coerced)
         return Complaint(f"The arguments of {tool.name} are invalid: {'; '.join(findings)}.")
+
+    def _known(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | Complaint:
+        """The arguments without those that the tool does not have: a function would refuse them. When they are another tool's, two calls were meant."""
+        if not properties(tool) or any(tool.parameters.get(key) for key in _OPEN):
+            return dict(arguments)
+        strange = arguments.keys() - properties(tool)
+        for other in self.box.tools:
+            needed = other.parameters.get("required") or ()
+            if strange and other is not tool and needed and strange.issuperset(needed):
+                return Complaint(
+                    f"{tool.name} has no {', '.join(sorted(strange))}: that belongs to {other.name}. Call both functions, each with its own arguments."
+                )
+        return {key: value for key, value in arguments.items() if key not in strange}
 
 
 def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:

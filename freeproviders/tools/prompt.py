@@ -18,7 +18,7 @@ class ToolPrompt:
 
     `dialect` names the form of calls, "" leaves it to the model's family. The other fields are templates: `intro` with `{tools}` and `{format}`, `required` and `single`
     are added to it where they apply, `named` with `{name}`. `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned;
-    `note`, with `{content}`, a system message that comes late. `complaint` and `no_call`, with `{complaint}`, ask again; `schema`, with `{schema}`, asks for an object.
+    `told`, with `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`, a system message that comes late. `complaint` and `no_call`, with `{complaint}`, ask again; `schema`, with `{schema}`, asks for an object.
     """
 
     dialect: str = ""
@@ -33,6 +33,7 @@ class ToolPrompt:
     single: str = "Call at most one function at a time."
     result: str = '<tool_response name="{name}">\n{content}\n</tool_response>'
     failure: str = '<tool_response name="{name}" status="error">\n{content}\n</tool_response>'
+    told: str = "[{name}({arguments}) gave this result: {content}]"
     note: str = "[Instruction]\n{content}"
     complaint: str = "{complaint}\nAnswer again with the corrected function call and nothing else.\n{format}"
     no_call: str = "You did not call a function, but one is required (available: {names}). Answer with a function call and nothing else.\n{format}"

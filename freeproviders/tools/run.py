@@ -127,7 +127,14 @@ class _Conversation:
             blocks.append(instructions(self._prompt, dialect, self._box.tools, must=self._must, single=plan.single))
         if plan.target is not None:
             blocks.append(schema_instructions(self._prompt, plan.target))
-        messages = fold(request.messages, self._prompt, dialect, plan.box, "\n\n".join(blocks), obeys_system=self._quirks.system)
+        messages = fold(
+            request.messages,
+            self._prompt,
+            None if self._mode == "plain" else dialect,
+            plan.box,
+            "\n\n".join(blocks),
+            obeys_system=self._quirks.system,
+        )
         form = response_format("tool_call", call_schema(self._box.tools)) if self._mode == "schema" else None
         return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form)
 
@@ -172,6 +179,7 @@ class _Conversation:
         return Attempt(
             self._judge,
             hold=self._must or again or self._plan.target is not None,
+            preface=self._repairs == 0,
             single=self._plan.single,
             made=self._made,
             settled=None if self._allow_repeats or self._mode == "native" else self._plan.settled,
