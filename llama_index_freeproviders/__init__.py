@@ -1,9 +1,42 @@
-"""LlamaIndex LLMs over freeproviders; the same names are in `llama_index.llms.freeproviders`."""
+"""LlamaIndex LLMs over freeproviders; the LLMs are in `llama_index.llms.freeproviders` as well.
+
+`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are first used: agents take long to import, and embeddings need
+the extra `rag`.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from freeproviders._version import __version__
 from llama_index_freeproviders.base import FreeProvidersLLM
 from llama_index_freeproviders.llms import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible
 
-__all__ = ["AIChatFree", "ChatgptFree", "Embedded", "FlowGpt", "FreeNetfly", "FreeProvidersLLM", "OpenAICompatible", "__version__"]
+if TYPE_CHECKING:
+    from llama_index_freeproviders.embeddings import WordLlamaEmbedding
+    from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
+
+_HOMES = {"TolerantReActAgent": "react", "TolerantReActOutputParser": "react", "WordLlamaEmbedding": "embeddings"}
+
+__all__ = [
+    "AIChatFree",
+    "ChatgptFree",
+    "Embedded",
+    "FlowGpt",
+    "FreeNetfly",
+    "FreeProvidersLLM",
+    "OpenAICompatible",
+    "TolerantReActAgent",
+    "TolerantReActOutputParser",
+    "WordLlamaEmbedding",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

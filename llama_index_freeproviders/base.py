@@ -55,6 +55,41 @@ class FreeProvidersLLM(StructuredPrediction):
     """A provider of the core as a LlamaIndex LLM.
 
     Configuration is in fields, so that it can be pickled, saved with `to_dict` (without secrets) and loaded again; the core's provider is made from it.
+    One object serves any number of event loops, threads and calls at once, and need not be closed.
+
+    Errors are those of `freeproviders.errors`: a `UsageError` at the call, before anything is sent; a `ProviderError` for what went wrong at the service or on the
+    way; an `OutputError`, also a `ValueError`, when the model did not give a call or an object that was required, after it was asked again.
+
+    Examples:
+        A class for a provider of one's own:
+
+        ```python
+        from freeproviders import FlowGpt
+        from llama_index_freeproviders import FreeProvidersLLM
+
+
+        class Mine(FreeProvidersLLM):
+            provider_class = FlowGpt
+
+
+        print(Mine().complete("Hello"))
+        ```
+
+        Objects instead of text:
+
+        ```python
+        from llama_index.core.prompts import PromptTemplate
+        from llama_index_freeproviders import FlowGpt
+        from pydantic import BaseModel
+
+
+        class Song(BaseModel):
+            title: str
+            seconds: int
+
+
+        print(FlowGpt().structured_predict(Song, PromptTemplate("A song about {what}."), what="rain"))
+        ```
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may hold secrets

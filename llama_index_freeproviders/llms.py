@@ -59,6 +59,22 @@ class FlowGpt(FreeProvidersLLM):
         for chunk in llm.stream_complete("Count to five."):
             print(chunk.delta, end="")
         ```
+
+        It has no tools of its own; agents have them all the same:
+
+        ```python
+        from llama_index.core.agent.workflow import FunctionAgent
+        from llama_index.llms.freeproviders import FlowGpt
+
+
+        def multiply(a: float, b: float) -> float:
+            '''Multiply two numbers.'''
+            return a * b
+
+
+        agent = FunctionAgent(tools=[multiply], llm=FlowGpt())
+        print(await agent.run("Please multiply 6 and 7."))
+        ```
     """
 
     provider_class: ClassVar[type[AsyncGeneratorProvider]] = FlowGptProvider

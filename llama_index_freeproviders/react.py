@@ -61,6 +61,12 @@ class TolerantReActAgent(ReActAgent):
         from llama_index_freeproviders import FlowGpt
         from llama_index_freeproviders.react import TolerantReActAgent
 
+
+        def add(a: int, b: int) -> int:
+            '''Add two numbers.'''
+            return a + b
+
+
         agent = TolerantReActAgent(tools=[add], llm=FlowGpt(function_calling="off"))
         print(await agent.run("What is 20 + 22?"))
         ```
