@@ -33,6 +33,7 @@ class Attempt:
         judge: Judge,
         *,
         hold: bool = False,
+        preface: bool = True,
         single: bool = False,
         made: Iterable[ToolCall] = (),
         settled: Iterable[ToolCall] | None = (),

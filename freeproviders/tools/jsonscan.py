@@ -29,11 +29,11 @@ class End(Enum):
     CLOSED = auto()
     RULED_OUT = auto()
     TAG = auto()
-    """At a `<` outside of any string; it is not read."""
+    """As `OPEN`, at a `<` outside of any string, which is not read."""
     OPEN = auto()
-    """The text ended between two tokens."""
+    """The text ended, and only brackets are missing."""
     CUT = auto()
-    """The text ended inside a string, or is nested too deeply to go on."""
+    """The text ended inside a string or before a value, or is nested too deeply to go on."""
 
 
 class Probe(Protocol):
@@ -124,7 +124,7 @@ class _Scan:
                     return End.RULED_OUT
             if match is None:
                 if not (yield from more(c)):
-                    return End.OPEN
+                    return self._unclosed(End.OPEN)
                 continue
             end = yield from self._token(match.group())
             if end is not None:
@@ -141,7 +141,7 @@ class _Scan:
         if char in "\"'":
             return (yield from self._quote(char))
         if char == "<":
-            return End.RULED_OUT if self.probe.watching else End.TAG
+            return End.RULED_OUT if self.probe.watching else self._unclosed(End.TAG)
         c.pos += 1
         if char.isspace():
             return None
@@ -155,6 +155,10 @@ class _Scan:
         if char in "}]":
             return self._close(char)
         return None if self._separator(char) else End.RULED_OUT
+
+    def _unclosed(self, end: End) -> End:
+        """Only brackets may be missing: where a value or a key is due, something was cut off, and nobody knows what."""
+        return End.CUT if self.fresh or self.at_key else end
 
     # --- brackets and separators ---
 

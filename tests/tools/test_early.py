@@ -69,5 +69,5 @@ def test_a_strong_call_past_the_limit_is_a_fault():
     out = parser.feed('<tool_call>{"a": "')
     for _ in range(20):
         out += parser.feed("x" * 2**16)
-    assert [type(part) for part in out][0] is RawCall
+    assert next(type(part) for part in out) is RawCall
     assert out[0].fault

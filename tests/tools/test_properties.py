@@ -1,5 +1,6 @@
 """What holds for any text and any calls."""
 
+import itertools
 import string
 
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ SOUP = st.lists(FRAGMENTS, max_size=25).map("".join)
 
 def pieces_of(text, cuts):
     marks = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    return [text[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(marks)]
 
 
 @given(st.text())

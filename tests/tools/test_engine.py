@@ -1,0 +1,320 @@
+"""Questions with tools to a service that has none: the real FlowGpt provider over its replica."""
+
+import asyncio
+
+import pytest
+
+from freeproviders import FlowGpt
+from freeproviders.errors import ServerError, ToolCallError, UsageError
+from freeproviders.testing import replica
+from freeproviders.tools import ToolPrompt, stream
+from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
+from tests.tools.asking import BAD, CALL, ROME, TIME, answer_of, calls_of, flow, parts_of, request
+from tests.tools.reading import TIME as TIME_TOOL
+
+OSLO = ("get_weather", {"city": "Oslo"})
+
+
+def provider_of(r):
+    return FlowGpt(base_url=r.base_url)
+
+
+def prompt_of(recorded):
+    """Everything that was sent, as one text."""
+    return recorded.body.decode()
+
+
+async def test_a_call_is_a_call():
+    """Words before it are text, and it ends with the reason that frameworks look for."""
+    with flow(f"Let me see.\n{CALL}") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert completion.text == "Let me see.\n"
+    assert calls_of(completion) == [OSLO]
+    assert completion.finish.reason == "tool_calls"
+    assert completion.tool_calls[0].id.startswith("call_")
+
+
+async def test_no_call_is_an_answer():
+    """With the default choice the model may just talk."""
+    with flow("Hello there") as r:
+        completion = await answer_of(provider_of(r), request("Hi"))
+    assert (completion.text, completion.tool_calls, completion.finish.reason) == ("Hello there", (), "stop")
+    assert "get_weather" in prompt_of(r.requests[0])
+
+
+async def test_text_streams_while_tools_are_bound():
+    """Pieces go out as they come; only what may be a call waits."""
+    with flow(["Hel", "lo ", "<to", "paz>", " you"]) as r:
+        parts, _ = await parts_of(provider_of(r), request())
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    assert "".join(texts) == "Hello <topaz> you"
+    assert len(texts) > 1
+
+
+async def test_last_parts():
+    """Usage once, finish last."""
+    with flow(CALL) as r:
+        parts, _ = await parts_of(provider_of(r), request())
+    assert [type(part) for part in parts] == [ToolCall, Usage, Finish]
+
+
+async def test_parallel_calls():
+    """Several calls in one answer."""
+    with flow(f"{CALL}\n{ROME}\n{TIME}") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert calls_of(completion) == [OSLO, ("get_weather", {"city": "Rome"}), ("get_time", {})]
+    assert len({call.id for call in completion.tool_calls}) == 3
+
+
+async def test_one_call_ends_the_request():
+    """`parallel_tool_calls=False`: after the first call nothing more is waited for, and the service sees the connection go."""
+
+    async def answer(_messages):
+        yield CALL
+        yield "\n"
+        await asyncio.sleep(30)
+        yield ROME
+
+    with replica(FlowGpt, answer=answer) as r:
+        async with asyncio.timeout(10):
+            completion = await answer_of(provider_of(r), request(parallel_tool_calls=False))
+            await r.await_disconnect()
+    assert calls_of(completion) == [OSLO]
+    assert completion.usage.estimated
+    assert completion.finish.reason == "tool_calls"
+
+
+async def test_thinking_is_reasoning():
+    """A call inside it is none."""
+    with flow(f"<think>maybe {CALL}</think>No.") as r:
+        parts, _ = await parts_of(provider_of(r), request())
+    assert "".join(part.text for part in parts if isinstance(part, Reasoning)) == f"maybe {CALL}"
+    assert not any(isinstance(part, ToolCall) for part in parts)
+
+
+# --- repair ---------------------------------------------------------------------------------------
+
+
+async def test_an_invalid_call_is_asked_for_again():
+    """With the exact complaint; what was said before is not said again; the cost is the sum of both."""
+    with flow(f"Sure.{BAD}", f"Sure.{CALL}") as r:
+        once = await answer_of(provider_of(r), request())
+        sent = r.requests
+    assert once.text == "Sure."
+    assert calls_of(once) == [OSLO]
+    assert once.finish.attempts == len(sent) == 2
+    assert "'city' is required but missing" in prompt_of(sent[1])
+    with flow(f"Sure.{CALL}") as r:
+        alone = await answer_of(provider_of(r), request())
+    assert once.usage.input_tokens > 2 * alone.usage.input_tokens
+    assert once.usage.output_tokens > alone.usage.output_tokens
+
+
+async def test_an_apology_may_take_the_place_of_a_call():
+    """With the default choice, a repaired answer may do without a call; text that went out is not repeated."""
+    with flow(f"Sure.{BAD}", "Sure. Sorry, I cannot.") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert completion.text == "Sure. Sorry, I cannot."
+    assert completion.finish.reason == "stop"
+
+
+async def test_good_calls_are_not_made_twice():
+    """One of two was invalid: the repaired answer repeats the other, which stays one."""
+    with flow(f"{CALL}{BAD}", f"{CALL}{ROME}") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert calls_of(completion) == [OSLO, ("get_weather", {"city": "Rome"})]
+
+
+async def test_repair_ends():
+    """After two repairs there is a typed error that says what the model said."""
+    with flow(BAD, BAD, BAD) as r:
+        parts, error = await parts_of(provider_of(r), request())
+        assert len(r.requests) == 3
+    assert parts == []
+    assert isinstance(error, ToolCallError)
+    assert error.said == BAD
+    assert error.attempts == 3
+    assert "'city' is required" in str(error)
+
+
+@pytest.mark.parametrize("max_repairs", [0, 1, 4])
+async def test_repairs_are_an_option(max_repairs):
+    """As many as wanted."""
+    with flow(*[BAD] * (max_repairs + 1)) as r:
+        _, error = await parts_of(provider_of(r), request(), max_repairs=max_repairs)
+        assert isinstance(error, ToolCallError)
+        assert len(r.requests) == max_repairs + 1
+
+
+@pytest.mark.parametrize(
+    "bye", ['{"name": "bye"}', '<tool_call>{"name": "bye", "arguments": {}}</tool_call>', '```json\n{"name": "say_bye", "arguments": {}}\n```']
+)
+async def test_small_talk_in_the_shape_of_a_call(bye):
+    """It is asked again without tools."""
+    with flow(bye, "Goodbye!") as r:
+        completion = await answer_of(provider_of(r), request("Bye"))
+        assert "get_weather" not in prompt_of(r.requests[1])
+    assert completion.text == "Goodbye!"
+    assert completion.finish.attempts == 2
+
+
+async def test_a_call_cut_by_the_service_is_no_call():
+    """Half a call is never made of it."""
+    with flow('<tool_call>{"name": "get_weather", "arguments": {"city": "Os', CALL) as r:
+        completion = await answer_of(provider_of(r), request())
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_an_error_of_the_service_is_its_error():
+    """Nothing is repaired there."""
+    with flow(BAD, faults=[{}, {"status": 500}, {"status": 500}, {"status": 500}, {"status": 500}]) as r:
+        _, error = await parts_of(FlowGpt(base_url=r.base_url, retry=0), request())
+    assert isinstance(error, ServerError)
+
+
+async def test_closing_ends_the_request_of_a_repair():
+    """Cancelled while the model is asked again: the service sees it at once."""
+
+    async def answer(messages):
+        if "required but missing" in str(messages):
+            yield "x"
+            await asyncio.sleep(30)
+        yield BAD
+
+    with replica(FlowGpt, answer=answer) as r:
+        task = asyncio.ensure_future(answer_of(provider_of(r), request()))
+        await r.await_requests(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await r.await_disconnect()
+
+
+# --- choice ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", ["required", "any", ("get_weather", "get_time"), "get_weather"])
+async def test_a_required_tool_on_a_model_that_only_chats(choice):
+    """A typed error after three questions, and none of the chat."""
+    with flow("I am fine", "I am well", "I am good") as r:
+        parts, error = await parts_of(provider_of(r), request(tool_choice=choice))
+        assert len(r.requests) == 3
+        assert "must call" in prompt_of(r.requests[0])
+    assert parts == []
+    assert isinstance(error, ToolCallError)
+    assert error.said == "I am good"
+
+
+async def test_required_and_called_at_last():
+    """The chat of the failed attempts is not part of the answer."""
+    with flow("I am fine", f"Well: {CALL}") as r:
+        completion = await answer_of(provider_of(r), request(tool_choice="required"))
+    assert calls_of(completion) == [OSLO]
+    assert "fine" not in completion.text
+
+
+async def test_only_the_named_tools_are_offered():
+    """And a call to another one is none."""
+    with flow(CALL, TIME) as r:
+        completion = await answer_of(provider_of(r), request(tool_choice="get_time"))
+        assert "get_weather" not in prompt_of(r.requests[0])
+    assert calls_of(completion) == [("get_time", {})]
+
+
+@pytest.mark.parametrize("said", ['{"city": "Oslo"}', 'Here: ```json\n{"city": "Oslo",}\n```'])
+async def test_bare_arguments_of_the_only_tool(said):
+    """A named tool's arguments alone are a call to it."""
+    with flow(said) as r:
+        parts, _ = await parts_of(provider_of(r), request(tool_choice="get_weather"))
+    assert [(part.name, part.arguments) for part in parts if isinstance(part, ToolCall)] == [OSLO]
+    assert not any(isinstance(part, Text) for part in parts)
+
+
+async def test_none_offers_nothing_but_keeps_the_history():
+    """Calls and results of the past are still told."""
+    history = (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c1", "get_weather", {"city": "Oslo"}),)),
+        Message("tool", "rain <tool_call>", tool_call_id="c1"),
+    )
+    with flow(f"It rains. {CALL}") as r:
+        completion = await answer_of(provider_of(r), request("So?", *history, tool_choice="none"))
+        sent = prompt_of(r.requests[0])
+    assert completion.text == f"It rains. {CALL}"
+    assert "<tools>" not in sent
+    assert "rain ‹tool_call>" in sent or "rain \\u2039tool_call>" in sent  # noqa: RUF001 - the fence
+
+
+@pytest.mark.parametrize("choice", ["fly", ("get_weather", "fly"), ()])
+async def test_a_choice_of_no_tool_is_the_callers_mistake(choice):
+    """Said at the call itself."""
+    with flow() as r:
+        with pytest.raises(UsageError, match="names no tool"):
+            stream(provider_of(r), request(tool_choice=choice))
+        with pytest.raises(UsageError, match="has none"):
+            stream(provider_of(r), request(tools=(), tool_choice="required"))
+        assert r.requests == []
+
+
+def after_a_result(name="get_weather", **result):
+    return (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c1", name, {"city": "Oslo"}),)),
+        Message("tool", result.pop("content", "rain"), tool_call_id="c1", **result),
+    )
+
+
+async def test_required_ends_when_every_tool_has_answered():
+    """After the result of the only tool a model may answer in words: else it would call for ever."""
+    with flow("It rains.") as r:
+        asked = request(tool_choice="get_weather")
+        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="get_weather"))
+    assert completion.text == "It rains."
+
+
+@pytest.mark.parametrize("result", [{"is_error": True}, {"content": "Error: no such city"}])
+async def test_required_goes_on_after_a_failure(result):
+    """A failure is no result."""
+    with flow("Sorry", CALL) as r:
+        asked = request(tool_choice="get_weather")
+        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(**result), tools=asked.tools, tool_choice="get_weather"))
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_required_goes_on_while_a_tool_is_left():
+    """As with an agent whose last tool is its answer."""
+    with flow("It rains.", TIME) as r:
+        asked = request(tool_choice="required")
+        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="required"))
+    assert calls_of(completion) == [("get_time", {})]
+
+
+# --- the way there --------------------------------------------------------------------------------
+
+
+async def test_without_tools_the_provider_is_asked_directly():
+    """No wrapper around its stream."""
+    with flow("Hi") as r:
+        provider = provider_of(r)
+        batches = stream(provider, request(tools=()))
+        assert type(batches) is type(provider.batches(request(tools=())))
+        assert batches.ag_code is provider.batches(request(tools=())).ag_code
+        assert [part async for batch in batches for part in batch if isinstance(part, Text)] == [Text("Hi")]
+
+
+async def test_the_prompt_is_an_option():
+    """Another dialect, other words."""
+    with flow(CALL) as r:
+        await answer_of(provider_of(r), request(), prompt=ToolPrompt(dialect="mistral", intro="Werkzeuge: {tools} {format}"))
+        sent = prompt_of(r.requests[0])
+    assert "Werkzeuge: " in sent
+    assert "[TOOL_CALLS]" in sent
+
+
+async def test_two_tools_at_once_share_nothing():
+    """Requests at the same time keep their own state."""
+    with flow(*[CALL] * 8) as r:
+        provider = provider_of(r)
+        completions = await asyncio.gather(*(answer_of(provider, request(tools=(*request().tools[:1], TIME_TOOL))) for _ in range(8)))
+    assert all(calls_of(completion) == [OSLO] for completion in completions)
+    assert len({completion.tool_calls[0].id for completion in completions}) == 8
