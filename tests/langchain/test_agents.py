@@ -230,11 +230,11 @@ async def test_falling_back():
             assert state["messages"][-1].response_metadata["provider"] == "OpenAICompatible"
 
 
+@pytest.mark.filterwarnings("ignore:create_react_agent")
 async def test_langgraphs_own_agent():
     prebuilt = pytest.importorskip("langgraph.prebuilt")
-    with FLOW.replica(brain) as r, pytest.warns(DeprecationWarning):
-        agent = prebuilt.create_react_agent(FLOW.model(r), [get_weather])
-        for state in await both(agent):
+    with FLOW.replica(brain) as r:
+        for state in await both(prebuilt.create_react_agent(FLOW.model(r), [get_weather])):
             assert state["messages"][-1].content == "The tool says: 21 degrees in Rome"
 
 
