@@ -43,7 +43,7 @@ class Coercer:
         names = [types] if isinstance(types, str) else list(types or ())
         if not names:
             names = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
-        if not names or any(_is(value, name) for name in names):
+        if not names or any(is_type(value, name) for name in names):
             return self._inside(value, schema, depth)
         for name in sorted(names, key=_ORDER.index):
             converted = _CONVERT[name](value)
@@ -126,7 +126,8 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:  # noqa: ANN401
     return found[0] if len(found) == 1 else value
 
 
-def _is(value: object, name: str) -> bool:
+def is_type(value: object, name: str) -> bool:
+    """Whether a value is of a JSON schema's type."""
     match name:
         case "string":
             return isinstance(value, str)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Final
 
 from pydantic_core import from_json
 
-from freeproviders.tools.coerce import Coercer, resolve
+from freeproviders.tools.coerce import Coercer, is_type, resolve
 from freeproviders.tools.cursor import Cursor
 from freeproviders.tools.jsonscan import End, scan_json
 from freeproviders.tools.lenient import read_json
@@ -17,6 +18,8 @@ from freeproviders.tools.target import Misfit, Target
 from freeproviders.wire.json import loads
 
 MAX_CANDIDATES: Final = 32
+
+_UNFIT: Final = object()
 
 _BRACKET = re.compile(r"[{\[]")
 _FENCE = re.compile(r"\A\s*```[\w+.\-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
@@ -29,7 +32,8 @@ def extract(text: str, target: Target, *, truncated: bool = False) -> tuple[Any,
     Raises `Misfit` that says what is wrong with the largest one, or that there is none.
     """
     found: tuple[int, Misfit] | None = None
-    for size, value in _values(text, truncated=truncated):
+    words = _root(target.schema).get("type") not in {"object", "array"}
+    for size, value in _values(text, truncated=truncated, words=words):
         for variant in _variants(value, target):
             try:
                 return target.load(variant), target.check.coerced(variant)
@@ -42,8 +46,8 @@ def extract(text: str, target: Target, *, truncated: bool = False) -> tuple[Any,
     raise Misfit(msg)
 
 
-def _values(text: str, *, truncated: bool) -> Iterator[tuple[int, Any]]:
-    """The JSON values in a text, with their sizes; a plain word or sentence last of all."""
+def _values(text: str, *, truncated: bool, words: bool) -> Iterator[tuple[int, Any]]:
+    """The JSON values in a text, with their sizes; with `words`, a plain word or sentence last of all."""
     stripped = text.strip()
     try:
         whole = loads(stripped)
@@ -59,7 +63,7 @@ def _values(text: str, *, truncated: bool) -> Iterator[tuple[int, Any]]:
             yield len(candidate), read_json(candidate)
         except ValueError:
             continue
-    if stripped and not truncated:
+    if stripped and words and not truncated:
         fenced = _FENCE.match(text)
         yield 0, (fenced.group(1) if fenced else stripped).strip()
 
@@ -151,13 +155,28 @@ class Growing:
                 self._seek(self._start + 1)  # a bracket in the prose
             return None
         merged = self._merge(whole, grown, self._target.schema)
-        if isinstance(merged, Mapping) and not self._plausible(merged):
-            return None
-        return self._coercer.coerce(merged, self._target.schema)
+        shown = self._fitting(self._coercer.coerce(merged, self._target.schema), self._target.schema)
+        return None if shown is _UNFIT or (not shown and merged) else shown
 
-    def _plausible(self, value: Mapping[str, Any]) -> bool:
-        known = _resolved(self._target.schema, self._target.schema).get("properties")
-        return not known or any(key in known for key in value)
+    def _fitting(self, value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """The value without what is not, or not yet, what the schema wants there."""
+        schema = _resolved(schema, self._target.schema)
+        types = schema.get("type")
+        names = [types] if isinstance(types, str) else types
+        if names and not any(is_type(value, name) for name in names):
+            return _UNFIT
+        if isinstance(value, dict) and isinstance(schema.get("properties"), Mapping):
+            rest = schema.get("additionalProperties")
+            parts = {key: schema["properties"].get(key, rest) for key in value}
+            fitting = {
+                key: self._fitting(value[key], part if isinstance(part, Mapping) else {})
+                for key, part in parts.items()
+                if part is not None and part is not False
+            }
+            return {key: item for key, item in fitting.items() if item is not _UNFIT}
+        if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+            return list(takewhile(lambda item: item is not _UNFIT, [self._fitting(item, schema["items"]) for item in value]))
+        return value
 
     def _merge(self, whole: Any, grown: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The complete values, and the growing text where text is what the schema wants."""

@@ -1,0 +1,306 @@
+"""Objects from services that only write text, and from those that constrain it."""
+
+import asyncio
+import dataclasses
+import json
+import threading
+from contextlib import aclosing
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from freeproviders import FlowGpt, OpenAICompatible
+from freeproviders.errors import BadRequestError, StructuredOutputError, UsageError
+from freeproviders.testing import replica
+from freeproviders.tools import Draft, Misfit, Structured, Target, complete_structured, stream_structured
+from freeproviders.tools.extract import Growing, extends, extract
+from freeproviders.types import Message, Text, ToolCall
+from tests.tools.asking import CALL, answer_of, calls_of, flow, in_turns, openai, parts_of, request
+from tests.tools.reading import TOOLS
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+    tags: list[str] = []
+    mood: Literal["happy", "sad"] | None = None
+
+
+GOOD = '{"name": "Ann", "age": 31, "tags": ["a", "b"]}'
+ANN = Person(name="Ann", age=31, tags=["a", "b"])
+SHAPES = {
+    "bare": GOOD,
+    "prose": f"Sure! Here is the object you {{asked}} for: {GOOD} Hope it helps {{x}}.",
+    "fence": f"```json\n{GOOD}\n```",
+    "fence in prose": f"Here:\n```\n{GOOD}\n```\nDone.",
+    "thinking": f'<think>{{"name": "no", "age": 1}}</think>\n{GOOD}',
+    "schema first": f"The schema is {json.dumps(Target.of(Person).schema)} and so: {GOOD}",
+    "python": "{'name': 'Ann', 'age': 31, 'tags': ['a', 'b'], 'mood': None}",
+    "trailing comma and comment": '{"name": "Ann", // the name\n "age": 31, "tags": ["a", "b",],}',
+    "missing brace": GOOD[:-1],
+    "wrapped in its name": f'{{"Person": {GOOD}}}',
+    "as a call": f'{{"name": "Person", "arguments": {GOOD}}}',
+    "in properties": f'{{"properties": {GOOD}}}',
+    "types": '{"name": ["Ann"], "age": "31", "tags": "[\\"a\\", \\"b\\"]", "mood": "none"}',
+    "other case": '{"Name": "Ann", "AGE": 31.0, "tags": ["a", "b"]}',
+    "text of JSON": json.dumps(GOOD),
+    "a wrong one first": f'{{"name": "Bob"}} or rather {GOOD}',
+}
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_found_in_any_shape(shape):
+    """Prose, fences, wrappers, loose JSON."""
+    text = SHAPES[shape].rpartition("</think>")[2]
+    assert extract(text, Target.of(Person))[0] == ANN
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "expected"),
+    [
+        ("happy", Literal["happy", "sad"], "happy"), ('"Happy"', Literal["happy", "sad"], "happy"), ("42", int, 42), ("```\nhello\n```", str, "hello"),
+        ("[1, 2]", list[int], [1, 2]), ("Here: [1, 2].", list[int], [1, 2]), ('{"items": [1, 2]}', list[int], [1, 2]), ("true", bool, True),
+    ],
+)  # fmt: skip
+def test_answers_that_are_no_objects(text, source, expected):
+    """Lists and plain values."""
+    assert extract(text, Target.of(source))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "truncated", "words"),
+    [
+        ("I cannot do that.", False, "no JSON"),
+        ('{"name": "Ann"}', False, "age: Field required"),
+        ('{"name": "Ann", "age": "many"}', False, "age: Input should be a valid integer"),
+        ('{"name": "Ann", "age": 31', True, "cut off"),
+        ("", False, "no JSON"),
+        ('{"age": 31, "name": "An', False, "no JSON"),
+    ],
+)
+def test_what_does_not_fit_is_said(text, truncated, words):
+    """For the model, which is asked again."""
+    with pytest.raises(Misfit, match=words):
+        extract(text, Target.of(Person), truncated=truncated)
+
+
+async def steps_of(provider, schema, **options):
+    steps = []
+    async with aclosing(stream_structured(provider, request(tools=()), schema, **options)) as stream:
+        async for step in stream:
+            steps.append(step)
+    return steps
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+async def test_every_shape_over_a_service(shape):
+    """One question, one object, drafts that only grow."""
+    with flow([*SHAPES[shape]]) as r:
+        steps = await steps_of(FlowGpt(base_url=r.base_url), Person)
+        assert len(r.requests) == 1
+    *drafts, last = steps
+    assert isinstance(last, Structured)
+    assert last.value == ANN
+    seen = None
+    for draft in drafts:
+        assert isinstance(draft, Draft)
+        assert extends(seen, draft.data)
+        assert draft.data != seen
+        seen = draft.data
+    assert extends(seen, last.data) or shape in {"a wrong one first", "as a call"}  # the first letters looked like the object
+
+
+async def test_drafts_come_early():
+    """The first letters of a text, and numbers only when they are complete."""
+    gate = threading.Event()  # the replica has a loop of its own
+
+    async def answer(_messages):
+        yield '{"name": "An'
+        await asyncio.to_thread(gate.wait, 5)
+        yield 'n", "age": 3'
+        yield '1, "tags": []}'
+
+    with replica(FlowGpt, answer=answer) as r:
+        seen = []
+        async with asyncio.timeout(10), aclosing(stream_structured(FlowGpt(base_url=r.base_url), request(tools=()), Person)) as steps:
+            async for step in steps:
+                seen.append(step.data)
+                gate.set()
+    assert seen[0] == {"name": "An"}
+    assert {"name": "Ann", "age": 3} not in seen
+    assert seen[-1] == {"name": "Ann", "age": 31, "tags": []}
+
+
+async def test_the_question_has_the_schema():
+    """With the user's own system message."""
+    with flow(GOOD) as r:
+        asked = request(tools=())
+        asked = type(asked)(messages=(Message("system", "Be kind."), *asked.messages))
+        await complete_structured(FlowGpt(base_url=r.base_url), asked, Person)
+        sent = r.requests[0].body.decode()
+    assert "Be kind." in sent
+    assert "mood" in sent
+
+
+async def test_repair():
+    """Asked again with what is wrong; the cost is the sum."""
+    with flow('{"name": "Ann"}', GOOD) as r:
+        answer = await complete_structured(FlowGpt(base_url=r.base_url), request(tools=()), Person)
+        assert "age: Field required" in r.requests[1].body.decode()
+    assert answer.value == ANN
+    assert answer.finish.attempts == 2
+    assert answer.usage.output_tokens > 12
+
+
+async def test_never_none():
+    """A typed error after three questions."""
+    with flow("No.", "Never.", "Not at all.") as r:
+        with pytest.raises(StructuredOutputError) as raised:
+            await complete_structured(FlowGpt(base_url=r.base_url), request(tools=()), Person)
+        assert len(r.requests) == 3
+    assert raised.value.said == "Not at all."
+    assert raised.value.attempts == 3
+
+
+async def test_no_schema_is_said_at_once():
+    """Before anything is sent."""
+    with pytest.raises(UsageError):
+        stream_structured(FlowGpt(), request(tools=()), "Person")
+
+
+async def test_constrained_where_it_can_be():
+    """The service gets the schema with limits."""
+    with replica(OpenAICompatible, answer=in_turns(GOOD)) as r:
+        answer = await complete_structured(openai(r, json_schema=True), request(tools=()), Person)
+        form = r.requests[0].json["response_format"]
+    assert answer.value == ANN
+    assert form["json_schema"]["schema"]["properties"]["name"]["maxLength"] == 500
+    assert form["json_schema"]["name"] == "Person"
+
+
+async def test_not_constrained_where_it_is_refused():
+    """And not tried again."""
+    with replica(OpenAICompatible, answer=in_turns(GOOD, GOOD), json_schema=False) as r:
+        provider = openai(r, json_schema=True)
+        assert (await complete_structured(provider, request(tools=()), Person)).value == ANN
+        assert (await complete_structured(provider, request(tools=()), Person)).value == ANN
+        assert len(r.requests) == 3
+
+
+async def test_after_tools():
+    """A conversation with calls and results may end in an object."""
+    history = (Message("assistant", "", tool_calls=(ToolCall("c", "get_time", {}),)), Message("tool", "now", tool_call_id="c"))
+    with flow(GOOD) as r:
+        answer = await complete_structured(FlowGpt(base_url=r.base_url), request("So?", *history, tools=()), Person)
+        assert "tool_response" in r.requests[0].body.decode()
+    assert answer.value == ANN
+
+
+# --- as the text of a plain answer ----------------------------------------------------------------
+
+FORM = {"type": "json_schema", "json_schema": {"name": "person", "schema": Target.of(Person).schema}}
+
+
+@pytest.mark.parametrize("form", [FORM, {"type": "json_object"}])
+@pytest.mark.parametrize("shape", ["bare", "prose", "fence", "python", "thinking"])
+async def test_the_text_is_bare_json(form, shape):
+    """What a framework hands to `json.loads`."""
+    with flow(SHAPES[shape].replace("{asked}", "asked")) as r:
+        completion = await answer_of(FlowGpt(base_url=r.base_url), request(tools=(), response_format=form))
+    found = json.loads(completion.text)
+    assert (found["name"], found["age"]) == ("Ann", 31)
+    assert completion.finish.reason == "stop"
+
+
+async def test_text_that_never_fits():
+    """A typed error."""
+    with flow("a", "b", "c") as r:
+        parts, error = await parts_of(FlowGpt(base_url=r.base_url), request(tools=(), response_format=FORM))
+    assert parts == []
+    assert isinstance(error, StructuredOutputError)
+
+
+async def test_constrained_text_streams():
+    """As it comes, and judged at the end."""
+    with replica(OpenAICompatible, answer=in_turns([*GOOD], [*GOOD[:20]])) as r:
+        provider = openai(r, json_schema=True)
+        parts, _ = await parts_of(provider, request(tools=(), response_format=FORM))
+        texts = [part.text for part in parts if isinstance(part, Text)]
+        assert len(texts) > 1
+        assert "".join(texts) == GOOD
+        _, error = await parts_of(provider, request(tools=(), response_format=FORM))
+    assert isinstance(error, StructuredOutputError)
+
+
+async def test_refused_constraint_is_asked_in_words():
+    """The text then comes in one piece, once it is valid."""
+    with replica(OpenAICompatible, answer=in_turns(f"Here: {GOOD}"), json_schema=False) as r:
+        completion = await answer_of(openai(r, json_schema=True), request(tools=(), response_format=FORM))
+    assert json.loads(completion.text)["age"] == 31
+
+
+async def test_a_refusal_that_is_no_constraint_is_an_error():
+    """It would be refused in words, too."""
+    with replica(OpenAICompatible, answer=in_turns(), faults=[{"status": 400}, {"status": 400}]) as r:
+        _, error = await parts_of(openai(r), request(tools=(), response_format=FORM))
+    assert isinstance(error, BadRequestError)
+
+
+async def test_tools_and_a_response_format():
+    """A call first; an object where the model answers."""
+    with flow(CALL, "It is Ann, 31.", f"Here: {GOOD}") as r:
+        provider = FlowGpt(base_url=r.base_url)
+        call = await answer_of(provider, request(tools=TOOLS, response_format=FORM))
+        answer = await answer_of(provider, request(tools=TOOLS, response_format=FORM))
+    assert calls_of(call) == [("get_weather", {"city": "Oslo"})]
+    assert json.loads(answer.text)["name"] == "Ann"
+    assert answer.finish.attempts == 2
+
+
+# --- growing --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Node:
+    label: str
+    weight: float = 0
+    children: list["Node"] = dataclasses.field(default_factory=list)
+
+
+TREES = st.recursive(
+    st.builds(lambda label, weight: {"label": label, "weight": weight}, st.text(max_size=8), st.integers(-1000, 1000)),
+    lambda inner: st.builds(lambda label, weight, children: {"label": label, "weight": weight, "children": children}, st.text(max_size=8), st.floats(-9, 9), st.lists(inner, max_size=3)),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(TREES, st.integers(1, 7), st.booleans())
+def test_snapshots_only_extend(tree, step, ascii_only):
+    """Whatever the object, however it is cut."""
+    text = json.dumps(tree, ensure_ascii=ascii_only)
+    growing = Growing(Target.of(Node))
+    seen = None
+    for at in range(0, len(text), step):
+        snapshot = growing.feed(text[at : at + step])
+        if snapshot is not None:
+            assert extends(seen, snapshot)
+            seen = snapshot
+    assert extends(seen, tree)
+
+
+def test_growing_costs_no_square():
+    """How often a long answer is read again is bounded: all reading together is a small multiple of its length."""
+    growing = Growing(Target.of({"type": "object", "properties": {"a": {"type": "string"}}}))
+    read = 0
+    snapshots = 0
+    text = '{"a": "' + "x" * 100_000
+    for at in range(0, len(text), 5):
+        if growing.feed(text[at : at + 5]) is not None:
+            snapshots += 1
+            read += at
+    assert snapshots > 100
+    assert read < 80 * len(text)
