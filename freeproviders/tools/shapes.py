@@ -19,17 +19,19 @@ _TYPES: Final = frozenset({"function", "function_call", "tool_call", "tool_use",
 
 _KNOWN_KEYS: Final = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, *_INNER_KEYS, *_LIST_KEYS, *_META_KEYS})
 _KEY_BEGINNINGS: Final = frozenset(key[:size] for key in _KNOWN_KEYS for size in range(len(key) + 1))
+_MAX_NAME_CHARS: Final = 64
 _EMPTY: Final = frozenset({"", "null", "None"})
 
 
 class _Call:
     """What is known of one call while it arrives."""
 
-    __slots__ = ("complete", "tool", "unbound")
+    __slots__ = ("complete", "odd", "tool", "unbound")
 
     def __init__(self) -> None:
         self.tool: Tool | None = None
-        self.unbound = False
+        self.unbound = False  # it names no bound tool
+        self.odd = False  # nor could what it names be one
         self.complete = False  # it has arguments, or holds other calls
 
 
@@ -72,7 +74,7 @@ class CallProbe:
             self._levels[-1][1].complete = True
         if call.tool is None and not call.unbound:
             return call.complete
-        return call.complete or self._whole or (call.tool is not None and not properties(call.tool))
+        return call.complete or (self._whole and not call.odd) or (call.tool is not None and not properties(call.tool))
 
     def key(self, key: str) -> bool:
         """A key of a call; any other than the known ones must be a parameter of the tool that was named."""
@@ -120,7 +122,7 @@ class CallProbe:
             return False
         if role == "data" or self._key not in NAME_KEYS or (call.tool is not None and self._key in properties(call.tool)):
             return self._key not in {"content", *_LIST_KEYS} or not prefix
-        return self._box.could_begin(prefix) or (self._whole and (not prefix or is_identifier(prefix)))
+        return self._box.could_begin(prefix) or (self._whole and len(prefix) <= _MAX_NAME_CHARS)
 
     def _name(self, call: _Call, value: str) -> bool:
         tool = self._box.match(value)
@@ -128,7 +130,8 @@ class CallProbe:
             call.tool = tool
             self.named = True
             return True
-        call.unbound = self._whole and is_identifier(value)
+        call.unbound = self._whole and 0 < len(value) <= _MAX_NAME_CHARS
+        call.odd = not is_identifier(value)
         return call.unbound
 
     def _role(self, bracket: str) -> tuple[str, _Call]:

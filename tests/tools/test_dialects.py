@@ -96,6 +96,8 @@ BARE = [
     ('{"name": "get_time"}', [T]),
     ('{"name": "bye"}', [("bye", {})]),
     ('{"name": "bye", "arguments": {}}', [("bye", {})]),
+    ('{"name": "Goodbye!", "arguments": {}}', [("Goodbye!", {})]),
+    ('{"name": "Ann Lee", "age": 3}', ['{"name": "Ann Lee", "age": 3}']),
     ('Well: {"name": "bye", "arguments": {}}', ['Well: {"name": "bye", "arguments": {}}']),
     ('{"name": "Alice Smith"}', ['{"name": "Alice Smith"}']),
     ('{"name": "bye", "age": 3}', ['{"name": "bye", "age": 3}']),

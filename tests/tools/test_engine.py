@@ -147,7 +147,13 @@ async def test_repairs_are_an_option(max_repairs):
 
 
 @pytest.mark.parametrize(
-    "bye", ['{"name": "bye"}', '<tool_call>{"name": "bye", "arguments": {}}</tool_call>', '```json\n{"name": "say_bye", "arguments": {}}\n```']
+    "bye",
+    [
+        '{"name": "bye"}',
+        '{"name": "Goodbye!", "arguments": {}}',
+        '<tool_call>{"name": "bye", "arguments": {}}</tool_call>',
+        '```json\n{"name": "say_bye", "arguments": {}}\n```',
+    ],
 )
 async def test_small_talk_in_the_shape_of_a_call(bye):
     """It is asked again without tools."""
