@@ -31,7 +31,7 @@ from freeproviders.transport import Timeout
 from freeproviders.types import Batch, ChatRequest, Completion, Message, Part, collect
 from freeproviders.windows import DEFAULT_WINDOW
 from freeproviders.windows import context_window as known_window
-from llama_index_freeproviders.callbacks import Call, ChatCall, CompletionCall, ResponseT, anybody_listens
+from llama_index_freeproviders.callbacks import Call, ChatCall, CompletionCall, ResponseT, anybody_listens, spanned
 from llama_index_freeproviders.messages import speaks_of_tools, to_core_messages
 from llama_index_freeproviders.responses import ChatAssembler, CompletionAssembler
 from llama_index_freeproviders.structured import StructuredPrediction
@@ -153,9 +153,10 @@ class FreeProvidersLLM(StructuredPrediction):
     @property
     def provider(self) -> AsyncGeneratorProvider:
         """The core's provider with this configuration."""
-        if self._provider is None:
-            self._provider = self.provider_class(self.model or None, **self._configuration())
-        return self._provider
+        provider = self._provider
+        if provider is None:
+            provider = self._provider = self.provider_class(self.model or None, **self._configuration())
+        return provider
 
     def _provider_fields(self) -> frozenset[str]:
         """The fields that the provider is made from."""
@@ -216,6 +217,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
     # --- chat -------------------------------------------------------------------------------------
 
+    @spanned
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
@@ -223,6 +225,7 @@ class FreeProvidersLLM(StructuredPrediction):
             answer = _completion(self._chat_batches(messages, kwargs, stream=False))
             return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(bridge.run(answer)))
 
+    @spanned
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
@@ -230,12 +233,14 @@ class FreeProvidersLLM(StructuredPrediction):
             answer = _completion(self._chat_batches(messages, kwargs, stream=False))
             return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(await answer))
 
+    @spanned
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
             return _stream(call, self._chat_batches(messages, kwargs, stream=True), ChatAssembler(kwargs.get("tool_names")))
 
+    @spanned
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
         with ChatCall(self, messages, kwargs) as call:
@@ -244,6 +249,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
     # --- completion -------------------------------------------------------------------------------
 
+    @spanned
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
@@ -251,6 +257,7 @@ class FreeProvidersLLM(StructuredPrediction):
             answer = _completion(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
             return call.ended(CompletionAssembler().whole(bridge.run(answer)))
 
+    @spanned
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
@@ -258,12 +265,14 @@ class FreeProvidersLLM(StructuredPrediction):
             answer = _completion(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
             return call.ended(CompletionAssembler().whole(await answer))
 
+    @spanned
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
             return _stream(call, self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True), CompletionAssembler())
 
+    @spanned
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:

@@ -1,16 +1,19 @@
-"""What LlamaIndex wants to hear about a call: instrumentation events, the callback manager, the trace, the rate limiter.
+"""What LlamaIndex wants to hear about a call: instrumentation events and spans, the callback manager, the trace, the rate limiter.
 
 LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation anew, whether anybody listens or not; that costs more
 than all the rest of the chunk. Here an event is made when some dispatcher on the way to the root has a handler. With one, it sees what the decorators would
-have sent, in the same order; the callback manager and the rate limiter are always served, exactly once for each call.
+have sent, in the same order; the callback manager and the rate limiter are always served, exactly once for each call. Spans likewise: entering one takes longer
+than asking a local service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -25,13 +28,16 @@ from llama_index.core.instrumentation.events.llm import (
 )
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 from llama_index_instrumentation.event_handlers import NullEventHandler
+from llama_index_instrumentation.span_handlers import NullSpanHandler
 
 if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
     from llama_index_instrumentation.dispatcher import Dispatcher
 
 ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")  # the decorators' own, so that handlers put there hear us as well
 
@@ -45,6 +51,38 @@ def anybody_listens() -> bool:
                 return True
         at = at.parent if at.propagate else None
     return False
+
+
+def anybody_watches(at: Dispatcher | None) -> bool:
+    """Whether a span would reach a handler."""
+    while at is not None:
+        for handler in at.span_handlers:
+            if type(handler) is not NullSpanHandler:
+                return True
+        at = at.parent if at.propagate else None
+    return False
+
+
+def spanned(method: MethodT) -> MethodT:
+    """A method with LlamaIndex's span around it where anybody would see it: a span's handler, or an event's, since events name their span."""
+    of_module = get_dispatcher(method.__module__)
+    within_span = of_module.span(method)
+
+    @functools.wraps(method)
+    def in_a_span_if_seen(self: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's
+        if anybody_watches(of_module) or anybody_listens():
+            return within_span.__get__(self, type(self))(*args, **kwargs)
+        return method(self, *args, **kwargs)
+
+    @functools.wraps(method)
+    async def in_a_span_if_seen_async(self: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if anybody_watches(of_module) or anybody_listens():
+            return await within_span.__get__(self, type(self))(*args, **kwargs)
+        return await method(self, *args, **kwargs)
+
+    wrapper = in_a_span_if_seen_async if inspect.iscoroutinefunction(method) else in_a_span_if_seen
+    setattr(wrapper, DISPATCHER_SPAN_DECORATED_ATTR, True)  # LlamaIndex decorates methods without it
+    return cast("MethodT", wrapper)
 
 
 class Call(Generic[ResponseT]):

@@ -56,24 +56,41 @@ class _Template:
 _BLOCK: Final = _Template(TextBlock(text=""))
 _MESSAGE: Final = _Template(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
 _CHAT: Final = _Template(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta=""))
+_LAST: Final = _Template(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="", raw={}))
 _COMPLETION: Final = _Template(CompletionResponse(text="", delta=""))
 
 
-def _fast_chat_chunk(text: str, delta: str) -> ChatResponse:
+def _fast_message(text: str) -> ChatMessage:
     block, fields = _BLOCK.copy()
     fields["text"] = text
     message, fields = _MESSAGE.copy()
     fields["additional_kwargs"] = {}
     fields["blocks"] = [block]
+    return message  # type: ignore[no-any-return]  # what a template copies has no static type
+
+
+def _fast_chat_chunk(text: str, delta: str) -> ChatResponse:
     response, fields = _CHAT.copy()
-    fields["message"] = message
+    fields["message"] = _fast_message(text)
     fields["delta"] = delta
     fields["additional_kwargs"] = {}
-    return response  # type: ignore[no-any-return]  # what a template copies has no static type
+    return response  # type: ignore[no-any-return]  # as above
+
+
+def _fast_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
+    response, fields = _LAST.copy()
+    fields["message"] = _fast_message(text)
+    fields["raw"] = raw
+    fields["additional_kwargs"] = {}
+    return response  # type: ignore[no-any-return]  # as above
 
 
 def _validated_chat_chunk(text: str, delta: str) -> ChatResponse:
     return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta=delta)
+
+
+def _validated_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
+    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta="", raw=raw)
 
 
 def _fast_completion_chunk(text: str, delta: str) -> CompletionResponse:
@@ -109,8 +126,10 @@ def _models_in(model: BaseModel) -> list[BaseModel]:
 def fast_copies_are_exact() -> bool:
     """Whether copied chunks equal validated ones with the installed versions."""
     try:
-        return identical(_fast_chat_chunk("so far", "far"), _validated_chat_chunk("so far", "far")) and identical(
-            _fast_completion_chunk("so far", "far"), _validated_completion_chunk("so far", "far")
+        return (
+            identical(_fast_chat_chunk("so far", "far"), _validated_chat_chunk("so far", "far"))
+            and identical(_fast_last_chunk("all", {"usage": {}}), _validated_last_chunk("all", {"usage": {}}))
+            and identical(_fast_completion_chunk("so far", "far"), _validated_completion_chunk("so far", "far"))
         )
     except (AttributeError, TypeError, ValueError):
         return False
@@ -118,6 +137,7 @@ def fast_copies_are_exact() -> bool:
 
 _exact: Final = fast_copies_are_exact()
 chat_chunk: Final = _fast_chat_chunk if _exact else _validated_chat_chunk
+last_chunk: Final = _fast_last_chunk if _exact else _validated_last_chunk
 completion_chunk: Final = _fast_completion_chunk if _exact else _validated_completion_chunk
 
 
@@ -165,6 +185,8 @@ class ChatAssembler:
                 self._usage = part
                 return None
             case Finish():
+                if self._plain and self._text:
+                    return last_chunk(self._text, raw_of(part, self._usage))
                 return ChatResponse(message=self._message(), delta="", raw=raw_of(part, self._usage))
 
     def whole(self, completion: Completion) -> ChatResponse:

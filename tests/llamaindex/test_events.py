@@ -13,6 +13,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.rate_limiter import BaseRateLimiter
 
 from freeproviders.testing import replica
@@ -269,6 +270,33 @@ def test_reported_usage_reaches_the_token_counter():
         llm.chat(HI)
         asyncio.run(call(llm, "astream_chat"))
     assert [(e.prompt_token_count, e.completion_token_count) for e in counter.llm_token_counts] == [(123, 45)] * 2
+
+
+@each_method
+async def test_spans_are_entered_only_where_somebody_sees_them(method, monkeypatch):
+    """Without a handler a span costs as much as a local service's answer."""
+    entered = []
+    monkeypatch.setattr(type(get_dispatcher()), "span_enter", lambda self, **kwargs: entered.append(kwargs["id_"]))
+    async with replica("flow-gpt", answer="ok") as r:
+        llm = FlowGpt(base_url=r.base_url)
+        await call(llm, method)
+        assert not entered
+        listen()
+        await call(llm, method)
+        assert [identity.split("-")[0] for identity in entered] == [f"FlowGpt.{method}"]
+
+
+async def test_spans_nest():
+    spans = SimpleSpanHandler()
+    get_dispatcher().add_span_handler(spans)
+    try:
+        async with replica("flow-gpt", answer="ok") as r:
+            await FlowGpt(base_url=r.base_url).apredict(PromptTemplate("Hi"))
+    finally:
+        get_dispatcher().span_handlers.remove(spans)
+    inner, outer = spans.completed_spans
+    assert [span.id_.split("-")[0] for span in (inner, outer)] == ["FlowGpt.achat", "FlowGpt.apredict"]
+    assert inner.parent_id == outer.id_
 
 
 def test_spans_open_and_close():

@@ -24,6 +24,8 @@ def test_a_copied_chunk_is_the_validated_one(text, delta):
     assert fast.model_dump_json() == slow.model_dump_json()
     assert pickle.loads(pickle.dumps(fast)) == slow
     assert fast.model_copy(deep=True) == slow
+    last = ChatResponse(message=ChatMessage(role="assistant", content=text), delta="", raw={"usage": {"total_tokens": 1}})
+    assert identical(responses.last_chunk(text, {"usage": {"total_tokens": 1}}), last)
     assert identical(responses.completion_chunk(text, delta), CompletionResponse(text=text, delta=delta))
 
 
