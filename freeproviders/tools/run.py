@@ -136,7 +136,8 @@ class _Conversation:
             obeys_system=self._quirks.system,
         )
         form = response_format("tool_call", call_schema(self._box.tools)) if self._mode == "schema" else None
-        return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form)
+        # Streamed even where the whole answer was asked for: a model that calls without end is stopped, which in one piece would be seen minutes later.
+        return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form, stream=True)
 
     # --- the attempts ---
 
