@@ -37,6 +37,7 @@ REASONS: Final[Mapping[str, FinishReason]] = {
 }
 
 
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 
@@ -96,17 +97,19 @@ class ChatDecoder(PartDecoder):
 
     def decode(self, data: bytes, batch: Batch) -> None:
         """Decode one network read into the batch."""
+        if self.done:
+            return
         if not self._started:
-            data = self._head + data
-            head = data.lstrip(b"\xef\xbb\xbf \t\r\n")
+            head = data.lstrip(_BLANK)
             if not head:
-                self._head = data
+                self._sse.feed(data)  # nothing but blank lines, in either form
                 return
             self._started = True
             self._head = head[:HEAD_BYTES]
             if head[:1] in {b"{", b"["}:
                 self._document = []
                 self._size = 0
+                data = head
         elif not self.progress and len(self._head) < HEAD_BYTES:
             self._head += data[:HEAD_BYTES]
         if self._document is not None:
@@ -141,9 +144,8 @@ class ChatDecoder(PartDecoder):
                     frame = from_json(payload)
                 except ValueError as error:
                     if payload == b"[DONE]":
-                        if not self.done:
-                            self._complete(batch)
-                        continue
+                        self._complete(batch)
+                        break  # what follows in the same read counts as little as in the next one
                     cls = TruncatedResponseError if at_end else MalformedResponseError
                     raise cls(f"an event holds no JSON: {error}.", body=excerpt(payload)) from error
                 try:
@@ -162,7 +164,7 @@ class ChatDecoder(PartDecoder):
                 ):
                     append(Text(content))
                     chars += len(content)
-                elif not self.done:
+                else:
                     self._frame(frame, batch)
                     known = self.model is not None
         finally:
@@ -187,6 +189,8 @@ class ChatDecoder(PartDecoder):
             reason = choice.get("finish_reason")
             if reason is not None:
                 self._reason(reason, frame)
+            if frame.get("error"):
+                self._refuse(frame)
         elif "error" in frame or (choices is None and "usage" not in frame):
             self._refuse(frame)
         usage = frame.get("usage")
@@ -198,21 +202,25 @@ class ChatDecoder(PartDecoder):
     def _whole(self, body: bytes, batch: Batch) -> None:
         """A JSON document instead of a stream."""
         try:
-            document = loads(body.removeprefix(b"\xef\xbb\xbf"))
+            document = loads(body)
         except ValueError as error:
             raise TruncatedResponseError(f"the answer is not complete JSON: {error}.") from error
         choices = document.get("choices") if isinstance(document, dict) else None
-        if not choices or not isinstance(choices[0], dict):
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        if not isinstance(choice, dict):
             self._refuse(document)
             raise MalformedResponseError("the answer holds no choices.")
         self._identify(document)
         self.usage = _usage(document.get("usage"))
-        choice = choices[0]
-        self._message(choice.get("message") or choice.get("delta") or {}, batch)
+        message = choice.get("message") or choice.get("delta")
+        if isinstance(message, dict):
+            self._message(message, batch)
         if isinstance(choice.get("text"), str) and choice["text"]:
             self.text(choice["text"], batch)
         if choice.get("finish_reason") is not None:
             self._reason(choice["finish_reason"], document)
+        if document.get("error"):
+            self._refuse(document)
         self._complete(batch)
 
     def _message(self, message: Mapping[str, Any], batch: Batch) -> None:
@@ -228,9 +236,11 @@ class ChatDecoder(PartDecoder):
 
     def _others(self, delta: Mapping[str, Any], batch: Batch) -> None:
         """What a delta may hold beside its content."""
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(reasoning, str) and reasoning:
-            self.reasoning(reasoning, batch)
+        for key in ("reasoning_content", "reasoning"):
+            reasoning = delta.get(key)
+            if isinstance(reasoning, str) and reasoning:
+                self.reasoning(reasoning, batch)
+                break  # some say it under both names
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for call in calls:
@@ -280,8 +290,8 @@ class ChatDecoder(PartDecoder):
 
     def _identify(self, frame: Mapping[str, Any]) -> None:
         model, identity = frame.get("model"), frame.get("id")
-        self.model = model if isinstance(model, str) else None
-        self.response_id = identity if isinstance(identity, str) else None
+        self.model = model if isinstance(model, str) and model else None  # one service's first frame names neither
+        self.response_id = identity if isinstance(identity, str) and identity else self.response_id
 
     def _refuse(self, frame: object) -> None:
         """Raise if the frame is an error in disguise; an unknown frame is let through."""
@@ -337,11 +347,12 @@ class _CallAssembler:
         return bool(self._slots)
 
     def add(self, delta: Mapping[str, Any]) -> None:
-        index, identity = delta.get("index"), delta.get("id") or None
+        index, identity = _index(delta.get("index")), delta.get("id")
+        identity = str(identity) if isinstance(identity, str | int) and identity != "" else None
         function = delta.get("function")
         if not isinstance(function, dict):
             function = {}
-        slot = self._slot(index if isinstance(index, int) else None, identity, named=bool(function.get("name")))
+        slot = self._slot(index, identity, named=bool(function.get("name")))
         slot.id = slot.id or identity
         name = function.get("name")
         if isinstance(name, str) and slot.name != name:
@@ -371,6 +382,13 @@ class _CallAssembler:
         return slot
 
 
+def _index(value: object) -> int | None:
+    """The index of a tool call, which some services write as text."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < 5:
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
 class _Slot:
     """A tool call in the making."""
 
@@ -385,6 +403,8 @@ class _Slot:
         text = "".join(self.arguments)
         try:
             arguments = loads(text) if text.strip() else {}
+            if isinstance(arguments, str):
+                arguments = loads(arguments) if arguments.strip() else {}  # encoded twice
         except ValueError as error:
             if truncated:
                 raise TruncatedResponseError(f"the token limit cut the arguments of tool call {self.name!r}.") from error

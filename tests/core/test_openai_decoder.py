@@ -121,6 +121,26 @@ TABLE = [
         "tool_calls",
         id="text, then a call, no reason",
     ),
+    pytest.param(
+        sse(
+            delta(tool_calls=[call("0", "a", "f", '{"x":'), call("1", "b", "g", '{"y":')]),
+            delta(tool_calls=[call("0", arguments="1}"), call("1", arguments="2}")]),
+        ),
+        [ToolCall("a", "f", {"x": 1}), ToolCall("b", "g", {"y": 2})],
+        "tool_calls",
+        id="indexes as text",
+    ),
+    pytest.param(
+        sse(delta(tool_calls=[call(0, 7, "f", '"{\\"x\\": 1}"')]), delta("tool_calls")),
+        [ToolCall("7", "f", {"x": 1})],
+        "tool_calls",
+        id="arguments encoded twice, a number as id",
+    ),
+    pytest.param(sse(delta(reasoning_content=[1], reasoning="hm", content="Hello")), [Reasoning("hm"), *HELLO], None, id="reasoning that is no text"),
+    pytest.param(sse(delta(content="Hello")) + sse(delta(content=" again"), delta("length")), HELLO, None, id="more after [DONE]"),
+    pytest.param(sse(delta(content="Hello")) + b"data: {oops\n\n", HELLO, None, id="junk after [DONE]"),
+    pytest.param(sse(delta("stop"), delta(content="Hello"), delta("stop")), HELLO, "stop", id="a reason before the text"),
+    pytest.param(sse({"choices": [], "error": None}, delta(content="Hello") | {"error": None}), HELLO, None, id="an error that is null"),
     pytest.param(b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + sse(delta(content="Hello")), HELLO, None, id="keep-alive comments"),
     pytest.param(sse(delta(content="Hello"), delta("stop"), done=False), HELLO, "stop", id="no [DONE]"),
     pytest.param(sse(delta(content="Hello"), done=False).rstrip(b"\n"), HELLO, None, id="last event without its blank line"),
@@ -172,6 +192,14 @@ FAILURES = [
     ),
     pytest.param(sse(delta("error")), errors.ServerError, id="finish_reason error"),
     pytest.param(sse(delta("content_filter")), errors.ContentFilterError, id="filtered before it began"),
+    pytest.param(sse(delta() | {"error": {"message": "it broke"}}), errors.ServerError, id="an error beside an empty delta"),
+    pytest.param(
+        b'{"choices": [{"message": {"content": ""}}], "error": {"message": "it broke"}}', errors.ServerError, id="an error beside an empty message"
+    ),
+    pytest.param(b'{"choices": {"0": {}}}', errors.MalformedResponseError, id="choices that are no list"),
+    pytest.param(b'{"choices": 5}', errors.MalformedResponseError, id="choices that are a number"),
+    pytest.param(b'{"choices": [null]}', errors.MalformedResponseError, id="a choice that is null"),
+    pytest.param(sse(b"[" * 5000), errors.MalformedResponseError, id="too deep"),
     pytest.param(sse(b"{oops"), errors.MalformedResponseError, id="no JSON"),
     pytest.param(sse(delta(tool_calls=[call(0, "a", "f", '{"x": 1')]), done=False), errors.TruncatedResponseError, id="ended inside a call"),
     pytest.param(
@@ -285,11 +313,32 @@ junk = st.recursive(
 )
 
 
-@given(st.lists(junk, max_size=4))
+@given(st.lists(junk | st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"message": junk, "delta": junk}), max_size=2)}), max_size=4))
 def test_any_frame(frames):
-    """Hostile frames are data: they end in parts or a typed error, never in a fault of ours."""
-    decoder, _ = decode(sse(*frames))
-    assert decoder.failure is None or isinstance(decoder.failure, errors.FreeProvidersError)
+    """Hostile frames and documents are data: they end in parts or a typed error, never in a fault of ours."""
+    for stream in (sse(*frames), *(json.dumps(frame).encode() for frame in frames)):
+        decoder, parts = decode(stream)
+        assert decoder.failure is None or isinstance(decoder.failure, errors.FreeProvidersError)
+        assert all(isinstance(part.id, str) for part in parts if isinstance(part, ToolCall))
+
+
+def test_the_first_frame_may_name_nobody():
+    """A first frame with empty names, as of one large service, does not stand for the rest."""
+    decoder, _ = decode(sse({"id": "", "model": "", "choices": [], "prompt_filter_results": []}, delta(content="x")))
+    assert (decoder.model, decoder.response_id) == ("m1", "r1")
+
+
+def test_blank_lines_are_not_kept():
+    """Any number of blank lines before the answer takes time and space in proportion, and a line that never ends has its cap."""
+    decoder = ChatDecoder()
+    for _ in range(400):
+        assert decoder.feed(b" \n" * 2**15) == []
+    assert len(decoder._head) == 0
+    assert decoder.feed(sse(delta(content="Hello"))) == HELLO
+    decoder = ChatDecoder()
+    while decoder.failure is None:
+        decoder.feed(b" " * 2**20)
+    assert type(decoder.failure) is errors.ResponseTooLargeError
 
 
 def test_messages_as_the_protocol_writes_them():
