@@ -123,8 +123,8 @@ class Response:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies it sets."""
-        return {name: morsel.value for name, morsel in self._response.cookies.items()}
+        """The cookies it sets, as it wrote them; not those that it takes back."""
+        return {name: morsel.coded_value for name, morsel in self._response.cookies.items() if morsel["max-age"] not in {"0", "-1"}}
 
     @property
     def at_end(self) -> bool:

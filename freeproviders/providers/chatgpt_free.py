@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,7 +26,7 @@ NONCE_SECONDS: Final = 12 * 3600.0
 MAX_PAGE_BYTES: Final = 4 * 2**20
 
 _POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
-_NONCE = re.compile(rb'data-nonce="(.*?)"')
+_NONCE = re.compile(rb'data-nonce="([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,11 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
         }
         headers = self._headers() | {"Content-Type": "application/x-www-form-urlencoded"}
         if page.cookies:
-            headers["Cookie"] = cookie_header({**self.cookies, **page.cookies})
+            own = next((name for name in headers if name.lower() == "cookie" and name in self.headers), None)
+            if own is None:
+                headers["Cookie"] = cookie_header({**self.cookies, **page.cookies})
+            else:
+                headers[own] += "; " + cookie_header(page.cookies)
         return HttpRequest("POST", self.base_url + self.api_endpoint, headers, urlencode(form).encode())
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
@@ -88,8 +92,11 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
         return _AjaxDecoder()
 
     def recover(self, error: ProviderError) -> bool:
-        """An expired nonce is fetched again, once."""
-        return isinstance(error, NonceExpiredError) and self._pages.drop(self.base_url)
+        """An expired nonce is fetched again, once for each call that it failed."""
+        if not isinstance(error, NonceExpiredError):
+            return False
+        self._pages.drop(self.base_url)
+        return True
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status; WordPress answers an expired nonce with a 403 of its own."""
@@ -137,9 +144,12 @@ class _Pages:
         """The page that `get` saw to."""
         return self._pages[base_url]
 
-    def drop(self, base_url: str) -> bool:
-        """Forget a page; False where there was none."""
-        return self._pages.pop(base_url, None) is not None
+    def drop(self, base_url: str) -> None:
+        """Have the next `get` fetch a page anew; a call between its own `get` and `held` on another thread still finds the old one."""
+        with self._lock:
+            page = self._pages.get(base_url)
+            if page is not None:
+                self._pages[base_url] = replace(page, expires=0.0)
 
     async def get(self, base_url: str, load: Callable[[], Awaitable[_Page]]) -> None:
         """Have a page that has not expired."""
@@ -154,7 +164,8 @@ class _Pages:
                     self._loading[base_url] = mine
             if other is None:
                 break
-            await asyncio.wrap_future(other)  # its failure is its own: whoever waits tries next
+            # Its failure is its own: whoever waits tries next. Who gives up waiting must not cancel it for the others.
+            await asyncio.shield(asyncio.wrap_future(other))
         try:
             self._pages[base_url] = await load()
         finally:
@@ -184,6 +195,8 @@ class _AjaxDecoder(PartDecoder):
 
     def decode(self, data: bytes, batch: Batch) -> None:
         for line in self._lines.feed(data):
+            if self.done:
+                return
             self._line(line, batch)
 
     def finish(self, batch: Batch) -> None:
@@ -214,10 +227,11 @@ class _AjaxDecoder(PartDecoder):
         if not isinstance(frame, dict):
             return
         choices = frame.get("choices")
-        if not choices:
+        if not choices or frame.get("error"):
             self._refuse(frame)
-            return
-        content = (choices[0].get("delta") or {}).get("content")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        content = delta.get("content") if isinstance(delta, dict) else None
         if isinstance(content, str) and content:
             self.text(content, batch)
 

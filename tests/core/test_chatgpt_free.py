@@ -1,0 +1,94 @@
+"""ChatgptFree's page: its nonce among many calls, its cookies, and what its answers may hold."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from freeproviders import ChatgptFree, errors
+from freeproviders.providers.chatgpt_free import _AjaxDecoder
+from freeproviders.testing import replica
+from freeproviders.types import Text
+from tests.core.servers import serve
+from tests.core.services import text_of
+
+PAGE = '<div data-post-id="7" data-nonce="abc"></div>'
+
+
+async def test_giving_up_on_a_page_that_another_call_fetches():
+    """Cancelling a call that waits for the page harms neither the one that fetches it nor the others that wait."""
+    with replica(ChatgptFree, answer="Hello", faults=[{"on": "page", "delay_headers": 0.3}]) as r:
+        provider = ChatgptFree(base_url=r.base_url, retry=0)
+        calls = [asyncio.create_task(text_of(provider)) for _ in range(4)]
+        await r.await_requests()
+        calls[1].cancel()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(results.pop(1), asyncio.CancelledError)
+        assert results == ["Hello"] * 3
+        assert [request.method for request in r.requests].count("GET") == 1
+
+
+async def test_one_nonce_expires_under_ten_calls():
+    """All calls that an expired nonce failed are asked again, also those that find the page being fetched already."""
+    valid = ["first"]
+
+    async def handle(request, served):
+        if request.method == "GET":
+            return web.Response(text=f'<div data-post-id="7" data-nonce="{valid[0]}">')
+        if f"_wpnonce={valid[0]}&".encode() not in served.requests[-1][3]:
+            return web.Response(status=403, text="-1")
+        return web.json_response({"status": "success", "data": "ok"})
+
+    with serve(handle) as served:
+        provider = ChatgptFree(base_url=served.url, retry=0)
+        assert await text_of(provider) == "ok"
+        valid[0] = "second"
+        assert await asyncio.gather(*(text_of(provider) for _ in range(10))) == ["ok"] * 10
+        assert await text_of(provider) == "ok"
+
+
+async def test_cookies_of_the_page():
+    """They are sent back as they were written, beside the caller's own, and one that the page takes back is not sent."""
+
+    async def handle(request, served):
+        if request.method == "GET":
+            answer = web.Response(text=PAGE, content_type="text/html")
+            for cookie in ('session="a b\\073"; Path=/; HttpOnly', "gone=x; Max-Age=0", "plain=1"):
+                answer.headers.add("Set-Cookie", cookie)
+            return answer
+        return web.json_response({"status": "success", "data": "ok"})
+
+    with serve(handle) as served:
+        sent = []
+        for mine in ({"cookies": {"mine": "2", "plain": "0"}}, {"headers": {"cookie": "mine=2"}}):
+            assert await text_of(ChatgptFree(base_url=served.url, **mine)) == "ok"
+            sent.append([value for name, value in served.requests[-1][2].items() if name.lower() == "cookie"])
+    assert sent == [['mine=2; plain=1; session="a b\\073"'], ['mine=2; session="a b\\073"; plain=1']]
+
+
+@pytest.mark.parametrize("page", ['<div data-post-id="7" data-nonce="">', "<div data-post-id='7' data-nonce='a'>", ""])
+async def test_a_page_without_its_values(page):
+    """An empty nonce is none."""
+
+    async def handle(request, served):
+        return web.Response(text=page)
+
+    with serve(handle) as served, pytest.raises(errors.MissingPageDataError):
+        await text_of(ChatgptFree(base_url=served.url, retry=0))
+
+
+@pytest.mark.parametrize("choices", ["5", '"x"', "{}", '{"a": 1}', "[null]", "[5]", '[{"delta": "x"}]', '[{"delta": {"content": 5}}]'])
+def test_hostile_frames(choices):
+    """Frames of another shape are data."""
+    decoder = _AjaxDecoder()
+    parts = decoder.feed(b'data: {"choices": %s}\n\ndata: {"choices": [{"delta": {"content": "x"}}]}\n\n' % choices.encode())
+    assert (parts, decoder.failure) == ([Text("x")], None)
+
+
+def test_an_error_frame_with_choices_and_what_follows_done():
+    """An error beside choices is an error; what comes after [DONE] does not count, in the same read or the next."""
+    decoder = _AjaxDecoder()
+    decoder.feed(b'data: {"choices": [{"delta": {}}], "error": {"message": "it broke"}}\n\n')
+    assert isinstance(decoder.failure, errors.ServerError)
+    decoder = _AjaxDecoder()
+    assert decoder.feed(b'data: [DONE]\n\ndata: {"choices": [{"delta": {"content": "x"}}]}\n\n') == []
