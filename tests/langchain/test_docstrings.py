@@ -5,14 +5,17 @@ An expression with a comment `# -> value` must have that value; `...` stands for
 
 import ast
 import inspect
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.brain import View, brain
-from tests.langchain.services import CHATS, SERVICES
+from tests.langchain.services import CHATS, LLMS, SERVICES
 
 SECTIONS = [
     "Setup",
@@ -85,6 +88,31 @@ async def test_the_embedded_models_examples_run(weights_05b):
     assert weights_05b.exists()
     names = {}
     assert sum([await run(block, names) for block in blocks(CHATS[-1].__doc__)]) >= 8
+
+
+def pages_blocks():
+    return [
+        pytest.param(block, id=str(at), marks=[pytest.mark.real] if "Embedded" in block else [])
+        for at, block in enumerate(blocks(PAGE.read_text(encoding="utf-8")))
+    ]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("block", pages_blocks())
+def test_the_pages_code_runs(block):
+    """As a program of its own, with the smallest model for `ChatEmbedded`, and without a warning of ours or of Python's."""
+    environment = {**os.environ, "FREEPROVIDERS_MODEL": "smollm2-135m"}
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", block], capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "ResourceWarning" not in done.stderr
+    assert "never awaited" not in done.stderr
+
+
+def test_the_page_names_every_class_and_error():
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f"`{cls.__name__}`" in page for cls in (*CHATS, *LLMS))
+    assert len(blocks(page)) == len(pages_blocks()) >= 4
 
 
 def test_an_example_that_is_wrong_is_noticed():

@@ -8,7 +8,13 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "01_langchain.ipynb"
-FACTS = ("Embedded qwen2.5-coder-0.5b stop", "FlowGpt True", "City(name='Paris', country='France')", "('get_weather', {'city': 'Paris'})", "RateLimitError True 30.0")
+FACTS = (
+    "Embedded qwen2.5-coder-0.5b stop",
+    "FlowGpt True",
+    "City(name='Paris', country='France')",
+    "('get_weather', {'city': 'Paris'})",
+    "RateLimitError True 30.0",
+)
 """What does not depend on the model's words."""
 
 
