@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -165,7 +166,7 @@ async def test_with_the_raw_message_of_a_bad_answer(method):
             assert isinstance(value["parsing_error"], errors.OutputError)
         last = [piece async for piece in model.astream(QUESTION)][-1]
         assert isinstance(last["parsing_error"], errors.OutputError)
-        assert [piece for piece in await asyncio.to_thread(lambda: list(model.stream(QUESTION)))][-1]["parsed"] is None
+        assert (await asyncio.to_thread(lambda: list(model.stream(QUESTION))))[-1]["parsed"] is None
 
 
 async def test_a_failure_of_the_service_is_no_parsing_error():
@@ -203,7 +204,7 @@ async def test_partial_objects_only_grow():
     pieces = [long[i : i + 5] for i in range(0, len(long), 5)]
     with FLOW.replica(pieces, faults={"pace": 0.005}) as r:
         seen = [value async for value in FLOW.model(r).with_structured_output(SCHEMA).astream(QUESTION)]
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         assert set(before) <= set(after)
         assert after.get("name", "").startswith(before.get("name", ""))
     assert seen[-1] == json.loads(long)
