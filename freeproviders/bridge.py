@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from freeproviders.errors import NotReachableHereError
@@ -30,13 +31,18 @@ class _Portal:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.stopping = False
         self.thread = threading.Thread(target=self._serve, name="freeproviders", daemon=True)
         self.thread.start()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self.stopping:
+                with suppress(
+                    SystemExit, KeyboardInterrupt
+                ):  # asyncio lets these out of a task, to whose caller they belong, and stops for everybody
+                    self.loop.run_forever()
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
@@ -48,6 +54,7 @@ class _Portal:
             self.thread.join(timeout=2)
 
     def _cancel_all(self) -> None:
+        self.stopping = True
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
@@ -97,13 +104,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the background loop and wait for its result; Ctrl-C cancels it."""
     try:
         portal = _get_portal()
-    except NotReachableHereError:
+    except BaseException:
         coroutine.close()
         raise
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     running = _Started(portal.loop, coroutine, future)
-    portal.loop.call_soon_threadsafe(running.start, context=contextvars.copy_context())
     try:
+        portal.loop.call_soon_threadsafe(running.start, context=contextvars.copy_context())
         return future.result()
     except BaseException:
         if not future.done():
@@ -141,7 +148,7 @@ def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Iterate over an asynchronous generator that runs on the background loop.
 
     It runs ahead of the consumer by a bounded number of items. Closing the iterator, or leaving it to the garbage collector, closes the
-    generator. Raises `NotReachableHereError` on the loop's own thread.
+    generator. Raises `NotReachableHereError` on the loop's own thread, and in a forked child for an iterator that the parent began.
     """
     pump = _Pump(_get_portal(), items)
     pump.begin()
@@ -162,11 +169,15 @@ class _Pump:
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None  # set while the producer waits
         self._over = threading.Event()
+        self._ending = False
+        self._process = os.getpid()
 
     def begin(self) -> None:
         self._portal.loop.call_soon_threadsafe(self._start, context=contextvars.copy_context())
 
     def get(self) -> Any:  # noqa: ANN401 - an item or _END
+        if self._process != os.getpid():
+            raise NotReachableHereError("This stream belongs to the process that forked this one. Ask anew here.")
         item, error = self._queue.get()
         room = self._room
         if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
@@ -176,7 +187,7 @@ class _Pump:
         return item
 
     def end(self) -> None:
-        if self._over.is_set():
+        if self._over.is_set() or self._process != os.getpid():
             return
         self._portal.loop.call_soon_threadsafe(self._cancel)
         if threading.current_thread() is not self._portal.thread:  # the garbage collector may run on any thread
@@ -186,6 +197,7 @@ class _Pump:
         self._task = self._portal.loop.create_task(self._pump())
 
     def _cancel(self) -> None:
+        self._ending = True
         if self._task is not None:
             self._task.cancel()
 
@@ -200,7 +212,8 @@ class _Pump:
             finally:
                 await self._items.aclose()
         except asyncio.CancelledError:
-            put((_END, None))
+            wanted = self._ending or self._portal.stopping
+            put((_END, None if wanted else concurrent.futures.CancelledError()))  # cancelled by somebody else, it must not look complete
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer
             put((_END, error))
         else:

@@ -12,7 +12,7 @@ import types
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
@@ -231,8 +231,7 @@ class AsyncGeneratorProvider(ABC):
 
     def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
         """`stream` for code without an event loop, or inside somebody else's."""
-        for batch in bridge.iterate(self.batches(self.request(messages, **options))):
-            yield from batch
+        return _parts_sync(bridge.iterate(self.batches(self.request(messages, **options))))
 
     def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
         """`complete` for code without an event loop, or inside somebody else's."""
@@ -414,6 +413,12 @@ async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, N
         async for batch in batches:
             for part in batch:
                 yield part
+
+
+def _parts_sync(batches: Generator[Batch, None, None]) -> Iterator[Part]:
+    with closing(batches):
+        for batch in batches:
+            yield from batch
 
 
 async def _texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, None]:

@@ -1,6 +1,7 @@
 """One provider object from everywhere: event loops, threads, forks, notebooks; cancelled, abandoned, leaving nothing behind."""
 
 import asyncio
+import concurrent.futures
 import gc
 import os
 import signal
@@ -227,6 +228,78 @@ def test_back_pressure():
     time.sleep(0.2)
     assert len(produced) <= 40
     assert list(items) == list(range(1, 1000))
+
+
+def test_mistakes_are_found_when_a_sync_stream_is_asked_for(r):
+    """Not only when it is read."""
+    with pytest.raises(errors.UsageError, match="empty"):
+        provider_of(r).stream_sync([])
+
+
+def test_exit_inside_a_coroutine_ends_nothing_else(slow):
+    """`sys.exit` in code that a sync call runs reaches its caller, and only him: other streams and later calls go on."""
+    stream = provider_of(slow).stream_sync(HI)
+    next(stream)
+
+    async def leave():
+        sys.exit(3)
+
+    with pytest.raises(SystemExit):
+        bridge.run(leave())
+    for _ in range(20):
+        next(stream)
+    stream.close()
+    assert bridge.run(asyncio.sleep(0, "here")) == "here"
+
+
+def test_cancelled_from_inside_is_no_end():
+    """A generator that is cancelled by somebody else than its consumer does not look complete."""
+
+    async def produce():
+        yield 1
+        raise asyncio.CancelledError
+
+    items = bridge.iterate(produce())
+    assert next(items) == 1
+    with pytest.raises(concurrent.futures.CancelledError):
+        next(items)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_fork_with_a_sync_stream_open(slow):
+    """A child neither waits for the parent's stream nor ends it; using it there is a clear error."""
+    stream = provider_of(slow).stream_sync(HI)
+    next(stream)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            try:
+                for _ in range(100):
+                    next(stream)
+            except errors.NotReachableHereError:
+                started = time.monotonic()
+                stream.close()
+                other = bridge.iterate(_never_begun())
+                code = 0 if time.monotonic() - started < 2 and list(other) == [] else 2
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 10
+    while (done := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if done[0] == 0:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(done[1]) == 0
+    for _ in range(20):
+        next(stream)
+    stream.close()
+
+
+async def _never_begun():
+    for item in ():
+        yield item
 
 
 def test_context_variables_travel():
