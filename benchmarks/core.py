@@ -1,5 +1,8 @@
 """The core alone: parts of a stream, and whole calls, against aiohttp with the same JSON decoder and nothing else."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+
 import aiohttp
 from pydantic_core import from_json
 
@@ -20,7 +23,15 @@ class Floor:
     def post(self, stream: bytes) -> aiohttp.client._RequestContextManager:
         if self.session is None:
             self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None))
+            self.held = self._until_the_loop_ends()
+            self.holding = asyncio.ensure_future(anext(self.held))
         return self.session.post(self.url, data=BODY % stream, headers={"Content-Type": "application/json"})
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.session.close()
 
     async def stream(self) -> int:
         seen, rest = 0, b""
