@@ -14,6 +14,7 @@ from freeproviders.testing import replica
 from freeproviders.testing.answers import MAX_WORDS, echo, words
 from freeproviders.types import ChatRequest as AskedFor
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage, as_messages
+from tests.devmode import complaints
 
 every_service = pytest.mark.parametrize("slug", SLUGS)
 
@@ -320,7 +321,7 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, complaints(done.stderr)) == (0, "", [])
 
 
 def test_a_provider_class_is_not_an_instance():
