@@ -81,8 +81,11 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
             with closing(bridge.iterate(self._batches(self._chat_request(messages, stop, kwargs, stream=True)))) as batches:
                 for batch in batches:
                     for part in batch:
-                        chunk = text_chunk(part.text) if part.__class__ is Text else write(part)
-                        if chunk is None:
+                        if part.__class__ is Text:
+                            chunk = text_chunk(part.text)
+                        elif (other := write(part)) is not None:
+                            chunk = other
+                        else:
                             continue
                         if run_manager is not None:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -102,8 +105,11 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
             async with aclosing(self._batches(self._chat_request(messages, stop, kwargs, stream=True))) as batches:
                 async for batch in batches:
                     for part in batch:
-                        chunk = text_chunk(part.text) if part.__class__ is Text else write(part)
-                        if chunk is None:
+                        if part.__class__ is Text:
+                            chunk = text_chunk(part.text)
+                        elif (other := write(part)) is not None:
+                            chunk = other
+                        else:
                             continue
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

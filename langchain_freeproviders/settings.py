@@ -74,7 +74,7 @@ class ProviderSettings(Serializable):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further settings of the request, by the service's own names."""
 
-    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
+    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
 
     # --- reading what the caller passed ---
 

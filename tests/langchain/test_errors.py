@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from freeproviders import errors as core
 from freeproviders.errors import FreeProvidersError
-from langchain_freeproviders import errors
+from langchain_freeproviders import ChatAIChatFree, errors
 from langchain_freeproviders.errors import TWINS, translated
 from tests.langchain.services import FLOW, OPENAI
 
@@ -113,6 +113,36 @@ async def test_what_a_status_becomes(status, retry_after, cls, retryable):
         assert error.retry_after == retry_after
         assert error.response.status_code == error.status == status
         assert error.provider == "OpenAICompatible"
+
+
+NO_ANSWERS = [
+    ({"html": True}, errors.BlockedError, langchain.ModelPermissionDeniedError),
+    ({"challenge": True}, errors.BlockedError, langchain.ModelPermissionDeniedError),
+    ({"empty": True}, errors.EmptyResponseError, langchain.ModelAPIError),
+    ({"error": "model overloaded, try again"}, errors.ProviderError, langchain.ModelError),
+    ({"drop": True}, errors.ProviderConnectionError, langchain.ModelConnectionError),
+    ({"cut": 300}, errors.TruncatedResponseError, langchain.ModelAPIError),
+    ({"delay_first": 20}, errors.ProviderTimeoutError, langchain.ModelTimeoutError),
+]
+
+
+@pytest.mark.parametrize(("fault", "ours", "langchains"), NO_ANSWERS, ids=[next(iter(row[0])) for row in NO_ANSWERS])
+async def test_what_is_no_answer(service, fault, ours, langchains):
+    """A page, silence, an error inside a 200, a broken transfer: LangChain never sees an empty message, and never its own "no generation chunks"."""
+    if "error" in fault and service.chat is ChatAIChatFree:
+        pytest.skip("its answers are raw text: an error among them is text as well")
+    with service.replica("one two three four five six seven eight nine ten" * 20, faults=[fault] * 4) as r:
+        model = service.model(r, timeout=0.3)
+        for way in (
+            lambda: model.ainvoke("Hi"),
+            lambda: asyncio.to_thread(model.invoke, "Hi"),
+            lambda: asyncio.to_thread(lambda: list(model.stream("Hi"))),
+        ):
+            with pytest.raises(ours) as info:
+                await way()
+            assert isinstance(info.value, langchains)
+        with pytest.raises(ours):
+            _ = [chunk async for chunk in model.astream("Hi")]
 
 
 class Seen(BaseCallbackHandler):
