@@ -6,10 +6,11 @@ structured output, stop sequences, counting - the core does, below LangChain's c
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -34,7 +35,14 @@ from langchain_freeproviders.settings import ProviderSettings
 from langchain_freeproviders.tools import core_choice, core_format, openai_tools
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
+F = TypeVar("F", bound=Callable[..., Any])
 Method = Literal["json_schema", "function_calling", "json_mode"]
+
+
+def _with_signature(method: F) -> F:
+    """Write down a method's signature once: LangChain works it out at every call, which costs more than our conversion and request together."""
+    method.__dict__["__signature__"] = inspect.signature(method)
+    return method
 
 
 class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
@@ -45,6 +53,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     # --- the four methods ---
 
+    @_with_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -57,6 +66,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
+    @_with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
