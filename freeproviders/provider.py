@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
 
 from freeproviders import bridge
+from freeproviders.checks import as_tools, check_request, checked_cookies, checked_headers, checked_key, checked_stops, read_base_url
 from freeproviders.errors import (
     FreeProvidersError,
     ProviderError,
@@ -37,7 +38,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _CONFIGURATION: Final = ("base_url", "api_key", "headers", "proxy", "timeout", "cookies", "connector", "retry", "trust_env")
-_HEADER_BREAKS: Final = frozenset("\r\n\0")
 
 
 class ProviderModelMixin:
@@ -55,6 +55,8 @@ class ProviderModelMixin:
         """
         if not model:
             return cls.default_model
+        if not isinstance(model, str):
+            raise UnknownModelError(f"a model's name must be text, not {type(model).__name__}.", provider=cls.__name__)
         model = cls.model_aliases.get(model, model)
         if cls.models and model not in cls.models:
             raise UnknownModelError(
@@ -64,15 +66,15 @@ class ProviderModelMixin:
 
 
 class hybridmethod(Generic[P, R]):  # noqa: N801 - used as a decorator
-    """A method for class and instance alike; on the class it runs on a fresh instance with the default configuration."""
+    """A method for class and instance alike: its first argument is what it was called on."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
 
     def __get__(self, instance: object, owner: type) -> Callable[P, R]:
-        """Bind to the instance, or to a new one."""
-        return types.MethodType(self._function, owner() if instance is None else instance)
+        """Bind to the instance, or to the class."""
+        return types.MethodType(self._function, owner if instance is None else instance)
 
 
 class TextStream(AsyncGenerator[str, None]):
@@ -158,11 +160,11 @@ class AsyncGeneratorProvider(ABC):
         trust_env: bool = False,
     ) -> None:
         self.model = self.get_model(model)
-        self.base_url = _checked_url(base_url or self.default_base_url, self.name)
-        self.api_key = api_key
-        self.headers = _checked_headers(headers or {})
+        self.base_url, self.login = read_base_url(base_url or self.default_base_url, self.name)
+        self.api_key = checked_key(api_key, self.name, self.login)
+        self.headers = checked_headers(headers or {}, self.name)
         self.timeout = Timeout.of(timeout, self.default_timeout)
-        self.cookies = dict(cookies or {})
+        self.cookies = checked_cookies(cookies or {}, self.name)
         self.retry = Retry.of(retry, self.default_retry)
         self.route = Route(proxy, trust_env, connector)
         self._warned: set[str] = set()
@@ -177,15 +179,15 @@ class AsyncGeneratorProvider(ABC):
             raise UsageError(f"{self.name} cannot be configured with {', '.join(sorted(unknown))}.", provider=self.name)
         other = copy.copy(self)
         if "base_url" in changes:
-            other.base_url = _checked_url(changes["base_url"] or self.default_base_url, self.name)
-        if "api_key" in changes:
-            other.api_key = changes["api_key"]
+            other.base_url, other.login = read_base_url(changes["base_url"] or self.default_base_url, self.name)
+        if "api_key" in changes or "base_url" in changes:
+            other.api_key = checked_key(changes.get("api_key", self.api_key), self.name, other.login)
         if "headers" in changes:
-            other.headers = _checked_headers(changes["headers"] or {})
+            other.headers = checked_headers(changes["headers"] or {}, self.name)
         if "timeout" in changes:
             other.timeout = Timeout.of(changes["timeout"], self.default_timeout)
         if "cookies" in changes:
-            other.cookies = dict(changes["cookies"] or {})
+            other.cookies = checked_cookies(changes["cookies"] or {}, self.name)
         if "retry" in changes:
             other.retry = Retry.of(changes["retry"], self.default_retry)
         route = {key: changes[key] for key in ("proxy", "trust_env", "connector") if key in changes}
@@ -218,7 +220,8 @@ class AsyncGeneratorProvider(ABC):
         changes = {key: kwargs.pop(key) for key in _CONFIGURATION if key in kwargs}
         if proxy is not None:
             changes["proxy"] = proxy
-        provider = self.configured(**changes) if changes else self
+        made = self(**changes) if isinstance(self, type) else None
+        provider = made or (self.configured(**changes) if changes else self)
         return TextStream(_texts(provider.batches(provider.request(messages, model=model, **kwargs))))
 
     def stream(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> AsyncGenerator[Part, None]:
@@ -264,8 +267,8 @@ class AsyncGeneratorProvider(ABC):
             temperature=temperature,
             top_p=top_p,
             max_tokens=max_tokens,
-            stop=_stops(stop),
-            tools=tuple([Tool.of(tool) for tool in tools]) if tools else (),
+            stop=checked_stops(stop),
+            tools=as_tools(tools),
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             response_format=response_format,
@@ -290,7 +293,7 @@ class AsyncGeneratorProvider(ABC):
                 finally:
                     response.close()
         except TimeoutError as error:
-            raise ProviderTimeoutError(f"{request.url} did not answer in time.", provider=self.name) from error
+            raise ProviderTimeoutError("the service did not answer in time.", provider=self.name) from error
         except ProviderError as error:
             raise error.about(self.name, "") from error.__cause__
         if response.status >= 400:
@@ -302,8 +305,10 @@ class AsyncGeneratorProvider(ABC):
     def checked(self, request: ChatRequest) -> ChatRequest:
         """The request as it will be sent: the model's own name filled in. Raises `UsageError`; warns once of each setting that the service cannot take."""
         model = self.get_model(request.model) if request.model else self.model
-        if request.max_tokens is not None and request.max_tokens < 1:
-            raise UsageError(f"max_tokens must be at least 1, not {request.max_tokens}.", provider=self.name, model=model)
+        try:
+            check_request(request, self.accepted_options)
+        except UsageError as error:
+            raise error.about(self.name, model)  # noqa: B904 - the same error
         if not self.supports_images and any(message.images for message in request.messages if not isinstance(message.content, str)):
             raise UnsupportedInputError(
                 "this service takes no pictures: send text only, or use a provider whose supports_images is True.", provider=self.name, model=model
@@ -339,7 +344,9 @@ class AsyncGeneratorProvider(ABC):
         return False
 
     def http_headers(self, **headers: str) -> dict[str, str]:
-        """A request's headers: the protocol's, the cookies, and over them the caller's."""
+        """A request's headers: the protocol's, the base_url's own login, the cookies, and over them the caller's."""
+        if self.login is not None:
+            headers.setdefault("Authorization", self.login)
         if self.cookies:
             headers["Cookie"] = cookie_header(self.cookies)
         for key, value in self.headers.items():
@@ -361,7 +368,7 @@ class AsyncGeneratorProvider(ABC):
 
     async def _begin(self, request: ChatRequest) -> tuple[Exchange, Batch]:
         """Send the request, again where that may help, until there is content. Nothing has been given out before that, so nothing is given out twice."""
-        attempt, waited, recovered = 0, 0.0, False
+        attempt, failed, waited, recovered = 0, 0, 0.0, False
         while True:
             attempt += 1
             exchange = Exchange(self, request, attempt)
@@ -372,7 +379,8 @@ class AsyncGeneratorProvider(ABC):
                 if not recovered and self.recover(error):
                     recovered = True
                     continue
-                delay = self.retry.delay(error, attempt, waited)
+                failed += 1  # what was put right spends no retry
+                delay = self.retry.delay(error, failed, waited)
                 if delay is None:
                     raise
             except BaseException as error:
@@ -427,26 +435,3 @@ async def _texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, No
             for part in batch:
                 if type(part) is Text:
                     yield part.text
-
-
-def _checked_url(url: str, provider: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(
-            f"base_url must begin with http:// or https://, not {url[:100]!r}." if url else "base_url is missing: say where the service is.",
-            provider=provider,
-        )
-    return url.rstrip("/")
-
-
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str) or _HEADER_BREAKS & {*name, *value}:
-            raise UsageError(f"header {name!r} must be text without line breaks.")
-    return dict(headers)
-
-
-def _stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    if not all(isinstance(item, str) and item for item in stops):
-        raise UsageError(f"stop must be a text or a list of texts, none empty, not {stop!r}.")
-    return stops

@@ -26,8 +26,10 @@ class Retry:
     budget: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.first, self.factor, self.longest, self.retry_after_cap, self.budget) < 0 or not 0 <= self.jitter <= 1:
-            raise UsageError(f"retry: attempts must be at least 1, jitter within 0..1 and all else not negative, not {self}.")
+        numbers = (self.first, self.factor, self.longest, self.jitter, self.retry_after_cap, self.budget)
+        right = isinstance(self.attempts, int) and self.attempts >= 1 and all(isinstance(number, int | float) and number >= 0 for number in numbers)
+        if not right or self.jitter > 1:
+            raise UsageError(f"retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else not negative, not {self}.")
 
     @classmethod
     def of(cls, value: Retry | int | None, default: Retry) -> Retry:
@@ -44,7 +46,10 @@ class Retry:
         """Seconds to wait after the `attempt`-th request failed with `error`, or None to give up."""
         if not isinstance(error, ProviderError) or not error.is_retryable or attempt >= self.attempts:
             return None
-        delay = min(self.first * self.factor ** (attempt - 1), self.longest)
+        try:
+            delay = min(self.first * self.factor ** (attempt - 1), self.longest)
+        except OverflowError:
+            delay = self.longest
         delay *= 1 - self.jitter * random.random()  # noqa: S311 - spreading load, not a secret
         if error.retry_after is not None:
             if error.retry_after > self.retry_after_cap:

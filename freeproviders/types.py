@@ -104,7 +104,7 @@ class Message:
             role=role,
             content=_content(value.get("content")),
             name=value.get("name"),
-            tool_calls=tuple(_tool_call(call) for call in value.get("tool_calls") or ()),
+            tool_calls=_tool_calls(value.get("tool_calls")),
             tool_call_id=value.get("tool_call_id"),
             is_error=bool(value.get("is_error")),
         )
@@ -121,6 +121,8 @@ def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[
     """
     if isinstance(messages, str):
         return (Message("user", messages),)
+    if not isinstance(messages, Iterable):
+        raise UsageError(f"messages must be a list of mappings with 'role' and 'content', not {type(messages).__name__}.")
     out = tuple([Message.of(message) for message in messages])
     if not out:
         raise UsageError("messages is empty: pass at least one message.")
@@ -308,7 +310,7 @@ def _block(block: object) -> Block:
         return TextBlock(block)
     kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
     if isinstance(block, Mapping):
-        if kind in {"text", "input_text"} and isinstance(block.get("text"), str):
+        if kind in ("text", "input_text") and isinstance(block.get("text"), str):
             return TextBlock(block["text"])
         if kind == "image_url":
             image = block.get("image_url")
@@ -316,6 +318,14 @@ def _block(block: object) -> Block:
             if isinstance(url, str):
                 return ImageBlock(url, detail)
     raise UnsupportedInputError(f"Content block of type {kind!r} is not supported: use text or image_url blocks.")
+
+
+def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
+    if not calls:
+        return ()
+    if not isinstance(calls, Sequence) or isinstance(calls, str):
+        raise UsageError(f"tool_calls must be a list, not {type(calls).__name__}.")
+    return tuple([_tool_call(call) for call in calls])
 
 
 def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:

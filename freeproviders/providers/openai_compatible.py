@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from freeproviders import bridge
-from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError
+from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
 from freeproviders.providers.openai_protocol import ChatDecoder, full_messages
 from freeproviders.transport import HttpRequest
@@ -38,6 +38,14 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         self.supports_native_tools = native_tools
         self.supports_json_schema = json_schema
         self._usage_frames = _Flag(on=True)
+
+    def checked(self, request: ChatRequest) -> ChatRequest:
+        """The request as it will be sent."""
+        if request.options.get("n") not in {None, 1}:
+            raise UsageError(
+                "n must be 1: a stream holds one answer. Ask several times at once instead.", provider=self.name, model=request.model or ""
+            )
+        return super().checked(request)
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""

@@ -19,7 +19,7 @@ LAYERS = [
     ["_version", "errors"],
     ["types"],
     ["wire"],
-    ["bridge", "retry", "transport", "stop", "usage"],
+    ["bridge", "checks", "retry", "transport", "stop", "usage"],
     ["exchange", "provider"],
     ["embedded"],
     ["providers"],

@@ -1,0 +1,167 @@
+"""Mistakes of the caller: found at the call, before anything is sent, and said without repeating a secret."""
+
+import datetime as dt
+import math
+import pickle
+
+import pytest
+
+from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly, OpenAICompatible, Retry, Timeout, errors
+from freeproviders.testing import replica
+from freeproviders.types import ChatRequest
+from tests.core.services import text_of
+
+HERE = "http://127.0.0.1:9/v1"
+
+
+def provider_of(**configuration):
+    return OpenAICompatible("m", **{"base_url": HERE, "retry": 0, **configuration})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "http://", "ftp://x", "http:///v1", "http://h:99999/v1", "http://h:0", "http://[::1/v1", "http://h/a b", "http://h/v1?version=1"),
+        *("http://h/v1#f", "http://u:s3cret@h:99999/v1", "http://u:s3cret/@h/v1", "//h/v1", 5, b"http://h"),
+    ],
+)
+def test_base_url(url):
+    """An address that cannot be one is refused, and its password not repeated."""
+    for call in (lambda: provider_of(base_url=url), lambda: provider_of().configured(base_url=url or "x")):
+        with pytest.raises(errors.UsageError, match="base_url") as caught:
+            call()
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://h/v1", " http://h/v1/\n", "HTTPS://h:8443/a//", "http://[::1]:80/v1", "http://bücher.example/@cf/v1"])
+def test_base_url_that_is_right(url):
+    """Blanks around it and slashes at its end do not matter."""
+    assert provider_of(base_url=url).base_url == url.strip().rstrip("/")
+
+
+async def test_login_in_the_base_url():
+    """A user and password go into the header and are nowhere to be read; a key beside them has no place."""
+    with replica(OpenAICompatible, answer="ok") as r:
+        provider = OpenAICompatible("m", base_url=r.base_url.replace("//", "//us%40er:p%3Aw@"))
+        assert provider.base_url == r.base_url
+        assert await text_of(provider) == "ok"
+        assert r.requests[-1].headers["Authorization"] == "Basic dXNAZXI6cDp3"
+        assert await text_of(provider.configured(base_url=r.base_url)) == "ok"
+        assert "Authorization" not in r.requests[-1].headers
+    with pytest.raises(errors.UsageError, match="not both"):
+        provider.configured(api_key="k")
+    with pytest.raises(errors.UsageError, match="not both"):
+        provider_of(api_key="k").configured(base_url="http://u:p@h")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"api_key": b"s3cret"}, {"api_key": 5}, {"api_key": "s3\ncret"}),
+        *({"headers": {"a b": "s3cret"}}, {"headers": {"": "s3cret"}}, {"headers": {"a:": "x"}}, {"headers": {"a": 5}}, {"headers": ["x"]}),
+        *(
+            {"cookies": {"a": "s3cret; b=1"}},
+            {"cookies": {"a": "s3cret\r\nb: 1"}},
+            {"cookies": {"a=": "1"}},
+            {"cookies": {"a": None}},
+            {"cookies": [1]},
+        ),
+        *({"proxy": 5}, {"proxy": ""}, {"proxy": "http://u:s3cret@h:99999"}, {"proxy": "u:s3cret@h:1"}, {"proxy": "socks5://u:s3cret@h:1"}),
+        *({"timeout": math.nan}, {"timeout": "5"}, {"timeout": True}, {"retry": math.nan}, {"retry": 1.5}, {"connector": 5}),
+    ],
+    ids=str,
+)
+def test_configuration(wrong):
+    """Each is refused by `__init__`, by `configured` and by a call alike."""
+    for call in (
+        lambda: provider_of(**wrong),
+        lambda: provider_of().configured(**wrong),
+        lambda: provider_of().create_async_generator(messages="hi", **wrong),
+        lambda: OpenAICompatible.create_async_generator("m", "hi", **{"base_url": HERE, **wrong}),
+    ):
+        with pytest.raises(errors.UsageError) as caught:
+            call()
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_key_from_a_file():
+    """The line break at its end is not part of it, and a number may be a cookie."""
+    assert provider_of(api_key=" k\n").api_key == "k"
+    assert provider_of(cookies={"a": 5}).http_headers()["Cookie"] == "a=5"
+
+
+@pytest.mark.parametrize("name", ["attempts", "first", "factor", "longest", "jitter", "retry_after_cap", "budget"])
+@pytest.mark.parametrize("value", [math.nan, "1", None, -1])
+def test_retry(name, value):
+    """A retry with a number that is none is refused when it is made, not when it is needed."""
+    with pytest.raises(errors.UsageError, match="retry"):
+        Retry(**{name: value})
+
+
+def test_no_wait_is_too_many():
+    """A wait that grows beyond all numbers is the longest one."""
+    assert Retry(attempts=10**6, jitter=0).delay(errors.ServerError("x"), 10**5) == 30
+
+
+async def test_no_limit_may_be_written_as_infinity():
+    """It is None by another name."""
+    limit = Timeout(math.inf, math.inf, math.inf, math.inf)
+    with replica(OpenAICompatible, answer="ok") as r:
+        assert await text_of(OpenAICompatible("m", base_url=r.base_url, timeout=limit)) == "ok"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"temperature": "hot"}, {"temperature": math.nan}, {"temperature": True}, {"top_p": [1]}),
+        *({"max_tokens": "5"}, {"max_tokens": 1.5}, {"max_tokens": True}, {"stop": 5}, {"stop": b"x"}, {"n": 2}, {"model": 5}),
+        *({"tools": 5}, {"tools": [5]}, {"tools": {"name": "f"}}, {"tool_choice": 5}, {"response_format": "json"}),
+        *({"seed": object()}, {"metadata": {"a": b"\xff"}}, {"user": "\ud800"}, {"when": {"a": lambda: 1}}, {"response_format": {"a": object()}}),
+        *({"messages": messages} for messages in (None, 5, b"x", {"role": "user", "content": "x"}, [{"role": "user", "content": "\ud800"}])),
+        *({"messages": [message]} for message in ({"content": "x"}, {"role": ["user"]}, {"role": "user", "content": [{"type": ["a"]}]})),
+        {"messages": [{"role": "assistant", "tool_calls": 5}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"a": object()}}]}]},
+    ],
+)
+def test_request(wrong):
+    """What makes no sense or cannot be written is refused at the call, in all the ways to ask."""
+    provider = provider_of()
+    for ask in (
+        lambda **options: provider.create_async_generator(messages=options.pop("messages"), **options),
+        lambda **options: provider.stream(options.pop("messages"), **options),
+        lambda **options: provider.stream_sync(options.pop("messages"), **options),
+        lambda **options: provider.complete_sync(options.pop("messages"), **options),
+    ):
+        with pytest.raises(errors.UsageError):
+            ask(**{"messages": "hi", **wrong})
+
+
+def test_what_can_be_written():
+    """Sets and dates are written as JSON has them; what is not sent need not be writable."""
+    provider_of().stream("hi", a={1}, b=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), temperature=1, n=1)
+    with pytest.warns(errors.UnsupportedOptionWarning):
+        FlowGpt().stream("hi", callback=object())
+
+
+@pytest.mark.parametrize("cls", [FlowGpt, AIChatFree, ChatgptFree, FreeNetfly])
+def test_a_request_without_messages(cls):
+    """A request made by hand is checked as well."""
+    with pytest.raises(errors.UsageError, match="empty"):
+        cls().batches(ChatRequest(messages=()))
+
+
+async def test_on_the_class():
+    """The class makes its instance for the call and from the call's configuration, and looking at the method makes none."""
+    assert callable(OpenAICompatible.create_async_generator)
+    with replica(OpenAICompatible, answer="ok") as r:
+        assert await text_of(OpenAICompatible, base_url=r.base_url, model="m") == "ok"
+        assert r.requests[-1].json["model"] == "m"
+    with pytest.raises(errors.UsageError, match="base_url is missing"):
+        OpenAICompatible.create_async_generator("m", "hi")
+
+
+def test_the_key_travels_with_a_pickle_and_nowhere_else():
+    """A provider in another process needs its key; its repr does not show it."""
+    provider = pickle.loads(pickle.dumps(provider_of(api_key="s3cret-key")))
+    assert provider.api_key == "s3cret-key"
+    assert "s3cret" not in repr(provider)
