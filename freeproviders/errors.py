@@ -48,6 +48,8 @@ from typing import Any, ClassVar, Self
 # The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as the services' old clients had them do.
 from aiohttp import ClientError
 
+_SHORTEST_SECRET = 8
+
 
 def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
     error = cls(message)
@@ -144,6 +146,12 @@ class ProviderError(FreeProvidersError, ClientError):
         self.env = env
         self.attempts = 1
         self.failed_generation: str | None = None
+
+    def without(self, secret: str | None) -> None:
+        """Take a secret that the service repeated out of what it said; one so short that it may be a word is left."""
+        if secret and len(secret) >= _SHORTEST_SECRET and secret in f"{self.message} {self.body}":
+            self.message, self.body = self.message.replace(secret, "***"), self.body.replace(secret, "***")
+            self.args = (self.message,)
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
 MAX_ERROR_BYTES: Final = 2**16
+ERROR_BODY_SECONDS: Final = 2.0
 HEAD_BYTES: Final = 2048
 PAGE_BYTES: Final = 16
 DRAIN_SECONDS: Final = 0.2
@@ -90,10 +91,14 @@ class Exchange:
             async with asyncio.timeout(None) as self._opening:
                 await provider.ready(self._request, self._fetch)
                 self._response = response = await send(provider.encode(self._request), provider.route, timeout.connect)
+        except ProviderTimeoutError:  # the transport's own limit, on the connection
+            raise
         except TimeoutError as error:
-            raise self._timed_out(error) from error
+            raise self._timed_out() from error
         finally:
             self._opening = None
+        if self._watchdog.expired:  # in the very turn of the loop in which the headers came, so that nobody was woken
+            raise self._timed_out()
         if response.status >= 400:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
 
@@ -102,10 +107,15 @@ class Exchange:
         return await send(request, self._provider.route, self._provider.timeout.connect)
 
     async def _read_error_body(self, response: Response) -> bytes:
+        """What comes of it soon: the status says more than a body that stalls or breaks off."""
+        self._watchdog.drain(ERROR_BODY_SECONDS)
+        body = bytearray()
         try:
-            return await response.read_all(MAX_ERROR_BYTES)
+            while len(body) < MAX_ERROR_BYTES and (data := await response.read()):
+                body += data
         except ProviderError:
-            return b""  # the status says more than a body that broke off
+            pass
+        return bytes(body[:MAX_ERROR_BYTES])
 
     async def _advance(self) -> Batch:
         """One network read, decoded; may be empty."""
@@ -119,7 +129,7 @@ class Exchange:
             data = await response.read() if self._size else await self._read_head(response)
         except ProviderError as error:
             if self._watchdog.expired:
-                raise self._timed_out(error) from error
+                raise self._timed_out() from error
             raise
         if not data:
             batch = decoder.close()
@@ -200,10 +210,11 @@ class Exchange:
         if self._response is not None:
             self._response.close()
 
-    def _timed_out(self, error: Exception) -> ProviderTimeoutError:
+    def _timed_out(self) -> ProviderTimeoutError:
+        """The error for the limit that passed."""
         phase = self._watchdog.expired
-        if phase is None:  # the transport's own limit, on the connection
-            return error if isinstance(error, ProviderTimeoutError) else ProviderTimeoutError("no answer in time.", phase="connect")
+        if phase is None:  # somebody else's, inside `ready`
+            return ProviderTimeoutError("no answer in time.")
         timeout = self._provider.timeout
         seconds = {"first content": timeout.first_content, "stall": timeout.stall}.get(phase, timeout.total)
         what = {"first content": "no content came", "stall": "the stream stalled"}.get(phase, "the answer was not complete")
@@ -214,7 +225,7 @@ class Exchange:
         data = await response.read()
         if "html" not in response.headers.get("Content-Type", ""):
             return data
-        while len(data.lstrip()) < PAGE_BYTES and (more := await response.read()):
+        while len(data) < HEAD_BYTES and len(data.lstrip()) < PAGE_BYTES and (more := await response.read()):
             data += more
         if looks_like_html(data):
             raise blocked(data, status=response.status)
@@ -223,10 +234,11 @@ class Exchange:
     def _explained(self, error: FreeProvidersError) -> FreeProvidersError:
         """Say who it was and what came."""
         if isinstance(error, ProviderError):
-            if isinstance(error, ResponseError) and looks_like_html(self._head):
+            if isinstance(error, ResponseError) and not self._decoder.answered and looks_like_html(self._head):
                 error = blocked(self._head)
             if not error.body and self._head and not self._decoder.answered:
                 error.body = excerpt(self._head)
             error.attempts = self._attempt
             error.env = error.env or self._provider.api_key_env
+            error.without(self._provider.api_key)
         return error.about(self._provider.name, self._request.model or "")

@@ -32,11 +32,13 @@ from freeproviders.errors import (
     TruncatedResponseError,
     UsageError,
 )
+from freeproviders.wire.failure import EXCERPT_CHARS, redact
 
 USER_AGENT: Final = f"freeproviders/{__version__}"
 MAX_REDIRECTS: Final = 5
 LONG_BODY_BYTES: Final = 2**20
 _NEVER: Final = float("inf")
+_PROXY_ADVICE: Final = "Check the proxy and its credentials."
 _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
 
@@ -91,13 +93,9 @@ class Route:
 
     def __post_init__(self) -> None:
         if self.proxy is not None:
-            parts = urlsplit(self.proxy)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                msg = (
-                    f"proxy must look like http://user:password@host:port, not {parts.scheme}://...: "
-                    "for SOCKS pass a connector, for example one of the package aiohttp-socks."
-                )
-                raise UsageError(msg)
+            _check_proxy(self.proxy, "proxy")
+        if self.connector is not None and not isinstance(self.connector, aiohttp.BaseConnector):
+            raise UsageError(f"connector must be an aiohttp connector, not {type(self.connector).__name__}.")
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy for an address: the one given, else, only where asked, the environment's."""
@@ -107,7 +105,24 @@ class Route:
         if proxy_bypass(parts.hostname or ""):
             return None
         proxies = getproxies()
-        return proxies.get(parts.scheme) or proxies.get("all")
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if not proxy:
+            return None
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        _check_proxy(proxy, "the environment's proxy")
+        return proxy
+
+
+def _check_proxy(proxy: object, what: str) -> None:
+    try:
+        parts = urlsplit(proxy) if isinstance(proxy, str) else None
+        if parts is not None and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return
+    except ValueError:  # a port that is none
+        pass
+    raise UsageError(
+        f"{what} must look like http://user:password@host:port. For SOCKS pass a connector, for example one of the package aiohttp-socks."
+    )
 
 
 class Response:
@@ -161,18 +176,22 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
     timeout = _client_timeout(connect_timeout)
     url = request.url
     for _ in range(MAX_REDIRECTS + 1):
+        proxy = route.proxy_for(url)
         try:
             response = await session.request(
                 request.method,
                 url,
                 data=_payload(request.body),
                 headers=request.headers,
-                proxy=route.proxy_for(url),
+                proxy=proxy,
                 timeout=timeout,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error) from error
+        if response.status in {101, 407}:
+            response.close()
+            raise _not_from_the_service(response.status)
         if response.status not in _REDIRECTS:
             return Response(response)
         target = response.headers.get("Location", "")
@@ -184,7 +203,7 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
 
 @functools.cache
 def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect)
+    return aiohttp.ClientTimeout(total=None, connect=None if connect == _NEVER else connect)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -200,7 +219,9 @@ def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
         origin = str(there.origin())
     except ValueError:
         same, elsewhere, origin = False, False, repr(target[:100])
-    if not target or not (same or elsewhere):
+    if not target:
+        raise RedirectError("the service redirects without saying where to.", status=status, advice="")
+    if not (same or elsewhere):
         raise RedirectError(f"the service redirects to {origin}, which is not followed.", status=status)
     if request.body is not None and status not in _PRESERVING:
         raise RedirectError(f"the service redirects a {request.method} to {there.path} in a way that would lose the request.", status=status)
@@ -209,20 +230,39 @@ def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
 
 def _translated(error: Exception) -> ProviderError:
     """The one place where aiohttp's errors become ours."""
-    said = str(error) or type(error).__name__
+    said = redact(" ".join(str(error).split()))[:EXCERPT_CHARS] or type(error).__name__
     match error:
         case aiohttp.ServerTimeoutError() | TimeoutError():
             return ProviderTimeoutError("no connection in time.", phase="connect")
         case aiohttp.ClientPayloadError():
             return TruncatedResponseError(f"the transfer was cut off: {said}.")
-        case aiohttp.InvalidURL() | ValueError():
-            return ProviderConnectionError(f"the address cannot be used: {said}.", advice="Check base_url and proxy.")
+        case aiohttp.ClientConnectorCertificateError():  # which is also a ValueError
+            advice = "Mend the certificate, or pass a connector with an ssl.SSLContext that trusts it."
+            return _permanent(ProviderConnectionError(f"the certificate of {error.host} is not trusted: {error.certificate_error}.", advice=advice))
+        case aiohttp.InvalidURL():
+            return _permanent(ProviderConnectionError("the address cannot be used.", advice="Check base_url and proxy."))  # it may hold a password
+        case ValueError():
+            return _permanent(ProviderConnectionError(f"the request cannot be sent: {said}.", advice="Check base_url, headers and proxy."))
         case aiohttp.ClientHttpProxyError():
-            return ProviderConnectionError(f"the proxy refused: HTTP {error.status} {error.message}.", advice="Check the proxy and its credentials.")
+            refused = ProviderConnectionError(f"the proxy refused: HTTP {error.status} {error.message}.", advice=_PROXY_ADVICE)
+            return _permanent(refused) if error.status < 500 else refused
         case aiohttp.ClientResponseError():
-            return MalformedResponseError(f"the answer is not HTTP: {error.message}.")
+            return MalformedResponseError(f"the answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}.")
         case _:
             return ProviderConnectionError(f"connection failed: {said}.")
+
+
+def _not_from_the_service(status: int) -> ProviderError:
+    """Two answers that no chat service gives."""
+    if status == 407:
+        return _permanent(ProviderConnectionError("the proxy refused: HTTP 407.", advice=_PROXY_ADVICE))
+    return MalformedResponseError("the answer switches to another protocol.", status=status)
+
+
+def _permanent(error: ProviderError) -> ProviderError:
+    """Of a kind that may pass, but this one will not."""
+    error.is_retryable = False
+    return error
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -241,6 +281,10 @@ class _LoopSessions:
         await anext(self._holder)
 
     def open(self, connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
+        """A new session. Those whose connector was closed meanwhile are let go of, since a caller may bring a connector for each call."""
+        if connector is not None:
+            _check_connector(connector)
+        self.by_connector = {given: session for given, session in self.by_connector.items() if not session.closed}
         session = aiohttp.ClientSession(
             connector=connector if connector is not None else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
             connector_owner=connector is None,
@@ -272,6 +316,16 @@ class _LoopSessions:
             self.by_connector.clear()
             for session in sessions:
                 await session.close()
+
+
+def _check_connector(connector: aiohttp.BaseConnector) -> None:
+    if connector.closed:
+        raise UsageError("the connector is closed: pass one that is open, or none.")
+    loop = asyncio.get_running_loop()
+    if getattr(connector, "_loop", loop) is not loop:  # it has no public name
+        raise UsageError(
+            "the connector belongs to another event loop: make it where the loop runs that uses it. Sync calls have a loop of their own and take none."
+        )
 
 
 def _close_sockets(connector: aiohttp.BaseConnector) -> None:

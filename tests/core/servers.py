@@ -1,8 +1,8 @@
-"""Small servers that no service is: a forward proxy, and one whose handler a test writes."""
+"""Small servers that no service is: a forward proxy, one whose handler a test writes, and one that says what no HTTP library would."""
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -76,3 +76,31 @@ def forward_proxy():
 
     with serve(handle) as served:
         yield served
+
+
+@asynccontextmanager
+async def says(*script, tls=None, host="127.0.0.1"):
+    """Answer every connection with bytes as they are, numbers being seconds of silence, and close it; yields the address."""
+
+    async def answer(reader, writer):
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            for piece in script:
+                if isinstance(piece, bytes):
+                    writer.write(piece)
+                    await writer.drain()
+                else:
+                    await asyncio.sleep(piece)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    tasks = set()
+    server = await asyncio.start_server(lambda *streams: tasks.add(asyncio.create_task(answer(*streams))), host, 0, ssl=tls)
+    try:
+        yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
