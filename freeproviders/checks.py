@@ -40,7 +40,7 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
     except ValueError:  # a port or a bracket
         right = False
     if not right:
-        raise UsageError(f"base_url must begin with http:// or https:// and a host, not {shown!r}.", provider=provider)
+        raise UsageError(f"base_url must look like https://host:port/path, not {shown!r}.", provider=provider)
     if "?" in url or "#" in url:
         raise UsageError(f"base_url must end with its path, since the endpoint is added to it: {shown!r}.", provider=provider)
     login, at, host = parts.netloc.rpartition("@")
