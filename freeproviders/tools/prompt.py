@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.tools.dialects.registry import Dialect, dialect_of
-from freeproviders.tools.schema import pruned
+from freeproviders.tools.fence import escape
+from freeproviders.tools.schema import object_schema, pruned
 from freeproviders.types import Tool
 from freeproviders.wire.json import dumps
 
@@ -18,7 +20,8 @@ class ToolPrompt:
 
     `dialect` names the form of calls, "" leaves it to the model's family. The other fields are templates: `intro` with `{tools}` and `{format}`, `required` and `single`
     are added to it where they apply, `named` with `{name}`. `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned;
-    `told`, with `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`, a system message that comes late. `complaint` and `no_call`, with `{complaint}`, ask again; `schema`, with `{schema}`, asks for an object.
+    `told`, with `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`, a system message that comes late. `complaint` and `no_call`, with `{complaint}`, ask again; `schema`, with `{schema}`, and `misfit`, with `{complaint}`, ask for an object, both with
+    its shape as `{form}`.
     """
 
     dialect: str = ""
@@ -37,29 +40,32 @@ class ToolPrompt:
     note: str = "[Instruction]\n{content}"
     complaint: str = "{complaint}\nAnswer again with the corrected function call and nothing else.\n{format}"
     no_call: str = "You did not call a function, but one is required (available: {names}). Answer with a function call and nothing else.\n{format}"
-    schema: str = "Answer only with a JSON value that fits this JSON schema, without explanations and without a block of code:\n{schema}"
+    schema: str = (
+        "JSON schema of the answer:\n{schema}\n\n"
+        "Answer only with the data, as one JSON value of the form\n{form}\nwith real values. No explanations, no block of code, no schema."
+    )
     any_object: str = "Answer only with a JSON object, without explanations and without a block of code."
-    misfit: str = "Your answer does not fit the JSON schema: {complaint}\nAnswer again with the corrected JSON and nothing else."
+    misfit: str = (
+        "Your answer does not fit the JSON schema: {complaint}\nAnswer again with the corrected JSON and nothing else, in this form:\n{form}"
+    )
 
 
 DEFAULT_PROMPT: Final = ToolPrompt()
+_FIELD = re.compile(r"\{([a-z]+)\}")
 DEFAULT_DIALECT: Final = "hermes"
 
 
 def fill(template: str, **values: str) -> str:
-    """Put values into a template; braces in it and in the values mean nothing else."""
-    for key, value in values.items():
-        head, *rest = template.split("{" + key + "}")
-        template = head + "".join(value + piece for piece in rest) if rest else head
-    return template
+    """Put values into a template; other braces in it, and any in the values, mean nothing."""
+    return _FIELD.sub(lambda match: values.get(match.group(1), match.group()), template)
 
 
 def tool_line(tool: Tool) -> str:
-    """A tool as one line of JSON, with what a model needs to know."""
-    function = {"name": tool.name, "description": tool.description, "parameters": pruned({"type": "object", "properties": {}, **tool.parameters})}
+    """A tool as one line of JSON, with what a model needs to know; markup in its texts is escaped."""
+    function = {"name": tool.name, "description": tool.description, "parameters": pruned(object_schema(tool))}
     if not tool.description:
         del function["description"]
-    return dumps({"type": "function", "function": function}).decode()
+    return escape(dumps({"type": "function", "function": function}).decode())
 
 
 def instructions(prompt: ToolPrompt, dialect: Dialect, tools: Sequence[Tool], *, must: bool, single: bool) -> str:

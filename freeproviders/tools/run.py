@@ -19,7 +19,8 @@ from freeproviders.tools.parser import Parser
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect, fill, instructions
 from freeproviders.tools.quirks import quirks_of
-from freeproviders.tools.schema import call_schema, response_format
+from freeproviders.tools.schema import call_schema, pruned, response_format
+from freeproviders.tools.sketch import sketch
 from freeproviders.tools.structured import ask_for_json, schema_instructions
 from freeproviders.tools.target import Misfit, any_object
 from freeproviders.tools.toolbox import Toolbox, properties
@@ -234,7 +235,9 @@ class _Conversation:
                 _, data = extract("".join(attempt.held), self._plan.target, truncated=attempt.truncated)
             except Misfit as misfit:
                 return _Fault(
-                    f"The answer does not fit the schema: {misfit}.", fill(self._prompt.misfit, complaint=str(misfit)), StructuredOutputError
+                    f"The answer does not fit the schema: {misfit}.",
+                    fill(self._prompt.misfit, complaint=str(misfit), form=sketch(pruned(self._plan.target.schema))),
+                    StructuredOutputError,
                 )
             attempt.held = [dumps(data).decode()]
         return None

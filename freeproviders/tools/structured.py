@@ -16,6 +16,7 @@ from freeproviders.tools.parser import Parser
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.schema import constrained, pruned, response_format
+from freeproviders.tools.sketch import sketch
 from freeproviders.tools.target import Misfit, Target
 from freeproviders.types import Batch, ChatRequest, Finish, Message, Reasoning, Text, Usage
 from freeproviders.wire.json import dumps, loads
@@ -88,7 +89,7 @@ def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
     small = pruned(target.schema)
     if small == {"type": "object"}:
         return prompt.any_object
-    return fill(prompt.schema, schema=dumps(small).decode())
+    return fill(prompt.schema, schema=dumps(small).decode(), form=sketch(small))
 
 
 class _Asking:
@@ -158,7 +159,10 @@ class _Asking:
         self._requests += answer.finish.attempts if answer.finish else 1
 
     def _ask_again(self, said: str, complaint: str) -> None:
-        turns = Message("assistant", said[:MAX_QUOTED_CHARS] or "(nothing)"), Message("user", fill(self._prompt.misfit, complaint=complaint))
+        turns = (
+            Message("assistant", said[:MAX_QUOTED_CHARS] or "(nothing)"),
+            Message("user", fill(self._prompt.misfit, complaint=complaint, form=sketch(pruned(self._target.schema)))),
+        )
         self._request = replace(self._request, messages=(*self._request.messages, *turns))
 
 

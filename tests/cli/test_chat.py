@@ -239,10 +239,10 @@ def test_the_time_limit() -> None:
     [
         (["chat", "--provider", "nobody", "Hi"], "There is no provider 'nobody'"),
         (["chat", "--provider", "flow-gpt", "--model", "gpt-9", "Hi"], "gpt-9"),
-        (["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"], "base_url must begin with http://"),
+        (["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"], "base_url must look like https://host:port"),
         (["chat", "--provider", "openai-compatible", "Hi"], "base_url is missing"),
         (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
-        (["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"], "max_tokens must be at least 1"),
+        (["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"], "max_tokens must be a whole number of at least 1"),
         (["chat", "--provider", "flow-gpt", "--timeout", "-1", "Hi"], "number of seconds above 0"),
         (["chat", "--temperature", "warm", "Hi"], "--temperature"),
         (["chat", "--provider", "flow-gpt", "  "], "The question is empty"),
