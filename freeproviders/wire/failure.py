@@ -33,7 +33,10 @@ EXCERPT_CHARS: Final = 300
 MAX_RETRY_AFTER_SECONDS: Final = 31 * 86400.0  # some services send the year 9999
 
 _SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
-_TRY_AGAIN = re.compile(r"(?i)(?:try again in|retry in|retrydelay\W{1,6})\s{0,3}(?:(\d{1,5})m)?(\d{1,7}(?:\.\d{1,9})?)(ms|s)")
+_TRY_AGAIN = re.compile(
+    r"(?i)(?:try again (?:in|after)|retry (?:in|after)|retrydelay\W{1,6})\s{0,3}"
+    r"(?:(\d{1,4}) ?h(?:ours?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)?(?![a-z]) ?)?(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|s))?"
+)
 _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
@@ -198,8 +201,10 @@ def _retry_hint(message: str) -> float | None:
     match = _TRY_AGAIN.search(message)
     if match is None:
         return None
-    minutes, number, unit = match.groups()
-    return float(minutes or 0) * 60 + float(number) * (0.001 if unit == "ms" else 1)
+    hours, minutes, number, unit = match.groups()
+    if not (hours or minutes or number):
+        return None
+    return float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(number or 0) * (0.001 if unit == "ms" else 1)
 
 
 def _try_json(body: bytes) -> Any:  # noqa: ANN401 - whatever was sent

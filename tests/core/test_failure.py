@@ -1,5 +1,6 @@
 """Error answers: eight shapes, statuses, hints when to come back, and no secrets."""
 
+import json
 import time
 from email.utils import formatdate
 
@@ -104,6 +105,11 @@ def test_retry_hint_in_the_body():
     assert read_failure(429, {}, b'{"error": {"message": "Please try again in 5.289s."}}').retry_after == 5.289
     assert read_failure(429, {}, b'{"error": {"message": "try again in 2m59.56s"}}').retry_after == pytest.approx(179.56)
     assert read_failure(429, {}, b'{"error": {"message": "try again in 120ms"}}').retry_after == pytest.approx(0.12)
+    for words, seconds in (
+        *(("try again in 1h12m34.5s", 4354.5), ("Please retry after 20 seconds.", 20), ("retry in 2 minutes", 120), ("try again in 1 hour", 3600)),
+        *(("try again in 6m0s", 360), ("try again in a while", None), ('"retryDelay": "34s"', 34), ("try again in 5 min", 300)),
+    ):
+        assert read_failure(429, {}, json.dumps({"error": {"message": words}}).encode()).retry_after == seconds
     assert read_failure(429, {"Retry-After": "3"}, b'{"error": {"message": "try again in 5s"}}').retry_after == 3
 
 
