@@ -61,7 +61,8 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         if request.stop:
             body["stop"] = request.stop[:4]  # the protocol's limit; the rest is cut here
         if request.tools:
-            body["tools"] = [tool.to_openai() for tool in request.tools]
+            among = request.tool_choice if isinstance(request.tool_choice, tuple) else None  # the protocol has no place for several names
+            body["tools"] = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
             if request.tool_choice is not None:
                 body["tool_choice"] = _tool_choice(request.tool_choice)
         body.update(request.options)

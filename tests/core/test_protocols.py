@@ -269,6 +269,10 @@ async def test_openai_tools_reasoning_and_key():
             body = r.requests[-1].json
             assert body["tools"][0]["function"]["name"] == "f"
             assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
+        other = {"name": "g", "parameters": {"type": "object", "properties": {}}}
+        await provider.collect(provider.request("x", tools=[tool, other], tool_choice=("f",)))
+        assert [row["function"]["name"] for row in r.requests[-1].json["tools"]] == ["f"]
+        assert r.requests[-1].json["tool_choice"] == "required"
         assert await provider.list_models()
         with pytest.raises(errors.AuthenticationError) as caught:
             await OpenAICompatible("m", base_url=r.base_url, api_key="sk-wrong").complete("x")
