@@ -28,7 +28,7 @@ _NAMED = re.compile(r"You must call the function (\S+) now")
 _RESULT = re.compile(r"<tool_response[^>]*>\n(.*?)\n</tool_response>", re.DOTALL)
 _CALLED = re.compile(r'<tool_call>\s*\{"name":\s*"([^"]+)"')
 _FLAT_TURN = re.compile(r"^(?:System|User|Assistant|Tool):(?: |$)", re.MULTILINE)
-_SCHEMA = "Answer only with a JSON value that fits this JSON schema"
+_SCHEMA = "JSON schema of the answer:"
 _ANY_OBJECT = "Answer only with a JSON object"
 
 
