@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import unquote
 
 from freeproviders.tools.lenient import read_json
 
 Fits = Callable[[Any, Mapping[str, Any]], bool]
 """Whether a value is valid under a schema."""
 
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 64
 """A recursive schema ends somewhere."""
+_MAX_REFERENCES: Final = 8
+
+_SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_.\-]+(?=\w)|(?<=\d)[\s_.\-]+(?=[^\W\d_])")
+"""What stands between words, at least one of which ends or begins with a letter: between digits it is part of a number."""
 
 _TRUE: Final = frozenset({"true", "yes", "1", "on"})
 _FALSE: Final = frozenset({"false", "no", "0", "off"})
@@ -20,18 +27,30 @@ _UNCHANGED: Final = object()
 
 
 class Coercer:
-    """Coerces values; `root` is the document in which `$ref`s are looked up, `fits` judges the branches of a union."""
+    """Coerces one value; `root` is the document in which `$ref`s are looked up, `fits` judges the branches of a union.
+
+    What was found for a part of the value under a part of the schema is remembered: unions inside unions would take exponential time.
+    """
 
     def __init__(self, root: Mapping[str, Any], fits: Fits) -> None:
         self._root = root
         self._fits = fits
+        self._known: dict[tuple[int, int], tuple[Any, Any, Any]] = {}  # with the value and the schema, so that their ids stay theirs
 
     def coerce(self, value: Any, schema: object, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON value
         """The value, bent towards the schema as far as its meaning allows."""
         if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
             return value
+        known = self._known.get((id(value), id(schema)))
+        if known is None:
+            known = self._known[id(value), id(schema)] = value, schema, self._coerced(value, schema, depth)
+        return known[2]
+
+    def _coerced(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:  # noqa: ANN401
         if "$ref" in schema:
-            return self.coerce(value, {**resolve(schema["$ref"], self._root), **{k: v for k, v in schema.items() if k != "$ref"}}, depth + 1)
+            target = resolve(schema["$ref"], self._root)
+            beside = {key: part for key, part in schema.items() if key != "$ref"}
+            return self.coerce(value, {**target, **beside} if beside else target, depth + 1)
         for part in schema.get("allOf") or ():
             value = self.coerce(value, part, depth + 1)
         branches = schema.get("anyOf") or schema.get("oneOf")
@@ -40,7 +59,7 @@ class Coercer:
         if "enum" in schema or "const" in schema:
             return _choice(value, schema["enum"] if "enum" in schema else [schema["const"]])
         types = schema.get("type")
-        names = [types] if isinstance(types, str) else list(types or ())
+        names = [name for name in ([types] if isinstance(types, str) else types or ()) if name in _CONVERT]
         if not names:
             names = ["object"] if "properties" in schema else ["array"] if "items" in schema else []
         if not names or any(is_type(value, name) for name in names):
@@ -54,11 +73,9 @@ class Coercer:
     def _union(self, value: Any, branches: Sequence[Any], depth: int) -> Any:  # noqa: ANN401
         if any(self._fits(value, branch) for branch in branches):
             return value
-        for branch in branches:
-            converted = self.coerce(value, branch, depth + 1)
-            if self._fits(converted, branch):
-                return converted
-        return value
+        found = [converted for branch in branches if self._fits(converted := self.coerce(value, branch, depth + 1), branch)]
+        # "1" may be a truth value as well, but only where nothing else could be meant
+        return next((item for item in found if not isinstance(item, bool)), found[0] if found else value)
 
     def _inside(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:  # noqa: ANN401
         if isinstance(value, Mapping):
@@ -69,13 +86,11 @@ class Coercer:
 
     def _object(self, value: Mapping[str, Any], schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         known = schema.get("properties") or {}
-        required = schema.get("required") or ()
-        rest = schema.get("additionalProperties")
+        required = required_keys(schema)
         out: dict[str, Any] = {}
-        for given, item in value.items():
-            key = _renamed(given, known, value)
+        for key, item in renamed(value, known).items():
             if key not in known:
-                out[key] = self.coerce(item, rest, depth + 1) if isinstance(rest, Mapping) else item
+                out[key] = self.coerce(item, _rest(schema, key), depth + 1)
                 continue
             converted = self.coerce(item, known[key], depth + 1)
             if converted is None and key not in required and not self._fits(None, known[key]):
@@ -86,10 +101,10 @@ class Coercer:
 
 def resolve(reference: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
     """Look up a `$ref` inside its own document; an empty schema where it leads elsewhere."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return {}
     node: Any = root
-    for step in reference.removeprefix("#").split("/")[1:]:
+    for step in unquote(reference).split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(node, list) and key.isdigit() and int(key) < len(node):
             node = node[int(key)]
@@ -100,21 +115,53 @@ def resolve(reference: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
     return node if isinstance(node, Mapping) else {}
 
 
+def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema without the `$ref` that it begins with."""
+    for _ in range(_MAX_REFERENCES):
+        if "$ref" not in schema:
+            break
+        schema = resolve(schema["$ref"], root)
+    return schema
+
+
+def required_keys(schema: Mapping[str, Any]) -> Sequence[str]:
+    """The keys that a schema requires; the `true` that old drafts have inside a property says nothing about its own keys."""
+    required = schema.get("required")
+    return required if isinstance(required, list | tuple) else ()
+
+
 def same_name(a: str, b: str) -> bool:
-    """Whether two keys differ in case and separators only."""
+    """Whether two names differ in case and in the separators between words only; a sign or a point of a number is none."""
     return _letters(a) == _letters(b) != ""
 
 
 def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    return _SEPARATORS.sub("", name.strip()).casefold()
 
 
-def _renamed(given: str, known: Mapping[str, Any], value: Mapping[str, Any]) -> str:
-    """`City` is `city` if there is no doubt."""
+def _rest(schema: Mapping[str, Any], key: str) -> object:
+    """The schema of a key that `properties` does not name."""
+    patterns = schema.get("patternProperties")
+    for pattern, part in patterns.items() if isinstance(patterns, Mapping) else ():
+        try:
+            if re.search(pattern, key):
+                return part
+        except re.error:
+            continue
+    return schema.get("additionalProperties")
+
+
+def renamed(value: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The value with keys as a schema has them: `City` is `city` if there is no doubt."""
+    return {_known_key(key, known, value): item for key, item in value.items()}
+
+
+def _known_key(given: str, known: Mapping[str, Any], value: Mapping[str, Any]) -> str:
     if given in known:
         return given
     candidates = [key for key in known if same_name(key, given) and key not in value]
-    return candidates[0] if len(candidates) == 1 else given
+    others = [key for key in value if key not in known and same_name(key, given)]
+    return candidates[0] if len(candidates) == len(others) == 1 else given
 
 
 def _choice(value: Any, choices: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -122,8 +169,20 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:  # noqa: ANN401
         return value
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    found = [choice for choice in choices if same_name(str(choice), str(value))]
+    found = [choice for choice in choices if _means(value, choice)]
     return found[0] if len(found) == 1 else value
+
+
+def _means(value: Any, choice: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3, "none" for null."""
+    match choice:
+        case str():
+            return isinstance(value, str | int | float) and same_name(choice, str(value))
+        case bool():
+            return _to_boolean(value) is choice
+        case int() | float():
+            return bool(_to_number(value) == choice)
+    return choice is None and _to_null(value) is None
 
 
 def is_type(value: object, name: str) -> bool:
@@ -154,9 +213,14 @@ def _to_string(value: Any) -> Any:  # noqa: ANN401
 
 def _to_integer(value: Any) -> Any:  # noqa: ANN401
     number = _to_number(value)
-    if isinstance(number, float) and number.is_integer():
+    if isinstance(number, int):
+        return number
+    if not isinstance(number, float) or not number.is_integer():
+        return _UNCHANGED
+    try:
+        return int(Decimal(value.strip())) if isinstance(value, str) else int(number)  # a float holds 53 bits
+    except InvalidOperation:
         return int(number)
-    return number if isinstance(number, int) else _UNCHANGED
 
 
 def _to_number(value: Any) -> Any:  # noqa: ANN401
@@ -189,7 +253,7 @@ def _to_null(value: Any) -> Any:  # noqa: ANN401
 def _to_array(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            parsed = read_json(value)
+            parsed = read_json(value, guess=False)
         except ValueError:
             return [value]
         return parsed if isinstance(parsed, list) else [value]
@@ -201,7 +265,7 @@ def _to_object(value: Any) -> Any:  # noqa: ANN401
         return value[0]
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
-            parsed = read_json(value)
+            parsed = read_json(value, guess=False)
         except ValueError:
             return _UNCHANGED
         return parsed if isinstance(parsed, Mapping) else _UNCHANGED
@@ -210,9 +274,9 @@ def _to_object(value: Any) -> Any:  # noqa: ANN401
 
 _CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
     "null": _to_null,
-    "boolean": _to_boolean,
     "integer": _to_integer,
     "number": _to_number,
+    "boolean": _to_boolean,
     "object": _to_object,
     "array": _to_array,
     "string": _to_string,

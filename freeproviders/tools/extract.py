@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from freeproviders.tools.coerce import Coercer, is_type, resolve
+from freeproviders.tools.coerce import Coercer, is_type, resolved
 from freeproviders.tools.cursor import Cursor
 from freeproviders.tools.jsonscan import End, scan_json
 from freeproviders.tools.lenient import read_json
@@ -17,12 +17,14 @@ from freeproviders.tools.shapes import ARGUMENT_KEYS
 from freeproviders.tools.target import Misfit, Target
 from freeproviders.wire.json import loads
 
-MAX_CANDIDATES: Final = 32
+MAX_CANDIDATES: Final = 1000
+MAX_UNCLOSED: Final = 32
+"""Behind a bracket that nothing closes, the text is read once more: so often and no more, to keep the whole linear."""
 
 _UNFIT: Final = object()
 
 _BRACKET = re.compile(r"[{\[]")
-_FENCE = re.compile(r"\A\s*```[\w+.\-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+_FENCE = re.compile(r"```[\w+.\-]*[ \t]*\n")
 _NUMBER_END = re.compile(r"[-+0-9.eE]{1,40}\Z")
 
 
@@ -64,14 +66,15 @@ def _values(text: str, *, truncated: bool, words: bool) -> Iterator[tuple[int, A
         except ValueError:
             continue
     if stripped and words and not truncated:
-        fenced = _FENCE.match(text)
-        yield 0, (fenced.group(1) if fenced else stripped).strip()
+        fenced = _FENCE.match(stripped)
+        yield 0, stripped[fenced.end() : -3].strip() if fenced and stripped.endswith("```") else stripped
 
 
 def _spans(text: str) -> Iterator[tuple[str, End]]:
     c = Cursor()
     c.feed(text)
     c.ended = True
+    unclosed = 0
     for _ in range(MAX_CANDIDATES):
         match = _BRACKET.search(text, c.pos)
         if match is None:
@@ -82,6 +85,9 @@ def _spans(text: str) -> Iterator[tuple[str, End]]:
         yield c.held(), end
         if end is not End.CLOSED:
             c.pos = match.end()  # a bracket in the prose, perhaps: look behind it
+            unclosed += 1
+            if unclosed >= MAX_UNCLOSED:
+                return
 
 
 def _finish(waiting: Generator[None, None, Any]) -> Any:  # noqa: ANN401
@@ -122,6 +128,8 @@ class Growing:
         self._target = target
         self._coercer = Coercer(target.schema, target.check.fits)
         self._text = ""
+        self._pieces: list[str] = []  # what has come since
+        self._size = 0
         self._start = -1
         self._next = 0
         self._bracket = re.compile(r"\[" if _root(target.schema).get("type") == "array" else r"\{")
@@ -129,10 +137,13 @@ class Growing:
 
     def feed(self, text: str) -> Any:  # noqa: ANN401 - a JSON value
         """Take more of the answer; return a larger snapshot, or None if there is none."""
-        self._text += text
-        if len(self._text) < self._next:
+        self._pieces.append(text)
+        self._size += len(text)
+        if self._size < self._next:
             return None
-        self._next = len(self._text) + len(self._text) // 32
+        self._next = self._size + self._size // 32
+        self._text = "".join((self._text, *self._pieces))
+        self._pieces.clear()
         if self._start < 0 and not self._seek(0):
             return None
         snapshot = self._snapshot()
@@ -160,7 +171,7 @@ class Growing:
 
     def _fitting(self, value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The value without what is not, or not yet, what the schema wants there."""
-        schema = _resolved(schema, self._target.schema)
+        schema = resolved(schema, self._target.schema)
         types = schema.get("type")
         names = [types] if isinstance(types, str) else types
         if names and not any(is_type(value, name) for name in names):
@@ -180,7 +191,7 @@ class Growing:
 
     def _merge(self, whole: Any, grown: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The complete values, and the growing text where text is what the schema wants."""
-        schema = _resolved(schema, self._target.schema)
+        schema = resolved(schema, self._target.schema)
         if isinstance(grown, dict) and isinstance(whole, dict):
             out = dict(whole)
             for key in list(grown)[-1:]:
@@ -200,7 +211,7 @@ class Growing:
         return whole
 
     def _is_text(self, schema: Mapping[str, Any]) -> bool:
-        schema = _resolved(schema, self._target.schema)
+        schema = resolved(schema, self._target.schema)
         if schema.keys() & {"enum", "const", "format", "pattern"}:
             return False
         branches = schema.get("anyOf") or schema.get("oneOf")
@@ -224,12 +235,4 @@ def extends(old: Any, new: Any) -> bool:  # noqa: ANN401 - JSON values
 
 
 def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _resolved(schema, schema)
-
-
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    for _ in range(8):
-        if "$ref" not in schema:
-            break
-        schema = resolve(schema["$ref"], root)
-    return schema
+    return resolved(schema, schema)

@@ -55,9 +55,25 @@ def fence(text: str, box: Toolbox | None = None) -> str:
         sources = _calls_in(text, box)
         if not sources:
             return text
-        for source in sources:
-            text = text.replace(source, source.translate(_BRACKETS))
+        text = _with_look_alikes(text, sources)
     return text.translate(_BRACKETS)
+
+
+def escape(json_text: str) -> str:
+    """The same JSON with the markup in its strings escaped: it decodes to what it was, yet nobody reads a tag or a turn in it."""
+    return _MARKUP.sub(lambda match: f"\\u{ord(match.group()):04x}", json_text)
+
+
+def _with_look_alikes(text: str, sources: list[str]) -> str:
+    """Change the brackets of some parts of a text, which stand in it in this order."""
+    out: list[str] = []
+    done = 0
+    for source in sources:
+        at = text.find(source, done)
+        if at >= 0:  # several calls may have one source, as in a list
+            out += text[done:at], source.translate(_BRACKETS)
+            done = at + len(source)
+    return "".join((*out, text[done:]))
 
 
 def _calls_in(text: str, box: Toolbox) -> list[str]:

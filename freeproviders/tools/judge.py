@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from freeproviders.tools.coerce import renamed, required_keys
 from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.lenient import read_json
 from freeproviders.tools.shapes import ARGUMENT_KEYS
-from freeproviders.tools.toolbox import Toolbox, properties
+from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.tools.validate import SchemaCheck
 from freeproviders.types import Tool, ToolCall, new_call_id
 
 _WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})
-_OPEN: Final = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf")
+_OPEN: Final = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 """A schema with one of these may have more properties than it names at once."""
 _NOTHING: Final = ("", "null", "None", "none", "{}")
 
@@ -53,6 +54,7 @@ class Judge:
         arguments = _as_object(tool, given)
         if arguments is None:
             return Complaint(f"The arguments of {tool.name} must be a JSON object, not {given!r:.200}.")
+        arguments = renamed(arguments, properties(tool))
         coerced = check.coerced(arguments)
         findings = check.findings(coerced)
         if not findings:
@@ -66,11 +68,11 @@ class Judge:
 
     def _known(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | Complaint:
         """The arguments without those that the tool does not have: a function would refuse them. When they are another tool's, two calls were meant."""
-        if not properties(tool) or any(tool.parameters.get(key) for key in _OPEN):
+        if not properties(tool) or any(parameters(tool).get(key, False) is not False for key in _OPEN):
             return dict(arguments)
         strange = arguments.keys() - properties(tool)
         for other in self.box.tools:
-            needed = other.parameters.get("required") or ()
+            needed = required_keys(parameters(other))
             if strange and other is not tool and needed and strange.issuperset(needed):
                 return Complaint(
                     f"{tool.name} has no {', '.join(sorted(strange))}: that belongs to {other.name}. Call both functions, each with its own arguments."
@@ -93,7 +95,7 @@ def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
         inner = _unwrapped(tool, given)
         return given if inner is None else inner
     known = list(properties(tool))
-    required = [key for key in known if key in (tool.parameters.get("required") or ())]
+    required = [key for key in known if key in required_keys(parameters(tool))]
     only = known if len(known) == 1 else required
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], Mapping):
         return given[0]

@@ -1,7 +1,7 @@
 """JSON as models write it.
 
-In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates), Python literals, and at last `json_repair`,
-which is called on short texts only, for it takes quadratic time on some.
+In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates), the same without comments and trailing commas,
+Python literals, and at last `json_repair`, which guesses. It takes cubic time on some texts, so that it only gets those which cannot take long.
 """
 
 from __future__ import annotations
@@ -9,23 +9,36 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from typing import Any, Final
 
 from freeproviders.wire.json import loads
 
-MAX_REPAIR_CHARS: Final = 2**15
+MAX_LITERAL_CHARS: Final = 2**15
+MAX_REPAIR_COST: Final = 4_000_000
+"""Characters times brackets and quotes: below this `json_repair` takes tenths of a second at worst."""
+MAX_REPAIR_DEPTH: Final = 16
+
+_STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)'
+_COMMENTS = re.compile(rf"({_STRING})|//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*)", re.DOTALL)
+_LAST_COMMAS = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
+"""Each keeps its first group, the strings, and leaves out the rest."""
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PYTHON_ESCAPES: Final = frozenset("\n\\'\"abfnrtvxNuU01234567")
+_STRUCTURE: Final = "\"'{}[]“”"
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(text: str, *, guess: bool = True) -> Any:  # noqa: ANN401 - any JSON value
     """Decode an object or a list, leniently; a value of another kind only if it is strict JSON.
 
-    The text must be complete but for closing brackets. Raises `ValueError` when nothing can be made of it.
+    The text must be complete but for closing brackets. Without `guess`, nothing of it may be lost: it is JSON, or a Python literal.
+    Raises `ValueError` when nothing can be made of it.
     """
     try:
         return loads(text)
     except ValueError as error:
         fault = error
-    for decode in (_standard, _python, _repaired):
+    for decode in (_standard, _tidied, _python, _repaired)[: None if guess else -1]:
         try:
             return _clean(decode(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
@@ -38,15 +51,26 @@ def _standard(text: str) -> object:
     return json.loads(text, strict=False)
 
 
+def _tidied(text: str) -> object:
+    for unwanted in (_COMMENTS, _LAST_COMMAS):
+        text = unwanted.sub(r"\1", text)
+    return json.loads(text, strict=False)
+
+
 def _python(text: str) -> object:
-    if len(text) > MAX_REPAIR_CHARS:
+    if len(text) > MAX_LITERAL_CHARS:
         raise ValueError
-    return ast.literal_eval(text.strip())
+    return ast.literal_eval(without_odd_escapes(text.strip()))
+
+
+def without_odd_escapes(text: str) -> str:
+    """Double the backslashes that begin no escape of Python's: it would keep them as well, but with a warning on the caller's screen."""
+    return _ESCAPE.sub(lambda match: match.group() if match.group(1) in _PYTHON_ESCAPES else "\\" + match.group(), text)
 
 
 def _repaired(text: str) -> object:
     stripped = text.strip()
-    if len(stripped) > MAX_REPAIR_CHARS or not stripped.startswith(("{", "[")):
+    if not stripped.startswith(("{", "[")) or not _is_cheap(stripped):
         raise ValueError
     import json_repair  # noqa: PLC0415 - takes time, and is seldom needed
 
@@ -54,6 +78,12 @@ def _repaired(text: str) -> object:
     if not isinstance(value, dict | list) or (not value and stripped.strip("{}[] \n\t")):
         raise ValueError
     return value
+
+
+def _is_cheap(text: str) -> bool:
+    """Whether `json_repair` can only take a short while: it goes back again and again at open brackets and at odd quotes."""
+    unclosed = max(abs(text.count(opening) - text.count(closing)) for opening, closing in ("{}", "[]"))
+    return unclosed <= MAX_REPAIR_DEPTH and len(text) <= MAX_LITERAL_CHARS and len(text) * sum(map(text.count, _STRUCTURE)) <= MAX_REPAIR_COST
 
 
 def _clean(value: object) -> Any:  # noqa: ANN401

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from freeproviders.tools.coerce import resolve
+from freeproviders.tools.coerce import required_keys, resolve
+from freeproviders.tools.modern import modern
+from freeproviders.tools.toolbox import parameters
 from freeproviders.types import Tool
 
 MAX_NODES: Final = 2000
@@ -39,16 +41,16 @@ _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 
 def pruned(schema: Mapping[str, Any]) -> dict[str, Any]:
     """What a model needs of a schema: types, descriptions and limits, references written out; no titles, defaults and other keywords."""
+    schema = modern(schema)
     return _Pruner(schema).prune(schema)
 
 
 def constrained(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema for constrained decoding: strings and lists limited, objects closed, references kept where the schema is recursive."""
-    out = _constrain(schema)
-    definitions = {name: _constrain(part) for key in ("$defs", "definitions") for name, part in (schema.get(key) or {}).items()}
-    if definitions:
-        out["$defs"] = definitions
-    return out
+    schema = modern(schema)
+    constrainer = _Constrainer(schema)
+    out = constrainer.constrain(schema)
+    return {**out, "$defs": constrainer.definitions} if constrainer.definitions else out
 
 
 def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
@@ -56,11 +58,10 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
     branches: list[dict[str, Any]] = []
     definitions: dict[str, Any] = {}
     for number, tool in enumerate(tools):
-        arguments = constrained({"type": "object", "properties": {}, **tool.parameters})
-        own = arguments.pop("$defs", {})
-        if own:  # definitions of the same name in two tools must not meet
-            arguments = _renamed(arguments, f"tool{number}_")
-            definitions.update({f"tool{number}_{name}": _renamed(part, f"tool{number}_") for name, part in own.items()})
+        schema = modern(object_schema(tool))
+        constrainer = _Constrainer(schema, prefix=f"tool{number}_")  # definitions of the same name in two tools must not meet
+        arguments = constrainer.constrain(schema)
+        definitions.update(constrainer.definitions)
         branches.append(
             {
                 "type": "object",
@@ -71,6 +72,12 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
         )
     out = branches[0] if len(branches) == 1 else {"anyOf": branches}
     return {**out, "$defs": definitions} if definitions else out
+
+
+def object_schema(tool: Tool) -> Mapping[str, Any]:
+    """The schema of a tool's arguments, with what is left out where an object without properties is meant."""
+    schema = parameters(tool)
+    return {"type": "object", **({} if schema.keys() & set(_UNIONS) else {"properties": {}}), **schema}
 
 
 def response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +110,10 @@ class _Pruner:
                 self._union(out, key, [self.prune(part, open_refs) for part in schema[key]])
         if isinstance(schema.get("properties"), Mapping):
             out["properties"] = {name: self.prune(part, open_refs) for name, part in schema["properties"].items()}
-            if schema.get("required"):
-                out["required"] = list(schema["required"])
+            if required_keys(schema):
+                out["required"] = list(required_keys(schema))
+        if isinstance(schema.get("patternProperties"), Mapping):
+            out["patternProperties"] = {pattern: self.prune(part, open_refs) for pattern, part in schema["patternProperties"].items()}
         if "items" in schema:
             out["items"] = self.prune(schema["items"], open_refs)
         if isinstance(schema.get("prefixItems"), list):
@@ -128,41 +137,65 @@ class _Pruner:
             out[key] = parts
 
 
-def _constrain(schema: Any) -> dict[str, Any]:  # noqa: ANN401
-    if not isinstance(schema, Mapping):
-        return {}
-    if "$ref" in schema:
-        return {"$ref": str(schema["$ref"]).replace("#/definitions/", "#/$defs/")}
-    out = {key: schema[key] for key in _KEPT if key in schema and key not in {"description", "pattern", "uniqueItems", "multipleOf"}}
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$"):
-        out["pattern"] = pattern  # engines refuse any other
-    types = schema.get("type")
-    names = [types] if isinstance(types, str) else list(types or ())
-    if "string" in names and not out.keys() & {"enum", "const", "format", "pattern"}:
-        out["maxLength"] = max(min(schema.get("maxLength", MAX_STRING_CHARS), MAX_STRING_CHARS), schema.get("minLength", 0))
-    for key in _UNIONS:
-        if isinstance(schema.get(key), list):
-            out["anyOf" if key == "oneOf" else key] = [_constrain(part) for part in schema[key]]
-    if isinstance(schema.get("properties"), Mapping):
-        out["properties"] = {name: _constrain(part) for name, part in schema["properties"].items()}
-        out["required"] = list(schema.get("required") or ())
-        out["additionalProperties"] = _constrain(schema["additionalProperties"]) if isinstance(schema.get("additionalProperties"), Mapping) else False
-    elif isinstance(schema.get("additionalProperties"), Mapping):
-        out["additionalProperties"] = _constrain(schema["additionalProperties"])
-    if "items" in schema:
-        out["items"] = _constrain(schema["items"])
-    if isinstance(schema.get("prefixItems"), list):
-        out["prefixItems"] = [_constrain(part) for part in schema["prefixItems"]]
-    elif "array" in names:
-        out["maxItems"] = max(min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS), schema.get("minItems", 0))
-    return out
+class _Constrainer:
+    """Constrains a schema; the definitions that it refers to gather in `definitions`, under names that begin with a prefix."""
+
+    def __init__(self, root: Mapping[str, Any], prefix: str = "") -> None:
+        self._root = root
+        self._prefix = prefix
+        self._names: dict[str, str] = {}
+        self.definitions: dict[str, Any] = {}
+
+    def constrain(self, schema: Any, *, closed: bool = True) -> dict[str, Any]:  # noqa: ANN401 - whatever stands in a schema
+        """A part of the schema; `closed` objects have the keys that they name and no others."""
+        if not isinstance(schema, Mapping):
+            return {}
+        if "$ref" in schema:
+            return self._reference(str(schema["$ref"]))
+        out = {key: schema[key] for key in _KEPT if key in schema and key not in {"description", "pattern", "uniqueItems", "multipleOf"}}
+        pattern = schema.get("pattern")
+        if isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$"):
+            out["pattern"] = pattern  # engines refuse any other
+        types = schema.get("type")
+        names = [types] if isinstance(types, str) else list(types or ())
+        if "string" in names and not out.keys() & {"enum", "const", "format", "pattern"}:
+            out["maxLength"] = _limit(schema, "maxLength", "minLength", MAX_STRING_CHARS)
+        for key in _UNIONS:
+            if isinstance(schema.get(key), list):
+                out["anyOf" if key == "oneOf" else key] = [self.constrain(part, closed=closed and key != "allOf") for part in schema[key]]
+        self._object(schema, out, closed=closed and not schema.keys() & set(_UNIONS))
+        if "items" in schema:
+            out["items"] = self.constrain(schema["items"])
+        if isinstance(schema.get("prefixItems"), list):
+            out["prefixItems"] = [self.constrain(part) for part in schema["prefixItems"]]
+        elif "array" in names:
+            out["maxItems"] = _limit(schema, "maxItems", "minItems", MAX_ITEMS)
+        return out
+
+    def _object(self, schema: Mapping[str, Any], out: dict[str, Any], *, closed: bool) -> None:
+        rest = schema.get("additionalProperties")
+        if isinstance(schema.get("properties"), Mapping):
+            out["properties"] = {name: self.constrain(part) for name, part in schema["properties"].items()}
+            out["required"] = list(required_keys(schema))
+            if closed and not isinstance(rest, Mapping):
+                out["additionalProperties"] = False
+        if isinstance(rest, Mapping):
+            out["additionalProperties"] = self.constrain(rest)
+
+    def _reference(self, reference: str) -> dict[str, Any]:
+        """Any reference becomes one to a definition: engines know no other, and inside a larger schema `#` would mean that one."""
+        name = self._names.get(reference)
+        if name is None:
+            safe = "".join(char if char.isalnum() or char == "_" else "_" for char in reference.rpartition("/")[2].strip("#")) or "root"
+            name = self._prefix + safe
+            while name in self.definitions:
+                name += "_"
+            self._names[reference] = name
+            self.definitions[name] = {}  # taken, while what it refers to may refer to it
+            self.definitions[name] = self.constrain(resolve(reference, self._root))
+        return {"$ref": f"#/$defs/{name}"}
 
 
-def _renamed(schema: Any, prefix: str) -> Any:  # noqa: ANN401
-    if isinstance(schema, Mapping):
-        return {
-            key: value.replace("#/$defs/", f"#/$defs/{prefix}") if key == "$ref" and isinstance(value, str) else _renamed(value, prefix)
-            for key, value in schema.items()
-        }
-    return [_renamed(item, prefix) for item in schema] if isinstance(schema, list) else schema
+def _limit(schema: Mapping[str, Any], most: str, least: str, default: int) -> int:
+    given, floor = schema.get(most), schema.get(least)
+    return max(min(given, default) if isinstance(given, int) else default, floor if isinstance(floor, int) else 0)

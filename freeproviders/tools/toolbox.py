@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from freeproviders.tools.coerce import resolved
 from freeproviders.types import Tool
 
 _PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")
@@ -64,9 +65,17 @@ class Toolbox:
         return frozenset(key[:size] for key in keys for size in range(len(key) + 1))
 
 
+def parameters(tool: Tool) -> Mapping[str, Any]:
+    """The schema of a tool's arguments; one that is only a reference is written out."""
+    schema = tool.parameters
+    if "$ref" not in schema:
+        return schema
+    return {**resolved(schema, schema), **{key: part for key, part in schema.items() if key != "$ref"}}
+
+
 def properties(tool: Tool) -> Mapping[str, Any]:
     """A tool's parameters by name."""
-    found = tool.parameters.get("properties")
+    found = parameters(tool).get("properties")
     return found if isinstance(found, Mapping) else {}
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from freeproviders.tools.coerce import Coercer
+from freeproviders.tools.modern import modern
+from freeproviders.tools.unions import adapted, remembering
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -20,7 +23,7 @@ class SchemaCheck:
     """Coerces and judges values by one JSON schema. `jsonschema` is imported at the first use, for it takes a while."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.schema = schema
+        self.schema = modern(schema)
 
     @cached_property
     def _validator(self) -> Validator:
@@ -28,36 +31,38 @@ class SchemaCheck:
         from jsonschema.validators import validator_for  # noqa: PLC0415
         from referencing import Registry  # noqa: PLC0415
 
-        cls = validator_for(self.schema, default=Draft202012Validator)
+        cls = adapted(validator_for(self.schema, default=Draft202012Validator))
         # The empty registry: a reference to elsewhere is an error, not a download.
         return cls(self.schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
     def fits(self, value: object, schema: Mapping[str, Any] | None = None) -> bool:
         """Whether a value is valid under the schema, or under a part of it."""
-        return not any(True for _ in self._errors(value, schema))
+        return not self._errors(value, schema, most=1)
 
     def coerced(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
         """The value itself if it is valid, else bent towards the schema."""
-        return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
+        with remembering(self.schema):
+            return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
 
     def findings(self, value: object) -> list[str]:
         """What is wrong with a value, in words; empty if nothing is."""
         found: list[str] = []
-        for error in self._errors(value):
+        for error in self._errors(value, most=MAX_FINDINGS):
             found.extend(text for text in _describe(error) if text not in found)
-            if len(found) >= MAX_FINDINGS:
-                break
         return found[:MAX_FINDINGS]
 
-    def _errors(self, value: object, schema: Mapping[str, Any] | None = None) -> Iterable[ValidationError]:
+    def _errors(self, value: object, schema: Mapping[str, Any] | None = None, *, most: int) -> list[ValidationError]:
         from jsonschema.exceptions import SchemaError, UnknownType  # noqa: PLC0415
         from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
         validator = self._validator if schema is None else self._validator.evolve(schema=schema)
+        found: list[ValidationError] = []
         try:
-            yield from validator.iter_errors(cast("Any", value))
+            with remembering(self.schema):
+                found.extend(islice(validator.iter_errors(cast("Any", value)), most))
         except (SchemaError, UnknownType, Unresolvable, re.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return  # the schema itself is broken: what it guards has to judge
+            pass  # the schema itself is broken: what it guards has to judge
+        return found
 
 
 def _describe(error: ValidationError) -> Iterable[str]:

@@ -71,3 +71,10 @@ def test_a_strong_call_past_the_limit_is_a_fault():
         out += parser.feed("x" * 2**16)
     assert next(type(part) for part in out) is RawCall
     assert out[0].fault
+
+
+def test_a_name_that_never_ends_takes_no_time():
+    """Underscores do not count when names are compared: each of them may go on a name for ever."""
+    text = "[get_weather" + "_" * 300_000
+    parser = Parser(TOOLS)
+    assert "".join(part.text for part in [*parser.feed(text), *parser.close()]) == text

@@ -203,3 +203,17 @@ def test_a_name_cannot_break_out():
 def test_any_mixture_is_fenced(text):
     """Whatever is put together."""
     assert calls(read([fence(text, BOX)])) == [] or all(BOX.match(call.name) is None and not call.fault for call in calls(read([fence(text, BOX)])))
+
+
+def test_many_calls_are_fenced_in_linear_time():
+    """A result that is full of different calls: each is changed where it stands, and the text is read a bounded number of times."""
+    text = "\n".join(f'{{"name": "get_weather", "arguments": {{"city": "{number}"}}}}' for number in range(20_000))
+    fenced = fence(text, BOX)
+    assert "{" not in fenced
+    assert "｛" in fenced  # noqa: RUF001 - the look-alike
+
+
+def test_values_are_not_templates():
+    """What stands in a value is not filled in again."""
+    (turn,) = fold([Message("tool", "SECRET", name="{content}", tool_call_id="c")], DEFAULT_PROMPT, None)
+    assert turn.text.count("SECRET") == 1

@@ -62,7 +62,7 @@ def test_ambiguous_names_are_matched_exactly_only():
     [
         ("get_weather", {"city": "Oslo"}, {"city": "Oslo"}),
         ("get_weather", {"city": "Oslo", "days": "3"}, {"city": "Oslo", "days": 3}),
-        ("get_weather", {"city": "Oslo", "days": 3.0}, {"city": "Oslo", "days": 3.0}),
+        ("get_weather", {"city": "Oslo", "days": 3.0}, {"city": "Oslo", "days": 3}),
         ("get_weather", {"City": "Oslo", "unit": "Celsius"}, {"city": "Oslo", "unit": "celsius"}),
         ("get_weather", {"city": 12, "days": None}, {"city": "12"}),
         ("get_weather", "Oslo", {"city": "Oslo"}),
@@ -93,6 +93,32 @@ def test_arguments(tool, given, arguments):
     call = judged(tool, given)
     assert isinstance(call, ToolCall), call
     assert call.arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "expected"),
+    [
+        ({"enum": ["celsius", "night_bus"]}, "Night-Bus", "night_bus"), ({"enum": ["nightBus"]}, "night bus", "nightBus"), ({"enum": [1, 5]}, "5", 5), ({"enum": ["1", "5"]}, 5, "5"),
+        ({"enum": ["a", None]}, "none", None), ({"enum": [True, "x"]}, "yes", True),
+        ({"enum": ["C++", "Java"]}, "C", ...), ({"enum": [-1, 5]}, "1", ...), ({"enum": [1.5, 3]}, "15", ...), ({"enum": [">=1", ">=2"]}, "1", ...), ({"enum": ["1-2", "3"]}, "12", ...),
+        ({"enum": [{"a": -1}]}, {"a": 1}, ...), ({"enum": ["yes", "no"]}, True, ...),
+        ({"type": ["boolean", "integer"]}, "1", 1), ({"anyOf": [{"type": "boolean"}, {"type": "integer"}]}, "1", 1), ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "yes", True),
+        ({"type": "integer"}, "1.5", ...), ({"type": "integer"}, 1.5, ...), ({"type": "integer"}, "3.0", 3), ({"type": "integer"}, "1e3", 1000), ({"type": "integer"}, "three", ...),
+        ({"type": "integer"}, "123456789012345678901", 123456789012345678901), ({"type": "integer"}, "9007199254740993.0", 9007199254740993), ({"type": "number"}, "NaN", ...),
+        ({"type": "array", "items": {"type": "string"}}, "[draft] my note", ["[draft] my note"]), ({"type": "array", "items": {"type": "string"}}, "['a', 'b']", ["a", "b"]),
+        ({"type": "object"}, "{a: 1} and more", ...), ({"type": "string", "format": "date"}, "2024-01-05", "2024-01-05"), ({"type": "string", "format": "date"}, "tomorrow", ...),
+        ({"type": "string"}, None, ...), ({"type": "string"}, "null", "null"), ({"type": ["string", "null"]}, "null", "null"), ({"type": ["integer", "null"]}, "null", None),
+    ],
+)  # fmt: skip
+def test_a_value_never_changes_its_meaning(schema, given, expected):
+    """Bent where there is no doubt; `...` is a complaint."""
+    judge = Judge(Toolbox([Tool("f", "", {"type": "object", "properties": {"x": schema}, "required": ["x"]})]))
+    verdict = judge.judge(RawCall("f", {"x": given}))
+    if expected is ...:
+        assert isinstance(verdict, Complaint), verdict
+    else:
+        assert isinstance(verdict, ToolCall), verdict
+        assert repr(verdict.arguments) == repr({"x": expected})  # 3.0 and True are equal to others
 
 
 @pytest.mark.parametrize(
@@ -160,3 +186,61 @@ def test_recursive_schemas_end():
     judge = Judge(Toolbox([tool, loop]))
     assert judge.judge(RawCall("chain", {"head": {"value": "1", "next": {"value": "2"}}})).arguments == {"head": {"value": 1, "next": {"value": 2}}}
     assert judge.judge(RawCall("loop", {"x": 1})).arguments == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "expected"),
+    [
+        ({"$ref": "#/$defs/X", "$defs": {"X": WEATHER.parameters}}, "Oslo", {"city": "Oslo"}),
+        ({"$ref": "#/$defs/X", "$defs": {"X": WEATHER.parameters}}, {"city": "Oslo", "wind": 1}, {"city": "Oslo"}),
+        ({"anyOf": [{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"type": "object", "required": ["b"]}]}, {"a": "3"}, {"a": 3}),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": {}}, {"a": 1, "b": 2}, {"a": 1, "b": 2}),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": True}, {"a": 1, "b": 2}, {"a": 1, "b": 2}),
+        ({"type": "object", "properties": {"a": {}}}, {"a": 1, "b": 2}, {"a": 1}),
+        ({"type": "object", "patternProperties": {"^n_": {"type": "integer"}}, "additionalProperties": False}, {"n_x": "2"}, {"n_x": 2}),
+        ({"type": "object", "patternProperties": {"(": {"type": "integer"}}}, {"x": "2"}, {"x": "2"}),
+        ({"type": "object", "properties": {"x": True}, "required": ["x"]}, {"x": None}, {"x": None}),
+        ({"type": "object", "properties": {"x": False}, "required": ["y"]}, {"x": 1, "y": 1}, None),
+        ({"type": "object", "properties": {"x": {"type": "any"}, "y": {"type": "integer"}}, "required": ["y"]}, {"x": 1}, None),
+        ({"type": "object", "properties": {"x": {"type": "object", "required": True, "properties": {"a": {"type": "integer"}}}}}, {"x": {"a": "1"}}, {"x": {"a": 1}}),
+        ({"type": "object", "properties": {"x": {"type": "string", "required": True}}}, {}, None),
+        ({"type": "object", "properties": {"x": {"type": "integer", "minimum": 0, "exclusiveMinimum": True}}}, {"x": 1}, {"x": 1}),
+        ({"type": "object", "properties": {"x": {"type": "integer", "minimum": 0, "exclusiveMinimum": True}}}, {"x": 0}, None),
+        ({"type": "object", "properties": {"x": {"type": "integer", "minimum": 0, "exclusiveMinimum": False}}}, {"x": 0}, {"x": 0}),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "properties": {"x": {"minimum": 0, "exclusiveMinimum": True}}}, {"x": 0}, None),
+        ({"type": "object", "properties": {"x": {"type": "string", "nullable": True}}, "required": ["x"]}, {"x": None}, {"x": None}),
+        ({"type": "object", "properties": {"x": {"allOf": [{"type": "integer"}, {"minimum": 3}]}}}, {"x": "4"}, {"x": 4}),
+        ({"type": "object", "properties": {"x": {"enum": [f"item {number}" for number in range(5000)]}}}, {"x": "ITEM-4999"}, {"x": "item 4999"}),
+        ({"type": "object", "properties": {"größe": {"type": "integer"}}}, {"GRÖSSE": "3"}, {"größe": 3}),
+        ({"type": "object", "properties": {"max_rows": {"type": "integer"}}}, {"maxRows": 3}, {"max_rows": 3}),
+        ({"type": "object", "properties": {"x": {"$ref": "#/definitions/My%20Type"}}, "definitions": {"My Type": {"type": "integer"}}}, {"x": "3"}, {"x": 3}),
+        ({"type": "object", "properties": {"x": {"$ref": "#anchor"}}, "required": ["x"]}, {"x": {"x": 1}}, {"x": {"x": 1}}),
+    ],
+)  # fmt: skip
+def test_odd_schemas(schema, given, expected):
+    """References at the top, patterns, truth values for schemas, drafts 3 and 4, OpenAPI: None is a complaint."""
+    verdict = Judge(Toolbox([Tool("f", "", schema)])).judge(RawCall("f", given))
+    if expected is None:
+        assert isinstance(verdict, Complaint), verdict
+    else:
+        assert isinstance(verdict, ToolCall), verdict
+        assert verdict.arguments == expected
+
+
+def expression(depth, leaf):
+    return {"kind": "num", "value": leaf} if not depth else {"kind": "mul", "a": expression(depth - 1, leaf), "b": {"kind": "num", "value": 1}}
+
+
+@pytest.mark.parametrize("union", ["anyOf", "oneOf"])
+def test_unions_inside_unions_take_no_exponential_time(union):
+    """Thirty levels of a union of three: each branch read to its end would be a billion of them."""
+    both = {key: {"$ref": "#/$defs/Expr"} for key in "ab"}
+    kinds = [{"type": "object", "properties": {"kind": {"const": kind}, **both}, "required": ["kind", "a", "b"]} for kind in ("add", "mul")]
+    number = {"type": "object", "properties": {"kind": {"const": "num"}, "value": {"type": "number"}}, "required": ["kind", "value"]}
+    definitions = {"Expr": {union: [number, *kinds]}}
+    judge = Judge(Toolbox([Tool("f", "", {"type": "object", "properties": {"x": {"$ref": "#/$defs/Expr"}}, "$defs": definitions})]))
+    assert judge.judge(RawCall("f", {"x": expression(30, 1)})).arguments == {"x": expression(30, 1)}
+    assert isinstance(judge.judge(RawCall("f", {"x": expression(14, "2")})), ToolCall)
+    complaint = judge.judge(RawCall("f", {"x": expression(14, "two")}))
+    assert isinstance(complaint, Complaint)
+    assert f"x{'.a' * 14}.value: 'two' is not of type number" in complaint.text  # the branch that was meant

@@ -87,6 +87,18 @@ def test_what_does_not_fit_is_said(text, truncated, words):
         extract(text, Target.of(Person), truncated=truncated)
 
 
+@pytest.mark.parametrize("noise", ["[1] " * 40, "{x} " * 40, "f(x[i]) {" * 20])
+def test_brackets_in_the_prose_do_not_hide_the_object(noise):
+    """Citations, placeholders, code."""
+    assert extract(f"See {noise}: {GOOD}", Target.of(Person))[0] == ANN
+
+
+def test_a_fence_that_never_ends_takes_no_time():
+    """White space behind it is read once."""
+    with pytest.raises(Misfit):
+        extract("```\n" + " " * 300_000 + "x", Target.of(int))
+
+
 async def steps_of(provider, schema, **options):
     steps = []
     async with aclosing(stream_structured(provider, request(tools=()), schema, **options)) as stream:

@@ -13,12 +13,13 @@ from typing import Any, Final
 from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, more, skip
 from freeproviders.tools.dialects.render import calls_json
 from freeproviders.tools.jsonscan import scan_json
-from freeproviders.tools.lenient import read_json
+from freeproviders.tools.lenient import read_json, without_odd_escapes
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import ToolCall
 
 MAX_ARGUMENT_CHARS: Final = 2**16
 MAX_DEPTH: Final = 64
+MAX_NAME_CHARS: Final = 256
 
 NAME_START = re.compile(r"[A-Za-z_]")
 _NAME = re.compile(r"[\w.:/\-]+")
@@ -78,11 +79,11 @@ def _json_arguments(c: Cursor, name: str, start: int) -> Waiting:
 def bound_name(c: Cursor, box: Toolbox) -> Waiting:
     """Read the name of a bound tool; "" as soon as it can be none."""
     start = c.tell()
-    while True:
+    while c.tell() - start <= MAX_NAME_CHARS:
         known = c.since(start)
         match = _NAME.match(c.text, c.pos)
         if match:
-            text = known + match.group()
+            text = (known + match.group())[: MAX_NAME_CHARS + 1]
             for size in range(len(known) + 1, len(text) + 1):
                 if not box.could_begin(text[:size]) and not _is_method(text[:size], box):
                     c.pos += size - len(known)
@@ -90,6 +91,8 @@ def bound_name(c: Cursor, box: Toolbox) -> Waiting:
             c.pos = match.end()
         if c.pos < len(c.text) or not (yield from more(c)):
             break
+    if c.tell() - start > MAX_NAME_CHARS:
+        return ""
     name = c.since(start)
     return name.removesuffix(".call") if box.match(name) is None else name
 
@@ -167,7 +170,7 @@ def _evaluate(text: str, box: Toolbox, name: str) -> Any:  # noqa: ANN401 - argu
     if len(text) > MAX_ARGUMENT_CHARS:
         msg = f"more than {MAX_ARGUMENT_CHARS} characters"
         raise ValueError(msg)
-    node = ast.parse("f" + text, mode="eval").body
+    node = ast.parse("f" + without_odd_escapes(text), mode="eval").body
     if not isinstance(node, ast.Call):
         raise TypeError(text[:100])
     arguments: dict[str, Any] = {}

@@ -1,0 +1,59 @@
+"""Older ways to write a schema - JSON schema's drafts 3 and 4, OpenAPI 3.0 - read as the present one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from freeproviders.tools.coerce import required_keys
+
+_MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_PARTS: Final = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"})
+_TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_LIMITS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+
+
+def modern(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema with `nullable` as a type, exclusive limits as numbers, `required` as a list of keys, and without types that do not exist (`any`).
+
+    One that names its draft in `$schema` is left to that draft; one that has nothing of the kind comes back itself.
+    """
+    if "$schema" in schema:
+        return schema
+    out = _modern(schema)
+    return schema if out == schema else out
+
+
+def _modern(schema: Any) -> Any:  # noqa: ANN401 - whatever stands in a schema
+    if not isinstance(schema, Mapping):
+        return schema
+    out = {key: _inside(key, part) for key, part in schema.items()}
+    for exclusive, plain in _LIMITS.items():
+        if isinstance(out.get(exclusive), bool) and out.pop(exclusive) and plain in out:
+            out[exclusive] = out.pop(plain)
+    if isinstance(out.get("required"), bool):
+        del out["required"]  # draft 3 has it in the property; below it is moved to where it belongs
+    properties = schema.get("properties")
+    needed = (
+        [key for key, part in properties.items() if isinstance(part, Mapping) and part.get("required") is True]
+        if isinstance(properties, Mapping)
+        else []
+    )
+    if needed:
+        out["required"] = [*required_keys(out), *needed]
+    if isinstance(out.get("type"), str) and out["type"] not in _TYPES:
+        del out["type"]
+    if out.pop("nullable", None) is True and isinstance(out.get("type"), str):
+        out["type"] = [out["type"], "null"]
+        if isinstance(out.get("enum"), list) and None not in out["enum"]:
+            out["enum"] = [*out["enum"], None]
+    return out
+
+
+def _inside(key: str, part: Any) -> Any:  # noqa: ANN401
+    if key in _MAPS and isinstance(part, Mapping):
+        return {name: _modern(inner) for name, inner in part.items()}
+    if key in _LISTS and isinstance(part, list):
+        return [_modern(inner) for inner in part]
+    return _modern(part) if key in _PARTS else part
