@@ -15,10 +15,10 @@ from llama_index.core.llms.utils import resolve_llm
 
 import freeproviders
 from freeproviders import Retry, Timeout
+from freeproviders.context_windows import DEFAULT_WINDOW, WINDOWS, context_window
 from freeproviders.errors import UnknownModelError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.testing import replica
-from freeproviders.windows import DEFAULT_WINDOW, WINDOWS, context_window
 from llama_index_freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, FreeProvidersLLM, OpenAICompatible
 from llama_index_freeproviders.llms import ALL
 from tests.llamaindex.services import HI
