@@ -5,10 +5,10 @@ Names are loaded when they are first used, so that a command line or a server th
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
+from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
     from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -71,14 +71,4 @@ __all__ = [
     "generate_signature",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(globals(), _HOMES)

@@ -5,9 +5,9 @@ The chat models are loaded at once, the rest when it is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from freeproviders.lazy import lazy
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import (
     ChatAIChatFree,
@@ -51,14 +51,4 @@ __all__ = [
     "register",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(globals(), _HOMES)

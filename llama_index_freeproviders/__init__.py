@@ -6,10 +6,10 @@ the extra `rag`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
+from freeproviders.lazy import lazy
 from llama_index_freeproviders.base import FreeProvidersLLM
 from llama_index_freeproviders.llms import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible
 
@@ -33,10 +33,4 @@ __all__ = [
     "__version__",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy(globals(), _HOMES)

@@ -17,8 +17,9 @@ service takes by the modules of `freeproviders.testing.services`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
     from freeproviders.testing.record import RecordedRequest
@@ -26,13 +27,5 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordedRequest", "Replica", "replica", "serve"]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names above
-    # Late, because pytest loads this package's plugin in every run of everybody who has freeproviders installed.
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    module = "record" if name == "RecordedRequest" else "running"
-    value = getattr(import_module(f"freeproviders.testing.{module}"), name)
-    globals()[name] = value
-    return value
+# Late, because pytest loads this package's plugin in every run of everybody who has freeproviders installed.
+__getattr__, __dir__ = lazy(globals(), {"RecordedRequest": "record", "Replica": "running", "replica": "running", "serve": "running"})

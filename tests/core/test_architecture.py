@@ -16,7 +16,7 @@ ROOT = Path(freeproviders.__file__).parent
 
 # Who may import whom: a module may import what stands in its own row or above.
 LAYERS = [
-    ["_version", "errors"],
+    ["_version", "lazy", "errors"],
     ["types"],
     ["wire"],
     ["bridge", "checks", "retry", "transport", "stop", "usage"],
