@@ -44,7 +44,9 @@ class Attempt:
         self._hold = hold
         self._preface = preface
         self._single = single
+        made = tuple(made)
         self._made = {_key(call) for call in made}
+        self._ids = {call.id for call in made}
         self._guard = settled is not None
         self._settled = {_key(call) for call in settled or ()}
         self._here: set[tuple[str, Any]] = set()
@@ -67,6 +69,11 @@ class Attempt:
         """Whether a limit ended the answer."""
         return self.finish is not None and self.finish.reason == "length"
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the answer is complete as far as is known: not where the connection just ended."""
+        return self.finish is None or self.finish.confirmed
+
     def take(self, batch: Batch) -> Batch:
         """Take what came; return what goes out."""
         out: Batch = []
@@ -78,6 +85,7 @@ class Attempt:
                     self._said.append(part.text)
                     self._sort(self._parser.feed(part.text), out)
                 case ToolCall():
+                    self._flush(out)
                     self._said.append(f"{part.name}({dumps(part.arguments).decode()})")
                     self._call(RawCall(part.name, part.arguments), out, part.id)
                 case Usage():
@@ -92,7 +100,7 @@ class Attempt:
         """The answer has ended; return what goes out at last."""
         out: Batch = []
         if not self.stopped:
-            self._sort(self._parser.close(truncated=self.truncated), out)
+            self._sort(self._parser.close(truncated=self.truncated or not self.confirmed), out)
         return out
 
     def add(self, raw: RawCall) -> Batch:
@@ -101,6 +109,12 @@ class Attempt:
         self._said.append(raw.source)
         self._call(raw, out)
         return out
+
+    def _flush(self, out: Batch) -> None:
+        """A call has come by itself: what was held until now has ended before it, and white space before a call is none of the answer."""
+        held = self._parser.close()
+        self._parser = Parser(self._judge.box)
+        self._sort([piece for piece in held if not (isinstance(piece, Text) and piece.text.isspace())], out)
 
     def _sort(self, pieces: list[Piece], out: Batch) -> None:
         for piece in pieces:
@@ -114,7 +128,7 @@ class Attempt:
                 self.held.append(piece.text)
 
     def _call(self, raw: RawCall, out: Batch, call_id: str = "") -> None:
-        verdict = self._judge.judge(raw, call_id=call_id)
+        verdict = self._judge.judge(raw, call_id="" if call_id in self._ids else call_id)
         if isinstance(verdict, Complaint):
             self.complaints.append(verdict)
             return
@@ -126,6 +140,7 @@ class Attempt:
             self.stopped = len(self.repeated) >= MAX_REPEATED
             return
         self._here.add(key)
+        self._ids.add(verdict.id)
         self.calls.append(verdict)
         if self._preface and self.held:
             out.append(Text("".join(self.held)))

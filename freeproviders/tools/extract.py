@@ -13,7 +13,7 @@ from freeproviders.tools.coerce import Coercer, is_type, resolved
 from freeproviders.tools.cursor import Cursor
 from freeproviders.tools.jsonscan import End, scan_json
 from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import ARGUMENT_KEYS
+from freeproviders.tools.shapes import ARGUMENT_KEYS, NAME_KEYS
 from freeproviders.tools.target import Misfit, Target
 from freeproviders.wire.json import loads
 
@@ -28,14 +28,17 @@ _FENCE = re.compile(r"```[\w+.\-]*[ \t]*\n")
 _NUMBER_END = re.compile(r"[-+0-9.eE]{1,40}\Z")
 
 
-def extract(text: str, target: Target, *, truncated: bool = False) -> tuple[Any, Any]:
-    """The first JSON value in a text that fits the target: (object, JSON value). `truncated`: the answer hit a limit.
+def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bool = True) -> tuple[Any, Any]:
+    """The first JSON value in a text that fits the target: (object, JSON value).
+
+    `truncated`: the answer hit a limit; not `confirmed`: the connection ended, and the service never said that the answer was complete. Either way, a value
+    whose brackets are open may lack more than these.
 
     Raises `Misfit` that says what is wrong with the largest one, or that there is none.
     """
     found: tuple[int, Misfit] | None = None
-    words = _root(target.schema).get("type") not in {"object", "array"}
-    for size, value in _values(text, truncated=truncated, words=words):
+    words = target.root.get("type") not in {"object", "array"}
+    for size, value in _values(text, cut=truncated or not confirmed, words=words and not truncated):
         for variant in _variants(value, target):
             try:
                 return target.load(variant), target.check.coerced(variant)
@@ -44,11 +47,11 @@ def extract(text: str, target: Target, *, truncated: bool = False) -> tuple[Any,
                     found = size, misfit
     if found is not None:
         raise found[1]
-    msg = "it was cut off before its end" if truncated else "there is no JSON in it"
+    msg = "it was cut off before its end" if truncated or not confirmed else "there is no JSON in it"
     raise Misfit(msg)
 
 
-def _values(text: str, *, truncated: bool, words: bool) -> Iterator[tuple[int, Any]]:
+def _values(text: str, *, cut: bool, words: bool) -> Iterator[tuple[int, Any]]:
     """The JSON values in a text, with their sizes; with `words`, a plain word or sentence last of all."""
     stripped = text.strip()
     try:
@@ -59,13 +62,13 @@ def _values(text: str, *, truncated: bool, words: bool) -> Iterator[tuple[int, A
         yield len(stripped), whole
         return
     for candidate, end in _spans(text):
-        if end is End.CUT or (end is End.OPEN and truncated):
+        if end is End.CUT or (end is End.OPEN and cut):
             continue
         try:
             yield len(candidate), read_json(candidate)
         except ValueError:
             continue
-    if stripped and words and not truncated:
+    if stripped and words:
         fenced = _FENCE.match(stripped)
         yield 0, stripped[fenced.end() : -3].strip() if fenced and stripped.endswith("```") else stripped
 
@@ -100,7 +103,7 @@ def _finish(waiting: Generator[None, None, Any]) -> Any:  # noqa: ANN401
 
 def _variants(value: Any, target: Target) -> Iterator[Any]:  # noqa: ANN401
     """The value, and what it holds if it is wrapped: as the arguments of a call, under the schema's name, under `properties`."""
-    known = target.schema.get("properties") or {}
+    known = target.root.get("properties") or {}
     echoed = isinstance(value, Mapping) and "properties" in value and "properties" not in known
     if not echoed or not isinstance(value.get("type"), str):
         yield value
@@ -126,13 +129,12 @@ class Growing:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._coercer = Coercer(target.schema, target.check.fits)
         self._text = ""
         self._pieces: list[str] = []  # what has come since
         self._size = 0
         self._start = -1
         self._next = 0
-        self._bracket = re.compile(r"\[" if _root(target.schema).get("type") == "array" else r"\{")
+        self._bracket = re.compile(r"\[" if target.root.get("type") == "array" else r"\{")
         self._last: Any = None
 
     def feed(self, text: str) -> Any:  # noqa: ANN401 - a JSON value
@@ -166,8 +168,21 @@ class Growing:
                 self._seek(self._start + 1)  # a bracket in the prose
             return None
         merged = self._merge(whole, grown, self._target.schema)
-        shown = self._fitting(self._coercer.coerce(merged, self._target.schema), self._target.schema)
+        if self._may_be_wrapped(merged):
+            return None
+        check = self._target.check
+        shown = self._fitting(Coercer(check.schema, check.fits).coerce(merged, check.schema), check.schema)
         return None if shown is _UNFIT or (not shown and merged) else shown
+
+    def _may_be_wrapped(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether this is, or may yet become, not the object but a call that has it for arguments: `{"name": "Person", "arguments": {`."""
+        if not isinstance(value, Mapping):
+            return False
+        known = self._target.root.get("properties") or {}
+        if any(key in ARGUMENT_KEYS and key not in known for key in value):
+            return True
+        key, first = next(iter(value.items()), ("", None))
+        return len(value) == 1 and key in NAME_KEYS and isinstance(first, str) and self._target.name.casefold().startswith(first.casefold())
 
     def _fitting(self, value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
         """The value without what is not, or not yet, what the schema wants there."""
@@ -232,7 +247,3 @@ def extends(old: Any, new: Any) -> bool:  # noqa: ANN401 - JSON values
         case dict(), dict():
             return all(key in new and extends(item, new[key]) for key, item in old.items())
     return bool(old == new)
-
-
-def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    return resolved(schema, schema)

@@ -47,7 +47,8 @@ def plan_of(request: ChatRequest) -> Plan:
     if must and not box:
         msg = "tool_choice requires a tool, but the request has none."
         raise UsageError(msg)
-    settled = _settled(request.messages) if request.messages[-1].role == "tool" else ()
+    turns = [message for message in request.messages if message.role != "system"]  # one may come late, as the last of all
+    settled = _settled(turns) if turns and turns[-1].role == "tool" else ()
     answered = {call.name for call in settled}
     outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
     return Plan(box, must, request.parallel_tool_calls is False, target_of(request), outstanding, settled)

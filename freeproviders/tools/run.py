@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Literal
 
 from freeproviders.errors import BadRequestError, ContextOverflowError, OutputError, StructuredOutputError, ToolCallError, ToolsNotSupportedError
 from freeproviders.tools.attempt import Attempt
-from freeproviders.tools.backend import Backend, has_json_schema, has_native_tools, model_of, remember_refusal
+from freeproviders.tools.backend import Backend, has_json_schema, has_native_tools, model_of
 from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.dialects.registry import DIALECTS, Dialect
 from freeproviders.tools.extract import extract
@@ -19,18 +19,13 @@ from freeproviders.tools.parser import Parser
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect, fill, instructions
 from freeproviders.tools.quirks import quirks_of
-from freeproviders.tools.schema import call_schema, pruned, response_format
-from freeproviders.tools.sketch import sketch
-from freeproviders.tools.structured import ask_for_json, schema_instructions
+from freeproviders.tools.schema import call_schema, response_format
+from freeproviders.tools.structured import ask_for_json, misfit_turn, schema_instructions
+from freeproviders.tools.tally import MAX_REPAIRS, Tally, turns_again
 from freeproviders.tools.target import Misfit, any_object
 from freeproviders.tools.toolbox import Toolbox, properties
-from freeproviders.types import Batch, ChatRequest, Finish, Message, Text, ToolCall, Usage
-from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.types import Batch, ChatRequest, Finish, Message, Text, ToolCall
 from freeproviders.wire.json import dumps
-
-MAX_REPAIRS: Final = 2
-MAX_QUOTED_CHARS: Final = 4000
-"""How much of a failed answer the model is shown when it is asked again."""
 
 Mode = Literal["native", "schema", "prompt", "plain"]
 """How a question is put: with the service's own tools, under a schema, by instructions, or without tools."""
@@ -52,7 +47,7 @@ def stream(
     plan = plan_of(request)
     native = has_native_tools(provider, model_of(provider, request))
     if not plan.box:
-        if request.tools and not native:
+        if request.tools and not (native and has_tool_turns(request.messages)):  # else they are needed to read the conversation
             request = replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
         if not native and has_tool_turns(request.messages):
             dialect = chosen_dialect(prompt, quirks_of(model_of(provider, request)).dialect)
@@ -87,16 +82,14 @@ class _Conversation:
         self._plan = plan
         self._allow_repeats = allow_repeats
         self._prompt = prompt
-        self._max_repairs = max_repairs
         self._model = model_of(provider, request)
         self._quirks = quirks_of(self._model)
+        self._tally = Tally(provider, self._model, max_repairs)
         self._extra: list[Message] = []
         self._made: list[ToolCall] = []
         self._late: Batch = []
-        self._shown = ""
-        self._usage: Usage | None = None
-        self._requests = 0
-        self._repairs = 0
+        self._shown: list[str] = []
+        self._circling = False  # the model makes a call again whose result it has
         self._enter(self._first_mode())
 
     def _first_mode(self) -> Mode:
@@ -110,7 +103,10 @@ class _Conversation:
         """Put the question in one of the four ways from now on."""
         plan = self._plan
         self._mode = mode
-        self._box = {"plain": Toolbox(()), "schema": plan.outstanding}.get(mode, plan.box)
+        if mode == "plain" and not self._circling:
+            self._box = Toolbox(())  # whatever looks like a call is text
+        else:
+            self._box = plan.outstanding if mode == "schema" else plan.box
         self._must = plan.must and mode != "plain" and (mode == "native" or bool(plan.outstanding))
         self._judge = Judge(self._box)
         self._dialect = DIALECTS["json"] if mode == "schema" else chosen_dialect(self._prompt, self._quirks.dialect)
@@ -120,7 +116,8 @@ class _Conversation:
         """The request without the turns that ask again."""
         request, plan = self._request, self._plan
         if self._mode == "native":
-            choice: str | None = request.tool_choice if isinstance(request.tool_choice, str) else "required" if plan.must else None
+            named = isinstance(request.tool_choice, str) and request.tool_choice in plan.box.names
+            choice = request.tool_choice if named or not plan.must else "required"
             keep = plan.target is not None and has_json_schema(self._provider, self._model)
             return replace(request, tools=plan.box.tools, tool_choice=choice, response_format=request.response_format if keep else None)
         blocks = []
@@ -155,19 +152,19 @@ class _Conversation:
                         if attempt.stopped:
                             break
             except BadRequestError as error:
-                if not self._recover(error, attempt):
-                    raise
-                if not attempt.calls and not attempt.complaints:
+                if self._without_what_was_refused(error, attempt):
                     continue
-                for call in attempt.calls:
-                    yield [call]
+                if not self._read_failed(error.failed_generation or "", attempt):
+                    raise
+                if attempt.calls:
+                    yield [*attempt.calls]
+            except ToolCallError as error:  # a native call whose arguments are no JSON
+                if not self._read_failed(error.said, attempt, error.message):
+                    raise
             if out := self._seen(attempt.end()):
                 yield out
-            self._add_up(attempt, request)
-            if attempt.repeated and not self._made and not attempt.complaints and self._repairs < self._max_repairs:
-                self._repairs += 1
-                self._talk()
-                continue
+            self._made += attempt.calls
+            self._tally.answered(request, attempt.said, attempt.usage, attempt.finish)
             fault = self._fault_of(attempt)
             if fault is None:
                 if out := self._seen(self._rest(attempt)):
@@ -177,57 +174,56 @@ class _Conversation:
             self._ask_again(attempt, fault)
 
     def _attempt(self) -> Attempt:
-        again = self._repairs > 0 and (self._mode != "plain" or bool(self._shown))
+        again = self._tally.repairs > 0 and (self._mode != "plain" or bool(self._shown))
         return Attempt(
             self._judge,
             hold=self._must or again or self._plan.target is not None,
-            preface=self._repairs == 0,
+            preface=self._tally.repairs == 0,
             single=self._plan.single,
             made=self._made,
             settled=None if self._allow_repeats or self._mode == "native" else self._plan.settled,
             thinking=self._quirks.thinking,
         )
 
-    def _recover(self, error: BadRequestError, attempt: Attempt) -> bool:
-        """Go on after a refusal: without what the service refused, or with what the model had written."""
+    def _without_what_was_refused(self, error: BadRequestError, attempt: Attempt) -> bool:
+        """Put the question in another way, if that is what the service wants."""
         if isinstance(error, ContextOverflowError) or attempt.said:
             return False
         if self._mode == "native" and isinstance(error, ToolsNotSupportedError):
-            remember_refusal(self._provider, "tools", self._model)
+            self._tally.refused("tools", error.attempts, certain=True)
             self._enter(self._first_mode())
             return True
         if self._mode == "schema":
-            remember_refusal(self._provider, "schema", self._model)
+            self._tally.refused("schema", error.attempts)
             self._enter("prompt")
             return True
-        text = error.failed_generation
+        return False
+
+    def _read_failed(self, text: str, attempt: Attempt, fault: str = "the service could not read it") -> bool:
+        """Read what the service could not, if it has sent that along: what is no call either is a complaint."""
         if not text:
             return False
-        for raw in failed_generation(text, self._box) or [RawCall("", source=text, fault="the service could not read it")]:
+        for raw in failed_generation(text, self._box) or [RawCall("", source=text, fault=fault.rstrip("."))]:
             attempt.add(raw)
         return True
 
     def _seen(self, out: Batch) -> Batch:
-        for part in out:
-            if isinstance(part, Text):
-                self._shown += part.text
+        self._shown += [part.text for part in out if isinstance(part, Text)]
         return out
-
-    def _add_up(self, attempt: Attempt, request: ChatRequest) -> None:
-        self._made += attempt.calls
-        usage = attempt.usage or Usage(estimate_input_tokens(request.messages), estimate_tokens(len(attempt.said)), estimated=True)
-        self._usage = usage if self._usage is None else self._usage + usage
-        self._requests += attempt.finish.attempts if attempt.finish else 1
 
     # --- the verdict ---
 
     def _fault_of(self, attempt: Attempt) -> _Fault | None:
         """What is wrong with an answer, None if it is good."""
+        if self._plan.single and self._made:
+            return None  # one is enough, whatever stands beside it
         if attempt.complaints:
             what = "\n".join(dict.fromkeys(complaint.text for complaint in attempt.complaints))
             return _Fault(what, fill(self._prompt.complaint, complaint=what, format=self._dialect.format), ToolCallError)
         if self._made:
             return None
+        if attempt.repeated:
+            return self._circle(attempt)
         if self._must:
             return self._rescue(attempt)
         if self._plan.target is not None:
@@ -236,11 +232,25 @@ class _Conversation:
             except Misfit as misfit:
                 return _Fault(
                     f"The answer does not fit the schema: {misfit}.",
-                    fill(self._prompt.misfit, complaint=str(misfit), form=sketch(pruned(self._plan.target.schema))),
+                    misfit_turn(self._prompt, self._plan.target, misfit),
                     StructuredOutputError,
                 )
             attempt.held = [dumps(data).decode()]
         return None
+
+    def _circle(self, attempt: Attempt) -> _Fault | None:
+        """The model makes a call again whose result it has; where it cannot be asked to go on at all, that is the answer."""
+        names = dict.fromkeys(call.name for call in attempt.repeated)
+        what = f"{', '.join(names)} has been called with these arguments already, and its result is above."
+        if self._must:
+            left = ", ".join(name for name in self._plan.outstanding.names if name not in names)
+            turn = fill(self._prompt.complaint, complaint=f"{what} Call another function: {left}.", format=self._dialect.format)
+            return _Fault(what, turn, ToolCallError)
+        if self._tally.exhausted and not self._tally.repairs:
+            self._made += attempt.repeated[:1]
+            self._late = [*self._made]
+            return None
+        return _Fault(what, f"{what} Answer in words, without a function call.", ToolCallError)
 
     def _rescue(self, attempt: Attempt) -> _Fault | None:
         """No call came where one is required: take bare arguments of the only tool there is for a call to it."""
@@ -268,22 +278,31 @@ class _Conversation:
         """What was held of a good answer: a call found late, or its words; those beside calls that were asked for again are dropped."""
         if self._made:
             return self._late
-        text = "".join(attempt.held).removeprefix(self._shown)
-        return [Text(text)] if text else []
+        text, shown = "".join(attempt.held), "".join(self._shown)
+        if shown.startswith(text):
+            return []
+        rest = text.removeprefix(shown)
+        gap = "\n\n" if rest == text and shown and not shown[-1].isspace() else ""
+        return [Text(gap + rest)]
 
     def _ending(self, attempt: Attempt) -> Batch:
         finish = attempt.finish or Finish(provider=self._provider.name, model=self._model)
         reason = "tool_calls" if self._made else finish.reason
-        return [self._usage or Usage(0, 0, estimated=True), replace(finish, reason=reason, attempts=self._requests)]
+        return [self._tally.usage, replace(finish, reason=reason, attempts=self._tally.requests)]
 
     def _ask_again(self, attempt: Attempt, fault: _Fault) -> None:
-        if self._repairs >= self._max_repairs:
-            raise fault.error(fault.what, said=attempt.said, attempts=self._repairs + 1, provider=self._provider.name, model=self._model)
-        self._repairs += 1
+        if self._tally.exhausted:
+            attempts = self._tally.repairs + 1
+            raise fault.error(fault.what, said=attempt.said, attempts=attempts, provider=self._provider.name, model=self._model)
+        self._tally.repairs += 1
         if not self._plan.must and not self._made and attempt.complaints and all(complaint.unbound for complaint in attempt.complaints):
             self._talk()  # small talk in the shape of a call
             return
-        self._extra += [Message("assistant", attempt.said[:MAX_QUOTED_CHARS] or "(nothing)"), Message("user", fault.turn)]
+        if attempt.repeated and not attempt.complaints and not self._must and not self._circling:
+            self._circling = True
+            self._talk()
+            return
+        self._extra += turns_again(attempt.said, fault.turn)
 
     def _talk(self) -> None:
         """Ask again without tools."""

@@ -8,33 +8,38 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from freeproviders.errors import BadRequestError, ContextOverflowError, StructuredOutputError
-from freeproviders.tools.backend import Backend, has_json_schema, model_of, remember_refusal
+from freeproviders.tools.backend import Backend, has_json_schema, model_of
 from freeproviders.tools.dialects.registry import HERMES
 from freeproviders.tools.extract import Growing, extends, extract
+from freeproviders.tools.fence import escape
 from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.parser import Parser, Piece
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.schema import constrained, pruned, response_format
 from freeproviders.tools.sketch import sketch
+from freeproviders.tools.tally import MAX_REPAIRS, Tally, turns_again
 from freeproviders.tools.target import Misfit, Target
-from freeproviders.types import Batch, ChatRequest, Finish, Message, Reasoning, Text, Usage
+from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, Usage
 from freeproviders.wire.json import dumps, loads
 
-MAX_REPAIRS: Final = 2
-MAX_QUOTED_CHARS: Final = 4000
+_ANY_OBJECT: Final = {"type": "object"}
+_BEGINNINGS: Final = {"object": ("{",), "array": ("[",), "string": ('"',)}
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The object so far, as plain data; every draft extends the one before it."""
+    """The object so far, as plain data; every draft extends the one before it, also where the model was asked again."""
 
     data: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """The answer: `value` as the schema's own type (an instance, or plain data), `data` as plain data; what the model said, and what it cost."""
+    """The answer: `value` as the schema's own type (an instance, or plain data), `data` as plain data; what the model said, and what it cost.
+
+    `revised` says that it does not extend the last draft: the model has taken back what it had begun with, by itself or when it was asked again.
+    """
 
     value: Any
     data: Any
@@ -42,6 +47,7 @@ class Structured:
     reasoning: str
     usage: Usage
     finish: Finish
+    revised: bool = False
 
 
 async def complete_structured(
@@ -71,109 +77,125 @@ def stream_structured(
         UsageError: at the call itself: the schema is none.
         StructuredOutputError: while iterating: no valid object came, after asking again.
     """
-    return _Asking(provider, request, Target.of(schema), prompt, max_repairs).run()
+    return _objects(_Asking(provider, request, Target.of(schema), prompt, max_repairs))
 
 
 def ask_for_json(provider: Backend, request: ChatRequest, target: Target, *, prompt: ToolPrompt, max_repairs: int) -> AsyncGenerator[Batch, None]:
     """Stream an answer whose text is bare JSON that fits the target.
 
-    A service that constrains answers streams it as it comes, and it is judged at the end; else it comes in one piece, once it is valid.
+    A service that constrains answers streams it as it comes, and it is judged at the end: what has gone out cannot be asked for again. Else, and where an
+    answer does not begin as one under constraint would, it comes in one piece, once it is valid.
     """
-    if has_json_schema(provider, model_of(provider, request)):
-        return _constrained_json(provider, request, target, prompt, max_repairs)
-    return _json_once_valid(_Asking(provider, request, target, prompt, max_repairs))
+    return _bare_json(_Asking(provider, request, target, prompt, max_repairs))
 
 
 def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
     """The words that ask for an object."""
     small = pruned(target.schema)
-    if small == {"type": "object"}:
+    if small == _ANY_OBJECT:
         return prompt.any_object
-    return fill(prompt.schema, schema=dumps(small).decode(), form=sketch(small))
+    return fill(prompt.schema, schema=escape(dumps(small).decode()), form=_form(target))
+
+
+def misfit_turn(prompt: ToolPrompt, target: Target, misfit: Misfit) -> str:
+    """The words that ask for an object again."""
+    return fill(prompt.misfit, complaint=str(misfit), form=_form(target))
+
+
+def _form(target: Target) -> str:
+    return escape(sketch(pruned(target.schema)))
 
 
 class _Asking:
-    """One question for an object: the attempts, and what they add up to."""
+    """One question for an object: the attempts, and what they add up to.
+
+    Once `committed`, the text of the answer at hand has gone out: nothing can be found in it or asked for again any more.
+    """
 
     def __init__(self, provider: Backend, request: ChatRequest, target: Target, prompt: ToolPrompt, max_repairs: int) -> None:
         self._provider = provider
         self._target = target
         self._prompt = prompt
-        self._max_repairs = max_repairs
         self._model = model_of(provider, request)
         self._quirks = quirks_of(self._model)
-        self._request = self.asking(request)
+        self._tally = Tally(provider, self._model, max_repairs)
+        self._request = self._asking(request)
         self._draft: Any = None
-        self._usage: Usage | None = None
-        self._requests = 0
+        self.committed = False
 
-    def asking(self, request: ChatRequest) -> ChatRequest:
+    @property
+    def constrained(self) -> bool:
+        """Whether the service has been told the schema."""
+        return self._request.response_format is not None
+
+    def begins(self, text: str) -> bool:
+        """Whether a text begins as an answer under constraint does."""
+        return text.lstrip()[:1] in _BEGINNINGS.get(str(self._target.root.get("type")), ("{", "["))
+
+    def _asking(self, request: ChatRequest) -> ChatRequest:
         """The request with the words that ask for an object, under its schema where the service takes one."""
         words = schema_instructions(self._prompt, self._target)
         if has_tool_turns(request.messages):
             messages = fold(request.messages, self._prompt, HERMES, None, words, obeys_system=self._quirks.system)
         else:
             messages = with_instructions(request.messages, words, obeys_system=self._quirks.system)
-        form = response_format(self._target.name, constrained(self._target.schema)) if has_json_schema(self._provider, self._model) else None
+        form = _constraint(self._target) if has_json_schema(self._provider, self._model) else None
         return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form)
 
-    async def run(self) -> AsyncGenerator[Draft | Structured, None]:
-        """Ask until the answer is good, or there is no asking again."""
-        repairs = 0
+    async def steps(self) -> AsyncGenerator[list[Piece] | Draft | Structured, None]:
+        """Ask until the answer is good, or there is no asking again: what is said, the drafts in it, and at last the answer."""
         while True:
             answer = _Answer(self._target, thinking=self._quirks.thinking)
             try:
                 async with aclosing(self._provider.batches(self._request)) as batches:
                     async for batch in batches:
-                        snapshot = answer.take(batch)
-                        if snapshot is not None and extends(self._draft, snapshot):
-                            self._draft = snapshot
-                            yield Draft(snapshot)
+                        if pieces := answer.take(batch):
+                            yield pieces
+                        if answer.snapshot is not None and answer.snapshot != self._draft and extends(self._draft, answer.snapshot):
+                            self._draft = answer.snapshot
+                            yield Draft(self._draft)
             except BadRequestError as error:
-                if isinstance(error, ContextOverflowError) or self._request.response_format is None or answer.text:
+                if isinstance(error, ContextOverflowError) or not self.constrained or answer.text:
                     raise
-                remember_refusal(self._provider, "schema", self._model)
+                self._tally.refused("schema", error.attempts)
                 self._request = replace(self._request, response_format=None)
                 continue
-            answer.end()
-            self._add_up(answer)
+            if pieces := answer.end():
+                yield pieces
+            self._tally.answered(self._request, answer.text, answer.usage, answer.finish)
             try:
-                value, data = extract(answer.text, self._target, truncated=answer.truncated)
+                value, data = self._judged(answer)
             except Misfit as misfit:
-                if repairs >= self._max_repairs:
-                    what = f"The answer does not fit the schema {self._target.name}: {misfit}."
-                    raise StructuredOutputError(
-                        what, said=answer.text, attempts=repairs + 1, provider=self._provider.name, model=self._model
-                    ) from None
-                repairs += 1
-                self._ask_again(answer.text, str(misfit))
+                self._ask_again(answer.text, misfit)
             else:
-                finish = answer.finish or Finish(provider=self._provider.name, model=self._model)
-                usage = self._usage or Usage(0, 0, estimated=True)
-                yield Structured(value, data, answer.text, answer.reasoning, usage, replace(finish, attempts=self._requests))
+                finish = replace(answer.finish or Finish(provider=self._provider.name, model=self._model), attempts=self._tally.requests)
+                yield Structured(value, data, answer.text, answer.reasoning, self._tally.usage, finish, revised=not extends(self._draft, data))
                 return
 
-    def _add_up(self, answer: _Answer) -> None:
-        if answer.usage is not None:
-            self._usage = answer.usage if self._usage is None else self._usage + answer.usage
-        self._requests += answer.finish.attempts if answer.finish else 1
+    def _judged(self, answer: _Answer) -> tuple[Any, Any]:
+        if self.committed:
+            return _strictly(answer.text, self._target)
+        return extract(answer.text, self._target, truncated=answer.truncated, confirmed=answer.confirmed)
 
-    def _ask_again(self, said: str, complaint: str) -> None:
-        turns = (
-            Message("assistant", said[:MAX_QUOTED_CHARS] or "(nothing)"),
-            Message("user", fill(self._prompt.misfit, complaint=complaint, form=sketch(pruned(self._target.schema)))),
-        )
+    def _ask_again(self, said: str, misfit: Misfit) -> None:
+        if self.committed or self._tally.exhausted:
+            what = f"The answer does not fit the schema {self._target.name}: {misfit}."
+            attempts = self._tally.repairs + 1
+            raise StructuredOutputError(what, said=said, attempts=attempts, provider=self._provider.name, model=self._model) from None
+        self._tally.repairs += 1
+        turns = turns_again(said, misfit_turn(self._prompt, self._target, misfit))
         self._request = replace(self._request, messages=(*self._request.messages, *turns))
 
 
 class _Answer:
-    """Reads one answer. No I/O."""
+    """Reads one answer. No I/O. `snapshot` is the object so far, None if it has not grown."""
 
     def __init__(self, target: Target, *, thinking: bool) -> None:
         self._parser = Parser((), thinking=thinking)
         self._growing = Growing(target)
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self.snapshot: Any = None
         self.usage: Usage | None = None
         self.finish: Finish | None = None
 
@@ -189,75 +211,71 @@ class _Answer:
     def truncated(self) -> bool:
         return self.finish is not None and self.finish.reason == "length"
 
-    def take(self, batch: Batch) -> Any:  # noqa: ANN401 - a JSON value
-        """Take what came; return the object so far, None if it has not grown."""
-        snapshot = None
+    @property
+    def confirmed(self) -> bool:
+        return self.finish is None or self.finish.confirmed
+
+    def take(self, batch: Batch) -> list[Piece]:
+        """Take what came; return what of it is text and reasoning."""
+        out: list[Piece] = []
         for part in batch:
             match part:
                 case Text():
-                    for piece in self._parser.feed(part.text):
-                        grown = self._piece(piece)
-                        snapshot = grown if grown is not None else snapshot
+                    out += self._parser.feed(part.text)
                 case Reasoning():
-                    self._reasoning.append(part.text)
+                    out.append(part)
                 case Usage():
                     self.usage = part
                 case Finish():
                     self.finish = part
-        return snapshot
+        return self._kept(out)
 
-    def end(self) -> None:
-        """The answer has ended."""
-        for piece in self._parser.close(truncated=self.truncated):
-            self._piece(piece)
+    def end(self) -> list[Piece]:
+        """The answer has ended; return what was held."""
+        return self._kept(self._parser.close(truncated=self.truncated))
 
-    def _piece(self, piece: object) -> Any:  # noqa: ANN401
-        if isinstance(piece, Reasoning):
-            self._reasoning.append(piece.text)
-        elif isinstance(piece, Text):
-            self._text.append(piece.text)
-            return self._growing.feed(piece.text)
-        return None
+    def _kept(self, pieces: list[Piece]) -> list[Piece]:
+        for piece in pieces:
+            if isinstance(piece, Reasoning):
+                self._reasoning.append(piece.text)
+            elif isinstance(piece, Text):
+                self._text.append(piece.text)
+                grown = self._growing.feed(piece.text)
+                self.snapshot = grown if grown is not None else self.snapshot
+        return pieces
 
 
-async def _json_once_valid(asking: _Asking) -> AsyncGenerator[Batch, None]:
-    async with aclosing(asking.run()) as steps:
+async def _objects(asking: _Asking) -> AsyncGenerator[Draft | Structured, None]:
+    async with aclosing(asking.steps()) as steps:
+        async for step in steps:
+            if not isinstance(step, list):
+                yield step
+
+
+async def _bare_json(asking: _Asking) -> AsyncGenerator[Batch, None]:
+    """Reasoning as it comes; the text as it comes, too, where it can be trusted, else the object when it is known."""
+    held = False
+    async with aclosing(asking.steps()) as steps:
         async for step in steps:
             if isinstance(step, Structured):
-                if step.reasoning:
-                    yield [Reasoning(step.reasoning)]
-                yield [Text(dumps(step.data).decode()), step.usage, step.finish]
+                text: Batch = [] if asking.committed else [Text(dumps(step.data).decode())]
+                yield [*text, step.usage, step.finish]
+            elif isinstance(step, list):
+                words = "".join(piece.text for piece in step if isinstance(piece, Text))
+                if words.strip() and not held and not asking.committed:
+                    asking.committed = asking.constrained and asking.begins(words)
+                    held = not asking.committed
+                if out := [piece for piece in step if isinstance(piece, Reasoning) or (asking.committed and isinstance(piece, Text))]:
+                    yield [*out]
 
 
-async def _constrained_json(
-    provider: Backend, request: ChatRequest, target: Target, prompt: ToolPrompt, max_repairs: int
-) -> AsyncGenerator[Batch, None]:
-    asking = _Asking(provider, request, target, prompt, max_repairs)
-    answer = _Answer(target, thinking=False)
-    try:
-        async with aclosing(provider.batches(asking.asking(request))) as batches:
-            async for batch in batches:
-                answer.take(batch)
-                yield batch
-    except BadRequestError as error:
-        if isinstance(error, ContextOverflowError) or answer.text:
-            raise
-        remember_refusal(provider, "schema", model_of(provider, request))
-    else:
-        answer.end()
-        try:
-            _load_strictly(target, answer.text)
-        except Misfit as misfit:
-            what = f"The answer does not fit the schema {target.name}: {misfit}."
-            raise StructuredOutputError(what, said=answer.text, provider=provider.name, model=model_of(provider, request)) from None
-        return
-    async with aclosing(_json_once_valid(_Asking(provider, request, target, prompt, max_repairs))) as rest:
-        async for batch in rest:
-            yield batch
+def _constraint(target: Target) -> dict[str, Any]:
+    """The service's setting; one that takes any object says so itself, for some services refuse a schema without properties."""
+    return {"type": "json_object"} if pruned(target.schema) == _ANY_OBJECT else response_format(target.name, constrained(target.schema))
 
 
-def _load_strictly(target: Target, text: str) -> None:
-    """Judge a text that has gone out already, so that nothing can be found in it or repaired any more."""
+def _strictly(text: str, target: Target) -> tuple[Any, Any]:
+    """The object that a text is: nothing can be found in it or repaired."""
     try:
         value = loads(text)
     except ValueError as error:
@@ -266,3 +284,4 @@ def _load_strictly(target: Target, text: str) -> None:
     findings = target.check.findings(value)
     if findings:
         raise Misfit("; ".join(findings))
+    return value, value

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from freeproviders.errors import UsageError
+from freeproviders.tools.coerce import resolved
 from freeproviders.tools.validate import MAX_FINDINGS, SchemaCheck
 from freeproviders.wire.json import dumps
 
@@ -33,6 +34,11 @@ class Target:
     schema: Mapping[str, Any]
     load: Callable[[Any], Any]
     check: SchemaCheck
+
+    @property
+    def root(self) -> Mapping[str, Any]:
+        """The schema without a reference at its beginning."""
+        return resolved(self.schema, self.schema)
 
     @classmethod
     def of(cls, source: object) -> Target:

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from freeproviders import FlowGpt
+from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.errors import ServerError, ToolCallError, UsageError
 from freeproviders.testing import replica
 from freeproviders.tools import ToolPrompt, stream
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
-from tests.tools.asking import BAD, CALL, ROME, TIME, answer_of, calls_of, flow, parts_of, request
+from tests.tools.asking import BAD, CALL, ROME, TIME, answer_of, calls_of, flow, in_turns, openai, parts_of, request
 from tests.tools.reading import TIME as TIME_TOOL
 
 OSLO = ("get_weather", {"city": "Oslo"})
@@ -196,6 +196,35 @@ async def test_closing_ends_the_request_of_a_repair():
         await r.await_disconnect()
 
 
+async def test_one_call_stays_one():
+    """`parallel_tool_calls=False`: where a broken call stands beside a good one, the good one is the answer."""
+    with flow(f"{BAD}{CALL}", ROME) as r:
+        completion = await answer_of(provider_of(r), request(parallel_tool_calls=False))
+        assert len(r.requests) == 1
+    assert calls_of(completion) == [OSLO]
+
+
+@pytest.mark.parametrize(
+    ("repaired", "text"),
+    [("Sure. I cannot.", "Sure. I cannot."), ("Sure", "Sure."), ("", "Sure."), ("Sorry, no.", "Sure.\n\nSorry, no.")],
+)
+async def test_what_was_shown_is_not_shown_again(repaired, text):
+    """A repaired answer may begin as the first one did, may say less, or something else."""
+    with flow(f"Sure.{BAD}", repaired or "<think>hm</think>") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert completion.text == text
+
+
+@pytest.mark.parametrize("end", [len('<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 1')])
+async def test_a_connection_that_just_ends_leaves_no_call(end):
+    """Nobody knows whether it was 1 or 10 days: without the service's word that the answer is complete, open brackets mean more than brackets."""
+    whole = '<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 10}}</tool_call>'
+    with replica(OpenAICompatible, answer=in_turns([whole[:end]], whole), faults=[{"no_finish": True, "no_done": True}, {}]) as r:
+        completion = await answer_of(openai(r), request())
+        assert len(r.requests) == 2
+    assert calls_of(completion) == [("get_weather", {"city": "Oslo", "days": 10})]
+
+
 # --- choice ---------------------------------------------------------------------------------------
 
 
@@ -293,6 +322,62 @@ async def test_required_goes_on_while_a_tool_is_left():
         asked = request(tool_choice="required")
         completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="required"))
     assert calls_of(completion) == [("get_time", {})]
+
+
+async def asked_after_a_result(r, *more, **settings):
+    asked = request(**settings)
+    return await answer_of(provider_of(r), type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings}))
+
+
+async def test_a_call_whose_result_is_there_is_not_made_again():
+    """The model is asked for words instead, without tools."""
+    with flow(CALL, "It rains.") as r:
+        completion = await asked_after_a_result(r)
+        assert "<tools>" in prompt_of(r.requests[0])
+        assert "<tools>" not in prompt_of(r.requests[1])
+    assert (completion.text, completion.tool_calls) == ("It rains.", ())
+
+
+async def test_a_late_system_message_does_not_hide_the_result():
+    """Some frameworks put one at the end."""
+    with flow(CALL, "It rains.") as r:
+        completion = await asked_after_a_result(r, Message("system", "Be brief."))
+    assert completion.text == "It rains."
+
+
+async def test_going_round_in_circles_ends():
+    """The call's markup is never an answer: it is said again, and then it is an error."""
+    with flow(CALL, CALL, CALL) as r:
+        with pytest.raises(ToolCallError, match="called with these arguments already"):
+            await asked_after_a_result(r)
+        assert "result is above" in prompt_of(r.requests[2])
+    with flow(CALL, CALL, "It rains.") as r:
+        assert (await asked_after_a_result(r)).text == "It rains."
+
+
+async def test_a_circle_may_lead_to_another_call():
+    """It is a good one, though it was not asked for."""
+    with flow(CALL, ROME) as r:
+        assert calls_of(await asked_after_a_result(r)) == [("get_weather", {"city": "Rome"})]
+
+
+async def test_a_call_again_is_better_than_silence():
+    """Where nothing may be asked again, the call is the answer."""
+    with flow(CALL) as r:
+        asked = request()
+        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools), max_repairs=0)
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_a_required_call_is_not_replaced_by_words():
+    """Under a required choice a repeated call is asked to become another one."""
+    with flow(CALL, "It rains.", TIME) as r:
+        completion = await asked_after_a_result(r, tool_choice="required")
+        assert "Call another function: get_time, search." in prompt_of(r.requests[1])
+    assert calls_of(completion) == [("get_time", {})]
+    with flow(CALL, CALL, "It rains.") as r:
+        with pytest.raises(ToolCallError):
+            await asked_after_a_result(r, tool_choice="required")
 
 
 # --- the way there --------------------------------------------------------------------------------

@@ -58,12 +58,69 @@ async def test_allowed_tools_are_the_only_ones_sent():
     assert sent.json["tool_choice"] == "required"
 
 
+async def test_any_is_called_required():
+    """The protocol has no other word for it."""
+    with service([ToolCall("a", "get_time", {})]) as r:
+        await answer_of(openai(r, native_tools=True), request(tool_choice="any"))
+        assert r.requests[0].json["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(("said", "text"), [("\n\n", ""), ("Hm {", "Hm {"), ("`a` <t", "`a` <t"), ("Let me see.\n\n", "Let me see.\n\n")])
+async def test_what_is_said_before_a_native_call_goes_out_before_it(said, text):
+    """Held text is no call any more once one has come by itself; white space alone is nothing."""
+    with service([said, ToolCall("a", "get_time", {})]) as r:
+        parts, _ = await parts_of(openai(r, native_tools=True), request())
+    at = next(at for at, part in enumerate(parts) if isinstance(part, ToolCall))
+    assert "".join(part.text for part in parts[:at]) == text
+    assert not any(isinstance(part, Text) for part in parts[at:])
+
+
+async def test_ids_of_native_calls_stay_unique():
+    """Services count from the beginning in every answer."""
+    with service([ToolCall("call_0", "get_time", {}), ToolCall("call_1", "get_weather", {})], [ToolCall("call_0", *OSLO)]) as r:
+        completion = await answer_of(openai(r, native_tools=True), request())
+    assert calls_of(completion) == [("get_time", {}), OSLO]
+    assert len({call.id for call in completion.tool_calls}) == 2
+
+
+async def test_without_a_choice_of_tools_none_are_sent():
+    """A service that has none would refuse them; where the conversation holds calls, they are needed to read it."""
+    with service("Hi", native_tools=False) as r:
+        completion = await answer_of(openai(r, native_tools=True), request(tool_choice="none"))
+    assert completion.text == "Hi"
+    history = (Message("user", "Weather?"), Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)), Message("tool", "rain", tool_call_id="c"))
+    with service("It rains.") as r:
+        await answer_of(openai(r, native_tools=True), request("So?", *history, tool_choice="none"))
+        assert r.requests[0].json["tool_choice"] == "none"
+        assert r.requests[0].json["tools"]
+
+
+def native_call(arguments):
+    function = {"name": "get_weather", "arguments": arguments}
+    message = {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": function}]}
+    return {"status": 200, "content_type": "application/json", "body": {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}}
+
+
+async def test_native_arguments_that_are_no_json_are_asked_for_again():
+    """As any other invalid call; and in the end it is the same error."""
+    with service([ToolCall("a", *OSLO)], faults=[native_call('{"city": Oslo!'), {}]) as r:
+        completion = await answer_of(openai(r, native_tools=True), request())
+        assert "Oslo!" in r.requests[1].body.decode()
+    assert calls_of(completion) == [OSLO]
+    with service(faults=[native_call('{"city": Oslo!')] * 3) as r:
+        parts, error = await parts_of(openai(r, native_tools=True), request())
+        assert len(r.requests) == 3
+    assert parts == []
+    assert isinstance(error, ToolCallError)
+    assert error.said == '{"city": Oslo!'
+
+
 async def test_a_service_that_refuses_tools_gets_them_as_words():
     """And is not asked for native ones again."""
     with service(CALL, CALL, native_tools=False) as r:
         provider = openai(r, native_tools=True)
         completion = await answer_of(provider, request())
-        assert len(r.requests) == 2
+        assert completion.finish.attempts == len(r.requests) == 2
         await answer_of(provider, request())
         assert len(r.requests) == 3
         assert "tools" not in r.requests[2].json
@@ -97,6 +154,16 @@ async def test_failed_generation_without_a_call_is_asked_again():
         assert len(r.requests) == 2
         assert "well, well" in r.requests[1].body.decode()
     assert calls_of(completion) == [OSLO]
+
+
+async def test_failed_generation_of_a_call_that_was_made_ends():
+    """The good call of the first answer is all that is sent along: there is nothing left to ask for."""
+    body = json.dumps({"error": {**GROQ["error"], "failed_generation": "<function=get_time>{}</function>"}})
+    first = [ToolCall("a", "get_time", {}), ToolCall("b", "get_weather", {})]
+    with service(first, faults=[{}, {"status": 400, "body": body}]) as r:
+        completion = await answer_of(openai(r, native_tools=True), request())
+        assert len(r.requests) == 2
+    assert calls_of(completion) == [("get_time", {})]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +215,16 @@ async def test_a_service_that_refuses_schemas_gets_words():
         await answer_of(provider, request(tool_choice="required"))
         assert len(r.requests) == 3
     assert calls_of(completion) == [OSLO]
+
+
+async def test_a_refusal_for_another_reason_is_not_remembered():
+    """Refused in words as well: then it was not the schema, and the next question is constrained again."""
+    with service(BARE, faults=[{"status": 400}, {"status": 400}, {}]) as r:
+        provider = openai(r, json_schema=True)
+        _, error = await parts_of(provider, request(tool_choice="required"))
+        assert isinstance(error, BadRequestError)
+        await answer_of(provider, request(tool_choice="required"))
+        assert ["response_format" in sent.json for sent in r.requests] == [True, False, True]
 
 
 async def test_constraint_after_a_result_leaves_only_what_is_left():
