@@ -11,6 +11,7 @@ from freeproviders._version import __version__
 from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
+    from freeproviders.deadlines import Timeout
     from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
     from freeproviders.providers.ai_chat_free import AIChatFree, generate_signature
     from freeproviders.providers.chatgpt_free import ChatgptFree
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from freeproviders.providers.free_netfly import FreeNetfly
     from freeproviders.providers.openai_compatible import OpenAICompatible
     from freeproviders.retry import Retry
-    from freeproviders.transport import Timeout
     from freeproviders.types import ChatRequest, Completion, Finish, Message, Messages, Reasoning, Text, Tool, ToolCall, Usage
 
 _HOMES = {
@@ -39,7 +39,7 @@ _HOMES = {
     "Reasoning": "types",
     "Retry": "retry",
     "Text": "types",
-    "Timeout": "transport",
+    "Timeout": "deadlines",
     "Tool": "types",
     "ToolCall": "types",
     "Usage": "types",

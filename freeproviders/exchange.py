@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from freeproviders.deadlines import Watchdog
 from freeproviders.errors import (
     ContentFilterError,
     EmptyResponseError,
@@ -18,7 +19,7 @@ from freeproviders.errors import (
     ResponseTooLargeError,
 )
 from freeproviders.stop import StopCutter
-from freeproviders.transport import HttpRequest, Response, Watchdog, send
+from freeproviders.transport import HttpRequest, Response, send
 from freeproviders.types import Batch, ChatRequest, Finish, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, Self, 
 
 from freeproviders import bridge
 from freeproviders.checks import as_tools, check_request, checked_cookies, checked_headers, checked_key, checked_stops, read_base_url
+from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
     FreeProvidersError,
     ProviderError,
@@ -29,7 +30,7 @@ from freeproviders.errors import (
 )
 from freeproviders.exchange import Exchange
 from freeproviders.retry import Retry
-from freeproviders.transport import HttpRequest, Response, Route, Timeout, send
+from freeproviders.transport import HttpRequest, Response, Route, send
 from freeproviders.types import Batch, ChatRequest, Completion, Message, Part, Text, Tool, as_messages, collect
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.parts import PartDecoder

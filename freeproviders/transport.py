@@ -1,28 +1,19 @@
-"""The only HTTP client: one aiohttp session for each running event loop and connector.
-
-Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held by a started async generator on
-that loop: `asyncio.run`, `asyncio.Runner` and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a
-loop that was closed without that are let go of when the next loop comes by, and a forked child forgets all it inherited.
-"""
+"""The only HTTP client: a request goes out, the headers of its answer come back, and then its bytes."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import functools
 import io
-import os
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from freeproviders._version import __version__
+from freeproviders.deadlines import NEVER
 from freeproviders.errors import (
     MalformedResponseError,
     ProviderConnectionError,
@@ -32,44 +23,14 @@ from freeproviders.errors import (
     TruncatedResponseError,
     UsageError,
 )
+from freeproviders.sessions import session_for
 from freeproviders.wire.failure import EXCERPT_CHARS, redact
 
-USER_AGENT: Final = f"freeproviders/{__version__}"
 MAX_REDIRECTS: Final = 5
 LONG_BODY_BYTES: Final = 2**20
-_NEVER: Final = float("inf")
 _PROXY_ADVICE: Final = "Check the proxy and its credentials."
 _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
-
-
-@dataclass(frozen=True, slots=True)
-class Timeout:
-    """Limits of one attempt, in seconds; None is no limit.
-
-    `connect` runs until a connection stands, `first_content` until the first text, reasoning or tool call (headers and keep-alive
-    comments do not count), `stall` between two parts, `total` over everything.
-    """
-
-    connect: float | None = 10.0
-    first_content: float | None = 120.0
-    stall: float | None = 60.0
-    total: float | None = 600.0
-
-    def __post_init__(self) -> None:
-        for name in ("connect", "first_content", "stall", "total"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-                raise UsageError(f"timeout: {name} must be a number of seconds above 0 or None, not {value!r}.")
-
-    @classmethod
-    def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
-        """Read what a caller passed: None is the default, a number a limit on the whole attempt."""
-        if value is None:
-            return default
-        if isinstance(value, Timeout):
-            return value
-        return cls(connect=default.connect, first_content=None, stall=None, total=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +133,7 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
 
     A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308).
     """
-    session = await _session(route.connector)
+    session = await session_for(route.connector)
     timeout = _client_timeout(connect_timeout)
     url = request.url
     for _ in range(MAX_REDIRECTS + 1):
@@ -203,7 +164,7 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
 
 @functools.cache
 def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=None if connect == _NEVER else connect)
+    return aiohttp.ClientTimeout(total=None, connect=None if connect == NEVER else connect)
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
@@ -263,175 +224,3 @@ def _permanent(error: ProviderError) -> ProviderError:
     """Of a kind that may pass, but this one will not."""
     error.is_retryable = False
     return error
-
-
-# --- sessions -------------------------------------------------------------------------------------
-
-
-class _LoopSessions:
-    """The sessions of one loop, by connector (None: our own)."""
-
-    def __init__(self) -> None:
-        self.by_connector: dict[aiohttp.BaseConnector | None, aiohttp.ClientSession] = {}
-        self._holder: AsyncGenerator[None, None] | None = None
-
-    async def hold(self) -> None:
-        """Start the generator whose end is the loop's end."""
-        self._holder = self._close_with_loop()
-        await anext(self._holder)
-
-    def open(self, connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-        """A new session. Those whose connector was closed meanwhile are let go of, since a caller may bring a connector for each call."""
-        if connector is not None:
-            _check_connector(connector)
-        self.by_connector = {given: session for given, session in self.by_connector.items() if not session.closed}
-        session = aiohttp.ClientSession(
-            connector=connector if connector is not None else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
-            connector_owner=connector is None,
-            cookie_jar=aiohttp.DummyCookieJar(),  # cookies belong to one provider, never to all
-            headers={"User-Agent": USER_AGENT},
-        )
-        self.by_connector[connector] = session
-        return session
-
-    def abandon(self) -> None:
-        """Let go of what a closed loop left: nothing can be awaited on it any more, and nothing shall be reported as forgotten."""
-        for given, session in self.by_connector.items():
-            connector = session.connector
-            session.detach()
-            if given is None and connector is not None:
-                _close_sockets(connector)
-                closing = connector.close()
-                with suppress(StopIteration):
-                    closing.__await__().__next__()  # on a closed loop it has nothing to wait for
-        self.by_connector.clear()
-
-    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            if _sessions.get(loop := asyncio.get_running_loop()) is self:
-                del _sessions[loop]
-            sessions = list(self.by_connector.values())
-            self.by_connector.clear()
-            for session in sessions:
-                await session.close()
-
-
-def _check_connector(connector: aiohttp.BaseConnector) -> None:
-    if connector.closed:
-        raise UsageError("the connector is closed: pass one that is open, or none.")
-    loop = asyncio.get_running_loop()
-    if getattr(connector, "_loop", loop) is not loop:  # it has no public name
-        raise UsageError(
-            "the connector belongs to another event loop: make it where the loop runs that uses it. Sync calls have a loop of their own and take none."
-        )
-
-
-def _close_sockets(connector: aiohttp.BaseConnector) -> None:
-    """Close the idle connections of a closed loop; neither aiohttp nor asyncio has a public way to, so this looks inside and does without where it finds nothing."""
-    for idle in getattr(connector, "_conns", {}).values():
-        for protocol, _ in idle:
-            transport = getattr(protocol, "transport", None)
-            sock = getattr(transport, "_sock", None)
-            if transport is not None and sock is not None:
-                sock.close()
-                transport._sock = None  # noqa: SLF001
-
-
-_sessions: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
-"""By loop, which is held: a session must be let go of before the garbage collector finds it on a dead loop and complains."""
-_inherited: list[object] = []
-
-
-async def _session(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-    loop = asyncio.get_running_loop()
-    held = _sessions.get(loop)
-    if held is None:
-        _sweep()
-        held = _sessions[loop] = _LoopSessions()
-        await held.hold()
-    session = held.by_connector.get(connector)
-    return held.open(connector) if session is None or session.closed else session
-
-
-def _sweep() -> None:
-    """Let go of the sessions of loops that were closed; the next loop does it for the last ones, and the interpreter's end."""
-    for loop in [loop for loop in list(_sessions) if loop.is_closed()]:
-        sessions = _sessions.pop(loop, None)
-        if sessions is not None:
-            sessions.abandon()
-
-
-atexit.register(_sweep)
-
-
-def _forget_after_fork() -> None:
-    """Keep the parent's sessions from being closed or reported by the child: their sockets are the parent's."""
-    for sessions in _sessions.values():
-        _inherited.extend((sessions, sessions.by_connector))
-        sessions.by_connector = {}
-    _sessions.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
-
-
-# --- deadlines ------------------------------------------------------------------------------------
-
-
-class Watchdog:
-    """The deadlines of one attempt, by one timer: progress only moves a number, since resetting a timer for each read costs more than the read.
-
-    `on_expiry` is called once, when a limit passes; `expired` then names it. The stall limit counts only while somebody waits for the service:
-    a consumer may think as long as it likes about what it has got.
-    """
-
-    __slots__ = ("_deadline", "_end", "_loop", "_on_expiry", "_phase", "_stall", "_timer", "expired", "waiting")
-
-    def __init__(self, timeout: Timeout, on_expiry: Callable[[], Any]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._on_expiry = on_expiry
-        now = self._loop.time()
-        self._end = now + (timeout.total or _NEVER)
-        self._deadline = now + (timeout.first_content or _NEVER)
-        self._stall = timeout.stall or _NEVER
-        self._phase = "first content"
-        self.waiting = True
-        self.expired: str | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._arm(min(self._deadline, self._end, now + self._stall))
-
-    def progress(self) -> None:
-        """A part came, or somebody waits for the next one: the stall limit starts anew."""
-        self._deadline = self._loop.time() + self._stall
-        self._phase = "stall"
-
-    def drain(self, seconds: float) -> None:
-        """The answer is complete; only so long may the end of the body take."""
-        self._deadline = self._loop.time() + seconds
-        self._phase = "drain"
-        self.stop()
-        self._arm(self._deadline)
-
-    def stop(self) -> None:
-        """The attempt is over."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _arm(self, when: float) -> None:
-        if when < _NEVER:
-            self._timer = self._loop.call_at(when, self._check)
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        if not self.waiting:
-            self._deadline = now + self._stall
-        if now < min(self._deadline, self._end):
-            self._arm(min(self._deadline, self._end))
-            return
-        self._timer = None
-        self.expired = self._phase if self._deadline <= now else "total"
-        self._on_expiry()

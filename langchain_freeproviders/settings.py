@@ -18,9 +18,9 @@ from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
 import freeproviders
 from freeproviders import errors
+from freeproviders.deadlines import Timeout
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
-from freeproviders.transport import Timeout
 from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.usage import estimate_input_tokens
 from langchain_freeproviders.errors import translated

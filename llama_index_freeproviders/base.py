@@ -26,10 +26,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from freeproviders import bridge
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
+from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
-from freeproviders.transport import Timeout
 from freeproviders.types import Batch, ChatRequest, Completion, Message, Part, collect
 from llama_index_freeproviders.callbacks import Call, ChatCall, CompletionCall, ResponseT, anybody_listens, spanned
 from llama_index_freeproviders.messages import speaks_of_tools, to_core_messages

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from freeproviders.deadlines import Timeout
 from freeproviders.errors import MalformedResponseError, MissingPageDataError, PermissionDeniedError, ProviderError, TruncatedResponseError
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
-from freeproviders.transport import HttpRequest, Response, Timeout
+from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, read_failure
 from freeproviders.wire.json import loads

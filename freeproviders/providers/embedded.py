@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Self
 
+from freeproviders.deadlines import Timeout
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
 from freeproviders.embedded.fetch import fetch
@@ -21,7 +22,7 @@ from freeproviders.errors import FreeProvidersError, ProviderConnectionError, Pr
 from freeproviders.exchange import Exchange
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import HttpRequest, Response, Timeout
+from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest, Message
 
 MAX_CONTEXT: Final = 8192  # tokens for each answer, unless asked for more: their memory is taken at the start

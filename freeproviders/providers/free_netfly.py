@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from freeproviders.deadlines import Timeout
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
 from freeproviders.providers.openai_protocol import ChatDecoder, plain_messages
 from freeproviders.retry import Retry
-from freeproviders.transport import HttpRequest, Timeout
+from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
 from freeproviders.wire.parts import PartDecoder

@@ -19,7 +19,7 @@ LAYERS = [
     ["_version", "lazy", "errors"],
     ["types"],
     ["wire"],
-    ["bridge", "checks", "retry", "transport", "stop", "usage"],
+    ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
     ["exchange", "provider"],
     ["embedded"],
     ["providers"],

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from freeproviders import AIChatFree, OpenAICompatible, Timeout, errors
+from freeproviders.sessions import _sessions
 from freeproviders.testing import replica
-from freeproviders.transport import _sessions
 from tests.core.servers import says
 from tests.core.services import FAST, HI, text_of
 
