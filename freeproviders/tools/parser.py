@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from freeproviders.tools.cursor import After, Cursor, RawCall, Recogniser
-from freeproviders.tools.dialects.bare import closing
+from freeproviders.tools.dialects.bare import NO_KEY, closing
 from freeproviders.tools.dialects.opening import OPENER, THINK_OPENER, THINKING, opening, sample
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
@@ -107,6 +107,8 @@ class Parser:
             if c.pos >= len(c.text):
                 return False
         match = self._opener.search(c.text, c.pos)
+        while match is not None and self._is_data(c, match.start()):
+            match = self._opener.search(c.text, match.end())
         if match is None:
             c.pos = len(c.text)
             self._say(c)
@@ -126,6 +128,11 @@ class Parser:
             self._reading = opening(c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None)
         return True
 
+    def _is_data(self, c: Cursor, at: int) -> bool:
+        """Whether an object that is no call begins here; a sample of code may begin behind a backtick."""
+        before = c.text[at - 1] if at > c.pos else self._tail[-1:]
+        return before != "`" and NO_KEY.match(c.text, at) is not None
+
     def _read(self, c: Cursor, reading: Recogniser) -> bool:
         try:
             step = next(reading)
@@ -142,8 +149,9 @@ class Parser:
 
     def _go_on(self, c: Cursor, after: After) -> None:
         if after.text:
+            self._seen = c.held()[1 - len(after.until) :] if after.until else ""  # what ruled the call out may have been inside the closer
             self._say(c)
-            self._closer, self._inline, self._seen = after.until or "`" * after.fence, after.inline, ""
+            self._closer, self._inline = after.until or "`" * after.fence, after.inline
             return
         c.commit()
         self._tail = ""

@@ -19,6 +19,8 @@ _TYPES: Final = frozenset({"function", "function_call", "tool_call", "tool_use",
 
 _KNOWN_KEYS: Final = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, *_INNER_KEYS, *_LIST_KEYS, *_META_KEYS})
 _KEY_BEGINNINGS: Final = frozenset(key[:size] for key in _KNOWN_KEYS for size in range(len(key) + 1))
+KEY_LETTERS: Final = "".join(sorted({key[0] for key in _KNOWN_KEYS}))
+"""What the keys of a call begin with."""
 _MAX_NAME_CHARS: Final = 64
 _EMPTY: Final = frozenset({"", "null", "None"})
 

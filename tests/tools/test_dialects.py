@@ -179,8 +179,19 @@ THINKING = [
     ("the `<think>` tag", ["the `<think>` tag"]),
 ]
 
+WRONG = CALL.replace("arguments", "parameters")
 RESULTS = [
-    (f"<tool_response>{CALL}</tool_response> {TIME}", [f"<tool_response>{CALL}</tool_response> ", T]),
+    (f"<tool_response>{WRONG}</tool_response> {TIME}", [W, T]),
+    (f"<tool_response>\n{WRONG}", [W]),
+    (f"Sure.\n<tool_response>\n{WRONG[:-1]}\n", ["Sure.\n", W]),
+    (f"<tool_response>\n{WRONG}\n{TIME}\n</tool_response>\nDone", [W, T, "\nDone"]),
+    (f"<tool_response>[{WRONG}, {TIME}]</tool_response>", [W, T]),
+    (f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> {TIME}', [f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> ', T]),
+    (f"<tool_response>It rains. {CALL}</tool_response> {TIME}", [f"<tool_response>It rains. {CALL}</tool_response> ", T]),
+    ('<tool_response>{"name": "fly", "parameters": {}}</tool_response>', ['<tool_response>{"name": "fly", "parameters": {}}</tool_response>']),
+    (f'<tool_response>{{"name": "</tool_response> {TIME}', ['<tool_response>{"name": "</tool_response> ', T]),
+    ("<tool_response>[1, 2]</tool_response>", ["<tool_response>[1, 2]</tool_response>"]),
+    ("<tool_response>", ["<tool_response>"]),
 ]
 
 PLAIN = [

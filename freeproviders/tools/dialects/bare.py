@@ -14,7 +14,7 @@ from freeproviders.tools.dialects.pythonic import NAME_START, call_list, named_c
 from freeproviders.tools.dialects.render import call_json
 from freeproviders.tools.jsonscan import End, scan_json
 from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import CallProbe, calls_in
+from freeproviders.tools.shapes import KEY_LETTERS, CallProbe, calls_in
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -43,6 +43,8 @@ MIN_TICKS: Final = 3
 MAX_TICKS: Final = 8
 
 KEY_START = re.compile(r"""["'A-Za-z/#]""")
+NO_KEY = re.compile(rf"""\{{\s*["'](?!\Z|\\|[{KEY_LETTERS}])""", re.IGNORECASE)
+"""An object whose first key cannot be a call's: known without reading it, for code and data are full of them."""
 _TICKS = re.compile("`*")
 _INFO = re.compile(r"[\w+.#\-]*")
 

@@ -6,15 +6,12 @@ import re
 from typing import Final
 
 from freeproviders.tools.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
-from freeproviders.tools.dialects import bare, function, hermes, llama, mistral
+from freeproviders.tools.dialects import bare, function, hermes, llama, mistral, result
 from freeproviders.tools.dialects.pythonic import NAME_START
 from freeproviders.tools.toolbox import Toolbox
 
 THINKING: Final = {"<think>": "</think>", "<thinking>": "</thinking>"}
 """What opens reasoning, and what closes it."""
-RESULTS: Final = {"<tool_response>": "</tool_response>"}
-"""A result that the model made up, or quotes: text in which nothing is a call."""
-
 FUNCTION: Final = "<function="
 
 OPENER: Final = re.compile(rf"""<(?=[tf|]|\Z)|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))|`{{3}}|`{{1,2}}\Z""")
@@ -22,7 +19,7 @@ OPENER: Final = re.compile(rf"""<(?=[tf|]|\Z)|\{{(?=\s*(?:{bare.KEY_START.patter
 THINK_OPENER: Final = re.compile(r"<(?=t|\Z)")
 """The same where no tools are bound."""
 
-_TAGS: Final = (*hermes.TAGS, *THINKING, *RESULTS, FUNCTION, llama.OPENER)
+_TAGS: Final = (*hermes.TAGS, *THINKING, *result.TAGS, FUNCTION, llama.OPENER)
 
 
 def opening(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool) -> Recogniser:
@@ -58,8 +55,8 @@ def markup(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
         return (yield from function.function(c, box))
     if tag == llama.OPENER:
         return (yield from llama.llama(c, box))
-    if tag in RESULTS:
-        return After(text=True, until=RESULTS[tag])
+    if tag in result.TAGS:
+        return (yield from result.result(c, box, tag))
     if tag in THINKING:
         return After(text=False, thinking=THINKING[tag])
     c.pos += 1
