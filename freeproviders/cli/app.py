@@ -42,6 +42,12 @@ def run_app() -> None:
     except Exception as error:
         from freeproviders.errors import FreeProvidersError, MissingDependencyError, UsageError
 
+        if isinstance(error, OSError) and not isinstance(
+            error, FreeProvidersError
+        ):  # a full disk where the answer should go, a file that cannot be read
+            terminal.complain(error)
+            terminal.forget_output()
+            sys.exit(ERROR_EXIT)
         if not isinstance(error, FreeProvidersError):
             raise
         terminal.complain(error)

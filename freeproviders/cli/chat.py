@@ -22,7 +22,12 @@ EMBEDDED = "embedded"
 
 
 def chat(
-    prompt: Annotated[str | None, typer.Argument(help='The question. "-" reads it from standard input, as does leaving it out in a pipe.')] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help='The question. A "-" at its end stands for standard input; left out in a pipe, that is the question.', show_default=False
+        ),
+    ] = None,
     provider: Annotated[str, typer.Option("--provider", "-p", help="Who answers: see `freeproviders providers`.")] = EMBEDDED,
     base_url: Annotated[str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")] = None,
     model: Annotated[
@@ -71,11 +76,21 @@ def chat(
         raise typer.Exit(INTERRUPTED_EXIT) from None
 
 
-def _prompt(argument: str | None) -> str | None:
-    """The question; None when somebody sits at the terminal and is to be asked for it."""
-    if argument == "-" or (argument is None and not terminal.is_terminal(sys.stdin)):
-        return sys.stdin.read() if sys.stdin is not None else ""
-    return argument
+def _prompt(words: list[str] | None) -> str | None:
+    """The question; None when somebody sits at the terminal and is to be asked for it.
+
+    Standard input is read only when it is named, or is all there is: in a shell's loop it belongs to the loop.
+    """
+    if not words:
+        return None if terminal.is_terminal(sys.stdin) else _standard_input()
+    if words[-1] != "-":
+        return " ".join(words)
+    asked = " ".join(words[:-1])
+    return f"{asked}\n\n{_standard_input()}" if asked else _standard_input()
+
+
+def _standard_input() -> str:
+    return sys.stdin.read() if sys.stdin is not None else ""
 
 
 def _provider(name: str, model: str | None, given: dict[str, Any]) -> AsyncGeneratorProvider:

@@ -38,11 +38,17 @@ def models(
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
-    drawn = terminal.table("Name", "Size", "Licence", "Here", "About")
-    for row in WEIGHTS:
-        name = f"{row.name} (default)" if row.name == DEFAULT else row.name
-        drawn.add_row(name, f"{row.megabytes} MB", row.license, "yes" if is_cached(row) else "no", row.note)
-    terminal.show(drawn)
+    lines = [
+        (
+            f"{row.name} (default)" if row.name == DEFAULT else row.name,
+            f"{row.megabytes} MB",
+            row.license,
+            "yes" if is_cached(row) else "no",
+            row.note,
+        )
+        for row in WEIGHTS
+    ]
+    terminal.show_table(("Name", "Size", "Licence", "Here", "About"), lines, narrowest=76)
 
 
 @app.command()

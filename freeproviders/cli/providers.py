@@ -34,11 +34,9 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    drawn = terminal.table("Provider", "Protocol", "Working", "Since when", "Models", "Abilities")
-    drawn.columns[0].no_wrap = True
     apart = "\n" if terminal.is_terminal(sys.stdout) else " "  # in a pipe, a line is a row
-    for row in rows:
-        drawn.add_row(
+    lines = [
+        (
             f"{row['name']}{apart}({row['slug']})",
             row["protocol"],
             "yes" if row["working"] else "no",
@@ -46,7 +44,9 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
             _models(row),
             ", ".join(row["abilities"]),
         )
-    terminal.show(drawn)
+        for row in rows
+    ]
+    terminal.show_table(("Provider", "Protocol", "Working", "Since when", "Models", "Abilities"), lines, narrowest=76)
 
 
 def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import typer
 
@@ -52,22 +54,32 @@ def complain(error: Exception) -> None:
     typer.echo(f"Error: {_one_line(str(error))}", err=True)
 
 
-def table(*columns: str) -> Any:  # noqa: ANN401 - a rich.table.Table; rich is imported when something is to be drawn
-    """An empty table without a frame."""
+def forget_output() -> None:
+    """Let what could not be written go, or Python tries once more at its end and says so."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int) -> None:
+    """Print a table without a frame; into a pipe as wide as it wants to be, so that a line is a row.
+
+    A terminal of fewer columns than `narrowest` gets a list: cells of three letters can be read by nobody.
+    """
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
+    console = Console(width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False)
+    if console.width < narrowest:
+        for first, *others in rows:
+            typer.echo("\n".join([first, *(f"  {column}: {cell}" for column, cell in zip(columns[1:], others, strict=True))]))
+        return
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")  # a name is no use without its end
-    return drawn
-
-
-def show(drawn: Any) -> None:  # noqa: ANN401 - a rich.table.Table
-    """Print a table; into a pipe as wide as it wants to be, so that a line is a row."""
-    from rich.console import Console
-
-    Console(width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False).print(drawn)
+    for number, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=number == 0)  # a name is no use without its end
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
 
 
 def _one_line(text: str) -> str:

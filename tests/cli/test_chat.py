@@ -16,7 +16,7 @@ import pytest
 
 from freeproviders.testing import replica
 from freeproviders.types import Reasoning, Text
-from tests.cli.command import Terminal, plain, run, start
+from tests.cli.command import COMMAND, Terminal, plain, run, start
 
 SERVICES = ("free-netfly", "chatgpt-free", "flow-gpt", "ai-chat-free", "openai-compatible")
 needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
@@ -111,6 +111,28 @@ def test_the_question_comes_from_standard_input(given: list[str]) -> None:
     with replica("flow-gpt") as server:
         done = run(*arguments("flow-gpt", server.base_url), *given, stdin="Grüße\nüber zwei Zeilen".encode())
     assert done.stdout.decode() == "Grüße\nüber zwei Zeilen\n"
+
+
+def test_words_need_no_quotes() -> None:
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "What", "is", "5", "-", "3?")
+    assert (done.returncode, done.stdout) == (0, b"What is 5 - 3?\n")
+
+
+def test_a_question_about_what_is_piped_in() -> None:
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "Say it in a line:", "-", stdin=b"A long text.")
+    assert (done.returncode, done.stdout) == (0, b"Say it in a line:\n\nA long text.\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["chat", "providers", "models"])
+def test_an_output_that_takes_nothing_is_one_line(command: str) -> None:
+    with replica("flow-gpt", answer="Hello there") as server, Path("/dev/full").open("wb") as full:
+        words = [*arguments("flow-gpt", server.base_url), "Hi"] if command == "chat" else [command]
+        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in only_error(done)
 
 
 def test_standard_input_is_left_alone_when_there_is_a_question() -> None:

@@ -70,6 +70,19 @@ def test_the_table_fits_a_narrow_terminal_with_every_slug_whole() -> None:
         assert any(line.startswith(f"({getattr(freeproviders, name).slug})") for line in lines)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize("command", ["providers", "models"])
+def test_a_very_narrow_terminal_gets_a_list(command: str) -> None:
+    """Every word of the table is there, and none is cut into letters below each other."""
+    with Terminal(command, env={"COLUMNS": "40"}) as at:
+        assert at.wait() == 0
+    shown = plain(at.shown)
+    facts = json.loads(run(command, "--json").stdout)
+    for row in facts:
+        assert row["name"] in shown.split()
+        assert f": {row['status'] if command == 'providers' else row['note']}\n" in shown
+
+
 def test_models_are_the_list_of_weights(tmp_path: Path) -> None:
     row = weights_named("smollm2-135m")
     file = tmp_path / "models" / row.sha256 / row.file
