@@ -7,6 +7,7 @@ LlamaIndex makes them differ, chunks are validated one by one instead.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -28,8 +29,8 @@ from freeproviders.wire.json import dumps
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 LONG_TEXT: Final = 16_384
-"""Characters after which the pieces of one network read go out as one chunk: each chunk holds the whole text so far, and copying that for each of
-many small pieces would make a long stream quadratic."""
+"""Characters of text or thinking after which the pieces of one network read go out as one chunk: each chunk holds all of it so far, and copying that for
+each of many small pieces would make a long stream quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same text."""
 
 _new = object.__new__
 _set = object.__setattr__
@@ -162,7 +163,7 @@ class ChatAssembler:
 
     def prepared(self, batch: Batch) -> Batch:
         """The batch as it should be taken: see `LONG_TEXT`."""
-        return _merged(batch) if len(self._text) > LONG_TEXT and len(batch) > 1 else batch
+        return _merged(batch) if len(self._text) + len(self._reasoning) > LONG_TEXT and len(batch) > 1 else batch
 
     def take(self, part: Part) -> ChatResponse | None:
         """Add a part; the chunk to send, if the part makes one."""
@@ -230,7 +231,7 @@ class ChatAssembler:
 
 
 class CompletionAssembler:
-    """The same for completions, which hold text alone; thinking shows in `additional_kwargs` only."""
+    """The same for completions, which hold text alone: thinking shows as the `thinking_delta` of a stream's chunks, and nowhere in a whole response."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -291,17 +292,11 @@ def usage_dict(usage: Usage) -> dict[str, Any]:
 
 
 def _merged(batch: Sequence[Part]) -> Batch:
-    """Neighbouring pieces of text as one."""
+    """Neighbouring pieces of text as one, and of thinking."""
     out: Batch = []
-    pieces: list[str] = []
-    for part in batch:
-        if type(part) is Text:
-            pieces.append(part.text)
-            continue
-        if pieces:
-            out.append(Text("".join(pieces)))
-            pieces = []
-        out.append(part)
-    if pieces:
-        out.append(Text("".join(pieces)))
+    for kind, parts in itertools.groupby(batch, type):
+        if kind is Text or kind is Reasoning:
+            out.append(kind("".join([part.text for part in parts if isinstance(part, Text | Reasoning)])))
+        else:
+            out.extend(parts)
     return out

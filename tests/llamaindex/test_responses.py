@@ -131,6 +131,17 @@ def test_a_long_stream_copies_its_text_once_for_each_read_and_not_for_each_piece
     assert (out[-1].text if cls is CompletionAssembler else out[-1].message.content) == whole
 
 
+def test_long_thinking_is_copied_once_for_each_read_as_well():
+    assembler, out = ChatAssembler(), []
+    for _ in range(100):
+        out += run(assembler, assembler.prepared([Reasoning("word ")] * 400))
+    out += run(assembler, assembler.prepared([Text("so ")] * 400))
+    assert "".join(chunk.additional_kwargs.get("thinking_delta", "") for chunk in out) == out[-1].message.blocks[0].content == "word " * 40_000
+    assert "".join(chunk.delta for chunk in out) == out[-1].message.content == "so " * 400
+    assert len(out) <= LONG_TEXT // 5 + 400 + 101
+
+
 def test_merging_keeps_the_order_of_parts():
-    batch = [Text("a"), Text("b"), Reasoning("r"), Text("c"), ToolCall("1", "t", {}), Text("d"), Text("e")]
-    assert responses._merged(batch) == [Text("ab"), Reasoning("r"), Text("c"), ToolCall("1", "t", {}), Text("de")]
+    calls, end = [ToolCall("1", "t", {}), ToolCall("2", "t", {})], [Usage(1, 1), Finish()]
+    batch = [Text("a"), Text("b"), Reasoning("r"), Reasoning("s"), Text("c"), *calls, Text("d"), Text("e"), *end]
+    assert responses._merged(batch) == [Text("ab"), Reasoning("rs"), Text("c"), *calls, Text("de"), *end]
