@@ -27,13 +27,15 @@ _LABEL: Final = re.compile(
 _CLOSING: Final = re.compile(r"[ \t]*[*_`]+")
 _THINKING: Final = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$", re.MULTILINE)
+_NO_ACTION: Final = re.compile(r"\W*(?:none|null|n/a)(?!\w|[-.]\w)", re.IGNORECASE)
 _TOOL: Final = re.compile(r"[\w.\-\[\]]+")
 
 
 class TolerantReActOutputParser(ReActOutputParser):
     """Reads a turn of a ReAct agent, strict or not.
 
-    A turn with an action is that action, whatever the model imagines after it; an answer needs no thought before it; a text without any label is the answer.
+    A turn with an action is that action, whatever the model imagines after it, and "none" is no action; an answer needs no thought before it; a text without any
+    label is the answer.
     Raises `ValueError`, on which the agent asks again, when there is a thought and nothing else.
     """
 
@@ -44,10 +46,8 @@ class TolerantReActOutputParser(ReActOutputParser):
         if not sections:
             return ResponseReasoningStep(thought=IMPLICIT, response=_unfenced(text), is_streaming=is_streaming)
         thought = sections.get("thought", "")
-        if "action" in sections:
-            action = _tool_name(sections["action"])
-            if action:
-                return ActionReasoningStep(thought=thought or sections.get("", ""), action=action, action_input=_arguments(sections))
+        if action := _tool_name(sections.get("action", "")):
+            return ActionReasoningStep(thought=thought or sections.get("", ""), action=action, action_input=_arguments(sections))
         if "answer" in sections:
             return ResponseReasoningStep(thought=thought or IMPLICIT, response=sections["answer"], is_streaming=is_streaming)
         raise ValueError(f"Could not parse output: {output}")
@@ -104,7 +104,10 @@ def _sections(text: str) -> dict[str, str]:
                 break  # a second action waits for the first one's result
             continue
         end = labels[at + 1].start() if at + 1 < len(labels) else len(text)
-        sections[label] = _unfenced(text[_end(match) : end])
+        said = _unfenced(text[_end(match) : end])
+        if (label == "action" and _NO_ACTION.match(said)) or (label == "action input" and "action" not in sections):
+            continue  # "Action: None" before an answer
+        sections[label] = said
     return sections if sections.keys() - {""} else {}
 
 

@@ -42,6 +42,9 @@ ANSWERS = {
     "fenced": ("```\nThought: I know.\nAnswer: It is 3.\n```", "I know."),
     "bare": ("It is 3.", IMPLICIT),
     "thinking": ("<think>Action: add</think>It is 3.", IMPLICIT),
+    "no action": ("Thought: I know.\nAction: None\nAction Input: None\nAnswer: It is 3.", "I know."),
+    "no action in words": ("Thought: I know.\n**Action:** None needed.\n**Answer:** It is 3.", "I know."),
+    "no action by a slash": ("Thought: I know.\nAction: `N/A`\nAnswer: It is 3.", "I know."),
     "full-width colon": ("Thought\uff1aI know.\nAnswer\uff1aIt is 3.", "I know."),
 }
 
@@ -82,9 +85,20 @@ def test_code_and_emphasis_in_an_answer_stay():
     assert TolerantReActOutputParser().parse(f"Thought: **Easy.** Done.\nAnswer: {answer}").thought == "**Easy.** Done."
 
 
-def test_a_thought_alone_is_asked_again():
+@pytest.mark.parametrize("name", ["none_of_these", "nonesuch", "null-check"])
+def test_a_tool_may_be_called_almost_none(name):
+    assert TolerantReActOutputParser().parse(f"Thought: t\nAction: {name}\nAction Input: {{}}").action == name
+
+
+def test_an_action_after_none_has_its_own_input():
+    step = TolerantReActOutputParser().parse(f"Action: None\nAction Input: None\n{ACTIONS['strict']}")
+    assert (step.action, step.action_input) == ADD[1:]
+
+
+@pytest.mark.parametrize("text", ["Thought: hmm, what now?", "Thought: hmm.\nAction: None"])
+def test_a_thought_alone_is_asked_again(text):
     with pytest.raises(ValueError, match="Could not parse"):
-        TolerantReActOutputParser().parse("Thought: hmm, what now?")
+        TolerantReActOutputParser().parse(text)
 
 
 def test_what_the_stock_parser_reads_is_read_the_same():
