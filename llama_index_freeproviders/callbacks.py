@@ -150,7 +150,9 @@ class Call(Generic[ResponseT]):
         return response
 
     def failed(self, error: BaseException) -> None:
-        """A stream broke off, by an error or because its reader left."""
+        """A stream broke off, by an error or because its reader left; one that has ended already cannot."""
+        if self._over:
+            return
         self._over = True
         self._manager.on_event_end(CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id)
         if anybody_listens():

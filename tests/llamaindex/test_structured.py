@@ -6,7 +6,9 @@ from typing import Annotated, Generic, TypeVar
 
 import pytest
 from llama_index.core import Document, Settings
-from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.postprocessor import StructuredLLMRerank
 from llama_index.core.program import LLMTextCompletionProgram
@@ -15,13 +17,14 @@ from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.response_synthesizers import Refine, TreeSummarize
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.types import PydanticProgramMode
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel
 
 from freeproviders.errors import StructuredOutputError, ToolCallError
 from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
 from tests.brain import Script, brain
 from tests.llamaindex.services import HI, SERVICES, gathered, listen
+from tests.llamaindex.test_events import Counter, Log
 
 T = TypeVar("T")
 
@@ -152,8 +155,40 @@ async def test_events_of_each(llm, method):
     told = [name for name in recorder.names if "InProgress" not in name]
     assert told == ["LLMStructuredPredictStartEvent", "LLMChatStartEvent", "LLMChatEndEvent", "LLMStructuredPredictEndEvent"]
     assert ("stream" in method) == ("LLMStructuredPredictInProgressEvent" in recorder.names)
-    assert recorder.seen[-1].output == recorder.seen[-1].output
     assert isinstance(recorder.seen[-1].output, Song)
+
+
+@pytest.mark.parametrize("method", ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"])
+async def test_one_span_and_one_turn_of_the_rate_limiter_however_often_it_is_asked(r, method):
+    r.answer = Script("Sorry.", '{"title": "Blue", "seconds": 7}')
+    counter, spans = Counter(), SimpleSpanHandler()
+    get_dispatcher().add_span_handler(spans)
+    try:
+        await asked(FlowGpt(base_url=r.base_url, retry=0, rate_limiter=counter), method, Song, PromptTemplate("A song."))
+    finally:
+        get_dispatcher().span_handlers.remove(spans)
+    assert len(r.requests) == 2
+    assert (counter.sync, counter.asynchronous) == ((0, 1) if method.startswith("a") else (1, 0))
+    assert [span.id_.split("-")[0] for span in spans.completed_spans] == [f"FlowGpt.{method}"]
+    assert not spans.open_spans
+
+
+@pytest.mark.parametrize("method", ["stream_structured_predict", "astream_structured_predict"])
+async def test_leaving_with_the_last_object_is_no_failure(r, method):
+    """Whoever has what was wanted does not ask for more; the call has ended by then."""
+    log, recorder = Log(), listen()
+    stream = getattr(FlowGpt(base_url=r.base_url, callback_manager=CallbackManager([log])), method)(Song, PromptTemplate("A song."))
+    if method.startswith("a"):
+        stream = await stream
+        while "LLMStructuredPredictEndEvent" not in recorder.names:
+            await anext(stream)
+        await stream.aclose()
+    else:
+        while "LLMStructuredPredictEndEvent" not in recorder.names:
+            next(stream)
+        stream.close()
+    assert recorder.names[-2:] == ["LLMChatEndEvent", "LLMStructuredPredictEndEvent"]
+    assert [what for what, kind, *_ in log.seen if kind == CBEventType.LLM] == ["start", "end"]
 
 
 async def test_partial_objects_only_grow(r, llm):
@@ -261,13 +296,6 @@ async def test_response_synthesizers_with_a_class(llm):
     for synthesizer in (Refine(llm=llm, output_cls=Song), TreeSummarize(llm=llm, output_cls=Song)):
         assert isinstance(synthesizer.get_response("Which song is 'Blue'?", ["It is Blue."]), Song)
         assert isinstance(await synthesizer.aget_response("Which song is 'Blue'?", ["It is Blue."]), Song)
-
-
-class Choice(BaseModel):
-    """A node and how relevant it is."""
-
-    node: int
-    relevance: int = Field(ge=0, le=10)
 
 
 def test_structured_rerank(r, llm):
