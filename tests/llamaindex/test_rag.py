@@ -106,10 +106,6 @@ def test_a_query_over_many_chunks_is_one_call_where_the_window_allows(r, index):
 
 @pytest.mark.parametrize("mode", ["simple", "context", "condense_question", "condense_plus_context", "best"])
 async def test_chat_engines_in_all_ways(r, index, llm, mode):
-    if mode == "best":
-        pytest.importorskip("llama_index.core.agent.workflow")
-        Settings.llm = llm
-        mode = "context"  # what LlamaIndex makes of "best" without OpenAI
     engine = index.as_chat_engine(chat_mode=mode, llm=llm) if mode != "simple" else simple(llm)
     expected = "I do not know." if mode == "simple" else "Fredville"
     question = "What is the capital of Freedonia?"
@@ -145,6 +141,38 @@ def test_memory_keeps_a_conversation(r, llm):
     engine.chat("Hello")
     engine.chat("Again")
     assert [message.content for message in memory.get_all()] == ["Hello", "I do not know.", "Again", "I do not know."]
+
+
+# --- leaving early ---
+
+
+@pytest.fixture
+def slow():
+    with replica("flow-gpt", answer=["word "] * 200, faults={"pace": 0.05}) as running:
+        yield running
+
+
+def test_closing_a_query_engines_answer_ends_the_request(slow, index):
+    pieces = index.as_query_engine(llm=FlowGpt(base_url=slow.base_url), streaming=True).query("What?").response_gen
+    assert next(pieces)
+    pieces.close()
+    assert slow.wait_disconnect(timeout=1) == 1
+
+
+async def test_closing_a_query_engines_async_answer_ends_the_request(slow, index):
+    response = await index.as_query_engine(llm=FlowGpt(base_url=slow.base_url), streaming=True, use_async=True).aquery("What?")
+    assert await anext(response.response_gen)
+    await response.response_gen.aclose()  # `async_response_gen()` is only a way to it, and closing that closes nothing
+    assert await slow.await_disconnect(timeout=1) == 1
+
+
+async def test_cancelling_a_chat_engines_writer_ends_the_request(slow):
+    """LlamaIndex reads a chat engine's answer in a task (a thread, in sync code) that writes it to the memory, whoever listens; the task can be cancelled."""
+    response = await simple(FlowGpt(base_url=slow.base_url)).astream_chat("Hi")
+    writer = response.awrite_response_to_history_task
+    assert await anext(response.async_response_gen())
+    writer.cancel()
+    assert await slow.await_disconnect(timeout=1) == 1
 
 
 # --- retrieval ------------------------------------------------------------------------------------
