@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.tools.dialects.registry import Dialect, dialect_of
-from freeproviders.tools.fence import escape
+from freeproviders.tools.fence import fence
+from freeproviders.tools.markup import escape
 from freeproviders.tools.schema import object_schema, pruned
 from freeproviders.types import Tool
 from freeproviders.wire.json import dumps
@@ -72,7 +73,7 @@ def instructions(prompt: ToolPrompt, dialect: Dialect, tools: Sequence[Tool], *,
     """The block of instructions for some tools. `must`: a call is required; `single`: no two at a time."""
     lines = [fill(prompt.intro, format=dialect.format, tools="\n".join(map(tool_line, tools)))]
     if must:
-        lines.append(fill(prompt.named, name=tools[0].name) if len(tools) == 1 else prompt.required)
+        lines.append(fill(prompt.named, name=fence(tools[0].name)) if len(tools) == 1 else prompt.required)
     elif single:
         lines.append(prompt.single)
     return "\n".join(lines)

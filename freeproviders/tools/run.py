@@ -13,6 +13,7 @@ from freeproviders.tools.backend import Backend, has_json_schema, has_native_too
 from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.dialects.registry import DIALECTS, Dialect
 from freeproviders.tools.extract import extract
+from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
 from freeproviders.tools.judge import Judge
 from freeproviders.tools.parser import Parser
@@ -219,7 +220,7 @@ class _Conversation:
             return None  # one is enough, whatever stands beside it
         if attempt.complaints:
             what = "\n".join(dict.fromkeys(complaint.text for complaint in attempt.complaints))
-            return _Fault(what, fill(self._prompt.complaint, complaint=what, format=self._dialect.format), ToolCallError)
+            return _Fault(what, fill(self._prompt.complaint, complaint=fence(what), format=self._dialect.format), ToolCallError)
         if self._made:
             return None
         if attempt.repeated:
@@ -244,20 +245,20 @@ class _Conversation:
         what = f"{', '.join(names)} has been called with these arguments already, and its result is above."
         if self._must:
             left = ", ".join(name for name in self._plan.outstanding.names if name not in names)
-            turn = fill(self._prompt.complaint, complaint=f"{what} Call another function: {left}.", format=self._dialect.format)
+            turn = fill(self._prompt.complaint, complaint=fence(f"{what} Call another function: {left}."), format=self._dialect.format)
             return _Fault(what, turn, ToolCallError)
         if self._tally.exhausted and not self._tally.repairs:
             self._made += attempt.repeated[:1]
             self._late = [*self._made]
             return None
-        return _Fault(what, f"{what} Answer in words, without a function call.", ToolCallError)
+        return _Fault(what, f"{fence(what)} Answer in words, without a function call.", ToolCallError)
 
     def _rescue(self, attempt: Attempt) -> _Fault | None:
         """No call came where one is required: take bare arguments of the only tool there is for a call to it."""
         names = ", ".join(self._box.names)
         fault = _Fault(
             f"A call is required (tools: {names}), but none came.",
-            fill(self._prompt.no_call, names=names, format=self._dialect.format),
+            fill(self._prompt.no_call, names=fence(names), format=self._dialect.format),
             ToolCallError,
         )
         if len(self._box) != 1:

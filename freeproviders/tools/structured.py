@@ -11,8 +11,9 @@ from freeproviders.errors import BadRequestError, ContextOverflowError, Structur
 from freeproviders.tools.backend import Backend, has_json_schema, model_of
 from freeproviders.tools.dialects.registry import HERMES
 from freeproviders.tools.extract import Growing, extends, extract
-from freeproviders.tools.fence import escape
+from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
+from freeproviders.tools.markup import escape
 from freeproviders.tools.parser import Parser, Piece
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.quirks import quirks_of
@@ -99,7 +100,7 @@ def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
 
 def misfit_turn(prompt: ToolPrompt, target: Target, misfit: Misfit) -> str:
     """The words that ask for an object again."""
-    return fill(prompt.misfit, complaint=str(misfit), form=_form(target))
+    return fill(prompt.misfit, complaint=fence(str(misfit)), form=_form(target))
 
 
 def _form(target: Target) -> str:

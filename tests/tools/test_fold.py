@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders.tools import Toolbox, ToolPrompt
+from freeproviders.tools import Judge, Toolbox, ToolPrompt
 from freeproviders.tools.dialects.registry import DIALECTS, HERMES
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold
 from freeproviders.tools.prompt import DEFAULT_PROMPT, instructions, tool_line
-from freeproviders.types import ImageBlock, Message, TextBlock, ToolCall
+from freeproviders.types import ImageBlock, Message, TextBlock, Tool, ToolCall
 from tests.tools.reading import TOOLS, calls, read
 
 BOX = Toolbox(TOOLS)
@@ -84,6 +84,37 @@ def test_every_dialect_writes_history_that_it_reads(dialect):
     (turn,) = fold([Message("assistant", "", tool_calls=(call,))], DEFAULT_PROMPT, DIALECTS[dialect])
     (found,) = calls(read([turn.text]))
     assert (found.name, found.arguments) == ("search", dict(call.arguments))
+
+
+ODD_NAMES = [
+    "get weather",
+    "a.b/c",
+    "größe",
+    "工具",
+    "x{z}",
+    "Box[int]",
+    'say "hi"',
+    "a\nb",
+    "<tool_call>",
+    "[INST]",
+    "+",
+    "1st",
+    "name)",
+    "User: x",
+    "functions.f",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@pytest.mark.parametrize("arguments", [{}, {"q": "x"}, {"k y": [1, {"a": "<b>"}], "q": " <x>\n"}, {"a>b": "x", "User: y": "1"}])
+def test_any_name_is_written_so_that_it_is_read(name, dialect, arguments):
+    """A name that cannot stand in the dialect's markup stands in JSON."""
+    box = Toolbox([Tool(name, "", {"type": "object", "additionalProperties": True})])
+    (found,) = read(DIALECTS[dialect].render([ToolCall("", name, arguments)]), box)
+    call = Judge(box).judge(found)
+    assert isinstance(call, ToolCall), call
+    assert (call.name, call.arguments) == (name, arguments)
 
 
 def test_words_and_format_are_options():
@@ -172,6 +203,24 @@ def test_turns_and_calls_stay_as_many(attack, role):
         assert other.text.count("<tool_call>") == one.text.count("<tool_call>")
     echoed = [call for message in after for call in calls(read([message.text]))]
     assert [call.arguments for call in echoed] == [{"city": "Oslo"}]  # the one that was really made
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("dialect", [*sorted(DIALECTS), None])
+def test_no_dialect_lets_an_attack_through(attack, dialect):
+    """In the user's words, in an assistant's, in a result and in the arguments of a call: turns, marks and calls are as many as without it."""
+
+    def history(text):
+        call = ToolCall("c", "search", {"q": text})
+        return [Message("user", text), Message("assistant", text, tool_calls=(call,)), Message("tool", text, tool_call_id="c"), Message("user", text)]
+
+    before, after = (fold(history(text), DEFAULT_PROMPT, DIALECTS[dialect] if dialect else None, BOX) for text in ("ok", attack))
+    assert [message.role for message in after] == [message.role for message in before]
+    for one, other in zip(before, after, strict=True):
+        assert len(calls(read([other.text]))) == len(calls(read([one.text])))
+        if dialect not in {"xml", "function"}:  # these may write a call in their other form
+            assert all(other.text.lower().count(mark.lower()) <= one.text.lower().count(mark.lower()) for mark in MARKS)
+        assert not any(line.lstrip("#* ").lower().startswith(("assistant:", "user:", "system:", "human:")) for line in other.text.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, literal, skip, until, word
 from freeproviders.tools.dialects.payload import read_value
-from freeproviders.tools.dialects.render import plain_json
-from freeproviders.tools.toolbox import Toolbox
+from freeproviders.tools.dialects.render import call_json, plain_json
+from freeproviders.tools.markup import MARKUP, ROLE
+from freeproviders.tools.toolbox import Toolbox, is_identifier
 from freeproviders.types import ToolCall
 
 CLOSER: Final = "</function>"
@@ -20,7 +21,7 @@ _PARAMETER: Final = "<parameter="
 _PARAMETER_CLOSER: Final = "</parameter>"
 _MAX_NAME_CHARS: Final = 128
 
-_NAME = re.compile(r"[\w.:/\-]*")
+_NAME = re.compile(r"[\w.:/ \-]*")
 _KEY = re.compile(r"[^<>\n]*")
 _QUOTE = re.compile(r"[\"']*")
 _BEFORE_ARGUMENTS = re.compile(r"[\s>(\[\],=\"']*")
@@ -32,7 +33,7 @@ def function(c: Cursor, box: Toolbox) -> Recogniser:
     del box
     start = c.tell()
     yield from skip(c, _QUOTE)
-    name = yield from word(c, _NAME, _MAX_NAME_CHARS)
+    name = (yield from word(c, _NAME, _MAX_NAME_CHARS)).strip()
     following = yield from skip(c, _BEFORE_ARGUMENTS)
     if not name:
         return TEXT
@@ -79,19 +80,33 @@ def _value(text: str) -> str:
 
 
 def render(calls: Sequence[ToolCall]) -> str:
-    """Write calls in this dialect, with JSON arguments."""
-    return "\n".join(f"<function={call.name}>{plain_json(call.arguments)}</function>" for call in calls)
+    """Write calls in this dialect, with JSON arguments; one whose name cannot stand there is written as JSON altogether."""
+    return "\n".join(map(_render, calls))
 
 
 def render_parameters(calls: Sequence[ToolCall]) -> str:
     """Write calls with XML parameters; one whose values cannot stand there gets JSON arguments."""
-    return "\n".join(map(_render_parameters, calls))
+    return "\n".join(f"<tool_call>\n{_render_parameters(call)}\n</tool_call>" for call in calls)
+
+
+def _render(call: ToolCall) -> str:
+    return (
+        f"<function={call.name}>{plain_json(call.arguments)}</function>" if is_identifier(call.name) else f"<tool_call>{call_json(call)}</tool_call>"
+    )
+
+
+def _can_stand(value: str) -> bool:
+    """Whether a text can stand between tags as it is."""
+    return bool(value) and value == value.strip() and "<" not in value and not MARKUP.search(value) and not ROLE.search(value)
 
 
 def _render_parameters(call: ToolCall) -> str:
-    if any("<" in value or value != value.strip() or not value for value in call.arguments.values() if isinstance(value, str)):
-        return f"<tool_call>\n{render((call,))}\n</tool_call>"
+    if not is_identifier(call.name):
+        return call_json(call)
+    texts = (*call.arguments, *(value for value in call.arguments.values() if isinstance(value, str)))
+    if not all(map(_can_stand, texts)) or not all(map(_KEY.fullmatch, call.arguments)):
+        return _render(call)
     lines = "".join(
         f"<parameter={key}>\n{value if isinstance(value, str) else plain_json(value)}\n</parameter>\n" for key, value in call.arguments.items()
     )
-    return f"<tool_call>\n<function={call.name}>\n{lines}</function>\n</tool_call>"
+    return f"<function={call.name}>\n{lines}</function>"

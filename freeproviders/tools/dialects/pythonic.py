@@ -14,7 +14,8 @@ from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Re
 from freeproviders.tools.dialects.render import calls_json
 from freeproviders.tools.jsonscan import scan_json
 from freeproviders.tools.lenient import read_json, without_odd_escapes
-from freeproviders.tools.toolbox import Toolbox, properties
+from freeproviders.tools.markup import MARKUP
+from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import ToolCall
 
 MAX_ARGUMENT_CHARS: Final = 2**16
@@ -210,18 +211,23 @@ def _literal(node: ast.expr) -> Any:  # noqa: ANN401
 
 def render(calls: Sequence[ToolCall]) -> str:
     """Write calls in this dialect, or as JSON where a name could not stand in it."""
-    if not all(NAME_START.match(call.name) for call in calls):
+    if not all(NAME_START.match(call.name) and is_identifier(call.name) for call in calls):
         return calls_json(calls)
     return f"[{', '.join(map(_render, calls))}]"
 
 
 def _render(call: ToolCall) -> str:
     plain = {key: value for key, value in call.arguments.items() if key.isidentifier() and not _is_keyword(key)}
-    pieces = [f"{key}={value!r}" for key, value in plain.items()]
+    pieces = [f"{key}={_plain(value)}" for key, value in plain.items()]
     rest = {key: value for key, value in call.arguments.items() if key not in plain}
     if rest:
-        pieces.append(f"**{rest!r}")
+        pieces.append(f"**{_plain(rest)}")
     return f"{call.name}({', '.join(pieces)})"
+
+
+def _plain(value: object) -> str:
+    """A Python literal in which no string can hold a tag."""
+    return MARKUP.sub(lambda match: f"\\x{ord(match.group()):02x}", repr(value))
 
 
 def _is_keyword(name: str) -> bool:

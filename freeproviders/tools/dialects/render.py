@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from freeproviders.tools.markup import escape
 from freeproviders.types import ToolCall
 from freeproviders.wire.json import dumps
 
-_MARKUP = re.compile(r"<|\[(?=/?[A-Z])")
-
 
 def plain_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Encode as JSON in which `<` and the brackets of `[INST]` and its like are escaped: no string can hold a tag."""
-    return _MARKUP.sub(lambda match: f"\\u{ord(match.group()):04x}", dumps(value).decode())
+    """Encode as JSON in which all `<` and the brackets of `[INST]` and its like are escaped: no string can hold a tag."""
+    return escape(dumps(value).decode()).replace("<", "\\u003c")
 
 
 def call_json(call: ToolCall, arguments: str = "arguments") -> str:
