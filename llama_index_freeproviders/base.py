@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+import difflib
+import re
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
@@ -21,18 +23,19 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.chat_engine.types import AgentChatResponse
 from llama_index.core.llms.llm import ToolSelection
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 
 from freeproviders import bridge
+from freeproviders.ask import ask, whole
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
-from freeproviders.types import Batch, ChatRequest, Completion, Message, Part, collect
+from freeproviders.types import Batch, ChatRequest, Message
 from llama_index_freeproviders.callbacks import Call, ChatCall, CompletionCall, ResponseT, anybody_listens, spanned
-from llama_index_freeproviders.messages import speaks_of_tools, to_core_messages
+from llama_index_freeproviders.messages import to_core_messages
 from llama_index_freeproviders.responses import ChatAssembler, CompletionAssembler
 from llama_index_freeproviders.structured import StructuredPrediction
 from llama_index_freeproviders.tools import chat_arguments, selections
@@ -45,7 +48,9 @@ FunctionCalling = Literal["auto", "native", "emulate", "off"]
 DEFAULT_OUTPUT: Final = 1024
 """Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 
-_PROVIDER_FIELDS: Final = frozenset({"model", "base_url", "api_key", "headers", "cookies", "proxy", "connector", "trust_env", "timeout", "retry"})
+_PROVIDER_FIELDS: Final = frozenset(
+    {"model", "base_url", "api_key", "headers", "cookies", "proxy", "connector", "trust_env", "timeout", "retry", "function_calling"}
+)
 _REQUEST_FIELDS: Final = ("temperature", "top_p", "max_tokens", "stop")
 _NOT_FOR_SERVICES: Final = frozenset({"allow_parallel_tool_calls", "error_on_no_tool_call", "formatted", "tool_names", "tool_required", "verbose"})
 """What LlamaIndex passes along with a call and no service knows."""
@@ -117,18 +122,42 @@ class FreeProvidersLLM(StructuredPrediction):
     num_output: int | None = Field(default=None, ge=1, description="Tokens that LlamaIndex leaves free for an answer.")
     function_calling: FunctionCalling = Field(
         default="auto",
-        description="How tools are offered: by the service's own protocol, through the prompt, as fits (auto), or not at all (off: agents choose ReAct).",
+        description=(
+            "How tools are offered: by the service's own protocol (native), through the prompt (emulate), natively only where the provider's class says that the "
+            "service has tools (auto), or not at all (off: agents choose ReAct)."
+        ),
     )
 
     _provider: AsyncGeneratorProvider | None = PrivateAttr(default=None)
     _window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
+        self._refuse_unknown(fields)
         super().__init__(**{**fields, "model": model or ""})
         # The provider is made at once, so that a wrong setting is found here; not in a validator, where pydantic would show the settings, keys and all.
-        if self.function_calling == "native" and not self.provider.supports_native_tools:
-            raise UsageError("function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.", provider=self.provider.name)
         self.__dict__["model"] = self.provider.model
+
+    @classmethod
+    def _refuse_unknown(cls, names: Iterable[str]) -> None:
+        """Raise `UsageError` on what is no setting; LlamaIndex would drop it without a word, and a mistyped temperature with it."""
+        if getattr(cls, "provider_class", None) is None:
+            raise UsageError(f"{cls.__name__} is for all providers: use one of its classes, or write one with a provider_class.")
+        known = {*cls.model_fields, "class_name"}  # the name of the class stands in what it saves of itself
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "the service's own settings go into additional_kwargs."
+                raise UsageError(f"{cls.__name__} has no setting {name!r}: {hint}", provider=cls.provider_class.name)
+
+    @field_serializer("base_url")
+    def _without_login(self, base_url: str | None) -> str | None:
+        """A login in the address is a secret like the key."""
+        return base_url and re.sub(r"//[^/?#]*@", "//", base_url)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What is shown of it."""
+        for name, value in super().__repr_args__():
+            yield name, self._without_login(value) if name == "base_url" else value
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's
         super().__setattr__(name, value)
@@ -155,7 +184,12 @@ class FreeProvidersLLM(StructuredPrediction):
         """The core's provider with this configuration."""
         provider = self._provider
         if provider is None:
-            provider = self._provider = self.provider_class(self.model or None, **self._configuration())
+            provider = self.provider_class(self.model or None, **self._configuration())
+            if self.function_calling == "native" and not provider.supports_native_tools:
+                raise UsageError("function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.", provider=provider.name)
+            if self.function_calling == "emulate":
+                provider.supports_native_tools = False
+            self._provider = provider
         return provider
 
     def _provider_fields(self) -> frozenset[str]:
@@ -185,20 +219,20 @@ class FreeProvidersLLM(StructuredPrediction):
             num_output=max(1, min(self.num_output or self.max_tokens or DEFAULT_OUTPUT, window // 4)),
             is_chat_model=True,
             is_function_calling_model=self.function_calling != "off",
-            model_name=self.model or "unknown",
+            model_name=self.provider.model or "unknown",
             system_role=MessageRole.SYSTEM,
         )
 
     def _looked_up_window(self) -> int:
         if self._window is None:
-            self._window = getattr(self.provider, "context_window", None) or known_window(self.model) or DEFAULT_WINDOW
+            self._window = getattr(self.provider, "context_window", None) or known_window(self.provider.model) or DEFAULT_WINDOW
         return self._window
 
     def to_payload(self) -> dict[str, Any]:
         """What observability tools are told about the model; no secrets."""
         return {
             **super().to_payload(),
-            "model": self.model,
+            "model": self.provider.model,
             "provider": self.provider_class.name,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
@@ -222,7 +256,7 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            answer = _completion(self._chat_batches(messages, kwargs, stream=False))
+            answer = whole(self._chat_batches(messages, kwargs, stream=False))
             return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(bridge.run(answer)))
 
     @spanned
@@ -230,7 +264,7 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = _completion(self._chat_batches(messages, kwargs, stream=False))
+            answer = whole(self._chat_batches(messages, kwargs, stream=False))
             return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(await answer))
 
     @spanned
@@ -254,7 +288,7 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
-            answer = _completion(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
+            answer = whole(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
             return call.ended(CompletionAssembler().whole(bridge.run(answer)))
 
     @spanned
@@ -262,7 +296,7 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = _completion(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
+            answer = whole(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
             return call.ended(CompletionAssembler().whole(await answer))
 
     @spanned
@@ -377,12 +411,14 @@ class FreeProvidersLLM(StructuredPrediction):
     # --- the core ---------------------------------------------------------------------------------
 
     def _chat_batches(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool) -> AsyncGenerator[Batch, None]:
-        return _answer(*self._chat_request(messages, kwargs, stream=stream))
+        return ask(*self._chat_request(messages, kwargs, stream=stream))
 
     def _prompt_batches(self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool) -> AsyncGenerator[Batch, None]:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        return _answer(*self._request((Message("user", prompt),), kwargs, stream=stream))
+        if not isinstance(prompt, str):
+            raise UsageError(f"a prompt must be text, not {type(prompt).__name__}.", provider=self.provider_class.name)
+        return ask(*self._request((Message("user", prompt),), kwargs, stream=stream))
 
     def _chat_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
@@ -391,7 +427,7 @@ class FreeProvidersLLM(StructuredPrediction):
         folded = self.messages_to_prompt
         if folded is not None and folded is not default_messages_to_prompt:  # the caller has a prompt format of their own
             return self._request((Message("user", folded(messages)),), kwargs, stream=stream)
-        return self._request(to_core_messages(messages), kwargs, stream=stream)
+        return self._request(to_core_messages(messages, kwargs.get("tool_names")), kwargs, stream=stream)
 
     def _request(self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool) -> tuple[AsyncGeneratorProvider, ChatRequest]:
         provider = self.provider
@@ -404,23 +440,6 @@ class FreeProvidersLLM(StructuredPrediction):
             options.update(self.additional_kwargs)
         options.update({name: value for name, value in kwargs.items() if value is not None and name not in _NOT_FOR_SERVICES})
         return options
-
-
-def _answer(provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-    """The core's answer; only what speaks of tools or of a format goes the long way."""
-    if request.tools or request.response_format is not None or speaks_of_tools(request.messages):
-        from freeproviders import tools  # noqa: PLC0415 - plain chat needs none of it
-
-        return tools.stream(provider, request)
-    return provider.batches(request)
-
-
-async def _completion(batches: AsyncGenerator[Batch, None]) -> Completion:
-    parts: list[Part] = []
-    async with aclosing(batches):
-        async for batch in batches:
-            parts += batch
-    return collect(parts)
 
 
 async def _astream(call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any) -> AsyncGenerator[ResponseT, None]:  # noqa: ANN401 - either assembler

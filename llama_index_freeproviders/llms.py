@@ -100,7 +100,8 @@ class AIChatFree(FreeProvidersLLM):
 class OpenAICompatible(FreeProvidersLLM):
     """Any service or local server that speaks the OpenAI chat completions protocol.
 
-    `function_calling="native"` sends tools as the protocol has them; "auto" and "emulate" put them into the prompt, which every model understands.
+    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the prompt, as "emulate" does: which services and models take tools cannot
+    be known beforehand, some drop them without a word, and the prompt reaches every model.
 
     Examples:
         ```python
@@ -116,7 +117,7 @@ class OpenAICompatible(FreeProvidersLLM):
     json_schema: bool = Field(default=False, description="Whether the service constrains an answer to a JSON schema.")
 
     def _provider_fields(self) -> frozenset[str]:
-        return super()._provider_fields() | {"json_schema", "function_calling"}
+        return super()._provider_fields() | {"json_schema"}
 
     def _configuration(self) -> dict[str, Any]:
         return {**super()._configuration(), "native_tools": self.function_calling == "native", "json_schema": self.json_schema}

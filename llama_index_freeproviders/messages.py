@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from io import IOBase
+from pathlib import Path
 from typing import Any, Final
 
 from llama_index.core.base.llms.types import (
@@ -42,39 +44,41 @@ def sanitized(name: str) -> str:
     return _NOT_IN_A_NAME.sub("_", name)
 
 
-def to_core_messages(messages: Sequence[ChatMessage]) -> tuple[core.Message, ...]:
+def to_core_messages(messages: Sequence[ChatMessage], names: Mapping[str, str] | None = None) -> tuple[core.Message, ...]:
     """Write a conversation as the core has it.
 
-    Tool calls without an id get one, and a tool's result without one answers the oldest call that is still open. Raises `UnsupportedInputError` on sound,
-    video and documents that are no text, `UsageError` on what is no conversation.
+    `names` maps the tool names that the model is given to the tools' own, where they differ. Tool calls without an id get one, and a tool's result without
+    one answers the oldest call that is still open. Raises `UnsupportedInputError` on sound, video and documents that are no text, `UsageError` on what is
+    no conversation.
     """
     if isinstance(messages, str | ChatMessage):
         raise UsageError("messages must be a list of ChatMessage; use complete() for a prompt.")
-    ids = _CallIds()
+    for message in messages:
+        if not isinstance(message, ChatMessage):
+            raise UsageError(
+                f"messages must be a list of ChatMessage, and there is a {type(message).__name__} in it: use ChatMessage(role=..., content=...)."
+            )
+    ids = _CallIds({name: wire for wire, name in (names or {}).items()})
     out = [_message(message, ids) for message in messages]
     if not out:
         raise UsageError("messages is empty: pass at least one ChatMessage.")
     return tuple(out)
 
 
-def speaks_of_tools(messages: Sequence[core.Message]) -> bool:
-    """Whether a conversation holds tool calls or their results, which a service without tools must be told in text."""
-    return any(message.tool_calls or message.role == "tool" for message in messages)
-
-
 class _CallIds:
-    """Pairs tool calls with their results; not everybody fills the ids in."""
+    """Pairs tool calls with their results, under the names that the model knows; not everybody fills the ids in."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire_names: Mapping[str, str]) -> None:
+        self._wire_names = wire_names
         self._names: dict[str, str] = {}
         self._open: list[str] = []
 
-    def called(self, identity: str | None, name: str) -> str:
-        """A call; returns its id, a made-up one for a call without."""
+    def called(self, identity: str | None, name: str, arguments: object) -> core.ToolCall:
+        """A call; one without an id gets one."""
         identity = identity or f"call_{len(self._names)}"
-        self._names[identity] = name
+        name = self._names[identity] = self._wire_names.get(name) or sanitized(name)
         self._open.append(identity)
-        return identity
+        return core.ToolCall(identity, name, arguments_of(arguments))
 
     def answered(self, identity: str | None) -> tuple[str | None, str | None]:
         """A result; returns the id and the name of the call."""
@@ -109,7 +113,7 @@ def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...
     found = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     if not found:
         found = [call for raw in message.additional_kwargs.get("tool_calls") or () if (call := _legacy_call(raw)) is not None]
-    return tuple([core.ToolCall(ids.called(identity, sanitized(name)), sanitized(name), arguments_of(kwargs)) for identity, name, kwargs in found])
+    return tuple([ids.called(*call) for call in found])
 
 
 def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
@@ -169,11 +173,19 @@ def _block(block: object) -> core.Block | None:
 
 def _image_url(block: ImageBlock) -> str:
     if block.url is not None:
-        return str(block.url)  # the service fetches it, not we
-    if block.image is None and block.path is None:
+        url = str(block.url)
+        if url.startswith("file:"):
+            raise UnsupportedInputError("No service can fetch a file: url: use ImageBlock(path=...).")
+        return url  # the service fetches it, not we
+    if isinstance(block.image, IOBase):
+        block.image.seek(0)
+        block = ImageBlock(image=block.image.read(), image_mimetype=block.image_mimetype)  # makes base64 of it and looks what it is
+    elif block.path is not None:
+        block = ImageBlock(image=Path(block.path).read_bytes(), image_mimetype=block.image_mimetype)
+    if not block.image:
         raise UnsupportedInputError("An ImageBlock holds neither bytes nor a path nor a url.")
-    data = block.resolve_image(as_base64=True).read()
-    return f"data:{block.image_mimetype or 'image/png'};base64,{data.decode() if isinstance(data, bytes) else data}"
+    data = block.image if isinstance(block.image, bytes) else b""
+    return f"data:{block.image_mimetype or 'image/png'};base64,{data.decode()}"
 
 
 def _document_text(block: DocumentBlock) -> str:

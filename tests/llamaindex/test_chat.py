@@ -180,6 +180,9 @@ def test_mistakes_are_found_before_anything_is_sent():
                 llm.chat(HI, **wrong)
             with pytest.raises(UsageError):
                 llm.stream_chat(HI, **wrong)
+        for prompt in (None, HI):
+            with pytest.raises(UsageError, match="must be text"):
+                llm.stream_complete(prompt)
         assert not r.requests
 
 

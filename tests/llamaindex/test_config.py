@@ -21,6 +21,7 @@ from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.testing import replica
 from llama_index_freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, FreeProvidersLLM, OpenAICompatible
 from llama_index_freeproviders.llms import ALL
+from tests.core.servers import forward_proxy
 from tests.llamaindex.services import HI
 
 SECRET = "sk-very-secret"
@@ -38,9 +39,8 @@ def test_every_provider_of_the_core_has_a_class():
         and issubclass(value, AsyncGeneratorProvider)
         and value is not AsyncGeneratorProvider
     }
-    assert {cls.provider_class for cls in ALL} >= {
-        core for core in cores if core.name in {"FreeNetfly", "ChatgptFree", "FlowGpt", "AIChatFree", "OpenAICompatible", "Embedded"}
-    }
+    assert {cls.provider_class for cls in ALL} == cores
+    assert len(ALL) == 6
     for cls in ALL:
         assert cls.__name__ == cls.provider_class.name
         assert issubclass(cls, FunctionCallingLLM)
@@ -128,6 +128,15 @@ def test_no_context_window_breaks_the_prompt_helper():
         assert PromptHelper.from_llm_metadata(metadata)._get_available_context_size(len(PromptTemplate("{q}").template)) > 0
 
 
+def test_an_alias_that_is_set_later_is_told_by_the_models_name():
+    llm = FlowGpt("gpt-4-turbo")
+    copied = llm.model_copy(update={"model": "gemini"})
+    llm.model = "gemini"
+    for later in (copied, llm):
+        assert later.metadata.model_name == later.to_payload()["model"] == later.to_payload()["model_name"] == "google-gemini"
+        assert later.metadata.context_window == 32_768
+
+
 def test_metadata_and_payload_touch_nothing(monkeypatch):
     """LlamaIndex reads both on every call."""
     llm = make(Embedded, model="smollm2-135m")
@@ -148,6 +157,34 @@ def test_function_calling_native_needs_a_service_that_has_it():
         FlowGpt(function_calling="native")
     assert make(OpenAICompatible, function_calling="native").provider.supports_native_tools
     assert not make(OpenAICompatible, function_calling="emulate").provider.supports_native_tools
+    llm = make(OpenAICompatible)
+    for value, native in (("native", True), ("auto", False), ("native", True), ("emulate", False)):
+        llm.function_calling = value
+        assert llm.provider.supports_native_tools == native
+
+
+class NativeProvider(freeproviders.OpenAICompatible):
+    """One whose service is known to have tools."""
+
+    name = "NativeProvider"
+    slug = "native"
+
+    def __init__(self, model=None, **configuration):
+        super().__init__(model, **{"native_tools": True} | configuration)
+
+
+class Native(FreeProvidersLLM):
+    """One's own class for it."""
+
+    provider_class = NativeProvider
+
+
+@pytest.mark.parametrize(("value", "native"), [("auto", True), ("native", True), ("emulate", False)])
+def test_auto_is_native_where_the_provider_knows_and_emulate_never_is(value, native):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    with replica("openai-compatible", answer="ok") as r:
+        Native("m", base_url=r.base_url, function_calling=value).chat(HI, tools=[tool])
+        assert ("tools" in r.requests[-1].json) == native
 
 
 # --- saving and loading ---------------------------------------------------------------------------
@@ -190,6 +227,21 @@ def test_secrets_are_not_saved_shown_or_told():
     llm = secretive()
     for shown in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), llm.model_dump_json(), str(llm.metadata)):
         assert SECRET not in shown
+
+
+def test_a_login_in_the_address_is_a_secret():
+    address, shown = f"http://ada:{SECRET}@127.0.0.1:9/v1", "http://127.0.0.1:9/v1"
+    made, changed = OpenAICompatible("m", base_url=address), OpenAICompatible("m", base_url="http://127.0.0.1:1/v1")
+    changed.base_url = address
+    for llm in (made, changed, changed.model_copy(), made.model_copy(update={"base_url": address}), pickle.loads(pickle.dumps(made))):
+        for text in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), llm.model_dump_json()):
+            assert SECRET not in text
+        assert shown in llm.to_json()
+        assert f"base_url={shown!r}" in repr(llm)
+        assert llm.provider.http_headers()["Authorization"].startswith("Basic ")
+    changed.base_url = "http://127.0.0.1:2/@v1"
+    assert "127.0.0.1:2/@v1" in changed.to_json()
+    assert "Authorization" not in changed.provider.http_headers()  # a login is for its own host
 
 
 def test_secrets_survive_where_they_must():
@@ -243,11 +295,23 @@ def test_aliases_are_resolved():
         (lambda: FlowGpt(max_tokens=0), ValueError),
         (lambda: FlowGpt(timeout=0), ValueError),
         (lambda: FlowGpt(function_calling="maybe"), ValueError),
+        (lambda: FlowGpt(temprature=0.5), UsageError),
+        (lambda: FreeProvidersLLM("m"), UsageError),
     ],
 )
 def test_wrong_settings_are_found_at_once(make_it, error):
     with pytest.raises(error):
         make_it()
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [({"temprature": 0.5}, "did you mean temperature"), ({"max_token": 5}, "did you mean max_tokens"), ({"seed": 7}, "additional_kwargs")],
+)
+def test_a_setting_that_is_none_is_no_setting_in_silence(fields, hint):
+    """LlamaIndex drops what it does not know."""
+    with pytest.raises(UsageError, match=hint):
+        FlowGpt(**fields)
 
 
 @pytest.mark.parametrize("wrong", [{"proxy": "socks5://x:1"}, {"temperature": -1}, {"headers": [SECRET]}, {"cookies": SECRET}, {"model": "no-such"}])
@@ -264,6 +328,14 @@ def test_settings_take_the_model():
         assert Settings.llm is llm
         assert resolve_llm(llm) is llm
         assert Settings.llm.complete("Hi").text == "ok"
+
+
+def test_a_proxy_is_used():
+    with replica("flow-gpt", answer="ok") as r, forward_proxy() as proxy:
+        llm = FlowGpt(base_url=r.base_url, proxy=proxy.url)
+        assert llm.complete("Hi").text == "ok"
+        assert pickle.loads(pickle.dumps(llm)).complete("Hi").text == "ok"
+        assert len(proxy.requests) == len(r.requests) == 2
 
 
 async def test_it_can_be_used_as_a_context():

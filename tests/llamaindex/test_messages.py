@@ -1,6 +1,7 @@
 """Every role and every block, written for the core."""
 
 import base64
+import io
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -22,7 +23,7 @@ from freeproviders import types as core
 from freeproviders.errors import UnsupportedInputError, UsageError
 from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
-from llama_index_freeproviders.messages import speaks_of_tools, to_core_messages
+from llama_index_freeproviders.messages import to_core_messages
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
@@ -63,8 +64,6 @@ def test_a_result_finds_its_call_by_id():
     assert messages[0].content == "Looking."
     assert messages[0].tool_calls == (core.ToolCall("a", "add", {"x": 1}), core.ToolCall("b", "Box_int_", {"value": 2}))
     assert [(m.tool_call_id, m.name, m.content) for m in messages[1:]] == [("b", "Box_int_", "2"), ("a", "add", "1")]
-    assert speaks_of_tools(messages)
-    assert not speaks_of_tools(to_core_messages([ChatMessage(content="hi")]))
 
 
 def test_calls_and_results_without_ids_pair_up_in_order():
@@ -137,7 +136,29 @@ def test_pictures_go_where_they_can_and_are_refused_elsewhere(tmp_path):
         assert not r.requests
 
 
-@pytest.mark.parametrize("messages", [[], "Hi", ChatMessage(content="Hi")])
+GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+
+
+def test_a_pictures_kind_is_known_by_its_bytes(tmp_path):
+    """LlamaIndex's own `inline_url` cannot read buffers, and takes a file's name for what it is."""
+    path = tmp_path / "picture"
+    path.write_bytes(GIF)
+    expected = f"data:image/gif;base64,{base64.b64encode(GIF).decode()}"
+    for block in (ImageBlock(image=GIF), ImageBlock(image=base64.b64encode(GIF)), ImageBlock(image=io.BytesIO(GIF)), ImageBlock(path=path)):
+        for _ in range(2):  # a buffer may be sent again
+            (message,) = to_core_messages([ChatMessage(role="user", blocks=[block])])
+            assert message.images[0].url == expected
+    (message,) = to_core_messages([ChatMessage(role="user", blocks=[ImageBlock(url=expected)])])
+    assert message.images[0].url == expected
+
+
+@pytest.mark.parametrize("block", [ImageBlock(), ImageBlock(url="file:///etc/hostname")])
+def test_a_picture_that_nobody_can_fetch_is_refused(block):
+    with pytest.raises(UnsupportedInputError, match="path"):
+        to_core_messages([ChatMessage(role="user", blocks=[block])])
+
+
+@pytest.mark.parametrize("messages", [[], "Hi", ChatMessage(content="Hi"), [{"role": "user", "content": "Hi"}], [("user", "Hi")], ["Hi"]])
 def test_what_is_no_conversation_is_refused(messages):
     with pytest.raises(UsageError):
         to_core_messages(messages)

@@ -189,7 +189,11 @@ def test_names_that_become_the_same_stay_apart():
     one, two = FunctionTool.from_defaults(get_weather, name="a b"), FunctionTool.from_defaults(get_time, name="a.b")
     with replica("openai-compatible", answer=[ToolCall("c1", "a_b_2", {"city": "Rome"})]) as r:
         llm = OpenAICompatible("m", base_url=r.base_url, function_calling="native")
-        assert names(llm.chat_with_tools([one, two], ASK)) == ["a.b"]
+        response = llm.chat_with_tools([one, two], ASK)
+        assert names(response) == ["a.b"]
+        llm.chat_with_tools([one, two], chat_history=[ChatMessage(content=ASK), response.message, ChatMessage(role="tool", content="Noon.")])
+        sent = r.requests[-1].json["messages"]
+        assert sent[1]["tool_calls"][0]["function"]["name"] == "a_b_2"  # as the model knows it
 
 
 def test_a_long_description_and_no_schema():
