@@ -6,6 +6,7 @@ import math
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,12 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")
 _NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;]")
 _NOT_IN_A_URL: Final = re.compile(r"[\s\0]")
+
+
+SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options"}
+"""What every request has a place for; all else is an option of some service."""
+_SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
+_ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
 
 # --- the configuration ----------------------------------------------------------------------------
@@ -90,6 +97,14 @@ def _items(mapping: object, what: str, provider: str) -> Iterable[tuple[object, 
     return mapping.items()
 
 
+def not_configuration(given: Iterable[str], known: Iterable[str], provider: str) -> UsageError:
+    """The error for keywords that configure no provider; most often they are a request's."""
+    wrong = sorted(given)
+    setting = next((name for name in wrong if name in SETTINGS), None)
+    advice = f"pass it with the question, complete_sync('Hi', {setting}=...)" if setting else f"it takes {', '.join(known)}"
+    return UsageError(f"it cannot be configured with {', '.join(wrong)}: {advice}.", provider=provider)
+
+
 # --- the request ----------------------------------------------------------------------------------
 
 
@@ -101,6 +116,15 @@ def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
     if not all(isinstance(item, str) and item for item in stops):
         raise UsageError(f"stop must be a text or a list of texts, none empty, not {stop!r:.200}.")
     return stops
+
+
+def meant(option: str) -> str | None:
+    """The setting that an option is most likely a misspelling of."""
+    if option in SETTINGS or option in _SERVICES_OWN:
+        return None
+    from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
+
+    return next(iter(get_close_matches(option, sorted(SETTINGS), 1, _ALIKE)), None)
 
 
 def as_tools(tools: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool, ...]:

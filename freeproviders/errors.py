@@ -155,6 +155,8 @@ class ProviderError(FreeProvidersError, ClientError):
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message
+        if what[-1:].isalnum():  # a service's own words, often without an end
+            what += "."
         if self.body and self.body not in self.message:
             what += f" The answer began: {self.body!r}."
         if self.retry_after is not None:

@@ -14,10 +14,20 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, Generic, Never, ParamSpec, Self, TypeVar
 
 from freeproviders import bridge
-from freeproviders.checks import as_tools, check_request, checked_cookies, checked_headers, checked_key, checked_stops, read_base_url
+from freeproviders.checks import (
+    as_tools,
+    check_request,
+    checked_cookies,
+    checked_headers,
+    checked_key,
+    checked_stops,
+    meant,
+    not_configuration,
+    read_base_url,
+)
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
     FreeProvidersError,
@@ -159,7 +169,10 @@ class AsyncGeneratorProvider(ABC):
         connector: Any = None,  # noqa: ANN401 - an aiohttp.BaseConnector; only the transport knows aiohttp
         retry: Retry | int | None = None,
         trust_env: bool = False,
+        **misplaced: Never,
     ) -> None:
+        if misplaced:
+            raise not_configuration(misplaced, _CONFIGURATION, self.name)
         self.model = self.get_model(model)
         self.base_url, self.login = read_base_url(base_url or self.default_base_url, self.name)
         self.api_key = checked_key(api_key, self.name, self.login)
@@ -177,7 +190,7 @@ class AsyncGeneratorProvider(ABC):
         """A copy with another base_url, timeout ...: any keyword of `__init__` but the model. It shares what was learned from the service."""
         unknown = changes.keys() - set(_CONFIGURATION)
         if unknown:
-            raise UsageError(f"{self.name} cannot be configured with {', '.join(sorted(unknown))}.", provider=self.name)
+            raise not_configuration(unknown, _CONFIGURATION, self.name)
         other = copy.copy(self)
         if "base_url" in changes:
             other.base_url, other.login = read_base_url(changes["base_url"] or self.default_base_url, self.name)
@@ -320,8 +333,7 @@ class AsyncGeneratorProvider(ABC):
                 provider=self.name,
                 model=model,
             )
-        if self.accepted_options is not None:
-            self._warn_of_unsupported(request, self.accepted_options)
+        self._warn_of_options(request)
         return replace(request, model=model) if model != request.model else request
 
     async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:  # noqa: B027 - most have nothing to prepare
@@ -392,14 +404,21 @@ class AsyncGeneratorProvider(ABC):
             await asyncio.sleep(delay)
             waited += delay
 
-    def _warn_of_unsupported(self, request: ChatRequest, accepted: frozenset[str]) -> None:
+    def _warn_of_options(self, request: ChatRequest) -> None:
+        """Say once of each option that it is left out, and of one that looks misspelt."""
         given = set(request.options)
-        given.update(name for name in ("temperature", "top_p", "max_tokens", "response_format") if getattr(request, name) is not None)
-        new = given - accepted - self._warned
-        if new:
-            self._warned |= new
-            message = f"{self.name} cannot take {', '.join(sorted(new))}: left out of the request."
-            warnings.warn(message, UnsupportedOptionWarning, stacklevel=2)
+        if self.accepted_options is not None:
+            given.update(name for name in ("temperature", "top_p", "max_tokens", "response_format") if getattr(request, name) is not None)
+            given -= self.accepted_options
+        new = sorted(given - self._warned)
+        if not new:
+            return
+        self._warned.update(new)
+        doubts = "".join(f" Is {name!r} meant to be {word!r}?" for name in new if (word := meant(name)))
+        if self.accepted_options is not None:
+            warnings.warn(f"{self.name} cannot take {', '.join(new)}: left out of the request.{doubts}", UnsupportedOptionWarning, stacklevel=3)
+        elif doubts:
+            warnings.warn(f"{self.name} gets options as they are.{doubts}", UnsupportedOptionWarning, stacklevel=3)
 
 
 def cookie_header(cookies: Mapping[str, str]) -> str:

@@ -3,10 +3,11 @@
 import datetime as dt
 import math
 import pickle
+import warnings
 
 import pytest
 
-from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly, OpenAICompatible, Retry, Timeout, errors
+from freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible, Retry, Timeout, errors
 from freeproviders.testing import replica
 from freeproviders.types import ChatRequest
 from tests.core.services import text_of
@@ -82,6 +83,28 @@ def test_configuration(wrong):
         with pytest.raises(errors.UsageError) as caught:
             call()
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [FlowGpt, OpenAICompatible, Embedded, FlowGpt().configured, Embedded().configured])
+def test_what_is_no_configuration(make):
+    """A request's setting among the configuration is told where it belongs, any other word what there is."""
+    with pytest.raises(errors.UsageError, match=r"configured with max_tokens: pass it with the question, complete_sync\('Hi', max_tokens=\.\.\.\)"):
+        make(max_tokens=5)
+    with pytest.raises(errors.UsageError, match=r"configured with base_ur: it takes base_url, api_key, "):
+        make(base_ur="http://h")
+
+
+def test_a_misspelt_setting_is_doubted():
+    """It is so whether the service takes any option or few; options that only look a little alike are not."""
+    with pytest.warns(
+        errors.UnsupportedOptionWarning, match=r"^OpenAICompatible gets options as they are\. Is 'max_token' meant to be 'max_tokens'\?$"
+    ):
+        provider_of().stream("hi", max_token=5)
+    with pytest.warns(errors.UnsupportedOptionWarning, match=r"left out of the request\. Is 'temprature' meant to be 'temperature'\?$"):
+        FlowGpt().stream("hi", temprature=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        provider_of().stream("hi", top_k=1, min_p=0.1, min_tokens=1, max_completion_tokens=5, models=["m"], stream_options={}, seed=1)
 
 
 def test_a_key_from_a_file():

@@ -64,3 +64,8 @@ def test_says_who_what_and_what_now():
     error = errors.AuthenticationError("no key.", provider="P", model="m", status=401, body="denied", env="P_API_KEY", retry_after=2)
 
     assert str(error) == "[P m] HTTP 401: no key. The answer began: 'denied'. Try again in 2 s. Set P_API_KEY or pass api_key."
+
+
+def test_a_services_own_words_end_before_ours_begin():
+    """Status phrases have no full stop."""
+    assert str(errors.RateLimitError("Too Many Requests", status=429, retry_after=60)).startswith("HTTP 429: Too Many Requests. Try again in 60 s.")
