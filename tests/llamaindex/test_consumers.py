@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 from llama_index.core import Document, Settings, VectorStoreIndex
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.evaluation import CorrectnessEvaluator, FaithfulnessEvaluator
 from llama_index.core.extractors import KeywordExtractor, PydanticProgramExtractor, SummaryExtractor, TitleExtractor
 from llama_index.core.indices.property_graph import SchemaLLMPathExtractor, SimpleLLMPathExtractor
@@ -20,7 +22,7 @@ from pydantic import BaseModel
 
 from freeproviders.errors import QuotaExceededError
 from freeproviders.testing import replica
-from llama_index_freeproviders import FlowGpt
+from llama_index_freeproviders import FlowGpt, OpenAICompatible
 from llama_index_freeproviders.embeddings import WordLlamaEmbedding
 from tests.brain import CHAT, brain
 
@@ -110,6 +112,19 @@ def test_a_prompt_filled_in_two_steps(r, llm):
     r.answer = None
     prompt = PromptTemplate("{greeting}, {name}!", function_mappings={"name": lambda **_: "Ada"}).partial_format(greeting="Hello")
     assert llm.predict(prompt) == "Hello, Ada!"
+
+
+async def test_a_long_answer_arrives_whole_though_its_pieces_are_put_together():
+    """Beyond 16,384 characters there are fewer chunks than pieces; engines and agents add up deltas, and nothing is missing."""
+    words = [f"word{number} " for number in range(8000)]
+    async with replica("openai-compatible", answer=words) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url)
+        response = await SimpleChatEngine.from_defaults(llm=llm).astream_chat("Go on.")
+        assert "".join([piece async for piece in response.async_response_gen()]) == "".join(words)
+        handler = FunctionAgent(tools=[], llm=llm).run("Go on.")
+        deltas = [event.delta async for event in handler.stream_events() if isinstance(event, AgentStream)]
+        assert "".join(deltas) == (await handler).response.content == "".join(words)
+        assert len(deltas) < len(words)
 
 
 @pytest.mark.parametrize("mode", ["compact", "tree_summarize"])
