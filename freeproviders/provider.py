@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, ClassVar, Concatenate, Final, Generic, Never, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, Concatenate, Final, Generic, Never, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
 from freeproviders import bridge
 from freeproviders.checks import (
@@ -48,7 +48,22 @@ from freeproviders.wire.parts import PartDecoder
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CONFIGURATION: Final = ("base_url", "api_key", "headers", "proxy", "timeout", "cookies", "connector", "retry", "trust_env")
+
+class Configuration(TypedDict, total=False):
+    """What a provider is configured with beside its model; `AsyncGeneratorProvider` says what each means."""
+
+    base_url: str | None
+    api_key: str | None
+    headers: Mapping[str, str] | None
+    proxy: str | None
+    timeout: Timeout | float | None
+    cookies: Mapping[str, str] | None
+    connector: Any
+    retry: Retry | int | None
+    trust_env: bool
+
+
+_CONFIGURATION: Final = tuple(Configuration.__annotations__)
 
 
 class ProviderModelMixin:
@@ -186,7 +201,7 @@ class AsyncGeneratorProvider(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
 
-    def configured(self, **changes: Any) -> Self:
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
         """A copy with another base_url, timeout ...: any keyword of `__init__` but the model. It shares what was learned from the service."""
         unknown = changes.keys() - set(_CONFIGURATION)
         if unknown:
@@ -204,7 +219,7 @@ class AsyncGeneratorProvider(ABC):
             other.cookies = checked_cookies(changes["cookies"] or {}, self.name)
         if "retry" in changes:
             other.retry = Retry.of(changes["retry"], self.default_retry)
-        route = {key: changes[key] for key in ("proxy", "trust_env", "connector") if key in changes}
+        route: dict[str, Any] = {key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}}
         if route:
             other.route = replace(self.route, **route)
         return other

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, Unpack, cast
 
 from freeproviders.deadlines import Timeout
 from freeproviders.embedded.cache import Progress, is_cached
@@ -20,6 +20,7 @@ from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, e
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UnsupportedOptionWarning, UsageError
 from freeproviders.exchange import Exchange
+from freeproviders.provider import Configuration
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest, Response
@@ -70,7 +71,7 @@ class Embedded(OpenAICompatible):
         context_window: int | None = None,
         slots: int = SLOTS,
         progress: Progress | None = None,
-        **configuration: Any,
+        **configuration: Unpack[Configuration],
     ) -> None:
         for name, value in (("context_window", context_window), ("slots", slots)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -98,7 +99,7 @@ class Embedded(OpenAICompatible):
         """A model's own name, in any case; the default for None."""
         return weights_named(model).name if model else cls.default_model
 
-    def configured(self, **changes: Any) -> Self:
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
         """A copy with other headers, timeout or retry."""
         return super().configured(**self._local(changes))
 
@@ -180,12 +181,12 @@ class Embedded(OpenAICompatible):
             raise UsageError(f"context_window={self._context_window} is more than the model's {length}.", provider=self.name, model=self.model)
         return self._context_window
 
-    def _local(self, configuration: dict[str, Any]) -> dict[str, Any]:
+    def _local(self, configuration: Configuration) -> Configuration:
         """The configuration without what only matters to a service elsewhere, which is said."""
         idle = sorted(key for key in _NETWORK_ONLY if configuration.get(key))
         if idle:
             warnings.warn(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.", UnsupportedOptionWarning, stacklevel=3)
-        return {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY}
+        return cast("Configuration", {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY})
 
 
 def _refused(error: ProviderError) -> bool:

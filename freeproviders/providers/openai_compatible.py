@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from freeproviders import bridge
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
-from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.provider import AsyncGeneratorProvider, Configuration, ProviderModelMixin
 from freeproviders.providers.openai_protocol import ChatDecoder, full_messages
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
@@ -33,7 +33,9 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
     supports_images = True
     accepted_options = None
 
-    def __init__(self, model: str | None = None, *, native_tools: bool = False, json_schema: bool = False, **configuration: Any) -> None:
+    def __init__(
+        self, model: str | None = None, *, native_tools: bool = False, json_schema: bool = False, **configuration: Unpack[Configuration]
+    ) -> None:
         super().__init__(model, **configuration)
         self.supports_native_tools = native_tools
         self.supports_json_schema = json_schema
