@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import types
 import warnings
 from abc import ABC, abstractmethod
@@ -101,6 +102,17 @@ class hybridmethod(Generic[P, R]):  # noqa: N801 - used as a decorator
     def __get__(self, instance: object, owner: type) -> Callable[P, R]:
         """Bind to the instance, or to the class."""
         return types.MethodType(self._function, owner if instance is None else instance)
+
+
+def _takes_what(asked: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Let editors and type checkers see a method with the parameters of another, to which it hands them on."""
+
+    def like(method: Callable[..., R]) -> Callable[P, R]:
+        returns = method.__annotations__["return"]
+        method.__signature__ = inspect.signature(asked).replace(return_annotation=returns)  # type: ignore[attr-defined]
+        return method
+
+    return like
 
 
 class TextStream(AsyncGenerator[str, None]):
@@ -226,53 +238,6 @@ class AsyncGeneratorProvider(ABC):
 
     # --- a question, in all the ways to ask it ---
 
-    @hybridmethod
-    def create_async_generator(
-        self,
-        /,
-        model: str | None = None,
-        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
-        proxy: str | None = None,
-        **kwargs: Any,
-    ) -> TextStream:
-        """Stream the text of an answer.
-
-        Works on the class and on an instance, with `async for` at once or after an `await`. `kwargs` are configuration for this call (`timeout`, `cookies`,
-        `connector`, `base_url`, ...) and the request's options (`temperature`, `stop`, `max_tokens`, ...).
-
-        Raises:
-            UsageError: at the call itself, before anything is sent.
-            ProviderError: while iterating; also an `aiohttp.ClientError`, and a time-out also an `asyncio.TimeoutError`.
-        """
-        if messages is None:
-            raise UsageError("messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=self.name)
-        changes = {key: kwargs.pop(key) for key in _CONFIGURATION if key in kwargs}
-        if proxy is not None:
-            changes["proxy"] = proxy
-        made = self(**changes) if isinstance(self, type) else None
-        provider = made or (self.configured(**changes) if changes else self)
-        return TextStream(_texts(provider.batches(provider.request(messages, model=model, **kwargs))))
-
-    def stream(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> AsyncGenerator[Part, None]:
-        """Stream the parts of an answer. `options` as in `request`."""
-        return _parts(self.batches(self.request(messages, **options)))
-
-    async def complete(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
-        """Wait for the whole answer. `options` as in `request`."""
-        return await self.collect(self.request(messages, **options, stream=False))
-
-    def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
-        """`stream` for code without an event loop, or inside somebody else's."""
-        return _parts_sync(bridge.iterate(self.batches(self.request(messages, **options))))
-
-    def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
-        """`complete` for code without an event loop, or inside somebody else's."""
-        return bridge.run(self.complete(messages, **options))
-
-    async def collect(self, request: ChatRequest) -> Completion:
-        """Wait for the whole answer to a request."""
-        return collect([part async for batch in self.batches(request) for part in batch])
-
     def request(
         self,
         messages: Iterable[Message | Mapping[str, Any]] | str,
@@ -304,6 +269,57 @@ class AsyncGeneratorProvider(ABC):
             stream=stream,
             options=options,
         )
+
+    @hybridmethod
+    def create_async_generator(
+        self,
+        /,
+        model: str | None = None,
+        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream the text of an answer.
+
+        Works on the class and on an instance, with `async for` at once or after an `await`. `kwargs` are configuration for this call (`timeout`, `cookies`,
+        `connector`, `base_url`, ...) and the request's options (`temperature`, `stop`, `max_tokens`, ...).
+
+        Raises:
+            UsageError: at the call itself, before anything is sent.
+            ProviderError: while iterating; also an `aiohttp.ClientError`, and a time-out also an `asyncio.TimeoutError`.
+        """
+        if messages is None:
+            raise UsageError("messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=self.name)
+        changes = {key: kwargs.pop(key) for key in _CONFIGURATION if key in kwargs}
+        if proxy is not None:
+            changes["proxy"] = proxy
+        made = self(**changes) if isinstance(self, type) else None
+        provider = made or (self.configured(**changes) if changes else self)
+        return TextStream(_texts(provider.batches(provider.request(messages, model=model, **kwargs))))
+
+    @_takes_what(request)
+    def stream(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> AsyncGenerator[Part, None]:
+        """Stream the parts of an answer. `options` as in `request`."""
+        return _parts(self.batches(self.request(messages, **options)))
+
+    @_takes_what(request)
+    async def complete(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
+        """Wait for the whole answer. `options` as in `request`."""
+        return await self.collect(self.request(messages, **{**options, "stream": False}))
+
+    @_takes_what(request)
+    def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
+        """`stream` for code without an event loop, or inside somebody else's."""
+        return _parts_sync(bridge.iterate(self.batches(self.request(messages, **options))))
+
+    @_takes_what(request)
+    def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
+        """`complete` for code without an event loop, or inside somebody else's."""
+        return bridge.run(self.complete(messages, **options))
+
+    async def collect(self, request: ChatRequest) -> Completion:
+        """Wait for the whole answer to a request."""
+        return collect([part async for batch in self.batches(request) for part in batch])
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer, a list for each network read; the last part is `Finish`, before it comes `Usage`.

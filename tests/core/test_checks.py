@@ -1,6 +1,7 @@
 """Mistakes of the caller: found at the call, before anything is sent, and said without repeating a secret."""
 
 import datetime as dt
+import inspect
 import math
 import pickle
 import warnings
@@ -92,6 +93,16 @@ def test_what_is_no_configuration(make):
         make(max_tokens=5)
     with pytest.raises(errors.UsageError, match=r"configured with base_ur: it takes base_url, api_key, "):
         make(base_ur="http://h")
+
+
+def test_every_way_to_ask_shows_what_it_takes():
+    """Editors and `help` see the settings, and a whole answer may be asked for in so many words."""
+    settings = list(inspect.signature(FlowGpt.request).parameters.values())
+    for ask in (FlowGpt.stream, FlowGpt.complete, FlowGpt.stream_sync, FlowGpt.complete_sync):
+        assert list(inspect.signature(ask).parameters.values()) == settings
+    with replica(OpenAICompatible, answer="ok") as r:
+        assert OpenAICompatible("m", base_url=r.base_url).complete_sync("hi", stream=True).text == "ok"
+        assert r.requests[-1].json["stream"] is False
 
 
 def test_a_misspelt_setting_is_doubted():
