@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ def lazy(namespace: dict[str, Any], homes: Mapping[str, str]) -> tuple[Callable[
 
     def load(name: str) -> Any:  # noqa: ANN401 - any public name
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            # With both, Python asks whether a name alike was meant.
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         value = namespace[name] = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
         return value
 

@@ -32,6 +32,9 @@ from freeproviders.checks import (
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
     FreeProvidersError,
+    MissingPageDataError,
+    NotFoundError,
+    ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
     UnknownModelError,
@@ -64,6 +67,7 @@ class Configuration(TypedDict, total=False):
     trust_env: bool
 
 
+_SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
 _CONFIGURATION: Final = tuple(Configuration.__annotations__)
 
 
@@ -426,6 +430,7 @@ class AsyncGeneratorProvider(ABC):
                 failed += 1  # what was put right spends no retry
                 delay = self.retry.delay(error, failed, waited)
                 if delay is None:
+                    self._doubt_the_service(error)
                     raise
             except BaseException as error:
                 exchange.close()
@@ -434,6 +439,11 @@ class AsyncGeneratorProvider(ABC):
                 raise
             await asyncio.sleep(delay)
             waited += delay
+
+    def _doubt_the_service(self, error: ProviderError) -> None:
+        """Where nobody has reached the public service for long, the network at home is the least likely cause."""
+        if not self.working and self.base_url == self.default_base_url and isinstance(error, _SIGNS_OF_ABSENCE):
+            error.advice = f"The public service may be gone ({self.status_note}): base_url= names another place, such as a mirror or a replica."
 
     def _warn_of_options(self, request: ChatRequest) -> None:
         """Say once of each option that it is left out, and of one that looks misspelt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,11 +11,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from freeproviders.testing.answers import Answer, Script
-from freeproviders.testing.faults import FaultPlan, Faults
+from freeproviders.testing.faults import FAULT_NAMES, FaultPlan, Faults
 from freeproviders.testing.ledger import Ledger
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.server import ReplicaServer
 from freeproviders.testing.services import service_class
+from freeproviders.testing.services.base import Service
 
 START_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.5
@@ -24,7 +26,7 @@ class Replica:
     """A local server that speaks one service's protocol. Made by `replica`; a context manager, sync and async."""
 
     def __init__(self, provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any) -> None:
-        self._service = service_class(provider)(**options)
+        self._service = _service(provider, options)
         self._ledger = Ledger()
         self._server = ReplicaServer(self._service, self._ledger)
         self._wanted_port = port
@@ -168,21 +170,37 @@ class Replica:
             await self._server.stop()
 
 
-def replica(provider: object, answer: Answer = None, *, faults: Faults = None, **options: Any) -> Replica:
+def _service(provider: object, options: dict[str, Any]) -> Service:
+    """Make the service; what is no option of it is told where it belongs."""
+    cls = service_class(provider)
+    known = inspect.signature(cls).parameters
+    for name in options:
+        if name not in known:
+            has = f"it has {', '.join(['port', *known])}"
+            advice = (
+                f"that is a fault, faults={{{name!r}: ...}}" if name in FAULT_NAMES else f"{has}, and what goes wrong or slowly is for faults={{...}}"
+            )
+            msg = f"The replica of {cls.name} has no option {name!r}: {advice}."
+            raise TypeError(msg)
+    return cls(**options)
+
+
+def replica(provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any) -> Replica:
     """Make a replica of a provider's service, to be used in a `with` or `async with` statement.
 
     Args:
         provider: A provider class (or its name or slug, "flow-gpt").
         answer: What it answers (see `freeproviders.testing.answers`); by default the last user message comes back.
         faults: What goes wrong (see `freeproviders.testing.faults`).
+        port: Where it listens on 127.0.0.1; 0 is any free port.
         options: The service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
-            `freeproviders.testing.services.openai.OpenAIService`. `port` is a fixed port.
+            `freeproviders.testing.services.openai.OpenAIService`.
 
     Raises:
         ValueError: When there is no replica of the provider, or an unknown fault.
         TypeError: When the answer is none, or the service has no such option.
     """
-    return Replica(provider, answer, faults=faults, **options)
+    return Replica(provider, answer, faults=faults, port=port, **options)
 
 
 def serve(

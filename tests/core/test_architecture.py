@@ -24,6 +24,7 @@ LAYERS = [
     ["embedded"],
     ["providers"],
     ["tools"],
+    ["ask"],
     ["testing"],
     ["cli", "__main__"],
 ]
@@ -116,8 +117,9 @@ def test_public_names():
         for alias in node.names
     }
     assert set(freeproviders._HOMES) <= checked
-    with pytest.raises(AttributeError, match="no_such_name"):
+    with pytest.raises(AttributeError, match="no_such_name") as caught:
         _ = freeproviders.no_such_name
+    assert (caught.value.name, caught.value.obj) == ("no_such_name", freeproviders)  # which lets Python ask for a name alike
 
 
 def test_every_public_thing_is_documented():

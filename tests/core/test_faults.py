@@ -283,3 +283,17 @@ async def test_wrong_signature_is_refused(monkeypatch):
         with replica(cls, answer="Hello") as r:
             with pytest.raises(errors.ProviderError, match="sign"):
                 await text_of(cls(base_url=r.base_url, retry=0))
+
+
+class Gone(FlowGpt):
+    """A service whose public address answers no more."""
+
+    default_base_url = "http://127.0.0.1:9"
+
+
+async def test_a_service_that_may_be_gone():
+    """Nobody is sent to look for a fault in his own network where the public service was last seen long ago."""
+    with pytest.raises(errors.ProviderConnectionError, match=r"may be gone \(last public client \d{4}-\d\d-\d\d\): base_url= names another place"):
+        await Gone(retry=0).complete("Hi")
+    with pytest.raises(errors.ProviderConnectionError, match=r"Check the network, the base_url and the proxy\."):
+        await FlowGpt(base_url=Gone.default_base_url, retry=0).complete("Hi")

@@ -163,6 +163,13 @@ def test_unknown_options_are_refused():
         replica("ai-chat-free", secrets="x")
 
 
+def test_an_option_that_is_none_is_told_where_it_belongs():
+    with pytest.raises(TypeError, match=r"^The replica of FlowGpt has no option 'pace': that is a fault, faults=\{'pace': \.\.\.\}\.$"):
+        replica("flow-gpt", pace=0.1)
+    with pytest.raises(TypeError, match=r"has no option 'delay': it has port, secret, and what goes wrong or slowly is for faults=\{\.\.\.\}\.$"):
+        replica("ai-chat-free", delay=0.1)
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 
