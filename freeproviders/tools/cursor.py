@@ -177,6 +177,18 @@ def word(c: Cursor, pattern: re.Pattern[str], limit: int) -> Waiting:
     return c.since(start) if c.tell() - start <= limit else ""
 
 
+def find(c: Cursor, pattern: re.Pattern[str]) -> Waiting:
+    """Read up to and over what the pattern (of one character) matches; return the character, "" at the end."""
+    while True:
+        match = pattern.search(c.text, c.pos)
+        if match is not None:
+            c.pos = match.end()
+            return match.group()
+        c.pos = len(c.text)
+        if not (yield from more(c)):
+            return ""
+
+
 def until(c: Cursor, closers: tuple[str, ...]) -> Waiting:
     """Read up to and over the first of some texts that begin with the same character; return it, or "" at the end."""
     first = closers[0][0]

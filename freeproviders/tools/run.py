@@ -38,7 +38,8 @@ def stream(
     """Stream the parts of an answer to a request that may have tools and a response format, whatever the service knows of them.
 
     Calls come whole, with the tools' own names and with arguments that fit; what was given out is not given out again. The model is asked again at most
-    `max_repairs` times; `Usage` is the sum. A request that has none of this goes to the provider as it is.
+    `max_repairs` times; `Usage` is the sum. A call whose result is there is not made again, unless `allow_repeats` (as for a tool that is polled): small models go
+    round in circles. A request that has none of this goes to the provider as it is.
 
     Raises:
         UsageError: at the call itself: a choice that names no tool of the request.

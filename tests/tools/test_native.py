@@ -8,7 +8,7 @@ from freeproviders import OpenAICompatible
 from freeproviders.errors import BadRequestError, ContextOverflowError, ToolCallError
 from freeproviders.testing import replica
 from freeproviders.tools import Toolbox, failed_generation
-from freeproviders.types import Message, Text, ToolCall
+from freeproviders.types import Message, Reasoning, Text, ToolCall
 from tests.tools.asking import CALL, answer_of, calls_of, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS
 
@@ -30,6 +30,25 @@ async def test_native_tools_are_used():
     assert [tool["function"]["name"] for tool in sent.json["tools"]] == ["get_weather", "get_time", "search"]
     assert sent.json["tool_choice"] == "required"
     assert sent.json["messages"] == [{"role": "user", "content": "Weather in Oslo?"}]
+
+
+async def test_native_reasoning_stays_reasoning():
+    """Beside tags in the text, and while a required call keeps the words back; what stands in it is no call."""
+    said = [Reasoning("hm "), Reasoning(CALL), "<think>and</think>", "Ok.", ToolCall("a", *OSLO)]
+    with service(said, said) as r:
+        for choice in (None, "required"):
+            parts, _ = await parts_of(openai(r, native_tools=True), request(tool_choice=choice))
+            assert "".join(part.text for part in parts if isinstance(part, Reasoning)) == f"hm {CALL}and"
+            assert [(part.name, part.arguments) for part in parts if isinstance(part, ToolCall)] == [OSLO]
+
+
+async def test_polling_is_an_option():
+    """A tool whose result changes may be called again and again."""
+    history = (Message("user", "Weather?"), Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)), Message("tool", "rain", tool_call_id="c"))
+    with service(CALL) as r:
+        asked = request()
+        completion = await answer_of(openai(r), type(asked)(messages=history, tools=TOOLS), allow_repeats=True)
+    assert calls_of(completion) == [OSLO]
 
 
 async def test_native_calls_are_repaired_too():

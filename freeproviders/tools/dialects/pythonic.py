@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, more, skip
+from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, find, more, skip
 from freeproviders.tools.dialects.render import calls_json
 from freeproviders.tools.jsonscan import scan_json
 from freeproviders.tools.lenient import read_json, without_odd_escapes
@@ -128,15 +128,7 @@ def _arguments(c: Cursor, box: Toolbox, name: str, start: int) -> Waiting:
 
 def _balanced(c: Cursor) -> Waiting:
     depth = 0
-    while True:
-        match = _STRUCTURE.search(c.text, c.pos)
-        if match is None:
-            c.pos = len(c.text)
-            if not (yield from more(c)):
-                return False
-            continue
-        c.pos = match.end()
-        char = match.group()
+    while char := (yield from find(c, _STRUCTURE)):
         if char in "\"'":
             if not (yield from _string(c, char)):
                 return False
@@ -148,23 +140,17 @@ def _balanced(c: Cursor) -> Waiting:
             depth -= 1
             if depth == 0:
                 return True
+    return False
 
 
 def _string(c: Cursor, quote: str) -> Waiting:
-    end = _STRING_END[quote]
-    while True:
-        match = end.search(c.text, c.pos)
-        if match is None:
-            c.pos = len(c.text)
-            if not (yield from more(c)):
-                return False
-            continue
-        c.pos = match.end()
-        if match.group() == quote:
+    while char := (yield from find(c, _STRING_END[quote])):
+        if char == quote:
             return True
         if not (yield from more(c)):
             return False
-        c.pos += 1
+        c.pos += 1  # what is escaped
+    return False
 
 
 def _evaluate(text: str, box: Toolbox, name: str) -> Any:  # noqa: ANN401 - arguments, not yet judged
