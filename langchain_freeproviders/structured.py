@@ -13,11 +13,10 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import BaseLLMOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
-from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough, RunnableSerializable
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from freeproviders import errors as core
 from freeproviders.errors import UsageError
@@ -125,30 +124,45 @@ class _PydanticCall(PydanticToolsParser):
 # --- include_raw ----------------------------------------------------------------------------------
 
 
-class _Raw(RunnableBindingBase[LanguageModelInput, dict[str, Any]]):
-    """Returns a failure of the model's words instead of raising it; the model has been asked again by then, below the callbacks."""
+class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
+    """Returns a failure of the model's words instead of raising it; the model has been asked again by then, below the callbacks.
+
+    No binding: that would hand batches, and streams inside a chain, on to what is bound and not come by here.
+    """
+
+    bound: Runnable[LanguageModelInput, dict[str, Any]]
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    @property
+    def InputType(self) -> Any:  # noqa: ANN401, N802 - LangChain's
+        return self.bound.InputType
+
+    @property
+    def OutputType(self) -> Any:  # noqa: ANN401, N802
+        return self.bound.OutputType
 
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
         try:
-            return super().invoke(input, config, **kwargs)
+            return self.bound.invoke(input, config, **kwargs)
         except OutputError as error:
             return _failure(error)
 
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
         try:
-            return await super().ainvoke(input, config, **kwargs)
+            return await self.bound.ainvoke(input, config, **kwargs)
         except OutputError as error:
             return _failure(error)
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[dict[str, Any]]:  # noqa: A002
         try:
-            yield from super().stream(input, config, **kwargs)
+            yield from self.bound.stream(input, config, **kwargs)
         except OutputError as error:
             yield {key: value for key, value in _failure(error).items() if key != "raw"}
 
     async def astream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: A002
         try:
-            async for item in super().astream(input, config, **kwargs):
+            async for item in self.bound.astream(input, config, **kwargs):
                 yield item
         except OutputError as error:
             yield {key: value for key, value in _failure(error).items() if key != "raw"}

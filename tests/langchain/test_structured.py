@@ -10,12 +10,15 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, Field
 from pydantic import v1 as pydantic_v1
 from typing_extensions import TypedDict
 
 from freeproviders.errors import UsageError
+from freeproviders.types import ToolCall
 from langchain_freeproviders import errors
 from tests.brain import Script, brain, call
 from tests.langchain.services import FLOW, OPENAI
@@ -87,6 +90,11 @@ async def test_strict_is_passed_on(method, strict):
         if method == "json_schema":
             form = r.requests[-1].json["response_format"]
             assert form["type"] == "json_schema"
+            assert form["json_schema"]["strict"] is True  # the core has made the schema fit
+    with OPENAI.replica([ToolCall("c", "City", rome)]) as r:
+        model = OPENAI.model(r, native_tools=True).with_structured_output(City, method="function_calling", strict=strict)
+        assert (await model.ainvoke("Rome?")).name == "Rome"
+        assert r.requests[-1].json["tools"][0]["function"].get("strict") is strict
 
 
 async def test_json_mode_is_any_object():
@@ -167,6 +175,26 @@ async def test_with_the_raw_message_of_a_bad_answer(method):
         last = [piece async for piece in model.astream(QUESTION)][-1]
         assert isinstance(last["parsing_error"], errors.OutputError)
         assert (await asyncio.to_thread(lambda: list(model.stream(QUESTION))))[-1]["parsed"] is None
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_with_the_raw_message_of_a_bad_answer_wherever_it_stands(method):
+    """In a batch, and in the middle of a chain, which come by other doors."""
+    with FLOW.replica(PROSE) as r:
+        model = FLOW.model(r).with_structured_output(City, method=method, include_raw=True)
+        chain = ChatPromptTemplate.from_template("{text}") | model | RunnableLambda(lambda value: value)
+        given = {"text": QUESTION}
+        values = [
+            *await model.abatch([QUESTION, QUESTION]),
+            *await asyncio.to_thread(model.batch, [QUESTION, QUESTION]),
+            await chain.ainvoke(given),
+            await asyncio.to_thread(chain.invoke, given),
+            [value async for value in chain.astream(given)][-1],
+            (await asyncio.to_thread(lambda: list(chain.stream(given))))[-1],
+        ]
+    for value in values:
+        assert value["parsed"] is None
+        assert isinstance(value["parsing_error"], errors.OutputError)
 
 
 async def test_a_failure_of_the_service_is_no_parsing_error():
