@@ -10,7 +10,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -24,15 +24,18 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
 from freeproviders import bridge
+from freeproviders.ask import whole
+from freeproviders.context_windows import context_window
 from freeproviders.errors import FreeProvidersError
-from freeproviders.types import ChatRequest, Completion, Message, Text, collect
-from freeproviders.usage import TOKENS_PER_MESSAGE, estimate_tokens
+from freeproviders.types import Completion, Text
+from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, words
+from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import ChunkWriter, result, text_chunk
 from langchain_freeproviders.errors import translated
 from langchain_freeproviders.messages import core_messages
 from langchain_freeproviders.settings import ProviderSettings
-from langchain_freeproviders.tools import core_choice, core_format, openai_tools
+from langchain_freeproviders.tools import choose, core_format, openai_tools
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,11 +48,17 @@ def _with_signature(method: F) -> F:
     return method
 
 
+class ResolvedProfile(dict[str, Any]):
+    """A profile that nobody passed: its `max_input_tokens` may be known by the model's name only, good to plan with, but not to refuse a question."""
+
+
 class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     """A chat model over a core provider; the classes to use are in `chat_models`."""
 
     streaming: bool = False
     """Whether `invoke` and `ainvoke` stream underneath; False, said explicitly, makes `stream` wait for the whole answer."""
+    stream_usage: bool = True
+    """Whether the last chunk of a stream says how many tokens it took; a whole answer always says it."""
 
     # --- the four methods ---
 
@@ -62,7 +71,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return self._result(bridge.run(self._complete(self._chat_request(messages, stop, kwargs, stream=False))))
+            return self._result(bridge.run(whole(self._answer(core_messages(messages), stop, kwargs, stream=False))))
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
@@ -75,7 +84,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return self._result(await self._complete(self._chat_request(messages, stop, kwargs, stream=False)))
+            return self._result(await whole(self._answer(core_messages(messages), stop, kwargs, stream=False)))
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
@@ -86,9 +95,9 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        write = ChunkWriter(self.model_provider).write
+        write = ChunkWriter(self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)).write
         try:
-            with closing(bridge.iterate(self._batches(self._chat_request(messages, stop, kwargs, stream=True)))) as batches:
+            with closing(bridge.iterate(self._answer(core_messages(messages), stop, kwargs, stream=True))) as batches:
                 for batch in batches:
                     for part in batch:
                         if part.__class__ is Text:
@@ -110,9 +119,9 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        write = ChunkWriter(self.model_provider).write
+        write = ChunkWriter(self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)).write
         try:
-            async with aclosing(self._batches(self._chat_request(messages, stop, kwargs, stream=True))) as batches:
+            async with aclosing(self._answer(core_messages(messages), stop, kwargs, stream=True)) as batches:
                 async for batch in batches:
                     for part in batch:
                         if part.__class__ is Text:
@@ -127,14 +136,12 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
-    def _chat_request(self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any], *, stream: bool) -> ChatRequest:
+    @property
+    def _known_window(self) -> int | None:
         profile = self.profile
-        window = profile.get("max_input_tokens") if profile else None
-        return self._request(core_messages(messages), stop, options, stream=stream, window=window)
-
-    async def _complete(self, request: ChatRequest) -> Completion:
-        async with aclosing(self._batches(request)) as batches:
-            return collect([part async for batch in batches for part in batch])
+        if profile is None or type(profile) is ResolvedProfile:
+            return self._own_window
+        return profile.get("max_input_tokens")  # the caller's word
 
     def _result(self, completion: Completion) -> ChatResult:
         return result(completion, self.model_provider)
@@ -167,8 +174,8 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
             UsageError: for what cannot be bound.
         """
         try:
-            bound: dict[str, Any] = {"tools": openai_tools(tools, strict=strict)} if tools else {}
-            choice = core_choice(tool_choice, bound.get("tools"))
+            offered, choice = choose(openai_tools(tools, strict=strict), tool_choice)
+            bound: dict[str, Any] = {"tools": offered} if offered else {}
             if response_format is not None:
                 bound["response_format"] = core_format(response_format)
         except FreeProvidersError as error:
@@ -198,7 +205,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
             method: "json_schema" asks for the object as the answer, "function_calling" as the arguments of a tool call, "json_mode" for any JSON that
                 your own prompt describes.
             include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error or None}` and raise nothing for a bad answer.
-            strict: passed on with the schema.
+            strict: passed on with a tool's schema; for an object, a service with schemas of its own is always strict.
             kwargs: further settings of the request.
         """
         from langchain_freeproviders.structured import structured  # noqa: PLC0415 - runnables and parsers, for those who use them
@@ -210,23 +217,15 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     # --- counting ---
 
-    def get_token_ids(self, text: str) -> list[int]:
-        """Token ids, where `custom_get_token_ids` was given: no service tells its tokenizer. `get_num_tokens` estimates without."""
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        raise NotImplementedError("The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which estimates.")
-
-    def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text: counted with `custom_get_token_ids`, else estimated at four characters each. Needs no network and no tokenizer."""
-        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids is not None else estimate_tokens(len(text))
-
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Tokens of a conversation and of the schemas of its tools."""
-        texts = [_spoken(message) for message in core_messages(messages)] if messages else []
-        count = sum(TOKENS_PER_MESSAGE + self.get_num_tokens(text) for text in texts)
-        if tools:
-            count += sum(self.get_num_tokens(str(tool["function"])) for tool in openai_tools(tools))
-        return count
+        """Tokens of a conversation and of the schemas of its tools; a picture counts for the least that it may be."""
+        try:
+            turns = core_messages(messages) if messages else ()
+            written = [dumps(tool["function"]).decode() for tool in openai_tools(tools or ())]
+        except FreeProvidersError as error:
+            raise translated(error) from error.__cause__
+        count = sum(TOKENS_PER_MESSAGE + self.get_num_tokens(words(turn)) + TOKENS_PER_PICTURE * len(turn.images) for turn in turns)
+        return count + sum(self.get_num_tokens(text) for text in written)
 
     # --- what LangChain asks of a model ---
 
@@ -244,25 +243,37 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # A cache's key. The saved form, which the base class takes, leaves out what is default: which model that is may change.
-        return str(sorted(self._get_invocation_params(stop=stop, **kwargs).items()))
+        # What is kept is the message as it came out, and the output version is its form.
+        return str(sorted({**self._get_invocation_params(stop=stop, **kwargs), "output_version": self.output_version}.items()))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        provider = self._provider
-        profile = ModelProfile(
+        pictures = self._provider.supports_images
+        profile = ResolvedProfile(
             text_inputs=True,
             text_outputs=True,
-            image_inputs=provider.supports_images,
-            image_url_inputs=provider.supports_images,
+            image_inputs=pictures,
+            image_url_inputs=pictures,
+            pdf_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
             tool_calling=True,
             tool_choice=True,
         )
-        window = getattr(provider, "context_window", None)
-        if isinstance(window, int):
+        window = self._own_window or context_window(self.model)
+        if window is not None:
             profile["max_input_tokens"] = window
-        return profile
+        return cast("ModelProfile", profile)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_anew(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was passed
+        # LangChain makes a model with other fields by passing all the old ones on, also the profile of the old model.
+        if isinstance(values, dict) and type(values.get("profile")) is ResolvedProfile:
+            return {name: value for name, value in values.items() if name != "profile"}
+        return values
 
     @model_validator(mode="after")
     def _set_freeproviders_version(self) -> Self:
@@ -290,8 +301,3 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     def close(self) -> None:
         """As `aclose`."""
         self._forget()
-
-
-def _spoken(message: Message) -> str:
-    """What of a message costs tokens."""
-    return " ".join([message.text, *(f"{call.name} {call.arguments}" for call in message.tool_calls)])

@@ -6,13 +6,12 @@ run by the tests, as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from langchain_freeproviders.base import FreeProvidersChatModel
+from langchain_freeproviders.settings import EmbeddedSettings
 
 
 class ChatFreeNetfly(FreeProvidersChatModel):
@@ -534,7 +533,7 @@ class ChatOpenAICompatible(FreeProvidersChatModel):
         return {**super()._configuration(), "native_tools": self.native_tools, "json_schema": self.json_schema}
 
 
-class ChatEmbedded(FreeProvidersChatModel):
+class ChatEmbedded(EmbeddedSettings, FreeProvidersChatModel):
     """A small model on this machine, run by llama.cpp in a child process: no key, no account, and no network once its weights are here.
 
     Setup:
@@ -626,19 +625,3 @@ class ChatEmbedded(FreeProvidersChatModel):
         metadata["model_name"], metadata["finish_reason"]  # -> ('qwen2.5-coder-0.5b', 'stop')
         ```
     """
-
-    core_name: ClassVar[str] = "Embedded"
-    slug: ClassVar[str] = "embedded"
-
-    model_path: str | Path | None = None
-    """A GGUF file of your own."""
-    context_window: int | None = None
-    """Tokens for question and answer together; None is the model's own, at most 8192."""
-    slots: int | None = None
-    """Answers at the same time; more requests wait."""
-    progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
-    """Called with the bytes that are there and in all while weights are fetched."""
-
-    def _configuration(self) -> dict[str, Any]:
-        own = {"model_path": self.model_path, "context_window": self.context_window, "progress": self.progress}
-        return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}

@@ -123,8 +123,9 @@ text_chunk, reasoning_chunk = _makers()
 class ChunkWriter:
     """Turns the parts of one stream into chunks; metadata comes once, on the last of them."""
 
-    def __init__(self, model_provider: str) -> None:
+    def __init__(self, model_provider: str, *, shows_usage: bool = True) -> None:
         self._model_provider = model_provider
+        self._shows_usage = shows_usage
         self._usage: Usage | None = None
         self._calls = 0
 
@@ -153,7 +154,7 @@ class ChunkWriter:
         message = AIMessageChunk(
             content="",
             response_metadata=response_metadata(finish, usage, self._model_provider),
-            usage_metadata=usage_metadata(usage) if usage is not None else None,
+            usage_metadata=usage_metadata(usage) if usage is not None and self._shows_usage else None,
             chunk_position="last",
         )
         return ChatGenerationChunk(message=message)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,13 +14,13 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, model_validator
 
 from freeproviders import bridge
+from freeproviders.ask import whole
 from freeproviders.errors import FreeProvidersError
-from freeproviders.types import Completion, Finish, Message, Text, Usage, collect
-from freeproviders.usage import estimate_tokens
+from freeproviders.types import Completion, Finish, Message, Text, Usage
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
 from langchain_freeproviders.errors import translated
-from langchain_freeproviders.settings import ProviderSettings
+from langchain_freeproviders.settings import EmbeddedSettings, ProviderSettings
 
 
 class FreeProvidersLLM(ProviderSettings, LLM):
@@ -59,7 +58,8 @@ class FreeProvidersLLM(ProviderSettings, LLM):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._complete(prompt, stop, kwargs)) for prompt in prompts]
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the others were cancelled, or failed at the same moment
+            first = failures.exceptions[0]  # the others were cancelled, or failed at the same moment
+            raise first from first.__cause__
         completions = [task.result() for task in tasks]
         return LLMResult(generations=[[self._generation(completion)] for completion in completions], llm_output={"model_name": self.model})
 
@@ -68,7 +68,7 @@ class FreeProvidersLLM(ProviderSettings, LLM):
     ) -> Iterator[GenerationChunk]:
         usage: list[Usage] = []
         try:
-            with closing(bridge.iterate(self._batches(self._request(_turn(prompt), stop, kwargs, stream=True)))) as batches:
+            with closing(bridge.iterate(self._answer(_turn(prompt), stop, kwargs, stream=True))) as batches:
                 for batch in batches:
                     for part in batch:
                         if (chunk := self._chunk(part, usage)) is not None:
@@ -83,7 +83,7 @@ class FreeProvidersLLM(ProviderSettings, LLM):
     ) -> AsyncIterator[GenerationChunk]:
         usage: list[Usage] = []
         try:
-            async with aclosing(self._batches(self._request(_turn(prompt), stop, kwargs, stream=True))) as batches:
+            async with aclosing(self._answer(_turn(prompt), stop, kwargs, stream=True)) as batches:
                 async for batch in batches:
                     for part in batch:
                         if (chunk := self._chunk(part, usage)) is not None:
@@ -95,8 +95,7 @@ class FreeProvidersLLM(ProviderSettings, LLM):
 
     async def _complete(self, prompt: str, stop: list[str] | None, options: dict[str, Any]) -> Completion:
         try:
-            async with aclosing(self._batches(self._request(_turn(prompt), stop, options, stream=False))) as batches:
-                return collect([part async for batch in batches for part in batch])
+            return await whole(self._answer(_turn(prompt), stop, options, stream=False))
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
@@ -117,10 +116,6 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         return None
 
     # --- what LangChain asks of a model ---
-
-    def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text: counted with `custom_get_token_ids`, else estimated at four characters each."""
-        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids is not None else estimate_tokens(len(text))
 
     @property
     def _llm_type(self) -> str:
@@ -186,21 +181,5 @@ class OpenAICompatibleLLM(FreeProvidersLLM):
     slug: ClassVar[str] = "openai-compatible"
 
 
-class EmbeddedLLM(FreeProvidersLLM):
+class EmbeddedLLM(EmbeddedSettings, FreeProvidersLLM):
     """The model on this machine as a string model; see `ChatEmbedded`."""
-
-    core_name: ClassVar[str] = "Embedded"
-    slug: ClassVar[str] = "embedded"
-
-    model_path: str | Path | None = None
-    """A GGUF file of your own."""
-    context_window: int | None = None
-    """Tokens for question and answer together; None is the model's own, at most 8192."""
-    slots: int | None = None
-    """Answers at the same time; more requests wait."""
-    progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
-    """Called with the bytes that are there and in all while weights are fetched."""
-
-    def _configuration(self) -> dict[str, Any]:
-        own = {"model_path": self.model_path, "context_window": self.context_window, "progress": self.progress}
-        return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}

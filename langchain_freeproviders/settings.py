@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, cached_property
-from typing import Any, ClassVar, Final, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.load.serializable import Serializable
@@ -18,18 +19,21 @@ from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
 import freeproviders
 from freeproviders import errors
+from freeproviders.ask import ask
 from freeproviders.deadlines import Timeout
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
-from freeproviders.types import Batch, ChatRequest, Message
-from freeproviders.usage import estimate_input_tokens
+from freeproviders.types import Batch, Message
+from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from langchain_freeproviders.errors import translated
-from langchain_freeproviders.tools import core_choice, core_format, openai_tools
+from langchain_freeproviders.tools import choose, core_format, openai_tools
 
-_DERIVED: Final = ("_provider", "_settings", "_identity", "_serialized")
+_DERIVED: Final = ("_provider", "_settings", "_identity", "_own_window", "_serialized")
 """What is computed from the fields and kept in `__dict__` by `cached_property`; `_serialized` is LangChain's."""
 _CERTAINLY_TOO_LONG: Final = 1.25
 """An estimate may be wrong by so much; only what is longer even so is refused without asking."""
+_NAMES_IN_CALLS: Final = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
+"""Some fields have a second name, and so have the settings of a call."""
 
 
 class ProviderSettings(Serializable):
@@ -69,12 +73,22 @@ class ProviderSettings(Serializable):
     """The longest answer, in tokens."""
     stop: list[str] | str | None = Field(default=None, alias="stop_sequences")
     """The answer ends before any of these; they work on every service."""
-    n: int = Field(default=1, ge=1, le=1)
+    n: int | None = Field(default=1, ge=1, le=1)
     """Answers to one question: there is always one."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further settings of the request, by the service's own names."""
 
-    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
+    if TYPE_CHECKING:
+        custom_get_token_ids: Callable[[str], list[int]] | None
+        """Of LangChain's base classes."""
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        defer_build=True,
+        hide_input_in_errors=True,  # it may hold secrets
+    )
 
     # --- reading what the caller passed ---
 
@@ -107,7 +121,10 @@ class ProviderSettings(Serializable):
 
     @model_validator(mode="after")
     def _check_by_making_the_provider(self) -> Self:
-        self._provider  # noqa: B018 - raises on what cannot work
+        provider = self._provider  # raises on what cannot work
+        if provider.login is not None:  # a password in the address, which would be shown and saved with it
+            self.__dict__["base_url"] = provider.base_url
+            self.__dict__["headers"] = {"Authorization": provider.login, **(self.headers or {})}
         return self
 
     # --- the provider ---
@@ -147,40 +164,65 @@ class ProviderSettings(Serializable):
         fields = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "stop": self.stop or None}
         return {**self.model_kwargs, **{name: value for name, value in fields.items() if value is not None}}
 
-    def _request(
-        self, messages: tuple[Message, ...], stop: Sequence[str] | str | None, options: Mapping[str, Any], *, stream: bool, window: int | None = None
-    ) -> ChatRequest:
-        """The request for a call: the model's settings, over them the call's. Raises `UsageError`, and `ContextOverflowError` where that is certain."""
-        settings = {**self._settings, **options} if options else self._settings.copy()
+    def _answer(
+        self, messages: tuple[Message, ...], stop: Sequence[str] | str | None, options: Mapping[str, Any], *, stream: bool
+    ) -> AsyncGenerator[Batch, None]:
+        """Ask with the model's settings, over them the call's. Raises `UsageError` at once, and `ContextOverflowError` where that is certain."""
+        provider, settings = self._provider, self._settings.copy()
+        if options:
+            settings.update((_NAMES_IN_CALLS.get(name, name), value) for name, value in options.items())
+            provider = self._prepare(settings)
         if stop is not None:
             settings["stop"] = stop
-        if options:
-            settings.pop("stream", None)
-            if settings.pop("n", 1) != 1:
-                raise errors.UsageError("n must be 1: there is one answer to a question.", provider=self.core_name)
-            if settings.get("tools"):
-                settings["tools"] = openai_tools(settings["tools"])
-            else:
-                settings.pop("tools", None)
-            if settings.get("tool_choice") is not None:
-                settings["tool_choice"] = core_choice(settings["tool_choice"], settings.get("tools"))
-            if settings.get("response_format") is not None:
-                settings["response_format"] = core_format(settings["response_format"])
+        window = self._known_window if (settings.get("model") or self.model) == self.model else None
         if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
             raise errors.ContextOverflowError(
-                f"about {tokens} tokens are more than the model's window of {window}.",
-                provider=self.core_name,
-                model=settings.get("model") or self.model,
+                f"about {tokens} tokens are more than the model's window of {window}.", provider=self.core_name, model=self.model
             )
-        return self._provider.request(messages, stream=stream, **settings)
+        return ask(provider, provider.request(messages, stream=stream, **settings))
 
-    def _batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """The answer; through the tools engine where the request has something for it."""
-        if request.tools or request.response_format is not None or any(message.tool_calls or message.role == "tool" for message in request.messages):
-            from freeproviders.tools import stream  # noqa: PLC0415 - schemas and parsers, for those who use tools
+    def _prepare(self, settings: dict[str, Any]) -> AsyncGeneratorProvider:
+        """Bring what LangChain's callers bind into the core's form; returns whom to ask: another, where the call has a time limit or retries of its own."""
+        settings.pop("stream", None)
+        settings.pop("stream_usage", None)
+        if settings.pop("n", 1) not in {1, None}:
+            raise errors.UsageError("n must be 1: there is one answer to a question.", provider=self.core_name)
+        tools, choice = choose(openai_tools(settings.pop("tools", None) or ()), settings.pop("tool_choice", None))
+        if tools:
+            settings["tools"] = tools
+        if choice is not None:
+            settings["tool_choice"] = choice
+        if settings.get("response_format") is not None:
+            settings["response_format"] = core_format(settings["response_format"])
+        own = {ours: settings.pop(name) for name, ours in (("timeout", "timeout"), ("max_retries", "retry")) if name in settings}
+        own = {name: value for name, value in own.items() if value is not None}
+        return self._provider.configured(**own) if own else self._provider
 
-            return stream(self._provider, request)
-        return self._provider.batches(request)
+    @cached_property
+    def _own_window(self) -> int | None:
+        """The context window, where the provider itself knows it; a model's file that cannot be read is the matter of a call."""
+        try:
+            window = getattr(self._provider, "context_window", None)
+        except errors.FreeProvidersError:
+            return None
+        return window if isinstance(window, int) else None
+
+    @property
+    def _known_window(self) -> int | None:
+        """The context window, where that is no guess."""
+        return self._own_window
+
+    # --- counting ---
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Token ids, where `custom_get_token_ids` was given: no service tells its tokenizer. `get_num_tokens` estimates without."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        raise NotImplementedError("The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which estimates.")
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of a text: counted with `custom_get_token_ids`, else estimated at four characters each. Needs no network and no tokenizer."""
+        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids is not None else estimate_tokens(len(text))
 
     # --- what LangChain asks of a model ---
 
@@ -259,6 +301,26 @@ class ProviderSettings(Serializable):
     def _forget(self) -> None:
         for name in _DERIVED:
             self.__dict__.pop(name, None)
+
+
+class EmbeddedSettings(ProviderSettings):
+    """The fields of the models on this machine."""
+
+    core_name: ClassVar[str] = "Embedded"
+    slug: ClassVar[str] = "embedded"
+
+    model_path: str | Path | None = None
+    """A GGUF file of your own."""
+    context_window: int | None = None
+    """Tokens for question and answer together; None is the model's own, at most 8192."""
+    slots: int | None = None
+    """Answers at the same time; more requests wait."""
+    progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
+    """Called with the bytes that are there and in all while weights are fetched."""
+
+    def _configuration(self) -> dict[str, Any]:
+        own = {"model_path": self.model_path, "context_window": self.context_window, "progress": self.progress}
+        return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}
 
 
 @cache

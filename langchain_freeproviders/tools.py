@@ -30,6 +30,16 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
     return out
 
 
+def choose(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[str, Any]], str | tuple[str, ...] | None]:  # noqa: ANN401 - many notations
+    """The tools on offer and the choice among them; OpenAI's "allowed_tools" may offer fewer without requiring one."""
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("allowed_tools", choice)
+        if allowed.get("mode", "auto") == "auto":
+            names = [_bound(_name(tool), tools) for tool in allowed["tools"]]
+            return [tool for tool in tools if tool["function"]["name"] in names], "auto"
+    return tools, core_choice(choice, tools)
+
+
 def core_choice(choice: Any, tools: Sequence[Mapping[str, Any]] | None) -> str | tuple[str, ...] | None:  # noqa: ANN401 - many notations
     """The choice among tools, in any of LangChain's, OpenAI's and Anthropic's notations.
 

@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from freeproviders import errors as core
 from freeproviders.errors import FreeProvidersError
-from langchain_freeproviders import ChatAIChatFree, errors
+from langchain_freeproviders import ChatAIChatFree, ChatEmbedded, EmbeddedLLM, errors
 from langchain_freeproviders.errors import TWINS, translated
 from tests.langchain.services import FLOW, OPENAI
 
@@ -209,3 +209,19 @@ async def test_a_conversation_certainly_too_long_is_not_sent():
                 await asyncio.to_thread(call)
             assert isinstance(info.value, core.ContextOverflowError)
         assert len(r.requests) == 1
+        # Another model may have another window.
+        assert model.invoke("word " * 400, model="gpt-4-turbo").content == "fine"
+
+
+@pytest.mark.parametrize("cls", [ChatEmbedded, EmbeddedLLM], ids=lambda cls: cls.__name__)
+def test_what_the_provider_knows_of_its_window_counts(cls):
+    with pytest.raises(langchain.ContextOverflowError, match="window of 64"):
+        cls(context_window=64).invoke("word " * 400)
+
+
+async def test_a_window_known_by_the_models_name_only_refuses_nothing():
+    """The service may have another model behind the name, and says so itself."""
+    with FLOW.replica("fine") as r:
+        model = FLOW.model(r)
+        assert model.profile["max_input_tokens"] == 16_385
+        assert (await model.ainvoke("word " * 20_000)).content == "fine"

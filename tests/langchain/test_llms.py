@@ -4,6 +4,7 @@ import asyncio
 import pickle
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, load
 from langchain_core.prompts import PromptTemplate
@@ -98,6 +99,30 @@ async def test_errors():
         assert len(heard.failures) == 2
 
 
+@pytest.mark.parametrize("kind", ["llm", "chat"])
+def test_the_cause_of_an_error_is_kept(kind):
+    with FLOW.replica("never") as r:
+        url = r.base_url
+    model = getattr(FLOW, kind)(base_url=url, max_retries=0)
+    for way in (lambda: model.invoke("Hi"), lambda: list(model.stream("Hi")), lambda: asyncio.run(model.ainvoke("Hi"))):
+        with pytest.raises(errors.ProviderConnectionError) as info:
+            way()
+        assert isinstance(info.value.__cause__, OSError)
+
+
+def test_caches_tell_models_apart():
+    cache = InMemoryCache()
+    with FLOW.replica("flow") as flow, OPENAI.replica("openai") as openai:
+        models = [
+            FLOW.string_model(flow, cache=cache),
+            FLOW.string_model(flow, cache=cache, model="gpt-4-turbo"),
+            OPENAI.string_model(openai, cache=cache),
+        ]
+        for _ in range(2):
+            assert [model.invoke("Hi") for model in models] == ["flow", "flow", "openai"]
+        assert (len(flow.requests), len(openai.requests)) == (2, 1)
+
+
 async def test_leaving_ends_the_request():
     with FLOW.replica(["word "] * 500, faults={"pace": 0.02}) as r:
         async for _ in FLOW.string_model(r).astream("Hi"):
@@ -127,6 +152,9 @@ def test_saved_pickled_and_traced():
     assert model._get_ls_params()["ls_model_type"] == "llm"
     assert model.metadata["lc_versions"]["langchain-freeproviders"]
     assert model.get_num_tokens("a" * 400) == 100
+    with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
+        model.get_token_ids("Hi")
+    assert FlowGptLLM(custom_get_token_ids=lambda text: [1] * len(text)).get_token_ids("abc") == [1, 1, 1]
 
 
 def test_one_model_in_many_event_loops():

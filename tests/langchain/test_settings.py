@@ -1,5 +1,6 @@
 """A model is its settings: shown, saved, copied, pickled, compared; and never its secrets."""
 
+import asyncio
 import copy
 import inspect
 import json
@@ -11,13 +12,17 @@ import threading
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.load import dumpd, dumps, load
+from langchain_core.messages import AIMessage, HumanMessage, convert_to_openai_messages, get_buffer_string, trim_messages
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
+from freeproviders.context_windows import context_window
 from langchain_freeproviders import ChatEmbedded, ChatFlowGpt, ChatOpenAICompatible, chat_models, llms
+from tests.brain import CHAT, brain
 from tests.langchain.services import CHATS, FLOW, LLMS, OPENAI
 
 SECRETS = {
@@ -26,6 +31,9 @@ SECRETS = {
     "headers": {"X-Key": "sk-secret-3"},
     "cookies": {"session": "sk-secret-4"},
 }
+
+
+SUM_SCHEMA = {"title": "Sum", "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
 
 
 def full(**fields):
@@ -152,6 +160,25 @@ def test_secrets_are_nowhere():
         assert "sk-secret" not in text
 
 
+def test_a_password_in_the_address_is_a_secret():
+    """And goes along, also with a copy."""
+    with OPENAI.replica("ok") as r:
+        model = OPENAI.chat(base_url=r.base_url.replace("://", "://ann:sk-secret-5@"), model="m", max_retries=0)
+        for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            each.invoke("Hi")
+            for text in (repr(each), dumps(each), each.model_dump_json(), each._get_llm_string(), str(each._get_invocation_params())):
+                assert "sk-secret" not in text
+    assert {request.headers["Authorization"] for request in r.requests} == {"Basic YW5uOnNrLXNlY3JldC01"}
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": "hot"}, {"base_url": "ftp://127.0.0.1"}, {"timeout": -1}], ids=lambda wrong: next(iter(wrong)))
+def test_a_wrong_setting_shows_no_secret(wrong):
+    """pydantic would show all that was passed."""
+    with pytest.raises(ValueError, match=next(iter(wrong))) as info:
+        full(**wrong)
+    assert "secret" not in str(info.value)
+
+
 def test_saved_and_loaded(monkeypatch):
     model = full(proxy=None, headers=None, cookies=None)
     saved = json.loads(json.dumps(dumpd(model)))
@@ -162,6 +189,20 @@ def test_saved_and_loaded(monkeypatch):
     assert loaded == model
     assert loaded.asdict() == model.asdict()
     assert (loaded.timeout, loaded.max_retries) == (model.timeout, model.max_retries)
+
+
+def test_bound_models_travel_too():
+    with FLOW.replica(brain) as r:
+        for bound in (
+            FLOW.model(r).bind_tools([add], tool_choice="any"),
+            FLOW.model(r).with_structured_output(SUM_SCHEMA),
+            FLOW.model(r).bind(stop=["x"]),
+        ):
+            answers = [model.invoke("Add 3 and 4") for model in (bound, pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound))]
+            found = [getattr(answer, "tool_calls", answer) for answer in answers]
+            assert [[{**call, "id": None} for call in each] if isinstance(each, list) else each for each in found][1:] == [
+                [{**call, "id": None} for call in found[0]] if isinstance(found[0], list) else found[0]
+            ] * 2
 
 
 @pytest.mark.parametrize("use_before", [False, True])
@@ -195,6 +236,55 @@ def test_configurable_fields():
         model = OPENAI.model(r).configurable_fields(model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="warmth"))
         model.invoke("Hi", {"configurable": {"model": "m-9", "warmth": 0.1}})
     assert (r.requests[-1].json["model"], r.requests[-1].json["temperature"]) == ("m-9", 0.1)
+
+
+def test_configurable_alternatives():
+    with OPENAI.replica("openai") as openai, FLOW.replica("flow") as flow:
+        model = OPENAI.model(openai).configurable_alternatives(ConfigurableField(id="who"), default_key="openai", flow=FLOW.model(flow))
+        assert model.invoke("Hi").content == "openai"
+        assert model.with_config(configurable={"who": "flow"}).invoke("Hi").content == "flow"
+
+
+async def test_settings_of_one_call():
+    """Also by their second names, and those that are the client's."""
+    with OPENAI.replica("ok END", faults=[{}, {"status": 503}, {}, {"delay_first": 30}]) as r:
+        model = OPENAI.model(r)
+        assert (await model.ainvoke("Hi", model_name="m-2", stop_sequences=["END"], n=None, temperature=None)).content == "ok "
+        assert r.requests[-1].json == {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "stream": False,
+            "model": "m-2",
+            "stop": ["END"],
+        }
+        assert (await model.ainvoke("Hi", max_retries=Retry(attempts=2, first=0.01))).response_metadata["attempts"] == 2
+        with pytest.raises(TimeoutError):
+            await model.bind(timeout=0.2).ainvoke("Hi")
+        assert (await model.bind(request_timeout=20, max_retries=None).with_config(tags=["a"]).ainvoke("Hi")).content == "ok END"
+        assert "timeout" not in r.requests[-1].json
+
+
+async def test_usage_of_a_stream_can_be_left_out():
+    with FLOW.replica("Hello") as r:
+        for model, options, shown in (
+            (FLOW.model(r), {}, True),
+            (FLOW.model(r), {"stream_usage": False}, False),
+            (FLOW.model(r, stream_usage=False), {}, False),
+            (FLOW.model(r, stream_usage=False), {"stream_usage": True}, True),
+        ):
+            chunks = [chunk async for chunk in model.astream("Hi", **options)]
+            sync = await asyncio.to_thread(lambda m=model, o=options: list(m.stream("Hi", **o)))
+            assert sync[-1].usage_metadata == chunks[-1].usage_metadata
+            assert (chunks[-1].usage_metadata is not None) is shown
+            assert (await model.ainvoke("Hi", **options)).usage_metadata is not None
+
+
+def test_caches_tell_the_forms_of_a_message_apart():
+    cache = InMemoryCache()
+    with FLOW.replica("Hello") as r:
+        for _ in range(2):
+            assert FLOW.model(r, cache=cache).invoke("Hi").content == "Hello"
+            assert FLOW.model(r, cache=cache, output_version="v1").invoke("Hi").content == [{"type": "text", "text": "Hello"}]
+        assert len(r.requests) == 2
 
 
 def test_caches_tell_models_apart():
@@ -283,11 +373,50 @@ def test_profiles_have_known_keys(cls, recwarn):
     model = cls(base_url="http://127.0.0.1:1") if cls is ChatOpenAICompatible else cls()
     assert model.profile["tool_calling"] is True
     assert not [warning for warning in recwarn if "profile" in str(warning.message)]
+    assert model.profile["image_inputs"] is (cls is ChatOpenAICompatible)
+    assert model.profile["pdf_inputs"] is False
     if cls is ChatEmbedded:
         assert 0 < model.profile["max_input_tokens"] <= 8192
+    else:
+        assert model.profile.get("max_input_tokens") == context_window(model.model)
     assert cls(**({"base_url": "http://127.0.0.1:1"} if cls is ChatOpenAICompatible else {}), profile={"max_input_tokens": 5}).profile == {
         "max_input_tokens": 5
     }
+
+
+def test_a_profile_follows_the_model():
+    """Its window is known by the model's name, where the service does not say; an unknown name has none."""
+    windows = {name: ChatFlowGpt(model=name).profile.get("max_input_tokens") for name in ("gpt-3.5-turbo", "gpt-4-turbo", "claude-v2")}
+    assert windows == {"gpt-3.5-turbo": 16_385, "gpt-4-turbo": 128_000, "claude-v2": 100_000}
+    assert "max_input_tokens" not in ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="house-blend").profile
+    model = ChatFlowGpt(max_retries=0)
+    assert pickle.loads(pickle.dumps(model)).profile == model.profile
+    configured = model.configurable_fields(model_name=ConfigurableField(id="model"))
+    prepared, _ = configured.prepare({"configurable": {"model": "gpt-4-turbo"}})
+    assert prepared.profile["max_input_tokens"] == 128_000
+    mine, _ = (
+        ChatFlowGpt(profile={"max_input_tokens": 5})
+        .configurable_fields(model_name=ConfigurableField(id="model"))
+        .prepare({"configurable": {"model": "gpt-4-turbo"}})
+    )
+    assert mine.profile == {"max_input_tokens": 5}
+
+
+def test_what_langchain_counts_and_prints_with_a_model():
+    with OPENAI.replica(brain) as r:
+        model = OPENAI.model(r)
+        called = model.bind_tools([add]).invoke("Add 3 and 4")
+        long, short = HumanMessage("word " * 100), HumanMessage("Hi")
+        assert trim_messages([long, short], max_tokens=50, token_counter=model, strategy="last") == [short]
+        assert trim_messages([long, called], max_tokens=500, token_counter=model, strategy="last") == [long, called]
+        assert model.get_num_tokens_from_messages([called]) > model.get_num_tokens_from_messages([AIMessage("")]) + 4
+        shown = HumanMessage([{"type": "image", "url": "https://example.org/a.png"}])
+        assert model.get_num_tokens_from_messages([shown]) >= 85
+        assert get_buffer_string([short, model.invoke("Hi")]) == f"Human: Hi\nAI: {CHAT}"
+        (written,) = convert_to_openai_messages([called])
+        assert json.loads(written["tool_calls"][0]["function"]["arguments"]) == {"a": 3, "b": 4}
+    with pytest.raises(ModelInvalidRequestError):
+        model.get_num_tokens_from_messages([HumanMessage([{"type": "file", "base64": "AAAA"}])])
 
 
 def test_making_a_model_sends_nothing():

@@ -258,6 +258,15 @@ async def test_v2_events():
 # --- usage ----------------------------------------------------------------------------------------
 
 
+async def test_estimated_usage_says_so():
+    with FLOW.replica("Hello there") as r:
+        model = FLOW.model(r)
+        chunks = [chunk async for chunk in model.astream("a" * 400)]
+        for message in (sum(chunks[1:], chunks[0]), await model.ainvoke("a" * 400)):
+            assert message.response_metadata["usage_estimated"] is True
+            assert message.usage_metadata == {"input_tokens": 104, "output_tokens": 3, "total_tokens": 107}
+
+
 async def test_reported_usage_is_reported_once():
     answer = [Text("Hello"), Usage(11, 7, reasoning_tokens=3, cached_tokens=2), Finish(reason="length")]
     with OPENAI.replica(answer) as r:
