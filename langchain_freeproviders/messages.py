@@ -121,7 +121,11 @@ def _block(item: object, role: Role) -> Block | None:
         return TextBlock(str(item.get("refusal") or item.get("explanation") or ""))
     if kind == "json":
         return TextBlock(dumps(item.get("json")).decode())
-    if kind in {"image_url", "image"} and role != "system" and (image := _image(item)) is not None:
+    if kind in {"image_url", "image"}:
+        if role == "system":
+            raise UnsupportedInputError("A system message holds a picture: put it into a user message.")
+        if (image := _image(item)) is None:
+            raise UnsupportedInputError("A picture must have a url or base64 data: files kept at a service cannot be sent.")
         return image
     if kind in _CALLS or kind == "tool_result" or (role == "assistant" and kind in _NOT_SENT):
         return None

@@ -1,8 +1,8 @@
 """`init_chat_model("flow_gpt:gpt-3.5-turbo")`: LangChain's own way to name a model, opened to the providers here.
 
 LangChain keeps its providers in a private dictionary and offers packages outside no way in, although its documentation speaks of any provider; asked for one,
-its maintainers declined. So there are two ways here: `init_chat_model`, a function of this package that takes the same arguments, knows our providers
-and hands everything else on, and touches nothing; and `register`, which writes to that private dictionary, so that LangChain's own function (and what calls it
+its maintainers declined. So there are two ways here: `init_chat_model`, a function of this package that knows our providers, hands everything else on to
+LangChain's own, and touches nothing; and `register`, which writes to that private dictionary, so that LangChain's own function (and what calls it
 with a string, as `create_agent("flow_gpt:gpt-3.5-turbo")`) finds our classes. Should the dictionary change its form, `register` raises and says so.
 """
 
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
-from freeproviders.errors import MissingDependencyError, UsageError
 from langchain_freeproviders import chat_models
 from langchain_freeproviders.base import FreeProvidersChatModel
+from langchain_freeproviders.errors import MissingDependencyError, UsageError
 
 _CLASSES: Final = (
     chat_models.ChatFreeNetfly,
@@ -37,9 +37,14 @@ def init_chat_model(model: str | None = None, *, model_provider: str | None = No
 
     Raises:
         MissingDependencyError: the provider is not ours, and langchain is not installed.
+        UsageError: `configurable_fields` or `config_prefix` with a provider of ours: such models only LangChain's own function makes, after `register()`.
     """
     provider, name = _split(model, model_provider)
     if provider in PROVIDERS:
+        if kwargs.pop("configurable_fields", None) or kwargs.pop("config_prefix", None):
+            raise UsageError(
+                "for a configurable model call register(), then langchain.chat_models.init_chat_model; or use the model's configurable_fields()."
+            )
         return _make(PROVIDERS[provider], model=name, **kwargs)
     try:
         from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional

@@ -97,6 +97,18 @@ def test_what_cannot_be_sent_is_said(kind):
         one(HumanMessage([{"type": kind, "base64": "AAAA", "mime_type": "a/b"}]))
 
 
+def test_a_picture_that_cannot_be_sent_is_said():
+    with pytest.raises(UnsupportedInputError, match="url or base64"):
+        one(HumanMessage([{"type": "image", "file_id": "f-1"}]))
+    with pytest.raises(UnsupportedInputError, match="user message"):
+        one(SystemMessage([{"type": "image", "url": URL}]))
+
+
+def test_a_picture_among_a_tools_results():
+    message = ToolMessage([{"type": "text", "text": "a map"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}], tool_call_id="c1")
+    assert one(message) == Message("tool", (TextBlock("a map"), ImageBlock(DATA)), tool_call_id="c1")
+
+
 def test_what_a_model_said_beside_its_words_is_not_sent_back():
     message = AIMessage(
         [

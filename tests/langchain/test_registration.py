@@ -38,6 +38,13 @@ def test_our_own_function():
     assert colons.model == "llama3:8b"
 
 
+def test_a_configurable_model_is_langchains_matter():
+    """Such keywords would otherwise be sent to the service."""
+    for keywords in ({"configurable_fields": "any"}, {"config_prefix": "a"}):
+        with pytest.raises(UsageError, match="register"):
+            registration.init_chat_model("flow_gpt", **keywords)
+
+
 def test_others_are_langchains():
     with pytest.raises(ValueError, match=r"no.such.provider"):
         registration.init_chat_model("x", model_provider="no-such-provider")
