@@ -94,7 +94,22 @@ async def test_a_failing_tool():
             assert kinds(state) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
             assert state["messages"][2].status == "error"
             assert "no such city" in state["messages"][-1].content
-        assert 'status="error"' in json.loads(r.requests[-1].body)["question"] or "no such city" in r.requests[-1].body.decode()
+        assert 'status="error"' in json.loads(r.requests[-1].body)["question"]
+
+
+async def test_a_tool_that_breaks_breaks_the_run():
+    """LangGraph hands on what a tool raises unless told otherwise; the model's call is no excuse to hide it."""
+
+    @tool
+    def explode(city: str) -> str:
+        """Explode."""
+        raise ZeroDivisionError(city)
+
+    with FLOW.replica(brain) as r:
+        agent = create_agent(FLOW.model(r), [explode])
+        with pytest.raises(ZeroDivisionError, match="Rome"):
+            await agent.ainvoke(asked("Please explode in Rome"), LIMIT)
+        assert len(r.requests) == 1
 
 
 @pytest.mark.parametrize("tools", [[], [get_weather]], ids=["alone", "with-tools"])
@@ -209,6 +224,19 @@ async def test_summarising_by_fraction_of_the_window():
         assert "A summary." in state["messages"][0].content
 
 
+async def test_a_summary_that_would_not_fit_is_asked_for_in_short():
+    """The middleware waits for a ContextOverflowError, which comes here before anything is sent."""
+    with FLOW.replica(Script("A summary.", "Fine.")) as r:
+        model = FLOW.model(r, profile={"max_input_tokens": 2500})
+        agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("tokens", 3000), keep=("messages", 1))])
+        history = [*[kind("word " * 400) for _ in range(4) for kind in (HumanMessage, AIMessage)], HumanMessage("And now?")]
+        state = await agent.ainvoke({"messages": history}, LIMIT)
+        assert "A summary." in state["messages"][0].content
+        assert state["messages"][-1].content == "Fine."
+        assert all(len(request.body) < 2500 * 4 for request in r.requests)
+        assert len(r.requests) == 2
+
+
 async def test_retrying():
     """What can work later is tried again, what cannot is not."""
     with FLOW.replica("Hello", faults=[{"status": 503}, {"status": 503}]) as r:
@@ -236,6 +264,16 @@ async def test_langgraphs_own_agent():
     with FLOW.replica(brain) as r:
         for state in await both(prebuilt.create_react_agent(FLOW.model(r), [get_weather])):
             assert state["messages"][-1].content == "The tool says: 21 degrees in Rome"
+        for state in await both(prebuilt.create_react_agent(FLOW.model(r), [get_weather], response_format=Report)):
+            assert state["structured_response"].place == "Rome"
+        agent = prebuilt.create_react_agent(FLOW.model(r), [get_weather])
+        seen = [item async for item in agent.astream(asked(), LIMIT, stream_mode=["messages", "updates", "values"])]
+        assert len(await asyncio.to_thread(lambda: list(agent.stream(asked(), LIMIT, stream_mode=["messages", "updates", "values"])))) == len(seen)
+    chunks = [data[0] for mode, data in seen if mode == "messages" and isinstance(data[0], AIMessageChunk)]
+    assert "".join(chunk.text for chunk in chunks) == "The tool says: 21 degrees in Rome"
+    assert len([chunk for chunk in chunks if chunk.text]) > 1
+    assert [next(iter(data)) for mode, data in seen if mode == "updates"] == ["agent", "tools", "agent"]
+    assert kinds([data for mode, data in seen if mode == "values"][-1]) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
 
 
 async def test_an_agent_that_is_cancelled_ends_its_request():

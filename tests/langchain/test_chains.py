@@ -117,6 +117,14 @@ async def test_falling_back_before_anything_was_said():
         assert "".join([c.content for c in await asyncio.to_thread(lambda: list(model.stream("Hi")))]) == CHAT
 
 
+async def test_falling_back_where_the_stream_breaks_before_its_first_word():
+    """LangChain takes any chunk for a beginning, also an empty one: none may come before there is something to say."""
+    with OPENAI.replica("never", faults={"error": "boom", "error_at": 0}) as broken, OPENAI.replica("another answer") as r:
+        model = OPENAI.model(broken).with_fallbacks([OPENAI.model(r)])
+        assert "".join([chunk.content async for chunk in model.astream("Hi")]) == "another answer"
+        assert "".join([c.content for c in await asyncio.to_thread(lambda: list(model.stream("Hi")))]) == "another answer"
+
+
 @pytest.mark.parametrize("said", [1, 5])
 async def test_no_falling_back_after_something_was_said(said):
     """Nobody reads the beginning of one answer and the whole of another: the error comes out, behind what was said."""

@@ -101,6 +101,12 @@ def test_batches():
         done = dict(model.batch_as_completed(QUESTIONS[:20], {"max_concurrency": 5}))
         assert [done[i].content for i in range(20)] == expected[:20]
 
+        async def as_completed():
+            return dict([item async for item in model.abatch_as_completed(QUESTIONS[:20], {"max_concurrency": 5})])
+
+        done = asyncio.run(as_completed())
+        assert [done[i].content for i in range(20)] == expected[:20]
+
 
 def test_a_failure_in_a_batch_stays_with_its_question():
     with OPENAI.replica("fine", faults=[{"status": 500}]) as r:
@@ -172,6 +178,28 @@ def test_nothing_is_left_behind():
     assert ran.stdout == "done\n"
     assert complaints(ran.stderr) == []
     assert ran.returncode == 0
+
+
+NATIVE = """
+import asyncio, sys, threading
+from langchain_freeproviders import ChatFlowGpt, FlowGptLLM
+
+async def use():
+    for model in (ChatFlowGpt(base_url=sys.argv[1]), FlowGptLLM(base_url=sys.argv[1])):
+        await model.ainvoke("Hi")
+        async for _ in model.astream("Hi"):
+            pass
+
+asyncio.run(use())
+print(threading.active_count())
+"""
+
+
+def test_async_calls_stay_on_their_loop():
+    """LangChain's defaults would take a thread for each, and so would the bridge."""
+    with FLOW.replica("Hello there") as r:
+        ran = subprocess.run([sys.executable, "-c", NATIVE, r.base_url], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == "1\n", ran.stderr
 
 
 FORK = """
