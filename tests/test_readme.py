@@ -16,7 +16,7 @@ from freeproviders.provider import AsyncGeneratorProvider
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-OWN_PAGES = [ROOT / "README.md", ROOT / "docs" / "architecture.md"]  # the adapters' pages have tests of their own
+OWN_PAGES = [ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "tools.md"]  # the adapters' pages have tests of their own
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 

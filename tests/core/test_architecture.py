@@ -16,7 +16,7 @@ ROOT = Path(freeproviders.__file__).parent
 
 # Who may import whom: a module may import what stands in its own row or above.
 LAYERS = [
-    ["_version", "lazy", "errors"],
+    ["_version", "lazy", "context_windows", "errors"],
     ["types"],
     ["wire"],
     ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
@@ -24,6 +24,7 @@ LAYERS = [
     ["embedded"],
     ["providers"],
     ["tools"],
+    ["ask"],
     ["ask"],
     ["testing"],
     ["cli", "__main__"],
