@@ -79,7 +79,7 @@ class ProviderSettings(Serializable):
     """Further settings of the request, by the service's own names."""
 
     if TYPE_CHECKING:
-        custom_get_token_ids: Callable[[str], list[int]] | None
+        custom_get_token_ids: Callable[[str], list[int]] | None = None
         """Of LangChain's base classes."""
 
     model_config = ConfigDict(
