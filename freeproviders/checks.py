@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from types import FrameType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from freeproviders.errors import UsageError
+from freeproviders.errors import UnsupportedOptionWarning, UsageError
 from freeproviders.types import ChatRequest, Tool
 from freeproviders.wire.json import dumps
 
@@ -125,6 +128,20 @@ def meant(option: str) -> str | None:
     from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
 
     return next(iter(get_close_matches(option, sorted(SETTINGS), 1, _ALIKE)), None)
+
+
+def caution(message: str) -> None:
+    """Warn of an option at the line that gave it: the last one outside of our packages."""
+    frame, level = sys._getframe(1), 2  # noqa: SLF001 - every Python of ours has it
+    while (above := frame.f_back) is not None and _package(frame).endswith("freeproviders"):
+        frame, level = above, level + 1
+    if _package(frame) in {"asyncio", "threading"}:  # a task of its own: nobody's line
+        level = 2
+    warnings.warn(message, UnsupportedOptionWarning, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def as_tools(tools: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool, ...]:

@@ -10,7 +10,6 @@ import asyncio
 import copy
 import inspect
 import types
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -20,6 +19,7 @@ from typing import Any, ClassVar, Concatenate, Final, Generic, Never, ParamSpec,
 from freeproviders import bridge
 from freeproviders.checks import (
     as_tools,
+    caution,
     check_request,
     checked_cookies,
     checked_headers,
@@ -39,7 +39,6 @@ from freeproviders.errors import (
     ProviderTimeoutError,
     UnknownModelError,
     UnsupportedInputError,
-    UnsupportedOptionWarning,
     UsageError,
 )
 from freeproviders.exchange import Exchange
@@ -303,27 +302,32 @@ class AsyncGeneratorProvider(ABC):
 
     @_takes_what(request)
     def stream(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> AsyncGenerator[Part, None]:
-        """Stream the parts of an answer. `options` as in `request`."""
-        return _parts(self.batches(self.request(messages, **options)))
+        """Stream the parts of an answer. `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers`, ...)."""
+        return _parts(self._answer(messages, options))
 
     @_takes_what(request)
     async def complete(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
-        """Wait for the whole answer. `options` as in `request`."""
-        return await self.collect(self.request(messages, **{**options, "stream": False}))
+        """Wait for the whole answer. `options` as in `stream`."""
+        return await _whole(self._answer(messages, {**options, "stream": False}))
 
     @_takes_what(request)
     def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
         """`stream` for code without an event loop, or inside somebody else's."""
-        return _parts_sync(bridge.iterate(self.batches(self.request(messages, **options))))
+        return _parts_sync(bridge.iterate(self._answer(messages, options)))
 
     @_takes_what(request)
     def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
         """`complete` for code without an event loop, or inside somebody else's."""
-        return bridge.run(self.complete(messages, **options))
+        return bridge.run(_whole(self._answer(messages, {**options, "stream": False})))
 
     async def collect(self, request: ChatRequest) -> Completion:
         """Wait for the whole answer to a request."""
-        return collect([part async for batch in self.batches(request) for part in batch])
+        return await _whole(self.batches(request))
+
+    def _answer(self, messages: Iterable[Message | Mapping[str, Any]] | str, options: dict[str, Any]) -> AsyncGenerator[Batch, None]:
+        changes: Any = {key: options[key] for key in _CONFIGURATION if key in options}
+        provider = self.configured(**changes) if changes else self
+        return provider.batches(provider.request(messages, **{key: value for key, value in options.items() if key not in changes}))
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer, a list for each network read; the last part is `Finish`, before it comes `Usage`.
@@ -457,9 +461,9 @@ class AsyncGeneratorProvider(ABC):
         self._warned.update(new)
         doubts = "".join(f" Is {name!r} meant to be {word!r}?" for name in new if (word := meant(name)))
         if self.accepted_options is not None:
-            warnings.warn(f"{self.name} cannot take {', '.join(new)}: left out of the request.{doubts}", UnsupportedOptionWarning, stacklevel=3)
+            caution(f"{self.name} cannot take {', '.join(new)}: left out of the request.{doubts}")
         elif doubts:
-            warnings.warn(f"{self.name} gets options as they are.{doubts}", UnsupportedOptionWarning, stacklevel=3)
+            caution(f"{self.name} gets options as they are.{doubts}")
 
 
 def cookie_header(cookies: Mapping[str, str]) -> str:
@@ -475,6 +479,10 @@ def turns_as_prompt(messages: Sequence[Message]) -> str:
     if len(messages) == 1:
         return messages[0].text
     return "\n".join([*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"])
+
+
+async def _whole(batches: AsyncGenerator[Batch, None]) -> Completion:
+    return collect([part async for batch in batches for part in batch])
 
 
 async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, None]:

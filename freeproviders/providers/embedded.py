@@ -6,11 +6,11 @@ import asyncio
 import errno
 import logging
 import os
-import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Self, Unpack, cast
 
+from freeproviders.checks import caution
 from freeproviders.deadlines import Timeout
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
@@ -18,7 +18,7 @@ from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.gguf import read_model_file
 from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, engine_folder, ensure_server, running_server
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
-from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UnsupportedOptionWarning, UsageError
+from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UsageError
 from freeproviders.exchange import Exchange
 from freeproviders.provider import Configuration
 from freeproviders.providers.openai_compatible import OpenAICompatible
@@ -185,7 +185,7 @@ class Embedded(OpenAICompatible):
         """The configuration without what only matters to a service elsewhere, which is said."""
         idle = sorted(key for key in _NETWORK_ONLY if configuration.get(key))
         if idle:
-            warnings.warn(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.", UnsupportedOptionWarning, stacklevel=3)
+            caution(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.")
         return cast("Configuration", {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY})
 
 

@@ -1,10 +1,12 @@
 """Mistakes of the caller: found at the call, before anything is sent, and said without repeating a secret."""
 
+import asyncio
 import datetime as dt
 import inspect
 import math
 import pickle
 import warnings
+from contextlib import suppress
 
 import pytest
 
@@ -116,6 +118,45 @@ def test_a_misspelt_setting_is_doubted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         provider_of().stream("hi", top_k=1, min_p=0.1, min_tokens=1, max_completion_tokens=5, models=["m"], stream_options={}, seed=1)
+
+
+async def test_a_warning_is_about_the_callers_line():
+    """Whichever way was taken through our code."""
+    flow = FlowGpt(base_url=HERE, retry=0)
+
+    async def ask(way, **options):
+        with suppress(errors.ProviderConnectionError):
+            answer = way("hi", **options)
+            return await answer if inspect.isawaitable(answer) else answer
+
+    for option, way in (("a", flow.complete_sync), ("b", flow.stream), ("c", flow.stream_sync), ("d", flow.complete)):
+        with pytest.warns(errors.UnsupportedOptionWarning, match=f"cannot take {option}") as caught:
+            await ask(way, **{option: 1})
+        assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(errors.UnsupportedOptionWarning, match="proxy has no effect") as caught:
+        Embedded(proxy="http://h:1")
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+async def test_configuration_for_one_call():
+    """Every way to ask takes it, and the provider stays as it is."""
+    with replica(OpenAICompatible, answer="ok", faults={"delay_first": 30}) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url)
+        asks = (
+            lambda: provider.complete("hi", timeout=0.2, retry=0, headers={"X-A": "1"}),
+            lambda: anext(provider.stream("hi", timeout=0.2, retry=0, headers={"X-A": "1"})),
+            lambda: asyncio.to_thread(provider.complete_sync, "hi", timeout=0.2, retry=0, headers={"X-A": "1"}),
+            lambda: asyncio.to_thread(list, provider.stream_sync("hi", timeout=0.2, retry=0, headers={"X-A": "1"})),
+        )
+        for number, ask in enumerate(asks, 1):
+            with pytest.raises(errors.ProviderTimeoutError, match=r"0\.2 s"):
+                await ask()
+            assert len(r.requests) == number
+            assert r.requests[-1].headers["X-A"] == "1"
+            assert not {"timeout", "retry", "headers"} & r.requests[-1].json.keys()
+        assert provider.headers == {}
+        with pytest.raises(errors.UsageError, match="base_url"):
+            provider.complete_sync("hi", base_url="nowhere")
 
 
 def test_a_key_from_a_file():
