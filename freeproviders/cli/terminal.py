@@ -18,7 +18,9 @@ WIDE: Final = 400
 
 
 def prepare() -> None:
-    """Let no character that a stream cannot carry end the program."""
+    """Let no character that a stream cannot carry end the program, nor an output that was closed (`>&-`)."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open to the end
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -13,7 +13,7 @@ from typing import Final
 
 from freeproviders.embedded.cache import cached, path_of
 from freeproviders.embedded.weights import DEFAULT, Weights, weights_named
-from freeproviders.errors import UsageError
+from freeproviders.errors import UnknownModelError, UsageError
 
 ENV_MODEL: Final = "FREEPROVIDERS_MODEL"
 
@@ -41,7 +41,13 @@ def choose(model: str | None = None, model_path: str | os.PathLike[str] | None =
     if model:
         return _row(weights_named(model))
     if wanted := environment.get(ENV_MODEL, "").strip():
-        return _file(wanted) if looks_like_path(wanted) else _row(weights_named(wanted))
+        if looks_like_path(wanted):
+            return _file(wanted)
+        try:
+            return _row(weights_named(wanted))
+        except UnknownModelError as error:
+            error.advice = f"The name came from the variable {ENV_MODEL}."
+            raise
     here = cached()
     return _row(here[0] if here else weights_named(DEFAULT))
 

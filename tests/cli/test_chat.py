@@ -125,6 +125,15 @@ def test_a_question_about_what_is_piped_in() -> None:
     assert (done.returncode, done.stdout) == (0, b"Say it in a line:\n\nA long text.\n")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_an_output_that_is_closed(closed: str) -> None:
+    with replica("flow-gpt", answer="Hello") as server:
+        done = run("-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments("flow-gpt", server.base_url), "Hi", command=["sh"])
+        assert len(server.requests) == 1
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello\n" if closed == "2>&-" else b"", b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("command", ["chat", "providers", "models"])
 def test_an_output_that_takes_nothing_is_one_line(command: str) -> None:
