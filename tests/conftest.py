@@ -37,11 +37,11 @@ def weights_05b() -> Path:
 def embedded_135m(weights_135m: Path) -> Embedded:
     """The smallest model as a provider; good for any loop and thread."""
     assert weights_135m.exists()
-    return Embedded("smollm2-135m")
+    return Embedded("smollm2-135m", prompt_cache=False)
 
 
 @pytest.fixture(scope="session")
 def embedded_05b(weights_05b: Path) -> Embedded:
     """The default model as a provider; good for any loop and thread."""
     assert weights_05b.exists()
-    return Embedded("qwen2.5-coder-0.5b")
+    return Embedded("qwen2.5-coder-0.5b", prompt_cache=False)

@@ -44,6 +44,7 @@ class Embedded(OpenAICompatible):
         model_path: a GGUF file of one's own.
         context_window: tokens for question and answer together; None is the model's own, at most 8192.
         slots: answers at the same time; more requests wait.
+        prompt_cache: False reads each prompt anew, which takes longer: then the same question at temperature 0 has the same answer, whatever was asked before it.
         progress: called with the bytes that are there and in all while weights are fetched.
         configuration: `headers`, `timeout` and `retry`, as for every provider.
     """
@@ -70,6 +71,7 @@ class Embedded(OpenAICompatible):
         model_path: str | os.PathLike[str] | None = None,
         context_window: int | None = None,
         slots: int = SLOTS,
+        prompt_cache: bool = True,
         progress: Progress | None = None,
         **configuration: Unpack[Configuration],
     ) -> None:
@@ -80,6 +82,7 @@ class Embedded(OpenAICompatible):
         self._choice = choose(model, model_path)
         self._context_window = context_window
         self._slots = slots
+        self._prompt_cache = prompt_cache
         self._progress = progress
         self._settings: dict[str, EngineSettings] = {}  # by model name, once its file has been looked at; shared by copies
         self.model = self._choice.name
@@ -111,7 +114,8 @@ class Embedded(OpenAICompatible):
         """The request as it will be sent."""
         own = request.model == self.model  # which may be a file's name, and no name in `models`
         request = super().checked(replace(request, model=None) if own else request)
-        return request if request.max_tokens is not None else replace(request, max_tokens=self.default_max_tokens)
+        options = request.options if self._prompt_cache else {"cache_prompt": False, **request.options}
+        return replace(request, max_tokens=request.max_tokens or self.default_max_tokens, options=options)
 
     async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
         """Have the engine running, started anew if it died."""

@@ -89,7 +89,7 @@ async def test_a_schema_binds_the_answer(embedded_05b: Embedded) -> None:
 
 @real
 async def test_it_streams_in_pieces(embedded_135m: Embedded) -> None:
-    parts = [part async for part in embedded_135m.stream("Count from one to ten.", max_tokens=20)]
+    parts = [part async for part in embedded_135m.stream("Count from one to ten.", max_tokens=20, ignore_eos=True)]
     assert sum(isinstance(part, Text) for part in parts) > 5
     assert isinstance(parts[-2], Usage)
     assert isinstance(parts[-1], Finish)
@@ -359,3 +359,13 @@ async def test_facts() -> None:
 def test_it_pickles() -> None:
     again = pickle.loads(pickle.dumps(Embedded("smollm2-135m", context_window=2048)))
     assert (again.model, again.context_window) == ("smollm2-135m", 2048)
+
+
+@real
+async def test_without_the_prompt_cache_what_was_asked_before_does_not_matter(embedded_05b: Embedded) -> None:
+    question = "Name three rivers of Europe, then three of Asia."
+    first = await embedded_05b.complete(question, temperature=0, max_tokens=60)
+    await embedded_05b.complete("Name three rivers of Europe and nothing else.", temperature=0, max_tokens=20)
+    again = await embedded_05b.complete(question, temperature=0, max_tokens=60)
+    assert again.text == first.text
+    assert again.usage.cached_tokens in {None, 0}

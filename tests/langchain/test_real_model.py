@@ -9,6 +9,9 @@ from pydantic import BaseModel
 from langchain_freeproviders import ChatEmbedded
 from tests.langchain.services import FLOW
 
+STEADY = {"model": "qwen2.5-coder-0.5b", "temperature": 0, "model_kwargs": {"cache_prompt": False}}
+"""The same answer each time, whatever was asked before."""
+
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 
@@ -32,7 +35,7 @@ def agent_of(model):
 @pytest.mark.parametrize("where", ["here", "flow-gpt"])
 async def test_an_agent_uses_a_tool(where, embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        model = FLOW.model(r, timeout=300) if where == "flow-gpt" else ChatEmbedded(model="qwen2.5-coder-0.5b")
+        model = FLOW.model(r, temperature=0, timeout=300) if where == "flow-gpt" else ChatEmbedded(**STEADY)
         state = await agent_of(model).ainvoke({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 20})
     messages = state["messages"]
     (call, *_), (result, *_) = ([m for m in messages if isinstance(m, cls) and getattr(m, "tool_calls", True)] for cls in (AIMessage, ToolMessage))
@@ -44,12 +47,12 @@ async def test_an_agent_uses_a_tool(where, embedded_05b):
 
 async def test_an_object_comes_out(embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        answer = await FLOW.model(r, timeout=300).with_structured_output(City).ainvoke("Paris is the capital of France.")
+        answer = await FLOW.model(r, temperature=0, timeout=300).with_structured_output(City).ainvoke("Paris is the capital of France.")
     assert answer == City(name="Paris", country="France")
 
 
 async def test_an_answer_streams(embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        chunks = [chunk async for chunk in FLOW.model(r, timeout=300).astream("Count from 1 to 5.")]
+        chunks = [chunk async for chunk in FLOW.model(r, temperature=0, timeout=300).astream("Count from 1 to 5.")]
     assert len(chunks) > 5
     assert "3" in "".join(chunk.content for chunk in chunks)

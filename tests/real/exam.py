@@ -66,7 +66,7 @@ async def sit(provider, prompt: ToolPrompt | None = None, questions: list[Questi
 
 
 async def main(dialects: list[str], services: list[type[AsyncGeneratorProvider]]) -> None:
-    model = Embedded("qwen2.5-coder-0.5b")
+    model = Embedded("qwen2.5-coder-0.5b", prompt_cache=False)
     for dialect in dialects:
         for cls in services:
             with replica(cls, answer=deterministic(model)) as r:
