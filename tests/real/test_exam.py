@@ -15,7 +15,7 @@ from tests.real.schemas import SCHEMAS, name_of
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 # Of 24 questions and of 20 schemas. The numbers are what was reached, less one: the engine's arithmetic differs a little from machine to machine.
-CALLS_FLOOR = {FreeNetfly: 21, ChatgptFree: 17, FlowGpt: 21, AIChatFree: 21}
+CALLS_FLOOR = {FreeNetfly: 21, ChatgptFree: 16, FlowGpt: 21, AIChatFree: 19}
 OBJECTS_FLOOR = {FreeNetfly: 19, ChatgptFree: 18, FlowGpt: 19, AIChatFree: 19}
 
 
