@@ -38,6 +38,8 @@ class SSEDecoder:
 
         Raises `ResponseTooLargeError` when an event passes the cap.
         """
+        if data.endswith(b"\n\n") and data.startswith(b"data: ") and data.count(b"\n") == 2 and b"\r" not in data and self._between_events():
+            return [(_MESSAGE, data[6:-2])]  # one event in one read, as a service sends that writes word by word
         if self._at_start:
             data = self._start(data)
         if self._skip_lf and data:
@@ -78,6 +80,9 @@ class SSEDecoder:
             self._line(self._take(), events)
         self._line(b"", events)
         return events
+
+    def _between_events(self) -> bool:
+        return not (self._at_start or self._skip_lf or self._pending or self._data) and self._name == _MESSAGE
 
     def _start(self, data: bytes) -> bytes:
         """Take a byte order mark away, however it is cut."""
