@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.weights import weights_named
 
 FETCHING_SECONDS = 900
+
+# Where the tests run in the background, Ctrl-C is ignored by them and by all that they start, and some of them press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
