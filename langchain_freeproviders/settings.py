@@ -315,11 +315,18 @@ class EmbeddedSettings(ProviderSettings):
     """Tokens for question and answer together; None is the model's own, at most 8192."""
     slots: int | None = None
     """Answers at the same time; more requests wait."""
+    prompt_cache: bool = True
+    """False reads each prompt anew: the same question at temperature 0 then has the same answer, whatever was asked before it."""
     progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called with the bytes that are there and in all while weights are fetched."""
 
     def _configuration(self) -> dict[str, Any]:
-        own = {"model_path": self.model_path, "context_window": self.context_window, "progress": self.progress}
+        own = {
+            "model_path": self.model_path,
+            "context_window": self.context_window,
+            "prompt_cache": self.prompt_cache,
+            "progress": self.progress,
+        }
         return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}
 
 
