@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
-from freeproviders.provider import AsyncGeneratorProvider
-from freeproviders.types import Batch, ChatRequest, Completion, collect
+from freeproviders.provider import AsyncGeneratorProvider, whole
+from freeproviders.types import Batch, ChatRequest
+
+__all__ = ["ask", "whole"]
 
 
 def ask(provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncGenerator[Batch, None]:
@@ -19,9 +20,3 @@ def ask(provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncGenerato
 
         return stream(provider, request)
     return provider.batches(request)
-
-
-async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
-    """Wait for the end of an answer; leaving earlier ends the request."""
-    async with aclosing(batches):
-        return collect([part async for batch in batches for part in batch])

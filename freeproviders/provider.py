@@ -308,7 +308,7 @@ class AsyncGeneratorProvider(ABC):
     @_takes_what(request)
     async def complete(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
         """Wait for the whole answer. `options` as in `stream`."""
-        return await _whole(self._answer(messages, {**options, "stream": False}))
+        return await whole(self._answer(messages, {**options, "stream": False}))
 
     @_takes_what(request)
     def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
@@ -318,11 +318,11 @@ class AsyncGeneratorProvider(ABC):
     @_takes_what(request)
     def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
         """`complete` for code without an event loop, or inside somebody else's."""
-        return bridge.run(_whole(self._answer(messages, {**options, "stream": False})))
+        return bridge.run(whole(self._answer(messages, {**options, "stream": False})))
 
     async def collect(self, request: ChatRequest) -> Completion:
         """Wait for the whole answer to a request."""
-        return await _whole(self.batches(request))
+        return await whole(self.batches(request))
 
     def _answer(self, messages: Iterable[Message | Mapping[str, Any]] | str, options: dict[str, Any]) -> AsyncGenerator[Batch, None]:
         changes: Any = {key: options[key] for key in _CONFIGURATION if key in options}
@@ -481,8 +481,10 @@ def turns_as_prompt(messages: Sequence[Message]) -> str:
     return "\n".join([*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"])
 
 
-async def _whole(batches: AsyncGenerator[Batch, None]) -> Completion:
-    return collect([part async for batch in batches for part in batch])
+async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
+    """Wait for the end of an answer; leaving earlier ends the request."""
+    async with aclosing(batches):
+        return collect([part async for batch in batches for part in batch])
 
 
 async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, None]:

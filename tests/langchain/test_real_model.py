@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from langchain_freeproviders import ChatEmbedded
 from tests.langchain.services import FLOW
 
-STEADY = {"model": "qwen2.5-coder-0.5b", "temperature": 0, "model_kwargs": {"cache_prompt": False}}
+STEADY = {"model": "qwen2.5-coder-0.5b", "temperature": 0, "prompt_cache": False}
 """The same answer each time, whatever was asked before."""
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]

@@ -490,7 +490,7 @@ async def test_react_in_the_place_of_a_mock(r):
 @pytest.mark.timeout(900)
 async def test_a_real_model_uses_a_tool(weights_05b):
     assert weights_05b.exists()
-    llm = Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=200, additional_kwargs={"cache_prompt": False})
+    llm = Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=200, prompt_cache=False)
     output, events = await run(FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool.")
     assert next(event.tool_name for event in of(ToolCall, events)) == "get_weather"
     assert of(ToolCallResult, events)[0].tool_output.raw_output == "Sunny in Paris."
@@ -518,7 +518,5 @@ def test_a_real_model_answers_from_documents(weights_05b):
         "Freedonians eat duck soup on Sundays.",
     ]
     index = VectorStoreIndex.from_documents([Document(text=text) for text in docs], embed_model=WordLlamaEmbedding())
-    engine = index.as_query_engine(
-        llm=Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=60, additional_kwargs={"cache_prompt": False}), similarity_top_k=2
-    )
+    engine = index.as_query_engine(llm=Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=60, prompt_cache=False), similarity_top_k=2)
     assert "Fredville" in str(engine.query("What is the capital of Freedonia?"))
