@@ -9,7 +9,9 @@ NO_BENCHMARKS = {"__main__", "harness", "server"}
 
 
 def main() -> None:
-    for module in sorted(info.name for info in pkgutil.iter_modules(benchmarks.__path__) if info.name not in NO_BENCHMARKS):
+    for module in sorted(
+        info.name for info in pkgutil.iter_modules(benchmarks.__path__) if info.name not in NO_BENCHMARKS
+    ):
         print(f"\n## {module}\n")
         importlib.import_module(f"benchmarks.{module}").main()
 

@@ -22,7 +22,9 @@ class Floor:
 
     def post(self, stream: bytes) -> aiohttp.client._RequestContextManager:
         if self.session is None:
-            self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None))
+            self.session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
+            )
             self.held = self._until_the_loop_ends()
             self.holding = asyncio.ensure_future(anext(self.held))
         return self.session.post(self.url, data=BODY % stream, headers={"Content-Type": "application/json"})
@@ -86,7 +88,11 @@ def main() -> None:
 
         compare(
             "whole answer, per call",
-            {"aiohttp and JSON": floor.call, "complete": whole, "complete_sync": lambda: len(provider.complete_sync("x").text)},
+            {
+                "aiohttp and JSON": floor.call,
+                "complete": whole,
+                "complete_sync": lambda: len(provider.complete_sync("x").text),
+            },
             per=1,
             calls=200,
         )

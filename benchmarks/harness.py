@@ -20,7 +20,9 @@ Contender = Callable[[], int] | Callable[[], Awaitable[int]]
 @contextmanager
 def server() -> Iterator[str]:
     """The prepared service; yields its address."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
     finally:
@@ -30,7 +32,13 @@ def server() -> Iterator[str]:
 
 
 def compare(
-    title: str, contenders: dict[str, Contender], *, per: int, calls: int = 5, rounds: int = 5, close: Callable[[], Awaitable[None]] | None = None
+    title: str,
+    contenders: dict[str, Contender],
+    *,
+    per: int,
+    calls: int = 5,
+    rounds: int = 5,
+    close: Callable[[], Awaitable[None]] | None = None,
 ) -> dict[str, float]:
     """Print and return each contender's median ratio to the first, the floor. `per` divides a call's time: its pieces, or 1 for whole calls."""
 
@@ -53,7 +61,10 @@ def compare(
 
     times = asyncio.run(main())
     floor = next(iter(contenders))
-    ratios = {name: statistics.median(a / b for a, b in zip(times[name], times[floor], strict=True)) for name in contenders}
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(times[name], times[floor], strict=True))
+        for name in contenders
+    }
     print(f"{title} (CPU µs each, median of {rounds}; ratio to {floor})")
     for name in contenders:
         print(f"  {name:32} {statistics.median(times[name]):9.2f}  {ratios[name]:6.2f}")

@@ -16,7 +16,9 @@ from langchain_freeproviders.chunks import text_chunk, validated_text
 
 
 def ready(n: int) -> list[ChatGenerationChunk]:
-    made = [ChatGenerationChunk(message=AIMessageChunk(content=piece, id="chatcmpl-1")) for piece in pieces(n)]
+    made = [
+        ChatGenerationChunk(message=AIMessageChunk(content=piece, id="chatcmpl-1")) for piece in pieces(n)
+    ]
     made[-1].message.chunk_position = "last"
     return made
 
@@ -32,14 +34,20 @@ class Bare(BaseChatModel):
     def _llm_type(self) -> str:
         return "bare"
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
         raise NotImplementedError
 
-    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:  # noqa: ARG002
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
         await self.floor.call()
         return self.result
 
-    async def _astream(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: ARG002
+    async def _astream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
         made, rest = iter(self.pool.pop()), b""
         async with self.floor.post(b"true") as response:
             async for data in response.content.iter_any():
@@ -70,7 +78,14 @@ def stream(url: str, title: str, *, n: int, per: int, calls: int) -> None:
     def sync() -> int:
         return len(list(model.stream("x")))
 
-    compare(title, {"LangChain, aiohttp and JSON": least, "astream": astream, "stream": sync}, per=per, calls=calls, rounds=rounds, close=floor.close)
+    compare(
+        title,
+        {"LangChain, aiohttp and JSON": least, "astream": astream, "stream": sync},
+        per=per,
+        calls=calls,
+        rounds=rounds,
+        close=floor.close,
+    )
 
 
 def invoke(url: str) -> None:
@@ -87,7 +102,13 @@ def invoke(url: str) -> None:
     def sync() -> int:
         return len(model.invoke("x").content)
 
-    compare("whole answer, per call", {"LangChain, aiohttp and JSON": least, "ainvoke": ainvoke, "invoke": sync}, per=1, calls=200, close=floor.close)
+    compare(
+        "whole answer, per call",
+        {"LangChain, aiohttp and JSON": least, "ainvoke": ainvoke, "invoke": sync},
+        per=1,
+        calls=200,
+        close=floor.close,
+    )
 
 
 def chunks() -> None:

@@ -43,12 +43,12 @@ class Bare(CustomLLM):
         raise NotImplementedError
 
     @llm_chat_callback()
-    async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:  # noqa: ARG002 - LlamaIndex's signature
+    async def achat(self, messages: Any, **kwargs: Any) -> ChatResponse:  # noqa: ARG002, RUF100
         await self.floor.call()
         return self.made[-1]
 
     @llm_chat_callback()
-    async def astream_chat(self, messages: Any, **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:  # noqa: ARG002
+    async def astream_chat(self, messages: Any, **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:  # noqa: ARG002, RUF100
         async def read() -> AsyncGenerator[ChatResponse, None]:
             made, rest = iter(self.made), b""
             async with self.floor.post(b"true") as response:
@@ -94,7 +94,10 @@ def main() -> None:
             ("short stream, per call", "/n4", 1, 200),
         ):
             count = int(path[2:].partition("-")[0])
-            bare, llm = Bare(floor=Floor(url + path), made=ready(count)), OpenAICompatible("m", base_url=f"{url}{path}/v1")
+            bare, llm = (
+                Bare(floor=Floor(url + path), made=ready(count)),
+                OpenAICompatible("m", base_url=f"{url}{path}/v1"),
+            )
             compare(
                 title,
                 {
@@ -106,21 +109,34 @@ def main() -> None:
                 per=n,
                 calls=calls,
             )
-        bare, llm = Bare(floor=Floor(url + "/n4"), made=ready(4)), OpenAICompatible("m", base_url=f"{url}/n4/v1")
+        bare, llm = (
+            Bare(floor=Floor(url + "/n4"), made=ready(4)),
+            OpenAICompatible("m", base_url=f"{url}/n4/v1"),
+        )
 
         async def whole(llm: Any) -> int:
             return len((await llm.achat(HI)).message.blocks)
 
         compare(
             "whole answer, per call",
-            {"LlamaIndex's decorators": lambda: whole(bare), "achat": lambda: whole(llm), "chat": lambda: len(llm.chat(HI).message.blocks)},
+            {
+                "LlamaIndex's decorators": lambda: whole(bare),
+                "achat": lambda: whole(llm),
+                "chat": lambda: len(llm.chat(HI).message.blocks),
+            },
             per=1,
             calls=200,
         )
         # Each chunk holds the text so far: what one piece costs must not grow with the answer.
         for n in (2000, 20_000, 100_000):
             long = OpenAICompatible("m", base_url=f"{url}/n{n}/v1")
-            compare(f"burst of {n} pieces, per piece", {"astream_chat": lambda long=long: streamed(long)}, per=n, calls=1, rounds=3)
+            compare(
+                f"burst of {n} pieces, per piece",
+                {"astream_chat": lambda long=long: streamed(long)},
+                per=n,
+                calls=1,
+                rounds=3,
+            )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ import time
 from freeproviders.tools import Parser
 from freeproviders.types import Text, Tool
 
-TOOLS = [Tool("get_weather", "", {"type": "object", "properties": {"city": {"type": "string"}}}), Tool("search")]
+TOOLS = [
+    Tool("get_weather", "", {"type": "object", "properties": {"city": {"type": "string"}}}),
+    Tool("search"),
+]
 MEGABYTE = 1_000_000
 TEXTS = {
     "ordinary text": "The quick brown fox, as they say, jumps over it. ",
@@ -52,7 +55,9 @@ def per_feed(feeds: int = 200_000) -> float:
 
 
 def main() -> None:
-    print(f"{'1 MB of':28} {'whole':>8} {'2 MB':>8}   {'in 4s':>8} {'2 MB':>8}   (CPU s; pieces of 4 characters)")
+    print(
+        f"{'1 MB of':28} {'whole':>8} {'2 MB':>8}   {'in 4s':>8} {'2 MB':>8}   (CPU s; pieces of 4 characters)"
+    )
     for name, unit in TEXTS.items():
         texts = [(unit * (size // len(unit) + 1))[:size] for size in (MEGABYTE, 2 * MEGABYTE)]
         row = [seconds(text, piece) for piece in (len(texts[1]), 4) for text in texts]

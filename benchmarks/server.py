@@ -35,7 +35,11 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = (
     frame({}, "stop")
-    + chunk(b"data: " + json.dumps({"id": "chatcmpl-1", "model": "m", "choices": [], "usage": USAGE}).encode() + b"\n\n")
+    + chunk(
+        b"data: "
+        + json.dumps({"id": "chatcmpl-1", "model": "m", "choices": [], "usage": USAGE}).encode()
+        + b"\n\n"
+    )
     + chunk(b"data: [DONE]\n\n")
     + b"0\r\n\r\n"
 )
@@ -60,9 +64,19 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 else:
                     writer.write(start + b"".join(frames) + END)
             else:
-                choice = {"index": 0, "message": {"role": "assistant", "content": "".join(pieces(n))}, "finish_reason": "stop"}
-                document = json.dumps({"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE}).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(document) + document)
+                choice = {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "".join(pieces(n))},
+                    "finish_reason": "stop",
+                }
+                document = json.dumps(
+                    {"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE}
+                ).encode()
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                    % len(document)
+                    + document
+                )
             await writer.drain()
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         pass

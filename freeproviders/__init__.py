@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from freeproviders.providers.free_netfly import FreeNetfly
     from freeproviders.providers.openai_compatible import OpenAICompatible
     from freeproviders.retry import Retry
-    from freeproviders.types import ChatRequest, Completion, Finish, Message, Messages, Reasoning, Text, Tool, ToolCall, Usage
+    from freeproviders.types import (
+        ChatRequest,
+        Completion,
+        Finish,
+        Message,
+        Messages,
+        Reasoning,
+        Text,
+        Tool,
+        ToolCall,
+        Usage,
+    )
 
 _HOMES = {
     "AIChatFree": "providers.ai_chat_free",

@@ -15,7 +15,11 @@ def ask(provider: AsyncGeneratorProvider, request: ChatRequest) -> AsyncGenerato
 
     Raises `UsageError` at the call itself.
     """
-    if request.tools or request.response_format is not None or any(message.tool_calls or message.role == "tool" for message in request.messages):
+    if (
+        request.tools
+        or request.response_format is not None
+        or any(message.tool_calls or message.role == "tool" for message in request.messages)
+    ):
         from freeproviders.tools import stream  # noqa: PLC0415 - schemas and parsers, for those who use tools
 
         return stream(provider, request)

@@ -75,7 +75,9 @@ def _get_portal() -> _Portal:
         if _portal is None or not _portal.thread.is_alive():
             _portal = _Portal()
         if threading.current_thread() is _portal.thread:
-            raise NotReachableHereError("A sync call was made on the thread that has to answer it. Use the async method here.")
+            raise NotReachableHereError(
+                "A sync call was made on the thread that has to answer it. Use the async method here."
+            )
         return _portal
 
 
@@ -121,7 +123,12 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class _Started:
     """A coroutine that becomes a task on the loop's thread, in the caller's context."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], future: concurrent.futures.Future[T]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, T],
+        future: concurrent.futures.Future[T],
+    ) -> None:
         self._loop = loop
         self._coroutine = coroutine
         self._future: concurrent.futures.Future[Any] = future
@@ -175,9 +182,11 @@ class _Pump:
     def begin(self) -> None:
         self._portal.loop.call_soon_threadsafe(self._start, context=contextvars.copy_context())
 
-    def get(self) -> Any:  # noqa: ANN401 - an item or _END
+    def get(self) -> Any:
         if self._process != os.getpid():
-            raise NotReachableHereError("This stream belongs to the process that forked this one. Ask anew here.")
+            raise NotReachableHereError(
+                "This stream belongs to the process that forked this one. Ask anew here."
+            )
         item, error = self._queue.get()
         room = self._room
         if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
@@ -190,7 +199,9 @@ class _Pump:
         if self._over.is_set() or self._process != os.getpid():
             return
         self._portal.loop.call_soon_threadsafe(self._cancel)
-        if threading.current_thread() is not self._portal.thread:  # the garbage collector may run on any thread
+        if (
+            threading.current_thread() is not self._portal.thread
+        ):  # the garbage collector may run on any thread
             self._over.wait(timeout=5)
 
     def _start(self) -> None:
@@ -213,7 +224,9 @@ class _Pump:
                 await self._items.aclose()
         except asyncio.CancelledError:
             wanted = self._ending or self._portal.stopping
-            put((_END, None if wanted else concurrent.futures.CancelledError()))  # cancelled by somebody else, it must not look complete
+            put(
+                (_END, None if wanted else concurrent.futures.CancelledError())
+            )  # cancelled by somebody else, it must not look complete
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer
             put((_END, error))
         else:

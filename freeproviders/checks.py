@@ -46,13 +46,21 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
     shown = re.sub(r"//.*@", "//", url)[:100]
     try:
         parts = urlsplit(url)
-        right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and _NOT_IN_A_URL.search(url) is None
+        right = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and _NOT_IN_A_URL.search(url) is None
+        )
     except ValueError:  # a port or a bracket
         right = False
     if not right:
         raise UsageError(f"base_url must look like https://host:port/path, not {shown!r}.", provider=provider)
     if "?" in url or "#" in url:
-        raise UsageError(f"base_url must end with its path, since the endpoint is added to it: {shown!r}.", provider=provider)
+        raise UsageError(
+            f"base_url must end with its path, since the endpoint is added to it: {shown!r}.",
+            provider=provider,
+        )
     login, at, host = parts.netloc.rpartition("@")
     if not at:
         return url.rstrip("/"), None
@@ -71,15 +79,25 @@ def checked_key(key: object, provider: str, login: str | None = None) -> str | N
     if _NOT_IN_A_HEADER.search(key):
         raise UsageError("api_key must be one line.", provider=provider)
     if key and login:
-        raise UsageError("pass api_key or a user and password in base_url, not both: a request has one Authorization header.", provider=provider)
+        raise UsageError(
+            "pass api_key or a user and password in base_url, not both: a request has one Authorization header.",
+            provider=provider,
+        )
     return key
 
 
 def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]:
     """Headers that can be sent as they are."""
     for name, value in _items(headers, "headers", provider):
-        if not isinstance(name, str) or not isinstance(value, str) or not _TOKEN.fullmatch(name) or _NOT_IN_A_HEADER.search(value):
-            raise UsageError(f"header {name!r} must be a name and text without line breaks.", provider=provider)
+        if (
+            not isinstance(name, str)
+            or not isinstance(value, str)
+            or not _TOKEN.fullmatch(name)
+            or _NOT_IN_A_HEADER.search(value)
+        ):
+            raise UsageError(
+                f"header {name!r} must be a name and text without line breaks.", provider=provider
+            )
     return dict(headers)
 
 
@@ -88,15 +106,25 @@ def checked_cookies(cookies: Mapping[str, str], provider: str) -> dict[str, str]
     out = {}
     for name, value in _items(cookies, "cookies", provider):
         text = str(value) if isinstance(value, str | int) else ""
-        if not isinstance(name, str) or not isinstance(value, str | int) or not _TOKEN.fullmatch(name) or _NOT_IN_A_COOKIE.search(text):
-            raise UsageError(f"cookie {name!r} must be a name and text without semicolons and line breaks.", provider=provider)
+        if (
+            not isinstance(name, str)
+            or not isinstance(value, str | int)
+            or not _TOKEN.fullmatch(name)
+            or _NOT_IN_A_COOKIE.search(text)
+        ):
+            raise UsageError(
+                f"cookie {name!r} must be a name and text without semicolons and line breaks.",
+                provider=provider,
+            )
         out[name] = text
     return out
 
 
 def _items(mapping: object, what: str, provider: str) -> Iterable[tuple[object, object]]:
     if not isinstance(mapping, Mapping):
-        raise UsageError(f"{what} must be a mapping of names to texts, not {type(mapping).__name__}.", provider=provider)
+        raise UsageError(
+            f"{what} must be a mapping of names to texts, not {type(mapping).__name__}.", provider=provider
+        )
     return mapping.items()
 
 
@@ -104,7 +132,11 @@ def not_configuration(given: Iterable[str], known: Iterable[str], provider: str)
     """The error for keywords that configure no provider; most often they are a request's."""
     wrong = sorted(given)
     setting = next((name for name in wrong if name in SETTINGS), None)
-    advice = f"pass it with the question, complete_sync('Hi', {setting}=...)" if setting else f"it takes {', '.join(known)}"
+    advice = (
+        f"pass it with the question, complete_sync('Hi', {setting}=...)"
+        if setting
+        else f"it takes {', '.join(known)}"
+    )
     return UsageError(f"it cannot be configured with {', '.join(wrong)}: {advice}.", provider=provider)
 
 
@@ -157,7 +189,9 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         raise UsageError("messages is empty: pass at least one message.")
     for name in ("temperature", "top_p"):
         value = getattr(request, name)
-        if value is not None and not (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+        if value is not None and not (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ):
             raise UsageError(f"{name} must be a number, not {value!r:.200}.")
     if request.tool_choice is not None and not isinstance(request.tool_choice, str | tuple):
         raise UsageError(f"tool_choice must be a text or a tuple of names, not {request.tool_choice!r:.200}.")
@@ -166,7 +200,11 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
     most = request.max_tokens
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         raise UsageError(f"max_tokens must be a whole number of at least 1, not {most!r:.200}.")
-    options = request.options if accepted is None else {name: value for name, value in request.options.items() if name in accepted}
+    options = (
+        request.options
+        if accepted is None
+        else {name: value for name, value in request.options.items() if name in accepted}
+    )
     try:
         for message in request.messages:
             message.text.encode()

@@ -28,8 +28,12 @@ class Timeout:
     def __post_init__(self) -> None:
         for name in ("connect", "first_content", "stall", "total"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-                raise UsageError(f"timeout: {name} must be a number of seconds above 0 or None, not {value!r}.")
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
+            ):
+                raise UsageError(
+                    f"timeout: {name} must be a number of seconds above 0 or None, not {value!r}."
+                )
 
     @classmethod
     def of(cls, value: Timeout | float | None, default: Timeout) -> Timeout:
@@ -48,7 +52,17 @@ class Watchdog:
     a consumer may think as long as it likes about what it has got.
     """
 
-    __slots__ = ("_deadline", "_end", "_loop", "_on_expiry", "_phase", "_stall", "_timer", "expired", "waiting")
+    __slots__ = (
+        "_deadline",
+        "_end",
+        "_loop",
+        "_on_expiry",
+        "_phase",
+        "_stall",
+        "_timer",
+        "expired",
+        "waiting",
+    )
 
     def __init__(self, timeout: Timeout, on_expiry: Callable[[], Any]) -> None:
         self._loop = asyncio.get_running_loop()

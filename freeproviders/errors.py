@@ -66,7 +66,9 @@ class FreeProvidersError(Exception):
     advice: str = ""
     is_retryable: bool = False
 
-    def __init__(self, message: str, *, provider: str = "", model: str = "", advice: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, provider: str = "", model: str = "", advice: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.provider = provider

@@ -91,14 +91,18 @@ class Exchange:
         try:
             async with asyncio.timeout(None) as self._opening:
                 await provider.ready(self._request, self._fetch)
-                self._response = response = await send(provider.encode(self._request), provider.route, timeout.connect)
+                self._response = response = await send(
+                    provider.encode(self._request), provider.route, timeout.connect
+                )
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise
         except TimeoutError as error:
             raise self._timed_out() from error
         finally:
             self._opening = None
-        if self._watchdog.expired:  # in the very turn of the loop in which the headers came, so that nobody was woken
+        if (
+            self._watchdog.expired
+        ):  # in the very turn of the loop in which the headers came, so that nobody was woken
             raise self._timed_out()
         if response.status >= 400:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
@@ -172,7 +176,12 @@ class Exchange:
                 else EmptyResponseError("the answer is empty: it holds no text and no tool call.")
             )
             return batch
-        batch.append(decoder.usage or Usage(estimate_input_tokens(request.messages), estimate_tokens(decoder.output_chars), estimated=True))
+        batch.append(
+            decoder.usage
+            or Usage(
+                estimate_input_tokens(request.messages), estimate_tokens(decoder.output_chars), estimated=True
+            )
+        )
         batch.append(
             Finish(
                 reason=reason,
@@ -188,7 +197,9 @@ class Exchange:
 
     def _may_be_empty(self, reason: str) -> bool:
         """A stop sequence at the very start and a token limit spent on thinking leave nothing, and that is what was asked for."""
-        return (bool(self._request.stop) and reason == "stop") or (reason == "length" and self._decoder.output_chars > 0)
+        return (bool(self._request.stop) and reason == "stop") or (
+            reason == "length" and self._decoder.output_chars > 0
+        )
 
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again; clients that stop at [DONE] lose it."""
@@ -218,7 +229,9 @@ class Exchange:
             return ProviderTimeoutError("no answer in time.")
         timeout = self._provider.timeout
         seconds = {"first content": timeout.first_content, "stall": timeout.stall}.get(phase, timeout.total)
-        what = {"first content": "no content came", "stall": "the stream stalled"}.get(phase, "the answer was not complete")
+        what = {"first content": "no content came", "stall": "the stream stalled"}.get(
+            phase, "the answer was not complete"
+        )
         return ProviderTimeoutError(f"{what} within {seconds:g} s.", phase=phase)
 
     async def _read_head(self, response: Response) -> bytes:
@@ -235,7 +248,11 @@ class Exchange:
     def _explained(self, error: FreeProvidersError) -> FreeProvidersError:
         """Say who it was and what came."""
         if isinstance(error, ProviderError):
-            if isinstance(error, ResponseError) and not self._decoder.answered and looks_like_html(self._head):
+            if (
+                isinstance(error, ResponseError)
+                and not self._decoder.answered
+                and looks_like_html(self._head)
+            ):
                 error = blocked(self._head)
             if not error.body and self._head and not self._decoder.answered:
                 error.body = excerpt(self._head)

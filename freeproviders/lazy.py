@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def lazy(namespace: dict[str, Any], homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy(
+    namespace: dict[str, Any], homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """A package's `__getattr__` and `__dir__`: `namespace` is its `globals()`, `homes` says in which of its modules each name lives."""
     package = namespace["__name__"]
 
-    def load(name: str) -> Any:  # noqa: ANN401 - any public name
+    def load(name: str) -> Any:
         if name not in homes:
             # With both, Python asks whether a name alike was meant.
-            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package]
+            )
         value = namespace[name] = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
         return value
 

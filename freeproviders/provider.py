@@ -11,10 +11,31 @@ import copy
 import inspect
 import types
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, ClassVar, Concatenate, Final, Generic, Never, ParamSpec, Self, TypedDict, TypeVar, Unpack
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    Never,
+    ParamSpec,
+    Self,
+    TypedDict,
+    TypeVar,
+    Unpack,
+)
 
 from freeproviders import bridge
 from freeproviders.checks import (
@@ -44,7 +65,17 @@ from freeproviders.errors import (
 from freeproviders.exchange import Exchange
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest, Response, Route, send
-from freeproviders.types import Batch, ChatRequest, Completion, Message, Part, Text, Tool, as_messages, collect
+from freeproviders.types import (
+    Batch,
+    ChatRequest,
+    Completion,
+    Message,
+    Part,
+    Text,
+    Tool,
+    as_messages,
+    collect,
+)
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.parts import PartDecoder
 
@@ -86,11 +117,14 @@ class ProviderModelMixin:
         if not model:
             return cls.default_model
         if not isinstance(model, str):
-            raise UnknownModelError(f"a model's name must be text, not {type(model).__name__}.", provider=cls.__name__)
+            raise UnknownModelError(
+                f"a model's name must be text, not {type(model).__name__}.", provider=cls.__name__
+            )
         model = cls.model_aliases.get(model, model)
         if cls.models and model not in cls.models:
             raise UnknownModelError(
-                f"{cls.__name__} has no model {model!r}: use one of {', '.join((*cls.models, *cls.model_aliases))}.", provider=cls.__name__
+                f"{cls.__name__} has no model {model!r}: use one of {', '.join((*cls.models, *cls.model_aliases))}.",
+                provider=cls.__name__,
             )
         return model
 
@@ -196,7 +230,7 @@ class AsyncGeneratorProvider(ABC):
         proxy: str | None = None,
         timeout: Timeout | float | None = None,
         cookies: Mapping[str, str] | None = None,
-        connector: Any = None,  # noqa: ANN401 - an aiohttp.BaseConnector; only the transport knows aiohttp
+        connector: Any = None,
         retry: Retry | int | None = None,
         trust_env: bool = False,
         **misplaced: Never,
@@ -223,7 +257,9 @@ class AsyncGeneratorProvider(ABC):
             raise not_configuration(unknown, _CONFIGURATION, self.name)
         other = copy.copy(self)
         if "base_url" in changes:
-            other.base_url, other.login = read_base_url(changes["base_url"] or self.default_base_url, self.name)
+            other.base_url, other.login = read_base_url(
+                changes["base_url"] or self.default_base_url, self.name
+            )
         if "api_key" in changes or "base_url" in changes:
             other.api_key = checked_key(changes.get("api_key", self.api_key), self.name, other.login)
         if "headers" in changes:
@@ -234,7 +270,9 @@ class AsyncGeneratorProvider(ABC):
             other.cookies = checked_cookies(changes["cookies"] or {}, self.name)
         if "retry" in changes:
             other.retry = Retry.of(changes["retry"], self.default_retry)
-        route: dict[str, Any] = {key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}}
+        route: dict[str, Any] = {
+            key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}
+        }
         if route:
             other.route = replace(self.route, **route)
         return other
@@ -292,7 +330,9 @@ class AsyncGeneratorProvider(ABC):
             ProviderError: while iterating; also an `aiohttp.ClientError`, and a time-out also an `asyncio.TimeoutError`.
         """
         if messages is None:
-            raise UsageError("messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=self.name)
+            raise UsageError(
+                "messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=self.name
+            )
         changes = {key: kwargs.pop(key) for key in _CONFIGURATION if key in kwargs}
         if proxy is not None:
             changes["proxy"] = proxy
@@ -301,22 +341,30 @@ class AsyncGeneratorProvider(ABC):
         return TextStream(_texts(provider.batches(provider.request(messages, model=model, **kwargs))))
 
     @_takes_what(request)
-    def stream(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> AsyncGenerator[Part, None]:
+    def stream(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> AsyncGenerator[Part, None]:
         """Stream the parts of an answer. `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers`, ...)."""
         return _parts(self._answer(messages, options))
 
     @_takes_what(request)
-    async def complete(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
+    async def complete(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Completion:
         """Wait for the whole answer. `options` as in `stream`."""
         return await whole(self._answer(messages, {**options, "stream": False}))
 
     @_takes_what(request)
-    def stream_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Iterator[Part]:
+    def stream_sync(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Iterator[Part]:
         """`stream` for code without an event loop, or inside somebody else's."""
         return _parts_sync(bridge.iterate(self._answer(messages, options)))
 
     @_takes_what(request)
-    def complete_sync(self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any) -> Completion:
+    def complete_sync(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Completion:
         """`complete` for code without an event loop, or inside somebody else's."""
         return bridge.run(whole(self._answer(messages, {**options, "stream": False})))
 
@@ -324,10 +372,14 @@ class AsyncGeneratorProvider(ABC):
         """Wait for the whole answer to a request."""
         return await whole(self.batches(request))
 
-    def _answer(self, messages: Iterable[Message | Mapping[str, Any]] | str, options: dict[str, Any]) -> AsyncGenerator[Batch, None]:
+    def _answer(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, options: dict[str, Any]
+    ) -> AsyncGenerator[Batch, None]:
         changes: Any = {key: options[key] for key in _CONFIGURATION if key in options}
         provider = self.configured(**changes) if changes else self
-        return provider.batches(provider.request(messages, **{key: value for key, value in options.items() if key not in changes}))
+        return provider.batches(
+            provider.request(messages, **{key: value for key, value in options.items() if key not in changes})
+        )
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer, a list for each network read; the last part is `Finish`, before it comes `Usage`.
@@ -362,9 +414,13 @@ class AsyncGeneratorProvider(ABC):
             check_request(request, self.accepted_options)
         except UsageError as error:
             raise error.about(self.name, model)  # noqa: B904 - the same error
-        if not self.supports_images and any(message.images for message in request.messages if not isinstance(message.content, str)):
+        if not self.supports_images and any(
+            message.images for message in request.messages if not isinstance(message.content, str)
+        ):
             raise UnsupportedInputError(
-                "this service takes no pictures: send text only, or use a provider whose supports_images is True.", provider=self.name, model=model
+                "this service takes no pictures: send text only, or use a provider whose supports_images is True.",
+                provider=self.name,
+                model=model,
             )
         if request.tools and not self.supports_native_tools:
             raise UsageError(
@@ -446,14 +502,22 @@ class AsyncGeneratorProvider(ABC):
 
     def _doubt_the_service(self, error: ProviderError) -> None:
         """Where nobody has reached the public service for long, the network at home is the least likely cause."""
-        if not self.working and self.base_url == self.default_base_url and isinstance(error, _SIGNS_OF_ABSENCE):
+        if (
+            not self.working
+            and self.base_url == self.default_base_url
+            and isinstance(error, _SIGNS_OF_ABSENCE)
+        ):
             error.advice = f"The public service may be gone ({self.status_note}): base_url= names another place, such as a mirror or a replica."
 
     def _warn_of_options(self, request: ChatRequest) -> None:
         """Say once of each option that it is left out, and of one that looks misspelt."""
         given = set(request.options)
         if self.accepted_options is not None:
-            given.update(name for name in ("temperature", "top_p", "max_tokens", "response_format") if getattr(request, name) is not None)
+            given.update(
+                name
+                for name in ("temperature", "top_p", "max_tokens", "response_format")
+                if getattr(request, name) is not None
+            )
             given -= self.accepted_options
         new = sorted(given - self._warned)
         if not new:
@@ -478,7 +542,9 @@ def turns_as_prompt(messages: Sequence[Message]) -> str:
     """
     if len(messages) == 1:
         return messages[0].text
-    return "\n".join([*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"])
+    return "\n".join(
+        [*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"]
+    )
 
 
 async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:

@@ -27,9 +27,15 @@ class Retry:
 
     def __post_init__(self) -> None:
         numbers = (self.first, self.factor, self.longest, self.jitter, self.retry_after_cap, self.budget)
-        right = isinstance(self.attempts, int) and self.attempts >= 1 and all(isinstance(number, int | float) and number >= 0 for number in numbers)
+        right = (
+            isinstance(self.attempts, int)
+            and self.attempts >= 1
+            and all(isinstance(number, int | float) and number >= 0 for number in numbers)
+        )
         if not right or self.jitter > 1:
-            raise UsageError(f"retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else not negative, not {self}.")
+            raise UsageError(
+                f"retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else not negative, not {self}."
+            )
 
     @classmethod
     def of(cls, value: Retry | int | None, default: Retry) -> Retry:

@@ -38,9 +38,13 @@ class _LoopSessions:
         """A new session. Those whose connector was closed meanwhile are let go of, since a caller may bring a connector for each call."""
         if connector is not None:
             _check_connector(connector)
-        self.by_connector = {given: session for given, session in self.by_connector.items() if not session.closed}
+        self.by_connector = {
+            given: session for given, session in self.by_connector.items() if not session.closed
+        }
         session = aiohttp.ClientSession(
-            connector=connector if connector is not None else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
+            connector=connector
+            if connector is not None
+            else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),  # cookies belong to one provider, never to all
             headers={"User-Agent": USER_AGENT},

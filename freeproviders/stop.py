@@ -44,7 +44,9 @@ class StopCutter:
         if found:
             self.hit = True
             self._held = ""
-            return text[: min(found)[1]]  # the first to be complete, so that the cuts of the stream do not matter
+            return text[
+                : min(found)[1]
+            ]  # the first to be complete, so that the cuts of the stream do not matter
         keep = self._undecided(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -100,7 +100,11 @@ class Response:
     @property
     def cookies(self) -> dict[str, str]:
         """The cookies it sets, as it wrote them; not those that it takes back."""
-        return {name: morsel.coded_value for name, morsel in self._response.cookies.items() if morsel["max-age"] not in {"0", "-1"}}
+        return {
+            name: morsel.coded_value
+            for name, morsel in self._response.cookies.items()
+            if morsel["max-age"] not in {"0", "-1"}
+        }
 
     @property
     def at_end(self) -> bool:
@@ -159,7 +163,9 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
         status = response.status
         response.close()
         url = _next_url(request, url, target, status)
-    raise RedirectError(f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status)
+    raise RedirectError(
+        f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
+    )
 
 
 @functools.cache
@@ -175,7 +181,9 @@ def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
 def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
     try:
         here, there = URL(url), URL(url).join(URL(target))
-        same = here.host == there.host and (here.origin() == there.origin() or (here.scheme, there.scheme) == ("http", "https"))
+        same = here.host == there.host and (
+            here.origin() == there.origin() or (here.scheme, there.scheme) == ("http", "https")
+        )
         elsewhere = request.any_host and there.scheme in {"https", here.scheme}
         origin = str(there.origin())
     except ValueError:
@@ -185,7 +193,10 @@ def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
     if not (same or elsewhere):
         raise RedirectError(f"the service redirects to {origin}, which is not followed.", status=status)
     if request.body is not None and status not in _PRESERVING:
-        raise RedirectError(f"the service redirects a {request.method} to {there.path} in a way that would lose the request.", status=status)
+        raise RedirectError(
+            f"the service redirects a {request.method} to {there.path} in a way that would lose the request.",
+            status=status,
+        )
     return str(there)
 
 
@@ -199,16 +210,31 @@ def _translated(error: Exception) -> ProviderError:
             return TruncatedResponseError(f"the transfer was cut off: {said}.")
         case aiohttp.ClientConnectorCertificateError():  # which is also a ValueError
             advice = "Mend the certificate, or pass a connector with an ssl.SSLContext that trusts it."
-            return _permanent(ProviderConnectionError(f"the certificate of {error.host} is not trusted: {error.certificate_error}.", advice=advice))
+            return _permanent(
+                ProviderConnectionError(
+                    f"the certificate of {error.host} is not trusted: {error.certificate_error}.",
+                    advice=advice,
+                )
+            )
         case aiohttp.InvalidURL():
-            return _permanent(ProviderConnectionError("the address cannot be used.", advice="Check base_url and proxy."))  # it may hold a password
+            return _permanent(
+                ProviderConnectionError("the address cannot be used.", advice="Check base_url and proxy.")
+            )  # it may hold a password
         case ValueError():
-            return _permanent(ProviderConnectionError(f"the request cannot be sent: {said}.", advice="Check base_url, headers and proxy."))
+            return _permanent(
+                ProviderConnectionError(
+                    f"the request cannot be sent: {said}.", advice="Check base_url, headers and proxy."
+                )
+            )
         case aiohttp.ClientHttpProxyError():
-            refused = ProviderConnectionError(f"the proxy refused: HTTP {error.status} {error.message}.", advice=_PROXY_ADVICE)
+            refused = ProviderConnectionError(
+                f"the proxy refused: HTTP {error.status} {error.message}.", advice=_PROXY_ADVICE
+            )
             return _permanent(refused) if error.status < 500 else refused
         case aiohttp.ClientResponseError():
-            return MalformedResponseError(f"the answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}.")
+            return MalformedResponseError(
+                f"the answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}."
+            )
         case _:
             return ProviderConnectionError(f"connection failed: {said}.")
 

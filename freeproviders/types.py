@@ -95,7 +95,9 @@ class Message:
         if isinstance(value, Message):
             return value
         if not isinstance(value, Mapping):
-            raise UsageError(f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}.")
+            raise UsageError(
+                f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
+            )
         role = value.get("role")
         role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
         if role not in ROLES:
@@ -122,7 +124,9 @@ def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[
     if isinstance(messages, str):
         return (Message("user", messages),)
     if not isinstance(messages, Iterable):
-        raise UsageError(f"messages must be a list of mappings with 'role' and 'content', not {type(messages).__name__}.")
+        raise UsageError(
+            f"messages must be a list of mappings with 'role' and 'content', not {type(messages).__name__}."
+        )
     out = tuple([Message.of(message) for message in messages])
     if not out:
         raise UsageError("messages is empty: pass at least one message.")
@@ -144,8 +148,14 @@ class Tool:
         if isinstance(value, Tool):
             return value
         function = value.get("function", value) if isinstance(value, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise UsageError(f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}.")
+        if (
+            not isinstance(function, Mapping)
+            or not isinstance(function.get("name"), str)
+            or not function["name"]
+        ):
+            raise UsageError(
+                f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}."
+            )
         return cls(
             name=function["name"],
             description=function.get("description") or "",
@@ -155,7 +165,11 @@ class Tool:
 
     def to_openai(self) -> dict[str, Any]:
         """Write the tool as the OpenAI protocol has it."""
-        function: dict[str, Any] = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        function: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+        }
         if self.strict is not None:
             function["strict"] = self.strict
         return {"type": "function", "function": function}
@@ -314,10 +328,14 @@ def _block(block: object) -> Block:
             return TextBlock(block["text"])
         if kind == "image_url":
             image = block.get("image_url")
-            url, detail = (image.get("url"), image.get("detail")) if isinstance(image, Mapping) else (image, None)
+            url, detail = (
+                (image.get("url"), image.get("detail")) if isinstance(image, Mapping) else (image, None)
+            )
             if isinstance(url, str):
                 return ImageBlock(url, detail)
-    raise UnsupportedInputError(f"Content block of type {kind!r} is not supported: use text or image_url blocks.")
+    raise UnsupportedInputError(
+        f"Content block of type {kind!r} is not supported: use text or image_url blocks."
+    )
 
 
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
@@ -341,7 +359,11 @@ def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
         try:
             arguments = loads(arguments)
         except ValueError as error:
-            raise UsageError(f"The arguments of tool call {function['name']!r} are not JSON: {error}.") from error
+            raise UsageError(
+                f"The arguments of tool call {function['name']!r} are not JSON: {error}."
+            ) from error
     if not isinstance(arguments, Mapping):
-        raise UsageError(f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}.")
+        raise UsageError(
+            f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}."
+        )
     return ToolCall(id=str(call.get("id") or ""), name=function["name"], arguments=arguments)

@@ -23,11 +23,20 @@ def estimate_tokens(chars: int) -> int:
 
 def estimate_input_tokens(messages: Iterable[Message]) -> int:
     """Tokens of a conversation."""
-    return sum([TOKENS_PER_MESSAGE + estimate_tokens(len(words(message))) + TOKENS_PER_PICTURE * len(message.images) for message in messages])
+    return sum(
+        [
+            TOKENS_PER_MESSAGE
+            + estimate_tokens(len(words(message)))
+            + TOKENS_PER_PICTURE * len(message.images)
+            for message in messages
+        ]
+    )
 
 
 def words(message: Message) -> str:
     """What of a message costs tokens, but for its pictures: its text, and the tool calls it remembers."""
     if not message.tool_calls:
         return message.text
-    return " ".join([message.text, *(f"{call.name} {dumps(call.arguments).decode()}" for call in message.tool_calls)])
+    return " ".join(
+        [message.text, *(f"{call.name} {dumps(call.arguments).decode()}" for call in message.tool_calls)]
+    )

@@ -19,7 +19,14 @@ from langchain_freeproviders.chat_models import (
 )
 
 if TYPE_CHECKING:
-    from langchain_freeproviders.llms import AIChatFreeLLM, ChatgptFreeLLM, EmbeddedLLM, FlowGptLLM, FreeNetflyLLM, OpenAICompatibleLLM
+    from langchain_freeproviders.llms import (
+        AIChatFreeLLM,
+        ChatgptFreeLLM,
+        EmbeddedLLM,
+        FlowGptLLM,
+        FreeNetflyLLM,
+        OpenAICompatibleLLM,
+    )
     from langchain_freeproviders.registration import init_chat_model, register
 
 _HOMES = {

@@ -71,7 +71,9 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return self._result(bridge.run(whole(self._answer(core_messages(messages), stop, kwargs, stream=False))))
+            return self._result(
+                bridge.run(whole(self._answer(core_messages(messages), stop, kwargs, stream=False)))
+            )
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
@@ -84,7 +86,9 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            return self._result(await whole(self._answer(core_messages(messages), stop, kwargs, stream=False)))
+            return self._result(
+                await whole(self._answer(core_messages(messages), stop, kwargs, stream=False))
+            )
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
@@ -95,9 +99,13 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        write = ChunkWriter(self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)).write
+        write = ChunkWriter(
+            self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)
+        ).write
         try:
-            with closing(bridge.iterate(self._answer(core_messages(messages), stop, kwargs, stream=True))) as batches:
+            with closing(
+                bridge.iterate(self._answer(core_messages(messages), stop, kwargs, stream=True))
+            ) as batches:
                 for batch in batches:
                     for part in batch:
                         if part.__class__ is Text:
@@ -119,7 +127,9 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        write = ChunkWriter(self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)).write
+        write = ChunkWriter(
+            self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)
+        ).write
         try:
             async with aclosing(self._answer(core_messages(messages), stop, kwargs, stream=True)) as batches:
                 async for batch in batches:
@@ -211,20 +221,27 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         from langchain_freeproviders.structured import structured  # noqa: PLC0415 - runnables and parsers, for those who use them
 
         try:
-            return structured(self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs)
+            return structured(
+                self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs
+            )
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
 
     # --- counting ---
 
-    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
         """Tokens of a conversation and of the schemas of its tools; a picture counts for the least that it may be."""
         try:
             turns = core_messages(messages) if messages else ()
             written = [dumps(tool["function"]).decode() for tool in openai_tools(tools or ())]
         except FreeProvidersError as error:
             raise translated(error) from error.__cause__
-        count = sum(TOKENS_PER_MESSAGE + self.get_num_tokens(words(turn)) + TOKENS_PER_PICTURE * len(turn.images) for turn in turns)
+        count = sum(
+            TOKENS_PER_MESSAGE + self.get_num_tokens(words(turn)) + TOKENS_PER_PICTURE * len(turn.images)
+            for turn in turns
+        )
         return count + sum(self.get_num_tokens(text) for text in written)
 
     # --- what LangChain asks of a model ---
@@ -244,7 +261,14 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # A cache's key. The saved form, which the base class takes, leaves out what is default: which model that is may change.
         # What is kept is the message as it came out, and the output version is its form.
-        return str(sorted({**self._get_invocation_params(stop=stop, **kwargs), "output_version": self.output_version}.items()))
+        return str(
+            sorted(
+                {
+                    **self._get_invocation_params(stop=stop, **kwargs),
+                    "output_version": self.output_version,
+                }.items()
+            )
+        )
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         return self._traced_params("chat", stop, kwargs)
@@ -269,7 +293,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolve_anew(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was passed
+    def _resolve_anew(cls, values: Any) -> Any:
         # LangChain makes a model with other fields by passing all the old ones on, also the profile of the old model.
         if isinstance(values, dict) and type(values.get("profile")) is ResolvedProfile:
             return {name: value for name, value in values.items() if name != "profile"}
@@ -285,13 +309,17 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     async def aclose(self) -> None:

@@ -530,7 +530,11 @@ class ChatOpenAICompatible(FreeProvidersChatModel):
     """Whether the service constrains an answer to a JSON schema; without it the schema goes through the prompt."""
 
     def _configuration(self) -> dict[str, Any]:
-        return {**super()._configuration(), "native_tools": self.native_tools, "json_schema": self.json_schema}
+        return {
+            **super()._configuration(),
+            "native_tools": self.native_tools,
+            "json_schema": self.json_schema,
+        }
 
 
 class ChatEmbedded(EmbeddedSettings, FreeProvidersChatModel):

@@ -45,12 +45,25 @@ class Copier:
         message = template.message
         self._chunk, self._chunk_set = template.__dict__.copy(), template.__pydantic_fields_set__.copy()
         self._message, self._message_set = message.__dict__.copy(), message.__pydantic_fields_set__.copy()
-        self.text = self._make(None if message.__pydantic_extra__ is None else {}, None if template.__pydantic_extra__ is None else {})
+        self.text = self._make(
+            None if message.__pydantic_extra__ is None else {},
+            None if template.__pydantic_extra__ is None else {},
+        )
 
-    def _make(self, message_extra: dict[str, Any] | None, chunk_extra: dict[str, Any] | None) -> Callable[[str], ChatGenerationChunk]:
+    def _make(
+        self, message_extra: dict[str, Any] | None, chunk_extra: dict[str, Any] | None
+    ) -> Callable[[str], ChatGenerationChunk]:
         # All names are locals of a closure and each slot is set through its own descriptor: this runs once for every token.
-        make_message, make_chunk = partial(object.__new__, AIMessageChunk), partial(object.__new__, ChatGenerationChunk)
-        message_values, message_set, chunk_values, chunk_set = self._message, self._message_set, self._chunk, self._chunk_set
+        make_message, make_chunk = (
+            partial(object.__new__, AIMessageChunk),
+            partial(object.__new__, ChatGenerationChunk),
+        )
+        message_values, message_set, chunk_values, chunk_set = (
+            self._message,
+            self._message_set,
+            self._chunk,
+            self._chunk_set,
+        )
         slots = BaseModel.__dict__
         set_dict, set_fields = slots["__dict__"].__set__, slots["__pydantic_fields_set__"].__set__
         set_extra, set_private = slots["__pydantic_extra__"].__set__, slots["__pydantic_private__"].__set__
@@ -97,7 +110,11 @@ def same(one: BaseModel, other: BaseModel) -> bool:
 
 def own(one: BaseModel, other: BaseModel) -> bool:
     """Whether two models share nothing that can change."""
-    shared = [value for name, value in one.__dict__.items() if isinstance(value, dict | list | set | BaseModel) and value is other.__dict__[name]]
+    shared = [
+        value
+        for name, value in one.__dict__.items()
+        if isinstance(value, dict | list | set | BaseModel) and value is other.__dict__[name]
+    ]
     return not shared and one.__pydantic_fields_set__ is not other.__pydantic_fields_set__
 
 
@@ -145,7 +162,12 @@ class ChunkWriter:
         return None
 
     def _call(self, call: ToolCall) -> ChatGenerationChunk:
-        chunk = tool_call_chunk(name=call.name, args=dumps(call.arguments).decode(), id=call.id, index=FIRST_CALL_INDEX + self._calls)
+        chunk = tool_call_chunk(
+            name=call.name,
+            args=dumps(call.arguments).decode(),
+            id=call.id,
+            index=FIRST_CALL_INDEX + self._calls,
+        )
         self._calls += 1
         return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
 
@@ -168,7 +190,9 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
     message = AIMessage(
         content=completion.text,
         additional_kwargs={REASONING: completion.reasoning} if completion.reasoning else {},
-        tool_calls=[tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls],
+        tool_calls=[
+            tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls
+        ],
         response_metadata=response_metadata(completion.finish, completion.usage, model_provider),
         usage_metadata=usage_metadata(completion.usage),
     )
@@ -197,7 +221,9 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """Tokens as LangChain counts them."""
-    metadata = UsageMetadata(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens)
+    metadata = UsageMetadata(
+        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
+    )
     if usage.cached_tokens is not None:
         metadata["input_token_details"] = {"cache_read": usage.cached_tokens}
     if usage.reasoning_tokens is not None:

@@ -26,7 +26,7 @@ class ErrorResponse:
     text: str
     headers: dict[str, str]
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the service sent
+    def json(self) -> Any:
         """The body, decoded; raises `ValueError` where it is not JSON, or only the beginning of it."""
         return json.loads(self.text)
 

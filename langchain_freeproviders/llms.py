@@ -29,11 +29,21 @@ class FreeProvidersLLM(ProviderSettings, LLM):
     streaming: bool = False
     """Kept for symmetry with the chat models; `stream` and `astream` always stream."""
 
-    def _call(self, prompt: str, stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any) -> str:
+    def _call(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> str:
         return self._generate([prompt], stop, run_manager, **kwargs).generations[0][0].text
 
     async def _acall(
-        self, prompt: str, stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> str:
         return (await self._agenerate([prompt], stop, run_manager, **kwargs)).generations[0][0].text
 
@@ -61,10 +71,17 @@ class FreeProvidersLLM(ProviderSettings, LLM):
             first = failures.exceptions[0]  # the others were cancelled, or failed at the same moment
             raise first from first.__cause__
         completions = [task.result() for task in tasks]
-        return LLMResult(generations=[[self._generation(completion)] for completion in completions], llm_output={"model_name": self.model})
+        return LLMResult(
+            generations=[[self._generation(completion)] for completion in completions],
+            llm_output={"model_name": self.model},
+        )
 
     def _stream(
-        self, prompt: str, stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         usage: list[Usage] = []
         try:
@@ -79,7 +96,11 @@ class FreeProvidersLLM(ProviderSettings, LLM):
             raise translated(error) from error.__cause__
 
     async def _astream(
-        self, prompt: str, stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         usage: list[Usage] = []
         try:
@@ -101,7 +122,9 @@ class FreeProvidersLLM(ProviderSettings, LLM):
 
     def _generation(self, completion: Completion) -> Generation:
         info = response_metadata(completion.finish, completion.usage, self.model_provider)
-        return Generation(text=completion.text, generation_info={**info, "usage_metadata": usage_metadata(completion.usage)})
+        return Generation(
+            text=completion.text, generation_info={**info, "usage_metadata": usage_metadata(completion.usage)}
+        )
 
     def _chunk(self, part: object, usage: list[Usage]) -> GenerationChunk | None:
         """Text as it comes, and what is known of the whole answer once, at its end."""
@@ -112,7 +135,13 @@ class FreeProvidersLLM(ProviderSettings, LLM):
                 usage.append(part)
             case Finish():
                 info = response_metadata(part, usage[0] if usage else None, self.model_provider)
-                return GenerationChunk(text="", generation_info={**info, **({"usage_metadata": usage_metadata(usage[0])} if usage else {})})
+                return GenerationChunk(
+                    text="",
+                    generation_info={
+                        **info,
+                        **({"usage_metadata": usage_metadata(usage[0])} if usage else {}),
+                    },
+                )
         return None
 
     # --- what LangChain asks of a model ---

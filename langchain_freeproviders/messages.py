@@ -35,7 +35,9 @@ _ROLES: Final[Mapping[str, Role]] = {
     "function": "tool",
 }
 _TEXTS: Final = frozenset({"text", "text-plain", "input_text", "output_text"})
-_CALLS: Final = frozenset({"tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"})
+_CALLS: Final = frozenset(
+    {"tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"}
+)
 _NOT_SENT: Final = frozenset(
     {
         "reasoning",
@@ -79,17 +81,33 @@ def _turns(message: BaseMessage) -> list[Message]:
             content = _content(message.content, "user")
             return [*results, Message("user", content, message.name)] if content or not results else results
         case AIMessage():
-            return [Message("assistant", _content(message.content, "assistant"), message.name, tool_calls=_calls(message))]
+            return [
+                Message(
+                    "assistant",
+                    _content(message.content, "assistant"),
+                    message.name,
+                    tool_calls=_calls(message),
+                )
+            ]
         case SystemMessage():
             return [Message("system", _content(message.content, "system"), message.name)]
         case ToolMessage():
-            return [_result(message.content, message.tool_call_id, name=message.name, is_error=message.status == "error")]
+            return [
+                _result(
+                    message.content,
+                    message.tool_call_id,
+                    name=message.name,
+                    is_error=message.status == "error",
+                )
+            ]
         case FunctionMessage():
             return [Message("tool", _content(message.content, "tool"), message.name)]
         case ChatMessage():
             role = _ROLES.get(message.role)
             if role is None:
-                raise UsageError(f"A ChatMessage has the role {message.role!r}: use one of {', '.join(_ROLES)}.")
+                raise UsageError(
+                    f"A ChatMessage has the role {message.role!r}: use one of {', '.join(_ROLES)}."
+                )
             return [Message(role, _content(message.content, role), message.name)]
         case _:
             raise UsageError(f"A {type(message).__name__} cannot be sent to a model.")
@@ -125,11 +143,15 @@ def _block(item: object, role: Role) -> Block | None:
         if role == "system":
             raise UnsupportedInputError("A system message holds a picture: put it into a user message.")
         if (image := _image(item)) is None:
-            raise UnsupportedInputError("A picture must have a url or base64 data: files kept at a service cannot be sent.")
+            raise UnsupportedInputError(
+                "A picture must have a url or base64 data: files kept at a service cannot be sent."
+            )
         return image
     if kind in _CALLS or kind == "tool_result" or (role == "assistant" and kind in _NOT_SENT):
         return None
-    raise UnsupportedInputError(f"A {role} message holds a content block of type {kind!r}: only text and pictures can be sent.")
+    raise UnsupportedInputError(
+        f"A {role} message holds a content block of type {kind!r}: only text and pictures can be sent."
+    )
 
 
 def _image(block: Mapping[str, Any]) -> ImageBlock | None:
@@ -143,7 +165,9 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
     source = source if isinstance(source, Mapping) else block
     data = source.get("base64") or source.get("data")
     if isinstance(data, str):
-        return ImageBlock(f"data:{source.get('mime_type') or source.get('media_type') or 'image/png'};base64,{data}")
+        return ImageBlock(
+            f"data:{source.get('mime_type') or source.get('media_type') or 'image/png'};base64,{data}"
+        )
     url = source.get("url")
     return ImageBlock(url) if isinstance(url, str) else None
 
@@ -153,13 +177,20 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
 
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     """The calls that a model made, also those it made badly, since the conversation may hold an answer to them."""
-    calls: dict[str, tuple[str, object]] = {call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)}
+    calls: dict[str, tuple[str, object]] = {
+        call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)
+    }
     for bad in message.invalid_tool_calls:
         if bad["id"] and bad["name"]:
             calls.setdefault(bad["id"], (bad["name"], bad["args"] or ""))
     if isinstance(message.content, list):
         for block in message.content:
-            if isinstance(block, dict) and block.get("type") in {"tool_use", "tool_call"} and block.get("id") and block.get("name"):
+            if (
+                isinstance(block, dict)
+                and block.get("type") in {"tool_use", "tool_call"}
+                and block.get("id")
+                and block.get("name")
+            ):
                 calls.setdefault(block["id"], (block["name"], block.get("input", block.get("args")) or {}))
     return tuple([ToolCall(identity, name, _arguments(args)) for identity, (name, args) in calls.items()])
 
@@ -173,7 +204,7 @@ def _arguments(args: object) -> Mapping[str, Any]:
     return args if isinstance(args, Mapping) else {}
 
 
-def _result(content: Any, call_id: str, *, name: str | None = None, is_error: bool = False) -> Message:  # noqa: ANN401 - as LangChain has it
+def _result(content: Any, call_id: str, *, name: str | None = None, is_error: bool = False) -> Message:
     return Message("tool", _content(content, "tool"), name, tool_call_id=call_id, is_error=is_error)
 
 

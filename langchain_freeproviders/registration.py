@@ -26,11 +26,15 @@ _CLASSES: Final = (
     chat_models.ChatOpenAICompatible,
     chat_models.ChatEmbedded,
 )
-PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType({cls.slug.replace("-", "_"): cls for cls in _CLASSES})
+PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType(
+    {cls.slug.replace("-", "_"): cls for cls in _CLASSES}
+)
 """Our providers by the names that `init_chat_model` knows them by."""
 
 
-def init_chat_model(model: str | None = None, *, model_provider: str | None = None, **kwargs: Any) -> BaseChatModel:
+def init_chat_model(
+    model: str | None = None, *, model_provider: str | None = None, **kwargs: Any
+) -> BaseChatModel:
     """A chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
 
     Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is installed. `kwargs` are the model's own.
@@ -68,8 +72,12 @@ def register() -> None:
     except ImportError as error:
         raise MissingDependencyError("langchain is not installed: pip install langchain") from error
     known = getattr(base, "_BUILTIN_PROVIDERS", None)
-    if not isinstance(known, dict) or not all(isinstance(row, tuple) and len(row) == 3 for row in known.values()):
-        raise UsageError("This version of langchain keeps its providers in another way: use langchain_freeproviders.init_chat_model.")
+    if not isinstance(known, dict) or not all(
+        isinstance(row, tuple) and len(row) == 3 for row in known.values()
+    ):
+        raise UsageError(
+            "This version of langchain keeps its providers in another way: use langchain_freeproviders.init_chat_model."
+        )
     for name, cls in PROVIDERS.items():
         known[name] = (cls.__module__, cls.__name__, _make)
 

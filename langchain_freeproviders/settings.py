@@ -50,7 +50,9 @@ class ProviderSettings(Serializable):
     """Where the service is; None is its public address. Read from `<NAME>_API_BASE` if not given."""
     api_key: SecretStr | None = None
     """Sent as a bearer token, where the protocol has a place for it. Read from `<NAME>_API_KEY` if not given."""
-    timeout: float | Timeout | None = Field(default=None, validation_alias=AliasChoices("timeout", "request_timeout"))
+    timeout: float | Timeout | None = Field(
+        default=None, validation_alias=AliasChoices("timeout", "request_timeout")
+    )
     """Seconds for one attempt, or a `freeproviders.Timeout` with limits for connecting, first content, stalls and all."""
     max_retries: int | Retry | None = None
     """Attempts after the first one, or a `freeproviders.Retry`; None is the provider's own default. Nothing is retried once something was emitted."""
@@ -94,7 +96,7 @@ class ProviderSettings(Serializable):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_environment_and_extras(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was passed
+    def _read_environment_and_extras(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         known = _names(cls)
@@ -105,7 +107,10 @@ class ProviderSettings(Serializable):
                 values[name] = value
         extras = {name: values.pop(name) for name in [name for name in values if name not in known]}
         if extras:
-            warnings.warn(f"{cls.__name__} has no field {', '.join(extras)}: passed on to the service through model_kwargs.", stacklevel=2)
+            warnings.warn(
+                f"{cls.__name__} has no field {', '.join(extras)}: passed on to the service through model_kwargs.",
+                stacklevel=2,
+            )
             values["model_kwargs"] = {**extras, **(values.get("model_kwargs") or {})}
         return values
 
@@ -161,11 +166,21 @@ class ProviderSettings(Serializable):
     @cached_property
     def _settings(self) -> dict[str, Any]:
         """What each request is made with, unless the call says otherwise."""
-        fields = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "stop": self.stop or None}
+        fields = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "stop": self.stop or None,
+        }
         return {**self.model_kwargs, **{name: value for name, value in fields.items() if value is not None}}
 
     def _answer(
-        self, messages: tuple[Message, ...], stop: Sequence[str] | str | None, options: Mapping[str, Any], *, stream: bool
+        self,
+        messages: tuple[Message, ...],
+        stop: Sequence[str] | str | None,
+        options: Mapping[str, Any],
+        *,
+        stream: bool,
     ) -> AsyncGenerator[Batch, None]:
         """Ask with the model's settings, over them the call's. Raises `UsageError` at once, and `ContextOverflowError` where that is certain."""
         provider, settings = self._provider, self._settings.copy()
@@ -177,7 +192,9 @@ class ProviderSettings(Serializable):
         window = self._known_window if (settings.get("model") or self.model) == self.model else None
         if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
             raise errors.ContextOverflowError(
-                f"about {tokens} tokens are more than the model's window of {window}.", provider=self.core_name, model=self.model
+                f"about {tokens} tokens are more than the model's window of {window}.",
+                provider=self.core_name,
+                model=self.model,
             )
         return ask(provider, provider.request(messages, stream=stream, **settings))
 
@@ -186,15 +203,23 @@ class ProviderSettings(Serializable):
         settings.pop("stream", None)
         settings.pop("stream_usage", None)
         if settings.pop("n", 1) not in {1, None}:
-            raise errors.UsageError("n must be 1: there is one answer to a question.", provider=self.core_name)
-        tools, choice = choose(openai_tools(settings.pop("tools", None) or ()), settings.pop("tool_choice", None))
+            raise errors.UsageError(
+                "n must be 1: there is one answer to a question.", provider=self.core_name
+            )
+        tools, choice = choose(
+            openai_tools(settings.pop("tools", None) or ()), settings.pop("tool_choice", None)
+        )
         if tools:
             settings["tools"] = tools
         if choice is not None:
             settings["tool_choice"] = choice
         if settings.get("response_format") is not None:
             settings["response_format"] = core_format(settings["response_format"])
-        own = {ours: settings.pop(name) for name, ours in (("timeout", "timeout"), ("max_retries", "retry")) if name in settings}
+        own = {
+            ours: settings.pop(name)
+            for name, ours in (("timeout", "timeout"), ("max_retries", "retry"))
+            if name in settings
+        }
         own = {name: value for name, value in own.items() if value is not None}
         return self._provider.configured(**own) if own else self._provider
 
@@ -218,11 +243,17 @@ class ProviderSettings(Serializable):
         """Token ids, where `custom_get_token_ids` was given: no service tells its tokenizer. `get_num_tokens` estimates without."""
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
-        raise NotImplementedError("The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which estimates.")
+        raise NotImplementedError(
+            "The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which estimates."
+        )
 
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text: counted with `custom_get_token_ids`, else estimated at four characters each. Needs no network and no tokenizer."""
-        return len(self.custom_get_token_ids(text)) if self.custom_get_token_ids is not None else estimate_tokens(len(text))
+        return (
+            len(self.custom_get_token_ids(text))
+            if self.custom_get_token_ids is not None
+            else estimate_tokens(len(text))
+        )
 
     # --- what LangChain asks of a model ---
 
@@ -266,10 +297,16 @@ class ProviderSettings(Serializable):
             **self._settings,
         }
 
-    def _traced_params(self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]) -> LangSmithParams:
+    def _traced_params(
+        self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> LangSmithParams:
         """What LangSmith shows of a call; the base classes find it out by asking for attributes one by one."""
         settings = {**self._settings, **options}
-        params = LangSmithParams(ls_provider=self.model_provider, ls_model_name=settings.get("model") or self.model, ls_model_type=kind)
+        params = LangSmithParams(
+            ls_provider=self.model_provider,
+            ls_model_name=settings.get("model") or self.model,
+            ls_model_type=kind,
+        )
         stop = stop or settings.get("stop")
         if stop:
             params["ls_stop"] = [stop] if isinstance(stop, str) else list(stop)
@@ -281,7 +318,7 @@ class ProviderSettings(Serializable):
 
     # --- copies ---
 
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field
+    def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         self._forget()
 

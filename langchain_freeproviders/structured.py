@@ -13,7 +13,13 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import BaseLLMOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough, RunnableSerializable
+from langchain_core.runnables import (
+    Runnable,
+    RunnableConfig,
+    RunnableMap,
+    RunnablePassthrough,
+    RunnableSerializable,
+)
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import ConfigDict, TypeAdapter
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 
 def structured(
     model: FreeProvidersChatModel,
-    schema: Any,  # noqa: ANN401 - a class or a mapping
+    schema: Any,
     *,
     method: Method,
     include_raw: bool,
@@ -39,25 +45,44 @@ def structured(
     """What `with_structured_output` returns; its docstring says the rest."""
     if schema is None:
         raise UsageError("with_structured_output needs a schema.")
-    kind: Any = _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
-    shown = {"kwargs": {"method": method, **({} if strict is None else {"strict": strict})}, "schema": _traceable(kind)}
+    kind: Any = (
+        _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
+    )
+    shown = {
+        "kwargs": {"method": method, **({} if strict is None else {"strict": strict})},
+        "schema": _traceable(kind),
+    }
     parser: BaseLLMOutputParser[Any]
     match method:
         case "json_schema":
-            llm = model.bind(response_format=json_schema_format(kind, strict=strict), ls_structured_output_format=shown, **settings)
+            llm = model.bind(
+                response_format=json_schema_format(kind, strict=strict),
+                ls_structured_output_format=shown,
+                **settings,
+            )
             parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
         case "json_mode":
-            llm = model.bind(response_format={"type": "json_object"}, ls_structured_output_format=shown, **settings)
+            llm = model.bind(
+                response_format={"type": "json_object"}, ls_structured_output_format=shown, **settings
+            )
             parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
         case "function_calling":
             (tool,) = openai_tools([kind], strict=strict)
             name = tool["function"]["name"]
             bound = {"tools": [tool], "tool_choice": name, "parallel_tool_calls": False}
             llm = model.bind(**bound, ls_structured_output_format=shown, **settings)
-            parser = _PydanticCall(tools=[kind], first_tool_only=True) if _is_pydantic(kind) else _JsonCall(key_name=name, first_tool_only=True)
+            parser = (
+                _PydanticCall(tools=[kind], first_tool_only=True)
+                if _is_pydantic(kind)
+                else _JsonCall(key_name=name, first_tool_only=True)
+            )
         case _:
-            raise UsageError(f"method must be 'json_schema', 'function_calling' or 'json_mode', not {method!r}.")
-    chain: Runnable[AIMessage, Any] = parser if kind is schema else parser | TypeAdapter(schema).validate_python
+            raise UsageError(
+                f"method must be 'json_schema', 'function_calling' or 'json_mode', not {method!r}."
+            )
+    chain: Runnable[AIMessage, Any] = (
+        parser if kind is schema else parser | TypeAdapter(schema).validate_python
+    )
     if not include_raw:
         return llm | chain
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | chain, parsing_error=lambda _: None)
@@ -65,7 +90,7 @@ def structured(
     return _Raw(bound=RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"))
 
 
-def _is_pydantic(schema: Any) -> bool:  # noqa: ANN401
+def _is_pydantic(schema: Any) -> bool:
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
@@ -75,7 +100,7 @@ def _dataclass_schema(cls: type) -> dict[str, Any]:
     return schema
 
 
-def _traceable(schema: Any) -> Any:  # noqa: ANN401
+def _traceable(schema: Any) -> Any:
     """What the trace shows; LangChain makes a JSON schema of it, and is given one where it could not."""
     try:
         convert_to_openai_tool(schema)
@@ -87,7 +112,7 @@ def _traceable(schema: Any) -> Any:  # noqa: ANN401
 # --- parsers that do not keep silent --------------------------------------------------------------
 
 
-def _insist(value: Any, result: list[Generation], *, partial: bool) -> Any:  # noqa: ANN401
+def _insist(value: Any, result: list[Generation], *, partial: bool) -> Any:
     if value is None and not partial:
         raise StructuredOutputError("The answer holds no object.", said=result[0].text if result else "")
     return value
@@ -96,28 +121,28 @@ def _insist(value: Any, result: list[Generation], *, partial: bool) -> Any:  # n
 class _JsonAnswer(JsonOutputParser):
     """The answer is the object."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
 
 class _PydanticAnswer(PydanticOutputParser[Any]):
     """The answer is the object, as an instance."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
 
 class _JsonCall(JsonOutputKeyToolsParser):
     """The call's arguments are the object."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
 
 class _PydanticCall(PydanticToolsParser):
     """The call's arguments are the object, as an instance."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:  # noqa: ANN401
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
 
@@ -135,32 +160,52 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     @property
-    def InputType(self) -> Any:  # noqa: ANN401, N802 - LangChain's
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's
         return self.bound.InputType
 
     @property
-    def OutputType(self) -> Any:  # noqa: ANN401, N802
+    def OutputType(self) -> Any:  # noqa: N802
         return self.bound.OutputType
 
-    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002 - LangChain's name
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
         try:
             return self.bound.invoke(input, config, **kwargs)
         except OutputError as error:
             return _failure(error)
 
-    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:  # noqa: A002
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
         try:
             return await self.bound.ainvoke(input, config, **kwargs)
         except OutputError as error:
             return _failure(error)
 
-    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[dict[str, Any]]:  # noqa: A002
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Any]]:
         try:
             yield from self.bound.stream(input, config, **kwargs)
         except OutputError as error:
             yield {key: value for key, value in _failure(error).items() if key != "raw"}
 
-    async def astream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:  # noqa: A002
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
         try:
             async for item in self.bound.astream(input, config, **kwargs):
                 yield item

@@ -25,12 +25,16 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(f"{tool!r:.200} cannot be bound as a tool: {error}") from error
         if "function" not in schema:
-            raise UsageError(f"a tool of type {schema.get('type')!r} runs at another service: bind a function instead.")
+            raise UsageError(
+                f"a tool of type {schema.get('type')!r} runs at another service: bind a function instead."
+            )
         out.append(schema)
     return out
 
 
-def choose(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[str, Any]], str | tuple[str, ...] | None]:  # noqa: ANN401 - many notations
+def choose(
+    tools: list[dict[str, Any]], choice: Any
+) -> tuple[list[dict[str, Any]], str | tuple[str, ...] | None]:
     """The tools on offer and the choice among them; OpenAI's "allowed_tools" may offer fewer without requiring one."""
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         allowed = choice.get("allowed_tools", choice)
@@ -40,7 +44,7 @@ def choose(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[str, Any
     return tools, core_choice(choice, tools)
 
 
-def core_choice(choice: Any, tools: Sequence[Mapping[str, Any]] | None) -> str | tuple[str, ...] | None:  # noqa: ANN401 - many notations
+def core_choice(choice: Any, tools: Sequence[Mapping[str, Any]] | None) -> str | tuple[str, ...] | None:
     """The choice among tools, in any of LangChain's, OpenAI's and Anthropic's notations.
 
     Raises `UsageError` where it names a tool that is not bound.
@@ -61,17 +65,19 @@ def core_choice(choice: Any, tools: Sequence[Mapping[str, Any]] | None) -> str |
         return _bound(_name(choice), tools)
     if isinstance(choice, Sequence):
         return tuple([_bound(name, tools) for name in choice])
-    raise UsageError(f"tool_choice must be 'auto', 'none', 'any', a tool's name or names, not {choice!r:.200}.")
+    raise UsageError(
+        f"tool_choice must be 'auto', 'none', 'any', a tool's name or names, not {choice!r:.200}."
+    )
 
 
-def core_format(form: Any) -> Mapping[str, Any]:  # noqa: ANN401 - many notations
+def core_format(form: Any) -> Mapping[str, Any]:
     """The form of an answer, as the OpenAI protocol writes it; a class or a bare JSON schema is taken as well."""
     if isinstance(form, Mapping) and form.get("type") in {"text", "json_object", "json_schema"}:
         return form
     return json_schema_format(form)
 
 
-def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:  # noqa: ANN401 - a class or a mapping
+def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
     """`response_format` for a pydantic class, a TypedDict, a dataclass, a function's or a JSON schema. Raises `UsageError` for anything else."""
     if isinstance(schema, Mapping) and "properties" in schema and "name" not in schema:
         schema = {"title": "answer", **schema}
@@ -80,7 +86,10 @@ def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, 
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:
         raise UsageError(f"{schema!r:.200} is no schema: {error}") from error
     wrapped = {"name": document["title"], "schema": document}
-    return {"type": "json_schema", "json_schema": wrapped if strict is None else {**wrapped, "strict": strict}}
+    return {
+        "type": "json_schema",
+        "json_schema": wrapped if strict is None else {**wrapped, "strict": strict},
+    }
 
 
 def _name(choice: Mapping[str, Any]) -> str:

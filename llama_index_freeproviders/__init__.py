@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING
 from freeproviders._version import __version__
 from freeproviders.lazy import lazy
 from llama_index_freeproviders.base import FreeProvidersLLM
-from llama_index_freeproviders.llms import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible
+from llama_index_freeproviders.llms import (
+    AIChatFree,
+    ChatgptFree,
+    Embedded,
+    FlowGpt,
+    FreeNetfly,
+    OpenAICompatible,
+)
 
 if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import WordLlamaEmbedding
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
 
-_HOMES = {"TolerantReActAgent": "react", "TolerantReActOutputParser": "react", "WordLlamaEmbedding": "embeddings"}
+_HOMES = {
+    "TolerantReActAgent": "react",
+    "TolerantReActOutputParser": "react",
+    "WordLlamaEmbedding": "embeddings",
+}
 
 __all__ = [
     "AIChatFree",

@@ -34,7 +34,14 @@ from freeproviders.errors import UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest, Message
-from llama_index_freeproviders.callbacks import Call, ChatCall, CompletionCall, ResponseT, anybody_listens, spanned
+from llama_index_freeproviders.callbacks import (
+    Call,
+    ChatCall,
+    CompletionCall,
+    ResponseT,
+    anybody_listens,
+    spanned,
+)
 from llama_index_freeproviders.messages import to_core_messages
 from llama_index_freeproviders.responses import ChatAssembler, CompletionAssembler
 from llama_index_freeproviders.structured import StructuredPrediction
@@ -49,10 +56,31 @@ DEFAULT_OUTPUT: Final = 1024
 """Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 
 _PROVIDER_FIELDS: Final = frozenset(
-    {"model", "base_url", "api_key", "headers", "cookies", "proxy", "connector", "trust_env", "timeout", "retry", "function_calling"}
+    {
+        "model",
+        "base_url",
+        "api_key",
+        "headers",
+        "cookies",
+        "proxy",
+        "connector",
+        "trust_env",
+        "timeout",
+        "retry",
+        "function_calling",
+    }
 )
 _REQUEST_FIELDS: Final = ("temperature", "top_p", "max_tokens", "stop")
-_NOT_FOR_SERVICES: Final = frozenset({"allow_parallel_tool_calls", "error_on_no_tool_call", "formatted", "tool_names", "tool_required", "verbose"})
+_NOT_FOR_SERVICES: Final = frozenset(
+    {
+        "allow_parallel_tool_calls",
+        "error_on_no_tool_call",
+        "formatted",
+        "tool_names",
+        "tool_required",
+        "verbose",
+    }
+)
 """What LlamaIndex passes along with a call and no service knows."""
 
 
@@ -101,25 +129,51 @@ class FreeProvidersLLM(StructuredPrediction):
 
     provider_class: ClassVar[type[AsyncGeneratorProvider]]
 
-    model: str = Field(default="", description="The service's model, or an alias of it; empty is the service's default.")
-    base_url: str | None = Field(default=None, description="Where the service is; None is its public address.")
-    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False, description="The key, where the service wants one.")
-    headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False, description="Headers sent with each request.")
-    cookies: dict[str, str] | None = Field(default=None, exclude=True, repr=False, description="Cookies sent with each request.")
-    proxy: str | None = Field(default=None, exclude=True, repr=False, description="http://user:password@host:port")
-    connector: Any = Field(default=None, exclude=True, repr=False, description="An aiohttp connector, used and never closed.")
+    model: str = Field(
+        default="", description="The service's model, or an alias of it; empty is the service's default."
+    )
+    base_url: str | None = Field(
+        default=None, description="Where the service is; None is its public address."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, exclude=True, repr=False, description="The key, where the service wants one."
+    )
+    headers: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Headers sent with each request."
+    )
+    cookies: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Cookies sent with each request."
+    )
+    proxy: str | None = Field(
+        default=None, exclude=True, repr=False, description="http://user:password@host:port"
+    )
+    connector: Any = Field(
+        default=None, exclude=True, repr=False, description="An aiohttp connector, used and never closed."
+    )
     trust_env: bool = Field(default=False, description="Whether the environment's proxy variables count.")
-    timeout: float | Timeout | None = Field(default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own.")
-    retry: int | Retry | None = Field(default=None, description="Retries before the first text, or a Retry; None is the provider's own.")
+    timeout: float | Timeout | None = Field(
+        default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
+    )
+    retry: int | Retry | None = Field(
+        default=None, description="Retries before the first text, or a Retry; None is the provider's own."
+    )
 
     temperature: float | None = Field(default=None, ge=0, description="None is the service's own.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="None is the service's own.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Longest answer in tokens; None is the service's own limit.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Longest answer in tokens; None is the service's own limit."
+    )
     stop: str | list[str] | None = Field(default=None, description="Texts at which an answer ends.")
-    additional_kwargs: dict[str, Any] = Field(default_factory=dict, description="More request settings, by the service's own names.")
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="More request settings, by the service's own names."
+    )
 
-    context_window: int | None = Field(default=None, ge=1, description="Tokens for question and answer together; None looks the model up.")
-    num_output: int | None = Field(default=None, ge=1, description="Tokens that LlamaIndex leaves free for an answer.")
+    context_window: int | None = Field(
+        default=None, ge=1, description="Tokens for question and answer together; None looks the model up."
+    )
+    num_output: int | None = Field(
+        default=None, ge=1, description="Tokens that LlamaIndex leaves free for an answer."
+    )
     function_calling: FunctionCalling = Field(
         default="auto",
         description=(
@@ -141,13 +195,21 @@ class FreeProvidersLLM(StructuredPrediction):
     def _refuse_unknown(cls, names: Iterable[str]) -> None:
         """Raise `UsageError` on what is no setting; LlamaIndex would drop it without a word, and a mistyped temperature with it."""
         if getattr(cls, "provider_class", None) is None:
-            raise UsageError(f"{cls.__name__} is for all providers: use one of its classes, or write one with a provider_class.")
+            raise UsageError(
+                f"{cls.__name__} is for all providers: use one of its classes, or write one with a provider_class."
+            )
         known = {*cls.model_fields, "class_name"}  # the name of the class stands in what it saves of itself
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else "the service's own settings go into additional_kwargs."
-                raise UsageError(f"{cls.__name__} has no setting {name!r}: {hint}", provider=cls.provider_class.name)
+                hint = (
+                    f"did you mean {near[0]}?"
+                    if near
+                    else "the service's own settings go into additional_kwargs."
+                )
+                raise UsageError(
+                    f"{cls.__name__} has no setting {name!r}: {hint}", provider=cls.provider_class.name
+                )
 
     @field_serializer("base_url")
     def _without_login(self, base_url: str | None) -> str | None:
@@ -159,7 +221,7 @@ class FreeProvidersLLM(StructuredPrediction):
         for name, value in super().__repr_args__():
             yield name, self._without_login(value) if name == "base_url" else value
 
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's
+    def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in self._provider_fields():
             self._provider = self._window = None
@@ -186,7 +248,10 @@ class FreeProvidersLLM(StructuredPrediction):
         if provider is None:
             provider = self.provider_class(self.model or None, **self._configuration())
             if self.function_calling == "native" and not provider.supports_native_tools:
-                raise UsageError("function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.", provider=provider.name)
+                raise UsageError(
+                    "function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.",
+                    provider=provider.name,
+                )
             if self.function_calling == "emulate":
                 provider.supports_native_tools = False
             self._provider = provider
@@ -225,7 +290,11 @@ class FreeProvidersLLM(StructuredPrediction):
 
     def _looked_up_window(self) -> int:
         if self._window is None:
-            self._window = getattr(self.provider, "context_window", None) or known_window(self.provider.model) or DEFAULT_WINDOW
+            self._window = (
+                getattr(self.provider, "context_window", None)
+                or known_window(self.provider.model)
+                or DEFAULT_WINDOW
+            )
         return self._window
 
     def to_payload(self) -> dict[str, Any]:
@@ -243,7 +312,9 @@ class FreeProvidersLLM(StructuredPrediction):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -272,14 +343,22 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            return _stream(call, self._chat_batches(messages, kwargs, stream=True), ChatAssembler(kwargs.get("tool_names")))
+            return _stream(
+                call,
+                self._chat_batches(messages, kwargs, stream=True),
+                ChatAssembler(kwargs.get("tool_names")),
+            )
 
     @spanned
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            return _astream(call, self._chat_batches(messages, kwargs, stream=True), ChatAssembler(kwargs.get("tool_names")))
+            return _astream(
+                call,
+                self._chat_batches(messages, kwargs, stream=True),
+                ChatAssembler(kwargs.get("tool_names")),
+            )
 
     # --- completion -------------------------------------------------------------------------------
 
@@ -304,14 +383,24 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
-            return _stream(call, self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True), CompletionAssembler())
+            return _stream(
+                call,
+                self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True),
+                CompletionAssembler(),
+            )
 
     @spanned
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             await call.wait_for_turn_async()
-            return _astream(call, self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True), CompletionAssembler())
+            return _astream(
+                call,
+                self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True),
+                CompletionAssembler(),
+            )
 
     # --- tools ------------------------------------------------------------------------------------
 
@@ -327,7 +416,10 @@ class FreeProvidersLLM(StructuredPrediction):
     ) -> dict[str, Any]:
         del verbose
         if self.function_calling == "off" and tools:
-            raise UsageError("function_calling is 'off', so this model takes no tools: use a ReActAgent.", provider=self.provider_class.name)
+            raise UsageError(
+                "function_calling is 'off', so this model takes no tools: use a ReActAgent.",
+                provider=self.provider_class.name,
+            )
         return chat_arguments(
             tools,
             user_msg=user_msg,
@@ -337,7 +429,9 @@ class FreeProvidersLLM(StructuredPrediction):
             **kwargs,
         )
 
-    def get_tool_calls_from_response(self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any) -> list[ToolSelection]:
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
         """The calls in a response; raises `ToolCallError`, a `ValueError`, if there must be one and is none."""
         del kwargs
         return selections(response, error_on_no_tool_call=error_on_no_tool_call)
@@ -396,7 +490,11 @@ class FreeProvidersLLM(StructuredPrediction):
 
         from llama_index_freeproviders.react import TolerantReActOutputParser  # noqa: PLC0415
 
-        return {"react_chat_formatter": ReActChatFormatter.from_defaults(), "output_parser": TolerantReActOutputParser(), **kwargs}
+        return {
+            "react_chat_formatter": ReActChatFormatter.from_defaults(),
+            "output_parser": TolerantReActOutputParser(),
+            **kwargs,
+        }
 
     # --- prompts ----------------------------------------------------------------------------------
 
@@ -404,20 +502,33 @@ class FreeProvidersLLM(StructuredPrediction):
         """The system prompt before, and the query wrapper around what the user says, which LlamaIndex itself only does for models without chat."""
         messages = list(super()._extend_messages(messages))
         wrapper = self.query_wrapper_prompt
-        if wrapper is not None and messages and messages[-1].role == MessageRole.USER and messages[-1].content:
-            messages[-1] = ChatMessage(role=MessageRole.USER, content=wrapper.format(query_str=messages[-1].content))
+        if (
+            wrapper is not None
+            and messages
+            and messages[-1].role == MessageRole.USER
+            and messages[-1].content
+        ):
+            messages[-1] = ChatMessage(
+                role=MessageRole.USER, content=wrapper.format(query_str=messages[-1].content)
+            )
         return messages
 
     # --- the core ---------------------------------------------------------------------------------
 
-    def _chat_batches(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool) -> AsyncGenerator[Batch, None]:
+    def _chat_batches(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> AsyncGenerator[Batch, None]:
         return ask(*self._chat_request(messages, kwargs, stream=stream))
 
-    def _prompt_batches(self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool) -> AsyncGenerator[Batch, None]:
+    def _prompt_batches(
+        self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool
+    ) -> AsyncGenerator[Batch, None]:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         if not isinstance(prompt, str):
-            raise UsageError(f"a prompt must be text, not {type(prompt).__name__}.", provider=self.provider_class.name)
+            raise UsageError(
+                f"a prompt must be text, not {type(prompt).__name__}.", provider=self.provider_class.name
+            )
         return ask(*self._request((Message("user", prompt),), kwargs, stream=stream))
 
     def _chat_request(
@@ -425,11 +536,15 @@ class FreeProvidersLLM(StructuredPrediction):
     ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
         """Who is asked, and what; what cannot work raises `UsageError`."""
         folded = self.messages_to_prompt
-        if folded is not None and folded is not default_messages_to_prompt:  # the caller has a prompt format of their own
+        if (
+            folded is not None and folded is not default_messages_to_prompt
+        ):  # the caller has a prompt format of their own
             return self._request((Message("user", folded(messages)),), kwargs, stream=stream)
         return self._request(to_core_messages(messages, kwargs.get("tool_names")), kwargs, stream=stream)
 
-    def _request(self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool) -> tuple[AsyncGeneratorProvider, ChatRequest]:
+    def _request(
+        self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
         provider = self.provider
         return provider, provider.request(messages, stream=stream, **self._options(kwargs))
 
@@ -438,11 +553,19 @@ class FreeProvidersLLM(StructuredPrediction):
         options = {name: value for name in _REQUEST_FIELDS if (value := getattr(self, name)) is not None}
         if self.additional_kwargs:
             options.update(self.additional_kwargs)
-        options.update({name: value for name, value in kwargs.items() if value is not None and name not in _NOT_FOR_SERVICES})
+        options.update(
+            {
+                name: value
+                for name, value in kwargs.items()
+                if value is not None and name not in _NOT_FOR_SERVICES
+            }
+        )
         return options
 
 
-async def _astream(call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any) -> AsyncGenerator[ResponseT, None]:  # noqa: ANN401 - either assembler
+async def _astream(
+    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any
+) -> AsyncGenerator[ResponseT, None]:
     response: ResponseT | None = None
     try:
         async with aclosing(batches):
@@ -460,7 +583,9 @@ async def _astream(call: Call[ResponseT], batches: AsyncGenerator[Batch, None], 
     call.ended(cast("ResponseT", response))
 
 
-def _stream(call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any) -> Generator[ResponseT, None, None]:  # noqa: ANN401 - either assembler
+def _stream(
+    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any
+) -> Generator[ResponseT, None, None]:
     response: ResponseT | None = None
     try:
         with closing(cast("Generator[Batch, None, None]", bridge.iterate(batches))) as received:

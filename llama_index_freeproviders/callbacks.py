@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
-dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")  # the decorators' own, so that handlers put there hear us as well
+dispatcher: Final = get_dispatcher(
+    "llama_index.core.llms.callbacks"
+)  # the decorators' own, so that handlers put there hear us as well
 
 
 def anybody_listens() -> bool:
@@ -69,13 +71,13 @@ def spanned(method: MethodT) -> MethodT:
     within_span = of_module.span(method)
 
     @functools.wraps(method)
-    def in_a_span_if_seen(self: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's
+    def in_a_span_if_seen(self: object, *args: Any, **kwargs: Any) -> Any:
         if anybody_watches(of_module) or anybody_listens():
             return within_span.__get__(self, type(self))(*args, **kwargs)
         return method(self, *args, **kwargs)
 
     @functools.wraps(method)
-    async def in_a_span_if_seen_async(self: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    async def in_a_span_if_seen_async(self: object, *args: Any, **kwargs: Any) -> Any:
         if anybody_watches(of_module) or anybody_listens():
             return await within_span.__get__(self, type(self))(*args, **kwargs)
         return await method(self, *args, **kwargs)
@@ -96,7 +98,7 @@ class Call(Generic[ResponseT]):
     asked: EventPayload
     answered: EventPayload
 
-    def __init__(self, llm: LLM, given: Any, kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401 - messages or a prompt
+    def __init__(self, llm: LLM, given: Any, kwargs: Mapping[str, Any]) -> None:
         if not isinstance(llm.callback_manager, CallbackManager):
             llm.callback_manager = CallbackManager()
         self._llm = llm
@@ -117,14 +119,22 @@ class Call(Generic[ResponseT]):
             about = self._llm.to_payload()
             if listens:
                 dispatcher.event(self._start_event(about))
-            payload = {self.asked: self._given, EventPayload.ADDITIONAL_KWARGS: self._kwargs, EventPayload.SERIALIZED: about}
+            payload = {
+                self.asked: self._given,
+                EventPayload.ADDITIONAL_KWARGS: self._kwargs,
+                EventPayload.SERIALIZED: about,
+            }
         self._event_id = self._manager.on_event_start(CBEventType.LLM, payload=payload)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if error is not None and not self._over:
             self._over = True
-            self._manager.on_event_end(CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id)
+            self._manager.on_event_end(
+                CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id
+            )
         self._trace.__exit__(kind, error, traceback)
 
     def wait_for_turn(self) -> None:
@@ -144,7 +154,11 @@ class Call(Generic[ResponseT]):
     def ended(self, response: ResponseT) -> ResponseT:
         """The answer is complete."""
         self._over = True
-        self._manager.on_event_end(CBEventType.LLM, payload={self.asked: self._given, self.answered: response}, event_id=self._event_id)
+        self._manager.on_event_end(
+            CBEventType.LLM,
+            payload={self.asked: self._given, self.answered: response},
+            event_id=self._event_id,
+        )
         if anybody_listens():
             dispatcher.event(self._end_event(response))
         return response
@@ -154,17 +168,19 @@ class Call(Generic[ResponseT]):
         if self._over:
             return
         self._over = True
-        self._manager.on_event_end(CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id)
+        self._manager.on_event_end(
+            CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id
+        )
         if anybody_listens():
             dispatcher.event(ExceptionEvent(exception=error, span_id=self._span_id))
 
-    def _start_event(self, about: dict[str, Any]) -> Any:  # noqa: ANN401 - an event
+    def _start_event(self, about: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def _progress_event(self, response: ResponseT) -> Any:  # noqa: ANN401
+    def _progress_event(self, response: ResponseT) -> Any:
         raise NotImplementedError
 
-    def _end_event(self, response: ResponseT) -> Any:  # noqa: ANN401
+    def _end_event(self, response: ResponseT) -> Any:
         raise NotImplementedError
 
 
@@ -179,7 +195,9 @@ class ChatCall(Call[ChatResponse]):
         super().__init__(llm, messages, kwargs)
 
     def _start_event(self, about: dict[str, Any]) -> LLMChatStartEvent:
-        return LLMChatStartEvent(model_dict=about, messages=self._given, additional_kwargs=self._kwargs, span_id=self._span_id)
+        return LLMChatStartEvent(
+            model_dict=about, messages=self._given, additional_kwargs=self._kwargs, span_id=self._span_id
+        )
 
     def _progress_event(self, response: ChatResponse) -> LLMChatInProgressEvent:
         return LLMChatInProgressEvent(messages=self._given, response=response, span_id=self._span_id)
@@ -199,7 +217,9 @@ class CompletionCall(Call[CompletionResponse]):
         super().__init__(llm, prompt, kwargs)
 
     def _start_event(self, about: dict[str, Any]) -> LLMCompletionStartEvent:
-        return LLMCompletionStartEvent(model_dict=about, prompt=self._given, additional_kwargs=self._kwargs, span_id=self._span_id)
+        return LLMCompletionStartEvent(
+            model_dict=about, prompt=self._given, additional_kwargs=self._kwargs, span_id=self._span_id
+        )
 
     def _progress_event(self, response: CompletionResponse) -> LLMCompletionInProgressEvent:
         return LLMCompletionInProgressEvent(prompt=self._given, response=response, span_id=self._span_id)

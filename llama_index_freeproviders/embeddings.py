@@ -36,7 +36,9 @@ class WordLlamaEmbedding(BaseEmbedding):
         ```
     """
 
-    model_name: str = Field(default=f"wordllama-l2-supercat-{DIMENSIONS}", description="What the weights are.")
+    model_name: str = Field(
+        default=f"wordllama-l2-supercat-{DIMENSIONS}", description="What the weights are."
+    )
     embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts in one call.")
 
     def __init__(self, **fields: Any) -> None:
@@ -82,5 +84,7 @@ def _weights() -> WordLlamaInference:
     try:
         import wordllama  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise MissingDependencyError("wordllama is not installed.", advice='Run: pip install "freeproviders[rag]"') from error
+        raise MissingDependencyError(
+            "wordllama is not installed.", advice='Run: pip install "freeproviders[rag]"'
+        ) from error
     return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)

@@ -114,13 +114,19 @@ class OpenAICompatible(FreeProvidersLLM):
 
     provider_class: ClassVar[type[AsyncGeneratorProvider]] = OpenAICompatibleProvider
 
-    json_schema: bool = Field(default=False, description="Whether the service constrains an answer to a JSON schema.")
+    json_schema: bool = Field(
+        default=False, description="Whether the service constrains an answer to a JSON schema."
+    )
 
     def _provider_fields(self) -> frozenset[str]:
         return super()._provider_fields() | {"json_schema"}
 
     def _configuration(self) -> dict[str, Any]:
-        return {**super()._configuration(), "native_tools": self.function_calling == "native", "json_schema": self.json_schema}
+        return {
+            **super()._configuration(),
+            "native_tools": self.function_calling == "native",
+            "json_schema": self.json_schema,
+        }
 
 
 class Embedded(FreeProvidersLLM):
@@ -139,13 +145,20 @@ class Embedded(FreeProvidersLLM):
 
     model_path: str | None = Field(default=None, description="A GGUF file of one's own, instead of `model`.")
     slots: int | None = Field(default=None, ge=1, description="Answers at the same time; more requests wait.")
-    prompt_cache: bool = Field(default=True, description="False reads each prompt anew, for answers that do not depend on what was asked before.")
+    prompt_cache: bool = Field(
+        default=True,
+        description="False reads each prompt anew, for answers that do not depend on what was asked before.",
+    )
 
     def _provider_fields(self) -> frozenset[str]:
         return super()._provider_fields() | {"model_path", "context_window", "slots", "prompt_cache"}
 
     def _configuration(self) -> dict[str, Any]:
-        configuration = {**super()._configuration(), "context_window": self.context_window, "prompt_cache": self.prompt_cache}
+        configuration = {
+            **super()._configuration(),
+            "context_window": self.context_window,
+            "prompt_cache": self.prompt_cache,
+        }
         if self.slots is not None:
             configuration["slots"] = self.slots
         if self.model_path is not None:

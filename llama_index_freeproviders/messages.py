@@ -44,7 +44,9 @@ def sanitized(name: str) -> str:
     return _NOT_IN_A_NAME.sub("_", name)
 
 
-def to_core_messages(messages: Sequence[ChatMessage], names: Mapping[str, str] | None = None) -> tuple[core.Message, ...]:
+def to_core_messages(
+    messages: Sequence[ChatMessage], names: Mapping[str, str] | None = None
+) -> tuple[core.Message, ...]:
     """Write a conversation as the core has it.
 
     `names` maps the tool names that the model is given to the tools' own, where they differ. Tool calls without an id get one, and a tool's result without
@@ -112,13 +114,19 @@ def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     found = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     if not found:
-        found = [call for raw in message.additional_kwargs.get("tool_calls") or () if (call := _legacy_call(raw)) is not None]
+        found = [
+            call
+            for raw in message.additional_kwargs.get("tool_calls") or ()
+            if (call := _legacy_call(raw)) is not None
+        ]
     return tuple([ids.called(*call) for call in found])
 
 
 def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
     """A call as messages of other models remember it: OpenAI's object or mapping."""
-    get: Callable[[object, str], Any] = lambda value, key: value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)  # noqa: E731
+    get: Callable[[object, str], Any] = lambda value, key: (  # noqa: E731
+        value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+    )
     function = get(raw, "function") or raw
     name = get(function, "name")
     return (get(raw, "id"), name, get(function, "arguments")) if isinstance(name, str) else None
@@ -154,11 +162,17 @@ def _block(block: object) -> core.Block | None:
             return core.ImageBlock(_image_url(block), block.detail)
         case DocumentBlock():
             return core.TextBlock(
-                f"{block.title}:\n{_document_text(block)}" if block.title not in {None, "input_document"} else _document_text(block)
+                f"{block.title}:\n{_document_text(block)}"
+                if block.title not in {None, "input_document"}
+                else _document_text(block)
             )
         case CitableBlock():
             content = _content(block.content)
-            text = content if isinstance(content, str) else "\n".join([part.text for part in content if isinstance(part, core.TextBlock)])
+            text = (
+                content
+                if isinstance(content, str)
+                else "\n".join([part.text for part in content if isinstance(part, core.TextBlock)])
+            )
             return core.TextBlock(f"{block.title} ({block.source}):\n{text}")
         case CitationBlock():
             cited = block.cited_content
@@ -168,7 +182,9 @@ def _block(block: object) -> core.Block | None:
             return None  # thoughts are not repeated to a model, calls travel beside the content, cache points are another service's
         case _:
             kind = getattr(block, "block_type", type(block).__name__)
-            raise UnsupportedInputError(f"Content of type {kind!r} cannot be sent: use text, or pictures where the model takes them.")
+            raise UnsupportedInputError(
+                f"Content of type {kind!r} cannot be sent: use text, or pictures where the model takes them."
+            )
 
 
 def _image_url(block: ImageBlock) -> str:
@@ -179,7 +195,9 @@ def _image_url(block: ImageBlock) -> str:
         return url  # the service fetches it, not we
     if isinstance(block.image, IOBase):
         block.image.seek(0)
-        block = ImageBlock(image=block.image.read(), image_mimetype=block.image_mimetype)  # makes base64 of it and looks what it is
+        block = ImageBlock(
+            image=block.image.read(), image_mimetype=block.image_mimetype
+        )  # makes base64 of it and looks what it is
     elif block.path is not None:
         block = ImageBlock(image=Path(block.path).read_bytes(), image_mimetype=block.image_mimetype)
     if not block.image:
@@ -191,10 +209,14 @@ def _image_url(block: ImageBlock) -> str:
 def _document_text(block: DocumentBlock) -> str:
     """A document's text; nothing is fetched from the network for it."""
     if block.data is None and block.path is None:
-        raise UnsupportedInputError(f"Document {block.title!r} is only an address: load it with a reader and pass its text.")
+        raise UnsupportedInputError(
+            f"Document {block.title!r} is only an address: load it with a reader and pass its text."
+        )
     data = block.resolve_document().read()
     try:
         return data.decode() if isinstance(data, bytes) else str(data)
     except UnicodeDecodeError:
         kind = block.document_mimetype or "binary"
-        raise UnsupportedInputError(f"Document {block.title!r} ({kind}) is not text: load it with a reader and pass its text.") from None
+        raise UnsupportedInputError(
+            f"Document {block.title!r} ({kind}) is not text: load it with a reader and pass its text."
+        ) from None

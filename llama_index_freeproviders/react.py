@@ -44,12 +44,18 @@ class TolerantReActOutputParser(ReActOutputParser):
         text = _THINKING.sub("", output).strip()
         sections = _sections(text)
         if not sections:
-            return ResponseReasoningStep(thought=IMPLICIT, response=_unfenced(text), is_streaming=is_streaming)
+            return ResponseReasoningStep(
+                thought=IMPLICIT, response=_unfenced(text), is_streaming=is_streaming
+            )
         thought = sections.get("thought", "")
         if action := _tool_name(sections.get("action", "")):
-            return ActionReasoningStep(thought=thought or sections.get("", ""), action=action, action_input=_arguments(sections))
+            return ActionReasoningStep(
+                thought=thought or sections.get("", ""), action=action, action_input=_arguments(sections)
+            )
         if "answer" in sections:
-            return ResponseReasoningStep(thought=thought or IMPLICIT, response=sections["answer"], is_streaming=is_streaming)
+            return ResponseReasoningStep(
+                thought=thought or IMPLICIT, response=sections["answer"], is_streaming=is_streaming
+            )
         raise ValueError(f"Could not parse output: {output}")
 
 
@@ -72,7 +78,9 @@ class TolerantReActAgent(ReActAgent):
         ```
     """
 
-    output_parser: ReActOutputParser = Field(default_factory=TolerantReActOutputParser, description="The react output parser")
+    output_parser: ReActOutputParser = Field(
+        default_factory=TolerantReActOutputParser, description="The react output parser"
+    )
 
     async def finalize(self, ctx: Context, output: AgentOutput, memory: BaseMemory) -> AgentOutput:
         """Close the run; the final message is the answer as it was parsed."""
@@ -81,7 +89,9 @@ class TolerantReActAgent(ReActAgent):
         if reasoning and isinstance(reasoning[-1], ResponseReasoningStep):
             others = [block for block in output.response.blocks if not isinstance(block, TextBlock)]
             blocks = [*others, TextBlock(text=reasoning[-1].response)]
-            output.response = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=output.response.additional_kwargs)
+            output.response = ChatMessage(
+                role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=output.response.additional_kwargs
+            )
         return output
 
 
@@ -105,7 +115,9 @@ def _sections(text: str) -> dict[str, str]:
             continue
         end = labels[at + 1].start() if at + 1 < len(labels) else len(text)
         said = _unfenced(text[_end(match) : end])
-        if (label == "action" and _NO_ACTION.match(said)) or (label == "action input" and "action" not in sections):
+        if (label == "action" and _NO_ACTION.match(said)) or (
+            label == "action input" and "action" not in sections
+        ):
             continue  # "Action: None" before an answer
         sections[label] = said
     return sections if sections.keys() - {""} else {}
@@ -167,6 +179,8 @@ def _unfenced(text: str) -> str:
     """A section without the fences and emphasis that were opened around the whole turn; a block of code within an answer stays."""
     text = text.strip()
     fences = _FENCE.findall(text)
-    if len(fences) == 1 or (len(fences) == 2 and text.startswith(("```", "~~~")) and text.endswith(("```", "~~~"))):
+    if len(fences) == 1 or (
+        len(fences) == 2 and text.startswith(("```", "~~~")) and text.endswith(("```", "~~~"))
+    ):
         text = _FENCE.sub("", text)
     return text.strip().removesuffix("**").strip() if text.count("**") % 2 else text.strip()

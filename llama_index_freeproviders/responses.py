@@ -56,8 +56,14 @@ class _Template:
 
 _BLOCK: Final = _Template(TextBlock(text=""))
 _MESSAGE: Final = _Template(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
-_CHAT: Final = _Template(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta=""))
-_LAST: Final = _Template(ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="", raw={}))
+_CHAT: Final = _Template(
+    ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="")
+)
+_LAST: Final = _Template(
+    ChatResponse(
+        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="", raw={}
+    )
+)
 _COMPLETION: Final = _Template(CompletionResponse(text="", delta=""))
 
 
@@ -87,11 +93,15 @@ def _fast_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
 
 
 def _validated_chat_chunk(text: str, delta: str) -> ChatResponse:
-    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta=delta)
+    return ChatResponse(
+        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta=delta
+    )
 
 
 def _validated_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
-    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta="", raw=raw)
+    return ChatResponse(
+        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta="", raw=raw
+    )
 
 
 def _fast_completion_chunk(text: str, delta: str) -> CompletionResponse:
@@ -108,7 +118,12 @@ def _validated_completion_chunk(text: str, delta: str) -> CompletionResponse:
 
 def identical(a: BaseModel, b: BaseModel) -> bool:
     """Whether two objects cannot be told apart, down to which fields count as set, here and in the models they hold."""
-    if type(a) is not type(b) or a != b or a.model_fields_set != b.model_fields_set or a.model_dump() != b.model_dump():
+    if (
+        type(a) is not type(b)
+        or a != b
+        or a.model_fields_set != b.model_fields_set
+        or a.model_dump() != b.model_dump()
+    ):
         return False
     if a.__pydantic_private__ != b.__pydantic_private__ or a.__pydantic_extra__ != b.__pydantic_extra__:
         return False
@@ -130,7 +145,9 @@ def fast_copies_are_exact() -> bool:
         return (
             identical(_fast_chat_chunk("so far", "far"), _validated_chat_chunk("so far", "far"))
             and identical(_fast_last_chunk("all", {"usage": {}}), _validated_last_chunk("all", {"usage": {}}))
-            and identical(_fast_completion_chunk("so far", "far"), _validated_completion_chunk("so far", "far"))
+            and identical(
+                _fast_completion_chunk("so far", "far"), _validated_completion_chunk("so far", "far")
+            )
         )
     except (AttributeError, TypeError, ValueError):
         return False
@@ -163,7 +180,9 @@ class ChatAssembler:
 
     def prepared(self, batch: Batch) -> Batch:
         """The batch as it should be taken: see `LONG_TEXT`."""
-        return _merged(batch) if len(self._text) + len(self._reasoning) > LONG_TEXT and len(batch) > 1 else batch
+        return (
+            _merged(batch) if len(self._text) + len(self._reasoning) > LONG_TEXT and len(batch) > 1 else batch
+        )
 
     def take(self, part: Part) -> ChatResponse | None:
         """Add a part; the chunk to send, if the part makes one."""
@@ -177,7 +196,9 @@ class ChatAssembler:
             case Reasoning():
                 self._plain = False
                 self._reasoning += part.text
-                return ChatResponse(message=self._message(), delta="", additional_kwargs={"thinking_delta": part.text})
+                return ChatResponse(
+                    message=self._message(), delta="", additional_kwargs={"thinking_delta": part.text}
+                )
             case ToolCall():
                 self._plain = False
                 self._calls.append(part)
@@ -203,12 +224,20 @@ class ChatAssembler:
     def _message(self) -> ChatMessage:
         blocks: list[ContentBlock] = []
         if self._reasoning:
-            blocks.append(ThinkingBlock(content=self._reasoning, num_tokens=self._usage.reasoning_tokens if self._usage else None))
+            blocks.append(
+                ThinkingBlock(
+                    content=self._reasoning, num_tokens=self._usage.reasoning_tokens if self._usage else None
+                )
+            )
         if self._text:
             blocks.append(TextBlock(text=self._text))
         blocks.extend(
             [
-                ToolCallBlock(tool_call_id=call.id, tool_name=self._names.get(call.name, call.name), tool_kwargs=dict(call.arguments))
+                ToolCallBlock(
+                    tool_call_id=call.id,
+                    tool_name=self._names.get(call.name, call.name),
+                    tool_kwargs=dict(call.arguments),
+                )
                 for call in self._calls
             ]
         )
@@ -223,7 +252,10 @@ class ChatAssembler:
                 {
                     "id": call.id,
                     "type": "function",
-                    "function": {"name": self._names.get(call.name, call.name), "arguments": dumps(call.arguments).decode()},
+                    "function": {
+                        "name": self._names.get(call.name, call.name),
+                        "arguments": dumps(call.arguments).decode(),
+                    },
                 }
                 for call in self._calls
             ]
@@ -248,7 +280,9 @@ class CompletionAssembler:
                 self._text = text = self._text + part.text
                 return completion_chunk(text, part.text)
             case Reasoning():
-                return CompletionResponse(text=self._text, delta="", additional_kwargs={"thinking_delta": part.text})
+                return CompletionResponse(
+                    text=self._text, delta="", additional_kwargs={"thinking_delta": part.text}
+                )
             case Usage():
                 self._usage = part
             case Finish():

@@ -37,7 +37,16 @@ if TYPE_CHECKING:
 
     Step: TypeAlias = Draft | Structured
 
-_OF_TOOLS: Final = frozenset({"tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "parallel_tool_calls", "response_format"})
+_OF_TOOLS: Final = frozenset(
+    {
+        "tools",
+        "tool_choice",
+        "tool_required",
+        "allow_parallel_tool_calls",
+        "parallel_tool_calls",
+        "response_format",
+    }
+)
 """What callers pass for LlamaIndex's own programs, which call a tool; no tool is needed here."""
 
 
@@ -52,7 +61,11 @@ class StructuredPrediction(FunctionCallingLLM):
         raise NotImplementedError
 
     def structured_predict(
-        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
     ) -> Model:
         """Answer a prompt with an object; raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again."""
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
@@ -63,18 +76,28 @@ class StructuredPrediction(FunctionCallingLLM):
             return asking.ended(bridge.run(asking.answer()))
 
     async def astructured_predict(
-        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
     ) -> Model:
         """Answer a prompt with an object; raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again."""
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
-            return cast("Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
+            return cast(
+                "Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            )
         asking = _Asking(self, output_cls, prompt, prompt_args, llm_kwargs)
         with asking.call as call:
             await call.wait_for_turn_async()
             return asking.ended(await asking.answer())
 
     def stream_structured_predict(
-        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
     ) -> Generator[Model | FlexibleModel, None, None]:
         """Answer a prompt with an object that grows: partial ones first, the valid one last."""
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
@@ -94,7 +117,11 @@ class StructuredPrediction(FunctionCallingLLM):
             raise
 
     async def astream_structured_predict(
-        self, output_cls: type[Model], prompt: BasePromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
     ) -> AsyncGenerator[Model | FlexibleModel, None]:
         """Answer a prompt with an object that grows: partial ones first, the valid one last."""
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
@@ -105,7 +132,9 @@ class StructuredPrediction(FunctionCallingLLM):
             return _astream(asking, asking.steps())
 
 
-async def _astream(asking: _Asking[Model], steps: AsyncGenerator[Step, None]) -> AsyncGenerator[Model | FlexibleModel, None]:
+async def _astream(
+    asking: _Asking[Model], steps: AsyncGenerator[Step, None]
+) -> AsyncGenerator[Model | FlexibleModel, None]:
     try:
         async with aclosing(steps):
             async for step in steps:
@@ -127,7 +156,9 @@ class _Asking(Generic[Model]):
         prompt_args: dict[str, Any],
         llm_kwargs: Mapping[str, Any] | None,
     ) -> None:
-        dispatcher.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args))
+        dispatcher.event(
+            LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
+        )
         self._llm = llm
         self._output_cls = output_cls
         self._partial_cls: type[FlexibleModel] = create_flexible_model(output_cls)
@@ -139,13 +170,19 @@ class _Asking(Generic[Model]):
         """Ask for the whole object."""
         from freeproviders.tools import complete_structured  # noqa: PLC0415 - plain chat needs none of it
 
-        return await complete_structured(*self._llm._chat_request(self._messages, self._kwargs, stream=False), self._output_cls)  # noqa: SLF001
+        return await complete_structured(
+            *self._llm._chat_request(self._messages, self._kwargs, stream=False),  # noqa: SLF001
+            self._output_cls,
+        )
 
     def steps(self) -> AsyncGenerator[Step, None]:
         """Ask for the object as it grows."""
         from freeproviders.tools import stream_structured  # noqa: PLC0415
 
-        return stream_structured(*self._llm._chat_request(self._messages, self._kwargs, stream=True), self._output_cls)  # noqa: SLF001
+        return stream_structured(
+            *self._llm._chat_request(self._messages, self._kwargs, stream=True),  # noqa: SLF001
+            self._output_cls,
+        )
 
     def shown(self, step: Step) -> Model | FlexibleModel | None:
         """The object to show for a step of the stream; the last step ends the call."""
@@ -161,7 +198,9 @@ class _Asking(Generic[Model]):
 
     def ended(self, answer: Structured) -> Model:
         """Say that the answer is there, and return its object."""
-        message = ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=dumps(answer.data).decode())])
+        message = ChatMessage(
+            role=MessageRole.ASSISTANT, blocks=[TextBlock(text=dumps(answer.data).decode())]
+        )
         self.call.ended(ChatResponse(message=message, raw=raw_of(answer.finish, answer.usage)))
         dispatcher.event(LLMStructuredPredictEndEvent(output=answer.value))
         return cast("Model", answer.value)
@@ -170,7 +209,7 @@ class _Asking(Generic[Model]):
         """Say that a stream broke off."""
         self.call.failed(error)
 
-    def _partial(self, data: Any) -> Model | FlexibleModel | None:  # noqa: ANN401 - a JSON value
+    def _partial(self, data: Any) -> Model | FlexibleModel | None:
         """What there is so far: an instance as soon as it is one, else a model that takes any fields; None for what no model can show."""
         for cls in (self._output_cls, self._partial_cls):
             try:

@@ -31,7 +31,9 @@ def chat_arguments(
     """The keyword arguments for `chat` and its siblings: messages, tools in the OpenAI form, and how they may be used."""
     messages = list(chat_history or ())
     if user_msg is not None:
-        messages.append(ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg)
+        messages.append(
+            ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
+        )
     arguments: dict[str, Any] = {"messages": messages, **kwargs}
     if not tools:
         if tool_required:
@@ -70,7 +72,9 @@ def read_choice(choice: str | Mapping[str, Any] | None, names: Mapping[str, str]
     """A `tool_choice` in any of the forms in use: "any", a tool's own name, OpenAI's mapping. Raises `UsageError` on a tool that is not there."""
     if isinstance(choice, Mapping):
         function = choice.get("function")
-        choice = function.get("name") if isinstance(function, Mapping) else choice.get("name", choice.get("type"))
+        choice = (
+            function.get("name") if isinstance(function, Mapping) else choice.get("name", choice.get("type"))
+        )
     if choice is None:
         return None
     for wire, name in names.items():
@@ -80,16 +84,24 @@ def read_choice(choice: str | Mapping[str, Any] | None, names: Mapping[str, str]
         return _CHOICES[choice]
     if isinstance(choice, str) and sanitized(choice) in names:
         return sanitized(choice)
-    raise UsageError(f"tool_choice {choice!r} is none of the tools: use one of {', '.join(names.values())}, or auto, none or required.")
+    raise UsageError(
+        f"tool_choice {choice!r} is none of the tools: use one of {', '.join(names.values())}, or auto, none or required."
+    )
 
 
 def selections(response: ChatResponse, *, error_on_no_tool_call: bool = True) -> list[ToolSelection]:
     """The calls in a response. Cheap, as agents ask for each chunk of a stream; raises `ToolCallError`, a `ValueError`, only if there are none and that is an error."""
     calls = [
-        ToolSelection(tool_id=block.tool_call_id or new_call_id(), tool_name=block.tool_name, tool_kwargs=arguments_of(block.tool_kwargs))
+        ToolSelection(
+            tool_id=block.tool_call_id or new_call_id(),
+            tool_name=block.tool_name,
+            tool_kwargs=arguments_of(block.tool_kwargs),
+        )
         for block in response.message.blocks
         if type(block) is ToolCallBlock
     ]
     if not calls and error_on_no_tool_call:
-        raise ToolCallError("Expected at least one tool call, but got 0 tool calls.", said=response.message.content or "")
+        raise ToolCallError(
+            "Expected at least one tool call, but got 0 tool calls.", said=response.message.content or ""
+        )
     return calls

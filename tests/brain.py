@@ -37,7 +37,9 @@ def brain(messages: Sequence[Mapping[str, Any]]) -> str:
     view = View(messages)
     calls = [] if view.schema_first else _calls(view)
     if calls:
-        return "\n".join(f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls)
+        return "\n".join(
+            f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls
+        )
     if view.schema is not None:
         return json.dumps(Filler(view.question, view.schema).value(view.schema), ensure_ascii=False)
     if view.any_object:
@@ -51,7 +53,9 @@ def native_brain(messages: Sequence[Mapping[str, Any]], request: Any) -> str | l
     """The same for a service with tools and schemas of its own: it reads them from the request, and its calls are the protocol's."""
     body = request.json
     view = View([message for message in messages if message.get("role") != "tool"])
-    tail = messages[max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0) :]
+    tail = messages[
+        max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0) :
+    ]
     view.results = [_text(message) for message in tail if message.get("role") == "tool"]
     view.called = [call["function"]["name"] for message in tail for call in message.get("tool_calls") or ()]
     view.tools = [tool["function"] for tool in body.get("tools") or ()]
@@ -86,7 +90,9 @@ class Script:
 
 def call(name: str, /, **arguments: Any) -> str:
     """A call as the default dialect writes it, for scripts."""
-    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
+    return (
+        f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
+    )
 
 
 class View:
@@ -121,7 +127,11 @@ def _some_object(question: str) -> str:
 def _calls(view: View) -> list[dict[str, Any]]:
     by_name = {tool["name"]: tool for tool in view.tools}
     words = set(re.findall(r"[a-z0-9]+", view.question.lower()))
-    mentioned = [tool for tool in view.tools if words & {word for word in re.split(r"[^a-z0-9]+", tool["name"].lower()) if len(word) > 2}]
+    mentioned = [
+        tool
+        for tool in view.tools
+        if words & {word for word in re.split(r"[^a-z0-9]+", tool["name"].lower()) if len(word) > 2}
+    ]
     open_ = [tool for tool in mentioned if tool["name"] not in view.called]
     if view.named in by_name:
         chosen = [by_name[view.named]]
@@ -132,7 +142,13 @@ def _calls(view: View) -> list[dict[str, Any]]:
         chosen = [] if view.results else open_
     if "at most one function" in view.whole:
         chosen = chosen[:1]
-    return [{"name": tool["name"], "arguments": Filler(view.question, tool["parameters"]).value(tool["parameters"])} for tool in chosen]
+    return [
+        {
+            "name": tool["name"],
+            "arguments": Filler(view.question, tool["parameters"]).value(tool["parameters"]),
+        }
+        for tool in chosen
+    ]
 
 
 class Filler:
@@ -177,7 +193,10 @@ class Filler:
         if schema.get("prefixItems"):
             return [self.value(one, name) for one in schema["prefixItems"]]
         deep = self._depth > 3
-        return [self.value(schema.get("items") or {}, name) for _ in range(schema.get("minItems", 0 if deep else 1))]
+        return [
+            self.value(schema.get("items") or {}, name)
+            for _ in range(schema.get("minItems", 0 if deep else 1))
+        ]
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
         made_up = {

@@ -16,13 +16,19 @@ from freeproviders.provider import AsyncGeneratorProvider
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-OWN_PAGES = [ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "tools.md"]  # the adapters' pages have tests of their own
+OWN_PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "architecture.md",
+    ROOT / "docs" / "tools.md",
+]  # the adapters' pages have tests of their own
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def blocks(page: Path) -> list[str]:
     """The page's Python code."""
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def name(block: str) -> str:
@@ -33,7 +39,10 @@ def name(block: str) -> str:
 def programs() -> list[object]:
     """The blocks of our pages; those that ask the embedded model need its weights."""
     found = [block for page in OWN_PAGES for block in blocks(page)]
-    return [pytest.param(block, id=name(block), marks=[pytest.mark.real] if "Embedded" in block else []) for block in found]
+    return [
+        pytest.param(block, id=name(block), marks=[pytest.mark.real] if "Embedded" in block else [])
+        for block in found
+    ]
 
 
 @pytest.mark.timeout(600)
@@ -57,7 +66,11 @@ def test_the_code_runs(block: str) -> None:
 
 
 def test_there_are_ten_lines_for_each_way_in() -> None:
-    for first in ("from freeproviders import Embedded", "from langchain_freeproviders import ", "from llama_index.llms.freeproviders import "):
+    for first in (
+        "from freeproviders import Embedded",
+        "from langchain_freeproviders import ",
+        "from llama_index.llms.freeproviders import ",
+    ):
         block = next(block for block in blocks(ROOT / "README.md") if first in block)
         assert len([line for line in block.splitlines() if line.strip()]) <= 10
 
@@ -71,14 +84,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_page_of_errors_has_the_modules_tree() -> None:
     assert errors.__doc__ is not None
-    tree = "\n".join(line[4:] for line in errors.__doc__.split("::\n", 1)[1].splitlines() if line.startswith("    "))
+    tree = "\n".join(
+        line[4:] for line in errors.__doc__.split("::\n", 1)[1].splitlines() if line.startswith("    ")
+    )
     assert f"```\n{tree}\n```" in (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 
 
 def test_every_error_is_in_the_tree() -> None:
     assert errors.__doc__ is not None
-    drawn = re.findall(r"^ +(?:[│ ]*[├└]── )?(\w+Error)(?: \(\w+(?:\.\w+)?\))?(?:  .*)?$", errors.__doc__, flags=re.MULTILINE)
-    classes = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.FreeProvidersError)]
+    drawn = re.findall(
+        r"^ +(?:[│ ]*[├└]── )?(\w+Error)(?: \(\w+(?:\.\w+)?\))?(?:  .*)?$", errors.__doc__, flags=re.MULTILINE
+    )
+    classes = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.FreeProvidersError)
+    ]
     assert sorted(drawn) == sorted(classes)
 
 

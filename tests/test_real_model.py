@@ -72,7 +72,9 @@ async def test_leaving_stops_the_model(embedded_135m):
     with replica(FlowGpt, answer=embedded_135m) as r:
         flow = FlowGpt(base_url=r.base_url)
         for _ in range(6):
-            async for _ in flow.create_async_generator(messages=[{"role": "user", "content": "Write a very long story."}]):
+            async for _ in flow.create_async_generator(
+                messages=[{"role": "user", "content": "Write a very long story."}]
+            ):
                 break
         async with asyncio.timeout(30):
             assert (await flow.complete("Say hello.", stop=["."])).finish.reason in {"stop", "length"}

@@ -14,7 +14,13 @@ USAGE_EXIT = 2
 ERROR_EXIT = 1
 
 # Plain tracebacks: the pretty ones can show local variables, and those hold keys.
-app = typer.Typer(name="freeproviders", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="freeproviders",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 app.command()(chat.chat)
 app.command()(providers.providers)
 app.add_typer(models.app, name="models")
@@ -29,7 +35,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Free LLM chat: a model on this machine, and services that speak one of five protocols."""
 
@@ -51,4 +59,8 @@ def run_app() -> None:
         if not isinstance(error, FreeProvidersError):
             raise
         terminal.complain(error)
-        sys.exit(USAGE_EXIT if isinstance(error, UsageError) and not isinstance(error, MissingDependencyError) else ERROR_EXIT)
+        sys.exit(
+            USAGE_EXIT
+            if isinstance(error, UsageError) and not isinstance(error, MissingDependencyError)
+            else ERROR_EXIT
+        )

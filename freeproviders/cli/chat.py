@@ -25,26 +25,43 @@ def chat(
     prompt: Annotated[
         list[str] | None,
         typer.Argument(
-            help='The question. A "-" at its end stands for standard input; left out in a pipe, that is the question.', show_default=False
+            help='The question. A "-" at its end stands for standard input; left out in a pipe, that is the question.',
+            show_default=False,
         ),
     ] = None,
-    provider: Annotated[str, typer.Option("--provider", "-p", help="Who answers: see `freeproviders providers`.")] = EMBEDDED,
-    base_url: Annotated[str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")] = None,
+    provider: Annotated[
+        str, typer.Option("--provider", "-p", help="Who answers: see `freeproviders providers`.")
+    ] = EMBEDDED,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="One of the provider's models; for the embedded provider also a GGUF file.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="One of the provider's models; for the embedded provider also a GGUF file."
+        ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions to the model.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 for the likeliest words, higher for variety.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 for the likeliest words, higher for variety.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
-            envvar="FREEPROVIDERS_API_KEY", show_envvar=True, help="The service's key; better in the environment, where no process list shows it."
+            envvar="FREEPROVIDERS_API_KEY",
+            show_envvar=True,
+            help="The service's key; better in the environment, where no process list shows it.",
         ),
     ] = None,
     proxy: Annotated[str | None, typer.Option(help="http://user:password@host:port")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for a whole answer.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: text, reasoning, usage, finish, provider, model.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object: text, reasoning, usage, finish, provider, model."
+        ),
+    ] = False,
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
@@ -104,7 +121,10 @@ def _provider(name: str, model: str | None, given: dict[str, Any]) -> AsyncGener
 
     for key in ("base_url", "proxy"):
         if key in given:
-            raise typer.BadParameter("The embedded model is on this machine: name another --provider.", param_hint=f"--{key.replace('_', '-')}")
+            raise typer.BadParameter(
+                "The embedded model is on this machine: name another --provider.",
+                param_hint=f"--{key.replace('_', '-')}",
+            )
     given.pop("api_key", None)
     return embedded(model, given)
 

@@ -43,11 +43,17 @@ def converse(provider: AsyncGeneratorProvider, system: str | None, options: Mapp
                 case "/help":
                     say(HELP)
                 case _:
-                    history = _turn(runner, provider, [*history, {"role": "user", "content": line}], options) or history
+                    history = (
+                        _turn(runner, provider, [*history, {"role": "user", "content": line}], options)
+                        or history
+                    )
 
 
 def _turn(
-    runner: asyncio.Runner, provider: AsyncGeneratorProvider, messages: list[Mapping[str, Any]], options: Mapping[str, Any]
+    runner: asyncio.Runner,
+    provider: AsyncGeneratorProvider,
+    messages: list[Mapping[str, Any]],
+    options: Mapping[str, Any],
 ) -> list[Mapping[str, Any]] | None:
     """One question and its answer; the conversation with both, or None where there is no answer."""
     answer = Answer(show=True)

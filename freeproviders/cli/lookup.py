@@ -19,7 +19,9 @@ def provider_class(name: str) -> type[AsyncGeneratorProvider]:
         if _squeezed(known) == wanted:
             cls: type[AsyncGeneratorProvider] = getattr(freeproviders, known)
             return cls
-    raise typer.BadParameter(f"There is no provider {name!r}: `freeproviders providers` lists them.", param_hint="--provider")
+    raise typer.BadParameter(
+        f"There is no provider {name!r}: `freeproviders providers` lists them.", param_hint="--provider"
+    )
 
 
 def all_providers() -> list[type[AsyncGeneratorProvider]]:

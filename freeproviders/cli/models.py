@@ -52,7 +52,11 @@ def models(
 
 
 @app.command()
-def pull(name: Annotated[str | None, typer.Argument(help="One of the listed names; the default model if left out.")] = None) -> None:
+def pull(
+    name: Annotated[
+        str | None, typer.Argument(help="One of the listed names; the default model if left out.")
+    ] = None,
+) -> None:
     """Fetch a model into the cache and print where it is."""
     from freeproviders.cli.chat import INTERRUPTED_EXIT
     from freeproviders.cli.weights import pull as fetch

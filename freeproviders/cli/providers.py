@@ -46,7 +46,9 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
         )
         for row in rows
     ]
-    terminal.show_table(("Provider", "Protocol", "Working", "Since when", "Models", "Abilities"), lines, narrowest=76)
+    terminal.show_table(
+        ("Provider", "Protocol", "Working", "Since when", "Models", "Abilities"), lines, narrowest=76
+    )
 
 
 def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:
@@ -61,7 +63,9 @@ def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:
         "status": cls.status_note,
         "default_model": cls.default_model,
         "models": list(getattr(cls, "models", ())),
-        "abilities": [ability for ability, attribute in _ABILITIES.items() if getattr(cls, attribute) is True],
+        "abilities": [
+            ability for ability, attribute in _ABILITIES.items() if getattr(cls, attribute) is True
+        ],
     }
 
 

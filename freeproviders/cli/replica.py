@@ -14,12 +14,24 @@ if TYPE_CHECKING:
 
 
 def replica(
-    provider: Annotated[str, typer.Argument(help="Whose protocol to speak: flow-gpt, free-netfly, chatgpt-free, ai-chat-free, openai-compatible.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 is any free port.")] = 8801,
+    provider: Annotated[
+        str,
+        typer.Argument(
+            help="Whose protocol to speak: flow-gpt, free-netfly, chatgpt-free, ai-chat-free, openai-compatible."
+        ),
+    ],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 is any free port.")
+    ] = 8801,
     backend: Annotated[
-        str, typer.Option(help='Who answers: "embedded" is the model on this machine, "echo" repeats the question, all else is the answer itself.')
+        str,
+        typer.Option(
+            help='Who answers: "embedded" is the model on this machine, "echo" repeats the question, all else is the answer itself.'
+        ),
     ] = "echo",
-    model: Annotated[str | None, typer.Option("--model", "-m", help="The embedded model: a name or a GGUF file.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The embedded model: a name or a GGUF file.")
+    ] = None,
 ) -> None:
     """Run a local server that speaks a service's protocol.
 
@@ -31,7 +43,9 @@ def replica(
     try:
         slug = service_class(provider).slug
     except ValueError:
-        raise typer.BadParameter(f"There is no replica of {provider!r}: use one of {', '.join(SLUGS)}.", param_hint="PROVIDER") from None
+        raise typer.BadParameter(
+            f"There is no replica of {provider!r}: use one of {', '.join(SLUGS)}.", param_hint="PROVIDER"
+        ) from None
 
     def started(server: Replica) -> None:
         typer.echo(f"A replica of {slug} listens at {server.base_url}. Ask it from another terminal:\n")
@@ -42,7 +56,11 @@ def replica(
     try:
         serve(slug, _answer(backend, model), port, started=started)
     except OSError as error:
-        terminal.complain(OSError(f"Port {port} cannot be used ({error.strerror or error}): choose another --port, or 0 for any."))
+        terminal.complain(
+            OSError(
+                f"Port {port} cannot be used ({error.strerror or error}): choose another --port, or 0 for any."
+            )
+        )
         raise typer.Exit(1) from None
     except KeyboardInterrupt:  # before it listened
         raise typer.Exit(130) from None

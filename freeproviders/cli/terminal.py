@@ -71,10 +71,19 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowe
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False)
+    console = Console(
+        width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False
+    )
     if console.width < narrowest:
         for first, *others in rows:
-            typer.echo("\n".join([first, *(f"  {column}: {cell}" for column, cell in zip(columns[1:], others, strict=True))]))
+            typer.echo(
+                "\n".join(
+                    [
+                        first,
+                        *(f"  {column}: {cell}" for column, cell in zip(columns[1:], others, strict=True)),
+                    ]
+                )
+            )
         return
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for number, column in enumerate(columns):

@@ -27,7 +27,11 @@ def cache_dir() -> Path:
     if chosen := os.environ.get(ENV_CACHE):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "freeproviders" / "Cache"
+        return (
+            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            / "freeproviders"
+            / "Cache"
+        )
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(xdg) / "freeproviders"
     if sys.platform == "darwin":
@@ -76,7 +80,9 @@ class Partial:
         self._file = self._path.open("wb")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._path.unlink(missing_ok=True)
 

@@ -31,7 +31,12 @@ class Choice:
         return self.weights.name if self.weights is not None else self.path.stem
 
 
-def choose(model: str | None = None, model_path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Choice:
+def choose(
+    model: str | None = None,
+    model_path: str | os.PathLike[str] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+) -> Choice:
     """Choose by arguments, environment and cache, in this order. Raises `UsageError` and `UnknownModelError`."""
     if model_path is not None:
         if not os.fspath(model_path):

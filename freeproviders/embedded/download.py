@@ -29,7 +29,9 @@ async def download(url: str, sink: Callable[[bytes], None], *, limit: int, accep
             response = await send(request, ROUTE, CONNECT_SECONDS)
             try:
                 if response.status != 200:
-                    raise read_failure(response.status, response.headers, await response.read_all(ERROR_BYTES))
+                    raise read_failure(
+                        response.status, response.headers, await response.read_all(ERROR_BYTES)
+                    )
                 while data := await response.read():
                     size += len(data)
                     if size > limit:

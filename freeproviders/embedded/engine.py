@@ -39,7 +39,7 @@ def main(argument: str) -> NoReturn:
         os._exit(0)  # a normal exit waits for the requests in flight
 
 
-def start(settings: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - the engine has no types
+def start(settings: dict[str, Any], key: str) -> Any:
     """Load the model; return the listening server."""
     from xllamacpp import CommonParams, Server  # noqa: PLC0415 - a failure is reported to the parent
 
@@ -56,7 +56,9 @@ def start(settings: dict[str, Any], key: str) -> Any:  # noqa: ANN401 - the engi
     params.ui = False
     params.endpoint_slots = False
     params.cache_ram_mib = 256
-    params.sleep_idle_seconds = settings["idle"]  # then the weights are let go, and loaded again by the next request
+    params.sleep_idle_seconds = settings[
+        "idle"
+    ]  # then the weights are let go, and loaded again by the next request
     params.sampling.temp = 0.2  # where a request says nothing: small models wander at the usual 0.8
     params.verbosity = 1  # errors only: they say why a model cannot be loaded, which the exception does not
     return Server(params)

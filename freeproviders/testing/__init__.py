@@ -28,4 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["RecordedRequest", "Replica", "replica", "serve"]
 
 # Late, because pytest loads this package's plugin in every run of everybody who has freeproviders installed.
-__getattr__, __dir__ = lazy(globals(), {"RecordedRequest": "record", "Replica": "running", "replica": "running", "serve": "running"})
+__getattr__, __dir__ = lazy(
+    globals(), {"RecordedRequest": "record", "Replica": "running", "replica": "running", "serve": "running"}
+)

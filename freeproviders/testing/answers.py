@@ -35,7 +35,7 @@ MAX_WORDS = 64
 class AnsweringProvider(Protocol):
     """What a provider must have to answer in a replica's place."""
 
-    def request(self, messages: Any, **settings: Any) -> ChatRequest:  # noqa: ANN401 - providers take more than replicas send
+    def request(self, messages: Any, **settings: Any) -> ChatRequest:
         """Make a request."""
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
@@ -68,7 +68,9 @@ class Script:
         self._answer = answer
         self._wants_request = not fixed and _wants_request(cast("Callable[..., Any]", answer))
 
-    async def open(self, request: RecordedRequest, settings: Mapping[str, Any], stack: AsyncExitStack) -> AsyncGenerator[Piece, None]:
+    async def open(
+        self, request: RecordedRequest, settings: Mapping[str, Any], stack: AsyncExitStack
+    ) -> AsyncGenerator[Piece, None]:
         """Start the answer; a provider's first words are waited for, so that its failure can still be an error status.
 
         What is opened is closed with the stack. Raises `AnswerError` when the provider fails, and whatever a callable raises.
@@ -105,11 +107,17 @@ def words(text: str) -> list[str]:
 
 def _wants_request(answer: Callable[..., Any]) -> bool:
     """Whether a second parameter is there to be filled: one without a default, or one called `request`."""
-    parameters = [p for p in inspect.signature(answer).parameters.values() if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
-    return len(parameters) > 1 and (parameters[1].default is inspect.Parameter.empty or parameters[1].name == "request")
+    parameters = [
+        p
+        for p in inspect.signature(answer).parameters.values()
+        if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+    ]
+    return len(parameters) > 1 and (
+        parameters[1].default is inspect.Parameter.empty or parameters[1].name == "request"
+    )
 
 
-async def _pieces(answer: Any) -> AsyncGenerator[Piece, None]:  # noqa: ANN401 - looked at here
+async def _pieces(answer: Any) -> AsyncGenerator[Piece, None]:
     if isinstance(answer, str):
         answer = words(answer)
     if isinstance(answer, AsyncIterator) or hasattr(answer, "__aiter__"):
@@ -137,10 +145,15 @@ def _piece(item: object) -> Piece:
 
 
 async def _ask(
-    provider: AnsweringProvider, messages: list[dict[str, Any]], settings: Mapping[str, Any], stack: AsyncExitStack
+    provider: AnsweringProvider,
+    messages: list[dict[str, Any]],
+    settings: Mapping[str, Any],
+    stack: AsyncExitStack,
 ) -> AsyncGenerator[Piece, None]:
     try:
-        batches = await stack.enter_async_context(aclosing(provider.batches(provider.request(messages, **settings))))
+        batches = await stack.enter_async_context(
+            aclosing(provider.batches(provider.request(messages, **settings)))
+        )
         first: Batch = await anext(batches, [])
     except FreeProvidersError as error:
         raise AnswerError(error) from error

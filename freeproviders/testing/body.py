@@ -22,7 +22,9 @@ class BodyEnded(Exception):  # noqa: N818 - not an error: what the fault wanted 
 class BodyWriter:
     """Writes bytes to the client through the fault's `encoding`, `chunk`, `cut` and `end`."""
 
-    def __init__(self, response: web.StreamResponse, transport: asyncio.Transport | None, fault: Fault) -> None:
+    def __init__(
+        self, response: web.StreamResponse, transport: asyncio.Transport | None, fault: Fault
+    ) -> None:
         self._response = response
         self._transport = transport
         self._sizes = _sizes(fault.chunk)
@@ -30,7 +32,11 @@ class BodyWriter:
         limits = [limit for limit in (fault.cut, fault.end) if limit is not None]
         self._left = min(limits) if limits else None
         self._cuts = fault.cut is not None and self._left == fault.cut
-        self._squeezer = zlib.compressobj(wbits=_GZIP_WINDOW if fault.encoding == "gzip" else _ZLIB_WINDOW) if fault.encoding else None
+        self._squeezer = (
+            zlib.compressobj(wbits=_GZIP_WINDOW if fault.encoding == "gzip" else _ZLIB_WINDOW)
+            if fault.encoding
+            else None
+        )
         self.ended = False
 
     async def start(self) -> None:

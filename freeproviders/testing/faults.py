@@ -75,7 +75,19 @@ _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "error_shape": ERROR_SHAPES,
     "nonce_expired": ("403", "-1", "json"),
 }
-_NUMBERS: Final = frozenset({"delay_headers", "delay_first", "pace", "hang_after_done", "cut", "end", "stall", "keepalive", "error_at"})
+_NUMBERS: Final = frozenset(
+    {
+        "delay_headers",
+        "delay_first",
+        "pace",
+        "hang_after_done",
+        "cut",
+        "end",
+        "stall",
+        "keepalive",
+        "error_at",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +166,21 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
     known = service.fault_names if place == "answer" else service.fault_names & ELSEWHERE
     for name, value in spec.items():
         if name not in known:
-            why = f"{service.name} has no place for the fault {name!r} on {place!r}" if name in FAULT_NAMES else f"Unknown fault {name!r}"
+            why = (
+                f"{service.name} has no place for the fault {name!r} on {place!r}"
+                if name in FAULT_NAMES
+                else f"Unknown fault {name!r}"
+            )
             msg = f"{why}: use {', '.join(sorted(known))}."
             raise ValueError(msg)
         if name in _CHOICES and value not in _CHOICES[name]:
             msg = f"Fault {name!r} takes one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}."
             raise ValueError(msg)
-        if name in _NUMBERS and value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
+        if (
+            name in _NUMBERS
+            and value is not None
+            and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0)
+        ):
             msg = f"Fault {name!r} takes a number from 0 up, not {value!r}."
             raise ValueError(msg)
     if spec.get("line_end", "\n") not in service.line_ends:

@@ -22,7 +22,7 @@ def provider_replica() -> Iterator[Callable[..., Replica]]:
 
     with ExitStack() as stack:
 
-        def start(provider: object, answer: Any = None, **options: Any) -> Replica:  # noqa: ANN401 - see freeproviders.testing.answers
+        def start(provider: object, answer: Any = None, **options: Any) -> Replica:
             return stack.enter_context(Replica(provider, answer, **options))
 
         yield start

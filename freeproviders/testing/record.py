@@ -34,10 +34,17 @@ class RecordedRequest:
     @classmethod
     async def read(cls, request: web.BaseRequest, connection: int) -> RecordedRequest:
         """Read the whole request."""
-        return cls(request.method, request.path, dict(request.query), request.headers, await request.read(), connection)
+        return cls(
+            request.method,
+            request.path,
+            dict(request.query),
+            request.headers,
+            await request.read(),
+            connection,
+        )
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever was sent
+    def json(self) -> Any:
         """The body as JSON; raises `ValueError` where it is not."""
         return json.loads(self.body)
 

@@ -25,7 +25,9 @@ POLL_SECONDS: Final = 0.5
 class Replica:
     """A local server that speaks one service's protocol. Made by `replica`; a context manager, sync and async."""
 
-    def __init__(self, provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any) -> None:
+    def __init__(
+        self, provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any
+    ) -> None:
         self._service = _service(provider, options)
         self._ledger = Ledger()
         self._server = ReplicaServer(self._service, self._ledger)
@@ -116,7 +118,9 @@ class Replica:
             msg = "The replica was started before: make another."
             raise RuntimeError(msg)
         ready: Future[int] = Future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name=f"replica-{self._service.slug}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name=f"replica-{self._service.slug}", daemon=True
+        )
         self._thread.start()
         self._port = ready.result(START_SECONDS)
         return self
@@ -132,14 +136,18 @@ class Replica:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.stop()
         self._tell_failures(error)
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await asyncio.to_thread(self.stop)
         self._tell_failures(error)
 
@@ -178,14 +186,18 @@ def _service(provider: object, options: dict[str, Any]) -> Service:
         if name not in known:
             has = f"it has {', '.join(['port', *known])}"
             advice = (
-                f"that is a fault, faults={{{name!r}: ...}}" if name in FAULT_NAMES else f"{has}, and what goes wrong or slowly is for faults={{...}}"
+                f"that is a fault, faults={{{name!r}: ...}}"
+                if name in FAULT_NAMES
+                else f"{has}, and what goes wrong or slowly is for faults={{...}}"
             )
             msg = f"The replica of {cls.name} has no option {name!r}: {advice}."
             raise TypeError(msg)
     return cls(**options)
 
 
-def replica(provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any) -> Replica:
+def replica(
+    provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any
+) -> Replica:
     """Make a replica of a provider's service, to be used in a `with` or `async with` statement.
 
     Args:
@@ -218,7 +230,9 @@ def serve(
             started(server)
         forever = threading.Event()
         try:
-            while not forever.wait(POLL_SECONDS):  # in steps: an endless wait cannot be interrupted everywhere
+            while not forever.wait(
+                POLL_SECONDS
+            ):  # in steps: an endless wait cannot be interrupted everywhere
                 pass
         except KeyboardInterrupt:
             return

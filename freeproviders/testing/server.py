@@ -14,7 +14,15 @@ from freeproviders.testing.body import BodyEnded, BodyWriter
 from freeproviders.testing.faults import Fault, FaultPlan
 from freeproviders.testing.ledger import Ledger
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Refusal, Reply, Service, Turn, challenge_reply, html_page, status_phrase
+from freeproviders.testing.services.base import (
+    Refusal,
+    Reply,
+    Service,
+    Turn,
+    challenge_reply,
+    html_page,
+    status_phrase,
+)
 from freeproviders.types import Finish, Usage
 
 if TYPE_CHECKING:
@@ -54,12 +62,20 @@ class ReplicaServer:
         loop = asyncio.get_running_loop()
 
         def make_request(
-            message: RawRequestMessage, payload: StreamReader, protocol: RequestHandler, writer: AbstractStreamWriter, task: asyncio.Task[None]
+            message: RawRequestMessage,
+            payload: StreamReader,
+            protocol: RequestHandler,
+            writer: AbstractStreamWriter,
+            task: asyncio.Task[None],
         ) -> web.BaseRequest:
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES)
+            return web.BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES
+            )
 
         # A client that leaves has to be noticed at once, not at the next write: a stalled answer never writes again.
-        self._server = server = web.Server(self._handle, request_factory=make_request, handler_cancellation=True, access_log=None)
+        self._server = server = web.Server(
+            self._handle, request_factory=make_request, handler_cancellation=True, access_log=None
+        )
 
         def accept() -> asyncio.Protocol:
             protocol = server()
@@ -159,7 +175,9 @@ class OneAnswer:
 
     async def _refuse(self, refusal: Refusal) -> web.StreamResponse:
         reply = self._service.complaint(refusal.status, refusal.message, Fault(), refusal.code)
-        return await self._send(Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers}))
+        return await self._send(
+            Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers})
+        )
 
     def _misbehaviour(self) -> Reply | None:
         """The fault's answer, where it has one of its own."""
@@ -180,7 +198,11 @@ class OneAnswer:
         if fault.body is None:
             return reply
         if isinstance(fault.body, str | bytes):
-            return Reply(fault.status, fault.body.encode() if isinstance(fault.body, str) else fault.body, "text/plain; charset=utf-8")
+            return Reply(
+                fault.status,
+                fault.body.encode() if isinstance(fault.body, str) else fault.body,
+                "text/plain; charset=utf-8",
+            )
         return Reply(fault.status, web.json_response(fault.body).body or b"")  # type: ignore[arg-type]
 
     async def _send(self, reply: Reply) -> web.StreamResponse:
@@ -208,7 +230,9 @@ class OneAnswer:
                 return await self._send(self._service.complaint(error.status, str(error), self._fault))
             except Exception as error:  # noqa: BLE001 - scripts are anybody's code
                 self._server.ledger.failures.append(error)
-                return await self._send(self._service.complaint(500, f"The answer's script failed: {error!r}", self._fault))
+                return await self._send(
+                    self._service.complaint(500, f"The answer's script failed: {error!r}", self._fault)
+                )
             response, body = await self._open(200, renderer.content_type, {"Cache-Control": "no-cache"})
             try:
                 await body.start()
@@ -224,7 +248,7 @@ class OneAnswer:
                     self._request.transport.abort()
         return response
 
-    async def _stream(self, renderer: Any, body: BodyWriter, pieces: AsyncGenerator[Piece, None]) -> None:  # noqa: ANN401 - a Renderer
+    async def _stream(self, renderer: Any, body: BodyWriter, pieces: AsyncGenerator[Piece, None]) -> None:
         fault, sent = self._fault, 0
         if fault.error is not None and fault.error_at == 0:
             for frame in renderer.error(fault.error, first=True):
@@ -262,7 +286,9 @@ class OneAnswer:
         for frame in renderer.error(fault.error, first=False) if fault.error is not None else renderer.end():
             await body.write(frame)
 
-    async def _open(self, status: int, content_type: str, headers: dict[str, str]) -> tuple[web.StreamResponse, BodyWriter]:
+    async def _open(
+        self, status: int, content_type: str, headers: dict[str, str]
+    ) -> tuple[web.StreamResponse, BodyWriter]:
         """Send the headers."""
         fault = self._fault
         headers["Content-Type"] = fault.content_type or content_type

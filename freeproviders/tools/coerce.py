@@ -35,9 +35,11 @@ class Coercer:
     def __init__(self, root: Mapping[str, Any], fits: Fits) -> None:
         self._root = root
         self._fits = fits
-        self._known: dict[tuple[int, int], tuple[Any, Any, Any]] = {}  # with the value and the schema, so that their ids stay theirs
+        self._known: dict[
+            tuple[int, int], tuple[Any, Any, Any]
+        ] = {}  # with the value and the schema, so that their ids stay theirs
 
-    def coerce(self, value: Any, schema: object, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON value
+    def coerce(self, value: Any, schema: object, depth: int = 0) -> Any:
         """The value, bent towards the schema as far as its meaning allows."""
         if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
             return value
@@ -46,7 +48,7 @@ class Coercer:
             known = self._known[id(value), id(schema)] = value, schema, self._coerced(value, schema, depth)
         return known[2]
 
-    def _coerced(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:  # noqa: ANN401
+    def _coerced(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:
         if "$ref" in schema:
             target = resolve(schema["$ref"], self._root)
             beside = {key: part for key, part in schema.items() if key != "$ref"}
@@ -70,14 +72,18 @@ class Coercer:
                 return self._inside(converted, schema, depth)
         return value
 
-    def _union(self, value: Any, branches: Sequence[Any], depth: int) -> Any:  # noqa: ANN401
+    def _union(self, value: Any, branches: Sequence[Any], depth: int) -> Any:
         if any(self._fits(value, branch) for branch in branches):
             return value
-        found = [converted for branch in branches if self._fits(converted := self.coerce(value, branch, depth + 1), branch)]
+        found = [
+            converted
+            for branch in branches
+            if self._fits(converted := self.coerce(value, branch, depth + 1), branch)
+        ]
         # "1" may be a truth value as well, but only where nothing else could be meant
         return next((item for item in found if not isinstance(item, bool)), found[0] if found else value)
 
-    def _inside(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:  # noqa: ANN401
+    def _inside(self, value: Any, schema: Mapping[str, Any], depth: int) -> Any:
         if isinstance(value, Mapping):
             return self._object(value, schema, depth)
         if isinstance(value, list) and "items" in schema:
@@ -164,7 +170,7 @@ def _known_key(given: str, known: Mapping[str, Any], value: Mapping[str, Any]) -
     return candidates[0] if len(candidates) == len(others) == 1 else given
 
 
-def _choice(value: Any, choices: Sequence[Any]) -> Any:  # noqa: ANN401
+def _choice(value: Any, choices: Sequence[Any]) -> Any:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
     if isinstance(value, list) and len(value) == 1:
@@ -173,7 +179,7 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:  # noqa: ANN401
     return found[0] if len(found) == 1 else value
 
 
-def _means(value: Any, choice: Any) -> bool:  # noqa: ANN401
+def _means(value: Any, choice: Any) -> bool:
     """Whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3, "none" for null."""
     match choice:
         case str():
@@ -203,7 +209,7 @@ def is_type(value: object, name: str) -> bool:
     return name == "null" and value is None
 
 
-def _to_string(value: Any) -> Any:  # noqa: ANN401
+def _to_string(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -211,7 +217,7 @@ def _to_string(value: Any) -> Any:  # noqa: ANN401
     return str(value) if isinstance(value, int | float) else _UNCHANGED
 
 
-def _to_integer(value: Any) -> Any:  # noqa: ANN401
+def _to_integer(value: Any) -> Any:
     number = _to_number(value)
     if isinstance(number, int):
         return number
@@ -223,7 +229,7 @@ def _to_integer(value: Any) -> Any:  # noqa: ANN401
         return int(number)
 
 
-def _to_number(value: Any) -> Any:  # noqa: ANN401
+def _to_number(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, bool):
@@ -241,16 +247,16 @@ def _to_number(value: Any) -> Any:  # noqa: ANN401
     return _UNCHANGED
 
 
-def _to_boolean(value: Any) -> Any:  # noqa: ANN401
+def _to_boolean(value: Any) -> Any:
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
     return True if word in _TRUE else False if word in _FALSE else _UNCHANGED
 
 
-def _to_null(value: Any) -> Any:  # noqa: ANN401
+def _to_null(value: Any) -> Any:
     return None if isinstance(value, str) and value.strip().lower() in _NULL else _UNCHANGED
 
 
-def _to_array(value: Any) -> Any:  # noqa: ANN401
+def _to_array(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             parsed = read_json(value, guess=False)
@@ -260,7 +266,7 @@ def _to_array(value: Any) -> Any:  # noqa: ANN401
     return _UNCHANGED if value is None else [value]
 
 
-def _to_object(value: Any) -> Any:  # noqa: ANN401
+def _to_object(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         return value[0]
     if isinstance(value, str) and value.lstrip().startswith("{"):

@@ -93,7 +93,7 @@ def _spans(text: str) -> Iterator[tuple[str, End]]:
                 return
 
 
-def _finish(waiting: Generator[None, None, Any]) -> Any:  # noqa: ANN401
+def _finish(waiting: Generator[None, None, Any]) -> Any:
     try:
         next(waiting)
     except StopIteration as stop:
@@ -101,7 +101,7 @@ def _finish(waiting: Generator[None, None, Any]) -> Any:  # noqa: ANN401
     return End.CUT  # an ended text leaves nothing to wait for
 
 
-def _variants(value: Any, target: Target) -> Iterator[Any]:  # noqa: ANN401
+def _variants(value: Any, target: Target) -> Iterator[Any]:
     """The value, and what it holds if it is wrapped: as the arguments of a call, under the schema's name, under `properties`."""
     known = target.root.get("properties") or {}
     echoed = isinstance(value, Mapping) and "properties" in value and "properties" not in known
@@ -137,7 +137,7 @@ class Growing:
         self._bracket = re.compile(r"\[" if target.root.get("type") == "array" else r"\{")
         self._last: Any = None
 
-    def feed(self, text: str) -> Any:  # noqa: ANN401 - a JSON value
+    def feed(self, text: str) -> Any:
         """Take more of the answer; return a larger snapshot, or None if there is none."""
         self._pieces.append(text)
         self._size += len(text)
@@ -159,10 +159,13 @@ class Growing:
         self._start = match.start() if match else -1
         return match is not None
 
-    def _snapshot(self) -> Any:  # noqa: ANN401
+    def _snapshot(self) -> Any:
         body = _NUMBER_END.sub("", self._text[self._start :])
         try:
-            whole, grown = from_json(body, allow_partial=True), from_json(body, allow_partial="trailing-strings")
+            whole, grown = (
+                from_json(body, allow_partial=True),
+                from_json(body, allow_partial="trailing-strings"),
+            )
         except ValueError:
             if self._last is None:
                 self._seek(self._start + 1)  # a bracket in the prose
@@ -174,7 +177,7 @@ class Growing:
         shown = self._fitting(Coercer(check.schema, check.fits).coerce(merged, check.schema), check.schema)
         return None if shown is _UNFIT or (not shown and merged) else shown
 
-    def _may_be_wrapped(self, value: Any) -> bool:  # noqa: ANN401
+    def _may_be_wrapped(self, value: Any) -> bool:
         """Whether this is, or may yet become, not the object but a call that has it for arguments: `{"name": "Person", "arguments": {`."""
         if not isinstance(value, Mapping):
             return False
@@ -182,9 +185,14 @@ class Growing:
         if any(key in ARGUMENT_KEYS and key not in known for key in value):
             return True
         key, first = next(iter(value.items()), ("", None))
-        return len(value) == 1 and key in NAME_KEYS and isinstance(first, str) and self._target.name.casefold().startswith(first.casefold())
+        return (
+            len(value) == 1
+            and key in NAME_KEYS
+            and isinstance(first, str)
+            and self._target.name.casefold().startswith(first.casefold())
+        )
 
-    def _fitting(self, value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def _fitting(self, value: Any, schema: Mapping[str, Any]) -> Any:
         """The value without what is not, or not yet, what the schema wants there."""
         schema = resolved(schema, self._target.schema)
         types = schema.get("type")
@@ -201,10 +209,14 @@ class Growing:
             }
             return {key: item for key, item in fitting.items() if item is not _UNFIT}
         if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
-            return list(takewhile(lambda item: item is not _UNFIT, [self._fitting(item, schema["items"]) for item in value]))
+            return list(
+                takewhile(
+                    lambda item: item is not _UNFIT, [self._fitting(item, schema["items"]) for item in value]
+                )
+            )
         return value
 
-    def _merge(self, whole: Any, grown: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def _merge(self, whole: Any, grown: Any, schema: Mapping[str, Any]) -> Any:
         """The complete values, and the growing text where text is what the schema wants."""
         schema = resolved(schema, self._target.schema)
         if isinstance(grown, dict) and isinstance(whole, dict):
@@ -235,7 +247,7 @@ class Growing:
         return schema.get("type") in ("string", ["string", "null"])
 
 
-def extends(old: Any, new: Any) -> bool:  # noqa: ANN401 - JSON values
+def extends(old: Any, new: Any) -> bool:
     """Whether a JSON value is another one, grown: text longer at its end, more items, more keys."""
     match old, new:
         case None, _:

@@ -47,4 +47,8 @@ def _calls_in(text: str, box: Toolbox) -> list[str]:
     """The places that the parser, which will read the model's answer, would take for calls if the model repeated them."""
     parser = Parser(box)
     pieces = [*parser.feed(text), *parser.close()]
-    return [piece.source for piece in pieces if isinstance(piece, RawCall) and piece.source and (piece.fault or box.match(piece.name))]
+    return [
+        piece.source
+        for piece in pieces
+        if isinstance(piece, RawCall) and piece.source and (piece.fault or box.match(piece.name))
+    ]

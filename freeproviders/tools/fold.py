@@ -46,7 +46,9 @@ def fold(
     return tuple([Message("system", "\n\n".join(head)), *folded] if head else folded)
 
 
-def with_instructions(messages: Sequence[Message], instructions: str, *, obeys_system: bool = True) -> tuple[Message, ...]:
+def with_instructions(
+    messages: Sequence[Message], instructions: str, *, obeys_system: bool = True
+) -> tuple[Message, ...]:
     """Add instructions to the system's own words (or to the first user turn), and leave the rest as it is."""
     at = next((at for at, message in enumerate(messages) if message.role == "system"), None)
     if not obeys_system:
@@ -85,7 +87,11 @@ class _Turns:
     def _assistant(self, message: Message) -> Message:
         self._calls.update({call.id: call for call in message.tool_calls})
         text = fence(message.text, self._box)
-        markup = self._dialect.render(message.tool_calls) if message.tool_calls and self._dialect is not None else ""
+        markup = (
+            self._dialect.render(message.tool_calls)
+            if message.tool_calls and self._dialect is not None
+            else ""
+        )
         return Message("assistant", "\n".join(piece for piece in (text, markup) if piece))
 
     def _result(self, message: Message) -> str:
@@ -93,8 +99,12 @@ class _Turns:
         name = fence(message.name or (call.name if call else "") or "tool").replace('"', "'")
         content = fence(message.text, self._box)
         if self._dialect is not None:
-            return fill(self._prompt.failure if message.is_error else self._prompt.result, name=name, content=content)
-        arguments = fence(", ".join(f"{key}: {value}" for key, value in call.arguments.items()) if call else "", self._box)
+            return fill(
+                self._prompt.failure if message.is_error else self._prompt.result, name=name, content=content
+            )
+        arguments = fence(
+            ", ".join(f"{key}: {value}" for key, value in call.arguments.items()) if call else "", self._box
+        )
         return fill(self._prompt.told, name=name, arguments=arguments, content=content)
 
     def _user(self, message: Message, *, ours: bool) -> None:
@@ -111,7 +121,12 @@ class _Turns:
 def _fenced(message: Message, box: Toolbox | None) -> str | tuple[Block, ...]:
     if isinstance(message.content, str):
         return fence(message.content, box)
-    return tuple([TextBlock(fence(block.text, box)) if isinstance(block, TextBlock) else block for block in message.content])
+    return tuple(
+        [
+            TextBlock(fence(block.text, box)) if isinstance(block, TextBlock) else block
+            for block in message.content
+        ]
+    )
 
 
 def _with_images(text: str, message: Message) -> str | tuple[Block, ...]:

@@ -205,7 +205,9 @@ class _Scan:
         """Take (a part of) a bare word; return after how many of its characters the value is ruled out, 0 if it is not."""
         watching = self.probe.watching
         if not self.in_word and not self.fresh:
-            return int(watching and (self.at_key or self.colon_due))  # a second word where a colon or a comma was due
+            return int(
+                watching and (self.at_key or self.colon_due)
+            )  # a second word where a colon or a comma was due
         known = len(self.word) if self.in_word else 0
         self.word = self.word[:known] + text[: MAX_WORD_CHARS - known]
         self.in_word, self.fresh = True, False
@@ -227,13 +229,19 @@ class _Scan:
             return None  # an apostrophe, or an unescaped quote inside a string
         self.fresh = False
         watching, at_key = self.probe.watching, self.at_key
-        text = yield from self._string(quote, (self.probe.key_begins if at_key else self.probe.scalar_begins) if watching else None)
+        text = yield from self._string(
+            quote, (self.probe.key_begins if at_key else self.probe.scalar_begins) if watching else None
+        )
         if isinstance(text, End):
             return text
         self.colon_due = at_key
         if not watching:
             return None
-        return None if (self.probe.key(text) if at_key else self.probe.scalar(text, quoted=True)) else End.RULED_OUT
+        return (
+            None
+            if (self.probe.key(text) if at_key else self.probe.scalar(text, quoted=True))
+            else End.RULED_OUT
+        )
 
     def _string(self, quote: str, begins: Callable[[str], bool] | None) -> Waiting:
         """Read to the end of a string; return its text as far as it matters, or an `End`."""

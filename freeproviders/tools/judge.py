@@ -15,7 +15,16 @@ from freeproviders.tools.validate import SchemaCheck
 from freeproviders.types import Tool, ToolCall, new_call_id
 
 _WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})
-_OPEN: Final = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
+_OPEN: Final = (
+    "additionalProperties",
+    "patternProperties",
+    "$ref",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "if",
+    "dependentSchemas",
+)
 """A schema with one of these may have more properties than it names at once."""
 _NOTHING: Final = ("", "null", "None", "none", "{}")
 
@@ -42,7 +51,10 @@ class Judge:
             return Complaint(f"{what} cannot be read: {raw.fault}. You wrote: {raw.source[:300]}")
         tool = self.box.match(raw.name)
         if tool is None:
-            return Complaint(f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}.", unbound=True)
+            return Complaint(
+                f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}.",
+                unbound=True,
+            )
         arguments = self.arguments(tool, raw.arguments)
         if isinstance(arguments, Complaint):
             return arguments

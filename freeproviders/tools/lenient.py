@@ -28,7 +28,7 @@ _PYTHON_ESCAPES: Final = frozenset("\n\\'\"abfnrtvxNuU01234567")
 _STRUCTURE: Final = "\"'{}[]“”"
 
 
-def read_json(text: str, *, guess: bool = True) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(text: str, *, guess: bool = True) -> Any:
     """Decode an object or a list, leniently; a value of another kind only if it is strict JSON.
 
     The text must be complete but for closing brackets. Without `guess`, nothing of it may be lost: it is JSON, or a Python literal.
@@ -65,7 +65,9 @@ def _python(text: str) -> object:
 
 def without_odd_escapes(text: str) -> str:
     """Double the backslashes that begin no escape of Python's: it would keep them as well, but with a warning on the caller's screen."""
-    return _ESCAPE.sub(lambda match: match.group() if match.group(1) in _PYTHON_ESCAPES else "\\" + match.group(), text)
+    return _ESCAPE.sub(
+        lambda match: match.group() if match.group(1) in _PYTHON_ESCAPES else "\\" + match.group(), text
+    )
 
 
 def _repaired(text: str) -> object:
@@ -83,10 +85,14 @@ def _repaired(text: str) -> object:
 def _is_cheap(text: str) -> bool:
     """Whether `json_repair` can only take a short while: it goes back again and again at open brackets and at odd quotes."""
     unclosed = max(abs(text.count(opening) - text.count(closing)) for opening, closing in ("{}", "[]"))
-    return unclosed <= MAX_REPAIR_DEPTH and len(text) <= MAX_LITERAL_CHARS and len(text) * sum(map(text.count, _STRUCTURE)) <= MAX_REPAIR_COST
+    return (
+        unclosed <= MAX_REPAIR_DEPTH
+        and len(text) <= MAX_LITERAL_CHARS
+        and len(text) * sum(map(text.count, _STRUCTURE)) <= MAX_REPAIR_COST
+    )
 
 
-def _clean(value: object) -> Any:  # noqa: ANN401
+def _clean(value: object) -> Any:
     """Make sure of plain JSON types: no NaN, no lone surrogates, nothing of Python's own."""
     match value:
         case str():

@@ -10,7 +10,16 @@ _TAGS: Final = (
     "function_response", "function_results", "invoke", "parameter", "arg_key", "arg_value", "think", "thinking", "system", "user", "assistant", "human",
     "s", "bos", "eos", "sep", "pad", "start_of_turn", "end_of_turn", "sys",
 )  # fmt: skip
-_WORDS: Final = ("INST", "TOOL_CALLS", "TOOL_RESULTS", "TOOL_CONTENT", "AVAILABLE_TOOLS", "SYSTEM_PROMPT", "ARGS", "CALL_ID")
+_WORDS: Final = (
+    "INST",
+    "TOOL_CALLS",
+    "TOOL_RESULTS",
+    "TOOL_CONTENT",
+    "AVAILABLE_TOOLS",
+    "SYSTEM_PROMPT",
+    "ARGS",
+    "CALL_ID",
+)
 _ROLES: Final = (
     "system",
     "developer",

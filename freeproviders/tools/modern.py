@@ -9,7 +9,9 @@ from freeproviders.tools.coerce import required_keys
 
 _MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_PARTS: Final = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"})
+_PARTS: Final = frozenset(
+    {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
+)
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _LIMITS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
@@ -25,7 +27,7 @@ def modern(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return schema if out == schema else out
 
 
-def _modern(schema: Any) -> Any:  # noqa: ANN401 - whatever stands in a schema
+def _modern(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     out = {key: _inside(key, part) for key, part in schema.items()}
@@ -36,7 +38,11 @@ def _modern(schema: Any) -> Any:  # noqa: ANN401 - whatever stands in a schema
         del out["required"]  # draft 3 has it in the property; below it is moved to where it belongs
     properties = schema.get("properties")
     needed = (
-        [key for key, part in properties.items() if isinstance(part, Mapping) and part.get("required") is True]
+        [
+            key
+            for key, part in properties.items()
+            if isinstance(part, Mapping) and part.get("required") is True
+        ]
         if isinstance(properties, Mapping)
         else []
     )
@@ -51,7 +57,7 @@ def _modern(schema: Any) -> Any:  # noqa: ANN401 - whatever stands in a schema
     return out
 
 
-def _inside(key: str, part: Any) -> Any:  # noqa: ANN401
+def _inside(key: str, part: Any) -> Any:
     if key in _MAPS and isinstance(part, Mapping):
         return {name: _modern(inner) for name, inner in part.items()}
     if key in _LISTS and isinstance(part, list):

@@ -57,7 +57,11 @@ class Parser:
     def feed(self, text: str) -> list[Piece]:
         """Take the next piece of the answer; return what is known now."""
         if self._plain and self._opener.search(text) is None:
-            self._tail = text[-_CONTEXT_CHARS:] if len(text) >= _CONTEXT_CHARS else (self._tail + text)[-_CONTEXT_CHARS:]
+            self._tail = (
+                text[-_CONTEXT_CHARS:]
+                if len(text) >= _CONTEXT_CHARS
+                else (self._tail + text)[-_CONTEXT_CHARS:]
+            )
             return [Text(text)] if text else []
         return self._drive(text)
 
@@ -125,7 +129,9 @@ class Parser:
             c.pos += 1  # a part of a larger document
             self._say(c)
         else:
-            self._reading = opening(c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None)
+            self._reading = opening(
+                c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None
+            )
         return True
 
     def _is_data(self, c: Cursor, at: int) -> bool:
@@ -149,7 +155,9 @@ class Parser:
 
     def _go_on(self, c: Cursor, after: After) -> None:
         if after.text:
-            self._seen = c.held()[1 - len(after.until) :] if after.until else ""  # what ruled the call out may have been inside the closer
+            self._seen = (
+                c.held()[1 - len(after.until) :] if after.until else ""
+            )  # what ruled the call out may have been inside the closer
             self._say(c)
             self._closer, self._inline = after.until or "`" * after.fence, after.inline
             return
@@ -181,7 +189,11 @@ class Parser:
         reach = len(self._closer) - 1
         seam = self._seen + c.text[start : start + reach]
         at = seam.find(self._closer)
-        end = at - known + len(self._closer) + start if at >= 0 else c.text.find(self._closer, start) + len(self._closer)
+        end = (
+            at - known + len(self._closer) + start
+            if at >= 0
+            else c.text.find(self._closer, start) + len(self._closer)
+        )
         found = at >= 0 or end >= len(self._closer)
         if self._inline and (line_end := c.text.find("\n", start, end if found else len(c.text))) >= 0:
             end, found = line_end, True
@@ -212,4 +224,6 @@ class Parser:
 
 def _overlap(text: str, closer: str) -> int:
     """The length of the longest end of the text with which the closer begins."""
-    return next((size for size in range(min(len(closer) - 1, len(text)), 0, -1) if closer.startswith(text[-size:])), 0)
+    return next(
+        (size for size in range(min(len(closer) - 1, len(text)), 0, -1) if closer.startswith(text[-size:])), 0
+    )

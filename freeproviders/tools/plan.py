@@ -47,7 +47,9 @@ def plan_of(request: ChatRequest) -> Plan:
     if must and not box:
         msg = "tool_choice requires a tool, but the request has none."
         raise UsageError(msg)
-    turns = [message for message in request.messages if message.role != "system"]  # one may come late, as the last of all
+    turns = [
+        message for message in request.messages if message.role != "system"
+    ]  # one may come late, as the last of all
     settled = _settled(turns) if turns and turns[-1].role == "tool" else ()
     answered = {call.name for call in settled}
     outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
@@ -71,7 +73,11 @@ def _settled(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
         calls.update({call.id: call for call in message.tool_calls})
         if message.role == "user":
             settled.clear()
-        elif message.role == "tool" and not message.is_error and not message.text.lstrip().lower().startswith("error"):
+        elif (
+            message.role == "tool"
+            and not message.is_error
+            and not message.text.lstrip().lower().startswith("error")
+        ):
             call = calls.get(message.tool_call_id or "") or ToolCall("", message.name or "", {})
             settled.append(call)
     return tuple(settled)

@@ -46,9 +46,7 @@ class ToolPrompt:
         "Answer only with the data, as one JSON value of the form\n{form}\nwith real values. No explanations, no block of code, no schema."
     )
     any_object: str = "Answer only with a JSON object, without explanations and without a block of code."
-    misfit: str = (
-        "Your answer does not fit the JSON schema: {complaint}\nAnswer again with the corrected JSON and nothing else, in this form:\n{form}"
-    )
+    misfit: str = "Your answer does not fit the JSON schema: {complaint}\nAnswer again with the corrected JSON and nothing else, in this form:\n{form}"
 
 
 DEFAULT_PROMPT: Final = ToolPrompt()
@@ -69,7 +67,9 @@ def tool_line(tool: Tool) -> str:
     return escape(dumps({"type": "function", "function": function}).decode())
 
 
-def instructions(prompt: ToolPrompt, dialect: Dialect, tools: Sequence[Tool], *, must: bool, single: bool) -> str:
+def instructions(
+    prompt: ToolPrompt, dialect: Dialect, tools: Sequence[Tool], *, must: bool, single: bool
+) -> str:
     """The block of instructions for some tools. `must`: a call is required; `single`: no two at a time."""
     lines = [fill(prompt.intro, format=dialect.format, tools="\n".join(map(tool_line, tools)))]
     if must:

@@ -7,7 +7,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from freeproviders.errors import BadRequestError, ContextOverflowError, OutputError, StructuredOutputError, ToolCallError, ToolsNotSupportedError
+from freeproviders.errors import (
+    BadRequestError,
+    ContextOverflowError,
+    OutputError,
+    StructuredOutputError,
+    ToolCallError,
+    ToolsNotSupportedError,
+)
 from freeproviders.tools.attempt import Attempt
 from freeproviders.tools.backend import Backend, has_json_schema, has_native_tools, model_of
 from freeproviders.tools.cursor import RawCall
@@ -33,7 +40,12 @@ Mode = Literal["native", "schema", "prompt", "plain"]
 
 
 def stream(
-    provider: Backend, request: ChatRequest, *, prompt: ToolPrompt = DEFAULT_PROMPT, max_repairs: int = MAX_REPAIRS, allow_repeats: bool = False
+    provider: Backend,
+    request: ChatRequest,
+    *,
+    prompt: ToolPrompt = DEFAULT_PROMPT,
+    max_repairs: int = MAX_REPAIRS,
+    allow_repeats: bool = False,
 ) -> AsyncGenerator[Batch, None]:
     """Stream the parts of an answer to a request that may have tools and a response format, whatever the service knows of them.
 
@@ -49,7 +61,9 @@ def stream(
     plan = plan_of(request)
     native = has_native_tools(provider, model_of(provider, request))
     if not plan.box:
-        if request.tools and not (native and has_tool_turns(request.messages)):  # else they are needed to read the conversation
+        if request.tools and not (
+            native and has_tool_turns(request.messages)
+        ):  # else they are needed to read the conversation
             request = replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
         if not native and has_tool_turns(request.messages):
             dialect = chosen_dialect(prompt, quirks_of(model_of(provider, request)).dialect)
@@ -78,7 +92,16 @@ class _Fault:
 class _Conversation:
     """One question with tools: the attempts, and what they add up to."""
 
-    def __init__(self, provider: Backend, request: ChatRequest, plan: Plan, prompt: ToolPrompt, max_repairs: int, *, allow_repeats: bool) -> None:
+    def __init__(
+        self,
+        provider: Backend,
+        request: ChatRequest,
+        plan: Plan,
+        prompt: ToolPrompt,
+        max_repairs: int,
+        *,
+        allow_repeats: bool,
+    ) -> None:
         self._provider = provider
         self._request = request
         self._plan = plan
@@ -111,7 +134,9 @@ class _Conversation:
             self._box = plan.outstanding if mode == "schema" else plan.box
         self._must = plan.must and mode != "plain" and (mode == "native" or bool(plan.outstanding))
         self._judge = Judge(self._box)
-        self._dialect = DIALECTS["json"] if mode == "schema" else chosen_dialect(self._prompt, self._quirks.dialect)
+        self._dialect = (
+            DIALECTS["json"] if mode == "schema" else chosen_dialect(self._prompt, self._quirks.dialect)
+        )
         self._base = self._written(self._dialect)
 
     def _written(self, dialect: Dialect) -> ChatRequest:
@@ -121,10 +146,17 @@ class _Conversation:
             named = isinstance(request.tool_choice, str) and request.tool_choice in plan.box.names
             choice = request.tool_choice if named or not plan.must else "required"
             keep = plan.target is not None and has_json_schema(self._provider, self._model)
-            return replace(request, tools=plan.box.tools, tool_choice=choice, response_format=request.response_format if keep else None)
+            return replace(
+                request,
+                tools=plan.box.tools,
+                tool_choice=choice,
+                response_format=request.response_format if keep else None,
+            )
         blocks = []
         if self._mode != "plain":
-            blocks.append(instructions(self._prompt, dialect, self._box.tools, must=self._must, single=plan.single))
+            blocks.append(
+                instructions(self._prompt, dialect, self._box.tools, must=self._must, single=plan.single)
+            )
         if plan.target is not None:
             blocks.append(schema_instructions(self._prompt, plan.target))
         messages = fold(
@@ -137,7 +169,15 @@ class _Conversation:
         )
         form = response_format("tool_call", call_schema(self._box.tools)) if self._mode == "schema" else None
         # Streamed even where the whole answer was asked for: a model that calls without end is stopped, which in one piece would be seen minutes later.
-        return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form, stream=True)
+        return replace(
+            request,
+            messages=messages,
+            tools=(),
+            tool_choice=None,
+            parallel_tool_calls=None,
+            response_format=form,
+            stream=True,
+        )
 
     # --- the attempts ---
 
@@ -221,7 +261,11 @@ class _Conversation:
             return None  # one is enough, whatever stands beside it
         if attempt.complaints:
             what = "\n".join(dict.fromkeys(complaint.text for complaint in attempt.complaints))
-            return _Fault(what, fill(self._prompt.complaint, complaint=fence(what), format=self._dialect.format), ToolCallError)
+            return _Fault(
+                what,
+                fill(self._prompt.complaint, complaint=fence(what), format=self._dialect.format),
+                ToolCallError,
+            )
         if self._made:
             return None
         if attempt.repeated:
@@ -246,7 +290,11 @@ class _Conversation:
         what = f"{', '.join(names)} has been called with these arguments already, and its result is above."
         if self._must:
             left = ", ".join(name for name in self._plan.outstanding.names if name not in names)
-            turn = fill(self._prompt.complaint, complaint=fence(f"{what} Call another function: {left}."), format=self._dialect.format)
+            turn = fill(
+                self._prompt.complaint,
+                complaint=fence(f"{what} Call another function: {left}."),
+                format=self._dialect.format,
+            )
             return _Fault(what, turn, ToolCallError)
         if self._tally.exhausted and not self._tally.repairs:
             self._made += attempt.repeated[:1]
@@ -295,9 +343,20 @@ class _Conversation:
     def _ask_again(self, attempt: Attempt, fault: _Fault) -> None:
         if self._tally.exhausted:
             attempts = self._tally.repairs + 1
-            raise fault.error(fault.what, said=attempt.said, attempts=attempts, provider=self._provider.name, model=self._model)
+            raise fault.error(
+                fault.what,
+                said=attempt.said,
+                attempts=attempts,
+                provider=self._provider.name,
+                model=self._model,
+            )
         self._tally.repairs += 1
-        if not self._plan.must and not self._made and attempt.complaints and all(complaint.unbound for complaint in attempt.complaints):
+        if (
+            not self._plan.must
+            and not self._made
+            and attempt.complaints
+            and all(complaint.unbound for complaint in attempt.complaints)
+        ):
             self._talk()  # small talk in the shape of a call
             return
         if attempt.repeated and not attempt.complaints and not self._must and not self._circling:

@@ -59,7 +59,9 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     for number, tool in enumerate(tools):
         schema = modern(object_schema(tool))
-        constrainer = _Constrainer(schema, prefix=f"tool{number}_")  # definitions of the same name in two tools must not meet
+        constrainer = _Constrainer(
+            schema, prefix=f"tool{number}_"
+        )  # definitions of the same name in two tools must not meet
         arguments = constrainer.constrain(schema)
         definitions.update(constrainer.definitions)
         branches.append(
@@ -91,7 +93,7 @@ class _Pruner:
         self._root = root
         self._nodes = 0
 
-    def prune(self, schema: Any, open_refs: tuple[str, ...] = ()) -> dict[str, Any]:  # noqa: ANN401 - whatever stands in a schema
+    def prune(self, schema: Any, open_refs: tuple[str, ...] = ()) -> dict[str, Any]:
         self._nodes += 1
         if not isinstance(schema, Mapping) or self._nodes > MAX_NODES:
             return {}
@@ -109,11 +111,15 @@ class _Pruner:
             if isinstance(schema.get(key), list):
                 self._union(out, key, [self.prune(part, open_refs) for part in schema[key]])
         if isinstance(schema.get("properties"), Mapping):
-            out["properties"] = {name: self.prune(part, open_refs) for name, part in schema["properties"].items()}
+            out["properties"] = {
+                name: self.prune(part, open_refs) for name, part in schema["properties"].items()
+            }
             if required_keys(schema):
                 out["required"] = list(required_keys(schema))
         if isinstance(schema.get("patternProperties"), Mapping):
-            out["patternProperties"] = {pattern: self.prune(part, open_refs) for pattern, part in schema["patternProperties"].items()}
+            out["patternProperties"] = {
+                pattern: self.prune(part, open_refs) for pattern, part in schema["patternProperties"].items()
+            }
         if "items" in schema:
             out["items"] = self.prune(schema["items"], open_refs)
         if isinstance(schema.get("prefixItems"), list):
@@ -146,13 +152,17 @@ class _Constrainer:
         self._names: dict[str, str] = {}
         self.definitions: dict[str, Any] = {}
 
-    def constrain(self, schema: Any, *, closed: bool = True) -> dict[str, Any]:  # noqa: ANN401 - whatever stands in a schema
+    def constrain(self, schema: Any, *, closed: bool = True) -> dict[str, Any]:
         """A part of the schema; `closed` objects have the keys that they name and no others."""
         if not isinstance(schema, Mapping):
             return {}
         if "$ref" in schema:
             return self._reference(str(schema["$ref"]))
-        out = {key: schema[key] for key in _KEPT if key in schema and key not in {"description", "pattern", "uniqueItems", "multipleOf"}}
+        out = {
+            key: schema[key]
+            for key in _KEPT
+            if key in schema and key not in {"description", "pattern", "uniqueItems", "multipleOf"}
+        }
         pattern = schema.get("pattern")
         if isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$"):
             out["pattern"] = pattern  # engines refuse any other
@@ -162,7 +172,9 @@ class _Constrainer:
             out["maxLength"] = _limit(schema, "maxLength", "minLength", MAX_STRING_CHARS)
         for key in _UNIONS:
             if isinstance(schema.get(key), list):
-                out["anyOf" if key == "oneOf" else key] = [self.constrain(part, closed=closed and key != "allOf") for part in schema[key]]
+                out["anyOf" if key == "oneOf" else key] = [
+                    self.constrain(part, closed=closed and key != "allOf") for part in schema[key]
+                ]
         self._object(schema, out, closed=closed and not schema.keys() & set(_UNIONS))
         if "items" in schema:
             out["items"] = self.constrain(schema["items"])
@@ -186,7 +198,13 @@ class _Constrainer:
         """Any reference becomes one to a definition: engines know no other, and inside a larger schema `#` would mean that one."""
         name = self._names.get(reference)
         if name is None:
-            safe = "".join(char if char.isalnum() or char == "_" else "_" for char in reference.rpartition("/")[2].strip("#")) or "root"
+            safe = (
+                "".join(
+                    char if char.isalnum() or char == "_" else "_"
+                    for char in reference.rpartition("/")[2].strip("#")
+                )
+                or "root"
+            )
             name = self._prefix + safe
             while name in self.definitions:
                 name += "_"
@@ -198,4 +216,6 @@ class _Constrainer:
 
 def _limit(schema: Mapping[str, Any], most: str, least: str, default: int) -> int:
     given, floor = schema.get(most), schema.get(least)
-    return max(min(given, default) if isinstance(given, int) else default, floor if isinstance(floor, int) else 0)
+    return max(
+        min(given, default) if isinstance(given, int) else default, floor if isinstance(floor, int) else 0
+    )

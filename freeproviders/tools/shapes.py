@@ -11,7 +11,16 @@ from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import Tool
 
 NAME_KEYS: Final = ("name", "tool_name", "function_name", "tool", "function", "action", "recipient_name")
-ARGUMENT_KEYS: Final = ("arguments", "parameters", "args", "params", "input", "tool_input", "action_input", "kwargs")
+ARGUMENT_KEYS: Final = (
+    "arguments",
+    "parameters",
+    "args",
+    "params",
+    "input",
+    "tool_input",
+    "action_input",
+    "kwargs",
+)
 _INNER_KEYS: Final = ("function", "function_call", "tool_call", "tool")
 _LIST_KEYS: Final = ("tool_calls", "function_calls", "calls")
 _META_KEYS: Final = ("id", "call_id", "tool_call_id", "index", "type", "role", "content")
@@ -76,7 +85,11 @@ class CallProbe:
             self._levels[-1][1].complete = True
         if call.tool is None and not call.unbound:
             return call.complete
-        return call.complete or (self._whole and not call.odd) or (call.tool is not None and not properties(call.tool))
+        return (
+            call.complete
+            or (self._whole and not call.odd)
+            or (call.tool is not None and not properties(call.tool))
+        )
 
     def key(self, key: str) -> bool:
         """A key of a call; any other than the known ones must be a parameter of the tool that was named."""
@@ -122,7 +135,11 @@ class CallProbe:
         role, call = self._levels[-1]
         if role == "calls":
             return False
-        if role == "data" or self._key not in NAME_KEYS or (call.tool is not None and self._key in properties(call.tool)):
+        if (
+            role == "data"
+            or self._key not in NAME_KEYS
+            or (call.tool is not None and self._key in properties(call.tool))
+        ):
             return self._key not in {"content", *_LIST_KEYS} or not prefix
         return self._box.could_begin(prefix) or (self._whole and len(prefix) <= _MAX_NAME_CHARS)
 
@@ -180,8 +197,12 @@ def _calls_of(value: Mapping[str, Any], box: Toolbox, source: str) -> list[RawCa
     for key in _INNER_KEYS:
         inner = lowered.get(key)
         if isinstance(inner, Mapping):
-            return _calls_of({**{k: v for k, v in value.items() if k.lower() in ARGUMENT_KEYS}, **inner}, box, source)
-    name_key = next((key for key in NAME_KEYS if isinstance(lowered.get(key), str) and lowered[key].strip()), None)
+            return _calls_of(
+                {**{k: v for k, v in value.items() if k.lower() in ARGUMENT_KEYS}, **inner}, box, source
+            )
+    name_key = next(
+        (key for key in NAME_KEYS if isinstance(lowered.get(key), str) and lowered[key].strip()), None
+    )
     if name_key is None:
         if len(value) == 1:  # {"get_weather": {"city": ...}}
             ((name, arguments),) = value.items()
@@ -193,5 +214,7 @@ def _calls_of(value: Mapping[str, Any], box: Toolbox, source: str) -> list[RawCa
     is_parameter = tool is not None and argument_key in properties(tool)
     if argument_key is not None and (isinstance(lowered[argument_key], Mapping) or not is_parameter):
         return [RawCall(name, lowered[argument_key], source)]
-    flat = {key: item for key, item in value.items() if key.lower() != name_key and key.lower() not in _META_KEYS}
+    flat = {
+        key: item for key, item in value.items() if key.lower() != name_key and key.lower() not in _META_KEYS
+    }
     return [RawCall(name, flat, source)]

@@ -52,7 +52,12 @@ class Structured:
 
 
 async def complete_structured(
-    provider: Backend, request: ChatRequest, schema: object, *, prompt: ToolPrompt = DEFAULT_PROMPT, max_repairs: int = MAX_REPAIRS
+    provider: Backend,
+    request: ChatRequest,
+    schema: object,
+    *,
+    prompt: ToolPrompt = DEFAULT_PROMPT,
+    max_repairs: int = MAX_REPAIRS,
 ) -> Structured:
     """Wait for an object that fits a pydantic class, a TypedDict, a dataclass or a JSON schema.
 
@@ -61,7 +66,9 @@ async def complete_structured(
         StructuredOutputError: no valid object came, after asking again.
     """
     last: Draft | Structured | None = None
-    async with aclosing(stream_structured(provider, request, schema, prompt=prompt, max_repairs=max_repairs)) as steps:
+    async with aclosing(
+        stream_structured(provider, request, schema, prompt=prompt, max_repairs=max_repairs)
+    ) as steps:
         async for step in steps:
             last = step
     if not isinstance(last, Structured):  # the stream ends with one or raises
@@ -70,7 +77,12 @@ async def complete_structured(
 
 
 def stream_structured(
-    provider: Backend, request: ChatRequest, schema: object, *, prompt: ToolPrompt = DEFAULT_PROMPT, max_repairs: int = MAX_REPAIRS
+    provider: Backend,
+    request: ChatRequest,
+    schema: object,
+    *,
+    prompt: ToolPrompt = DEFAULT_PROMPT,
+    max_repairs: int = MAX_REPAIRS,
 ) -> AsyncGenerator[Draft | Structured, None]:
     """Stream the object as it grows: drafts, and at last the valid answer. The request's own tools and response format do not count.
 
@@ -81,7 +93,9 @@ def stream_structured(
     return _objects(_Asking(provider, request, Target.of(schema), prompt, max_repairs))
 
 
-def ask_for_json(provider: Backend, request: ChatRequest, target: Target, *, prompt: ToolPrompt, max_repairs: int) -> AsyncGenerator[Batch, None]:
+def ask_for_json(
+    provider: Backend, request: ChatRequest, target: Target, *, prompt: ToolPrompt, max_repairs: int
+) -> AsyncGenerator[Batch, None]:
     """Stream an answer whose text is bare JSON that fits the target.
 
     A service that constrains answers streams it as it comes, and it is judged at the end: what has gone out cannot be asked for again. Else, and where an
@@ -113,7 +127,9 @@ class _Asking:
     Once `committed`, the text of the answer at hand has gone out: nothing can be found in it or asked for again any more.
     """
 
-    def __init__(self, provider: Backend, request: ChatRequest, target: Target, prompt: ToolPrompt, max_repairs: int) -> None:
+    def __init__(
+        self, provider: Backend, request: ChatRequest, target: Target, prompt: ToolPrompt, max_repairs: int
+    ) -> None:
         self._provider = provider
         self._target = target
         self._prompt = prompt
@@ -137,11 +153,20 @@ class _Asking:
         """The request with the words that ask for an object, under its schema where the service takes one."""
         words = schema_instructions(self._prompt, self._target)
         if has_tool_turns(request.messages):
-            messages = fold(request.messages, self._prompt, HERMES, None, words, obeys_system=self._quirks.system)
+            messages = fold(
+                request.messages, self._prompt, HERMES, None, words, obeys_system=self._quirks.system
+            )
         else:
             messages = with_instructions(request.messages, words, obeys_system=self._quirks.system)
         form = _constraint(self._target) if has_json_schema(self._provider, self._model) else None
-        return replace(request, messages=messages, tools=(), tool_choice=None, parallel_tool_calls=None, response_format=form)
+        return replace(
+            request,
+            messages=messages,
+            tools=(),
+            tool_choice=None,
+            parallel_tool_calls=None,
+            response_format=form,
+        )
 
     async def steps(self) -> AsyncGenerator[list[Piece] | Draft | Structured, None]:
         """Ask until the answer is good, or there is no asking again: what is said, the drafts in it, and at last the answer."""
@@ -152,7 +177,11 @@ class _Asking:
                     async for batch in batches:
                         if pieces := answer.take(batch):
                             yield pieces
-                        if answer.snapshot is not None and answer.snapshot != self._draft and extends(self._draft, answer.snapshot):
+                        if (
+                            answer.snapshot is not None
+                            and answer.snapshot != self._draft
+                            and extends(self._draft, answer.snapshot)
+                        ):
                             self._draft = answer.snapshot
                             yield Draft(self._draft)
             except BadRequestError as error:
@@ -169,8 +198,19 @@ class _Asking:
             except Misfit as misfit:
                 self._ask_again(answer.text, misfit)
             else:
-                finish = replace(answer.finish or Finish(provider=self._provider.name, model=self._model), attempts=self._tally.requests)
-                yield Structured(value, data, answer.text, answer.reasoning, self._tally.usage, finish, revised=not extends(self._draft, data))
+                finish = replace(
+                    answer.finish or Finish(provider=self._provider.name, model=self._model),
+                    attempts=self._tally.requests,
+                )
+                yield Structured(
+                    value,
+                    data,
+                    answer.text,
+                    answer.reasoning,
+                    self._tally.usage,
+                    finish,
+                    revised=not extends(self._draft, data),
+                )
                 return
 
     def _judged(self, answer: _Answer) -> tuple[Any, Any]:
@@ -182,7 +222,9 @@ class _Asking:
         if self.committed or self._tally.exhausted:
             what = f"The answer does not fit the schema {self._target.name}: {misfit}."
             attempts = self._tally.repairs + 1
-            raise StructuredOutputError(what, said=said, attempts=attempts, provider=self._provider.name, model=self._model) from None
+            raise StructuredOutputError(
+                what, said=said, attempts=attempts, provider=self._provider.name, model=self._model
+            ) from None
         self._tally.repairs += 1
         turns = turns_again(said, misfit_turn(self._prompt, self._target, misfit))
         self._request = replace(self._request, messages=(*self._request.messages, *turns))
@@ -266,13 +308,21 @@ async def _bare_json(asking: _Asking) -> AsyncGenerator[Batch, None]:
                 if words.strip() and not held and not asking.committed:
                     asking.committed = asking.constrained and asking.begins(words)
                     held = not asking.committed
-                if out := [piece for piece in step if isinstance(piece, Reasoning) or (asking.committed and isinstance(piece, Text))]:
+                if out := [
+                    piece
+                    for piece in step
+                    if isinstance(piece, Reasoning) or (asking.committed and isinstance(piece, Text))
+                ]:
                     yield [*out]
 
 
 def _constraint(target: Target) -> dict[str, Any]:
     """The service's setting; one that takes any object says so itself, for some services refuse a schema without properties."""
-    return {"type": "json_object"} if pruned(target.schema) == _ANY_OBJECT else response_format(target.name, constrained(target.schema))
+    return (
+        {"type": "json_object"}
+        if pruned(target.schema) == _ANY_OBJECT
+        else response_format(target.name, constrained(target.schema))
+    )
 
 
 def _strictly(text: str, target: Target) -> tuple[Any, Any]:

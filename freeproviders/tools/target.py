@@ -49,7 +49,9 @@ class Target:
             return _of_schema(source)
         if isinstance(source, type) and _is_pydantic_v1(source):
             return _of_pydantic_v1(source)
-        if isinstance(source, type) and (issubclass(source, BaseModel) or dataclasses.is_dataclass(source) or typing.is_typeddict(source)):
+        if isinstance(source, type) and (
+            issubclass(source, BaseModel) or dataclasses.is_dataclass(source) or typing.is_typeddict(source)
+        ):
             return _of_type(source)
         if isinstance(source, type) or typing.get_origin(source) is not None:
             return _of_type(source)
@@ -70,15 +72,23 @@ def _of_schema(source: Mapping[str, Any]) -> Target:
         name, schema = str(inner.get("name") or ""), inner["parameters"]
     else:
         name, schema = "", inner
-    if not isinstance(schema, Mapping) or (schema is not source and source.get("type") == "json_schema" and "schema" in schema):
+    if not isinstance(schema, Mapping) or (
+        schema is not source and source.get("type") == "json_schema" and "schema" in schema
+    ):
         msg = f"The response format holds no schema: {source!r:.200}"
         raise UsageError(msg)
     check = SchemaCheck(schema)
-    return Target(name or str(schema.get("title") or "answer"), str(schema.get("description") or ""), schema, _loader(check), check)
+    return Target(
+        name or str(schema.get("title") or "answer"),
+        str(schema.get("description") or ""),
+        schema,
+        _loader(check),
+        check,
+    )
 
 
 def _loader(check: SchemaCheck) -> Callable[[Any], Any]:
-    def load(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    def load(value: Any) -> Any:
         coerced = check.coerced(value)
         findings = check.findings(coerced)
         if findings:
@@ -88,7 +98,7 @@ def _loader(check: SchemaCheck) -> Callable[[Any], Any]:
     return load
 
 
-def _of_type(source: Any) -> Target:  # noqa: ANN401 - any type that pydantic knows
+def _of_type(source: Any) -> Target:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(_typed_dict(source))
         schema = adapter.json_schema()
@@ -97,9 +107,11 @@ def _of_type(source: Any) -> Target:  # noqa: ANN401 - any type that pydantic kn
         raise UsageError(msg) from error
     check = SchemaCheck(schema)
 
-    def load(value: Any) -> Any:  # noqa: ANN401
+    def load(value: Any) -> Any:
         try:
-            return adapter.validate_json(dumps(value))  # as JSON: a strict model takes a date from JSON text, not from a Python one
+            return adapter.validate_json(
+                dumps(value)
+            )  # as JSON: a strict model takes a date from JSON text, not from a Python one
         except ValidationError:
             pass
         try:
@@ -114,13 +126,15 @@ def _of_type(source: Any) -> Target:  # noqa: ANN401 - any type that pydantic kn
 def _findings(error: ValidationError) -> str:
     found: list[str] = []
     for item in error.errors(include_url=False, include_context=False)[:MAX_FINDINGS]:
-        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]).lstrip(".")
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in item["loc"]).lstrip(
+            "."
+        )
         given = "" if item["type"] == "missing" else f" (got {item['input']!r:.80})"
         found.append(f"{path + ': ' if path else ''}{item['msg']}{given}")
     return "; ".join(found)
 
 
-def _typed_dict(source: Any) -> Any:  # noqa: ANN401
+def _typed_dict(source: Any) -> Any:
     """Before Python 3.12 pydantic takes the TypedDict of typing_extensions only; it comes with pydantic."""
     if sys.version_info >= (3, 12) or not typing.is_typeddict(source):
         return source
@@ -130,7 +144,9 @@ def _typed_dict(source: Any) -> Any:  # noqa: ANN401
         return source
     hints = typing.get_type_hints(source, include_extras=True)
     fields = {
-        key: (typing_extensions.Required if key in source.__required_keys__ else typing_extensions.NotRequired)[_typed_dict(hint)]
+        key: (
+            typing_extensions.Required if key in source.__required_keys__ else typing_extensions.NotRequired
+        )[_typed_dict(hint)]
         for key, hint in hints.items()
     }
     converted: Any = typing_extensions.TypedDict(source.__name__, fields)  # type: ignore[misc]  # the checker wants it written out
@@ -139,14 +155,16 @@ def _typed_dict(source: Any) -> Any:  # noqa: ANN401
 
 
 def _is_pydantic_v1(source: type) -> bool:
-    return not issubclass(source, BaseModel) and hasattr(source, "__fields__") and hasattr(source, "parse_obj")
+    return (
+        not issubclass(source, BaseModel) and hasattr(source, "__fields__") and hasattr(source, "parse_obj")
+    )
 
 
-def _of_pydantic_v1(source: Any) -> Target:  # noqa: ANN401 - a class of pydantic.v1
+def _of_pydantic_v1(source: Any) -> Target:
     schema = source.schema()
     check = SchemaCheck(schema)
 
-    def load(value: Any) -> Any:  # noqa: ANN401
+    def load(value: Any) -> Any:
         try:
             return source.parse_obj(check.coerced(value))
         except ValueError as error:

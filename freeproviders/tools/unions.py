@@ -55,13 +55,13 @@ def adapted(cls: type[Validator]) -> type[Validator]:
     return out
 
 
-def _any_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401 - jsonschema's own signature
+def _any_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
     del schema
     if not any(_fits(validator, value, branch) for branch in branches):
         yield _misfit(validator, branches, value)
 
 
-def _one_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[ValidationError]:  # noqa: ANN401
+def _one_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError  # noqa: PLC0415
 
     del schema
@@ -72,7 +72,7 @@ def _one_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[
         yield ValidationError(f"{value!r:.200} is valid under more than one of the given schemas")
 
 
-def _fits(validator: Any, value: object, schema: object) -> bool:  # noqa: ANN401
+def _fits(validator: Any, value: object, schema: object) -> bool:
     verdicts = _memory.get().verdicts
     key = id(value), id(schema)
     if key not in verdicts:
@@ -80,7 +80,7 @@ def _fits(validator: Any, value: object, schema: object) -> bool:  # noqa: ANN40
     return verdicts[key][2]
 
 
-def _misfit(validator: Any, branches: Any, value: Any) -> ValidationError:  # noqa: ANN401
+def _misfit(validator: Any, branches: Any, value: Any) -> ValidationError:
     from jsonschema.exceptions import ValidationError  # noqa: PLC0415
 
     at = max(range(len(branches)), key=lambda number: _likeness(branches[number], value), default=None)
@@ -100,7 +100,9 @@ def _likeness(branch: object, value: object) -> int:
     properties = schema.get("properties")
     if not isinstance(value, Mapping) or not isinstance(properties, Mapping):
         return 0
-    likeness = sum(key in properties for key in value) - sum(key not in value for key in required_keys(schema))
+    likeness = sum(key in properties for key in value) - sum(
+        key not in value for key in required_keys(schema)
+    )
     for key, part in properties.items():
         if key in value and isinstance(part, Mapping) and ("const" in part or "enum" in part):
             likeness += 10 if value[key] in (part["enum"] if "enum" in part else [part["const"]]) else -10

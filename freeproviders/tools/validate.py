@@ -39,7 +39,7 @@ class SchemaCheck:
         """Whether a value is valid under the schema, or under a part of it."""
         return not self._errors(value, schema, most=1)
 
-    def coerced(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    def coerced(self, value: Any) -> Any:
         """The value itself if it is valid, else bent towards the schema."""
         with remembering(self.schema):
             return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
@@ -51,7 +51,9 @@ class SchemaCheck:
             found.extend(text for text in _describe(error) if text not in found)
         return found[:MAX_FINDINGS]
 
-    def _errors(self, value: object, schema: Mapping[str, Any] | None = None, *, most: int) -> list[ValidationError]:
+    def _errors(
+        self, value: object, schema: Mapping[str, Any] | None = None, *, most: int
+    ) -> list[ValidationError]:
         from jsonschema.exceptions import SchemaError, UnknownType  # noqa: PLC0415
         from referencing.exceptions import Unresolvable  # noqa: PLC0415
 
@@ -60,7 +62,17 @@ class SchemaCheck:
         try:
             with remembering(self.schema):
                 found.extend(islice(validator.iter_errors(cast("Any", value)), most))
-        except (SchemaError, UnknownType, Unresolvable, re.error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (
+            SchemaError,
+            UnknownType,
+            Unresolvable,
+            re.error,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ):
             pass  # the schema itself is broken: what it guards has to judge
         return found
 
@@ -73,7 +85,9 @@ def _describe(error: ValidationError) -> Iterable[str]:
         if best is not None and len(best.absolute_path) > len(error.absolute_path):
             yield from _describe(best)
             return
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
+    path = "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path
+    ).lstrip(".")
     where = f"{path}: " if path else ""
     value: Any = error.validator_value
     match error.validator:
@@ -86,8 +100,14 @@ def _describe(error: ValidationError) -> Iterable[str]:
             yield f"{where}{error.instance!r:.80} is not of type {wanted}"
         case "enum":
             yield f"{where}{error.instance!r:.80} is not one of {', '.join(map(repr, value))}"
-        case "additionalProperties" if isinstance(error.instance, Mapping) and isinstance(error.schema, Mapping):
+        case "additionalProperties" if isinstance(error.instance, Mapping) and isinstance(
+            error.schema, Mapping
+        ):
             known = error.schema.get("properties") or {}
-            yield from (f"{where}{name!r} is not known (known: {', '.join(known)})" for name in error.instance if name not in known)
+            yield from (
+                f"{where}{name!r} is not known (known: {', '.join(known)})"
+                for name in error.instance
+                if name not in known
+            )
         case _:
             yield f"{where}{error.message:.200}"

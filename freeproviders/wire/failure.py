@@ -43,7 +43,9 @@ _CONTEXT = re.compile(
 _NO_TOOLS = re.compile(
     r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)|no endpoints found that support tool|tools? (?:is|are) not supported"
 )
-_QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment")
+_QUOTA = re.compile(
+    r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment"
+)
 _FILTERED = re.compile(r"(?i)content_filter|content_policy|content management policy|moderation")
 _HTML = re.compile(rb"(?i)\s{0,64}(?:<!--|<!doctype html|<html|<head|<body)")
 
@@ -129,7 +131,9 @@ def read_complaint(document: object) -> Complaint | None:
             return Complaint(message, code=inner)  # "error" is but the name of the status
         return Complaint(inner, code=_str(document.get("code")))
     source = inner if isinstance(inner, Mapping) else document
-    message = next((text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None)
+    message = next(
+        (text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None
+    )
     if message is None:
         message = _flat(source) if inner is not None else None
     if message is None:
@@ -138,7 +142,15 @@ def read_complaint(document: object) -> Complaint | None:
     status = code if isinstance(code, int) else source.get("status")
     return Complaint(
         message,
-        code=next((value for value in (code, source.get("type"), source.get("status")) if isinstance(value, str) and value), None) or _str(code),
+        code=next(
+            (
+                value
+                for value in (code, source.get("type"), source.get("status"))
+                if isinstance(value, str) and value
+            ),
+            None,
+        )
+        or _str(code),
         status=status if isinstance(status, int) and 400 <= status < 600 else None,
         failed_generation=_str(source.get("failed_generation")),
     )
@@ -150,7 +162,12 @@ def error_in_success(document: object) -> Complaint | None:
         document = document[0] if len(document) == 1 else None
     if not isinstance(document, Mapping):
         return None
-    failed = document.get("error") or document.get("errors") or document.get("object") == "error" or document.get("success") is False
+    failed = (
+        document.get("error")
+        or document.get("errors")
+        or document.get("object") == "error"
+        or document.get("success") is False
+    )
     if failed or ("choices" not in document and ("detail" in document or "message" in document)):
         return read_complaint(document)
     return None
@@ -163,7 +180,9 @@ def looks_like_html(data: bytes) -> bool:
 
 def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
     """The error for a web page that came where data was due."""
-    return BlockedError("an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body))
+    return BlockedError(
+        "an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body)
+    )
 
 
 def excerpt(body: bytes) -> str:
@@ -204,10 +223,14 @@ def _retry_hint(message: str) -> float | None:
     hours, minutes, number, unit = match.groups()
     if not (hours or minutes or number):
         return None
-    return float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(number or 0) * (0.001 if unit == "ms" else 1)
+    return (
+        float(hours or 0) * 3600
+        + float(minutes or 0) * 60
+        + float(number or 0) * (0.001 if unit == "ms" else 1)
+    )
 
 
-def _try_json(body: bytes) -> Any:  # noqa: ANN401 - whatever was sent
+def _try_json(body: bytes) -> Any:
     try:
         return loads(body)
     except ValueError:

@@ -38,8 +38,16 @@ class SSEDecoder:
 
         Raises `ResponseTooLargeError` when an event passes the cap.
         """
-        if data.endswith(b"\n\n") and data.startswith(b"data: ") and data.count(b"\n") == 2 and b"\r" not in data and self._between_events():
-            return [(_MESSAGE, data[6:-2])]  # one event in one read, as a service sends that writes word by word
+        if (
+            data.endswith(b"\n\n")
+            and data.startswith(b"data: ")
+            and data.count(b"\n") == 2
+            and b"\r" not in data
+            and self._between_events()
+        ):
+            return [
+                (_MESSAGE, data[6:-2])
+            ]  # one event in one read, as a service sends that writes word by word
         if self._at_start:
             data = self._start(data)
         if self._skip_lf and data:
@@ -58,7 +66,11 @@ class SSEDecoder:
         if not self._data and self._name == _MESSAGE:
             *frames, rest = data.split(b"\n\n")
             n, end = len(frames), len(data) - len(rest)
-            if data.startswith(b"data: ") and data.count(b"\n\ndata: ", 0, end) == n - 1 and data.count(b"\n", 0, end) == 2 * n:
+            if (
+                data.startswith(b"data: ")
+                and data.count(b"\n\ndata: ", 0, end) == n - 1
+                and data.count(b"\n", 0, end) == 2 * n
+            ):
                 events = [(_MESSAGE, frame[6:]) for frame in frames]
             else:
                 for frame in frames:

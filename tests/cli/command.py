@@ -21,24 +21,45 @@ _LAUNCHER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment without what would change the command's ways."""
-    kept = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "FREEPROVIDERS_API_KEY"}}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "FREEPROVIDERS_API_KEY"}
+    }
     return {**kept, "TERM": "xterm-256color", **changes}
 
 
 def run(
-    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
+    *arguments: str,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command to its end, without a terminal; standard error without what development mode says of a slow machine."""
-    done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, timeout=SECONDS, env=environment(**env or {}), check=False)
+    done = subprocess.run(
+        [*command, *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=SECONDS,
+        env=environment(**env or {}),
+        check=False,
+    )
     said = done.stderr.decode()
     kept = "\n".join(complaints(said)) + "\n" * said.endswith("\n") if said else ""
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, kept.encode() if kept.strip() else b"")
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout, kept.encode() if kept.strip() else b""
+    )
 
 
 def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start the command without a terminal."""
     return subprocess.Popen(
-        [*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**env or {}), bufsize=0
+        [*COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**env or {}),
+        bufsize=0,
     )
 
 

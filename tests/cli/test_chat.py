@@ -23,7 +23,14 @@ needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-t
 
 
 def arguments(slug: str, base_url: str) -> list[str]:
-    return ["chat", "--provider", slug, "--base-url", base_url, *(["--model", "any"] if slug == "openai-compatible" else [])]
+    return [
+        "chat",
+        "--provider",
+        slug,
+        "--base-url",
+        base_url,
+        *(["--model", "any"] if slug == "openai-compatible" else []),
+    ]
 
 
 @pytest.mark.parametrize("slug", SERVICES)
@@ -65,7 +72,11 @@ def test_json_is_one_object() -> None:
     assert (document["text"], document["reasoning"]) == ("It is.", "Hm. Yes.")
     assert (document["provider"], document["model"]) == ("OpenAICompatible", "any")
     assert document["finish"]["reason"] == "stop"
-    assert document["usage"]["total_tokens"] == document["usage"]["input_tokens"] + document["usage"]["output_tokens"] > 0
+    assert (
+        document["usage"]["total_tokens"]
+        == document["usage"]["input_tokens"] + document["usage"]["output_tokens"]
+        > 0
+    )
     assert document["usage"]["estimated"] is False
 
 
@@ -99,7 +110,10 @@ def test_no_colours_where_none_are_wanted() -> None:
 def test_an_answer_cannot_play_with_the_terminal() -> None:
     """Escape sequences that write to the clipboard, rename the window or clear the screen arrive without their teeth."""
     answer = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\te\nf\rg"
-    with replica("flow-gpt", answer=[answer]) as server, Terminal(*arguments("flow-gpt", server.base_url), "?") as at:
+    with (
+        replica("flow-gpt", answer=[answer]) as server,
+        Terminal(*arguments("flow-gpt", server.base_url), "?") as at,
+    ):
         assert at.wait() == 0
         assert at.shown == "a]52;c;ZXZpbA==b[2Jc31md\te\r\nfg\r\n"
         piped = run(*arguments("flow-gpt", server.base_url), "?")
@@ -129,7 +143,15 @@ def test_a_question_about_what_is_piped_in() -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_an_output_that_is_closed(closed: str) -> None:
     with replica("flow-gpt", answer="Hello") as server:
-        done = run("-c", f'exec "$@" {closed}', "sh", *COMMAND, *arguments("flow-gpt", server.base_url), "Hi", command=["sh"])
+        done = run(
+            "-c",
+            f'exec "$@" {closed}',
+            "sh",
+            *COMMAND,
+            *arguments("flow-gpt", server.base_url),
+            "Hi",
+            command=["sh"],
+        )
         assert len(server.requests) == 1
     assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello\n" if closed == "2>&-" else b"", b"")
 
@@ -139,7 +161,14 @@ def test_an_output_that_is_closed(closed: str) -> None:
 def test_an_output_that_takes_nothing_is_one_line(command: str) -> None:
     with replica("flow-gpt", answer="Hello there") as server, Path("/dev/full").open("wb") as full:
         words = [*arguments("flow-gpt", server.base_url), "Hi"] if command == "chat" else [command]
-        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        done = subprocess.run(
+            [*COMMAND, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == 1
     assert "No space left on device" in only_error(done)
 
@@ -166,7 +195,10 @@ def test_an_output_that_knows_no_emoji() -> None:
 def test_a_reader_that_leaves_early() -> None:
     """As `head -1` does: no traceback, and the request ends."""
     lines = [f"line {number}\n" for number in range(200_000)]
-    with replica("flow-gpt", answer=lines) as server, start(*arguments("flow-gpt", server.base_url), "?") as process:
+    with (
+        replica("flow-gpt", answer=lines) as server,
+        start(*arguments("flow-gpt", server.base_url), "?") as process,
+    ):
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(7) == b"line 0\n"
@@ -213,7 +245,9 @@ def test_the_proxy_is_used() -> None:
             connection, _ = listener.accept()
             with connection:
                 seen.append(connection.recv(65536))
-                connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"event": "text","data": "Hi"}')
+                connection.sendall(
+                    b'HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{"event": "text","data": "Hi"}'
+                )
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -244,7 +278,9 @@ def test_an_error_of_the_service_is_one_line_and_exit_code_1() -> None:
 
 
 def test_an_error_in_the_middle_comes_after_the_text() -> None:
-    with replica("free-netfly", answer=["So far ", "so good"], faults={"error": "out of order", "error_at": 1}) as server:
+    with replica(
+        "free-netfly", answer=["So far ", "so good"], faults={"error": "out of order", "error_at": 1}
+    ) as server:
         done = run(*arguments("free-netfly", server.base_url), "Hi")
     assert (done.returncode, done.stdout) == (1, b"So far \n")
     assert "out of order" in only_error(done)
@@ -270,10 +306,16 @@ def test_the_time_limit() -> None:
     [
         (["chat", "--provider", "nobody", "Hi"], "There is no provider 'nobody'"),
         (["chat", "--provider", "flow-gpt", "--model", "gpt-9", "Hi"], "gpt-9"),
-        (["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"], "base_url must look like https://host:port"),
+        (
+            ["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"],
+            "base_url must look like https://host:port",
+        ),
         (["chat", "--provider", "openai-compatible", "Hi"], "base_url is missing"),
         (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
-        (["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"], "max_tokens must be a whole number of at least 1"),
+        (
+            ["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"],
+            "max_tokens must be a whole number of at least 1",
+        ),
         (["chat", "--provider", "flow-gpt", "--timeout", "-1", "Hi"], "number of seconds above 0"),
         (["chat", "--temperature", "warm", "Hi"], "--temperature"),
         (["chat", "--provider", "flow-gpt", "  "], "The question is empty"),

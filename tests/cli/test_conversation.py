@@ -13,7 +13,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-termi
 
 
 def converse(server: Replica, *more: str) -> Terminal:
-    terminal = Terminal("chat", "--provider", "free-netfly", "--base-url", server.base_url, *more, env={"TERM": "dumb"})
+    terminal = Terminal(
+        "chat", "--provider", "free-netfly", "--base-url", server.base_url, *more, env={"TERM": "dumb"}
+    )
     terminal.wait_for("> ")
     return terminal
 
@@ -23,14 +25,22 @@ def roles_and_texts(server: Replica) -> list[tuple[str, str]]:
 
 
 def test_a_conversation_is_remembered_until_it_is_cleared() -> None:
-    with replica("free-netfly", answer=lambda messages: f"Answer {len(messages)}.") as server, converse(server, "--system", "Be brief.") as at:
+    with (
+        replica("free-netfly", answer=lambda messages: f"Answer {len(messages)}.") as server,
+        converse(server, "--system", "Be brief.") as at,
+    ):
         at.press("One?\n")
         at.wait_for("Answer 2.")
         at.wait_for("> ")
         at.press("Two?\n")
         at.wait_for("Answer 4.")
         at.wait_for("> ")
-        assert roles_and_texts(server) == [("system", "Be brief."), ("user", "One?"), ("assistant", "Answer 2."), ("user", "Two?")]
+        assert roles_and_texts(server) == [
+            ("system", "Be brief."),
+            ("user", "One?"),
+            ("assistant", "Answer 2."),
+            ("user", "Two?"),
+        ]
         at.press("\n")  # asks nothing
         at.wait_for("> ")
         at.press("/clear\n")
@@ -57,7 +67,10 @@ def test_control_d_leaves() -> None:
 
 def test_control_c_stops_the_answer_and_not_the_program() -> None:
     """The server sees it at once; what was said stays in the conversation."""
-    with replica("free-netfly", answer=["Once upon ", "a time"], faults=[{"stall": 1}]) as server, converse(server) as at:
+    with (
+        replica("free-netfly", answer=["Once upon ", "a time"], faults=[{"stall": 1}]) as server,
+        converse(server) as at,
+    ):
         at.press("A story?\n")
         at.wait_for("Once upon ")
         at.press("\x03")
@@ -67,7 +80,11 @@ def test_control_c_stops_the_answer_and_not_the_program() -> None:
         at.press("Go on\n")
         at.wait_for("a time")
         at.wait_for("> ")
-        assert roles_and_texts(server) == [("user", "A story?"), ("assistant", "Once upon "), ("user", "Go on")]
+        assert roles_and_texts(server) == [
+            ("user", "A story?"),
+            ("assistant", "Once upon "),
+            ("user", "Go on"),
+        ]
         at.press("\x04")
         assert at.wait() == 0
     assert "Traceback" not in at.shown
@@ -75,7 +92,10 @@ def test_control_c_stops_the_answer_and_not_the_program() -> None:
 
 def test_control_c_before_the_first_word() -> None:
     """Nothing was said, so the question is forgotten too."""
-    with replica("free-netfly", answer="Here.", faults=[{"delay_headers": 50}]) as server, converse(server) as at:
+    with (
+        replica("free-netfly", answer="Here.", faults=[{"delay_headers": 50}]) as server,
+        converse(server) as at,
+    ):
         at.press("Hello?\n")
         server.wait_requests()
         at.press("\x03")
@@ -105,7 +125,10 @@ def test_control_c_at_the_prompt_leaves_the_line_only() -> None:
 
 
 def test_an_error_ends_the_turn_and_not_the_program() -> None:
-    with replica("free-netfly", answer="Fine.", faults=[{"status": 400, "error": "not like that"}]) as server, converse(server) as at:
+    with (
+        replica("free-netfly", answer="Fine.", faults=[{"status": 400, "error": "not like that"}]) as server,
+        converse(server) as at,
+    ):
         at.press("Bad?\n")
         at.wait_for("Error: [FreeNetfly gpt-3.5-turbo] HTTP 400: not like that")
         at.wait_for("> ")
@@ -118,7 +141,10 @@ def test_an_error_ends_the_turn_and_not_the_program() -> None:
 
 
 def test_it_says_who_is_asked_and_where() -> None:
-    with replica("flow-gpt") as server, Terminal("chat", "-p", "flow-gpt", "--base-url", server.base_url) as at:
+    with (
+        replica("flow-gpt") as server,
+        Terminal("chat", "-p", "flow-gpt", "--base-url", server.base_url) as at,
+    ):
         assert f"FlowGpt gpt-3.5-turbo at {server.base_url}." in plain(at.wait_for("answer."))
         at.wait_for("> ")
         at.press("\x04")

@@ -26,7 +26,9 @@ def test_it_answers_without_a_provider_named() -> None:
 
 def test_a_file_is_a_model_too() -> None:
     path = run("models", "pull", SMALL).stdout.decode().strip()
-    done = run("chat", "--model", path, "--max-tokens", "4", "--temperature", "0", "Count from one to a hundred.")
+    done = run(
+        "chat", "--model", path, "--max-tokens", "4", "--temperature", "0", "Count from one to a hundred."
+    )
     assert (done.returncode, done.stderr.decode()) == (0, "(The answer stopped at its length limit.)\n")
     assert done.stdout.strip()
 

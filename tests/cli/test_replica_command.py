@@ -22,7 +22,9 @@ def running(*arguments: str) -> Iterator[list[str]]:
         assert process.stdout is not None
         try:
             lines = iter(process.stdout.readline, b"")
-            command = next(line.decode().strip() for line in lines if line.startswith(b"    freeproviders chat "))
+            command = next(
+                line.decode().strip() for line in lines if line.startswith(b"    freeproviders chat ")
+            )
             yield shlex.split(command)[1:]
         finally:
             process.send_signal(signal.SIGINT)

@@ -13,11 +13,21 @@ from tests.cli.command import environment, run
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["chat", "--help"], ["providers", "--help"], ["models", "--help"], ["replica", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["chat", "--help"],
+        ["providers", "--help"],
+        ["models", "--help"],
+        ["replica", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_loads_no_network_code(arguments: list[str]) -> None:
     code = (
@@ -54,10 +64,18 @@ def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
 def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
     """Half a gigabyte that nothing could run."""
     code = "import sys; sys.modules['xllamacpp'] = None; sys.argv = ['freeproviders', 'chat', 'Hi']; from freeproviders.cli import main; main()"
-    env = environment(FREEPROVIDERS_CACHE=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:1", PIP_INDEX_URL="http://127.0.0.1:1/simple")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env)
+    env = environment(
+        FREEPROVIDERS_CACHE=str(tmp_path),
+        HF_ENDPOINT="http://127.0.0.1:1",
+        PIP_INDEX_URL="http://127.0.0.1:1/simple",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env
+    )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'Error: The embedded model needs its engine: pip install "freeproviders[embedded]".\n'
+    assert (
+        done.stderr == 'Error: The embedded model needs its engine: pip install "freeproviders[embedded]".\n'
+    )
     assert not list(tmp_path.iterdir())
 
 

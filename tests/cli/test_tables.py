@@ -15,7 +15,12 @@ from freeproviders.provider import AsyncGeneratorProvider
 from tests.cli.command import Terminal, plain, run
 
 # A cache and sources that lead nowhere.
-NOWHERE = {"HF_ENDPOINT": "http://127.0.0.1:1", "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_CONFIG_FILE": "/dev/null", "PIP_RETRIES": "0"}
+NOWHERE = {
+    "HF_ENDPOINT": "http://127.0.0.1:1",
+    "PIP_INDEX_URL": "http://127.0.0.1:1/simple",
+    "PIP_CONFIG_FILE": "/dev/null",
+    "PIP_RETRIES": "0",
+}
 
 
 def provider_classes() -> set[str]:
@@ -24,7 +29,9 @@ def provider_classes() -> set[str]:
     return {
         name
         for name, value in exported.items()
-        if isinstance(value, type) and issubclass(value, AsyncGeneratorProvider) and value is not AsyncGeneratorProvider
+        if isinstance(value, type)
+        and issubclass(value, AsyncGeneratorProvider)
+        and value is not AsyncGeneratorProvider
     }
 
 
@@ -39,7 +46,12 @@ def test_providers_as_json_are_the_classes_facts() -> None:
     assert set(rows) == provider_classes()
     for name, row in rows.items():
         cls = getattr(freeproviders, name)
-        assert (row["slug"], row["protocol"], row["url"], row["base_url"]) == (cls.slug, cls.protocol, cls.url, cls.default_base_url)
+        assert (row["slug"], row["protocol"], row["url"], row["base_url"]) == (
+            cls.slug,
+            cls.protocol,
+            cls.url,
+            cls.default_base_url,
+        )
         assert (row["working"], row["status"]) == (cls.working, cls.status_note)
         assert (row["default_model"], row["models"]) == (cls.default_model, list(cls.models))
         assert cls.protocol, name
@@ -115,7 +127,9 @@ def test_a_model_that_is_here_is_not_fetched(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{file}\n", b"")
 
 
-@pytest.mark.parametrize("command", [["models", "pull", "smollm2-135m"], ["chat", "--model", "smollm2-135m", "Hi"]])
+@pytest.mark.parametrize(
+    "command", [["models", "pull", "smollm2-135m"], ["chat", "--model", "smollm2-135m", "Hi"]]
+)
 def test_a_fetch_that_fails_is_one_line_after_what_was_tried(tmp_path: Path, command: list[str]) -> None:
     done = run(*command, env={"FREEPROVIDERS_CACHE": str(tmp_path), **NOWHERE})
     assert (done.returncode, done.stdout) == (1, b"")

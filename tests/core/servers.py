@@ -25,7 +25,9 @@ def serve(handler):
 
     async def main():
         async def handle(request):
-            served.requests.append((request.method, str(request.url), dict(request.headers), await request.read()))
+            served.requests.append(
+                (request.method, str(request.url), dict(request.headers), await request.read())
+            )
             return await handler(request, served)
 
         runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
@@ -68,10 +70,17 @@ def forward_proxy():
         async with (
             aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.request(
-                request.method, request.raw_path if request.raw_path.startswith("http") else request.url, data=await request.read(), headers=headers
+                request.method,
+                request.raw_path if request.raw_path.startswith("http") else request.url,
+                data=await request.read(),
+                headers=headers,
             ) as answer,
         ):
-            out = {key: value for key, value in answer.headers.items() if key.lower() not in {"transfer-encoding", "content-length", "connection"}}
+            out = {
+                key: value
+                for key, value in answer.headers.items()
+                if key.lower() not in {"transfer-encoding", "content-length", "connection"}
+            }
             return web.Response(status=answer.status, body=await answer.read(), headers=out)
 
     with serve(handle) as served:
@@ -96,7 +105,9 @@ async def says(*script, tls=None, host="127.0.0.1"):
             await writer.wait_closed()
 
     tasks = set()
-    server = await asyncio.start_server(lambda *streams: tasks.add(asyncio.create_task(answer(*streams))), host, 0, ssl=tls)
+    server = await asyncio.start_server(
+        lambda *streams: tasks.add(asyncio.create_task(answer(*streams))), host, 0, ssl=tls
+    )
     try:
         yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}"
     finally:

@@ -58,17 +58,31 @@ def test_direction(path):
 
 def test_adapters_do_not_know_each_other():
     """Neither adapter imports the other, and none of them a provider's protocol or the transport."""
-    for adapter, other in (("langchain_freeproviders", "llama_index"), ("llama_index_freeproviders", "langchain")):
+    for adapter, other in (
+        ("langchain_freeproviders", "llama_index"),
+        ("llama_index_freeproviders", "langchain"),
+    ):
         for path in (ROOT.parent / adapter).rglob("*.py"):
             for module in imports_of(path, top_level_only=False):
                 assert not module.startswith(other), f"{path} imports {module}"
-                assert not module.startswith(("aiohttp", "freeproviders.wire.sse", "freeproviders.wire.lines", "freeproviders.exchange")), (
-                    f"{path} imports {module}"
-                )
+                assert not module.startswith(
+                    (
+                        "aiohttp",
+                        "freeproviders.wire.sse",
+                        "freeproviders.wire.lines",
+                        "freeproviders.exchange",
+                    )
+                ), f"{path} imports {module}"
 
 
 def run(code):
-    done = subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -120,7 +134,10 @@ def test_public_names():
     assert set(freeproviders._HOMES) <= checked
     with pytest.raises(AttributeError, match="no_such_name") as caught:
         _ = freeproviders.no_such_name
-    assert (caught.value.name, caught.value.obj) == ("no_such_name", freeproviders)  # which lets Python ask for a name alike
+    assert (caught.value.name, caught.value.obj) == (
+        "no_such_name",
+        freeproviders,
+    )  # which lets Python ask for a name alike
 
 
 def test_every_public_thing_is_documented():
@@ -128,11 +145,17 @@ def test_every_public_thing_is_documented():
     for path in ROOT.rglob("*.py"):
         if "cli" in path.parts:
             continue
-        name = ".".join(["freeproviders", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        name = ".".join(["freeproviders", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        )
         if name.endswith(("__main__", ".engine")):
             continue
         module = importlib.import_module(name)
         assert module.__doc__, name
         for key, value in vars(module).items():
-            if not key.startswith("_") and getattr(value, "__module__", None) == name and (inspect.isclass(value) or inspect.isfunction(value)):
+            if (
+                not key.startswith("_")
+                and getattr(value, "__module__", None) == name
+                and (inspect.isclass(value) or inspect.isfunction(value))
+            ):
                 assert value.__doc__, f"{name}.{key}"

@@ -11,7 +11,10 @@ from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, estimate
 
 ADD = {
     "type": "function",
-    "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}},
+    "function": {
+        "name": "add",
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+    },
 }
 CALLED = [
     {"role": "user", "content": "Add!"},
@@ -23,10 +26,14 @@ CALLED = [
 async def test_what_a_service_does_not_know_goes_through_the_engine():
     with replica(FlowGpt, answer='<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>') as r:
         provider = FlowGpt(base_url=r.base_url)
-        assert (await whole(ask(provider, provider.request("Add!", tools=[ADD])))).tool_calls[0].arguments == {"a": 1}
+        assert (await whole(ask(provider, provider.request("Add!", tools=[ADD])))).tool_calls[
+            0
+        ].arguments == {"a": 1}
     with replica(FlowGpt, answer='Sure: {"a": 1}') as r:
         provider = FlowGpt(base_url=r.base_url)
-        assert (await whole(ask(provider, provider.request("JSON!", response_format={"type": "json_object"})))).text == '{"a":1}'
+        assert (
+            await whole(ask(provider, provider.request("JSON!", response_format={"type": "json_object"})))
+        ).text == '{"a":1}'
     with replica(FlowGpt, answer="It is 3.") as r:
         provider = FlowGpt(base_url=r.base_url)
         assert (await whole(ask(provider, provider.request(CALLED)))).text == "It is 3."

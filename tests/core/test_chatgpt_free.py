@@ -66,7 +66,9 @@ async def test_cookies_of_the_page():
     assert sent == [['mine=2; plain=1; session="a b\\073"'], ['mine=2; session="a b\\073"; plain=1']]
 
 
-@pytest.mark.parametrize("page", ['<div data-post-id="7" data-nonce="">', "<div data-post-id='7' data-nonce='a'>", ""])
+@pytest.mark.parametrize(
+    "page", ['<div data-post-id="7" data-nonce="">', "<div data-post-id='7' data-nonce='a'>", ""]
+)
 async def test_a_page_without_its_values(page):
     """An empty nonce is none."""
 
@@ -77,11 +79,16 @@ async def test_a_page_without_its_values(page):
         await text_of(ChatgptFree(base_url=served.url, retry=0))
 
 
-@pytest.mark.parametrize("choices", ["5", '"x"', "{}", '{"a": 1}', "[null]", "[5]", '[{"delta": "x"}]', '[{"delta": {"content": 5}}]'])
+@pytest.mark.parametrize(
+    "choices",
+    ["5", '"x"', "{}", '{"a": 1}', "[null]", "[5]", '[{"delta": "x"}]', '[{"delta": {"content": 5}}]'],
+)
 def test_hostile_frames(choices):
     """Frames of another shape are data."""
     decoder = _AjaxDecoder()
-    parts = decoder.feed(b'data: {"choices": %s}\n\ndata: {"choices": [{"delta": {"content": "x"}}]}\n\n' % choices.encode())
+    parts = decoder.feed(
+        b'data: {"choices": %s}\n\ndata: {"choices": [{"delta": {"content": "x"}}]}\n\n' % choices.encode()
+    )
     assert (parts, decoder.failure) == ([Text("x")], None)
 
 

@@ -10,7 +10,17 @@ from contextlib import suppress
 
 import pytest
 
-from freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible, Retry, Timeout, errors
+from freeproviders import (
+    AIChatFree,
+    ChatgptFree,
+    Embedded,
+    FlowGpt,
+    FreeNetfly,
+    OpenAICompatible,
+    Retry,
+    Timeout,
+    errors,
+)
 from freeproviders.testing import replica
 from freeproviders.types import ChatRequest
 from tests.core.services import text_of
@@ -25,7 +35,17 @@ def provider_of(**configuration):
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "http://", "ftp://x", "http:///v1", "http://h:99999/v1", "http://h:0", "http://[::1/v1", "http://h/a b", "http://h/v1?version=1"),
+        *(
+            "",
+            "http://",
+            "ftp://x",
+            "http:///v1",
+            "http://h:99999/v1",
+            "http://h:0",
+            "http://[::1/v1",
+            "http://h/a b",
+            "http://h/v1?version=1",
+        ),
         *("http://h/v1#f", "http://u:s3cret@h:99999/v1", "http://u:s3cret/@h/v1", "//h/v1", 5, b"http://h"),
     ],
 )
@@ -37,7 +57,16 @@ def test_base_url(url):
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://h/v1", " http://h/v1/\n", "HTTPS://h:8443/a//", "http://[::1]:80/v1", "http://bücher.example/@cf/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/v1",
+        " http://h/v1/\n",
+        "HTTPS://h:8443/a//",
+        "http://[::1]:80/v1",
+        "http://bücher.example/@cf/v1",
+    ],
+)
 def test_base_url_that_is_right(url):
     """Blanks around it and slashes at its end do not matter."""
     assert provider_of(base_url=url).base_url == url.strip().rstrip("/")
@@ -62,7 +91,13 @@ async def test_login_in_the_base_url():
     "wrong",
     [
         *({"api_key": b"s3cret"}, {"api_key": 5}, {"api_key": "s3\ncret"}),
-        *({"headers": {"a b": "s3cret"}}, {"headers": {"": "s3cret"}}, {"headers": {"a:": "x"}}, {"headers": {"a": 5}}, {"headers": ["x"]}),
+        *(
+            {"headers": {"a b": "s3cret"}},
+            {"headers": {"": "s3cret"}},
+            {"headers": {"a:": "x"}},
+            {"headers": {"a": 5}},
+            {"headers": ["x"]},
+        ),
         *(
             {"cookies": {"a": "s3cret; b=1"}},
             {"cookies": {"a": "s3cret\r\nb: 1"}},
@@ -70,8 +105,21 @@ async def test_login_in_the_base_url():
             {"cookies": {"a": None}},
             {"cookies": [1]},
         ),
-        *({"proxy": 5}, {"proxy": ""}, {"proxy": "http://u:s3cret@h:99999"}, {"proxy": "u:s3cret@h:1"}, {"proxy": "socks5://u:s3cret@h:1"}),
-        *({"timeout": math.nan}, {"timeout": "5"}, {"timeout": True}, {"retry": math.nan}, {"retry": 1.5}, {"connector": 5}),
+        *(
+            {"proxy": 5},
+            {"proxy": ""},
+            {"proxy": "http://u:s3cret@h:99999"},
+            {"proxy": "u:s3cret@h:1"},
+            {"proxy": "socks5://u:s3cret@h:1"},
+        ),
+        *(
+            {"timeout": math.nan},
+            {"timeout": "5"},
+            {"timeout": True},
+            {"retry": math.nan},
+            {"retry": 1.5},
+            {"connector": 5},
+        ),
     ],
     ids=str,
 )
@@ -88,10 +136,15 @@ def test_configuration(wrong):
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("make", [FlowGpt, OpenAICompatible, Embedded, FlowGpt().configured, Embedded().configured])
+@pytest.mark.parametrize(
+    "make", [FlowGpt, OpenAICompatible, Embedded, FlowGpt().configured, Embedded().configured]
+)
 def test_what_is_no_configuration(make):
     """A request's setting among the configuration is told where it belongs, any other word what there is."""
-    with pytest.raises(errors.UsageError, match=r"configured with max_tokens: pass it with the question, complete_sync\('Hi', max_tokens=\.\.\.\)"):
+    with pytest.raises(
+        errors.UsageError,
+        match=r"configured with max_tokens: pass it with the question, complete_sync\('Hi', max_tokens=\.\.\.\)",
+    ):
         make(max_tokens=5)
     with pytest.raises(errors.UsageError, match=r"configured with base_ur: it takes base_url, api_key, "):
         make(base_ur="http://h")
@@ -110,14 +163,27 @@ def test_every_way_to_ask_shows_what_it_takes():
 def test_a_misspelt_setting_is_doubted():
     """It is so whether the service takes any option or few; options that only look a little alike are not."""
     with pytest.warns(
-        errors.UnsupportedOptionWarning, match=r"^OpenAICompatible gets options as they are\. Is 'max_token' meant to be 'max_tokens'\?$"
+        errors.UnsupportedOptionWarning,
+        match=r"^OpenAICompatible gets options as they are\. Is 'max_token' meant to be 'max_tokens'\?$",
     ):
         provider_of().stream("hi", max_token=5)
-    with pytest.warns(errors.UnsupportedOptionWarning, match=r"left out of the request\. Is 'temprature' meant to be 'temperature'\?$"):
+    with pytest.warns(
+        errors.UnsupportedOptionWarning,
+        match=r"left out of the request\. Is 'temprature' meant to be 'temperature'\?$",
+    ):
         FlowGpt().stream("hi", temprature=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        provider_of().stream("hi", top_k=1, min_p=0.1, min_tokens=1, max_completion_tokens=5, models=["m"], stream_options={}, seed=1)
+        provider_of().stream(
+            "hi",
+            top_k=1,
+            min_p=0.1,
+            min_tokens=1,
+            max_completion_tokens=5,
+            models=["m"],
+            stream_options={},
+            seed=1,
+        )
 
 
 async def test_a_warning_is_about_the_callers_line():
@@ -129,7 +195,12 @@ async def test_a_warning_is_about_the_callers_line():
             answer = way("hi", **options)
             return await answer if inspect.isawaitable(answer) else answer
 
-    for option, way in (("a", flow.complete_sync), ("b", flow.stream), ("c", flow.stream_sync), ("d", flow.complete)):
+    for option, way in (
+        ("a", flow.complete_sync),
+        ("b", flow.stream),
+        ("c", flow.stream_sync),
+        ("d", flow.complete),
+    ):
         with pytest.warns(errors.UnsupportedOptionWarning, match=f"cannot take {option}") as caught:
             await ask(way, **{option: 1})
         assert [warning.filename for warning in caught] == [__file__]
@@ -145,8 +216,12 @@ async def test_configuration_for_one_call():
         asks = (
             lambda: provider.complete("hi", timeout=0.2, retry=0, headers={"X-A": "1"}),
             lambda: anext(provider.stream("hi", timeout=0.2, retry=0, headers={"X-A": "1"})),
-            lambda: asyncio.to_thread(provider.complete_sync, "hi", timeout=0.2, retry=0, headers={"X-A": "1"}),
-            lambda: asyncio.to_thread(list, provider.stream_sync("hi", timeout=0.2, retry=0, headers={"X-A": "1"})),
+            lambda: asyncio.to_thread(
+                provider.complete_sync, "hi", timeout=0.2, retry=0, headers={"X-A": "1"}
+            ),
+            lambda: asyncio.to_thread(
+                list, provider.stream_sync("hi", timeout=0.2, retry=0, headers={"X-A": "1"})
+            ),
         )
         for number, ask in enumerate(asks, 1):
             with pytest.raises(errors.ProviderTimeoutError, match=r"0\.2 s"):
@@ -165,7 +240,9 @@ def test_a_key_from_a_file():
     assert provider_of(cookies={"a": 5}).http_headers()["Cookie"] == "a=5"
 
 
-@pytest.mark.parametrize("name", ["attempts", "first", "factor", "longest", "jitter", "retry_after_cap", "budget"])
+@pytest.mark.parametrize(
+    "name", ["attempts", "first", "factor", "longest", "jitter", "retry_after_cap", "budget"]
+)
 @pytest.mark.parametrize("value", [math.nan, "1", None, -1])
 def test_retry(name, value):
     """A retry with a number that is none is refused when it is made, not when it is needed."""
@@ -189,11 +266,47 @@ async def test_no_limit_may_be_written_as_infinity():
     "wrong",
     [
         *({"temperature": "hot"}, {"temperature": math.nan}, {"temperature": True}, {"top_p": [1]}),
-        *({"max_tokens": "5"}, {"max_tokens": 1.5}, {"max_tokens": True}, {"stop": 5}, {"stop": b"x"}, {"n": 2}, {"model": 5}),
-        *({"tools": 5}, {"tools": [5]}, {"tools": {"name": "f"}}, {"tool_choice": 5}, {"response_format": "json"}),
-        *({"seed": object()}, {"metadata": {"a": b"\xff"}}, {"user": "\ud800"}, {"when": {"a": lambda: 1}}, {"response_format": {"a": object()}}),
-        *({"messages": messages} for messages in (None, 5, b"x", {"role": "user", "content": "x"}, [{"role": "user", "content": "\ud800"}])),
-        *({"messages": [message]} for message in ({"content": "x"}, {"role": ["user"]}, {"role": "user", "content": [{"type": ["a"]}]})),
+        *(
+            {"max_tokens": "5"},
+            {"max_tokens": 1.5},
+            {"max_tokens": True},
+            {"stop": 5},
+            {"stop": b"x"},
+            {"n": 2},
+            {"model": 5},
+        ),
+        *(
+            {"tools": 5},
+            {"tools": [5]},
+            {"tools": {"name": "f"}},
+            {"tool_choice": 5},
+            {"response_format": "json"},
+        ),
+        *(
+            {"seed": object()},
+            {"metadata": {"a": b"\xff"}},
+            {"user": "\ud800"},
+            {"when": {"a": lambda: 1}},
+            {"response_format": {"a": object()}},
+        ),
+        *(
+            {"messages": messages}
+            for messages in (
+                None,
+                5,
+                b"x",
+                {"role": "user", "content": "x"},
+                [{"role": "user", "content": "\ud800"}],
+            )
+        ),
+        *(
+            {"messages": [message]}
+            for message in (
+                {"content": "x"},
+                {"role": ["user"]},
+                {"role": "user", "content": [{"type": ["a"]}]},
+            )
+        ),
         {"messages": [{"role": "assistant", "tool_calls": 5}]},
         {"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"a": object()}}]}]},
     ],

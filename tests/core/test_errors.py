@@ -10,7 +10,11 @@ import pytest
 
 from freeproviders import errors
 
-CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.FreeProvidersError)]
+CLASSES = [
+    cls
+    for _, cls in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(cls, errors.FreeProvidersError)
+]
 
 
 def test_docstring_is_the_tree():
@@ -23,7 +27,12 @@ def test_docstring_is_the_tree():
         depth = len(match[1]) // 4
         path[depth:] = [match[2]]
         drawn[match[2]] = path[depth - 1] if depth else None
-    actual = {cls.__name__: next((b.__name__ for b in cls.__bases__ if issubclass(b, errors.FreeProvidersError)), None) for cls in CLASSES}
+    actual = {
+        cls.__name__: next(
+            (b.__name__ for b in cls.__bases__ if issubclass(b, errors.FreeProvidersError)), None
+        )
+        for cls in CLASSES
+    }
 
     assert drawn == actual
 
@@ -61,11 +70,18 @@ def test_is_also(cls, also):
 
 def test_says_who_what_and_what_now():
     """The message has it all on one line."""
-    error = errors.AuthenticationError("no key.", provider="P", model="m", status=401, body="denied", env="P_API_KEY", retry_after=2)
+    error = errors.AuthenticationError(
+        "no key.", provider="P", model="m", status=401, body="denied", env="P_API_KEY", retry_after=2
+    )
 
-    assert str(error) == "[P m] HTTP 401: no key. The answer began: 'denied'. Try again in 2 s. Set P_API_KEY or pass api_key."
+    assert (
+        str(error)
+        == "[P m] HTTP 401: no key. The answer began: 'denied'. Try again in 2 s. Set P_API_KEY or pass api_key."
+    )
 
 
 def test_a_services_own_words_end_before_ours_begin():
     """Status phrases have no full stop."""
-    assert str(errors.RateLimitError("Too Many Requests", status=429, retry_after=60)).startswith("HTTP 429: Too Many Requests. Try again in 60 s.")
+    assert str(errors.RateLimitError("Too Many Requests", status=429, retry_after=60)).startswith(
+        "HTTP 429: Too Many Requests. Try again in 60 s."
+    )

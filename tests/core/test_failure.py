@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeproviders import errors
-from freeproviders.wire.failure import classify, error_in_success, excerpt, read_complaint, read_failure, retry_after
+from freeproviders.wire.failure import (
+    classify,
+    error_in_success,
+    excerpt,
+    read_complaint,
+    read_failure,
+    retry_after,
+)
 
 SHAPES = [
     b'{"error": {"message": "model is gone", "code": "x"}}',
@@ -47,21 +54,56 @@ def test_shapes(body):
             errors.ContextOverflowError,
             False,
         ),
-        (400, b'{"error": {"code": 400, "type": "exceed_context_size_error", "message": "x"}}', errors.ContextOverflowError, False),
-        (400, b'{"error": {"message": "registry/model does not support tools"}}', errors.ToolsNotSupportedError, False),
-        (404, b'{"error": {"message": "No endpoints found that support tool use"}}', errors.ToolsNotSupportedError, False),
-        (400, b'{"error": {"code": "content_filter", "message": "filtered"}}', errors.ContentFilterError, False),
+        (
+            400,
+            b'{"error": {"code": 400, "type": "exceed_context_size_error", "message": "x"}}',
+            errors.ContextOverflowError,
+            False,
+        ),
+        (
+            400,
+            b'{"error": {"message": "registry/model does not support tools"}}',
+            errors.ToolsNotSupportedError,
+            False,
+        ),
+        (
+            404,
+            b'{"error": {"message": "No endpoints found that support tool use"}}',
+            errors.ToolsNotSupportedError,
+            False,
+        ),
+        (
+            400,
+            b'{"error": {"code": "content_filter", "message": "filtered"}}',
+            errors.ContentFilterError,
+            False,
+        ),
         (401, b"{}", errors.AuthenticationError, False),
         (402, b"{}", errors.QuotaExceededError, False),
         (403, b'{"error": "no"}', errors.PermissionDeniedError, False),
         (403, b"<!DOCTYPE html><title>Just a moment...</title>", errors.BlockedError, False),
         (503, b"  <html><body>challenge</body></html>", errors.BlockedError, False),
-        (410, b'{"error": {"code": "github_models_retirement_brownout", "message": "retired"}}', errors.NotFoundError, False),
+        (
+            410,
+            b'{"error": {"code": "github_models_retirement_brownout", "message": "retired"}}',
+            errors.NotFoundError,
+            False,
+        ),
         (413, b"{}", errors.BadRequestError, False),
         (422, b'{"detail": [{"loc": ["body", "x"], "msg": "extra"}]}', errors.BadRequestError, False),
         (429, b'{"error": {"message": "slow down"}}', errors.RateLimitError, True),
-        (429, b'{"error": {"message": "Rate limit exceeded: free-models-per-day"}}', errors.QuotaExceededError, False),
-        (429, b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}}]', errors.QuotaExceededError, False),
+        (
+            429,
+            b'{"error": {"message": "Rate limit exceeded: free-models-per-day"}}',
+            errors.QuotaExceededError,
+            False,
+        ),
+        (
+            429,
+            b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}}]',
+            errors.QuotaExceededError,
+            False,
+        ),
         (500, b"{}", errors.ServerError, True),
         (529, b"", errors.ServerError, True),
     ],
@@ -83,7 +125,10 @@ def test_error_inside_a_success():
     assert error_in_success({"choices": []}) is None
     assert error_in_success("text") is None
     assert type(classify(None, read_complaint({"error": "Rate limit reached"}))) is errors.RateLimitError
-    assert type(classify(None, read_complaint({"error": {"message": "upstream", "code": 502}}))) is errors.ServerError
+    assert (
+        type(classify(None, read_complaint({"error": {"message": "upstream", "code": 502}})))
+        is errors.ServerError
+    )
 
 
 def test_retry_after():
@@ -102,15 +147,35 @@ def test_retry_after():
 
 def test_retry_hint_in_the_body():
     """Some services say it only in words."""
-    assert read_failure(429, {}, b'{"error": {"message": "Please try again in 5.289s."}}').retry_after == 5.289
-    assert read_failure(429, {}, b'{"error": {"message": "try again in 2m59.56s"}}').retry_after == pytest.approx(179.56)
-    assert read_failure(429, {}, b'{"error": {"message": "try again in 120ms"}}').retry_after == pytest.approx(0.12)
+    assert (
+        read_failure(429, {}, b'{"error": {"message": "Please try again in 5.289s."}}').retry_after == 5.289
+    )
+    assert read_failure(
+        429, {}, b'{"error": {"message": "try again in 2m59.56s"}}'
+    ).retry_after == pytest.approx(179.56)
+    assert read_failure(
+        429, {}, b'{"error": {"message": "try again in 120ms"}}'
+    ).retry_after == pytest.approx(0.12)
     for words, seconds in (
-        *(("try again in 1h12m34.5s", 4354.5), ("Please retry after 20 seconds.", 20), ("retry in 2 minutes", 120), ("try again in 1 hour", 3600)),
-        *(("try again in 6m0s", 360), ("try again in a while", None), ('"retryDelay": "34s"', 34), ("try again in 5 min", 300)),
+        *(
+            ("try again in 1h12m34.5s", 4354.5),
+            ("Please retry after 20 seconds.", 20),
+            ("retry in 2 minutes", 120),
+            ("try again in 1 hour", 3600),
+        ),
+        *(
+            ("try again in 6m0s", 360),
+            ("try again in a while", None),
+            ('"retryDelay": "34s"', 34),
+            ("try again in 5 min", 300),
+        ),
     ):
-        assert read_failure(429, {}, json.dumps({"error": {"message": words}}).encode()).retry_after == seconds
-    assert read_failure(429, {"Retry-After": "3"}, b'{"error": {"message": "try again in 5s"}}').retry_after == 3
+        assert (
+            read_failure(429, {}, json.dumps({"error": {"message": words}}).encode()).retry_after == seconds
+        )
+    assert (
+        read_failure(429, {"Retry-After": "3"}, b'{"error": {"message": "try again in 5s"}}').retry_after == 3
+    )
 
 
 def test_no_secret_in_an_excerpt():
@@ -132,7 +197,22 @@ json_values = st.recursive(
     lambda x: (
         st.lists(x, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["error", "errors", "message", "detail", "code", "status", "choices", "object", "success", "msg"]), x, max_size=4
+            st.sampled_from(
+                [
+                    "error",
+                    "errors",
+                    "message",
+                    "detail",
+                    "code",
+                    "status",
+                    "choices",
+                    "object",
+                    "success",
+                    "msg",
+                ]
+            ),
+            x,
+            max_size=4,
         )
     ),
     max_leaves=8,

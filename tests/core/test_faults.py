@@ -150,7 +150,9 @@ async def test_a_clean_end_too_early(streaming):
     with replica(
         streaming.cls,
         answer=["Hello", " there"],
-        faults={"no_done": True, "no_finish": True} if streaming.cls in {FreeNetfly, OpenAICompatible} else None,
+        faults={"no_done": True, "no_finish": True}
+        if streaming.cls in {FreeNetfly, OpenAICompatible}
+        else None,
         **streaming.style,
     ) as r:
         finish = [part async for part in streaming.provider(r).stream(HI)][-1]
@@ -162,7 +164,16 @@ async def test_a_clean_end_too_early(streaming):
 
 
 @pytest.mark.parametrize(
-    "first", [{"status": 503}, {"status": 429, "retry_after": 0}, {"drop": True}, {"empty": True}, {"cut": 0}, {"delay_first": 30}], ids=str
+    "first",
+    [
+        {"status": 503},
+        {"status": 429, "retry_after": 0},
+        {"drop": True},
+        {"empty": True},
+        {"cut": 0},
+        {"delay_first": 30},
+    ],
+    ids=str,
 )
 async def test_retry_before_the_first_text(service, first):
     """A fault before any text is tried again, once for each attempt, and the answer comes once."""
@@ -187,7 +198,20 @@ async def test_no_retry_of_a_refusal(service):
 
 
 @pytest.mark.parametrize(
-    "shape", ["object", "string", "object-error", "array", "errors", "rfc7807", "message", "detail", "choices-null", "finish-reason", "text"]
+    "shape",
+    [
+        "object",
+        "string",
+        "object-error",
+        "array",
+        "errors",
+        "rfc7807",
+        "message",
+        "detail",
+        "choices-null",
+        "finish-reason",
+        "text",
+    ],
 )
 @pytest.mark.parametrize("cls", [FreeNetfly, OpenAICompatible])
 async def test_error_inside_a_200(cls, shape):
@@ -202,7 +226,14 @@ async def test_error_inside_a_200(cls, shape):
 
 @pytest.mark.parametrize(
     "fault",
-    [{"no_stream": True}, {"bom": True}, {"line_end": "\r\n"}, {"line_end": "\r"}, {"last_blank": False, "no_done": True}, {"keepalive": 3}],
+    [
+        {"no_stream": True},
+        {"bom": True},
+        {"line_end": "\r\n"},
+        {"line_end": "\r"},
+        {"last_blank": False, "no_done": True},
+        {"keepalive": 3},
+    ],
     ids=str,
 )
 async def test_what_is_no_fault(fault):
@@ -293,7 +324,12 @@ class Gone(FlowGpt):
 
 async def test_a_service_that_may_be_gone():
     """Nobody is sent to look for a fault in his own network where the public service was last seen long ago."""
-    with pytest.raises(errors.ProviderConnectionError, match=r"may be gone \(last public client \d{4}-\d\d-\d\d\): base_url= names another place"):
+    with pytest.raises(
+        errors.ProviderConnectionError,
+        match=r"may be gone \(last public client \d{4}-\d\d-\d\d\): base_url= names another place",
+    ):
         await Gone(retry=0).complete("Hi")
-    with pytest.raises(errors.ProviderConnectionError, match=r"Check the network, the base_url and the proxy\."):
+    with pytest.raises(
+        errors.ProviderConnectionError, match=r"Check the network, the base_url and the proxy\."
+    ):
         await FlowGpt(base_url=Gone.default_base_url, retry=0).complete("Hi")

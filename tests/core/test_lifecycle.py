@@ -107,7 +107,10 @@ def test_after_fork(r):
     if pid == 0:
         ok = False
         try:
-            ok = provider.complete_sync("x").text == "Hello there" and asyncio.run(text_of(provider)) == "Hello there"
+            ok = (
+                provider.complete_sync("x").text == "Hello there"
+                and asyncio.run(text_of(provider)) == "Hello there"
+            )
         finally:
             os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -352,7 +355,11 @@ SCRIPT = """
 def test_nothing_is_reported_under_dev_mode():
     """Loops, an abandoned stream, sync calls and an interpreter that ends in the middle of one: not a word under `-X dev`."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SCRIPT)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SCRIPT)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.stdout, complaints(done.stderr), done.returncode) == ("done\n", [], 0)
 

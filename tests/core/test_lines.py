@@ -63,4 +63,6 @@ def test_broken_text(stream, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     decoder = TextDecoder()
 
-    assert "".join(map(decoder.feed, cut(stream, cuts))) + decoder.close() == stream.decode("utf-8", "replace")
+    assert "".join(map(decoder.feed, cut(stream, cuts))) + decoder.close() == stream.decode(
+        "utf-8", "replace"
+    )

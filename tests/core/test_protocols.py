@@ -45,7 +45,11 @@ def running(request):
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(answer=pieces, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), encoding=st.sampled_from([None, None, "gzip", "deflate"]))
+@given(
+    answer=pieces,
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    encoding=st.sampled_from([None, None, "gzip", "deflate"]),
+)
 async def test_any_answer_at_any_cut(running, answer, sizes, encoding):
     """Whatever is said arrives whole and once, whatever the size of the writes."""
     service, r = running
@@ -102,7 +106,10 @@ async def test_whole_answer(running):
 async def test_stop_sequences_on_every_service(running):
     """The text is cut where a stop sequence begins, across pieces, and the request is ended."""
     service, r = running
-    r.answer, r.faults = ["one tw", "o thr", "ee"] + [" more"] * 5, {"pace": 0.02} if service.style.get("style") != "json" else None
+    r.answer, r.faults = (
+        ["one tw", "o thr", "ee"] + [" more"] * 5,
+        {"pace": 0.02} if service.style.get("style") != "json" else None,
+    )
     provider = service.provider(r)
 
     assert await text_of(provider, stop=["two", "zzz"]) == "one "
@@ -133,12 +140,19 @@ async def test_multi_turn(running):
                 ("user", "Of what?"),
             ]
         case "chatgpt-free":
-            assert request.form["message"] == "System: Be brief.\nUser: What is\nthis?\nAssistant: A test.\nUser: Of what?\nAssistant:"
+            assert (
+                request.form["message"]
+                == "System: Be brief.\nUser: What is\nthis?\nAssistant: A test.\nUser: Of what?\nAssistant:"
+            )
             assert request.form["url"] == "https://chatgptfree.ai"
         case "flow-gpt":
             assert request.json["system"] == "Be brief."
             assert request.json["question"] == "Of what?"
-            assert [m["content"] for m in request.json["history"]] == ["Hello, how can I help you today?", "What is\nthis?", "A test."]
+            assert [m["content"] for m in request.json["history"]] == [
+                "Hello, how can I help you today?",
+                "What is\nthis?",
+                "A test.",
+            ]
         case "ai-chat-free":
             assert [(m["role"], m["parts"][0]["text"]) for m in request.json["messages"]] == [
                 ("user", "Be brief."),
@@ -154,12 +168,21 @@ async def test_pictures_are_refused_before_anything_is_sent(running):
     r.answer, r.faults = "ok", None
     before = len(r.requests)
     messages = [
-        {"role": "user", "content": [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+            ],
+        }
     ]
     provider = service.provider(r)
     if service.cls is OpenAICompatible:
         assert await text_of(provider, messages) == "ok"
-        assert r.requests[-1].json["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+        assert r.requests[-1].json["messages"][0]["content"][1] == {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64,AA=="},
+        }
     else:
         with pytest.raises(errors.UnsupportedInputError, match="pictures"):
             provider.create_async_generator(messages=messages)
@@ -176,10 +199,15 @@ async def test_unsupported_options_are_said_once(running):
         for _ in range(2):
             assert await text_of(provider, seed=1, temperature=0.1) == "ok"
     said = [str(w.message) for w in caught if w.category is UnsupportedOptionWarning]
-    expected = {"free-netfly": "seed", "chatgpt-free": "seed, temperature", "flow-gpt": "seed", "ai-chat-free": "seed, temperature"}.get(
-        service.cls.slug
+    expected = {
+        "free-netfly": "seed",
+        "chatgpt-free": "seed, temperature",
+        "flow-gpt": "seed",
+        "ai-chat-free": "seed, temperature",
+    }.get(service.cls.slug)
+    assert said == (
+        [f"{service.cls.name} cannot take {expected}: left out of the request."] if expected else []
     )
-    assert said == ([f"{service.cls.name} cannot take {expected}: left out of the request."] if expected else [])
     if service.cls is OpenAICompatible:
         assert r.requests[-1].json["seed"] == 1
 
@@ -189,7 +217,9 @@ async def test_headers_and_cookies(running):
     service, r = running
     r.answer, r.faults = "ok", None
     before = len(r.requests)
-    provider = service.provider(r, headers={"x-mine": "1", "user-agent": "me/1"}, cookies={"a": "1", "b": "two"})
+    provider = service.provider(
+        r, headers={"x-mine": "1", "user-agent": "me/1"}, cookies={"a": "1", "b": "two"}
+    )
     assert await text_of(provider) == "ok"
     for request in r.requests[before:]:
         assert request.headers["X-Mine"] == "1"
@@ -232,12 +262,28 @@ def test_what_the_four_send_is_exact():
         flow = FlowGpt(base_url=r.base_url)
         assert flow.complete_sync("x", model="gemini").text == "ok"
         body, headers = r.requests[-1].json, r.requests[-1].headers
-        assert (body["model"], body["promptId"], body["temperature"]) == ("google-gemini", "model-google-gemini", 0.7)
+        assert (body["model"], body["promptId"], body["temperature"]) == (
+            "google-gemini",
+            "model-google-gemini",
+            0.7,
+        )
         assert re.fullmatch(r"f-[a-z0-9]{19}", headers["x-flow-device-id"])
     with replica(FreeNetfly, answer="ok") as r:
-        FreeNetfly(base_url=r.base_url).complete_sync("x", temperature=0.1, top_p=0.2, presence_penalty=0.3, max_tokens=9)
+        FreeNetfly(base_url=r.base_url).complete_sync(
+            "x", temperature=0.1, top_p=0.2, presence_penalty=0.3, max_tokens=9
+        )
         body = r.requests[-1].json
-        assert {key: body[key] for key in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "stream", "max_tokens")} == {
+        assert {
+            key: body[key]
+            for key in (
+                "temperature",
+                "top_p",
+                "presence_penalty",
+                "frequency_penalty",
+                "stream",
+                "max_tokens",
+            )
+        } == {
             "temperature": 0.1,
             "top_p": 0.2,
             "presence_penalty": 0.3,
@@ -255,13 +301,21 @@ async def test_openai_tools_reasoning_and_key():
     """OpenAICompatible sends native tools and a key, and reads reasoning and tool calls."""
     tool = {
         "type": "function",
-        "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+        "function": {
+            "name": "f",
+            "description": "d",
+            "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}},
+        },
     }
     answer = lambda messages: [Reasoning("hm"), Text("ok"), ToolCall("call_1", "f", {"x": 1})]  # noqa: E731
     with replica(OpenAICompatible, answer=answer, api_key="sk-right") as r:
         provider = OpenAICompatible("m", base_url=r.base_url, api_key="sk-right", native_tools=True)
         for stream in (True, False):
-            completion = await provider.collect(provider.request("x", tools=[tool], tool_choice="required", parallel_tool_calls=False, stream=stream))
+            completion = await provider.collect(
+                provider.request(
+                    "x", tools=[tool], tool_choice="required", parallel_tool_calls=False, stream=stream
+                )
+            )
             assert completion.reasoning == "hm"
             assert completion.text == "ok"
             assert completion.tool_calls == (ToolCall("call_1", "f", {"x": 1}),)

@@ -35,7 +35,14 @@ def test_retry_after_is_honoured_up_to_the_cap():
 
 
 @pytest.mark.parametrize(
-    "error", [errors.BadRequestError("x"), errors.QuotaExceededError("x"), errors.BlockedError("x"), errors.UsageError("x"), ValueError("x")]
+    "error",
+    [
+        errors.BadRequestError("x"),
+        errors.QuotaExceededError("x"),
+        errors.BlockedError("x"),
+        errors.UsageError("x"),
+        ValueError("x"),
+    ],
 )
 def test_what_is_not_tried_again(error):
     """A refusal stays a refusal."""

@@ -150,7 +150,12 @@ print(signature)
 
 @pytest.mark.parametrize(
     ("name", "example", "questions"),
-    [("FreeNetfly", FREE_NETFLY, 2), ("ChatgptFree", CHATGPT_FREE, 3), ("FlowGpt", FLOW_GPT, 5), ("AIChatFree", AI_CHAT_FREE, 1)],
+    [
+        ("FreeNetfly", FREE_NETFLY, 2),
+        ("ChatgptFree", CHATGPT_FREE, 3),
+        ("FlowGpt", FLOW_GPT, 5),
+        ("AIChatFree", AI_CHAT_FREE, 1),
+    ],
 )
 def test_example(name, example, questions, capsys):
     """Each example prints the service's answer for each of its questions."""
@@ -159,9 +164,15 @@ def test_example(name, example, questions, capsys):
         here = type(name, (cls,), {"default_base_url": r.base_url})
         for address in ("http://myproxy:8080", "http://your.proxy.server:port"):
             example = example.replace(address, proxy.url)
-        exec(compile(example, name, "exec"), {name: here, "asyncio": asyncio, "Messages": Messages, "generate_signature": generate_signature})  # noqa: S102
+        exec(  # noqa: S102
+            compile(example, name, "exec"),
+            {name: here, "asyncio": asyncio, "Messages": Messages, "generate_signature": generate_signature},
+        )
 
-        assert capsys.readouterr().out.replace("\n", "").replace("Assistant: ", "").count("Bonjour à tous") == questions
+        assert (
+            capsys.readouterr().out.replace("\n", "").replace("Assistant: ", "").count("Bonjour à tous")
+            == questions
+        )
         assert sum(request.method == "POST" for request in r.requests) == questions
         assert len(proxy.requests) == {"FreeNetfly": 1, "ChatgptFree": 2}.get(name, 0)
 
@@ -201,17 +212,32 @@ async def test_promised_errors():
     messages = [{"role": "user", "content": "Hi"}]
     with replica(FreeNetfly, faults={"status": 503}) as r:
         with pytest.raises(ClientError):
-            [x async for x in FreeNetfly(base_url=r.base_url, retry=0).create_async_generator(messages=messages)]
+            [
+                x
+                async for x in FreeNetfly(base_url=r.base_url, retry=0).create_async_generator(
+                    messages=messages
+                )
+            ]
     with replica(FreeNetfly, faults={"delay_headers": 5}) as r:
         with pytest.raises(asyncio.TimeoutError):
-            [x async for x in FreeNetfly(base_url=r.base_url, retry=0, timeout=0.2).create_async_generator(messages=messages)]
+            [
+                x
+                async for x in FreeNetfly(base_url=r.base_url, retry=0, timeout=0.2).create_async_generator(
+                    messages=messages
+                )
+            ]
     for page, lacks in (("no-nonce", "nonce"), ("no-post-id", "post id")):
         with replica(ChatgptFree, faults={"page": page}) as r:
             with pytest.raises(RuntimeError, match=lacks):
                 [x async for x in ChatgptFree(base_url=r.base_url).create_async_generator(messages=messages)]
     with replica(freeproviders.AIChatFree, faults={"quota": True}) as r:
         with pytest.raises(freeproviders.errors.RateLimitError):
-            [x async for x in freeproviders.AIChatFree(base_url=r.base_url, retry=0).create_async_generator(messages=messages)]
+            [
+                x
+                async for x in freeproviders.AIChatFree(base_url=r.base_url, retry=0).create_async_generator(
+                    messages=messages
+                )
+            ]
 
 
 async def test_a_connector_of_the_caller():
@@ -220,7 +246,12 @@ async def test_a_connector_of_the_caller():
     with replica(freeproviders.AIChatFree, answer="ok") as r:
         flow = freeproviders.AIChatFree(base_url=r.base_url)
         for _ in range(2):
-            assert [x async for x in flow.create_async_generator(messages=[{"role": "user", "content": "Hi"}], connector=connector)] == ["ok"]
+            assert [
+                x
+                async for x in flow.create_async_generator(
+                    messages=[{"role": "user", "content": "Hi"}], connector=connector
+                )
+            ] == ["ok"]
         assert len({request.connection for request in r.requests}) == 1
     assert not connector.closed
     await connector.close()

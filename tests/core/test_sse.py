@@ -23,16 +23,34 @@ TABLE = [
         id="comments and ids",
     ),
     pytest.param(b"data\n\ndata\ndata\n\ndata:", [(M, b""), (M, b"\n"), (M, b"")], id="empty data"),
-    pytest.param(b"data:test\n\ndata: test\n\n", [(M, b"test"), (M, b"test")], id="one space belongs to the colon"),
-    pytest.param(b"event: error\ndata: x\n\ndata: y\n\n", [("error", b"x"), (M, b"y")], id="a name holds for one event"),
+    pytest.param(
+        b"data:test\n\ndata: test\n\n", [(M, b"test"), (M, b"test")], id="one space belongs to the colon"
+    ),
+    pytest.param(
+        b"event: error\ndata: x\n\ndata: y\n\n", [("error", b"x"), (M, b"y")], id="a name holds for one event"
+    ),
     pytest.param(b"event: error\n\ndata: y\n\n", [(M, b"y")], id="a name without data is forgotten"),
     pytest.param(b"id: 7\n\n\n\n", [], id="an id is no event"),
     pytest.param(b"retry: 100\n\n", [], id="a retry is no event"),
     pytest.param(b"data: a\n\ndata: last", [(M, b"a"), (M, b"last")], id="last event without its blank line"),
-    pytest.param(b"data: a\n\ndata: last\n", [(M, b"a"), (M, b"last")], id="last event with half a blank line"),
-    pytest.param(b"data: a\n\n: late comment\n\nnonsense\n\ndata: b\n\n", [(M, b"a"), (M, b"b")], id="unknown lines between events"),
-    pytest.param(b"data: a\n\n: c\n\ndata: partial", [(M, b"a"), (M, b"partial")], id="a comment before a partial event"),
-    pytest.param("data: \u2028\u2029\x85 🙂\n\n".encode(), [(M, "\u2028\u2029\x85 🙂".encode())], id="Unicode's line ends are content"),
+    pytest.param(
+        b"data: a\n\ndata: last\n", [(M, b"a"), (M, b"last")], id="last event with half a blank line"
+    ),
+    pytest.param(
+        b"data: a\n\n: late comment\n\nnonsense\n\ndata: b\n\n",
+        [(M, b"a"), (M, b"b")],
+        id="unknown lines between events",
+    ),
+    pytest.param(
+        b"data: a\n\n: c\n\ndata: partial",
+        [(M, b"a"), (M, b"partial")],
+        id="a comment before a partial event",
+    ),
+    pytest.param(
+        "data: \u2028\u2029\x85 🙂\n\n".encode(),
+        [(M, "\u2028\u2029\x85 🙂".encode())],
+        id="Unicode's line ends are content",
+    ),
     pytest.param(b"\n\n\ndata: a\n\n\n\n", [(M, b"a")], id="stray blank lines"),
     pytest.param(b"", [], id="nothing"),
 ]
@@ -54,7 +72,21 @@ def test_table(stream, events):
 
 line = st.one_of(
     st.binary(max_size=12).map(lambda b: b"data: " + b.replace(b"\r", b"").replace(b"\n", b"")),
-    st.sampled_from([b"", b"", b"data", b"data:", b": c", b"event: e", b"event:", b"id: 1", b"retry: 1", b"x: y", b"\xef\xbb\xbfdata: a"]),
+    st.sampled_from(
+        [
+            b"",
+            b"",
+            b"data",
+            b"data:",
+            b": c",
+            b"event: e",
+            b"event:",
+            b"id: 1",
+            b"retry: 1",
+            b"x: y",
+            b"\xef\xbb\xbfdata: a",
+        ]
+    ),
 )
 
 

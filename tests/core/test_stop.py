@@ -34,7 +34,11 @@ def test_table(pieces, stops, text, hit):
     assert run(pieces, stops) == (text, hit)
 
 
-@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3), st.data())
+@given(
+    st.text("ab", max_size=30),
+    st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3),
+    st.data(),
+)
 def test_cuts_do_not_matter(text, stops, data):
     """The same text passes, however it is cut."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
@@ -55,4 +59,8 @@ def test_nothing_is_held_longer_than_needed():
 
     assert cutter.cut([Text("abc s")]) == [Text("abc ")]
     assert cutter.cut([Text("x")]) == [Text("sx")]
-    assert cutter.cut([Text("st"), Reasoning("hm"), ToolCall("1", "f", {})]) == [Text("st"), Reasoning("hm"), ToolCall("1", "f", {})]
+    assert cutter.cut([Text("st"), Reasoning("hm"), ToolCall("1", "f", {})]) == [
+        Text("st"),
+        Reasoning("hm"),
+        ToolCall("1", "f", {}),
+    ]

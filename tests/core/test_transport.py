@@ -41,7 +41,10 @@ async def test_redirect_to_another_host(status):
     async def handle(request, served):
         return web.json_response(DOCUMENT)
 
-    with serve(handle) as other, serve(redirecting(status, lambda served: f"{other.url}/v1/chat/completions")) as served:
+    with (
+        serve(handle) as other,
+        serve(redirecting(status, lambda served: f"{other.url}/v1/chat/completions")) as served,
+    ):
         provider = OpenAICompatible("m", base_url=f"{served.url}/v1", api_key="sk-1", cookies={"a": "1"})
         with pytest.raises(errors.RedirectError, match="base_url") as caught:
             await text_of(provider)
@@ -66,7 +69,9 @@ async def test_proxy_with_credentials():
         address = proxy.url.replace("http://", "http://user:pa%40ss@")
         assert await text_of(ChatgptFree(base_url=r.base_url, proxy=address)) == "ok"
         assert len(proxy.requests) == len(r.requests) == 2
-        assert all(headers["Proxy-Authorization"] == "Basic dXNlcjpwYUBzcw==" for _, _, headers, _ in proxy.requests)
+        assert all(
+            headers["Proxy-Authorization"] == "Basic dXNlcjpwYUBzcw==" for _, _, headers, _ in proxy.requests
+        )
         assert not any("Proxy-Authorization" in request.headers for request in r.requests)
 
 
@@ -121,7 +126,11 @@ async def test_connect_timeout():
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
         with pytest.raises(errors.ProviderTimeoutError) as caught:
-            await text_of(OpenAICompatible("m", base_url=f"http://127.0.0.1:{port}/v1", retry=0, timeout=Timeout(connect=0.3)))
+            await text_of(
+                OpenAICompatible(
+                    "m", base_url=f"http://127.0.0.1:{port}/v1", retry=0, timeout=Timeout(connect=0.3)
+                )
+            )
         assert caught.value.phase == "connect"
         for filler in fillers:
             filler.close()
@@ -134,7 +143,11 @@ def test_a_provider_pickles_and_copies():
         assert asyncio.run(text_of(provider)) == "ok"
         for other in (pickle.loads(pickle.dumps(provider)), copy.deepcopy(provider)):
             assert asyncio.run(text_of(other)) == "ok"
-            assert (other.base_url, other.headers, other.timeout) == (provider.base_url, provider.headers, provider.timeout)
+            assert (other.base_url, other.headers, other.timeout) == (
+                provider.base_url,
+                provider.headers,
+                provider.timeout,
+            )
         assert [request.method for request in r.requests].count("GET") == 3
 
 

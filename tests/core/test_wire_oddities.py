@@ -23,7 +23,9 @@ QUICK = Timeout(connect=2, first_content=2, stall=2, total=5)
 
 
 def event(text):
-    return b"data: " + json.dumps({"model": "m", "choices": [{"delta": {"content": text}}]}).encode() + b"\n\n"
+    return (
+        b"data: " + json.dumps({"model": "m", "choices": [{"delta": {"content": text}}]}).encode() + b"\n\n"
+    )
 
 
 ONE = event("Hello")
@@ -44,7 +46,8 @@ FINE = {
     "length too long": answer(ONE + DONE, length=5000),
     "100 first": b"HTTP/1.1 100 Continue\r\n\r\n" + answer(ONE + DONE),
     "103 first": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + answer(ONE + DONE),
-    "trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX-A: 1\r\n\r\n" % (len(ONE + DONE), ONE + DONE),
+    "trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\nX-A: 1\r\n\r\n"
+    % (len(ONE + DONE), ONE + DONE),
 }
 
 
@@ -56,7 +59,10 @@ async def test_answers(script):
 
 
 FAULTS = {
-    "no length, cut by its end": (b"HTTP/1.1 200 OK\r\n\r\n" + ONE + b'data: {"cho', errors.TruncatedResponseError),
+    "no length, cut by its end": (
+        b"HTTP/1.1 200 OK\r\n\r\n" + ONE + b'data: {"cho',
+        errors.TruncatedResponseError,
+    ),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", errors.EmptyResponseError),
     "205": (answer(b"", "205 Reset"), errors.EmptyResponseError),
     "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", errors.EmptyResponseError),
@@ -64,11 +70,20 @@ FAULTS = {
     "999": (answer(b"no", "999 X"), errors.ServerError),
     "no HTTP": (b"SSH-2.0-OpenSSH\r\n", errors.MalformedResponseError),
     "a header without end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000, errors.MalformedResponseError),
-    "a chunk that is none": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", errors.MalformedResponseError),
+    "a chunk that is none": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        errors.MalformedResponseError,
+    ),
     "no gzip": (answer(ONE, "200 OK", "Content-Encoding: gzip"), errors.TruncatedResponseError),
-    "gzip cut": (answer(gzip.compress(ONE)[:60], "200 OK", "Content-Encoding: gzip"), errors.TruncatedResponseError),
+    "gzip cut": (
+        answer(gzip.compress(ONE)[:60], "200 OK", "Content-Encoding: gzip"),
+        errors.TruncatedResponseError,
+    ),
     "307 to nowhere": (answer(b"", "307 X"), errors.RedirectError),
-    "407 of a proxy": (answer(b"<html>", "407 Log in", "Content-Type: text/html"), errors.ProviderConnectionError),
+    "407 of a proxy": (
+        answer(b"<html>", "407 Log in", "Content-Type: text/html"),
+        errors.ProviderConnectionError,
+    ),
 }
 
 
@@ -89,7 +104,9 @@ async def test_faults(script, cls):
 async def test_what_came_of_an_error_body():
     """An error's body that stalls or breaks off is not waited for, and what came of it is said."""
     for tail in ([60], []):
-        async with says(b'HTTP/1.1 429 X\r\nContent-Length: 200\r\nRetry-After: 7\r\n\r\n{"error":"slow down', *tail) as url:
+        async with says(
+            b'HTTP/1.1 429 X\r\nContent-Length: 200\r\nRetry-After: 7\r\n\r\n{"error":"slow down', *tail
+        ) as url:
             started = time.monotonic()
             with pytest.raises(errors.RateLimitError, match="slow down") as caught:
                 await text_of(provider_of(url, timeout=Timeout(first_content=60)))
@@ -144,12 +161,29 @@ async def test_a_connect_limit_keeps_its_cause():
 async def test_certificates(tmp_path):
     """One that nobody signed is an error that says so and is not tried again; a connector that trusts it is the way."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
     subprocess.run([*made, "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     async with says(answer(ONE + DONE), tls=context) as url:
-        with pytest.raises(errors.ProviderConnectionError, match=r"certificate of 127\.0\.0\.1 is not trusted") as caught:
+        with pytest.raises(
+            errors.ProviderConnectionError, match=r"certificate of 127\.0\.0\.1 is not trusted"
+        ) as caught:
             await text_of(provider_of(url, retry=FAST))
         assert (caught.value.attempts, caught.value.is_retryable) == (1, False)
         async with aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(certificate))) as connector:
@@ -207,7 +241,10 @@ async def test_connectors_that_come_and_go():
             await text_of(provider_of(r.base_url), connector=connector)
         async with aiohttp.TCPConnector() as connector:
             provider = provider_of(r.base_url, connector=connector)
-            for elsewhere in (provider.complete_sync, lambda messages: asyncio.run(provider.complete(messages))):
+            for elsewhere in (
+                provider.complete_sync,
+                lambda messages: asyncio.run(provider.complete(messages)),
+            ):
                 with pytest.raises(errors.UsageError, match="another event loop"):
                     await asyncio.to_thread(elsewhere, HI)
             assert await text_of(provider) == "ok"
@@ -224,7 +261,10 @@ async def test_one_connection_for_many_streams():
 
 async def test_what_was_put_right_spends_no_retry():
     """A retry is left after a request that had to be sent again for a reason of its own."""
-    faults = [{"status": 400, "body": {"error": {"message": "unknown field stream_options"}}}, {"status": 503}]
+    faults = [
+        {"status": 400, "body": {"error": {"message": "unknown field stream_options"}}},
+        {"status": 503},
+    ]
     with replica(OpenAICompatible, answer="ok", faults=faults) as r:
         assert await text_of(provider_of(r.base_url, retry=1)) == "ok"
         assert len(r.requests) == 3

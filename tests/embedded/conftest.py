@@ -67,7 +67,11 @@ async def elsewhere() -> AsyncGenerator[FileServer, None]:
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the user has set for this project, for pip and for uv does not count in these tests."""
     for name in list(os.environ):
-        if name.startswith(("UV_", "HF_")) or name in {"FREEPROVIDERS_MODEL", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"}:
+        if name.startswith(("UV_", "HF_")) or name in {
+            "FREEPROVIDERS_MODEL",
+            "PIP_INDEX_URL",
+            "PIP_EXTRA_INDEX_URL",
+        }:
             monkeypatch.delenv(name)
 
 
@@ -104,8 +108,13 @@ def a_wheel(package: str, version: str, members: dict[str, bytes]) -> tuple[str,
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-        archive.writestr(f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        archive.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{stem}.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{stem}.dist-info/RECORD", "")
     return f"{stem}-py3-none-any.whl", out.getvalue()
 

@@ -76,7 +76,10 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_a_wrong_name_in_the_environment_says_where_it_came_from() -> None:
-    with pytest.raises(UnknownModelError, match=r"no embedded model named 'nope'.* The name came from the variable FREEPROVIDERS_MODEL\.$"):
+    with pytest.raises(
+        UnknownModelError,
+        match=r"no embedded model named 'nope'.* The name came from the variable FREEPROVIDERS_MODEL\.$",
+    ):
         choose(environment={"FREEPROVIDERS_MODEL": "nope"})
     with pytest.raises(UnknownModelError, match=r"model_path=\.$"):
         choose("nope", environment={"FREEPROVIDERS_MODEL": "nope"})

@@ -30,10 +30,17 @@ def group(root: Path, membership: str, files: dict[str, str]) -> tuple[Path, Pat
         ("0::/../../up\n", {"cpu.max": "50000 100000\n"}, 0.5),
         (
             "4:cpu,cpuacct:/docker/x\n3:memory:/y\n",
-            {"cpu,cpuacct/docker/x/cpu.cfs_quota_us": "250000", "cpu,cpuacct/docker/x/cpu.cfs_period_us": "100000"},
+            {
+                "cpu,cpuacct/docker/x/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/docker/x/cpu.cfs_period_us": "100000",
+            },
             2.5,
         ),
-        ("4:cpu,cpuacct:/docker/x\n", {"cpu,cpuacct/cpu.cfs_quota_us": "100000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 1.0),
+        (
+            "4:cpu,cpuacct:/docker/x\n",
+            {"cpu,cpuacct/cpu.cfs_quota_us": "100000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+            1.0,
+        ),
         ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
         ("0::/\n", {"cpu.max": "nonsense"}, None),
         ("0::/\n", {"cpu.max": "100000 0"}, None),

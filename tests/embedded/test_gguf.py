@@ -47,9 +47,19 @@ def tensor(name: str, offset: int) -> bytes:
 
 
 def file_of(
-    keys: list[bytes] = KEYS, tensors: tuple[bytes, ...] = (tensor("a", 0), tensor("b", 64)), *, version: int = 3, data: bytes = bytes(256)
+    keys: list[bytes] = KEYS,
+    tensors: tuple[bytes, ...] = (tensor("a", 0), tensor("b", 64)),
+    *,
+    version: int = 3,
+    data: bytes = bytes(256),
 ) -> bytes:
-    return b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys)) + b"".join(keys) + b"".join(tensors) + data
+    return (
+        b"GGUF"
+        + struct.pack("<IQQ", version, len(tensors), len(keys))
+        + b"".join(keys)
+        + b"".join(tensors)
+        + data
+    )
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -61,7 +71,12 @@ def written(folder: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_description_is_read(tmp_path: Path, version: int) -> None:
     found = read_model_file(written(tmp_path, file_of(version=version)))
-    assert (found.architecture, found.name, found.context_length, found.has_chat_template) == ("tiny", "Tiny Tester ü", 4096, True)
+    assert (found.architecture, found.name, found.context_length, found.has_chat_template) == (
+        "tiny",
+        "Tiny Tester ü",
+        4096,
+        True,
+    )
 
 
 def test_what_the_file_does_not_say_is_none(tmp_path: Path) -> None:
@@ -80,12 +95,18 @@ def test_what_the_file_does_not_say_is_none(tmp_path: Path) -> None:
         (file_of(version=50331648), "version 50331648"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1, 1 << 60), "damaged"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 0), "damaged"),
-        (b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", (1 << 64) - 1) + bytes(100), "cut off or damaged"),
+        (
+            b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", (1 << 64) - 1) + bytes(100),
+            "cut off or damaged",
+        ),
         (file_of([*KEYS, key("x", 77, b"")]), "unknown type 77"),
         (file_of([*KEYS, key("x", ARRAY, struct.pack("<IQ", ARRAY, 1))]), "array of type 9"),
         (file_of([*KEYS, key("x", ARRAY, struct.pack("<IQ", STRING, 1 << 50))]), "cut off or damaged"),
         (file_of([*KEYS, key("x", ARRAY, struct.pack("<IQ", I32, 1 << 62))]), "cut off or damaged"),
-        (file_of([*KEYS, key("x", ARRAY, struct.pack("<IQQ", STRING, 2, (1 << 64) - 1))]), "cut off or damaged"),
+        (
+            file_of([*KEYS, key("x", ARRAY, struct.pack("<IQQ", STRING, 2, (1 << 64) - 1))]),
+            "cut off or damaged",
+        ),
         (file_of(tensors=()), "holds no model"),
         (file_of(tensors=(text("a") + struct.pack("<I", 4_000_000_000),)), "dimensions"),
         (file_of(tensors=(tensor("a", 1_000_000),)), "is cut off: its last tensor"),
@@ -116,10 +137,14 @@ def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_damage_is_an_error_of_ours_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_damage_is_an_error_of_ours_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """Whatever is cut off or overwritten, nothing but our own error comes, and quickly."""
     whole = bytearray(file_of())
-    for position, value in data.draw(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=4)):
+    for position, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=4)
+    ):
         whole[position] = value
     path = written(tmp_path_factory.mktemp("damaged"), bytes(whole[: data.draw(st.integers(0, len(whole)))]))
     with contextlib.suppress(EmbeddedModelError):
@@ -128,7 +153,10 @@ def test_damage_is_an_error_of_ours_or_harmless(tmp_path_factory: pytest.TempPat
 
 @pytest.mark.real
 def test_real_files_are_what_their_rows_say(weights_135m: Path, weights_05b: Path) -> None:
-    for path, name, architecture in ((weights_135m, "smollm2-135m", "llama"), (weights_05b, "qwen2.5-coder-0.5b", "qwen2")):
+    for path, name, architecture in (
+        (weights_135m, "smollm2-135m", "llama"),
+        (weights_05b, "qwen2.5-coder-0.5b", "qwen2"),
+    ):
         found = read_model_file(path)
         assert found.context_length == weights_named(name).context_length
         assert found.architecture == architecture

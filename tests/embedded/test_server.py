@@ -13,8 +13,20 @@ from pathlib import Path
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.embedded.server import EngineServer, EngineSettings, close_servers, ensure_server, running_server, start_server
-from freeproviders.errors import AuthenticationError, EmbeddedModelError, MissingDependencyError, ProviderError
+from freeproviders.embedded.server import (
+    EngineServer,
+    EngineSettings,
+    close_servers,
+    ensure_server,
+    running_server,
+    start_server,
+)
+from freeproviders.errors import (
+    AuthenticationError,
+    EmbeddedModelError,
+    MissingDependencyError,
+    ProviderError,
+)
 from tests.embedded.processes import resident_megabytes, running, until, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +48,13 @@ _numbers = iter(range(1000))
 
 
 def client(server: EngineServer, api_key: str | None = None) -> OpenAICompatible:
-    return OpenAICompatible("tiny", base_url=f"{server.address}/v1", api_key=api_key or server.api_key, headers={"Connection": "close"}, retry=0)
+    return OpenAICompatible(
+        "tiny",
+        base_url=f"{server.address}/v1",
+        api_key=api_key or server.api_key,
+        headers={"Connection": "close"},
+        retry=0,
+    )
 
 
 async def says_something(server: EngineServer) -> bool:
@@ -73,7 +91,10 @@ async def test_the_loop_runs_on_while_the_engine_starts(settings: EngineSettings
 
 
 async def test_who_gives_up_waiting_does_not_stop_it_for_others(settings: EngineSettings) -> None:
-    impatient, patient = asyncio.create_task(ensure_server(settings)), asyncio.create_task(ensure_server(settings))
+    impatient, patient = (
+        asyncio.create_task(ensure_server(settings)),
+        asyncio.create_task(ensure_server(settings)),
+    )
     await asyncio.sleep(0.02)
     impatient.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -212,7 +233,10 @@ if child == 0:
 
 @posix_only
 def test_a_forked_process_starts_its_own(weights_135m: Path) -> None:
-    script = FORK + "os.waitpid(child, 0); print(int(server.alive), int(start() is server), flush=True); time.sleep(100)"
+    script = (
+        FORK
+        + "os.waitpid(child, 0); print(int(server.alive), int(start() is server), flush=True); time.sleep(100)"
+    )
     with parent(script, weights_135m) as process:
         parents, childs = next_pid(process), next_pid(process)
         assert parents != childs
@@ -262,7 +286,9 @@ def test_no_engine_names_the_extra(settings: EngineSettings, monkeypatch: pytest
 
 
 def test_a_missing_libgomp_is_named(engine_that) -> None:
-    faulty = engine_that("raise ImportError('libgomp.so.1: cannot open shared object file: No such file or directory')")
+    faulty = engine_that(
+        "raise ImportError('libgomp.so.1: cannot open shared object file: No such file or directory')"
+    )
     with pytest.raises(EmbeddedModelError, match="Install libgomp1"):
         start_server(faulty)
 

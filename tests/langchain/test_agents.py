@@ -82,7 +82,10 @@ async def test_without_tools():
 
 async def test_parallel_tools():
     with FLOW.replica(brain) as r:
-        for state in await both(create_agent(FLOW.model(r), [get_weather, get_time]), asked("Tell me the weather and the time in Rome.")):
+        for state in await both(
+            create_agent(FLOW.model(r), [get_weather, get_time]),
+            asked("Tell me the weather and the time in Rome."),
+        ):
             assert kinds(state) == ["HumanMessage", "AIMessage", "ToolMessage", "ToolMessage", "AIMessage"]
             assert "21 degrees" in state["messages"][-1].content
             assert "noon" in state["messages"][-1].content
@@ -113,12 +116,17 @@ async def test_a_tool_that_breaks_breaks_the_run():
 
 
 @pytest.mark.parametrize("tools", [[], [get_weather]], ids=["alone", "with-tools"])
-@pytest.mark.parametrize("strategy", [ToolStrategy(Report), ProviderStrategy(Report), Report], ids=["tool", "provider", "auto"])
+@pytest.mark.parametrize(
+    "strategy", [ToolStrategy(Report), ProviderStrategy(Report), Report], ids=["tool", "provider", "auto"]
+)
 async def test_an_object_at_the_end(strategy, tools):
     with FLOW.replica(brain) as r:
         for state in await both(create_agent(FLOW.model(r), tools, response_format=strategy)):
             assert state["structured_response"] == Report(place="Rome", degrees=3)
-            assert not tools or any(isinstance(message, ToolMessage) and "21 degrees" in message.content for message in state["messages"])
+            assert not tools or any(
+                isinstance(message, ToolMessage) and "21 degrees" in message.content
+                for message in state["messages"]
+            )
 
 
 @pytest.mark.parametrize("tools", [[], [get_weather]], ids=["alone", "with-tools"])
@@ -132,7 +140,9 @@ async def test_a_models_name_that_forces_the_providers_strategy(tools):
 async def test_json_in_a_fence_is_no_error_there():
     with OPENAI.replica('Of course!\n```json\n{"place": "Rome", "degrees": 21}\n```') as r:
         agent = create_agent(OPENAI.model(r, model="gpt-4o"), [], response_format=Report)
-        assert (await agent.ainvoke(asked(), LIMIT))["structured_response"] == Report(place="Rome", degrees=21)
+        assert (await agent.ainvoke(asked(), LIMIT))["structured_response"] == Report(
+            place="Rome", degrees=21
+        )
 
 
 class Count(BaseCallbackHandler):
@@ -143,19 +153,25 @@ class Count(BaseCallbackHandler):
         self.starts += 1
 
 
-@pytest.mark.parametrize("strategy", [ToolStrategy(Report), ProviderStrategy(Report)], ids=["tool", "provider"])
+@pytest.mark.parametrize(
+    "strategy", [ToolStrategy(Report), ProviderStrategy(Report)], ids=["tool", "provider"]
+)
 async def test_prose_where_an_object_is_due_ends_soon(strategy):
     """LangChain's own loop would ask until its limit, which is 9,999 by default."""
     with FLOW.replica("I'd rather not say.") as r:
         count = Count()
         with pytest.raises((ToolCallError, StructuredOutputError, StructuredOutputValidationError)):
-            await create_agent(FLOW.model(r), [], response_format=strategy).ainvoke(asked(), {"callbacks": [count]})
+            await create_agent(FLOW.model(r), [], response_format=strategy).ainvoke(
+                asked(), {"callbacks": [count]}
+            )
         assert count.starts == 1
         assert len(r.requests) == 3
 
 
 async def test_a_bad_call_never_ends_an_agent_in_silence():
-    with FLOW.replica(Script(call("get_weather", town="Rome"), call("get_weather", city="Rome"), "Done.")) as r:
+    with FLOW.replica(
+        Script(call("get_weather", town="Rome"), call("get_weather", city="Rome"), "Done.")
+    ) as r:
         state = await create_agent(FLOW.model(r), [get_weather]).ainvoke(asked(), LIMIT)
         assert kinds(state) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
         assert len(r.requests) == 3
@@ -173,8 +189,13 @@ async def test_streaming_messages_updates_and_custom():
     question = asked("Any news from Rome?")
     with FLOW.replica(brain) as r:
         agent = create_agent(FLOW.model(r), [get_news])
-        seen = [item async for item in agent.astream(question, LIMIT, stream_mode=["messages", "updates", "custom"])]
-        assert await asyncio.to_thread(lambda: len(list(agent.stream(question, LIMIT, stream_mode=["messages", "updates", "custom"])))) == len(seen)
+        seen = [
+            item
+            async for item in agent.astream(question, LIMIT, stream_mode=["messages", "updates", "custom"])
+        ]
+        assert await asyncio.to_thread(
+            lambda: len(list(agent.stream(question, LIMIT, stream_mode=["messages", "updates", "custom"])))
+        ) == len(seen)
     chunks = [data[0] for mode, data in seen if mode == "messages" and isinstance(data[0], AIMessageChunk)]
     assert "".join(chunk.text for chunk in chunks) == "The tool says: all quiet"
     assert [c["args"] for chunk in chunks for c in chunk.tool_calls] == [{"city": "Rome"}]
@@ -185,7 +206,12 @@ async def test_streaming_messages_updates_and_custom():
 
 async def test_events():
     with FLOW.replica(brain) as r:
-        events = [event async for event in create_agent(FLOW.model(r), [get_weather]).astream_events(asked(), LIMIT, version="v2")]
+        events = [
+            event
+            async for event in create_agent(FLOW.model(r), [get_weather]).astream_events(
+                asked(), LIMIT, version="v2"
+            )
+        ]
     names = [event["event"] for event in events]
     assert names.count("on_chat_model_start") == names.count("on_chat_model_end") == 2
     assert names.count("on_tool_start") == names.count("on_tool_end") == 1
@@ -197,7 +223,14 @@ async def test_a_checkpointer_keeps_the_conversation():
         config = {**LIMIT, "configurable": {"thread_id": "t"}}
         await agent.ainvoke(asked(), config)
         state = await agent.ainvoke(asked("Thank you!"), config)
-        assert kinds(state) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage", "HumanMessage", "AIMessage"]
+        assert kinds(state) == [
+            "HumanMessage",
+            "AIMessage",
+            "ToolMessage",
+            "AIMessage",
+            "HumanMessage",
+            "AIMessage",
+        ]
         assert state["messages"][1].tool_calls[0]["args"] == {"city": "Rome"}
         assert state["messages"][3].usage_metadata["output_tokens"] > 0
         assert "21 degrees" in r.requests[-1].body.decode()
@@ -207,7 +240,11 @@ async def test_summarising():
     """Which trusts reported usage only of the provider that it believes to talk to."""
     with FLOW.replica(Script("A long chat about Rome.", "Fine, thank you.")) as r:
         model = FLOW.model(r, profile={"max_input_tokens": 2000})
-        agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("tokens", 300), keep=("messages", 1))])
+        agent = create_agent(
+            model,
+            [],
+            middleware=[SummarizationMiddleware(model, trigger=("tokens", 300), keep=("messages", 1))],
+        )
         history = [HumanMessage("word " * 200), AIMessage("word " * 200), HumanMessage("And now?")]
         state = await agent.ainvoke({"messages": history}, LIMIT)
         assert state["messages"][-1].content == "Fine, thank you."
@@ -218,7 +255,11 @@ async def test_summarising():
 async def test_summarising_by_fraction_of_the_window():
     with FLOW.replica(Script("A summary.", "Fine.")) as r:
         model = FLOW.model(r, profile={"max_input_tokens": 1000})
-        agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))])
+        agent = create_agent(
+            model,
+            [],
+            middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))],
+        )
         history = [HumanMessage("word " * 300), AIMessage("word " * 300), HumanMessage("And now?")]
         state = await agent.ainvoke({"messages": history}, LIMIT)
         assert "A summary." in state["messages"][0].content
@@ -228,8 +269,15 @@ async def test_a_summary_that_would_not_fit_is_asked_for_in_short():
     """The middleware waits for a ContextOverflowError, which comes here before anything is sent."""
     with FLOW.replica(Script("A summary.", "Fine.")) as r:
         model = FLOW.model(r, profile={"max_input_tokens": 2500})
-        agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("tokens", 3000), keep=("messages", 1))])
-        history = [*[kind("word " * 400) for _ in range(4) for kind in (HumanMessage, AIMessage)], HumanMessage("And now?")]
+        agent = create_agent(
+            model,
+            [],
+            middleware=[SummarizationMiddleware(model, trigger=("tokens", 3000), keep=("messages", 1))],
+        )
+        history = [
+            *[kind("word " * 400) for _ in range(4) for kind in (HumanMessage, AIMessage)],
+            HumanMessage("And now?"),
+        ]
         state = await agent.ainvoke({"messages": history}, LIMIT)
         assert "A summary." in state["messages"][0].content
         assert state["messages"][-1].content == "Fine."
@@ -240,11 +288,19 @@ async def test_a_summary_that_would_not_fit_is_asked_for_in_short():
 async def test_retrying():
     """What can work later is tried again, what cannot is not."""
     with FLOW.replica("Hello", faults=[{"status": 503}, {"status": 503}]) as r:
-        agent = create_agent(FLOW.model(r), [], middleware=[ModelRetryMiddleware(max_retries=3, initial_delay=0.01, on_failure="error")])
+        agent = create_agent(
+            FLOW.model(r),
+            [],
+            middleware=[ModelRetryMiddleware(max_retries=3, initial_delay=0.01, on_failure="error")],
+        )
         assert (await agent.ainvoke(asked(), LIMIT))["messages"][-1].content == "Hello"
         assert len(r.requests) == 3
     with FLOW.replica("Hello", faults={"status": 401}) as r:
-        agent = create_agent(FLOW.model(r), [], middleware=[ModelRetryMiddleware(max_retries=3, initial_delay=0.01, on_failure="error")])
+        agent = create_agent(
+            FLOW.model(r),
+            [],
+            middleware=[ModelRetryMiddleware(max_retries=3, initial_delay=0.01, on_failure="error")],
+        )
         with pytest.raises(Exception, match="401"):
             await agent.ainvoke(asked(), LIMIT)
         assert len(r.requests) == 1
@@ -252,7 +308,9 @@ async def test_retrying():
 
 async def test_falling_back():
     with FLOW.replica("never", faults={"status": 500}) as broken, OPENAI.replica(brain) as r:
-        agent = create_agent(FLOW.model(broken), [get_weather], middleware=[ModelFallbackMiddleware(OPENAI.model(r))])
+        agent = create_agent(
+            FLOW.model(broken), [get_weather], middleware=[ModelFallbackMiddleware(OPENAI.model(r))]
+        )
         for state in await both(agent):
             assert state["messages"][-1].content == "The tool says: 21 degrees in Rome"
             assert state["messages"][-1].response_metadata["provider"] == "OpenAICompatible"
@@ -264,16 +322,30 @@ async def test_langgraphs_own_agent():
     with FLOW.replica(brain) as r:
         for state in await both(prebuilt.create_react_agent(FLOW.model(r), [get_weather])):
             assert state["messages"][-1].content == "The tool says: 21 degrees in Rome"
-        for state in await both(prebuilt.create_react_agent(FLOW.model(r), [get_weather], response_format=Report)):
+        for state in await both(
+            prebuilt.create_react_agent(FLOW.model(r), [get_weather], response_format=Report)
+        ):
             assert state["structured_response"].place == "Rome"
         agent = prebuilt.create_react_agent(FLOW.model(r), [get_weather])
-        seen = [item async for item in agent.astream(asked(), LIMIT, stream_mode=["messages", "updates", "values"])]
-        assert len(await asyncio.to_thread(lambda: list(agent.stream(asked(), LIMIT, stream_mode=["messages", "updates", "values"])))) == len(seen)
+        seen = [
+            item
+            async for item in agent.astream(asked(), LIMIT, stream_mode=["messages", "updates", "values"])
+        ]
+        assert len(
+            await asyncio.to_thread(
+                lambda: list(agent.stream(asked(), LIMIT, stream_mode=["messages", "updates", "values"]))
+            )
+        ) == len(seen)
     chunks = [data[0] for mode, data in seen if mode == "messages" and isinstance(data[0], AIMessageChunk)]
     assert "".join(chunk.text for chunk in chunks) == "The tool says: 21 degrees in Rome"
     assert len([chunk for chunk in chunks if chunk.text]) > 1
     assert [next(iter(data)) for mode, data in seen if mode == "updates"] == ["agent", "tools", "agent"]
-    assert kinds([data for mode, data in seen if mode == "values"][-1]) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
+    assert kinds([data for mode, data in seen if mode == "values"][-1]) == [
+        "HumanMessage",
+        "AIMessage",
+        "ToolMessage",
+        "AIMessage",
+    ]
 
 
 async def test_an_agent_that_is_cancelled_ends_its_request():

@@ -40,9 +40,18 @@ async def test_retrieval(service):
     with service.replica(answer) as r:
         sources = RunnableParallel(context=Shelf() | join, question=RunnablePassthrough())
         chain = sources | RunnablePassthrough.assign(answer=prompt | service.model(r) | StrOutputParser())
-        for result in (await chain.ainvoke("How many hills has Rome?"), await asyncio.to_thread(chain.invoke, "How many hills has Rome?")):
-            assert result == {"context": "Rome has seven hills.", "question": "How many hills has Rome?", "answer": "Seven."}
-        pieces = [piece["answer"] async for piece in chain.astream("How many hills has Rome?") if "answer" in piece]
+        for result in (
+            await chain.ainvoke("How many hills has Rome?"),
+            await asyncio.to_thread(chain.invoke, "How many hills has Rome?"),
+        ):
+            assert result == {
+                "context": "Rome has seven hills.",
+                "question": "How many hills has Rome?",
+                "answer": "Seven.",
+            }
+        pieces = [
+            piece["answer"] async for piece in chain.astream("How many hills has Rome?") if "answer" in piece
+        ]
         assert "".join(pieces) == "Seven."
 
 
@@ -54,18 +63,29 @@ async def test_history():
 
     prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("past"), ("human", "{text}")])
     with OPENAI.replica(lambda messages: f"I know {len(messages)} message(s).") as r:
-        chain = RunnableWithMessageHistory(prompt | OPENAI.model(r), history, input_messages_key="text", history_messages_key="past")
+        chain = RunnableWithMessageHistory(
+            prompt | OPENAI.model(r), history, input_messages_key="text", history_messages_key="past"
+        )
         ann, bob = ({"configurable": {"session_id": name}} for name in ("ann", "bob"))
         assert (await chain.ainvoke({"text": "Hi"}, ann)).content == "I know 1 message(s)."
         assert (await chain.ainvoke({"text": "Hi again"}, ann)).content == "I know 3 message(s)."
-        assert "".join([chunk.content async for chunk in chain.astream({"text": "Hi"}, bob)]) == "I know 1 message(s)."
-        assert (await asyncio.to_thread(chain.invoke, {"text": "And?"}, bob)).content == "I know 3 message(s)."
+        assert (
+            "".join([chunk.content async for chunk in chain.astream({"text": "Hi"}, bob)])
+            == "I know 1 message(s)."
+        )
+        assert (
+            await asyncio.to_thread(chain.invoke, {"text": "And?"}, bob)
+        ).content == "I know 3 message(s)."
     assert [type(message) for message in store["ann"].messages] == [HumanMessage, AIMessage] * 2
 
 
 async def test_parsers():
     with OPENAI.replica("red, green,blue") as r:
-        assert await (OPENAI.model(r) | CommaSeparatedListOutputParser()).ainvoke("Colours?") == ["red", "green", "blue"]
+        assert await (OPENAI.model(r) | CommaSeparatedListOutputParser()).ainvoke("Colours?") == [
+            "red",
+            "green",
+            "blue",
+        ]
     with OPENAI.replica('{"a": [1, 2]}') as r:
         chain = OPENAI.model(r) | JsonOutputParser()
         assert await chain.ainvoke("JSON!") == {"a": [1, 2]}
@@ -82,19 +102,25 @@ async def test_streaming_through_functions():
     with FLOW.replica(["a ", "b ", "c"], faults={"pace": 0.01}) as r:
         model = FLOW.model(r)
         assert [piece async for piece in (model | shout).astream("Hi") if piece] == ["A ", "B ", "C"]
-        assert [piece async for piece in (model | RunnableLambda(lambda message: message.content)).astream("Hi")] == ["a b c"]
+        assert [
+            piece async for piece in (model | RunnableLambda(lambda message: message.content)).astream("Hi")
+        ] == ["a b c"]
         assert "".join((model | StrOutputParser()).stream("Hi")) == "a b c"
 
 
 async def test_two_models_side_by_side():
     with FLOW.replica("flow") as flow, OPENAI.replica("openai") as openai:
-        both = RunnableParallel(one=FLOW.model(flow) | StrOutputParser(), two=OPENAI.model(openai) | StrOutputParser())
+        both = RunnableParallel(
+            one=FLOW.model(flow) | StrOutputParser(), two=OPENAI.model(openai) | StrOutputParser()
+        )
         assert await both.ainvoke("Hi") == {"one": "flow", "two": "openai"}
 
 
 async def test_retrying():
     with FLOW.replica("Hello", faults=[{"status": 503}, {"status": 503}]) as r:
-        model = FLOW.model(r).with_retry(retry_if_exception_type=(ServerError,), stop_after_attempt=3, wait_exponential_jitter=False)
+        model = FLOW.model(r).with_retry(
+            retry_if_exception_type=(ServerError,), stop_after_attempt=3, wait_exponential_jitter=False
+        )
         assert (await model.ainvoke("Hi")).content == "Hello"
         assert len(r.requests) == 3
 
@@ -104,7 +130,10 @@ async def test_the_models_own_retries():
         message = await FLOW.model(r, max_retries=2).ainvoke("Hi")
         assert message.content == "Hello"
         assert message.response_metadata["attempts"] == 3
-    with FLOW.replica("Hello", faults=[{"status": 429, "retry_after_ms": 10}] * 2) as r, pytest.raises(RateLimitError):
+    with (
+        FLOW.replica("Hello", faults=[{"status": 429, "retry_after_ms": 10}] * 2) as r,
+        pytest.raises(RateLimitError),
+    ):
         await FLOW.model(r, max_retries=1).ainvoke("Hi")
 
 
@@ -119,17 +148,26 @@ async def test_falling_back_before_anything_was_said():
 
 async def test_falling_back_where_the_stream_breaks_before_its_first_word():
     """LangChain takes any chunk for a beginning, also an empty one: none may come before there is something to say."""
-    with OPENAI.replica("never", faults={"error": "boom", "error_at": 0}) as broken, OPENAI.replica("another answer") as r:
+    with (
+        OPENAI.replica("never", faults={"error": "boom", "error_at": 0}) as broken,
+        OPENAI.replica("another answer") as r,
+    ):
         model = OPENAI.model(broken).with_fallbacks([OPENAI.model(r)])
         assert "".join([chunk.content async for chunk in model.astream("Hi")]) == "another answer"
-        assert "".join([c.content for c in await asyncio.to_thread(lambda: list(model.stream("Hi")))]) == "another answer"
+        assert (
+            "".join([c.content for c in await asyncio.to_thread(lambda: list(model.stream("Hi")))])
+            == "another answer"
+        )
 
 
 @pytest.mark.parametrize("said", [1, 5])
 async def test_no_falling_back_after_something_was_said(said):
     """Nobody reads the beginning of one answer and the whole of another: the error comes out, behind what was said."""
     pieces = [f"piece {i} " for i in range(10)]
-    with OPENAI.replica(pieces, faults={"error": "boom", "error_at": said}) as broken, OPENAI.replica("another answer") as r:
+    with (
+        OPENAI.replica(pieces, faults={"error": "boom", "error_at": said}) as broken,
+        OPENAI.replica("another answer") as r,
+    ):
         seen = []
         with pytest.raises(ServerError):
             async for chunk in OPENAI.model(broken).with_fallbacks([OPENAI.model(r)]).astream("Hi"):
@@ -137,11 +175,16 @@ async def test_no_falling_back_after_something_was_said(said):
         assert seen == pieces[:said]
         assert not r.requests
         # Waiting for the whole answer, nothing was said yet.
-        assert (await OPENAI.model(broken).with_fallbacks([OPENAI.model(r)]).ainvoke("Hi")).content == "another answer"
+        assert (
+            await OPENAI.model(broken).with_fallbacks([OPENAI.model(r)]).ainvoke("Hi")
+        ).content == "another answer"
 
 
 async def test_a_cut_stream_is_an_error():
-    with OPENAI.replica("one two three four five", faults={"cut": 600}) as r, pytest.raises((TruncatedResponseError, ServerError)):
+    with (
+        OPENAI.replica("one two three four five", faults={"cut": 600}) as r,
+        pytest.raises((TruncatedResponseError, ServerError)),
+    ):
         _ = [chunk async for chunk in OPENAI.model(r).astream("Hi")]
 
 

@@ -10,7 +10,15 @@ from langchain_core.messages import AIMessageChunk
 
 from freeproviders.types import Completion, Finish, Reasoning, Text, ToolCall, Usage
 from langchain_freeproviders import chunks
-from langchain_freeproviders.chunks import ChunkWriter, Copier, own, result, same, validated_reasoning, validated_text
+from langchain_freeproviders.chunks import (
+    ChunkWriter,
+    Copier,
+    own,
+    result,
+    same,
+    validated_reasoning,
+    validated_text,
+)
 
 COPIER = Copier(validated_text(""))
 WAYS = [(COPIER.text, validated_text), (COPIER.reasoning, validated_reasoning)]
@@ -145,14 +153,24 @@ def test_metadata_comes_once():
 def test_a_stream_and_a_whole_answer_say_the_same():
     _, streamed = added(PARTS)
     calls = tuple(part for part in PARTS if isinstance(part, ToolCall))
-    whole = result(Completion("Let me see.", "Hm. Well.", calls, PARTS[-2], PARTS[-1]), "p").generations[0].message
+    whole = (
+        result(Completion("Let me see.", "Hm. Well.", calls, PARTS[-2], PARTS[-1]), "p")
+        .generations[0]
+        .message
+    )
     for name in ("content", "additional_kwargs", "tool_calls", "usage_metadata", "response_metadata"):
         assert getattr(streamed, name) == getattr(whole, name)
     assert streamed.content_blocks == whole.content_blocks
 
 
 def test_what_was_estimated_or_not_confirmed_is_said():
-    _, message = added([Text("a"), Usage(1, 1, estimated=True), Finish(reason="unknown", provider="P", model="m", confirmed=False, raw_reason="eh")])
+    _, message = added(
+        [
+            Text("a"),
+            Usage(1, 1, estimated=True),
+            Finish(reason="unknown", provider="P", model="m", confirmed=False, raw_reason="eh"),
+        ]
+    )
     assert message.response_metadata["usage_estimated"] is True
     assert message.response_metadata["confirmed"] is False
     assert message.response_metadata["raw_finish_reason"] == "eh"

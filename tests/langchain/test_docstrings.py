@@ -58,7 +58,10 @@ async def run(block, names):
             assert matches(value, mark[1]), f"{lines[statement.lineno - 1].strip()} gives {value!r}"
             compared += 1
             continue
-        outcome = eval(compile(ast.Module([statement], []), "<example>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307
+        outcome = eval(  # noqa: S307
+            compile(ast.Module([statement], []), "<example>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT),
+            names,
+        )
         if inspect.isawaitable(outcome):
             await outcome
     return compared
@@ -102,7 +105,14 @@ def pages_blocks():
 def test_the_pages_code_runs(block):
     """As a program of its own, with the smallest model for `ChatEmbedded`, and without a warning of ours or of Python's."""
     environment = {**os.environ, "FREEPROVIDERS_MODEL": "smollm2-135m"}
-    done = subprocess.run([sys.executable, "-X", "dev", "-c", block], capture_output=True, text=True, timeout=300, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", block],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert "ResourceWarning" not in done.stderr

@@ -85,7 +85,9 @@ HTTP = [
 ]
 
 
-@pytest.mark.parametrize(("status", "retry_after", "cls", "retryable"), HTTP, ids=[str(row[0]) for row in HTTP])
+@pytest.mark.parametrize(
+    ("status", "retry_after", "cls", "retryable"), HTTP, ids=[str(row[0]) for row in HTTP]
+)
 async def test_what_a_status_becomes(status, retry_after, cls, retryable):
     fault = {"status": status, **({"retry_after": retry_after} if retry_after else {})}
     with OPENAI.replica("never", faults=[fault] * 4) as r:
@@ -126,7 +128,9 @@ NO_ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "ours", "langchains"), NO_ANSWERS, ids=[next(iter(row[0])) for row in NO_ANSWERS])
+@pytest.mark.parametrize(
+    ("fault", "ours", "langchains"), NO_ANSWERS, ids=[next(iter(row[0])) for row in NO_ANSWERS]
+)
 async def test_what_is_no_answer(service, fault, ours, langchains):
     """A page, silence, an error inside a 200, a broken transfer: LangChain never sees an empty message, and never its own "no generation chunks"."""
     if "error" in fault and service.chat is ChatAIChatFree:

@@ -60,7 +60,11 @@ async def test_sync_calls_inside_a_running_loop():
 async def test_sync_and_async_steps_in_one_chain():
     with FLOW.replica("Hello there") as r:
         model = FLOW.model(r)
-        chain = RunnableLambda(lambda text: text.upper()) | model | RunnableLambda(lambda message: message.content)
+        chain = (
+            RunnableLambda(lambda text: text.upper())
+            | model
+            | RunnableLambda(lambda message: message.content)
+        )
         assert await chain.ainvoke("hi") == "Hello there"
         assert "".join([piece async for piece in chain.astream("hi")]) == "Hello there"
         assert await asyncio.to_thread(chain.invoke, "hi") == "Hello there"
@@ -102,7 +106,9 @@ def test_batches():
         assert [done[i].content for i in range(20)] == expected[:20]
 
         async def as_completed():
-            return dict([item async for item in model.abatch_as_completed(QUESTIONS[:20], {"max_concurrency": 5})])
+            return dict(
+                [item async for item in model.abatch_as_completed(QUESTIONS[:20], {"max_concurrency": 5})]
+            )
 
         done = asyncio.run(as_completed())
         assert [done[i].content for i in range(20)] == expected[:20]
@@ -111,7 +117,12 @@ def test_batches():
 def test_a_failure_in_a_batch_stays_with_its_question():
     with OPENAI.replica("fine", faults=[{"status": 500}]) as r:
         answers = OPENAI.model(r).batch(QUESTIONS[:4], {"max_concurrency": 1}, return_exceptions=True)
-        assert [type(answer).__name__ for answer in answers] == ["ServerError", "AIMessage", "AIMessage", "AIMessage"]
+        assert [type(answer).__name__ for answer in answers] == [
+            "ServerError",
+            "AIMessage",
+            "AIMessage",
+            "AIMessage",
+        ]
 
 
 async def test_many_at_once():
@@ -169,7 +180,18 @@ def test_nothing_is_left_behind():
     """Under -X dev, with every warning an error: no open session, no unclosed socket, no coroutine that nobody awaited, nothing printed at exit."""
     with FLOW.replica("Hello there") as r:
         ran = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-W", "error::RuntimeWarning", "-c", PROGRAM, r.base_url],
+            [
+                sys.executable,
+                "-X",
+                "dev",
+                "-W",
+                "error::ResourceWarning",
+                "-W",
+                "error::RuntimeWarning",
+                "-c",
+                PROGRAM,
+                r.base_url,
+            ],
             capture_output=True,
             text=True,
             timeout=60,
@@ -198,7 +220,13 @@ print(threading.active_count())
 def test_async_calls_stay_on_their_loop():
     """LangChain's defaults would take a thread for each, and so would the bridge."""
     with FLOW.replica("Hello there") as r:
-        ran = subprocess.run([sys.executable, "-c", NATIVE, r.base_url], capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(
+            [sys.executable, "-c", NATIVE, r.base_url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert ran.stdout == "1\n", ran.stderr
 
 
@@ -223,7 +251,9 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork on this system")
 def test_after_a_fork():
     with FLOW.replica("Hello there") as r:
-        ran = subprocess.run([sys.executable, "-c", FORK, r.base_url], capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(
+            [sys.executable, "-c", FORK, r.base_url], capture_output=True, text=True, timeout=60, check=False
+        )
     assert ran.stdout == "7\n", ran.stderr
 
 
@@ -235,5 +265,7 @@ def test_a_package_loads_only_what_it_needs():
         names = ("llama_index", "langchain", "langgraph", "freeproviders.tools", "freeproviders.testing", "freeproviders.cli", "xllamacpp", "jsonschema", "json_repair")
         print([name for name in names if name in sys.modules])
     """)
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     assert ran.stdout == "[]\n"

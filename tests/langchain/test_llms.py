@@ -104,7 +104,11 @@ def test_the_cause_of_an_error_is_kept(kind):
     with FLOW.replica("never") as r:
         url = r.base_url
     model = getattr(FLOW, kind)(base_url=url, max_retries=0)
-    for way in (lambda: model.invoke("Hi"), lambda: list(model.stream("Hi")), lambda: asyncio.run(model.ainvoke("Hi"))):
+    for way in (
+        lambda: model.invoke("Hi"),
+        lambda: list(model.stream("Hi")),
+        lambda: asyncio.run(model.ainvoke("Hi")),
+    ):
         with pytest.raises(errors.ProviderConnectionError) as info:
             way()
         assert isinstance(info.value.__cause__, OSError)
@@ -139,14 +143,21 @@ async def test_settings_and_chains():
         assert await chain.ainvoke({"topic": "Rome"}) == "ok"
         assert await model.ainvoke("Hi", stop=["X"], max_tokens=3) == "ok"
     first, second = (request.json for request in r.requests)
-    assert (first["temperature"], first["stop"], first["messages"][0]["content"]) == (0.5, ["END"], "About Rome")
+    assert (first["temperature"], first["stop"], first["messages"][0]["content"]) == (
+        0.5,
+        ["END"],
+        "About Rome",
+    )
     assert (second["stop"], second["max_tokens"]) == (["X"], 3)
 
 
 def test_saved_pickled_and_traced():
     model = FlowGptLLM(temperature=None, max_retries=1)
     assert pickle.loads(pickle.dumps(model)) == model
-    assert load(dumpd(model), allowed_objects=[FlowGptLLM], valid_namespaces=["langchain_freeproviders"]) == model
+    assert (
+        load(dumpd(model), allowed_objects=[FlowGptLLM], valid_namespaces=["langchain_freeproviders"])
+        == model
+    )
     assert model._get_ls_params()["ls_provider"] == "flow_gpt"
     assert model._get_ls_params()["ls_model_name"] == "gpt-3.5-turbo"
     assert model._get_ls_params()["ls_model_type"] == "llm"

@@ -38,11 +38,16 @@ def one(message):
         (AIMessageChunk(content="hello"), Message("assistant", "hello")),
         (AIMessage("", tool_calls=[CALL]), Message("assistant", "", tool_calls=(ADD,))),
         (
-            AIMessageChunk(content="", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]),
+            AIMessageChunk(
+                content="", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]
+            ),
             Message("assistant", "", tool_calls=(ADD,)),
         ),
         (ToolMessage("2", tool_call_id="c1", name="add"), Message("tool", "2", "add", tool_call_id="c1")),
-        (ToolMessage("boom", tool_call_id="c1", status="error"), Message("tool", "boom", tool_call_id="c1", is_error=True)),
+        (
+            ToolMessage("boom", tool_call_id="c1", status="error"),
+            Message("tool", "boom", tool_call_id="c1", is_error=True),
+        ),
         (FunctionMessage(content="2", name="add"), Message("tool", "2", "add")),
         (ChatMessage("hi", role="user"), Message("user", "hi")),
         (ChatMessage("hi", role="developer"), Message("system", "hi")),
@@ -82,8 +87,14 @@ DATA = "data:image/png;base64,AAAA"
         ({"type": "image", "url": URL}, ImageBlock(URL)),
         ({"type": "image", "base64": "AAAA", "mime_type": "image/png"}, ImageBlock(DATA)),
         ({"type": "image", "source_type": "url", "url": URL}, ImageBlock(URL)),
-        ({"type": "image", "source_type": "base64", "data": "AAAA", "mime_type": "image/png"}, ImageBlock(DATA)),
-        ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}, ImageBlock(DATA)),
+        (
+            {"type": "image", "source_type": "base64", "data": "AAAA", "mime_type": "image/png"},
+            ImageBlock(DATA),
+        ),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+            ImageBlock(DATA),
+        ),
         ({"type": "image", "source": {"type": "url", "url": URL}}, ImageBlock(URL)),
     ],
 )
@@ -105,7 +116,10 @@ def test_a_picture_that_cannot_be_sent_is_said():
 
 
 def test_a_picture_among_a_tools_results():
-    message = ToolMessage([{"type": "text", "text": "a map"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}], tool_call_id="c1")
+    message = ToolMessage(
+        [{"type": "text", "text": "a map"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}],
+        tool_call_id="c1",
+    )
     assert one(message) == Message("tool", (TextBlock("a map"), ImageBlock(DATA)), tool_call_id="c1")
 
 
@@ -135,11 +149,23 @@ def test_a_call_made_badly_stays_in_the_conversation():
 
 def test_results_inside_a_human_message():
     """As Anthropic's clients write them."""
-    message = HumanMessage([{"type": "tool_result", "tool_use_id": "c1", "content": "2", "is_error": True}, {"type": "text", "text": "Go on."}])
-    assert core_messages([message]) == (Message("tool", "2", tool_call_id="c1", is_error=True), Message("user", "Go on."))
-    assert core_messages([HumanMessage([{"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "2"}]}])]) == (
-        Message("tool", "2", tool_call_id="c1"),
+    message = HumanMessage(
+        [
+            {"type": "tool_result", "tool_use_id": "c1", "content": "2", "is_error": True},
+            {"type": "text", "text": "Go on."},
+        ]
     )
+    assert core_messages([message]) == (
+        Message("tool", "2", tool_call_id="c1", is_error=True),
+        Message("user", "Go on."),
+    )
+    assert core_messages(
+        [
+            HumanMessage(
+                [{"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "2"}]}]
+            )
+        ]
+    ) == (Message("tool", "2", tool_call_id="c1"),)
 
 
 @pytest.mark.parametrize("messages", [[], [RemoveMessage(id="x")], [ChatMessage("hi", role="narrator")]])
@@ -153,7 +179,12 @@ def test_nothing_of_langchains_own_is_sent():
     history = [
         SystemMessage("Be brief.", additional_kwargs={"lc_source": "summary"}),
         HumanMessage("Hi", id="m-1", additional_kwargs={"lc_source": "notification", "lc_data": {"a": 1}}),
-        AIMessage("Hello", id="m-2", response_metadata={"model_name": "m"}, additional_kwargs={"reasoning_content": "Hm."}),
+        AIMessage(
+            "Hello",
+            id="m-2",
+            response_metadata={"model_name": "m"},
+            additional_kwargs={"reasoning_content": "Hm."},
+        ),
         HumanMessage("Bye", name="ann"),
     ]
     with OPENAI.replica("ok") as r:
@@ -168,12 +199,20 @@ def test_nothing_of_langchains_own_is_sent():
 
 def test_pictures_reach_a_service_that_takes_them(service):
     """And are refused, before anything is sent, by one that does not."""
-    message = HumanMessage([{"type": "text", "text": "What is this?"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}])
+    message = HumanMessage(
+        [
+            {"type": "text", "text": "What is this?"},
+            {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+        ]
+    )
     with service.replica("A dot.") as r:
         model = service.model(r)
         if service is OPENAI:
             assert model.invoke([message]).content == "A dot."
-            assert r.requests[-1].json["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": DATA}}
+            assert r.requests[-1].json["messages"][0]["content"][1] == {
+                "type": "image_url",
+                "image_url": {"url": DATA},
+            }
         else:
             with pytest.raises(UnsupportedInputError, match="pictures"):
                 model.invoke([message])

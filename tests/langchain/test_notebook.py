@@ -25,7 +25,11 @@ def read():
 
 
 def printed(cells):
-    return "\n".join(str(out.get("text") or out.get("data", {}).get("text/plain", "")) for cell in cells for out in cell.outputs)
+    return "\n".join(
+        str(out.get("text") or out.get("data", {}).get("text/plain", ""))
+        for cell in cells
+        for out in cell.outputs
+    )
 
 
 def test_it_is_committed_with_its_outputs():
@@ -51,8 +55,12 @@ def test_it_runs(weights_05b, monkeypatch, tmp_path):
     notebook, cells = read()
     for cell in cells:
         cell.outputs, cell.execution_count = [], None
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     shown = printed(cells)
     assert [fact for fact in FACTS if fact not in shown] == []
     assert "It is 21 degrees and sunny in Paris." in shown
-    assert not any(out.output_type == "stream" and out.name == "stderr" for cell in cells for out in cell.outputs)
+    assert not any(
+        out.output_type == "stream" and out.name == "stderr" for cell in cells for out in cell.outputs
+    )

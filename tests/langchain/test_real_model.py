@@ -29,16 +29,23 @@ class City(BaseModel):
 
 
 def agent_of(model):
-    return create_agent(model, [get_weather], system_prompt="Use the tool to answer questions about the weather.")
+    return create_agent(
+        model, [get_weather], system_prompt="Use the tool to answer questions about the weather."
+    )
 
 
 @pytest.mark.parametrize("where", ["here", "flow-gpt"])
 async def test_an_agent_uses_a_tool(where, embedded_05b):
     with FLOW.replica(embedded_05b) as r:
         model = FLOW.model(r, temperature=0, timeout=300) if where == "flow-gpt" else ChatEmbedded(**STEADY)
-        state = await agent_of(model).ainvoke({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 20})
+        state = await agent_of(model).ainvoke(
+            {"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 20}
+        )
     messages = state["messages"]
-    (call, *_), (result, *_) = ([m for m in messages if isinstance(m, cls) and getattr(m, "tool_calls", True)] for cls in (AIMessage, ToolMessage))
+    (call, *_), (result, *_) = (
+        [m for m in messages if isinstance(m, cls) and getattr(m, "tool_calls", True)]
+        for cls in (AIMessage, ToolMessage)
+    )
     assert call.tool_calls[0]["name"] == "get_weather"
     assert "paris" in call.tool_calls[0]["args"]["city"].lower()
     assert result.content.startswith("It is 21 degrees")
@@ -47,12 +54,18 @@ async def test_an_agent_uses_a_tool(where, embedded_05b):
 
 async def test_an_object_comes_out(embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        answer = await FLOW.model(r, temperature=0, timeout=300).with_structured_output(City).ainvoke("Paris is the capital of France.")
+        answer = (
+            await FLOW.model(r, temperature=0, timeout=300)
+            .with_structured_output(City)
+            .ainvoke("Paris is the capital of France.")
+        )
     assert answer == City(name="Paris", country="France")
 
 
 async def test_an_answer_streams(embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        chunks = [chunk async for chunk in FLOW.model(r, temperature=0, timeout=300).astream("Count from 1 to 5.")]
+        chunks = [
+            chunk async for chunk in FLOW.model(r, temperature=0, timeout=300).astream("Count from 1 to 5.")
+        ]
     assert len(chunks) > 5
     assert "3" in "".join(chunk.content for chunk in chunks)

@@ -14,7 +14,13 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.load import dumpd, dumps, load
-from langchain_core.messages import AIMessage, HumanMessage, convert_to_openai_messages, get_buffer_string, trim_messages
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    convert_to_openai_messages,
+    get_buffer_string,
+    trim_messages,
+)
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
@@ -33,7 +39,12 @@ SECRETS = {
 }
 
 
-SUM_SCHEMA = {"title": "Sum", "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
+SUM_SCHEMA = {
+    "title": "Sum",
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    "required": ["a", "b"],
+}
 
 
 def full(**fields):
@@ -68,7 +79,9 @@ def test_each_provider_has_its_classes():
             assert cls.slug == provider.slug
             assert cls.__module__ == module.__name__
             default = cls.model_fields["model_name"].default
-            assert default == ("" if cls.core_name in {"OpenAICompatible", "Embedded"} else provider.default_model)
+            assert default == (
+                "" if cls.core_name in {"OpenAICompatible", "Embedded"} else provider.default_model
+            )
 
 
 def test_every_keyword_of_a_provider_has_a_field():
@@ -76,12 +89,18 @@ def test_every_keyword_of_a_provider_has_a_field():
     for cls in (*CHATS, *LLMS):
         keywords: set = set()
         for base in cls.provider_class().__mro__:
-            keywords |= {p.name for p in inspect.signature(base.__init__).parameters.values() if p.kind in {p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD}}
+            keywords |= {
+                p.name
+                for p in inspect.signature(base.__init__).parameters.values()
+                if p.kind in {p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD}
+            }
         if issubclass(cls.provider_class(), freeproviders.Embedded):
             keywords -= {"native_tools", "json_schema"}  # its own business
         if cls.__name__ == "OpenAICompatibleLLM":
             keywords -= {"native_tools", "json_schema"}  # a string model calls no tools
-        assert {renamed.get(name, name) for name in keywords - {"self", "args", "kwargs", "configuration"}} <= set(cls.model_fields)
+        assert {
+            renamed.get(name, name) for name in keywords - {"self", "args", "kwargs", "configuration"}
+        } <= set(cls.model_fields)
 
 
 def test_names_that_langchain_users_know():
@@ -94,8 +113,17 @@ def test_names_that_langchain_users_know():
         max_retries=0,
         streaming=True,
     )
-    assert (model.timeout, model.stop, model.headers, model.model_name, model.model) == (5, ["a"], {"X": "y"}, "m", "m")
-    assert ChatOpenAICompatible(base_url="http://127.0.0.1:1/v1", model_name="m", headers={"X": "y"}).model == "m"
+    assert (model.timeout, model.stop, model.headers, model.model_name, model.model) == (
+        5,
+        ["a"],
+        {"X": "y"},
+        "m",
+        "m",
+    )
+    assert (
+        ChatOpenAICompatible(base_url="http://127.0.0.1:1/v1", model_name="m", headers={"X": "y"}).model
+        == "m"
+    )
 
 
 def test_an_unknown_field_is_said_and_passed_on():
@@ -108,7 +136,9 @@ def test_settings_reach_the_service():
     with OPENAI.replica("ok") as r:
         model = full(base_url=r.base_url, proxy=None, native_tools=False, stop=["END", "FIN"])
         model.invoke("Hi")
-        model.invoke("Hi", temperature=0.1, max_tokens=5, top_p=0.9, stop=["X"], model="m-2", seed=2, user="ann", n=1)
+        model.invoke(
+            "Hi", temperature=0.1, max_tokens=5, top_p=0.9, stop=["X"], model="m-2", seed=2, user="ann", n=1
+        )
     first, second = r.requests
     assert first.json["model"] == "m-1"
     assert {key: first.json[key] for key in ("temperature", "max_tokens", "stop", "seed", "stream")} == {
@@ -121,7 +151,10 @@ def test_settings_reach_the_service():
     assert first.headers["Authorization"] == "Bearer sk-secret-1"
     assert first.headers["X-Key"] == "sk-secret-3"
     assert "sk-secret-4" in first.headers["Cookie"]
-    assert {key: second.json[key] for key in ("model", "temperature", "max_tokens", "top_p", "stop", "seed", "user")} == {
+    assert {
+        key: second.json[key]
+        for key in ("model", "temperature", "max_tokens", "top_p", "stop", "seed", "user")
+    } == {
         "model": "m-2",
         "temperature": 0.1,
         "max_tokens": 5,
@@ -138,7 +171,11 @@ def test_from_the_environment(monkeypatch):
     monkeypatch.setenv("FLOW_GPT_PROXY", "http://127.0.0.1:3")
     monkeypatch.setenv("FLOW_GPT_API_KEY", "sk-env")
     model = ChatFlowGpt()
-    assert (model.base_url, model.proxy, model.api_key.get_secret_value()) == ("http://127.0.0.1:2", "http://127.0.0.1:3", "sk-env")
+    assert (model.base_url, model.proxy, model.api_key.get_secret_value()) == (
+        "http://127.0.0.1:2",
+        "http://127.0.0.1:3",
+        "sk-env",
+    )
     assert ChatFlowGpt(base_url="http://127.0.0.1:4").base_url == "http://127.0.0.1:4"
 
 
@@ -163,15 +200,27 @@ def test_secrets_are_nowhere():
 def test_a_password_in_the_address_is_a_secret():
     """And goes along, also with a copy."""
     with OPENAI.replica("ok") as r:
-        model = OPENAI.chat(base_url=r.base_url.replace("://", "://ann:sk-secret-5@"), model="m", max_retries=0)
+        model = OPENAI.chat(
+            base_url=r.base_url.replace("://", "://ann:sk-secret-5@"), model="m", max_retries=0
+        )
         for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
             each.invoke("Hi")
-            for text in (repr(each), dumps(each), each.model_dump_json(), each._get_llm_string(), str(each._get_invocation_params())):
+            for text in (
+                repr(each),
+                dumps(each),
+                each.model_dump_json(),
+                each._get_llm_string(),
+                str(each._get_invocation_params()),
+            ):
                 assert "sk-secret" not in text
     assert {request.headers["Authorization"] for request in r.requests} == {"Basic YW5uOnNrLXNlY3JldC01"}
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": "hot"}, {"base_url": "ftp://127.0.0.1"}, {"timeout": -1}], ids=lambda wrong: next(iter(wrong)))
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": "hot"}, {"base_url": "ftp://127.0.0.1"}, {"timeout": -1}],
+    ids=lambda wrong: next(iter(wrong)),
+)
 def test_a_wrong_setting_shows_no_secret(wrong):
     """pydantic would show all that was passed."""
     with pytest.raises(ValueError, match=next(iter(wrong))) as info:
@@ -185,7 +234,12 @@ def test_saved_and_loaded(monkeypatch):
     assert saved["id"] == ["langchain_freeproviders", "chat_models", "ChatOpenAICompatible"]
     assert saved["kwargs"]["api_key"] == {"lc": 1, "type": "secret", "id": ["OPENAI_COMPATIBLE_API_KEY"]}
     monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", "sk-secret-1")
-    loaded = load(saved, allowed_objects=[ChatOpenAICompatible], valid_namespaces=["langchain_freeproviders"], secrets_from_env=True)
+    loaded = load(
+        saved,
+        allowed_objects=[ChatOpenAICompatible],
+        valid_namespaces=["langchain_freeproviders"],
+        secrets_from_env=True,
+    )
     assert loaded == model
     assert loaded.asdict() == model.asdict()
     assert (loaded.timeout, loaded.max_retries) == (model.timeout, model.max_retries)
@@ -198,9 +252,14 @@ def test_bound_models_travel_too():
             FLOW.model(r).with_structured_output(SUM_SCHEMA),
             FLOW.model(r).bind(stop=["x"]),
         ):
-            answers = [model.invoke("Add 3 and 4") for model in (bound, pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound))]
+            answers = [
+                model.invoke("Add 3 and 4")
+                for model in (bound, pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound))
+            ]
             found = [getattr(answer, "tool_calls", answer) for answer in answers]
-            assert [[{**call, "id": None} for call in each] if isinstance(each, list) else each for each in found][1:] == [
+            assert [
+                [{**call, "id": None} for call in each] if isinstance(each, list) else each for each in found
+            ][1:] == [
                 [{**call, "id": None} for call in found[0]] if isinstance(found[0], list) else found[0]
             ] * 2
 
@@ -211,7 +270,13 @@ def test_pickled_and_copied(use_before):
         model = FLOW.model(r, api_key="sk-1", temperature=0.5)
         if use_before:
             assert model.invoke("Hi").content == "Hello"
-        for other in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model), model.model_copy(), model.model_copy(deep=True)):
+        for other in (
+            pickle.loads(pickle.dumps(model)),
+            copy.copy(model),
+            copy.deepcopy(model),
+            model.model_copy(),
+            model.model_copy(deep=True),
+        ):
             assert other == model
             assert other._provider is not model._provider
             assert other.invoke("Hi").content == "Hello"
@@ -233,14 +298,18 @@ def test_a_change_counts():
 
 def test_configurable_fields():
     with OPENAI.replica("ok") as r:
-        model = OPENAI.model(r).configurable_fields(model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="warmth"))
+        model = OPENAI.model(r).configurable_fields(
+            model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="warmth")
+        )
         model.invoke("Hi", {"configurable": {"model": "m-9", "warmth": 0.1}})
     assert (r.requests[-1].json["model"], r.requests[-1].json["temperature"]) == ("m-9", 0.1)
 
 
 def test_configurable_alternatives():
     with OPENAI.replica("openai") as openai, FLOW.replica("flow") as flow:
-        model = OPENAI.model(openai).configurable_alternatives(ConfigurableField(id="who"), default_key="openai", flow=FLOW.model(flow))
+        model = OPENAI.model(openai).configurable_alternatives(
+            ConfigurableField(id="who"), default_key="openai", flow=FLOW.model(flow)
+        )
         assert model.invoke("Hi").content == "openai"
         assert model.with_config(configurable={"who": "flow"}).invoke("Hi").content == "flow"
 
@@ -249,17 +318,23 @@ async def test_settings_of_one_call():
     """Also by their second names, and those that are the client's."""
     with OPENAI.replica("ok END", faults=[{}, {"status": 503}, {}, {"delay_first": 30}]) as r:
         model = OPENAI.model(r)
-        assert (await model.ainvoke("Hi", model_name="m-2", stop_sequences=["END"], n=None, temperature=None)).content == "ok "
+        assert (
+            await model.ainvoke("Hi", model_name="m-2", stop_sequences=["END"], n=None, temperature=None)
+        ).content == "ok "
         assert r.requests[-1].json == {
             "messages": [{"role": "user", "content": "Hi"}],
             "stream": False,
             "model": "m-2",
             "stop": ["END"],
         }
-        assert (await model.ainvoke("Hi", max_retries=Retry(attempts=2, first=0.01))).response_metadata["attempts"] == 2
+        assert (await model.ainvoke("Hi", max_retries=Retry(attempts=2, first=0.01))).response_metadata[
+            "attempts"
+        ] == 2
         with pytest.raises(TimeoutError):
             await model.bind(timeout=0.2).ainvoke("Hi")
-        assert (await model.bind(request_timeout=20, max_retries=None).with_config(tags=["a"]).ainvoke("Hi")).content == "ok END"
+        assert (
+            await model.bind(request_timeout=20, max_retries=None).with_config(tags=["a"]).ainvoke("Hi")
+        ).content == "ok END"
         assert "timeout" not in r.requests[-1].json
 
 
@@ -283,14 +358,20 @@ def test_caches_tell_the_forms_of_a_message_apart():
     with FLOW.replica("Hello") as r:
         for _ in range(2):
             assert FLOW.model(r, cache=cache).invoke("Hi").content == "Hello"
-            assert FLOW.model(r, cache=cache, output_version="v1").invoke("Hi").content == [{"type": "text", "text": "Hello"}]
+            assert FLOW.model(r, cache=cache, output_version="v1").invoke("Hi").content == [
+                {"type": "text", "text": "Hello"}
+            ]
         assert len(r.requests) == 2
 
 
 def test_caches_tell_models_apart():
     """By provider, base_url, model, settings and what the call adds."""
     cache = InMemoryCache()
-    with FLOW.replica("flow") as flow, OPENAI.replica("openai") as openai, OPENAI.replica("another") as another:
+    with (
+        FLOW.replica("flow") as flow,
+        OPENAI.replica("openai") as openai,
+        OPENAI.replica("another") as another,
+    ):
         models = [
             FLOW.model(flow, cache=cache),
             FLOW.model(flow, cache=cache, model="gpt-4-turbo"),
@@ -299,11 +380,19 @@ def test_caches_tell_models_apart():
             OPENAI.model(another, cache=cache),
         ]
         for _ in range(2):
-            assert [model.invoke("Hi").content for model in models] == ["flow", "flow", "openai", "openai", "another"]
+            assert [model.invoke("Hi").content for model in models] == [
+                "flow",
+                "flow",
+                "openai",
+                "openai",
+                "another",
+            ]
             models[2].invoke("Hi", stop=["x"])
             models[2].invoke("Hi", model="m-2")
         assert (len(flow.requests), len(openai.requests), len(another.requests)) == (2, 4, 1)
-        assert models[0].invoke("Hi").usage_metadata["total_cost"] == 0  # how LangChain marks what came from a cache
+        assert (
+            models[0].invoke("Hi").usage_metadata["total_cost"] == 0
+        )  # how LangChain marks what came from a cache
         assert len({model._get_llm_string() for model in models}) == len(models)
 
 
@@ -350,7 +439,10 @@ def add(a: int, b: int) -> int:
 def test_tools_count():
     model = ChatFlowGpt()
     messages = model._convert_input("Hi").to_messages()
-    assert model.get_num_tokens_from_messages(messages, tools=[add]) > model.get_num_tokens_from_messages(messages) + 10
+    assert (
+        model.get_num_tokens_from_messages(messages, tools=[add])
+        > model.get_num_tokens_from_messages(messages) + 10
+    )
 
 
 def test_traces_name_provider_model_and_version():
@@ -379,16 +471,23 @@ def test_profiles_have_known_keys(cls, recwarn):
         assert 0 < model.profile["max_input_tokens"] <= 8192
     else:
         assert model.profile.get("max_input_tokens") == context_window(model.model)
-    assert cls(**({"base_url": "http://127.0.0.1:1"} if cls is ChatOpenAICompatible else {}), profile={"max_input_tokens": 5}).profile == {
-        "max_input_tokens": 5
-    }
+    assert cls(
+        **({"base_url": "http://127.0.0.1:1"} if cls is ChatOpenAICompatible else {}),
+        profile={"max_input_tokens": 5},
+    ).profile == {"max_input_tokens": 5}
 
 
 def test_a_profile_follows_the_model():
     """Its window is known by the model's name, where the service does not say; an unknown name has none."""
-    windows = {name: ChatFlowGpt(model=name).profile.get("max_input_tokens") for name in ("gpt-3.5-turbo", "gpt-4-turbo", "claude-v2")}
+    windows = {
+        name: ChatFlowGpt(model=name).profile.get("max_input_tokens")
+        for name in ("gpt-3.5-turbo", "gpt-4-turbo", "claude-v2")
+    }
     assert windows == {"gpt-3.5-turbo": 16_385, "gpt-4-turbo": 128_000, "claude-v2": 100_000}
-    assert "max_input_tokens" not in ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="house-blend").profile
+    assert (
+        "max_input_tokens"
+        not in ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="house-blend").profile
+    )
     model = ChatFlowGpt(max_retries=0)
     assert pickle.loads(pickle.dumps(model)).profile == model.profile
     configured = model.configurable_fields(model_name=ConfigurableField(id="model"))
@@ -408,8 +507,14 @@ def test_what_langchain_counts_and_prints_with_a_model():
         called = model.bind_tools([add]).invoke("Add 3 and 4")
         long, short = HumanMessage("word " * 100), HumanMessage("Hi")
         assert trim_messages([long, short], max_tokens=50, token_counter=model, strategy="last") == [short]
-        assert trim_messages([long, called], max_tokens=500, token_counter=model, strategy="last") == [long, called]
-        assert model.get_num_tokens_from_messages([called]) > model.get_num_tokens_from_messages([AIMessage("")]) + 4
+        assert trim_messages([long, called], max_tokens=500, token_counter=model, strategy="last") == [
+            long,
+            called,
+        ]
+        assert (
+            model.get_num_tokens_from_messages([called])
+            > model.get_num_tokens_from_messages([AIMessage("")]) + 4
+        )
         shown = HumanMessage([{"type": "image", "url": "https://example.org/a.png"}])
         assert model.get_num_tokens_from_messages([shown]) >= 85
         assert get_buffer_string([short, model.invoke("Hi")]) == f"Human: Hi\nAI: {CHAT}"
@@ -430,4 +535,9 @@ def test_making_a_model_sends_nothing():
         ChatFlowGpt().bind_tools([]), ChatOpenAICompatible(base_url="http://127.0.0.1:1").get_num_tokens("Hi")
         print(threading.active_count())
     """)
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60).stdout == "1\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        == "1\n"
+    )

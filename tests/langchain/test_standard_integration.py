@@ -23,7 +23,9 @@ class IntegrationSuite(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
     def _replica(self, monkeypatch):
         with self.service.replica(self.answer) as replica:
-            monkeypatch.setenv(f"{self.service.chat.slug.upper().replace('-', '_')}_API_BASE", replica.base_url)
+            monkeypatch.setenv(
+                f"{self.service.chat.slug.upper().replace('-', '_')}_API_BASE", replica.base_url
+            )
             yield
 
     @pytest.fixture

@@ -3,11 +3,16 @@
 import pytest
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from langchain_freeproviders import ChatAIChatFree, ChatChatgptFree, ChatEmbedded, ChatFlowGpt, ChatFreeNetfly, ChatOpenAICompatible
-
-NOT_IN_THE_LIST = (
-    "langchain-core loads only classes of a fixed list, and offers packages outside it no way in; loading by name is tested in test_settings"
+from langchain_freeproviders import (
+    ChatAIChatFree,
+    ChatChatgptFree,
+    ChatEmbedded,
+    ChatFlowGpt,
+    ChatFreeNetfly,
+    ChatOpenAICompatible,
 )
+
+NOT_IN_THE_LIST = "langchain-core loads only classes of a fixed list, and offers packages outside it no way in; loading by name is tested in test_settings"
 
 
 class UnitSuite(ChatModelUnitTests):
@@ -20,9 +25,17 @@ class FromEnvironment(UnitSuite):
     @property
     def init_from_env_params(self):
         head = self.chat_model_class.slug.upper().replace("-", "_")
-        environment = {f"{head}_API_KEY": "sk-1", f"{head}_API_BASE": "http://127.0.0.1:1", f"{head}_PROXY": "http://127.0.0.1:2"}
+        environment = {
+            f"{head}_API_KEY": "sk-1",
+            f"{head}_API_BASE": "http://127.0.0.1:1",
+            f"{head}_PROXY": "http://127.0.0.1:2",
+        }
         needed = {"model": "m"} if self.chat_model_class is ChatOpenAICompatible else {}
-        return environment, needed, {"api_key": "sk-1", "base_url": "http://127.0.0.1:1", "proxy": "http://127.0.0.1:2"}
+        return (
+            environment,
+            needed,
+            {"api_key": "sk-1", "base_url": "http://127.0.0.1:1", "proxy": "http://127.0.0.1:2"},
+        )
 
 
 class TestFreeNetfly(FromEnvironment):
@@ -46,6 +59,8 @@ class TestOpenAICompatible(FromEnvironment):
     chat_model_params = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}  # noqa: RUF012 - the suite's property
 
 
-@pytest.mark.filterwarnings("ignore::freeproviders.errors.UnsupportedOptionWarning")  # the suite passes an api_key, which this model has no use for
+@pytest.mark.filterwarnings(
+    "ignore::freeproviders.errors.UnsupportedOptionWarning"
+)  # the suite passes an api_key, which this model has no use for
 class TestEmbedded(UnitSuite):
     chat_model_class = ChatEmbedded

@@ -29,7 +29,10 @@ async def test_every_piece_in_all_four_ways(service):
         model = service.model(r)
         assert (await asyncio.to_thread(model.invoke, "Hi")).content == WHOLE
         assert (await model.ainvoke("Hi")).content == WHOLE
-        streams = [await asyncio.to_thread(lambda: list(model.stream("Hi"))), [chunk async for chunk in model.astream("Hi")]]
+        streams = [
+            await asyncio.to_thread(lambda: list(model.stream("Hi"))),
+            [chunk async for chunk in model.astream("Hi")],
+        ]
     for chunks in streams:
         assert all(isinstance(chunk, AIMessageChunk) for chunk in chunks)
         assert "".join(chunk.content for chunk in chunks) == WHOLE
@@ -193,7 +196,14 @@ async def test_a_trace_holds_what_went_in_and_what_came_out():
 
 # --- content blocks -------------------------------------------------------------------------------
 
-THINKING = [Reasoning("Let me "), Reasoning("think."), Text("I'll "), Text("add.\n"), Text(call("add", a=1, b=2)), Text(call("add", a=3, b=4))]
+THINKING = [
+    Reasoning("Let me "),
+    Reasoning("think."),
+    Text("I'll "),
+    Text("add.\n"),
+    Text(call("add", a=1, b=2)),
+    Text(call("add", a=3, b=4)),
+]
 
 
 @pytest.mark.parametrize("version", [None, "v0", "v1"])
@@ -208,14 +218,24 @@ async def test_blocks_of_reasoning_text_and_calls(version, way):
             stream = await model.astream_events("Hi", version="v3")
             message = await stream.output
         else:
-            chunks = [c async for c in model.astream("Hi")] if way == "astream" else await asyncio.to_thread(lambda: list(model.stream("Hi")))
+            chunks = (
+                [c async for c in model.astream("Hi")]
+                if way == "astream"
+                else await asyncio.to_thread(lambda: list(model.stream("Hi")))
+            )
             message = sum(chunks[1:], chunks[0])
     blocks = message.content_blocks
     assert [block["type"] for block in blocks] == ["reasoning", "text", "tool_call", "tool_call"]
     assert blocks[0]["reasoning"] == "Let me think."
     assert blocks[1]["text"].strip() == "I'll add."
-    assert [(block["name"], block["args"]) for block in blocks[2:]] == [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]
-    assert [(c["name"], c["args"]) for c in message.tool_calls] == [("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})]
+    assert [(block["name"], block["args"]) for block in blocks[2:]] == [
+        ("add", {"a": 1, "b": 2}),
+        ("add", {"a": 3, "b": 4}),
+    ]
+    assert [(c["name"], c["args"]) for c in message.tool_calls] == [
+        ("add", {"a": 1, "b": 2}),
+        ("add", {"a": 3, "b": 4}),
+    ]
     assert len({c["id"] for c in message.tool_calls}) == 2
     assert not message.invalid_tool_calls
     if version == "v1":
@@ -234,7 +254,10 @@ async def test_text_streams_while_tools_are_bound():
 async def test_half_a_call_is_no_call(cut):
     """LangChain would mend the JSON and run the call; an agent would then act on half of what the model meant."""
     half = call("add", a=1, b=222222222)[:cut]
-    with OPENAI.replica([Text(half), Finish(reason="length")]) as r, pytest.raises((errors.ToolCallError, errors.TruncatedResponseError)):
+    with (
+        OPENAI.replica([Text(half), Finish(reason="length")]) as r,
+        pytest.raises((errors.ToolCallError, errors.TruncatedResponseError)),
+    ):
         _ = [chunk async for chunk in OPENAI.model(r).bind_tools([add]).astream("Add 1 and 2")]
 
 
@@ -252,7 +275,12 @@ async def test_v2_events():
     kinds = [event["event"] for event in events]
     assert kinds[0] == "on_chat_model_start"
     assert kinds[-1] == "on_chat_model_end"
-    assert "".join(event["data"]["chunk"].content for event in events if event["event"] == "on_chat_model_stream") == "Hello there"
+    assert (
+        "".join(
+            event["data"]["chunk"].content for event in events if event["event"] == "on_chat_model_stream"
+        )
+        == "Hello there"
+    )
 
 
 # --- usage ----------------------------------------------------------------------------------------
@@ -318,7 +346,9 @@ async def test_cancelling_ends_the_request(how):
         async def run():
             if how == "ainvoke":
                 return await model.ainvoke("Hi")
-            return [chunk async for chunk in (model.bind_tools([add]) if how == "tools" else model).astream("Hi")]
+            return [
+                chunk async for chunk in (model.bind_tools([add]) if how == "tools" else model).astream("Hi")
+            ]
 
         task = asyncio.create_task(run())
         await r.await_requests(1)
@@ -355,7 +385,11 @@ async def test_the_rate_limiter_is_asked_once_a_call():
         limiter = Limiter()
         await ways(FLOW.model(r, rate_limiter=limiter), Counter())
         assert limiter.count == 4
-        assert (await FLOW.model(r, rate_limiter=InMemoryRateLimiter(requests_per_second=1000, check_every_n_seconds=0.001)).ainvoke("Hi")).content
+        assert (
+            await FLOW.model(
+                r, rate_limiter=InMemoryRateLimiter(requests_per_second=1000, check_every_n_seconds=0.001)
+            ).ainvoke("Hi")
+        ).content
 
 
 async def test_context_managers_for_those_who_want_them():

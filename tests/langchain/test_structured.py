@@ -70,7 +70,11 @@ def check(value, kind):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", [City, CityV1, CityDict, CityData, SCHEMA], ids=["pydantic", "pydantic-v1", "typeddict", "dataclass", "json-schema"])
+@pytest.mark.parametrize(
+    "kind",
+    [City, CityV1, CityDict, CityData, SCHEMA],
+    ids=["pydantic", "pydantic-v1", "typeddict", "dataclass", "json-schema"],
+)
 async def test_every_kind_of_schema(service, kind, method):
     with service.replica(brain) as r:
         model = service.model(r).with_structured_output(kind, method=method)
@@ -92,16 +96,22 @@ async def test_strict_is_passed_on(method, strict):
             assert form["type"] == "json_schema"
             assert form["json_schema"]["strict"] is True  # the core has made the schema fit
     with OPENAI.replica([ToolCall("c", "City", rome)]) as r:
-        model = OPENAI.model(r, native_tools=True).with_structured_output(City, method="function_calling", strict=strict)
+        model = OPENAI.model(r, native_tools=True).with_structured_output(
+            City, method="function_calling", strict=strict
+        )
         assert (await model.ainvoke("Rome?")).name == "Rome"
         assert r.requests[-1].json["tools"][0]["function"].get("strict") is strict
 
 
 async def test_json_mode_is_any_object():
     with FLOW.replica('Sure:\n```json\n{"a": [1, 2]}\n```') as r:
-        assert await FLOW.model(r).with_structured_output({"title": "x", "type": "object"}, method="json_mode").ainvoke("JSON!") == {"a": [1, 2]}
+        assert await FLOW.model(r).with_structured_output(
+            {"title": "x", "type": "object"}, method="json_mode"
+        ).ainvoke("JSON!") == {"a": [1, 2]}
     with FLOW.replica(GOOD) as r:
-        assert (await FLOW.model(r).with_structured_output(City, method="json_mode").ainvoke("JSON!")).name == "Rome"
+        assert (
+            await FLOW.model(r).with_structured_output(City, method="json_mode").ainvoke("JSON!")
+        ).name == "Rome"
 
 
 WRAPPED = [

@@ -47,14 +47,20 @@ class AddDict(TypedDict):
     b: Annotated[int, ..., "the second"]
 
 
-PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
+PARAMETERS = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    "required": ["a", "b"],
+}
 JSON_SCHEMA = {"title": "add", "description": "Add two numbers.", **PARAMETERS}
 FUNCTION = {"name": "add", "description": "Add two numbers.", "parameters": PARAMETERS}
 KINDS = [add_tool, add, Add, AddDict, JSON_SCHEMA, FUNCTION, {"type": "function", "function": FUNCTION}]
 SUM = "Add 3 and 4, please"
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["tool", "function", "pydantic", "typeddict", "schema", "function-schema", "openai"])
+@pytest.mark.parametrize(
+    "kind", KINDS, ids=["tool", "function", "pydantic", "typeddict", "schema", "function-schema", "openai"]
+)
 async def test_every_kind_of_tool(service, kind):
     with service.replica(brain) as r:
         model = service.model(r).bind_tools([kind], tool_choice="any")
@@ -82,13 +88,26 @@ async def test_every_kind_of_tool(service, kind):
         ({"type": "tool", "name": "add"}, ["add"]),
         ({"type": "any"}, ["get_weather"]),
         (["add"], ["add"]),
-        ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "add"}}]}}, ["add"]),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [{"type": "function", "function": {"name": "add"}}],
+                },
+            },
+            ["add"],
+        ),
     ],
     ids=str,
 )
 async def test_every_choice(choice, expected, native):
     with OPENAI.replica(native_brain if native else brain) as r:
-        message = await OPENAI.model(r, native_tools=native).bind_tools([get_weather, add_tool], tool_choice=choice).ainvoke("Hello!")
+        message = (
+            await OPENAI.model(r, native_tools=native)
+            .bind_tools([get_weather, add_tool], tool_choice=choice)
+            .ainvoke("Hello!")
+        )
     assert [made["name"] for made in message.tool_calls] == expected
     if not expected:
         assert message.content == CHAT
@@ -115,8 +134,14 @@ async def test_several_calls_and_only_one():
         assert len({made["id"] for made in both.tool_calls}) == 2
         one = await model.bind_tools([get_weather, add_tool], parallel_tool_calls=False).ainvoke(question)
         assert [made["name"] for made in one.tool_calls] == ["get_weather"]
-    with FLOW.replica([call("get_weather", city="Rome"), *["\n" + call("add", a=1, b=2)] * 500], faults={"pace": 0.01}) as r:
-        one = await FLOW.model(r).bind_tools([get_weather, add_tool], parallel_tool_calls=False).ainvoke(question)
+    with FLOW.replica(
+        [call("get_weather", city="Rome"), *["\n" + call("add", a=1, b=2)] * 500], faults={"pace": 0.01}
+    ) as r:
+        one = (
+            await FLOW.model(r)
+            .bind_tools([get_weather, add_tool], parallel_tool_calls=False)
+            .ainvoke(question)
+        )
         assert [made["name"] for made in one.tool_calls] == ["get_weather"]
         await r.await_disconnect(1)  # the rest is not waited for
 
@@ -125,12 +150,18 @@ async def test_no_tools_at_all():
     """`create_agent` binds an empty list along with a response format."""
     with FLOW.replica(brain) as r:
         assert (await FLOW.model(r).bind_tools([]).ainvoke("Hi")).content == CHAT
-        assert (await FLOW.model(r).bind_tools([], tool_choice=None, parallel_tool_calls=True, strict=True).ainvoke("Hi")).content == CHAT
+        assert (
+            await FLOW.model(r)
+            .bind_tools([], tool_choice=None, parallel_tool_calls=True, strict=True)
+            .ainvoke("Hi")
+        ).content == CHAT
 
 
 async def test_settings_bound_along():
     with OPENAI.replica(native_brain) as r:
-        model = OPENAI.model(r, native_tools=True).bind_tools([add], strict=True, temperature=0.1, seed=3, parallel_tool_calls=False)
+        model = OPENAI.model(r, native_tools=True).bind_tools(
+            [add], strict=True, temperature=0.1, seed=3, parallel_tool_calls=False
+        )
         await model.ainvoke(SUM)
     body = r.requests[-1].json
     assert (body["temperature"], body["seed"], body["parallel_tool_calls"]) == (0.1, 3, False)
@@ -203,7 +234,9 @@ async def test_a_bad_call_that_stays_bad_is_an_error():
 async def test_calls_of_the_services_own_protocol():
     with OPENAI.replica([ToolCall("call_1", "add", {"a": 1, "b": 2})]) as r:
         message = await OPENAI.model(r, native_tools=True).bind_tools([add]).ainvoke("Hi")
-        assert message.tool_calls == [{"name": "add", "args": {"a": 1, "b": 2}, "id": "call_1", "type": "tool_call"}]
+        assert message.tool_calls == [
+            {"name": "add", "args": {"a": 1, "b": 2}, "id": "call_1", "type": "tool_call"}
+        ]
         assert r.requests[-1].json["tools"][0]["function"]["name"] == "add"
 
 

@@ -89,10 +89,18 @@ streams = pytest.mark.parametrize("streaming", [True, False])
 
 @streams
 async def test_a_tool_is_called_and_its_result_told(llm, r, streaming):
-    output, events = await run(FunctionAgent(tools=[get_weather, tool(get_time)], llm=llm, system_prompt="Be kind.", streaming=streaming))
+    output, events = await run(
+        FunctionAgent(
+            tools=[get_weather, tool(get_time)], llm=llm, system_prompt="Be kind.", streaming=streaming
+        )
+    )
     assert output.response.content == "The tool says: Sunny in Paris."
     (result,) = of(ToolCallResult, events)
-    assert (result.tool_name, result.tool_kwargs, result.tool_output.raw_output) == ("get_weather", {"city": "Paris"}, "Sunny in Paris.")
+    assert (result.tool_name, result.tool_kwargs, result.tool_output.raw_output) == (
+        "get_weather",
+        {"city": "Paris"},
+        "Sunny in Paris.",
+    )
     assert len(r.requests) == 2
     assert "Be kind." in r.requests[-1].json["system"]
     assert output.raw["usage"]["total_tokens"] > 0
@@ -104,7 +112,8 @@ async def test_a_tool_is_called_and_its_result_told(llm, r, streaming):
 @streams
 async def test_tools_in_parallel(llm, r, streaming):
     output, events = await run(
-        FunctionAgent(tools=[get_weather, tool(get_time)], llm=llm, streaming=streaming), "What is the weather and the time in 'Paris' and 'Rome'?"
+        FunctionAgent(tools=[get_weather, tool(get_time)], llm=llm, streaming=streaming),
+        "What is the weather and the time in 'Paris' and 'Rome'?",
     )
     calls = of(ToolCall, events)
     assert [(each.tool_name) for each in calls] == ["get_weather", "get_time"]
@@ -117,7 +126,11 @@ async def test_tools_in_parallel(llm, r, streaming):
 
 async def test_one_after_another_where_parallel_is_forbidden(llm, r):
     agent = FunctionAgent(tools=[get_weather, tool(get_time)], llm=llm, allow_parallel_tool_calls=False)
-    r.answer = Script(call("get_weather", city="Paris") + call("get_time", city="Rome"), call("get_time", city="Rome"), "Sunny, and noon.")
+    r.answer = Script(
+        call("get_weather", city="Paris") + call("get_time", city="Rome"),
+        call("get_time", city="Rome"),
+        "Sunny, and noon.",
+    )
     output, events = await run(agent, "What is the weather and the time?")
     assert [event.tool_name for event in of(ToolCall, events)] == ["get_weather", "get_time"]
     assert output.response.content == "Sunny, and noon."
@@ -149,14 +162,18 @@ async def test_a_call_that_stays_wrong_is_a_typed_error(llm, r):
 
 @streams
 async def test_a_failing_tool_is_told_to_the_model(llm, r, streaming):
-    output, events = await run(FunctionAgent(tools=[explode], llm=llm, streaming=streaming), "Please explode in 'Paris'")
+    output, events = await run(
+        FunctionAgent(tools=[explode], llm=llm, streaming=streaming), "Please explode in 'Paris'"
+    )
     assert of(ToolCallResult, events)[0].tool_output.is_error
     assert "no power in Paris" in output.response.content
 
 
 @streams
 async def test_the_first_tool_can_be_chosen(llm, streaming):
-    agent = FunctionAgent(tools=[get_weather, tool(get_time)], llm=llm, initial_tool_choice="get_time", streaming=streaming)
+    agent = FunctionAgent(
+        tools=[get_weather, tool(get_time)], llm=llm, initial_tool_choice="get_time", streaming=streaming
+    )
     output, events = await run(agent, "Hello 'Paris'!")
     assert [event.tool_name for event in of(ToolCall, events)] == ["get_time"]
     assert "Noon in" in output.response.content
@@ -190,7 +207,11 @@ async def test_a_result_returned_directly(llm, r):
 
 
 async def test_thinking_reaches_the_event_stream():
-    async with replica("openai-compatible", answer=[Reasoning("Let me "), Reasoning("see."), Text("Hello.")], faults={"pace": 0.01}) as r:
+    async with replica(
+        "openai-compatible",
+        answer=[Reasoning("Let me "), Reasoning("see."), Text("Hello.")],
+        faults={"pace": 0.01},
+    ) as r:
         agent = FunctionAgent(tools=[get_weather], llm=OpenAICompatible("m", base_url=r.base_url))
         _, events = await run(agent, "Hello!")
         assert "".join(event.thinking_delta or "" for event in of(AgentStream, events)) == "Let me see."
@@ -204,12 +225,18 @@ async def test_native_tools(streaming):
         output, events = await run(FunctionAgent(tools=[get_weather], llm=llm, streaming=streaming))
         assert output.response.content == "Sunny."
         assert [event.tool_id for event in of(ToolCall, events)] == ["c1"]
-        assert [message["role"] for message in r.requests[-1].json["messages"]] == ["user", "assistant", "tool"]
+        assert [message["role"] for message in r.requests[-1].json["messages"]] == [
+            "user",
+            "assistant",
+            "tool",
+        ]
 
 
 async def test_function_agents_need_function_calling(r):
     with pytest.raises((ValueError, WorkflowRuntimeError), match="FunctionCallingLLM"):
-        await run(FunctionAgent(tools=[get_weather], llm=FlowGpt(base_url=r.base_url, function_calling="off")))
+        await run(
+            FunctionAgent(tools=[get_weather], llm=FlowGpt(base_url=r.base_url, function_calling="off"))
+        )
 
 
 # --- the end of a run -----------------------------------------------------------------------------
@@ -243,7 +270,9 @@ async def test_cancelling_a_run_ends_the_request():
 async def test_a_time_limit_ends_the_request():
     async with replica("flow-gpt", answer=["word "] * 200, faults={"pace": 0.05}) as r:
         with pytest.raises(Exception, match=r"(?i)timed out"):
-            await FunctionAgent(tools=[get_weather], llm=FlowGpt(base_url=r.base_url), timeout=0.5).run("Hello!")
+            await FunctionAgent(tools=[get_weather], llm=FlowGpt(base_url=r.base_url), timeout=0.5).run(
+                "Hello!"
+            )
         assert await r.await_disconnect(timeout=1) == 1
 
 
@@ -264,7 +293,9 @@ def pair(llm, cls=FunctionAgent, **first):
 
 
 async def test_handing_over(llm, r):
-    r.answer = Script(call("handoff", to_agent="weatherman", reason="weather"), call("get_weather", city="Paris"), "Sunny.")
+    r.answer = Script(
+        call("handoff", to_agent="weatherman", reason="weather"), call("get_weather", city="Paris"), "Sunny."
+    )
     output, events = await run(pair(llm))
     assert (output.response.content, output.current_agent_name) == ("Sunny.", "weatherman")
     assert [event.tool_name for event in of(ToolCall, events)] == ["handoff", "get_weather"]
@@ -284,7 +315,10 @@ async def test_handing_over_to_nobody_is_put_right(llm, r):
 async def test_code_act_with_handing_over(llm, r):
     """A plain LLM is refused here; ours has tools."""
     r.answer = Script(
-        "<execute>\nprint(6 * 7)\n</execute>", call("handoff", to_agent="weatherman", reason="weather"), call("get_weather", city="Paris"), "Sunny."
+        "<execute>\nprint(6 * 7)\n</execute>",
+        call("handoff", to_agent="weatherman", reason="weather"),
+        call("get_weather", city="Paris"),
+        "Sunny.",
     )
     ran = []
 
@@ -292,7 +326,14 @@ async def test_code_act_with_handing_over(llm, r):
         ran.append(code.strip())
         return "42"
 
-    one = CodeActAgent(code_execute_fn=execute, name="talker", description="Computes.", tools=[], llm=llm, can_handoff_to=["weatherman"])
+    one = CodeActAgent(
+        code_execute_fn=execute,
+        name="talker",
+        description="Computes.",
+        tools=[],
+        llm=llm,
+        can_handoff_to=["weatherman"],
+    )
     two = FunctionAgent(name="weatherman", description="Knows the weather.", tools=[get_weather], llm=llm)
     output, _ = await run(AgentWorkflow(agents=[one, two], root_agent="talker"))
     assert ran == ["print(6 * 7)"]
@@ -314,7 +355,12 @@ async def test_agents_as_tools(llm, r):
         """Ask the weatherman about the weather."""
         return str((await weatherman.run(question)).response.content)
 
-    r.answer = Script(call("ask_weatherman", question=ASK), call("get_weather", city="Paris"), "Sunny.", "He says it is sunny.")
+    r.answer = Script(
+        call("ask_weatherman", question=ASK),
+        call("get_weather", city="Paris"),
+        "Sunny.",
+        "He says it is sunny.",
+    )
     output, _ = await run(FunctionAgent(tools=[ask_weatherman], llm=llm))
     assert output.response.content == "He says it is sunny."
 
@@ -336,8 +382,12 @@ async def test_retrieval_as_a_tool(llm):
     from llama_index.core import Document, VectorStoreIndex
     from llama_index.core.tools import QueryEngineTool
 
-    index = VectorStoreIndex.from_documents([Document(text="Fredville is the capital of Freedonia.")], embed_model=WordLlamaEmbedding())
-    search = QueryEngineTool.from_defaults(index.as_query_engine(llm=llm), name="search_facts", description="Searches facts.")
+    index = VectorStoreIndex.from_documents(
+        [Document(text="Fredville is the capital of Freedonia.")], embed_model=WordLlamaEmbedding()
+    )
+    search = QueryEngineTool.from_defaults(
+        index.as_query_engine(llm=llm), name="search_facts", description="Searches facts."
+    )
     output, events = await run(FunctionAgent(tools=[search], llm=llm), "search 'the capital of Freedonia'")
     assert of(ToolCallResult, events)[0].tool_kwargs == {"input": "the capital of Freedonia"}
     assert output.response.content.startswith("The tool says:")
@@ -347,7 +397,11 @@ async def test_retrieval_as_a_tool(llm):
 
 
 @pytest.mark.parametrize(
-    "memory", [lambda: Memory.from_defaults(session_id="s", token_limit=8000), lambda: ChatMemoryBuffer.from_defaults(token_limit=8000)]
+    "memory",
+    [
+        lambda: Memory.from_defaults(session_id="s", token_limit=8000),
+        lambda: ChatMemoryBuffer.from_defaults(token_limit=8000),
+    ],
 )
 async def test_a_second_turn_knows_the_first(llm, r, memory):
     memory = memory()
@@ -370,7 +424,10 @@ async def test_a_context_saved_as_json_goes_on(r):
     await run(agent, ASK, ctx=ctx, memory=memory)
     with warnings.catch_warnings(action="ignore"):
         saved = json.dumps(
-            {"context": ctx.to_dict(serializer=JsonSerializer()), "messages": [m.model_dump(mode="json") for m in await memory.aget_all()]}
+            {
+                "context": ctx.to_dict(serializer=JsonSerializer()),
+                "messages": [m.model_dump(mode="json") for m in await memory.aget_all()],
+            }
         )
     loaded = json.loads(saved)
     again = FunctionAgent(tools=[get_weather], llm=FlowGpt(base_url=r.base_url))
@@ -389,10 +446,14 @@ async def test_a_context_saved_in_the_middle_of_a_run_goes_on(r):
 
     async def ask_human(ctx: Context, question: str) -> str:
         """Ask the human."""
-        event = await ctx.wait_for_event(HumanResponseEvent, waiter_id=question, waiter_event=InputRequiredEvent(prefix=question))
+        event = await ctx.wait_for_event(
+            HumanResponseEvent, waiter_id=question, waiter_event=InputRequiredEvent(prefix=question)
+        )
         return f"The human says {event.response}."
 
-    r.answer = Script(call("get_weather", city="Paris"), call("ask_human", question="Really?"), "It is confirmed.")
+    r.answer = Script(
+        call("get_weather", city="Paris"), call("ask_human", question="Really?"), "It is confirmed."
+    )
     agent = FunctionAgent(tools=[get_weather, FunctionTool.from_defaults(async_fn=ask_human)], llm=llm)
     handler = agent.run(ASK)
     async for event in handler.stream_events():
@@ -421,18 +482,27 @@ def said(*messages):
     """The same answers for both: LlamaIndex's mock gives the messages, our model says them in its words."""
 
     def written(message):
-        calls = [call(block.tool_name, **block.tool_kwargs) for block in message.blocks if isinstance(block, ToolCallBlock)]
+        calls = [
+            call(block.tool_name, **block.tool_kwargs)
+            for block in message.blocks
+            if isinstance(block, ToolCallBlock)
+        ]
         return "\n".join([message.content or "", *calls]).strip()
 
     left = list(messages)
-    mock = MockFunctionCallingLLM(response_generator=lambda messages, **kwargs: left.pop(0).model_copy(deep=True), is_chat_model=True)
+    mock = MockFunctionCallingLLM(
+        response_generator=lambda messages, **kwargs: left.pop(0).model_copy(deep=True), is_chat_model=True
+    )
     return mock, Script(*map(written, messages))
 
 
 def calls(*wanted):
     return ChatMessage(
         role="assistant",
-        blocks=[ToolCallBlock(tool_call_id=f"c{at}", tool_name=name, tool_kwargs=kwargs) for at, (name, kwargs) in enumerate(wanted)],
+        blocks=[
+            ToolCallBlock(tool_call_id=f"c{at}", tool_name=name, tool_kwargs=kwargs)
+            for at, (name, kwargs) in enumerate(wanted)
+        ],
     )
 
 
@@ -443,10 +513,21 @@ def says(text):
 CONVERSATIONS = {
     "an answer": [says("Success")],
     "a call": [calls(("get_weather", {"city": "Paris"})), says("Sunny.")],
-    "calls at once": [calls(("get_weather", {"city": "Paris"}), ("get_time", {"city": "Rome"})), says("Done.")],
-    "calls in turn": [calls(("get_weather", {"city": "Paris"})), calls(("get_time", {"city": "Rome"})), says("Done.")],
+    "calls at once": [
+        calls(("get_weather", {"city": "Paris"}), ("get_time", {"city": "Rome"})),
+        says("Done."),
+    ],
+    "calls in turn": [
+        calls(("get_weather", {"city": "Paris"})),
+        calls(("get_time", {"city": "Rome"})),
+        says("Done."),
+    ],
     "a failure": [calls(("explode", {"city": "Paris"})), says("It failed.")],
-    "handing over": [calls(("handoff", {"to_agent": "second", "reason": "so"})), calls(("get_weather", {"city": "Paris"})), says("Sunny.")],
+    "handing over": [
+        calls(("handoff", {"to_agent": "second", "reason": "so"})),
+        calls(("get_weather", {"city": "Paris"})),
+        says("Sunny."),
+    ],
 }
 
 
@@ -458,10 +539,19 @@ async def test_the_same_happens_as_with_llamaindexs_mock(r, conversation, stream
     seen = []
     for llm in (mock, FlowGpt(base_url=r.base_url)):
         tools = [get_weather, tool(get_time), explode]
-        first = FunctionAgent(name="first", description="a", tools=tools, llm=llm, can_handoff_to=["second"], streaming=streaming)
+        first = FunctionAgent(
+            name="first",
+            description="a",
+            tools=tools,
+            llm=llm,
+            can_handoff_to=["second"],
+            streaming=streaming,
+        )
         second = FunctionAgent(name="second", description="b", tools=tools, llm=llm, streaming=streaming)
         memory = Memory.from_defaults(session_id="s", token_limit=8000)
-        output, events = await run(AgentWorkflow(agents=[first, second], root_agent="first"), "Go!", memory=memory)
+        output, events = await run(
+            AgentWorkflow(agents=[first, second], root_agent="first"), "Go!", memory=memory
+        )
         seen.append(
             (
                 output.response.content,
@@ -469,7 +559,11 @@ async def test_the_same_happens_as_with_llamaindexs_mock(r, conversation, stream
                 [(event.tool_name, event.tool_kwargs) for event in of(ToolCall, events)],
                 sorted(str(event.tool_output) for event in of(ToolCallResult, events)),
                 [type(event).__name__ for event in events if isinstance(event, AgentInput | AgentOutput)],
-                [(message.role, message.content) for message in await memory.aget_all() if message.role != "tool"],
+                [
+                    (message.role, message.content)
+                    for message in await memory.aget_all()
+                    if message.role != "tool"
+                ],
             )
         )
     assert seen[0] == seen[1]
@@ -477,9 +571,14 @@ async def test_the_same_happens_as_with_llamaindexs_mock(r, conversation, stream
 
 async def test_react_in_the_place_of_a_mock(r):
     text = "Thought: I know.\nAnswer: It is 3."
-    mock = MockFunctionCallingLLM(response_generator=lambda messages, **kwargs: says(text), is_chat_model=True)
+    mock = MockFunctionCallingLLM(
+        response_generator=lambda messages, **kwargs: says(text), is_chat_model=True
+    )
     r.answer = text
-    answers = [(await ReActAgent(tools=[get_weather], llm=llm).run("?")).response.content for llm in (mock, FlowGpt(base_url=r.base_url))]
+    answers = [
+        (await ReActAgent(tools=[get_weather], llm=llm).run("?")).response.content
+        for llm in (mock, FlowGpt(base_url=r.base_url))
+    ]
     assert answers[0] == answers[1] == "It is 3."
 
 
@@ -491,7 +590,9 @@ async def test_react_in_the_place_of_a_mock(r):
 async def test_a_real_model_uses_a_tool(weights_05b):
     assert weights_05b.exists()
     llm = Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=200, prompt_cache=False)
-    output, events = await run(FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool.")
+    output, events = await run(
+        FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool."
+    )
     assert next(event.tool_name for event in of(ToolCall, events)) == "get_weather"
     assert of(ToolCallResult, events)[0].tool_output.raw_output == "Sunny in Paris."
     assert "sunny" in output.response.content.lower()
@@ -502,7 +603,9 @@ async def test_a_real_model_uses_a_tool(weights_05b):
 async def test_a_real_model_through_a_service_without_tools(embedded_05b):
     async with replica("flow-gpt", answer=embedded_05b) as r:
         llm = FlowGpt(base_url=r.base_url, temperature=0, timeout=300)
-        _, events = await run(FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool.")
+        _, events = await run(
+            FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool."
+        )
         assert of(ToolCallResult, events)[0].tool_output.raw_output == "Sunny in Paris."
 
 
@@ -517,6 +620,11 @@ def test_a_real_model_answers_from_documents(weights_05b):
         "The anthem of Freedonia was written by Rufus Firefly.",
         "Freedonians eat duck soup on Sundays.",
     ]
-    index = VectorStoreIndex.from_documents([Document(text=text) for text in docs], embed_model=WordLlamaEmbedding())
-    engine = index.as_query_engine(llm=Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=60, prompt_cache=False), similarity_top_k=2)
+    index = VectorStoreIndex.from_documents(
+        [Document(text=text) for text in docs], embed_model=WordLlamaEmbedding()
+    )
+    engine = index.as_query_engine(
+        llm=Embedded("qwen2.5-coder-0.5b", temperature=0, max_tokens=60, prompt_cache=False),
+        similarity_top_k=2,
+    )
     assert "Fredville" in str(engine.query("What is the capital of Freedonia?"))

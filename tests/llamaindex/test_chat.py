@@ -6,7 +6,14 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.prompts import PromptTemplate
 
-from freeproviders.errors import EmptyResponseError, ProviderTimeoutError, RateLimitError, ServerError, UnsupportedOptionWarning, UsageError
+from freeproviders.errors import (
+    EmptyResponseError,
+    ProviderTimeoutError,
+    RateLimitError,
+    ServerError,
+    UnsupportedOptionWarning,
+    UsageError,
+)
 from freeproviders.testing import replica
 from freeproviders.types import Reasoning, Text
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
@@ -58,7 +65,9 @@ def test_the_whole_answer_has_usage(service):
         raw = service.llm(r).chat(HI).raw
         assert type(raw) is dict
         assert raw["usage"]["prompt_tokens"] > 0
-        assert raw["usage"]["total_tokens"] == raw["usage"]["prompt_tokens"] + raw["usage"]["completion_tokens"]
+        assert (
+            raw["usage"]["total_tokens"] == raw["usage"]["prompt_tokens"] + raw["usage"]["completion_tokens"]
+        )
         assert raw["provider"] == service.provider.name
 
 
@@ -107,7 +116,19 @@ async def test_a_stream_nobody_reads_sends_nothing():
         ({"stall": 1}, ProviderTimeoutError),
     ],
 )
-@pytest.mark.parametrize("method", ["chat", "achat", "stream_chat", "astream_chat", "complete", "acomplete", "stream_complete", "astream_complete"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "chat",
+        "achat",
+        "stream_chat",
+        "astream_chat",
+        "complete",
+        "acomplete",
+        "stream_complete",
+        "astream_complete",
+    ],
+)
 async def test_errors_are_the_cores_own(faults, error, method):
     async with replica("flow-gpt", answer="one two three", faults=faults) as r:
         llm = FlowGpt(base_url=r.base_url, retry=0, timeout=0.6)
@@ -140,20 +161,46 @@ async def test_it_is_retried_before_the_first_text_and_once_only_by_the_core():
 
 async def test_request_options_of_the_model_and_of_the_call():
     async with replica("openai-compatible", answer="ok") as r:
-        llm = OpenAICompatible("m", base_url=r.base_url, temperature=0.5, max_tokens=50, stop="END", additional_kwargs={"seed": 7})
+        llm = OpenAICompatible(
+            "m",
+            base_url=r.base_url,
+            temperature=0.5,
+            max_tokens=50,
+            stop="END",
+            additional_kwargs={"seed": 7},
+        )
         await llm.achat(HI)
         sent = r.requests[-1].json
-        assert (sent["temperature"], sent["max_tokens"], sent["stop"], sent["seed"], sent["stream"]) == (0.5, 50, ["END"], 7, False)
+        assert (sent["temperature"], sent["max_tokens"], sent["stop"], sent["seed"], sent["stream"]) == (
+            0.5,
+            50,
+            ["END"],
+            7,
+            False,
+        )
         await gathered(llm.astream_chat(HI, temperature=0.0, max_tokens=None, model="other", seed=8))
         sent = r.requests[-1].json
-        assert (sent["temperature"], sent["max_tokens"], sent["model"], sent["seed"], sent["stream"]) == (0.0, 50, "other", 8, True)
+        assert (sent["temperature"], sent["max_tokens"], sent["model"], sent["seed"], sent["stream"]) == (
+            0.0,
+            50,
+            "other",
+            8,
+            True,
+        )
 
 
 def test_what_llamaindex_passes_along_is_not_sent():
     with replica("openai-compatible", answer="ok") as r:
         llm = OpenAICompatible("m", base_url=r.base_url)
         llm.complete("Hi", formatted=True)
-        llm.chat(HI, tool_choice=None, tool_required=False, verbose=True, error_on_no_tool_call=False, allow_parallel_tool_calls=False)
+        llm.chat(
+            HI,
+            tool_choice=None,
+            tool_required=False,
+            verbose=True,
+            error_on_no_tool_call=False,
+            allow_parallel_tool_calls=False,
+        )
         for request in r.requests:
             assert set(request.json) == {"model", "messages", "stream"}
 
@@ -191,7 +238,9 @@ async def test_thinking_comes_apart_from_the_answer():
     async with replica("openai-compatible", answer=pieces) as r:
         llm = OpenAICompatible("m", base_url=r.base_url)
         chunks = await gathered(llm.astream_chat(HI))
-        assert "".join(chunk.additional_kwargs.get("thinking_delta", "") for chunk in chunks) == "Two and two."
+        assert (
+            "".join(chunk.additional_kwargs.get("thinking_delta", "") for chunk in chunks) == "Two and two."
+        )
         assert chunks[-1].message.content == "It is 4."
         assert chunks[-1].message.blocks[0].content == "Two and two."
         assert (await llm.achat(HI)).message.blocks[0].content == "Two and two."
@@ -215,13 +264,23 @@ def test_completion_to_prompt_is_used_unless_the_prompt_is_formatted():
 
 def test_messages_to_prompt_is_used():
     with replica("flow-gpt") as r:
-        llm = FlowGpt(base_url=r.base_url, messages_to_prompt=lambda messages: " | ".join(str(message.content) for message in messages))
-        assert llm.chat([ChatMessage(role="system", content="s"), ChatMessage(content="u")]).message.content == "s | u"
+        llm = FlowGpt(
+            base_url=r.base_url,
+            messages_to_prompt=lambda messages: " | ".join(str(message.content) for message in messages),
+        )
+        assert (
+            llm.chat([ChatMessage(role="system", content="s"), ChatMessage(content="u")]).message.content
+            == "s | u"
+        )
 
 
 def test_system_prompt_and_query_wrapper_are_honoured_by_predict():
     with replica("flow-gpt") as r:
-        llm = FlowGpt(base_url=r.base_url, system_prompt="Be kind.", query_wrapper_prompt=PromptTemplate("Q: {query_str} A:"))
+        llm = FlowGpt(
+            base_url=r.base_url,
+            system_prompt="Be kind.",
+            query_wrapper_prompt=PromptTemplate("Q: {query_str} A:"),
+        )
         assert llm.predict(PromptTemplate("Why {what}?"), what="rain") == "Q: Why rain? A:"
         assert r.requests[-1].json["system"] == "Be kind."
         llm.chat(HI)  # LlamaIndex leaves a conversation as it is

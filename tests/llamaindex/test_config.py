@@ -19,7 +19,15 @@ from freeproviders.context_windows import DEFAULT_WINDOW, WINDOWS, context_windo
 from freeproviders.errors import UnknownModelError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.testing import replica
-from llama_index_freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, FreeProvidersLLM, OpenAICompatible
+from llama_index_freeproviders import (
+    AIChatFree,
+    ChatgptFree,
+    Embedded,
+    FlowGpt,
+    FreeNetfly,
+    FreeProvidersLLM,
+    OpenAICompatible,
+)
 from llama_index_freeproviders.llms import ALL
 from tests.core.servers import forward_proxy
 from tests.llamaindex.services import HI
@@ -28,7 +36,11 @@ SECRET = "sk-very-secret"
 
 
 def make(cls, **fields):
-    return cls(**{"base_url": "http://127.0.0.1:9/v1", "model": "m"} | fields) if cls is OpenAICompatible else cls(**fields)
+    return (
+        cls(**{"base_url": "http://127.0.0.1:9/v1", "model": "m"} | fields)
+        if cls is OpenAICompatible
+        else cls(**fields)
+    )
 
 
 def test_every_provider_of_the_core_has_a_class():
@@ -66,7 +78,12 @@ def test_the_namespace_is_nobodys():
 
 def test_importing_is_quiet_and_loads_no_langchain():
     code = "import sys, llama_index_freeproviders; print([m for m in sys.modules if m.split('.')[0] in {'langchain_core', 'wordllama', 'xllamacpp', 'json_repair'}])"
-    done = subprocess.run([sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -125,7 +142,12 @@ def test_no_context_window_breaks_the_prompt_helper():
 
     for window in (600, 2048, 4096):
         metadata = FlowGpt(context_window=window, max_tokens=4096).metadata
-        assert PromptHelper.from_llm_metadata(metadata)._get_available_context_size(len(PromptTemplate("{q}").template)) > 0
+        assert (
+            PromptHelper.from_llm_metadata(metadata)._get_available_context_size(
+                len(PromptTemplate("{q}").template)
+            )
+            > 0
+        )
 
 
 def test_an_alias_that_is_set_later_is_told_by_the_models_name():
@@ -133,7 +155,12 @@ def test_an_alias_that_is_set_later_is_told_by_the_models_name():
     copied = llm.model_copy(update={"model": "gemini"})
     llm.model = "gemini"
     for later in (copied, llm):
-        assert later.metadata.model_name == later.to_payload()["model"] == later.to_payload()["model_name"] == "google-gemini"
+        assert (
+            later.metadata.model_name
+            == later.to_payload()["model"]
+            == later.to_payload()["model_name"]
+            == "google-gemini"
+        )
         assert later.metadata.context_window == 32_768
 
 
@@ -208,7 +235,11 @@ def test_saved_and_loaded(cls):
     again = load_llm(data)
     assert type(again) is cls
     assert again.to_dict() == llm.to_dict()
-    assert (again.timeout, again.retry, again.system_prompt) == (Timeout(total=7), Retry(attempts=2), "Be kind.")
+    assert (again.timeout, again.retry, again.system_prompt) == (
+        Timeout(total=7),
+        Retry(attempts=2),
+        "Be kind.",
+    )
     assert repr(again.provider) == repr(llm.provider)
     assert again.provider.timeout == llm.provider.timeout
 
@@ -225,15 +256,31 @@ def secretive():
 
 def test_secrets_are_not_saved_shown_or_told():
     llm = secretive()
-    for shown in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), llm.model_dump_json(), str(llm.metadata)):
+    for shown in (
+        llm.to_json(),
+        repr(llm),
+        str(llm),
+        str(llm.to_payload()),
+        llm.model_dump_json(),
+        str(llm.metadata),
+    ):
         assert SECRET not in shown
 
 
 def test_a_login_in_the_address_is_a_secret():
     address, shown = f"http://ada:{SECRET}@127.0.0.1:9/v1", "http://127.0.0.1:9/v1"
-    made, changed = OpenAICompatible("m", base_url=address), OpenAICompatible("m", base_url="http://127.0.0.1:1/v1")
+    made, changed = (
+        OpenAICompatible("m", base_url=address),
+        OpenAICompatible("m", base_url="http://127.0.0.1:1/v1"),
+    )
     changed.base_url = address
-    for llm in (made, changed, changed.model_copy(), made.model_copy(update={"base_url": address}), pickle.loads(pickle.dumps(made))):
+    for llm in (
+        made,
+        changed,
+        changed.model_copy(),
+        made.model_copy(update={"base_url": address}),
+        pickle.loads(pickle.dumps(made)),
+    ):
         for text in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), llm.model_dump_json()):
             assert SECRET not in text
         assert shown in llm.to_json()
@@ -254,7 +301,13 @@ def test_secrets_survive_where_they_must():
 
 @pytest.mark.parametrize(
     "clone",
-    [lambda llm: pickle.loads(pickle.dumps(llm)), copy.copy, copy.deepcopy, lambda llm: llm.model_copy(), lambda llm: llm.model_copy(deep=True)],
+    [
+        lambda llm: pickle.loads(pickle.dumps(llm)),
+        copy.copy,
+        copy.deepcopy,
+        lambda llm: llm.model_copy(),
+        lambda llm: llm.model_copy(deep=True),
+    ],
 )
 def test_clones_answer(clone):
     with replica("flow-gpt") as r:
@@ -306,7 +359,11 @@ def test_wrong_settings_are_found_at_once(make_it, error):
 
 @pytest.mark.parametrize(
     ("fields", "hint"),
-    [({"temprature": 0.5}, "did you mean temperature"), ({"max_token": 5}, "did you mean max_tokens"), ({"seed": 7}, "additional_kwargs")],
+    [
+        ({"temprature": 0.5}, "did you mean temperature"),
+        ({"max_token": 5}, "did you mean max_tokens"),
+        ({"seed": 7}, "additional_kwargs"),
+    ],
 )
 def test_a_setting_that_is_none_is_no_setting_in_silence(fields, hint):
     """LlamaIndex drops what it does not know."""
@@ -314,7 +371,16 @@ def test_a_setting_that_is_none_is_no_setting_in_silence(fields, hint):
         FlowGpt(**fields)
 
 
-@pytest.mark.parametrize("wrong", [{"proxy": "socks5://x:1"}, {"temperature": -1}, {"headers": [SECRET]}, {"cookies": SECRET}, {"model": "no-such"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"proxy": "socks5://x:1"},
+        {"temperature": -1},
+        {"headers": [SECRET]},
+        {"cookies": SECRET},
+        {"model": "no-such"},
+    ],
+)
 def test_errors_of_configuration_show_no_secrets(wrong):
     with pytest.raises(ValueError) as caught:
         FlowGpt(**{"api_key": SECRET, "headers": {"Authorization": SECRET}} | wrong)

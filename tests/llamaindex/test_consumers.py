@@ -8,7 +8,12 @@ from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.evaluation import CorrectnessEvaluator, FaithfulnessEvaluator
-from llama_index.core.extractors import KeywordExtractor, PydanticProgramExtractor, SummaryExtractor, TitleExtractor
+from llama_index.core.extractors import (
+    KeywordExtractor,
+    PydanticProgramExtractor,
+    SummaryExtractor,
+    TitleExtractor,
+)
 from llama_index.core.indices.property_graph import SchemaLLMPathExtractor, SimpleLLMPathExtractor
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.ingestion import IngestionPipeline
@@ -53,18 +58,35 @@ DOCUMENTS = [Document(text="Rufus wrote 'Blue' in 1933. " * 20)]
 async def test_an_ingestion_pipeline_with_extractors(r):
     """The extractors take `Settings.llm`, and run their jobs at once on a loop of their own."""
     splitter = SentenceSplitter(chunk_size=80, chunk_overlap=0)
-    pipeline = IngestionPipeline(transformations=[splitter, TitleExtractor(), SummaryExtractor(), KeywordExtractor(), WordLlamaEmbedding()])
-    for nodes in (await asyncio.to_thread(pipeline.run, documents=DOCUMENTS), await pipeline.arun(documents=DOCUMENTS)):
+    pipeline = IngestionPipeline(
+        transformations=[
+            splitter,
+            TitleExtractor(),
+            SummaryExtractor(),
+            KeywordExtractor(),
+            WordLlamaEmbedding(),
+        ]
+    )
+    for nodes in (
+        await asyncio.to_thread(pipeline.run, documents=DOCUMENTS),
+        await pipeline.arun(documents=DOCUMENTS),
+    ):
         assert len(nodes) > 1
         for node in nodes:
-            assert (node.metadata["document_title"], node.metadata["section_summary"], node.metadata["excerpt_keywords"]) == (CHAT, CHAT, CHAT)
+            assert (
+                node.metadata["document_title"],
+                node.metadata["section_summary"],
+                node.metadata["excerpt_keywords"],
+            ) == (CHAT, CHAT, CHAT)
             assert node.embedding
     assert len(r.requests) > 6
 
 
 def test_an_extractor_of_objects(llm):
     program = FunctionCallingProgram.from_defaults(Song, prompt_template_str="{input}", llm=llm)
-    (node,) = IngestionPipeline(transformations=[PydanticProgramExtractor(program=program)]).run(nodes=[TextNode(text="'Blue' has 7 seconds")])
+    (node,) = IngestionPipeline(transformations=[PydanticProgramExtractor(program=program)]).run(
+        nodes=[TextNode(text="'Blue' has 7 seconds")]
+    )
     assert isinstance(node.metadata["seconds"], int)
     assert isinstance(node.metadata["title"], str)
 
@@ -80,11 +102,19 @@ def test_evaluators(r, llm):
 def test_paths_of_a_graph(r, llm):
     r.answer = "(Fred, knows, Ann)"
     (node,) = SimpleLLMPathExtractor(llm=llm, num_workers=1)([TextNode(text="Fred knows Ann.")])
-    assert [(relation.source_id, relation.label, relation.target_id) for relation in node.metadata["relations"]] == [("Fred", "Knows", "Ann")]
+    assert [
+        (relation.source_id, relation.label, relation.target_id) for relation in node.metadata["relations"]
+    ] == [("Fred", "Knows", "Ann")]
     subject, other = ({"type": "PERSON", "name": name} for name in ("Fred", "Ann"))
-    r.answer = str({"triplets": [{"subject": subject, "relation": {"type": "WORKED_WITH"}, "object": other}]}).replace("'", '"')
-    (node,) = SchemaLLMPathExtractor(llm=llm, num_workers=1, strict=False)([TextNode(text="Fred worked with Ann.")])
-    assert [(relation.source_id, relation.label, relation.target_id) for relation in node.metadata["relations"]] == [("Fred", "WORKED_WITH", "Ann")]
+    r.answer = str(
+        {"triplets": [{"subject": subject, "relation": {"type": "WORKED_WITH"}, "object": other}]}
+    ).replace("'", '"')
+    (node,) = SchemaLLMPathExtractor(llm=llm, num_workers=1, strict=False)(
+        [TextNode(text="Fred worked with Ann.")]
+    )
+    assert [
+        (relation.source_id, relation.label, relation.target_id) for relation in node.metadata["relations"]
+    ] == [("Fred", "WORKED_WITH", "Ann")]
 
 
 async def test_a_selector_that_wants_an_object(r, llm):
@@ -110,7 +140,9 @@ def test_a_question_answered_beforehand(llm):
 
 def test_a_prompt_filled_in_two_steps(r, llm):
     r.answer = None
-    prompt = PromptTemplate("{greeting}, {name}!", function_mappings={"name": lambda **_: "Ada"}).partial_format(greeting="Hello")
+    prompt = PromptTemplate(
+        "{greeting}, {name}!", function_mappings={"name": lambda **_: "Ada"}
+    ).partial_format(greeting="Hello")
     assert llm.predict(prompt) == "Hello, Ada!"
 
 

@@ -22,13 +22,19 @@ DOCUMENTED = [*ALL, FreeProvidersLLM, TolerantReActAgent, WordLlamaEmbedding]
 
 def answer(messages):
     """The obedient model; asked by ReAct's rules, it answers by them."""
-    return "Thought: I know.\nAnswer: It is 42." if any("Action Input" in message["content"] for message in messages) else brain(messages)
+    return (
+        "Thought: I know.\nAnswer: It is 42."
+        if any("Action Input" in message["content"] for message in messages)
+        else brain(messages)
+    )
 
 
 def programs():
     for cls in DOCUMENTED:
         for at, block in enumerate(FENCE.findall(_examples(cls))):
-            yield pytest.param(block, id=f"{cls.__name__}-{at}", marks=[pytest.mark.real] if "Embedded(" in block else [])
+            yield pytest.param(
+                block, id=f"{cls.__name__}-{at}", marks=[pytest.mark.real] if "Embedded(" in block else []
+            )
     for at, block in enumerate(FENCE.findall(PAGE.read_text(encoding="utf-8"))):
         yield pytest.param(block, id=f"page-{at}", marks=[pytest.mark.real] if "Embedded(" in block else [])
 

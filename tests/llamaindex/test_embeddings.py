@@ -26,7 +26,9 @@ QUESTIONS = [
 
 
 def test_questions_without_a_common_word_find_their_document():
-    index = VectorStoreIndex.from_documents([Document(text=text) for text in DOCS], embed_model=WordLlamaEmbedding())
+    index = VectorStoreIndex.from_documents(
+        [Document(text=text) for text in DOCS], embed_model=WordLlamaEmbedding()
+    )
     retriever = index.as_retriever(similarity_top_k=1)
     hits = sum(retriever.retrieve(question)[0].text == DOCS[right] for question, right in QUESTIONS)
     assert hits >= 4

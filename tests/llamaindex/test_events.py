@@ -21,7 +21,16 @@ from llama_index_freeproviders import FlowGpt, base
 from tests.llamaindex.services import HI, listen
 from tests.llamaindex.test_chat import call
 
-METHODS = ["chat", "achat", "stream_chat", "astream_chat", "complete", "acomplete", "stream_complete", "astream_complete"]
+METHODS = [
+    "chat",
+    "achat",
+    "stream_chat",
+    "astream_chat",
+    "complete",
+    "acomplete",
+    "stream_complete",
+    "astream_complete",
+]
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
@@ -147,8 +156,19 @@ async def heard(llm, method):
 
 def normal(event):
     """An event's content without what differs from call to call and from class to class."""
-    data = {name: value for name, value in event.__dict__.items() if name not in {"timestamp", "id_", "span_id", "model_dict", "tags"}}
-    return type(event), data.keys(), data.get("messages"), data.get("prompt"), data.get("response"), type(data.get("exception"))
+    data = {
+        name: value
+        for name, value in event.__dict__.items()
+        if name not in {"timestamp", "id_", "span_id", "model_dict", "tags"}
+    }
+    return (
+        type(event),
+        data.keys(),
+        data.get("messages"),
+        data.get("prompt"),
+        data.get("response"),
+        type(data.get("exception")),
+    )
 
 
 @each_method
@@ -159,7 +179,9 @@ async def test_handlers_hear_what_the_decorators_say(method, faults, monkeypatch
         recorder, log, error = await heard(ours, method)
         monkeypatch.setattr(base, "ChatCall", Mute)
         monkeypatch.setattr(base, "CompletionCall", Mute)
-        expected, expected_log, expected_error = await heard(Decorated(inner=FlowGpt(base_url=r.base_url, retry=0)), method)
+        expected, expected_log, expected_error = await heard(
+            Decorated(inner=FlowGpt(base_url=r.base_url, retry=0)), method
+        )
         assert [normal(event) for event in recorder.seen if "Span" not in type(event).__name__] == [
             normal(event) for event in expected.seen if "Span" not in type(event).__name__
         ]
@@ -184,7 +206,10 @@ async def test_one_start_and_one_end_within_one_span(method):
         llm = FlowGpt(base_url=r.base_url)
         await call(llm, method)
         kinds = ["Chat" if "chat" in method else "Completion"]
-        assert [name for name in recorder.names if "InProgress" not in name] == [f"LLM{kinds[0]}StartEvent", f"LLM{kinds[0]}EndEvent"]
+        assert [name for name in recorder.names if "InProgress" not in name] == [
+            f"LLM{kinds[0]}StartEvent",
+            f"LLM{kinds[0]}EndEvent",
+        ]
         assert ("stream" in method) == any("InProgress" in name for name in recorder.names)
         assert {str(event.span_id).split("-")[0] for event in recorder.seen} == {f"FlowGpt.{method}"}
 
@@ -239,10 +264,19 @@ async def test_a_closed_stream_is_told_as_the_decorators_tell_it():
 def test_events_hold_no_secrets():
     with replica("flow-gpt", answer="ok") as r:
         recorder = listen()
-        FlowGpt(base_url=r.base_url, api_key="sk-very-secret", headers={"X-Key": "sk-very-secret"}, cookies={"k": "sk-very-secret"}).chat(HI)
+        FlowGpt(
+            base_url=r.base_url,
+            api_key="sk-very-secret",
+            headers={"X-Key": "sk-very-secret"},
+            cookies={"k": "sk-very-secret"},
+        ).chat(HI)
         assert "sk-very-secret" not in "".join(event.model_dump_json() for event in recorder.seen)
         started = recorder.seen[0].model_dict
-        assert (started["model"], started["provider"], started["class_name"]) == ("gpt-3.5-turbo", "FlowGpt", "freeproviders_flow_gpt")
+        assert (started["model"], started["provider"], started["class_name"]) == (
+            "gpt-3.5-turbo",
+            "FlowGpt",
+            "freeproviders_flow_gpt",
+        )
 
 
 def test_the_token_counter_gets_the_numbers():
@@ -253,11 +287,17 @@ def test_the_token_counter_gets_the_numbers():
         Settings.llm = llm
         assert Settings.llm is llm
         usage = llm.chat(HI).raw["usage"]
-        assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (usage["prompt_tokens"], usage["completion_tokens"])
+        assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (
+            usage["prompt_tokens"],
+            usage["completion_tokens"],
+        )
         *_, last = llm.stream_complete("Hi")
         usage = last.raw["usage"]
         event = counter.llm_token_counts[-1]
-        assert (event.prompt_token_count, event.completion_token_count) == (usage["prompt_tokens"], usage["completion_tokens"])
+        assert (event.prompt_token_count, event.completion_token_count) == (
+            usage["prompt_tokens"],
+            usage["completion_tokens"],
+        )
 
 
 def test_reported_usage_reaches_the_token_counter():
@@ -269,14 +309,18 @@ def test_reported_usage_reaches_the_token_counter():
         llm = OpenAICompatible("m", base_url=r.base_url, callback_manager=CallbackManager([counter]))
         llm.chat(HI)
         asyncio.run(call(llm, "astream_chat"))
-    assert [(e.prompt_token_count, e.completion_token_count) for e in counter.llm_token_counts] == [(123, 45)] * 2
+    assert [(e.prompt_token_count, e.completion_token_count) for e in counter.llm_token_counts] == [
+        (123, 45)
+    ] * 2
 
 
 @each_method
 async def test_spans_are_entered_only_where_somebody_sees_them(method, monkeypatch):
     """Without a handler a span costs as much as a local service's answer."""
     entered = []
-    monkeypatch.setattr(type(get_dispatcher()), "span_enter", lambda self, **kwargs: entered.append(kwargs["id_"]))
+    monkeypatch.setattr(
+        type(get_dispatcher()), "span_enter", lambda self, **kwargs: entered.append(kwargs["id_"])
+    )
     async with replica("flow-gpt", answer="ok") as r:
         llm = FlowGpt(base_url=r.base_url)
         await call(llm, method)

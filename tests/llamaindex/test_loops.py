@@ -53,7 +53,9 @@ async def test_jobs(llm):
 
 
 def test_tasks_from_sync_code(llm):
-    assert [answer.text for answer in run_async_tasks([llm.acomplete("Hi") for _ in range(5)])] == ["ok then"] * 5
+    assert [answer.text for answer in run_async_tasks([llm.acomplete("Hi") for _ in range(5)])] == [
+        "ok then"
+    ] * 5
 
 
 def test_threads(llm):
@@ -83,13 +85,17 @@ async def test_six_calls_take_the_time_of_one():
 
 @pytest.mark.parametrize("use_async", [False, True])
 def test_tree_summarize_from_sync_code(llm, use_async):
-    summarizer = TreeSummarize(llm=llm.model_copy(update={"context_window": 1000, "num_output": 100}), use_async=use_async)
+    summarizer = TreeSummarize(
+        llm=llm.model_copy(update={"context_window": 1000, "num_output": 100}), use_async=use_async
+    )
     for _ in range(2):
         assert summarizer.get_response("What?", ["word " * 500] * 4) == "ok then"
 
 
 async def test_tree_summarize_inside_a_loop(llm):
-    summarizer = TreeSummarize(llm=llm.model_copy(update={"context_window": 1000, "num_output": 100}), use_async=True)
+    summarizer = TreeSummarize(
+        llm=llm.model_copy(update={"context_window": 1000, "num_output": 100}), use_async=True
+    )
     assert await summarizer.aget_response("What?", ["word " * 500] * 4) == "ok then"
     assert summarizer.get_response("What?", ["word " * 500] * 4) == "ok then"
 
@@ -116,5 +122,10 @@ def test_nothing_is_left_open(tmp_path):
         "        llm.complete('Hi')\n"
         "    gc.collect()\n"
     )
-    done = subprocess.run([sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert complaints(done.stderr) == []

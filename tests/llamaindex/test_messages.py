@@ -25,7 +25,9 @@ from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
 from llama_index_freeproviders.messages import to_core_messages
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.mark.parametrize(
@@ -62,27 +64,45 @@ def test_a_result_finds_its_call_by_id():
         ]
     )
     assert messages[0].content == "Looking."
-    assert messages[0].tool_calls == (core.ToolCall("a", "add", {"x": 1}), core.ToolCall("b", "Box_int_", {"value": 2}))
-    assert [(m.tool_call_id, m.name, m.content) for m in messages[1:]] == [("b", "Box_int_", "2"), ("a", "add", "1")]
+    assert messages[0].tool_calls == (
+        core.ToolCall("a", "add", {"x": 1}),
+        core.ToolCall("b", "Box_int_", {"value": 2}),
+    )
+    assert [(m.tool_call_id, m.name, m.content) for m in messages[1:]] == [
+        ("b", "Box_int_", "2"),
+        ("a", "add", "1"),
+    ]
 
 
 def test_calls_and_results_without_ids_pair_up_in_order():
     calls = ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="a"), ToolCallBlock(tool_name="b")])
-    messages = to_core_messages([calls, ChatMessage(role="tool", content="1"), ChatMessage(role="tool", content="2")])
+    messages = to_core_messages(
+        [calls, ChatMessage(role="tool", content="1"), ChatMessage(role="tool", content="2")]
+    )
     ids = [call.id for call in messages[0].tool_calls]
     assert len(set(ids)) == 2
     assert [(m.tool_call_id, m.name) for m in messages[1:]] == [(ids[0], "a"), (ids[1], "b")]
 
 
 def test_calls_that_other_models_remembered():
-    raw = [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}, {"nonsense": True}]
-    (message,) = to_core_messages([ChatMessage(role="assistant", content=None, additional_kwargs={"tool_calls": raw})])
+    raw = [
+        {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}},
+        {"nonsense": True},
+    ]
+    (message,) = to_core_messages(
+        [ChatMessage(role="assistant", content=None, additional_kwargs={"tool_calls": raw})]
+    )
     assert message.tool_calls == (core.ToolCall("c1", "add", {"a": 1}),)
 
 
-@pytest.mark.parametrize(("written", "read"), [("", {}), ("{oops", {"input": "{oops"}), ("[1]", {"input": [1]}), ('{"a": 1}', {"a": 1})])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("", {}), ("{oops", {"input": "{oops"}), ("[1]", {"input": [1]}), ('{"a": 1}', {"a": 1})],
+)
 def test_a_calls_arguments_never_break_a_history(written, read):
-    (message,) = to_core_messages([ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="t", tool_kwargs=written)])])
+    (message,) = to_core_messages(
+        [ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="t", tool_kwargs=written)])]
+    )
     assert message.tool_calls[0].arguments == read
 
 
@@ -99,7 +119,10 @@ def test_blocks_become_text(tmp_path):
         CitationBlock(title="Book", source="page 3", cited_content="cited", additional_location_info={}),
     ]
     (message,) = to_core_messages([ChatMessage(role="user", blocks=blocks)])
-    assert message.content == 'one\nReport:\nthe document\nfrom a file\nBook (page 3):\ncitable\n"cited" [Book, page 3]'
+    assert (
+        message.content
+        == 'one\nReport:\nthe document\nfrom a file\nBook (page 3):\ncitable\n"cited" [Book, page 3]'
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +142,12 @@ def test_what_cannot_be_sent_is_refused(block):
 def test_pictures_go_where_they_can_and_are_refused_elsewhere(tmp_path):
     path = tmp_path / "dot.png"
     path.write_bytes(PNG)
-    blocks = [TextBlock(text="What is it?"), ImageBlock(image=PNG, detail="low"), ImageBlock(path=path), ImageBlock(url="https://example.org/a.png")]
+    blocks = [
+        TextBlock(text="What is it?"),
+        ImageBlock(image=PNG, detail="low"),
+        ImageBlock(path=path),
+        ImageBlock(url="https://example.org/a.png"),
+    ]
     messages = [ChatMessage(role="user", blocks=blocks)]
     with replica("openai-compatible", answer="A dot.") as r:
         assert OpenAICompatible("m", base_url=r.base_url).chat(messages).message.content == "A dot."
@@ -144,7 +172,12 @@ def test_a_pictures_kind_is_known_by_its_bytes(tmp_path):
     path = tmp_path / "picture"
     path.write_bytes(GIF)
     expected = f"data:image/gif;base64,{base64.b64encode(GIF).decode()}"
-    for block in (ImageBlock(image=GIF), ImageBlock(image=base64.b64encode(GIF)), ImageBlock(image=io.BytesIO(GIF)), ImageBlock(path=path)):
+    for block in (
+        ImageBlock(image=GIF),
+        ImageBlock(image=base64.b64encode(GIF)),
+        ImageBlock(image=io.BytesIO(GIF)),
+        ImageBlock(path=path),
+    ):
         for _ in range(2):  # a buffer may be sent again
             (message,) = to_core_messages([ChatMessage(role="user", blocks=[block])])
             assert message.images[0].url == expected
@@ -158,7 +191,10 @@ def test_a_picture_that_nobody_can_fetch_is_refused(block):
         to_core_messages([ChatMessage(role="user", blocks=[block])])
 
 
-@pytest.mark.parametrize("messages", [[], "Hi", ChatMessage(content="Hi"), [{"role": "user", "content": "Hi"}], [("user", "Hi")], ["Hi"]])
+@pytest.mark.parametrize(
+    "messages",
+    [[], "Hi", ChatMessage(content="Hi"), [{"role": "user", "content": "Hi"}], [("user", "Hi")], ["Hi"]],
+)
 def test_what_is_no_conversation_is_refused(messages):
     with pytest.raises(UsageError):
         to_core_messages(messages)

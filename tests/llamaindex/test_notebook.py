@@ -41,7 +41,9 @@ def test_it_runs(weights_05b, monkeypatch, tmp_path):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     now = printed(notebook)
     # The model's words may differ from machine to machine; what is computed may not, and the facts must be there.
     for at in (0, 1, 2, 3):

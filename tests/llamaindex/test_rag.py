@@ -3,7 +3,14 @@
 import re
 
 import pytest
-from llama_index.core import Document, Settings, StorageContext, SummaryIndex, VectorStoreIndex, load_index_from_storage
+from llama_index.core import (
+    Document,
+    Settings,
+    StorageContext,
+    SummaryIndex,
+    VectorStoreIndex,
+    load_index_from_storage,
+)
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.postprocessor import LLMRerank
@@ -47,7 +54,9 @@ def select(text):
     """Choose the first summary that has a word in common with the question."""
     choices = re.findall(r"\((\d+)\) (.*)", text)
     asked = set(re.findall(r"\w{4,}", re.findall(r"'(.*)'", text)[-1].lower()))
-    number = next((number for number, summary in choices if asked & set(re.findall(r"\w{4,}", summary.lower()))), "1")
+    number = next(
+        (number for number, summary in choices if asked & set(re.findall(r"\w{4,}", summary.lower()))), "1"
+    )
     return f'Sure! Here is my choice:\n```json\n[{{"choice": {number}, "reason": "it fits"}}]\n```'
 
 
@@ -65,10 +74,14 @@ def llm(r):
 @pytest.fixture
 def index():
     Settings.embed_model = WordLlamaEmbedding()
-    return VectorStoreIndex.from_documents([Document(text=text, metadata={"topic": topic}) for topic, text in FACTS.items()])
+    return VectorStoreIndex.from_documents(
+        [Document(text=text, metadata={"topic": topic}) for topic, text in FACTS.items()]
+    )
 
 
-@pytest.mark.parametrize("mode", ["compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"])
+@pytest.mark.parametrize(
+    "mode", ["compact", "refine", "tree_summarize", "simple_summarize", "accumulate", "compact_accumulate"]
+)
 @pytest.mark.parametrize("use_async", [False, True])
 def test_response_modes(index, llm, mode, use_async):
     engine = index.as_query_engine(llm=llm, response_mode=mode, use_async=use_async, similarity_top_k=2)
@@ -96,10 +109,14 @@ async def test_streaming_answers_async(index, llm):
 
 def test_a_query_over_many_chunks_is_one_call_where_the_window_allows(r, index):
     nodes = [Document(text=f"{number} " + "word " * 300) for number in range(12)]
-    wide = SummaryIndex(nodes).as_query_engine(llm=FlowGpt("gpt-4-turbo", base_url=r.base_url), response_mode="compact")
+    wide = SummaryIndex(nodes).as_query_engine(
+        llm=FlowGpt("gpt-4-turbo", base_url=r.base_url), response_mode="compact"
+    )
     wide.query("What is the capital of Freedonia?")
     assert len(r.requests) == 1
-    narrow = SummaryIndex(nodes).as_query_engine(llm=FlowGpt("llama2-13b", base_url=r.base_url), response_mode="compact")
+    narrow = SummaryIndex(nodes).as_query_engine(
+        llm=FlowGpt("llama2-13b", base_url=r.base_url), response_mode="compact"
+    )
     narrow.query("What is the capital of Freedonia?")
     assert len(r.requests) > 2
 
@@ -140,7 +157,12 @@ def test_memory_keeps_a_conversation(r, llm):
     engine._memory = memory
     engine.chat("Hello")
     engine.chat("Again")
-    assert [message.content for message in memory.get_all()] == ["Hello", "I do not know.", "Again", "I do not know."]
+    assert [message.content for message in memory.get_all()] == [
+        "Hello",
+        "I do not know.",
+        "Again",
+        "I do not know.",
+    ]
 
 
 # --- leaving early ---
@@ -153,16 +175,22 @@ def slow():
 
 
 def test_closing_a_query_engines_answer_ends_the_request(slow, index):
-    pieces = index.as_query_engine(llm=FlowGpt(base_url=slow.base_url), streaming=True).query("What?").response_gen
+    pieces = (
+        index.as_query_engine(llm=FlowGpt(base_url=slow.base_url), streaming=True).query("What?").response_gen
+    )
     assert next(pieces)
     pieces.close()
     assert slow.wait_disconnect(timeout=1) == 1
 
 
 async def test_closing_a_query_engines_async_answer_ends_the_request(slow, index):
-    response = await index.as_query_engine(llm=FlowGpt(base_url=slow.base_url), streaming=True, use_async=True).aquery("What?")
+    response = await index.as_query_engine(
+        llm=FlowGpt(base_url=slow.base_url), streaming=True, use_async=True
+    ).aquery("What?")
     assert await anext(response.response_gen)
-    await response.response_gen.aclose()  # `async_response_gen()` is only a way to it, and closing that closes nothing
+    await (
+        response.response_gen.aclose()
+    )  # `async_response_gen()` is only a way to it, and closing that closes nothing
     assert await slow.await_disconnect(timeout=1) == 1
 
 
@@ -181,7 +209,12 @@ async def test_cancelling_a_chat_engines_writer_ends_the_request(slow):
 def test_fusion_of_bm25_and_embeddings_without_a_model(r, index, llm):
     bm25 = BM25Retriever.from_defaults(nodes=list(index.docstore.docs.values()), similarity_top_k=4)
     fusion = QueryFusionRetriever(
-        [index.as_retriever(similarity_top_k=4), bm25], llm=llm, mode="relative_score", num_queries=1, similarity_top_k=2, use_async=True
+        [index.as_retriever(similarity_top_k=4), bm25],
+        llm=llm,
+        mode="relative_score",
+        num_queries=1,
+        similarity_top_k=2,
+        use_async=True,
     )
     assert fusion.retrieve("dinner on Sundays")[0].text == FACTS["cuisine"]
     assert not r.requests
@@ -190,7 +223,12 @@ def test_fusion_of_bm25_and_embeddings_without_a_model(r, index, llm):
 @pytest.mark.parametrize("use_async", [False, True])
 def test_fusion_with_queries_of_the_model(r, index, llm, use_async):
     fusion = QueryFusionRetriever(
-        [index.as_retriever(similarity_top_k=1)], llm=llm, mode="reciprocal_rerank", num_queries=3, similarity_top_k=1, use_async=use_async
+        [index.as_retriever(similarity_top_k=1)],
+        llm=llm,
+        mode="reciprocal_rerank",
+        num_queries=3,
+        similarity_top_k=1,
+        use_async=use_async,
     )
     assert fusion.retrieve("Where do they govern from?")[0].text == FACTS["capital"]
     assert len(r.requests) == 1
@@ -216,16 +254,24 @@ def test_llm_rerank(index, llm, r):
 
 def engines(index, llm):
     return [
-        QueryEngineTool.from_defaults(index.as_query_engine(llm=llm), name="food", description="Useful for questions about soup, bread and meals"),
         QueryEngineTool.from_defaults(
-            index.as_query_engine(llm=llm), name="state", description="Useful for questions about the capital and the anthem"
+            index.as_query_engine(llm=llm),
+            name="food",
+            description="Useful for questions about soup, bread and meals",
+        ),
+        QueryEngineTool.from_defaults(
+            index.as_query_engine(llm=llm),
+            name="state",
+            description="Useful for questions about the capital and the anthem",
         ),
     ]
 
 
 @pytest.mark.parametrize("selector", [LLMSingleSelector, LLMMultiSelector])
 async def test_router(index, llm, selector):
-    router = RouterQueryEngine(selector=selector.from_defaults(llm=llm), query_engine_tools=engines(index, llm), llm=llm)
+    router = RouterQueryEngine(
+        selector=selector.from_defaults(llm=llm), query_engine_tools=engines(index, llm), llm=llm
+    )
     response = router.query("What is the capital of Freedonia?")
     assert "Fredville" in str(response)
     assert response.metadata["selector_result"].inds == [1]
@@ -246,7 +292,11 @@ def split(messages):
 async def test_sub_questions(r, index, llm, use_async):
     r.answer = split
     engine = SubQuestionQueryEngine.from_defaults(
-        query_engine_tools=engines(index, llm), question_gen=LLMQuestionGenerator.from_defaults(llm=llm), llm=llm, use_async=use_async, verbose=False
+        query_engine_tools=engines(index, llm),
+        question_gen=LLMQuestionGenerator.from_defaults(llm=llm),
+        llm=llm,
+        use_async=use_async,
+        verbose=False,
     )
     response = engine.query("Compare the capital and the meals of Freedonia.")
     assert "Fredville" in " ".join(node.text for node in response.source_nodes)
@@ -256,7 +306,9 @@ async def test_sub_questions(r, index, llm, use_async):
 
 def test_token_counts_of_a_query(index, r):
     counter = TokenCountingHandler()
-    Settings.callback_manager = CallbackManager([counter])  # LlamaIndex gives it to the models of its engines, in the place of their own
+    Settings.callback_manager = CallbackManager(
+        [counter]
+    )  # LlamaIndex gives it to the models of its engines, in the place of their own
     llm = FlowGpt(base_url=r.base_url)
     index.as_query_engine(llm=llm).query("What is the capital of Freedonia?")
     (event,) = counter.llm_token_counts

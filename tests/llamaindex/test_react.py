@@ -5,7 +5,13 @@ import contextlib
 import pytest
 from llama_index.core.agent.react.output_parser import ReActOutputParser
 from llama_index.core.agent.react.types import ActionReasoningStep, ResponseReasoningStep
-from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, CodeActAgent, ReActAgent, ToolCallResult
+from llama_index.core.agent.workflow import (
+    AgentStream,
+    AgentWorkflow,
+    CodeActAgent,
+    ReActAgent,
+    ToolCallResult,
+)
 
 from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt
@@ -25,7 +31,9 @@ ACTIONS = {
     "underscore": 'Thought: I must add.\nAction: add\nAction_Input: {"a": 1, "b": 2}',
     "as a call": 'Thought: I must add.\nAction: add({"a": 1, "b": 2})',
     "parentheses": 'Thought: I must add.\nAction: add()\nAction Input: {"a": 1, "b": 2}',
-    "brackets": 'Thought: I must add.\nAction: [add]\nAction Input: {"a": 1, "b": 2}'.replace("[add]", '"add"'),
+    "brackets": 'Thought: I must add.\nAction: [add]\nAction Input: {"a": 1, "b": 2}'.replace(
+        "[add]", '"add"'
+    ),
     "went on": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\nObservation: 3\nThought: Done.\nAnswer: 3',
     "two actions": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\nAction: add\nAction Input: {"a": 5, "b": 6}',
     "thinking": '<think>Answer: no { }</think>Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}',
@@ -71,7 +79,10 @@ def test_answers(text, thought):
         ("Action: now\nAction Input: {}", {}),
         ("Action: now\nAction Input: None", {}),
         ('Action: now\nAction Input: "Paris"', {"input": "Paris"}),
-        ('Action: now\nAction Input: {"text": "a } in a {string}"} trailing }', {"text": "a } in a {string}"}),
+        (
+            'Action: now\nAction Input: {"text": "a } in a {string}"} trailing }',
+            {"text": "a } in a {string}"},
+        ),
         ('Action: now\nAction Input: {"a": {"b": [1, {"c": 2}]}}', {"a": {"b": [1, {"c": 2}]}}),
     ],
 )
@@ -82,7 +93,10 @@ def test_odd_inputs(text, arguments):
 def test_code_and_emphasis_in_an_answer_stay():
     answer = "Use **this**:\n```python\nprint('Action: x')\n```\nand **that**."
     assert TolerantReActOutputParser().parse(f"Thought: **Easy.** Done.\nAnswer: {answer}").response == answer
-    assert TolerantReActOutputParser().parse(f"Thought: **Easy.** Done.\nAnswer: {answer}").thought == "**Easy.** Done."
+    assert (
+        TolerantReActOutputParser().parse(f"Thought: **Easy.** Done.\nAnswer: {answer}").thought
+        == "**Easy.** Done."
+    )
 
 
 @pytest.mark.parametrize("name", ["none_of_these", "nonesuch", "null-check"])
@@ -108,7 +122,14 @@ def test_what_the_stock_parser_reads_is_read_the_same():
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    "text", ["Thought: " + "*" * 200_000, "`" * 200_000, "Action: a\nAction Input: " + "{" * 200_000, "Thought:" * 20_000, "\n " * 200_000 + "Answer"]
+    "text",
+    [
+        "Thought: " + "*" * 200_000,
+        "`" * 200_000,
+        "Action: a\nAction Input: " + "{" * 200_000,
+        "Thought:" * 20_000,
+        "\n " * 200_000 + "Answer",
+    ],
 )
 def test_hostile_text_is_read_in_linear_time(text):
     with contextlib.suppress(ValueError):
@@ -132,8 +153,12 @@ def script(*turns):
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("action", ["strict", "bold words", "fenced input", "went on"])
 async def test_an_agent_in_two_turns_without_a_retry(streaming, action):
-    async with replica("flow-gpt", answer=script(ACTIONS[action], "**Thought:** I know.\n**Answer:** It is 3.")) as r:
-        agent = TolerantReActAgent(tools=[add], llm=FlowGpt(base_url=r.base_url, function_calling="off"), streaming=streaming)
+    async with replica(
+        "flow-gpt", answer=script(ACTIONS[action], "**Thought:** I know.\n**Answer:** It is 3.")
+    ) as r:
+        agent = TolerantReActAgent(
+            tools=[add], llm=FlowGpt(base_url=r.base_url, function_calling="off"), streaming=streaming
+        )
         handler = agent.run("What is 1 + 2?")
         results = [event async for event in handler.stream_events() if isinstance(event, ToolCallResult)]
         output = await handler
@@ -144,7 +169,9 @@ async def test_an_agent_in_two_turns_without_a_retry(streaming, action):
 
 
 async def test_the_stock_agent_works_as_well():
-    async with replica("flow-gpt", answer=script(ACTIONS["strict"], "Thought: I know.\nAnswer: It is 3.")) as r:
+    async with replica(
+        "flow-gpt", answer=script(ACTIONS["strict"], "Thought: I know.\nAnswer: It is 3.")
+    ) as r:
         agent = ReActAgent(tools=[add], llm=FlowGpt(base_url=r.base_url))
         assert (await agent.run("What is 1 + 2?")).response.content == "It is 3."
 
@@ -157,7 +184,9 @@ async def test_a_thought_alone_costs_one_more_turn():
 
 
 async def test_deltas_reach_the_event_stream():
-    async with replica("flow-gpt", answer=["Thought: I ", "know.\n", "Answer: It is 3."], faults={"pace": 0.02}) as r:
+    async with replica(
+        "flow-gpt", answer=["Thought: I ", "know.\n", "Answer: It is 3."], faults={"pace": 0.02}
+    ) as r:
         handler = TolerantReActAgent(tools=[add], llm=FlowGpt(base_url=r.base_url)).run("What is 1 + 2?")
         deltas = [event.delta async for event in handler.stream_events() if isinstance(event, AgentStream)]
         await handler
@@ -167,11 +196,15 @@ async def test_deltas_reach_the_event_stream():
 
 async def test_off_makes_workflows_choose_react_and_handing_over_works_by_text():
     handoff = 'Thought: Not mine.\nAction: handoff\nAction Input: {"to_agent": "adder", "reason": "sums"}'
-    async with replica("flow-gpt", answer=script(handoff, ACTIONS["strict"], "Thought: I know.\nAnswer: It is 3.")) as r:
+    async with replica(
+        "flow-gpt", answer=script(handoff, ACTIONS["strict"], "Thought: I know.\nAnswer: It is 3.")
+    ) as r:
         llm = FlowGpt(base_url=r.base_url, function_calling="off")
         single = AgentWorkflow.from_tools_or_functions([add], llm=llm)
         assert isinstance(single.agents["Agent"], ReActAgent)
-        first = TolerantReActAgent(name="first", description="talks", tools=[], llm=llm, can_handoff_to=["adder"])
+        first = TolerantReActAgent(
+            name="first", description="talks", tools=[], llm=llm, can_handoff_to=["adder"]
+        )
         adder = TolerantReActAgent(name="adder", description="adds", tools=[add], llm=llm)
         output = await AgentWorkflow(agents=[first, adder], root_agent="first").run("What is 1 + 2?")
         assert output.response.content == "It is 3."

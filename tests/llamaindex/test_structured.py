@@ -88,7 +88,12 @@ async def test_the_four_methods_on_every_service(service):
         args = {"output_cls": Album, "prompt": PROMPT, "name": "Blue", "n": 77}
         streamed = list(llm.stream_structured_predict(**args))
         streamed_async = await gathered(llm.astream_structured_predict(**args))
-        for album in (llm.structured_predict(**args), await llm.astructured_predict(**args), streamed[-1], streamed_async[-1]):
+        for album in (
+            llm.structured_predict(**args),
+            await llm.astructured_predict(**args),
+            streamed[-1],
+            streamed_async[-1],
+        ):
             assert isinstance(album, Album)
             assert (album.name, album.songs[0].seconds) == ("Blue", 77)
 
@@ -112,7 +117,9 @@ SHAPES = {
 def test_what_weak_models_write(r, llm, said):
     r.answer = said
     assert llm.structured_predict(Song, PromptTemplate("A song.")) == Song(title="Blue", seconds=7)
-    assert list(llm.stream_structured_predict(Song, PromptTemplate("A song.")))[-1] == Song(title="Blue", seconds=7)
+    assert list(llm.stream_structured_predict(Song, PromptTemplate("A song.")))[-1] == Song(
+        title="Blue", seconds=7
+    )
     assert len(r.requests) == 2  # at once, each
 
 
@@ -123,12 +130,20 @@ def test_what_does_not_fit_is_asked_for_again_within_one_call(r, llm):
     llm.callback_manager = CallbackManager([counter])
     assert llm.structured_predict(Checked, PromptTemplate("A number.")) == Checked(number=4)
     assert len(r.requests) == 3
-    assert recorder.names == ["LLMStructuredPredictStartEvent", "LLMChatStartEvent", "LLMChatEndEvent", "LLMStructuredPredictEndEvent"]
+    assert recorder.names == [
+        "LLMStructuredPredictStartEvent",
+        "LLMChatStartEvent",
+        "LLMChatEndEvent",
+        "LLMStructuredPredictEndEvent",
+    ]
     assert len(counter.llm_token_counts) == 1
     assert "must be even" in json.dumps(r.requests[1].json)
 
 
-@pytest.mark.parametrize("method", ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"])
+@pytest.mark.parametrize(
+    "method",
+    ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"],
+)
 async def test_never_none_but_a_typed_error(r, llm, method):
     r.answer = "I do not do objects."
     with pytest.raises(StructuredOutputError) as caught:
@@ -148,23 +163,39 @@ async def asked(llm, method, *args, **kwargs):
     return await given if method.startswith("a") else given
 
 
-@pytest.mark.parametrize("method", ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"])
+@pytest.mark.parametrize(
+    "method",
+    ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"],
+)
 async def test_events_of_each(llm, method):
     recorder = listen()
     await asked(llm, method, Song, PromptTemplate("A song."))
     told = [name for name in recorder.names if "InProgress" not in name]
-    assert told == ["LLMStructuredPredictStartEvent", "LLMChatStartEvent", "LLMChatEndEvent", "LLMStructuredPredictEndEvent"]
+    assert told == [
+        "LLMStructuredPredictStartEvent",
+        "LLMChatStartEvent",
+        "LLMChatEndEvent",
+        "LLMStructuredPredictEndEvent",
+    ]
     assert ("stream" in method) == ("LLMStructuredPredictInProgressEvent" in recorder.names)
     assert isinstance(recorder.seen[-1].output, Song)
 
 
-@pytest.mark.parametrize("method", ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"])
+@pytest.mark.parametrize(
+    "method",
+    ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"],
+)
 async def test_one_span_and_one_turn_of_the_rate_limiter_however_often_it_is_asked(r, method):
     r.answer = Script("Sorry.", '{"title": "Blue", "seconds": 7}')
     counter, spans = Counter(), SimpleSpanHandler()
     get_dispatcher().add_span_handler(spans)
     try:
-        await asked(FlowGpt(base_url=r.base_url, retry=0, rate_limiter=counter), method, Song, PromptTemplate("A song."))
+        await asked(
+            FlowGpt(base_url=r.base_url, retry=0, rate_limiter=counter),
+            method,
+            Song,
+            PromptTemplate("A song."),
+        )
     finally:
         get_dispatcher().span_handlers.remove(spans)
     assert len(r.requests) == 2
@@ -177,7 +208,9 @@ async def test_one_span_and_one_turn_of_the_rate_limiter_however_often_it_is_ask
 async def test_leaving_with_the_last_object_is_no_failure(r, method):
     """Whoever has what was wanted does not ask for more; the call has ended by then."""
     log, recorder = Log(), listen()
-    stream = getattr(FlowGpt(base_url=r.base_url, callback_manager=CallbackManager([log])), method)(Song, PromptTemplate("A song."))
+    stream = getattr(FlowGpt(base_url=r.base_url, callback_manager=CallbackManager([log])), method)(
+        Song, PromptTemplate("A song.")
+    )
     if method.startswith("a"):
         stream = await stream
         while "LLMStructuredPredictEndEvent" not in recorder.names:
@@ -192,7 +225,9 @@ async def test_leaving_with_the_last_object_is_no_failure(r, method):
 
 
 async def test_partial_objects_only_grow(r, llm):
-    r.answer = list('{"name": "Blue", "songs": [{"title": "One", "seconds": 1}, {"title": "Two", "seconds": 2}]}')
+    r.answer = list(
+        '{"name": "Blue", "songs": [{"title": "One", "seconds": 1}, {"title": "Two", "seconds": 2}]}'
+    )
     r.faults = {"pace": 0.002}
     shown = await gathered(llm.astream_structured_predict(Album, PromptTemplate("An album.")))
     assert len(shown) > 4
@@ -204,7 +239,9 @@ async def test_partial_objects_only_grow(r, llm):
 
 async def test_closing_a_growing_object_ends_the_request():
     async with replica("flow-gpt", answer=['{"title": "', *["a "] * 100], faults={"pace": 0.02}) as r:
-        stream = await FlowGpt(base_url=r.base_url).astream_structured_predict(Song, PromptTemplate("A song."))
+        stream = await FlowGpt(base_url=r.base_url).astream_structured_predict(
+            Song, PromptTemplate("A song.")
+        )
         await anext(stream)
         await stream.aclose()
         assert await r.await_disconnect(timeout=0.5) == 1
@@ -212,7 +249,10 @@ async def test_closing_a_growing_object_ends_the_request():
 
 @pytest.mark.parametrize(
     ("cls", "said", "value"),
-    [(Box[int], '{"value": 5}', 5), (Box[list[Song]], '{"value": [{"title": "a", "seconds": 1}]}', [Song(title="a", seconds=1)])],
+    [
+        (Box[int], '{"value": 5}', 5),
+        (Box[list[Song]], '{"value": [{"title": "a", "seconds": 1}]}', [Song(title="a", seconds=1)]),
+    ],
 )
 async def test_generic_models(r, llm, cls, said, value):
     """LlamaIndex's own program advertises `Box_int_` and then cannot find `Box[int]`."""
@@ -239,14 +279,21 @@ def test_braces_and_system_prompts(r):
 
 async def test_the_system_prompt_counts_in_all_four(r):
     llm = FlowGpt(base_url=r.base_url, system_prompt="Be kind.")
-    for method in ("structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"):
+    for method in (
+        "structured_predict",
+        "astructured_predict",
+        "stream_structured_predict",
+        "astream_structured_predict",
+    ):
         await asked(llm, method, Song, PromptTemplate("A song."))
         assert "Be kind." in r.requests[-1].json["system"]
 
 
 def test_settings_of_the_call(r, llm):
     llm.structured_predict(
-        Song, PromptTemplate("A song."), llm_kwargs={"temperature": 0.0, "model": "gpt-4-turbo", "tool_required": True, "tool_choice": "Song"}
+        Song,
+        PromptTemplate("A song."),
+        llm_kwargs={"temperature": 0.0, "model": "gpt-4-turbo", "tool_required": True, "tool_choice": "Song"},
     )
     sent = r.requests[-1].json
     assert (sent["temperature"], sent["model"]) == (0.0, "gpt-4-turbo")
@@ -288,7 +335,9 @@ async def test_llamaindexs_own_programs_on_demand(r, mode):
 
 def test_llamaindexs_text_program(r, llm):
     r.answer = '{"title": "Blue", "seconds": 7}'
-    program = LLMTextCompletionProgram.from_defaults(PydanticOutputParser(Song), prompt_template_str="A song.", llm=llm)
+    program = LLMTextCompletionProgram.from_defaults(
+        PydanticOutputParser(Song), prompt_template_str="A song.", llm=llm
+    )
     assert program() == Song(title="Blue", seconds=7)
 
 
@@ -299,7 +348,9 @@ async def test_response_synthesizers_with_a_class(llm):
 
 
 def test_structured_rerank(r, llm):
-    r.answer = '{"documents": [{"document_number": 2, "relevance": 9}, {"document_number": 1, "relevance": 3}]}'
+    r.answer = (
+        '{"documents": [{"document_number": 2, "relevance": 9}, {"document_number": 1, "relevance": 3}]}'
+    )
     nodes = [NodeWithScore(node=Document(text=text), score=0.5) for text in ("one", "two", "three")]
     ranked = StructuredLLMRerank(llm=llm, top_n=2).postprocess_nodes(nodes, QueryBundle("which?"))
     assert [node.get_content() for node in ranked] == ["two", "one"]

@@ -55,7 +55,10 @@ async def test_a_tool_is_called_in_all_four_ways(service):
     async with replica(service.provider, answer=brain) as r:
         llm = service.llm(r)
         whole = [llm.chat_with_tools([WEATHER, TIME], ASK), await llm.achat_with_tools([WEATHER, TIME], ASK)]
-        streams = [list(llm.stream_chat_with_tools([WEATHER, TIME], ASK)), await gathered(llm.astream_chat_with_tools([WEATHER, TIME], ASK))]
+        streams = [
+            list(llm.stream_chat_with_tools([WEATHER, TIME], ASK)),
+            await gathered(llm.astream_chat_with_tools([WEATHER, TIME], ASK)),
+        ]
         for response in (*whole, *(chunks[-1] for chunks in streams)):
             (selection,) = llm.get_tool_calls_from_response(response)
             assert (selection.tool_name, selection.tool_kwargs) == ("get_weather", {"city": "Paris"})
@@ -78,27 +81,46 @@ def test_small_talk_with_tools_is_a_plain_answer(llm):
 
 
 def test_parallel_calls_only_where_they_are_allowed(llm, r):
-    assert names(llm.chat_with_tools([WEATHER, TIME], BOTH, allow_parallel_tool_calls=True)) == ["get_weather", "get_time"]
+    assert names(llm.chat_with_tools([WEATHER, TIME], BOTH, allow_parallel_tool_calls=True)) == [
+        "get_weather",
+        "get_time",
+    ]
     r.answer = call("get_weather", city="Paris") + "\n" + call("get_time", city="Rome")
     assert names(llm.chat_with_tools([WEATHER, TIME], BOTH)) == ["get_weather"]
-    assert names(list(llm.stream_chat_with_tools([WEATHER, TIME], BOTH, allow_parallel_tool_calls=False))[-1]) == ["get_weather"]
+    assert names(
+        list(llm.stream_chat_with_tools([WEATHER, TIME], BOTH, allow_parallel_tool_calls=False))[-1]
+    ) == ["get_weather"]
 
 
 async def test_after_the_one_allowed_call_the_request_ends():
-    async with replica("flow-gpt", answer=[call("get_weather", city="Paris"), *["\nmore"] * 100], faults={"pace": 0.05}) as r:
-        chunks = await gathered(FlowGpt(base_url=r.base_url).astream_chat_with_tools([WEATHER, TIME], BOTH, allow_parallel_tool_calls=False))
+    async with replica(
+        "flow-gpt", answer=[call("get_weather", city="Paris"), *["\nmore"] * 100], faults={"pace": 0.05}
+    ) as r:
+        chunks = await gathered(
+            FlowGpt(base_url=r.base_url).astream_chat_with_tools(
+                [WEATHER, TIME], BOTH, allow_parallel_tool_calls=False
+            )
+        )
         assert names(chunks[-1]) == ["get_weather"]
         assert await r.await_disconnect(timeout=0.5) == 1
 
 
 @pytest.mark.parametrize(
-    "choice", [{"tool_required": True}, {"tool_choice": "any"}, {"tool_choice": "required"}, {"tool_required": True, "tool_choice": "auto"}]
+    "choice",
+    [
+        {"tool_required": True},
+        {"tool_choice": "any"},
+        {"tool_choice": "required"},
+        {"tool_required": True, "tool_choice": "auto"},
+    ],
 )
 def test_a_required_call_comes(llm, choice):
     assert names(llm.chat_with_tools([WEATHER, TIME], "Hello!", **choice))
 
 
-@pytest.mark.parametrize("choice", ["get_time", {"type": "function", "function": {"name": "get_time"}}, {"name": "get_time"}])
+@pytest.mark.parametrize(
+    "choice", ["get_time", {"type": "function", "function": {"name": "get_time"}}, {"name": "get_time"}]
+)
 def test_a_named_tool_is_called(llm, choice):
     assert names(llm.chat_with_tools([WEATHER, TIME], ASK, tool_choice=choice)) == ["get_time"]
 
@@ -127,7 +149,9 @@ def test_off_takes_no_tools(r):
 
 
 def test_bad_arguments_are_repaired_within_one_call(r, llm):
-    r.answer = Script(call("get_weather", city="Paris", days="soon"), call("get_weather", city="Paris", days=2))
+    r.answer = Script(
+        call("get_weather", city="Paris", days="soon"), call("get_weather", city="Paris", days=2)
+    )
     recorder = listen()
     response = llm.chat_with_tools([WEATHER], ASK)
     assert response.message.blocks[0].tool_kwargs == {"city": "Paris", "days": 2}
@@ -155,7 +179,9 @@ def test_a_required_call_that_never_comes_is_a_typed_error(r, llm):
 )
 def test_dialects(r, llm, said):
     r.answer = said
-    assert llm.get_tool_calls_from_response(llm.chat_with_tools([WEATHER, TIME], ASK))[0].tool_kwargs == {"city": "Paris"}
+    assert llm.get_tool_calls_from_response(llm.chat_with_tools([WEATHER, TIME], ASK))[0].tool_kwargs == {
+        "city": "Paris"
+    }
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -170,14 +196,20 @@ class Pair(BaseModel):
 
 def test_names_that_services_do_not_take_are_mapped_back():
     odd = FunctionTool.from_defaults(get_weather, name="Weather: today [beta]")
-    with replica("openai-compatible", answer=[ToolCall("c1", "Weather__today__beta_", {"city": "Paris"})]) as r:
+    with replica(
+        "openai-compatible", answer=[ToolCall("c1", "Weather__today__beta_", {"city": "Paris"})]
+    ) as r:
         llm = OpenAICompatible("m", base_url=r.base_url, function_calling="native")
         response = llm.chat_with_tools([odd, TIME], ASK, tool_choice="Weather: today [beta]")
         sent = r.requests[-1].json
         assert sent["tools"][0]["function"]["name"] == "Weather__today__beta_"
         assert sent["tool_choice"] == {"type": "function", "function": {"name": "Weather__today__beta_"}}
         assert names(response) == ["Weather: today [beta]"]
-        history = [ChatMessage(content=ASK), response.message, ChatMessage(role="tool", content="Sunny", additional_kwargs={"tool_call_id": "c1"})]
+        history = [
+            ChatMessage(content=ASK),
+            response.message,
+            ChatMessage(role="tool", content="Sunny", additional_kwargs={"tool_call_id": "c1"}),
+        ]
         r.answer = "It is sunny."
         assert llm.chat_with_tools([odd], chat_history=history).message.content == "It is sunny."
         sent = r.requests[-1].json["messages"]
@@ -186,21 +218,35 @@ def test_names_that_services_do_not_take_are_mapped_back():
 
 
 def test_names_that_become_the_same_stay_apart():
-    one, two = FunctionTool.from_defaults(get_weather, name="a b"), FunctionTool.from_defaults(get_time, name="a.b")
+    one, two = (
+        FunctionTool.from_defaults(get_weather, name="a b"),
+        FunctionTool.from_defaults(get_time, name="a.b"),
+    )
     with replica("openai-compatible", answer=[ToolCall("c1", "a_b_2", {"city": "Rome"})]) as r:
         llm = OpenAICompatible("m", base_url=r.base_url, function_calling="native")
         response = llm.chat_with_tools([one, two], ASK)
         assert names(response) == ["a.b"]
-        llm.chat_with_tools([one, two], chat_history=[ChatMessage(content=ASK), response.message, ChatMessage(role="tool", content="Noon.")])
+        llm.chat_with_tools(
+            [one, two],
+            chat_history=[
+                ChatMessage(content=ASK),
+                response.message,
+                ChatMessage(role="tool", content="Noon."),
+            ],
+        )
         sent = r.requests[-1].json["messages"]
         assert sent[1]["tool_calls"][0]["function"]["name"] == "a_b_2"  # as the model knows it
 
 
 def test_a_long_description_and_no_schema():
     tool = FunctionTool.from_defaults(get_weather, description="word " * 500)
-    bare = FunctionTool(fn=lambda **given: given, metadata=ToolMetadata(description="", name="bare", fn_schema=None))
+    bare = FunctionTool(
+        fn=lambda **given: given, metadata=ToolMetadata(description="", name="bare", fn_schema=None)
+    )
     with replica("openai-compatible", answer="ok") as r:
-        OpenAICompatible("m", base_url=r.base_url, function_calling="native").chat_with_tools([tool, bare], ASK)
+        OpenAICompatible("m", base_url=r.base_url, function_calling="native").chat_with_tools(
+            [tool, bare], ASK
+        )
         first, second = (each["function"] for each in r.requests[-1].json["tools"])
         assert len(first["description"]) > 2000
         assert second["parameters"]["required"] == ["input"]
@@ -210,14 +256,18 @@ def test_a_long_description_and_no_schema():
 
 
 async def test_native_tools_use_the_protocol():
-    async with replica("openai-compatible", answer=[Text("Let me see."), ToolCall("c1", "get_weather", {"city": "Paris"})]) as r:
+    async with replica(
+        "openai-compatible", answer=[Text("Let me see."), ToolCall("c1", "get_weather", {"city": "Paris"})]
+    ) as r:
         llm = OpenAICompatible("m", base_url=r.base_url, function_calling="native")
         chunks = await gathered(llm.astream_chat_with_tools([WEATHER], ASK, allow_parallel_tool_calls=True))
         sent = r.requests[-1].json
         assert (sent["tools"][0]["function"]["name"], sent["parallel_tool_calls"]) == ("get_weather", True)
         assert "tool_choice" not in sent
         assert chunks[-1].message.content == "Let me see."
-        assert chunks[-1].message.blocks[1] == ToolCallBlock(tool_call_id="c1", tool_name="get_weather", tool_kwargs={"city": "Paris"})
+        assert chunks[-1].message.blocks[1] == ToolCallBlock(
+            tool_call_id="c1", tool_name="get_weather", tool_kwargs={"city": "Paris"}
+        )
 
 
 def test_emulation_uses_the_prompt():
@@ -236,7 +286,9 @@ def test_reading_calls_never_fails_on_what_others_wrote(llm):
         ToolCallBlock(tool_name="a", tool_kwargs='{"x": 1}'),
         ToolCallBlock(tool_call_id="i", tool_name="b", tool_kwargs="{broken"),
     ]
-    one, two = llm.get_tool_calls_from_response(ChatResponse(message=ChatMessage(role="assistant", blocks=blocks)))
+    one, two = llm.get_tool_calls_from_response(
+        ChatResponse(message=ChatMessage(role="assistant", blocks=blocks))
+    )
     assert (one.tool_kwargs, two.tool_id, two.tool_kwargs) == ({"x": 1}, "i", {"input": "{broken"})
     assert one.tool_id
 
@@ -253,14 +305,18 @@ def test_errors_of_tools_pickle(r, llm):
 
 async def test_predict_and_call(llm):
     assert llm.predict_and_call([WEATHER, TIME], ASK).response == "Sunny in Paris for 1 day(s)."
-    assert (await llm.apredict_and_call([WEATHER, TIME], ASK)).sources[0].raw_output == "Sunny in Paris for 1 day(s)."
+    assert (await llm.apredict_and_call([WEATHER, TIME], ASK)).sources[
+        0
+    ].raw_output == "Sunny in Paris for 1 day(s)."
     both = llm.predict_and_call([WEATHER, TIME], BOTH, allow_parallel_tool_calls=True)
     assert [source.tool_name for source in both.sources] == ["get_weather", "get_time"]
     assert llm.predict_and_call([WEATHER], "Hello!", error_on_no_tool_call=False).response.startswith("Hello")
 
 
 async def test_llamaindexs_own_function_program(llm):
-    program = FunctionCallingProgram.from_defaults(Pair, prompt_template_str="Make a pair of {n} and 'x'.", llm=llm)
+    program = FunctionCallingProgram.from_defaults(
+        Pair, prompt_template_str="Make a pair of {n} and 'x'.", llm=llm
+    )
     assert program(n=5) == Pair(a=5, b="x")
     assert await program.acall(n=6) == Pair(a=6, b="x")
     assert list(program.stream_call(n=7))[-1] == Pair(a=7, b="x")
@@ -281,7 +337,10 @@ def test_results_reach_the_model_with_their_names(llm, r):
         ChatMessage(role="tool", content="Noon in Rome.", additional_kwargs={"tool_call_id": "2"}),
         ChatMessage(role="tool", content="Sunny.", additional_kwargs={"tool_call_id": "1"}),
     ]
-    for response in (llm.chat_with_tools([WEATHER, TIME], chat_history=history), llm.chat(history)):  # the second without tools
+    for response in (
+        llm.chat_with_tools([WEATHER, TIME], chat_history=history),
+        llm.chat(history),
+    ):  # the second without tools
         assert "Noon in Rome." in response.message.content
         assert "Sunny." in response.message.content
         sent = json.dumps(r.requests[-1].json)

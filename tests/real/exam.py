@@ -57,7 +57,11 @@ async def sit(provider, prompt: ToolPrompt | None = None, questions: list[Questi
             score.wrong[question.name] = f"{type(error).__name__}: {error}"
             continue
         schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in question.tools}
-        score.misfits += [f"{question.name}: {call}" for call in calls if not Draft202012Validator(schemas[call.name]).is_valid(call.arguments)]
+        score.misfits += [
+            f"{question.name}: {call}"
+            for call in calls
+            if not Draft202012Validator(schemas[call.name]).is_valid(call.arguments)
+        ]
         if question.right([(call.name, dict(call.arguments)) for call in calls], text):
             score.right += 1
         else:
@@ -71,7 +75,10 @@ async def main(dialects: list[str], services: list[type[AsyncGeneratorProvider]]
         for cls in services:
             with replica(cls, answer=deterministic(model)) as r:
                 score = await sit(cls(base_url=r.base_url), ToolPrompt(dialect=dialect))
-                print(f"{dialect or 'default':10} {cls.name:12} {score} in {len(r.requests)} requests; {len(score.misfits)} misfits", flush=True)
+                print(
+                    f"{dialect or 'default':10} {cls.name:12} {score} in {len(r.requests)} requests; {len(score.misfits)} misfits",
+                    flush=True,
+                )
                 for name, said in score.wrong.items():
                     print(f"    {name}: {said}", flush=True)
 
@@ -79,4 +86,6 @@ async def main(dialects: list[str], services: list[type[AsyncGeneratorProvider]]
 if __name__ == "__main__":
     everywhere = "--all" in sys.argv
     named = [argument for argument in sys.argv[1:] if argument != "--all"]
-    asyncio.run(main(named or [""], [FreeNetfly, ChatgptFree, FlowGpt, AIChatFree] if everywhere else [FlowGpt]))
+    asyncio.run(
+        main(named or [""], [FreeNetfly, ChatgptFree, FlowGpt, AIChatFree] if everywhere else [FlowGpt])
+    )

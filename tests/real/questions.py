@@ -13,7 +13,11 @@ def tool(name: str, description: str, required: list[str] | None = None, **prope
         "function": {
             "name": name,
             "description": description,
-            "parameters": {"type": "object", "properties": properties, "required": list(properties) if required is None else required},
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                "required": list(properties) if required is None else required,
+            },
         },
     }
 
@@ -30,8 +34,12 @@ WEATHER = tool(
 ADD = tool("add", "Add two whole numbers.", a=INTEGER, b=INTEGER)
 MULTIPLY = tool("multiply", "Multiply two whole numbers.", a=INTEGER, b=INTEGER)
 TIMER = tool("set_timer", "Start a kitchen timer.", minutes={"type": "integer", "minimum": 1})
-MAIL = tool("send_email", "Send an email.", to={**TEXT, "description": "Email address"}, subject=TEXT, body=TEXT)
-LIGHT = tool("set_light", "Switch the light of a room.", room=TEXT, state={"type": "string", "enum": ["on", "off"]})
+MAIL = tool(
+    "send_email", "Send an email.", to={**TEXT, "description": "Email address"}, subject=TEXT, body=TEXT
+)
+LIGHT = tool(
+    "set_light", "Switch the light of a room.", room=TEXT, state={"type": "string", "enum": ["on", "off"]}
+)
 EVENT = tool(
     "create_event",
     "Put an event into the calendar.",
@@ -65,7 +73,9 @@ def fits(call: tuple[str, dict[str, Any]], name: str, wanted: dict[str, Any]) ->
         if isinstance(expected, str):
             return isinstance(value, str) and expected.casefold() in value.casefold()
         if isinstance(expected, dict):
-            return isinstance(value, dict) and all(same(value.get(key), inner) for key, inner in expected.items())
+            return isinstance(value, dict) and all(
+                same(value.get(key), inner) for key, inner in expected.items()
+            )
         if isinstance(expected, list):
             return isinstance(value, list) and len(value) == len(expected) and all(map(same, value, expected))
         return value == expected
@@ -75,12 +85,18 @@ def fits(call: tuple[str, dict[str, Any]], name: str, wanted: dict[str, Any]) ->
 
 def both(*wanted: tuple[str, dict[str, Any]]) -> Callable[[Calls, str], bool]:
     """One call for each of these, in any order, and no other."""
-    return lambda calls, text: len(calls) == len(wanted) and all(any(fits(call, *each) for call in calls) for each in wanted)
+    return lambda calls, text: (
+        len(calls) == len(wanted) and all(any(fits(call, *each) for call in calls) for each in wanted)
+    )
 
 
 def spoken(*words: str) -> Callable[[Calls, str], bool]:
     """No call, and a text that holds one of the words (any text without words)."""
-    return lambda calls, text: not calls and bool(text.strip()) and (not words or any(word.casefold() in text.casefold() for word in words))
+    return lambda calls, text: (
+        not calls
+        and bool(text.strip())
+        and (not words or any(word.casefold() in text.casefold() for word in words))
+    )
 
 
 def after(question: str, name: str, arguments: dict[str, Any], result: str) -> list[dict[str, Any]]:
@@ -94,7 +110,12 @@ def after(question: str, name: str, arguments: dict[str, Any], result: str) -> l
 
 
 QUESTIONS = [
-    Question("single: weather", "What is the weather in Paris right now?", [WEATHER], one("get_weather", city="Paris")),
+    Question(
+        "single: weather",
+        "What is the weather in Paris right now?",
+        [WEATHER],
+        one("get_weather", city="Paris"),
+    ),
     Question("single: add", "Use the tool to add 17 and 25.", [ADD], one("add", a=17, b=25)),
     Question("single: timer", "Start a timer for 12 minutes.", [TIMER], one("set_timer", minutes=12)),
     Question(
@@ -112,9 +133,24 @@ QUESTIONS = [
         ALL,
         one("send_email", to="bob@example.com", subject="report"),
     ),
-    Question("choice: light", "Please switch off the light in the kitchen.", ALL, one("set_light", room="kitchen", state="off")),
-    Question("enum: on", "Turn on the light in the bedroom.", [LIGHT, TIMER], one("set_light", room="bedroom", state="on")),
-    Question("enum: fahrenheit", "What is the weather in Boston, in fahrenheit?", [WEATHER], one("get_weather", city="Boston", unit="fahrenheit")),
+    Question(
+        "choice: light",
+        "Please switch off the light in the kitchen.",
+        ALL,
+        one("set_light", room="kitchen", state="off"),
+    ),
+    Question(
+        "enum: on",
+        "Turn on the light in the bedroom.",
+        [LIGHT, TIMER],
+        one("set_light", room="bedroom", state="on"),
+    ),
+    Question(
+        "enum: fahrenheit",
+        "What is the weather in Boston, in fahrenheit?",
+        [WEATHER],
+        one("get_weather", city="Boston", unit="fahrenheit"),
+    ),
     Question(
         "nested: place",
         "Create an event titled Dinner in the city Rome on Via Appia with the guests Ann and Bob.",
@@ -142,10 +178,28 @@ QUESTIONS = [
     Question("none: hello", "Hello, how are you?", [WEATHER, ADD], spoken()),
     Question("none: thanks", "Thank you, that was all. Goodbye!", [WEATHER, TIMER], spoken()),
     Question("none: fact", "What is the capital of France?", [ADD, TIMER], spoken("Paris")),
-    Question("required: weather", "Is it cold in Moscow?", [WEATHER, TIMER], one("get_weather", city="Moscow"), {"tool_choice": "required"}),
+    Question(
+        "required: weather",
+        "Is it cold in Moscow?",
+        [WEATHER, TIMER],
+        one("get_weather", city="Moscow"),
+        {"tool_choice": "required"},
+    ),
     Question("required: add", "3 and 4, please.", [ADD], one("add", a=3, b=4), {"tool_choice": "required"}),
-    Question("named: multiply", "Take the numbers 8 and 9.", ALL, one("multiply", a=8, b=9), {"tool_choice": "multiply"}),
-    Question("named: timer", "The eggs need 7 minutes.", ALL, one("set_timer", minutes=7), {"tool_choice": "set_timer"}),
+    Question(
+        "named: multiply",
+        "Take the numbers 8 and 9.",
+        ALL,
+        one("multiply", a=8, b=9),
+        {"tool_choice": "multiply"},
+    ),
+    Question(
+        "named: timer",
+        "The eggs need 7 minutes.",
+        ALL,
+        one("set_timer", minutes=7),
+        {"tool_choice": "set_timer"},
+    ),
     Question(
         "result: weather",
         after("What is the weather in Paris?", "get_weather", {"city": "Paris"}, "18 degrees and sunny"),

@@ -139,7 +139,11 @@ class Tagged(BaseModel):
 CITY: dict[str, Any] = {
     "title": "City",
     "type": "object",
-    "properties": {"name": {"type": "string"}, "population": {"type": "integer", "minimum": 0}, "capital": {"type": "boolean"}},
+    "properties": {
+        "name": {"type": "string"},
+        "population": {"type": "integer", "minimum": 0},
+        "capital": {"type": "boolean"},
+    },
     "required": ["name", "population", "capital"],
     "additionalProperties": False,
 }

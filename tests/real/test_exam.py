@@ -50,5 +50,7 @@ async def test_objects(cls, embedded_05b, capsys):
                 assert Draft202012Validator(Target.of(schema).schema).is_valid(answer.value)
             valid += 1
     with capsys.disabled():
-        print(f"\nobjects through {cls.name}: {valid} of {len(SCHEMAS)} valid; not: {', '.join(failed) or 'none'}")
+        print(
+            f"\nobjects through {cls.name}: {valid} of {len(SCHEMAS)} valid; not: {', '.join(failed) or 'none'}"
+        )
     assert valid >= OBJECTS_FLOOR[cls]

@@ -55,14 +55,23 @@ class Request:
 @asynccontextmanager
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     """A plain client that adds no headers of its own choosing."""
-    async with aiohttp.ClientSession(skip_auto_headers=("User-Agent", "Accept", "Content-Type"), cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with aiohttp.ClientSession(
+        skip_auto_headers=("User-Agent", "Accept", "Content-Type"), cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
         yield session
 
 
 def send(session: aiohttp.ClientSession, replica: Any, request: Request) -> Any:
     url, body = replica.base_url.removesuffix("/v1") + request.path, request.bytes()
     data = io.BytesIO(body) if len(body) > 2**20 else body or None  # aiohttp warns about large bytes
-    return session.request(request.method, url, headers=request.headers, data=data, cookies=request.cookies, allow_redirects=False)
+    return session.request(
+        request.method,
+        url,
+        headers=request.headers,
+        data=data,
+        cookies=request.cookies,
+        allow_redirects=False,
+    )
 
 
 async def ask(replica: Any, request: Request) -> tuple[int, bytes]:
@@ -181,7 +190,12 @@ SLUGS = ("free-netfly", "chatgpt-free", "flow-gpt", "ai-chat-free", "openai-comp
 async def right_request(replica: Any, slug: str, text: str = "Hi") -> Request:
     if slug == "chatgpt-free":
         return await chatgpt_free(replica, text)
-    return {"free-netfly": free_netfly, "flow-gpt": flow_gpt, "ai-chat-free": ai_chat_free, "openai-compatible": openai}[slug](text)
+    return {
+        "free-netfly": free_netfly,
+        "flow-gpt": flow_gpt,
+        "ai-chat-free": ai_chat_free,
+        "openai-compatible": openai,
+    }[slug](text)
 
 
 def events(body: bytes) -> list[Any]:
@@ -201,4 +215,6 @@ def said(slug: str, body: bytes) -> str:
     if slug == "flow-gpt":
         documents = [json.loads(line) for line in body.decode().split("\n") if line]
         return "".join(d["data"] for d in documents if d.get("event") == "text")
-    return "".join(e["choices"][0]["delta"].get("content") or "" for e in events(body) if e != "[DONE]" and e["choices"])
+    return "".join(
+        e["choices"][0]["delta"].get("content") or "" for e in events(body) if e != "[DONE]" and e["choices"]
+    )

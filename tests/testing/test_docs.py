@@ -45,7 +45,9 @@ def test_the_tests_pass(tmp_path: Path) -> None:
 
 
 def test_the_program_runs() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "It is 21 degrees.\n"), done.stderr
 
 

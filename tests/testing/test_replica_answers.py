@@ -83,7 +83,13 @@ async def test_an_echo_by_default(slug):
 
 def test_an_echo_is_the_last_user_message():
     assert (
-        echo([{"role": "user", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}, {"role": "tool", "content": "c"}])
+        echo(
+            [
+                {"role": "user", "content": "a"},
+                {"role": "user", "content": [{"type": "text", "text": "b"}]},
+                {"role": "tool", "content": "c"},
+            ]
+        )
         == "b"
     )
     assert echo([]) == ""
@@ -102,7 +108,11 @@ async def test_a_string_comes_word_by_word():
     with replica("openai-compatible", answer="three little words") as r:
         frames = right.events((await ask(r, right.openai()))[1])
 
-        assert [f["choices"][0]["delta"].get("content") for f in frames[1:-2]] == ["three", " little", " words"]
+        assert [f["choices"][0]["delta"].get("content") for f in frames[1:-2]] == [
+            "three",
+            " little",
+            " words",
+        ]
 
 
 async def test_a_second_parameter_gets_the_request():
@@ -195,7 +205,11 @@ async def test_an_error_of_the_test_itself_is_not_hidden():
 
 
 async def test_pieces_of_another_kind_fail():
-    with pytest.raises(TypeError, match="not int"), replica("flow-gpt", answer=["a", 1]) as r, pytest.raises(right.aiohttp.ClientPayloadError):
+    with (
+        pytest.raises(TypeError, match="not int"),
+        replica("flow-gpt", answer=["a", 1]) as r,
+        pytest.raises(right.aiohttp.ClientPayloadError),
+    ):
         await ask(r, right.flow_gpt())
 
 
@@ -226,7 +240,9 @@ class Backend:
 
 @every_service
 async def test_a_provider_answers(slug):
-    backend = Backend([Reasoning("hm"), Text("Hel")], [Text("lo")], [Usage(1, 2), Finish(reason="stop", provider="Backend")])
+    backend = Backend(
+        [Reasoning("hm"), Text("Hel")], [Text("lo")], [Usage(1, 2), Finish(reason="stop", provider="Backend")]
+    )
 
     assert await hear(slug, backend) == "Hello"
     assert await hear(slug, lambda messages: backend) == "Hello"
@@ -240,11 +256,22 @@ async def test_a_provider_behind_openai_is_told_everything():
     backend = Backend([ToolCall("c1", "add", {"a": 1})], [Usage(5, 6), Finish(reason="tool_calls")])
     with replica("openai-compatible", answer=backend) as r:
         asked = right.openai(
-            tools=[tool], tool_choice=named, max_completion_tokens=9, temperature=0, stop=["x"], stream_options={"include_usage": True}
+            tools=[tool],
+            tool_choice=named,
+            max_completion_tokens=9,
+            temperature=0,
+            stop=["x"],
+            stream_options={"include_usage": True},
         )
         frames = right.events((await ask(r, asked))[1])
 
-    assert backend.asked[0][1] == {"tools": [tool], "tool_choice": "add", "max_tokens": 9, "temperature": 0, "stop": ["x"]}
+    assert backend.asked[0][1] == {
+        "tools": [tool],
+        "tool_choice": "add",
+        "max_tokens": 9,
+        "temperature": 0,
+        "stop": ["x"],
+    }
     assert frames[-2]["usage"]["total_tokens"] == 11
     assert frames[-3]["choices"][0]["finish_reason"] == "tool_calls"
     assert frames[1]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "add"
@@ -259,14 +286,21 @@ async def test_a_temperature_is_passed_on_when_it_was_chosen():
         await ask(r, right.free_netfly())
         await ask(r, right.free_netfly().changed(temperature=0, max_tokens=5))
 
-    assert [settings for _, settings in backend.asked] == [{}, {"temperature": 0}, {}, {"temperature": 0, "max_tokens": 5}]
+    assert [settings for _, settings in backend.asked] == [
+        {},
+        {"temperature": 0},
+        {},
+        {"temperature": 0, "max_tokens": 5},
+    ]
 
 
 async def test_a_failing_provider_fails_as_a_service_does():
     with replica("flow-gpt", answer=Backend(error=RateLimitError("Slow down.", status=429))) as r:
         status, body = await ask(r, right.flow_gpt())
         assert (status, "Slow down." in body.decode()) == (429, True)
-    with replica("flow-gpt", answer=Backend([Text("a")], error=RateLimitError("Slow down.", status=429))) as r:
+    with replica(
+        "flow-gpt", answer=Backend([Text("a")], error=RateLimitError("Slow down.", status=429))
+    ) as r:
         status, body = await ask(r, right.flow_gpt())
         assert (status, b'"event":"error"' in body, b"Slow down." in body) == (200, True, True)
 
@@ -319,7 +353,13 @@ async def main():
             await brain.await_disconnect()
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert (done.returncode, done.stdout, complaints(done.stderr)) == (0, "", [])
 

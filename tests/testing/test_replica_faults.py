@@ -35,7 +35,9 @@ async def raw(slug, fault, answer=ANSWER):
     """The body as it comes over the wire, and whether its end was a clean one."""
     with replica(slug, answer=answer, faults=fault) as r:
         request = await right_request(r, slug)
-        async with aiohttp.ClientSession(skip_auto_headers=["User-Agent", "Accept"], auto_decompress=False) as session:
+        async with aiohttp.ClientSession(
+            skip_auto_headers=["User-Agent", "Accept"], auto_decompress=False
+        ) as session:
             got = b""
             try:
                 async with send(session, r, request) as response:
@@ -53,16 +55,32 @@ async def raw(slug, fault, answer=ANSWER):
 @every_service
 async def test_status(slug):
     status, headers, body = await fetch(
-        slug, {"status": 503, "retry_after": 7, "retry_after_ms": 1500, "error": "Overloaded", "headers": {"x-left": "0"}}
+        slug,
+        {
+            "status": 503,
+            "retry_after": 7,
+            "retry_after_ms": 1500,
+            "error": "Overloaded",
+            "headers": {"x-left": "0"},
+        },
     )
 
-    assert (status, headers["Retry-After"], headers["Retry-After-Ms"], headers["x-left"]) == (503, "7", "1500", "0")
+    assert (status, headers["Retry-After"], headers["Retry-After-Ms"], headers["x-left"]) == (
+        503,
+        "7",
+        "1500",
+        "0",
+    )
     assert "Overloaded" in body.decode()
 
 
-@pytest.mark.parametrize(("given", "sent"), [("text", b"text"), (b"\xff", b"\xff"), ({"a": [1]}, b'{"a": [1]}')])
+@pytest.mark.parametrize(
+    ("given", "sent"), [("text", b"text"), (b"\xff", b"\xff"), ({"a": [1]}, b'{"a": [1]}')]
+)
 async def test_status_with_a_body(given, sent):
-    status, headers, body = await fetch("flow-gpt", {"status": 418, "body": given, "content_type": "text/x-own"})
+    status, headers, body = await fetch(
+        "flow-gpt", {"status": 418, "body": given, "content_type": "text/x-own"}
+    )
 
     assert (status, headers["Content-Type"], body) == (418, "text/x-own", sent)
 
@@ -71,7 +89,9 @@ async def test_status_with_a_body(given, sent):
 async def test_quota(slug):
     status, _, body = await fetch(slug, {"quota": True})
 
-    assert (status, "Quota exceeded" in body.decode()) == ((500, True) if slug == "ai-chat-free" else (429, False))
+    assert (status, "Quota exceeded" in body.decode()) == (
+        (500, True) if slug == "ai-chat-free" else (429, False)
+    )
     assert slug == "ai-chat-free" or "daily" in body.decode()
 
 
@@ -118,7 +138,9 @@ async def test_error_inside_a_200(slug, at):
 
 
 async def test_error_inside_raw_text():
-    assert (await fetch("ai-chat-free", {"error": "Crashed", "error_at": 1}))[2] == b'Hello{"error":{"message":"Crashed"}}'
+    assert (await fetch("ai-chat-free", {"error": "Crashed", "error_at": 1}))[
+        2
+    ] == b'Hello{"error":{"message":"Crashed"}}'
 
 
 SHAPES = {
@@ -145,12 +167,16 @@ async def test_error_shapes(shape):
     assert SHAPES[shape](right.events(body)[0]) == "Crashed"
 
     if shape not in {"choices-null", "finish-reason"}:
-        status, _, body = await fetch("free-netfly", {"status": 500, "error": "Crashed", "error_shape": shape})
+        status, _, body = await fetch(
+            "free-netfly", {"status": 500, "error": "Crashed", "error_shape": shape}
+        )
         assert (status, SHAPES[shape](json.loads(body))) == (500, "Crashed")
 
 
 async def test_error_as_bare_text():
-    assert (await fetch("openai-compatible", {"error": "Ratelimit Exceeded!", "error_shape": "text"}))[2] == b"Ratelimit Exceeded!"
+    assert (await fetch("openai-compatible", {"error": "Ratelimit Exceeded!", "error_shape": "text"}))[
+        2
+    ] == b"Ratelimit Exceeded!"
 
 
 @every_service
@@ -282,7 +308,9 @@ async def test_encoding(slug, encoding):
     body, clean = await raw(slug, {"encoding": encoding})
 
     assert clean
-    assert said(slug, gzip.decompress(body) if encoding == "gzip" else zlib.decompress(body)) == "".join(ANSWER)
+    assert said(slug, gzip.decompress(body) if encoding == "gzip" else zlib.decompress(body)) == "".join(
+        ANSWER
+    )
     assert said(slug, (await fetch(slug, {"encoding": encoding, "chunk": 1}))[2]) == "".join(ANSWER)
 
 
@@ -312,7 +340,10 @@ async def test_no_done_and_no_finish(slug):
     assert b'"finish_reason":"stop"' not in body
 
 
-@pytest.mark.parametrize(("slug", "line_end"), [*((slug, "\r\n") for slug in SSE), ("free-netfly", "\r"), ("openai-compatible", "\r")])
+@pytest.mark.parametrize(
+    ("slug", "line_end"),
+    [*((slug, "\r\n") for slug in SSE), ("free-netfly", "\r"), ("openai-compatible", "\r")],
+)
 async def test_line_ends(slug, line_end):
     plain, other = (await fetch(slug, {}))[2], (await fetch(slug, {"line_end": line_end}))[2]
 
@@ -365,7 +396,10 @@ async def test_an_expired_nonce_in_json():
     assert "nonce" in body.decode().lower()
 
 
-@pytest.mark.parametrize(("page", "lacks", "has"), [("no-nonce", b"data-nonce", b"data-post-id"), ("no-post-id", b"data-post-id", b"data-nonce")])
+@pytest.mark.parametrize(
+    ("page", "lacks", "has"),
+    [("no-nonce", b"data-nonce", b"data-post-id"), ("no-post-id", b"data-post-id", b"data-nonce")],
+)
 async def test_a_page_that_lacks_something(page, lacks, has):
     with replica("chatgpt-free", faults={"page": page}) as r:
         status, body = await ask(r, right.Request("/", {"User-Agent": right.UA}, b"", method="GET"))
@@ -375,7 +409,9 @@ async def test_a_page_that_lacks_something(page, lacks, has):
 
 async def test_faults_on_the_page_count_for_themselves():
     page = right.Request("/", {"User-Agent": right.UA}, b"", method="GET")
-    with replica("chatgpt-free", faults=[{"status": 500}, {"on": "page", "status": 503}, {"page": "<p>own</p>"}]) as r:
+    with replica(
+        "chatgpt-free", faults=[{"status": 500}, {"on": "page", "status": 503}, {"page": "<p>own</p>"}]
+    ) as r:
         assert (await ask(r, page))[0] == 503
         assert (await ask(r, page))[1] == b"<p>own</p>"
         request = await right.chatgpt_free(r)
@@ -396,12 +432,20 @@ async def test_faults_on_the_models():
 @every_service
 async def test_the_nth_request_gets_the_nth_fault(slug):
     with replica(slug, faults=[{"status": 500}, None, {"status": 502}, {}]) as r:
-        assert [(await ask(r, await right_request(r, slug)))[0] for _ in range(5)] == [500, 200, 502, 200, 200]
+        assert [(await ask(r, await right_request(r, slug)))[0] for _ in range(5)] == [
+            500,
+            200,
+            502,
+            200,
+            200,
+        ]
 
 
 async def test_a_refused_request_uses_no_fault_up():
     with replica("flow-gpt", faults=[{"status": 500}]) as r:
-        assert [(await ask(r, request))[0] for request in (right.flow_gpt().changed(model=1), right.flow_gpt())] == [400, 500]
+        assert [
+            (await ask(r, request))[0] for request in (right.flow_gpt().changed(model=1), right.flow_gpt())
+        ] == [400, 500]
 
 
 async def test_faults_and_answer_can_be_set_later():

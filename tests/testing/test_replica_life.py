@@ -49,7 +49,9 @@ async def test_it_stops_at_once_whatever_its_clients_do():
             yield "more "
 
     session = aiohttp.ClientSession()
-    with replica("flow-gpt", answer=answer, faults=[{}, {"stall": 0}, {"delay_headers": 60}, {"end": 10}]) as r:
+    with replica(
+        "flow-gpt", answer=answer, faults=[{}, {"stall": 0}, {"delay_headers": 60}, {"end": 10}]
+    ) as r:
         endless = asyncio.create_task(ask(r, right.flow_gpt()))
         await r.await_requests(1)
         stalled = asyncio.create_task(ask(r, right.flow_gpt()))
@@ -90,7 +92,8 @@ async def test_large_requests_and_answers():
 async def test_many_clients_at_once():
     with replica("flow-gpt", answer=["a"] * 20, faults={"pace": 0.01}) as r:
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), skip_auto_headers=["User-Agent", "Accept", "Content-Type"]
+            connector=aiohttp.TCPConnector(limit=0),
+            skip_auto_headers=["User-Agent", "Accept", "Content-Type"],
         ) as session:
 
             async def one():
@@ -125,7 +128,11 @@ def test_a_replica_is_used_once_and_knows_its_state():
 
 
 def test_a_taken_port_is_said():
-    with replica("flow-gpt") as r, pytest.raises(OSError, match="in use"), replica("flow-gpt", port=int(r.base_url.rsplit(":", 1)[1])):
+    with (
+        replica("flow-gpt") as r,
+        pytest.raises(OSError, match="in use"),
+        replica("flow-gpt", port=int(r.base_url.rsplit(":", 1)[1])),
+    ):
         pass
     assert replica_threads() == []
 
@@ -133,7 +140,10 @@ def test_a_taken_port_is_said():
 # --- whose replica --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "slug"), [*zip(["FreeNetfly", "ChatgptFree", "FlowGpt", "AIChatFree", "OpenAICompatible"], SLUGS, strict=True)])
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [*zip(["FreeNetfly", "ChatgptFree", "FlowGpt", "AIChatFree", "OpenAICompatible"], SLUGS, strict=True)],
+)
 def test_providers_are_found_by_class_instance_name_and_slug(name, slug):
     provider = getattr(freeproviders, name)
     own = type("Own", (provider,), {"slug": "my-own"})
@@ -164,9 +174,15 @@ def test_unknown_options_are_refused():
 
 
 def test_an_option_that_is_none_is_told_where_it_belongs():
-    with pytest.raises(TypeError, match=r"^The replica of FlowGpt has no option 'pace': that is a fault, faults=\{'pace': \.\.\.\}\.$"):
+    with pytest.raises(
+        TypeError,
+        match=r"^The replica of FlowGpt has no option 'pace': that is a fault, faults=\{'pace': \.\.\.\}\.$",
+    ):
         replica("flow-gpt", pace=0.1)
-    with pytest.raises(TypeError, match=r"has no option 'delay': it has port, secret, and what goes wrong or slowly is for faults=\{\.\.\.\}\.$"):
+    with pytest.raises(
+        TypeError,
+        match=r"has no option 'delay': it has port, secret, and what goes wrong or slowly is for faults=\{\.\.\.\}\.$",
+    ):
         replica("ai-chat-free", delay=0.1)
 
 
@@ -174,7 +190,14 @@ def test_an_option_that_is_none_is_told_where_it_belongs():
 
 
 def run(code, *flags, **kwargs):
-    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=60, check=False, **kwargs)
+    return subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **kwargs,
+    )
 
 
 def test_nothing_is_left_open():
@@ -220,7 +243,9 @@ with replica("flow-gpt", answer=[b"x" * 30_000_000]) as r, socket.create_connect
     r.stop()
 gc.collect()
 """
-    assert "unclosed" not in run(code, "-X", "dev", "-W", "error").stderr  # dev mode also says that writing so much was slow
+    assert (
+        "unclosed" not in run(code, "-X", "dev", "-W", "error").stderr
+    )  # dev mode also says that writing so much was slow
 
 
 def test_nothing_is_left_open_when_a_client_comes_at_the_last_moment():
@@ -270,7 +295,9 @@ print("stopped")
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
 def test_serve_until_interrupted():
-    with subprocess.Popen([sys.executable, "-X", "dev", "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-X", "dev", "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:")
 

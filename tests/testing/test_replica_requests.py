@@ -61,7 +61,15 @@ async def test_a_header_with_another_value_is_refused(slug, name):
 
 
 KEYS = {
-    "free-netfly": ("messages", "stream", "model", "temperature", "presence_penalty", "frequency_penalty", "top_p"),
+    "free-netfly": (
+        "messages",
+        "stream",
+        "model",
+        "temperature",
+        "presence_penalty",
+        "frequency_penalty",
+        "top_p",
+    ),
     "chatgpt-free": ("_wpnonce", "post_id", "url", "action", "message", "bot_id"),
     "flow-gpt": (
         *("model", "nsfw", "question", "history", "system", "temperature", "promptId"),
@@ -115,7 +123,14 @@ async def test_an_unknown_key_is_refused(slug):
         ("flow-gpt", "documentIds", None),
         ("flow-gpt", "history", []),
         ("flow-gpt", "history", [{"role": "user", "content": "Hi"}]),
-        ("flow-gpt", "history", [{"role": "assistant", "content": "Hello, how can I help you today?"}, {"role": "system", "content": "Hi"}]),
+        (
+            "flow-gpt",
+            "history",
+            [
+                {"role": "assistant", "content": "Hello, how can I help you today?"},
+                {"role": "system", "content": "Hi"},
+            ],
+        ),
         ("ai-chat-free", "messages", []),
         ("ai-chat-free", "messages", [{"role": "assistant", "parts": [{"text": "Hi"}]}]),
         ("ai-chat-free", "messages", [{"role": "user", "content": "Hi"}]),
@@ -129,7 +144,11 @@ async def test_an_unknown_key_is_refused(slug):
         ("openai-compatible", "max_tokens", 0),
         ("openai-compatible", "stop", ["a", "b", "c", "d", "e"]),
         ("openai-compatible", "stream_options", {"usage": True}),
-        ("openai-compatible", "response_format", {"type": "json_schema", "json_schema": {"name": "x y", "schema": {}}}),
+        (
+            "openai-compatible",
+            "response_format",
+            {"type": "json_schema", "json_schema": {"name": "x y", "schema": {}}},
+        ),
         ("openai-compatible", "tool_choice", "auto"),
         ("openai-compatible", "parallel_tool_calls", True),
         ("openai-compatible", "tools", [{"type": "function", "function": {"name": "not a name"}}]),
@@ -198,15 +217,23 @@ async def test_flow_gpt_decodes_the_conversation_as_its_caller_had_it():
     with replica("flow-gpt") as r:
         await ask(r, request.changed(system="Be brief."))
 
-        assert r.requests[-1].messages == [{"role": "system", "content": "Be brief."}, *history, {"role": "user", "content": "c"}]
+        assert r.requests[-1].messages == [
+            {"role": "system", "content": "Be brief."},
+            *history,
+            {"role": "user", "content": "c"},
+        ]
 
 
 async def test_ai_chat_free_judges_the_signature():
     with replica("ai-chat-free", secret="s") as r:
         assert (await ask(r, right.ai_chat_free(secret="s")))[0] == 200
         assert (await ask(r, right.ai_chat_free(secret="t")))[0] == 401
-        assert (await ask(r, right.ai_chat_free(secret="s").changed(time=int(time.time() * 1000) + 1)))[0] == 401
-        assert (await ask(r, right.ai_chat_free(secret="s", at=int(time.time() * 1000) - 3_600_000)))[0] == 401
+        assert (await ask(r, right.ai_chat_free(secret="s").changed(time=int(time.time() * 1000) + 1)))[
+            0
+        ] == 401
+        assert (await ask(r, right.ai_chat_free(secret="s", at=int(time.time() * 1000) - 3_600_000)))[
+            0
+        ] == 401
 
 
 async def test_ai_chat_free_signs_the_last_message():
@@ -214,7 +241,10 @@ async def test_ai_chat_free_signs_the_last_message():
     first.body["messages"].insert(0, {"role": "model", "parts": [{"text": "first"}]})
     with replica("ai-chat-free") as r:
         assert (await ask(r, first))[0] == 200
-        assert r.requests[-1].messages == [{"role": "assistant", "content": "first"}, {"role": "user", "content": "second"}]
+        assert r.requests[-1].messages == [
+            {"role": "assistant", "content": "first"},
+            {"role": "user", "content": "second"},
+        ]
 
 
 async def test_chatgpt_free_wants_the_nonce_and_the_cookie_of_its_page():
@@ -275,7 +305,10 @@ async def test_free_netfly_knows_its_models():
 
 # --- OpenAI ---------------------------------------------------------------------------------------
 
-TOOL = {"type": "function", "function": {"name": "add", "description": "Add.", "parameters": {"type": "object", "properties": {}}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "add", "description": "Add.", "parameters": {"type": "object", "properties": {}}},
+}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
 USER = {"role": "user", "content": "Hi"}
 ASKED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
@@ -332,7 +365,11 @@ async def test_openai_takes_extra_keys_when_told():
         [USER, ASKED, RESULT, RESULT],
         [USER, {**ASKED, "tool_calls": [CALL, CALL]}, RESULT],
         [USER, {**ASKED, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": {}}}]}, RESULT],
-        [USER, {**ASKED, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": '{"a":'}}]}, RESULT],
+        [
+            USER,
+            {**ASKED, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": '{"a":'}}]},
+            RESULT,
+        ],
         [USER, {**ASKED, "tool_calls": [{**CALL, "id": ""}]}, RESULT],
         [{**USER, "surprise": 1}],
         [{"role": "user", "content": [{"type": "image"}]}],
@@ -344,9 +381,19 @@ async def test_openai_refuses_histories_that_do_not_fit(messages):
 
 
 async def test_openai_takes_histories_that_fit():
-    blocks = {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]}
+    blocks = {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Hi"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+        ],
+    }
     with replica("openai-compatible", answer="ok") as r:
-        for messages in ([USER, ASKED, RESULT], [{"role": "developer", "content": "x"}, blocks], [USER, ASKED, RESULT, USER]):
+        for messages in (
+            [USER, ASKED, RESULT],
+            [{"role": "developer", "content": "x"}, blocks],
+            [USER, ASKED, RESULT, USER],
+        ):
             assert (await ask(r, right.openai(messages=messages, tools=[TOOL])))[0] == 200
             assert r.requests[-1].messages == messages
 
@@ -360,7 +407,16 @@ async def test_openai_takes_histories_that_fit():
         ("any", 400),
         ({"type": "function", "function": {"name": "add"}}, 200),
         ({"type": "function", "function": {"name": "subtract"}}, 400),
-        ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "add"}}]}}, 200),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "auto",
+                    "tools": [{"type": "function", "function": {"name": "add"}}],
+                },
+            },
+            200,
+        ),
         ({"type": "allowed_tools", "allowed_tools": {"mode": "some", "tools": []}}, 400),
     ],
 )
@@ -400,7 +456,11 @@ def calls_of(frames):
 
 @pytest.mark.parametrize("deltas", ["split", "whole", "merged", "interleaved"])
 async def test_openai_streams_tool_calls(deltas):
-    calls = [ToolCall("c1", "add", {"a": 1, "text": 'é"\n🎉'}), ToolCall("c2", "add", {"long": "x" * 50}), ToolCall("c3", "none", {})]
+    calls = [
+        ToolCall("c1", "add", {"a": 1, "text": 'é"\n🎉'}),
+        ToolCall("c2", "add", {"long": "x" * 50}),
+        ToolCall("c3", "none", {}),
+    ]
     with replica("openai-compatible", answer=["Well.", *calls], tool_deltas=deltas) as r:
         frames = right.events((await ask(r, right.openai(tools=[TOOL])))[1])
         assert calls_of(frames) == [(call.id, call.name, call.arguments) for call in calls]
@@ -408,9 +468,13 @@ async def test_openai_streams_tool_calls(deltas):
         with_calls = sum(1 for frame in frames[:-1] if "tool_calls" in frame["choices"][0]["delta"])
         assert {"whole": with_calls == 3, "merged": with_calls == 1}.get(deltas, with_calls > 6)
 
-        message = json.loads((await ask(r, right.openai(tools=[TOOL], stream=False)))[1])["choices"][0]["message"]
+        message = json.loads((await ask(r, right.openai(tools=[TOOL], stream=False)))[1])["choices"][0][
+            "message"
+        ]
         assert message["content"] == "Well."
-        assert [(c["id"], json.loads(c["function"]["arguments"])) for c in message["tool_calls"]] == [(c.id, c.arguments) for c in calls]
+        assert [(c["id"], json.loads(c["function"]["arguments"])) for c in message["tool_calls"]] == [
+            (c.id, c.arguments) for c in calls
+        ]
 
 
 async def test_openai_can_leave_the_index_out():
@@ -418,4 +482,8 @@ async def test_openai_can_leave_the_index_out():
         body = (await ask(r, right.openai(tools=[TOOL])))[1]
 
         assert b"tool_calls" in body
-        assert all("index" not in call for frame in right.events(body)[:-1] for call in frame["choices"][0]["delta"].get("tool_calls", ()))
+        assert all(
+            "index" not in call
+            for frame in right.events(body)[:-1]
+            for call in frame["choices"][0]["delta"].get("tool_calls", ())
+        )

@@ -8,12 +8,20 @@ WEATHER = Tool(
     "The weather of a city.",
     {
         "type": "object",
-        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+        "properties": {
+            "city": {"type": "string"},
+            "days": {"type": "integer"},
+            "unit": {"enum": ["celsius", "fahrenheit"]},
+        },
         "required": ["city"],
     },
 )
 TIME = Tool("get_time", "The time now.")
-SEARCH = Tool("search", "Search the web.", {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
+SEARCH = Tool(
+    "search",
+    "Search the web.",
+    {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]},
+)
 TOOLS = (WEATHER, TIME, SEARCH)
 
 

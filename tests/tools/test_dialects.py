@@ -24,23 +24,35 @@ HERMES = [
     (f"<tool_call>{CALL[:-2]}</tool_call> done", [W, " done"]),
     (f"<tool_call>{CALL}}}</tool_call>", [W]),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "Paris}}</tool_call> done', [W, " done"]),
-    ('<tool_call>{"name": "search", "arguments": {"q": "a </tool_call> b"}}</tool_call>', [("search", {"q": "a </tool_call> b"})]),
+    (
+        '<tool_call>{"name": "search", "arguments": {"q": "a </tool_call> b"}}</tool_call>',
+        [("search", {"q": "a </tool_call> b"})],
+    ),
     (f"<tool_call>[{CALL}, {ROME}]</tool_call>", [W, R]),
     (f"<tool_call>{CALL}\n{ROME}</tool_call>", [W, R]),
     (f"<tool_call>\n```json\n{CALL}\n```\n</tool_call>", [W]),
     ("<tool_call>{'name': 'get_weather', 'arguments': {'city': 'Paris',},}</tool_call>", [W]),
-    ('<tool_call>{"name": "get_weather", "arguments": "{\\"city\\": \\"Paris\\"}"}</tool_call>', [("get_weather", '{"city": "Paris"}')]),
+    (
+        '<tool_call>{"name": "get_weather", "arguments": "{\\"city\\": \\"Paris\\"}"}</tool_call>',
+        [("get_weather", '{"city": "Paris"}')],
+    ),
     ('<tool_call>{"get_weather": {"city": "Paris"}}</tool_call>', [W]),
     ('<tool_call>{"name": "fly", "arguments": {}}</tool_call>', [("fly", {})]),
     ('<tool_call>get_weather(city="Paris")</tool_call>', [W]),
     ('<tool_call>get_weather\n{"city": "Paris"}\n</tool_call>', [W]),
-    ("<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>", [W]),
+    (
+        "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
+        [W],
+    ),
     ('<|tool_call_start|>[get_weather(city="Paris"), get_time()]<|tool_call_end|>', [W, T]),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "Pa', [CUT]),
     ('<tool_call>{"name": "get_weather", "arguments": {"city"', [CUT]),
     ('<tool_call>{"name": "get_weather", "arguments": {"city":</tool_call>', [CUT]),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "Paris", ', [CUT]),
-    ("<tool_call>{nothing of the kind}</tool_call>", [("fault", 'it is no call: it must be an object with "name" and "arguments"')]),
+    (
+        "<tool_call>{nothing of the kind}</tool_call>",
+        [("fault", 'it is no call: it must be an object with "name" and "arguments"')],
+    ),
     ("The <tool_call> tag and the </tool_call> tag.", ["The <tool_call> tag and the </tool_call> tag."]),
     (f"Write `<tool_call>{CALL}</tool_call>` for it.", [f"Write `<tool_call>{CALL}</tool_call>` for it."]),
     ("<tool_call></tool_call>", ["<tool_call></tool_call>"]),
@@ -88,10 +100,16 @@ BARE = [
     ('{"name": "get_weather", "arguments": {"city": "Paris"}', [W]),
     ("{name: get_weather, arguments: {city: 'Paris'}}", [W]),
     ("{'name': 'search', 'arguments': {'q': 'it\\'s'}}", [("search", {"q": "it's"})]),
-    ('{ // a comment with a { and a "\n"name": "get_weather", /* } */ "arguments": {"city": "Paris"} # }\n}', [W]),
+    (
+        '{ // a comment with a { and a "\n"name": "get_weather", /* } */ "arguments": {"city": "Paris"} # }\n}',
+        [W],
+    ),
     ('{"name": "search", "arguments": {"q": "say "hi" to me"}}', [("search", {"q": 'say "hi" to me'})]),
     ('{"name": "search", "arguments": {"q": "a\nb"}}', [("search", {"q": "a\nb"})]),
-    ('{"name": "get_weather", "arguments": {"city": "Paris", "days": None}}', [("get_weather", {"city": "Paris", "days": None})]),
+    (
+        '{"name": "get_weather", "arguments": {"city": "Paris", "days": None}}',
+        [("get_weather", {"city": "Paris", "days": None})],
+    ),
     ('{"name": "get\\u005ftime", "arguments": {}}', [T]),
     ('{"name": "get_time"}', [T]),
     ('{"name": "bye"}', [("bye", {})]),
@@ -146,8 +164,14 @@ FUNCTION = [
         "<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n<parameter=days>\n3\n</parameter>\n</function>",
         [("get_weather", {"city": "Paris", "days": "3"})],
     ),
-    ("<function=get_weather><parameter=city>Paris<parameter=days>3</function>", [("get_weather", {"city": "Paris", "days": "3"})]),
-    ("<function=search><parameter=q>a < b </b> \n c</parameter></function>", [("search", {"q": "a < b </b> \n c"})]),
+    (
+        "<function=get_weather><parameter=city>Paris<parameter=days>3</function>",
+        [("get_weather", {"city": "Paris", "days": "3"})],
+    ),
+    (
+        "<function=search><parameter=q>a < b </b> \n c</parameter></function>",
+        [("search", {"q": "a < b </b> \n c"})],
+    ),
     ("<function=search><parameter=q>a", [CUT]),
     ("a <function> and <function=", ["a <function> and <function="]),
 ]
@@ -155,12 +179,21 @@ FUNCTION = [
 PYTHONIC = [
     ('[get_weather(city="Paris")]', [W]),
     ('[get_weather(city="Paris"), get_time()]', [W, T]),
-    ("Sure: [get_weather(city='Paris', days=-3)] ok", ["Sure: ", ("get_weather", {"city": "Paris", "days": -3}), " ok"]),
+    (
+        "Sure: [get_weather(city='Paris', days=-3)] ok",
+        ["Sure: ", ("get_weather", {"city": "Paris", "days": -3}), " ok"],
+    ),
     ('[get_weather("Paris", 3)]', [("get_weather", {"city": "Paris", "days": 3})]),
     ('[search(q="a ) ] \\" b")]', [("search", {"q": 'a ) ] " b'})]),
-    ('[get_weather(city="Paris", x=[1, {"a": true}, None])]', [("get_weather", {"city": "Paris", "x": [1, {"a": True}, None]})]),
+    (
+        '[get_weather(city="Paris", x=[1, {"a": true}, None])]',
+        [("get_weather", {"city": "Paris", "x": [1, {"a": True}, None]})],
+    ),
     ('[functions.get_weather(city="Paris")', [("functions.get_weather", {"city": "Paris"})]),
-    ("see [search](http://x), [1], [x for x in y], [get_weather]", ["see [search](http://x), [1], [x for x in y], [get_weather]"]),
+    (
+        "see [search](http://x), [1], [x for x in y], [get_weather]",
+        ["see [search](http://x), [1], [x for x in y], [get_weather]"],
+    ),
     ("[get_weather(city)] and [fly(to='x')]", ["[get_weather(city)] and [fly(to='x')]"]),
 ]
 
@@ -186,9 +219,18 @@ RESULTS = [
     (f"Sure.\n<tool_response>\n{WRONG[:-1]}\n", ["Sure.\n", W]),
     (f"<tool_response>\n{WRONG}\n{TIME}\n</tool_response>\nDone", [W, T, "\nDone"]),
     (f"<tool_response>[{WRONG}, {TIME}]</tool_response>", [W, T]),
-    (f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> {TIME}', [f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> ', T]),
-    (f"<tool_response>It rains. {CALL}</tool_response> {TIME}", [f"<tool_response>It rains. {CALL}</tool_response> ", T]),
-    ('<tool_response>{"name": "fly", "parameters": {}}</tool_response>', ['<tool_response>{"name": "fly", "parameters": {}}</tool_response>']),
+    (
+        f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> {TIME}',
+        [f'<tool_response>{{"temp": 3, "then": {CALL}}}</tool_response> ', T],
+    ),
+    (
+        f"<tool_response>It rains. {CALL}</tool_response> {TIME}",
+        [f"<tool_response>It rains. {CALL}</tool_response> ", T],
+    ),
+    (
+        '<tool_response>{"name": "fly", "parameters": {}}</tool_response>',
+        ['<tool_response>{"name": "fly", "parameters": {}}</tool_response>'],
+    ),
     (f'<tool_response>{{"name": "</tool_response> {TIME}', ['<tool_response>{"name": "</tool_response> ', T]),
     ("<tool_response>[1, 2]</tool_response>", ["<tool_response>[1, 2]</tool_response>"]),
     ("<tool_response>", ["<tool_response>"]),
@@ -207,7 +249,11 @@ TABLES = {
     "hermes": HERMES, "fenced": FENCED, "bare": BARE, "mistral": MISTRAL, "llama": LLAMA, "function": FUNCTION, "pythonic": PYTHONIC, "thinking": THINKING,
     "results": RESULTS, "plain": PLAIN,
 }  # fmt: skip
-ROWS = [pytest.param(text, expected, id=f"{name}-{number}") for name, table in TABLES.items() for number, (text, expected) in enumerate(table)]
+ROWS = [
+    pytest.param(text, expected, id=f"{name}-{number}")
+    for name, table in TABLES.items()
+    for number, (text, expected) in enumerate(table)
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), ROWS)

@@ -12,7 +12,9 @@ def outs(*pieces):
     parser = Parser(TOOLS)
     shown = []
     for out in [*map(parser.feed, pieces), parser.close()]:
-        shown.append("".join(part.text if isinstance(part, Text | Reasoning) else f"[{part.name}]" for part in out))
+        shown.append(
+            "".join(part.text if isinstance(part, Text | Reasoning) else f"[{part.name}]" for part in out)
+        )
     return shown
 
 

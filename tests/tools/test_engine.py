@@ -9,7 +9,19 @@ from freeproviders.errors import ServerError, ToolCallError, UsageError
 from freeproviders.testing import replica
 from freeproviders.tools import ToolPrompt, stream
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
-from tests.tools.asking import BAD, CALL, ROME, TIME, answer_of, calls_of, flow, in_turns, openai, parts_of, request
+from tests.tools.asking import (
+    BAD,
+    CALL,
+    ROME,
+    TIME,
+    answer_of,
+    calls_of,
+    flow,
+    in_turns,
+    openai,
+    parts_of,
+    request,
+)
 from tests.tools.reading import TIME as TIME_TOOL
 
 OSLO = ("get_weather", {"city": "Oslo"})
@@ -216,7 +228,12 @@ async def test_one_call_stays_one():
 
 @pytest.mark.parametrize(
     ("repaired", "text"),
-    [("Sure. I cannot.", "Sure. I cannot."), ("Sure", "Sure."), ("", "Sure."), ("Sorry, no.", "Sure.\n\nSorry, no.")],
+    [
+        ("Sure. I cannot.", "Sure. I cannot."),
+        ("Sure", "Sure."),
+        ("", "Sure."),
+        ("Sorry, no.", "Sure.\n\nSorry, no."),
+    ],
 )
 async def test_what_was_shown_is_not_shown_again(repaired, text):
     """A repaired answer may begin as the first one did, may say less, or something else."""
@@ -225,11 +242,17 @@ async def test_what_was_shown_is_not_shown_again(repaired, text):
     assert completion.text == text
 
 
-@pytest.mark.parametrize("end", [len('<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 1')])
+@pytest.mark.parametrize(
+    "end", [len('<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 1')]
+)
 async def test_a_connection_that_just_ends_leaves_no_call(end):
     """Nobody knows whether it was 1 or 10 days: without the service's word that the answer is complete, open brackets mean more than brackets."""
     whole = '<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 10}}</tool_call>'
-    with replica(OpenAICompatible, answer=in_turns([whole[:end]], whole), faults=[{"no_finish": True, "no_done": True}, {}]) as r:
+    with replica(
+        OpenAICompatible,
+        answer=in_turns([whole[:end]], whole),
+        faults=[{"no_finish": True, "no_done": True}, {}],
+    ) as r:
         completion = await answer_of(openai(r), request())
         assert len(r.requests) == 2
     assert calls_of(completion) == [("get_weather", {"city": "Oslo", "days": 10})]
@@ -313,7 +336,10 @@ async def test_required_ends_when_every_tool_has_answered():
     """After the result of the only tool a model may answer in words: else it would call for ever."""
     with flow("It rains.") as r:
         asked = request(tool_choice="get_weather")
-        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="get_weather"))
+        completion = await answer_of(
+            provider_of(r),
+            type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="get_weather"),
+        )
     assert completion.text == "It rains."
 
 
@@ -322,7 +348,10 @@ async def test_required_goes_on_after_a_failure(result):
     """A failure is no result."""
     with flow("Sorry", CALL) as r:
         asked = request(tool_choice="get_weather")
-        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(**result), tools=asked.tools, tool_choice="get_weather"))
+        completion = await answer_of(
+            provider_of(r),
+            type(asked)(messages=after_a_result(**result), tools=asked.tools, tool_choice="get_weather"),
+        )
     assert calls_of(completion) == [OSLO]
 
 
@@ -330,13 +359,17 @@ async def test_required_goes_on_while_a_tool_is_left():
     """As with an agent whose last tool is its answer."""
     with flow("It rains.", TIME) as r:
         asked = request(tool_choice="required")
-        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="required"))
+        completion = await answer_of(
+            provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools, tool_choice="required")
+        )
     assert calls_of(completion) == [("get_time", {})]
 
 
 async def asked_after_a_result(r, *more, **settings):
     asked = request(**settings)
-    return await answer_of(provider_of(r), type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings}))
+    return await answer_of(
+        provider_of(r), type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings})
+    )
 
 
 async def test_a_call_whose_result_is_there_is_not_made_again():
@@ -375,7 +408,9 @@ async def test_a_call_again_is_better_than_silence():
     """Where nothing may be asked again, the call is the answer."""
     with flow(CALL) as r:
         asked = request()
-        completion = await answer_of(provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools), max_repairs=0)
+        completion = await answer_of(
+            provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools), max_repairs=0
+        )
     assert calls_of(completion) == [OSLO]
 
 
@@ -406,7 +441,11 @@ async def test_without_tools_the_provider_is_asked_directly():
 async def test_the_prompt_is_an_option():
     """Another dialect, other words."""
     with flow(CALL) as r:
-        await answer_of(provider_of(r), request(), prompt=ToolPrompt(dialect="mistral", intro="Werkzeuge: {tools} {format}"))
+        await answer_of(
+            provider_of(r),
+            request(),
+            prompt=ToolPrompt(dialect="mistral", intro="Werkzeuge: {tools} {format}"),
+        )
         sent = prompt_of(r.requests[0])
     assert "Werkzeuge: " in sent
     assert "[TOOL_CALLS]" in sent
@@ -416,6 +455,8 @@ async def test_two_tools_at_once_share_nothing():
     """Requests at the same time keep their own state."""
     with flow(*[CALL] * 8) as r:
         provider = provider_of(r)
-        completions = await asyncio.gather(*(answer_of(provider, request(tools=(*request().tools[:1], TIME_TOOL))) for _ in range(8)))
+        completions = await asyncio.gather(
+            *(answer_of(provider, request(tools=(*request().tools[:1], TIME_TOOL))) for _ in range(8))
+        )
     assert all(calls_of(completion) == [OSLO] for completion in completions)
     assert len({completion.tool_calls[0].id for completion in completions}) == 8

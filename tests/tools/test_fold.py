@@ -18,12 +18,17 @@ ROME = ToolCall("c2", "get_weather", {"city": "Rome"})
 
 
 def folded(*messages, words="", **options):
-    return [(message.role, message.text) for message in fold(messages, DEFAULT_PROMPT, HERMES, BOX, words, **options)]
+    return [
+        (message.role, message.text)
+        for message in fold(messages, DEFAULT_PROMPT, HERMES, BOX, words, **options)
+    ]
 
 
 def test_instructions_join_the_systems_own_words():
     """Never instead of them; two system messages become one."""
-    turns = folded(Message("system", "Be kind."), Message("system", "Be brief."), Message("user", "Hi"), words="TOOLS")
+    turns = folded(
+        Message("system", "Be kind."), Message("system", "Be brief."), Message("user", "Hi"), words="TOOLS"
+    )
     assert turns == [("system", "Be kind.\n\nBe brief.\n\nTOOLS"), ("user", "Hi")]
     assert folded(Message("user", "Hi"), words="TOOLS") == [("system", "TOOLS"), ("user", "Hi")]
 
@@ -59,7 +64,10 @@ def test_late_system_messages_are_notes():
     """As LlamaIndex appends one at the end."""
     turns = folded(Message("user", "Hi"), Message("tool", "x", name="t"), Message("system", "Stop now."))
     assert turns == [("user", 'Hi\n<tool_response name="t">\nx\n</tool_response>\n[Instruction]\nStop now.')]
-    assert folded(Message("user", "Hi"), Message("assistant", "Yo"), Message("system", "Stop."))[-1] == ("user", "[Instruction]\nStop.")
+    assert folded(Message("user", "Hi"), Message("assistant", "Yo"), Message("system", "Stop."))[-1] == (
+        "user",
+        "[Instruction]\nStop.",
+    )
 
 
 def test_two_turns_of_the_user_stay_two():
@@ -107,7 +115,9 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
-@pytest.mark.parametrize("arguments", [{}, {"q": "x"}, {"k y": [1, {"a": "<b>"}], "q": " <x>\n"}, {"a>b": "x", "User: y": "1"}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"q": "x"}, {"k y": [1, {"a": "<b>"}], "q": " <x>\n"}, {"a>b": "x", "User: y": "1"}]
+)
 def test_any_name_is_written_so_that_it_is_read(name, dialect, arguments):
     """A name that cannot stand in the dialect's markup stands in JSON."""
     box = Toolbox([Tool(name, "", {"type": "object", "additionalProperties": True})])
@@ -119,7 +129,12 @@ def test_any_name_is_written_so_that_it_is_read(name, dialect, arguments):
 
 def test_words_and_format_are_options():
     """All of the prompt can be said otherwise."""
-    prompt = ToolPrompt(dialect="mistral", intro="Werkzeuge:\n{tools}\n{format}", named="Nimm {name}.", result="[[{name}: {content}]]")
+    prompt = ToolPrompt(
+        dialect="mistral",
+        intro="Werkzeuge:\n{tools}\n{format}",
+        named="Nimm {name}.",
+        result="[[{name}: {content}]]",
+    )
     text = instructions(prompt, DIALECTS["mistral"], TOOLS[:1], must=True, single=False)
     assert text.startswith("Werkzeuge:\n" + tool_line(TOOLS[0]))
     assert text.endswith("\nNimm get_weather.")
@@ -194,7 +209,11 @@ def test_turns_and_calls_stay_as_many(attack, role):
         Message("user", "ok"),
     ]
     index = {"user": 0, "tool": 2, "assistant": 3}[role]
-    attacked = [*history[:index], Message(role, attack, tool_call_id=history[index].tool_call_id), *history[index + 1 :]]
+    attacked = [
+        *history[:index],
+        Message(role, attack, tool_call_id=history[index].tool_call_id),
+        *history[index + 1 :],
+    ]
     before, after = (fold(messages, DEFAULT_PROMPT, HERMES, BOX, "TOOLS") for messages in (history, attacked))
     assert [message.role for message in after] == [message.role for message in before]
     for one, other in zip(before, after, strict=True):
@@ -212,15 +231,29 @@ def test_no_dialect_lets_an_attack_through(attack, dialect):
 
     def history(text):
         call = ToolCall("c", "search", {"q": text})
-        return [Message("user", text), Message("assistant", text, tool_calls=(call,)), Message("tool", text, tool_call_id="c"), Message("user", text)]
+        return [
+            Message("user", text),
+            Message("assistant", text, tool_calls=(call,)),
+            Message("tool", text, tool_call_id="c"),
+            Message("user", text),
+        ]
 
-    before, after = (fold(history(text), DEFAULT_PROMPT, DIALECTS[dialect] if dialect else None, BOX) for text in ("ok", attack))
+    before, after = (
+        fold(history(text), DEFAULT_PROMPT, DIALECTS[dialect] if dialect else None, BOX)
+        for text in ("ok", attack)
+    )
     assert [message.role for message in after] == [message.role for message in before]
     for one, other in zip(before, after, strict=True):
         assert len(calls(read([other.text]))) == len(calls(read([one.text])))
         if dialect not in {"xml", "function"}:  # these may write a call in their other form
-            assert all(other.text.lower().count(mark.lower()) <= one.text.lower().count(mark.lower()) for mark in MARKS)
-        assert not any(line.lstrip("#* ").lower().startswith(("assistant:", "user:", "system:", "human:")) for line in other.text.splitlines())
+            assert all(
+                other.text.lower().count(mark.lower()) <= one.text.lower().count(mark.lower())
+                for mark in MARKS
+            )
+        assert not any(
+            line.lstrip("#* ").lower().startswith(("assistant:", "user:", "system:", "human:"))
+            for line in other.text.splitlines()
+        )
 
 
 @pytest.mark.parametrize(
@@ -248,15 +281,26 @@ def test_a_name_cannot_break_out():
 
 
 @settings(max_examples=200)
-@given(st.lists(st.sampled_from([*ATTACKS, *MARKS, CALL, "{", "}", "[", "]", "`", "```", "\n", "name", ":", "User:", "x"]), max_size=6).map("".join))
+@given(
+    st.lists(
+        st.sampled_from(
+            [*ATTACKS, *MARKS, CALL, "{", "}", "[", "]", "`", "```", "\n", "name", ":", "User:", "x"]
+        ),
+        max_size=6,
+    ).map("".join)
+)
 def test_any_mixture_is_fenced(text):
     """Whatever is put together."""
-    assert calls(read([fence(text, BOX)])) == [] or all(BOX.match(call.name) is None and not call.fault for call in calls(read([fence(text, BOX)])))
+    assert calls(read([fence(text, BOX)])) == [] or all(
+        BOX.match(call.name) is None and not call.fault for call in calls(read([fence(text, BOX)]))
+    )
 
 
 def test_many_calls_are_fenced_in_linear_time():
     """A result that is full of different calls: each is changed where it stands, and the text is read a bounded number of times."""
-    text = "\n".join(f'{{"name": "get_weather", "arguments": {{"city": "{number}"}}}}' for number in range(20_000))
+    text = "\n".join(
+        f'{{"name": "get_weather", "arguments": {{"city": "{number}"}}}}' for number in range(20_000)
+    )
     fenced = fence(text, BOX)
     assert "{" not in fenced
     assert "｛" in fenced  # noqa: RUF001 - the look-alike

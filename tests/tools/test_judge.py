@@ -23,7 +23,11 @@ TRIP = Tool(
         "required": ["stops"],
         "additionalProperties": False,
         "$defs": {
-            "Stop": {"type": "object", "properties": {"city": {"type": "string"}, "nights": {"type": "integer", "minimum": 1}}, "required": ["city"]}
+            "Stop": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "nights": {"type": "integer", "minimum": 1}},
+                "required": ["city"],
+            }
         },
     },
 )
@@ -112,7 +116,9 @@ def test_arguments(tool, given, arguments):
 )  # fmt: skip
 def test_a_value_never_changes_its_meaning(schema, given, expected):
     """Bent where there is no doubt; `...` is a complaint."""
-    judge = Judge(Toolbox([Tool("f", "", {"type": "object", "properties": {"x": schema}, "required": ["x"]})]))
+    judge = Judge(
+        Toolbox([Tool("f", "", {"type": "object", "properties": {"x": schema}, "required": ["x"]})])
+    )
     verdict = judge.judge(RawCall("f", {"x": given}))
     if expected is ...:
         assert isinstance(verdict, Complaint), verdict
@@ -126,11 +132,19 @@ def test_a_value_never_changes_its_meaning(schema, given, expected):
     [
         ("get_weather", {}, ["'city' is required but missing"]),
         ("get_weather", {"city": "Oslo", "days": "three"}, ["days", "'three' is not of type integer"]),
-        ("get_weather", {"city": "Oslo", "unit": "kelvin"}, ["unit", "'kelvin' is not one of 'celsius', 'fahrenheit'"]),
+        (
+            "get_weather",
+            {"city": "Oslo", "unit": "kelvin"},
+            ["unit", "'kelvin' is not one of 'celsius', 'fahrenheit'"],
+        ),
         ("get_weather", {"city": "Oslo", "days": True}, ["days", "True is not of type integer"]),
         ("get_weather", {"city": {"name": "Oslo"}}, ["city", "is not of type string"]),
         ("plan_trip", {"stops": [{"nights": 1}]}, ["stops[0]", "'city' is required but missing"]),
-        ("plan_trip", {"stops": [{"city": "Oslo", "nights": 0}]}, ["stops[0].nights", "0 is less than the minimum of 1"]),
+        (
+            "plan_trip",
+            {"stops": [{"city": "Oslo", "nights": 0}]},
+            ["stops[0].nights", "0 is less than the minimum of 1"],
+        ),
         ("plan_trip", {"stops": STOPS, "start": "soon"}, ["start", "'soon' is not a 'date'"]),
         ("plan_trip", {"stops": STOPS, "hotel": "x"}, ["'hotel' is not known"]),
         ("plan_trip", 3, ["stops[0]: 3 is not of type object"]),
@@ -181,10 +195,20 @@ def test_a_broken_schema_judges_nothing(schema):
 def test_recursive_schemas_end():
     """A schema that holds itself is followed as far as the value goes."""
     node = {"type": "object", "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/Node"}}}
-    tool = Tool("chain", "", {"type": "object", "properties": {"head": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}})
-    loop = Tool("loop", "", {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A"}}})
+    tool = Tool(
+        "chain",
+        "",
+        {"type": "object", "properties": {"head": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}},
+    )
+    loop = Tool(
+        "loop",
+        "",
+        {"type": "object", "properties": {"x": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"$ref": "#/$defs/A"}}},
+    )
     judge = Judge(Toolbox([tool, loop]))
-    assert judge.judge(RawCall("chain", {"head": {"value": "1", "next": {"value": "2"}}})).arguments == {"head": {"value": 1, "next": {"value": 2}}}
+    assert judge.judge(RawCall("chain", {"head": {"value": "1", "next": {"value": "2"}}})).arguments == {
+        "head": {"value": 1, "next": {"value": 2}}
+    }
     assert judge.judge(RawCall("loop", {"x": 1})).arguments == {"x": 1}
 
 
@@ -228,17 +252,38 @@ def test_odd_schemas(schema, given, expected):
 
 
 def expression(depth, leaf):
-    return {"kind": "num", "value": leaf} if not depth else {"kind": "mul", "a": expression(depth - 1, leaf), "b": {"kind": "num", "value": 1}}
+    return (
+        {"kind": "num", "value": leaf}
+        if not depth
+        else {"kind": "mul", "a": expression(depth - 1, leaf), "b": {"kind": "num", "value": 1}}
+    )
 
 
 @pytest.mark.parametrize("union", ["anyOf", "oneOf"])
 def test_unions_inside_unions_take_no_exponential_time(union):
     """Thirty levels of a union of three: each branch read to its end would be a billion of them."""
     both = {key: {"$ref": "#/$defs/Expr"} for key in "ab"}
-    kinds = [{"type": "object", "properties": {"kind": {"const": kind}, **both}, "required": ["kind", "a", "b"]} for kind in ("add", "mul")]
-    number = {"type": "object", "properties": {"kind": {"const": "num"}, "value": {"type": "number"}}, "required": ["kind", "value"]}
+    kinds = [
+        {"type": "object", "properties": {"kind": {"const": kind}, **both}, "required": ["kind", "a", "b"]}
+        for kind in ("add", "mul")
+    ]
+    number = {
+        "type": "object",
+        "properties": {"kind": {"const": "num"}, "value": {"type": "number"}},
+        "required": ["kind", "value"],
+    }
     definitions = {"Expr": {union: [number, *kinds]}}
-    judge = Judge(Toolbox([Tool("f", "", {"type": "object", "properties": {"x": {"$ref": "#/$defs/Expr"}}, "$defs": definitions})]))
+    judge = Judge(
+        Toolbox(
+            [
+                Tool(
+                    "f",
+                    "",
+                    {"type": "object", "properties": {"x": {"$ref": "#/$defs/Expr"}}, "$defs": definitions},
+                )
+            ]
+        )
+    )
     assert judge.judge(RawCall("f", {"x": expression(30, 1)})).arguments == {"x": expression(30, 1)}
     assert isinstance(judge.judge(RawCall("f", {"x": expression(14, "2")})), ToolCall)
     complaint = judge.judge(RawCall("f", {"x": expression(14, "two")}))

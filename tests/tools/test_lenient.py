@@ -11,7 +11,10 @@ from freeproviders.tools.lenient import read_json
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"a": [1, 2,], /* b */ "c": true, // d\n "e": "x, } // y",}', {"a": [1, 2], "c": True, "e": "x, } // y"}),
+        (
+            '{"a": [1, 2,], /* b */ "c": true, // d\n "e": "x, } // y",}',
+            {"a": [1, 2], "c": True, "e": "x, } // y"},
+        ),
         ("{'a': True, 'b': None, \"c\": 'it\\'s'}", {"a": True, "b": None, "c": "it's"}),
         ("{a: 1, b: 'x'}", {"a": 1, "b": "x"}),
         ('{"a": "b\nc"}', {"a": "b\nc"}),

@@ -44,16 +44,24 @@ async def test_native_reasoning_stays_reasoning():
 
 async def test_polling_is_an_option():
     """A tool whose result changes may be called again and again."""
-    history = (Message("user", "Weather?"), Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)), Message("tool", "rain", tool_call_id="c"))
+    history = (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)),
+        Message("tool", "rain", tool_call_id="c"),
+    )
     with service(CALL) as r:
         asked = request()
-        completion = await answer_of(openai(r), type(asked)(messages=history, tools=TOOLS), allow_repeats=True)
+        completion = await answer_of(
+            openai(r), type(asked)(messages=history, tools=TOOLS), allow_repeats=True
+        )
     assert calls_of(completion) == [OSLO]
 
 
 async def test_native_calls_are_repaired_too():
     """An invalid native call is asked for again."""
-    with service([ToolCall("a", "get_weather", {"days": "x"})], [ToolCall("b", "get_weather", {"city": "Oslo"})]) as r:
+    with service(
+        [ToolCall("a", "get_weather", {"days": "x"})], [ToolCall("b", "get_weather", {"city": "Oslo"})]
+    ) as r:
         completion = await answer_of(openai(r, native_tools=True), request())
         assert "'city' is required but missing" in r.requests[1].json["messages"][-1]["content"]
     assert calls_of(completion) == [OSLO]
@@ -84,7 +92,10 @@ async def test_any_is_called_required():
         assert r.requests[0].json["tool_choice"] == "required"
 
 
-@pytest.mark.parametrize(("said", "text"), [("\n\n", ""), ("Hm {", "Hm {"), ("`a` <t", "`a` <t"), ("Let me see.\n\n", "Let me see.\n\n")])
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [("\n\n", ""), ("Hm {", "Hm {"), ("`a` <t", "`a` <t"), ("Let me see.\n\n", "Let me see.\n\n")],
+)
 async def test_what_is_said_before_a_native_call_goes_out_before_it(said, text):
     """Held text is no call any more once one has come by itself; white space alone is nothing."""
     with service([said, ToolCall("a", "get_time", {})]) as r:
@@ -96,7 +107,10 @@ async def test_what_is_said_before_a_native_call_goes_out_before_it(said, text):
 
 async def test_ids_of_native_calls_stay_unique():
     """Services count from the beginning in every answer."""
-    with service([ToolCall("call_0", "get_time", {}), ToolCall("call_1", "get_weather", {})], [ToolCall("call_0", *OSLO)]) as r:
+    with service(
+        [ToolCall("call_0", "get_time", {}), ToolCall("call_1", "get_weather", {})],
+        [ToolCall("call_0", *OSLO)],
+    ) as r:
         completion = await answer_of(openai(r, native_tools=True), request())
     assert calls_of(completion) == [("get_time", {}), OSLO]
     assert len({call.id for call in completion.tool_calls}) == 2
@@ -107,7 +121,11 @@ async def test_without_a_choice_of_tools_none_are_sent():
     with service("Hi", native_tools=False) as r:
         completion = await answer_of(openai(r, native_tools=True), request(tool_choice="none"))
     assert completion.text == "Hi"
-    history = (Message("user", "Weather?"), Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)), Message("tool", "rain", tool_call_id="c"))
+    history = (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)),
+        Message("tool", "rain", tool_call_id="c"),
+    )
     with service("It rains.") as r:
         await answer_of(openai(r, native_tools=True), request("So?", *history, tool_choice="none"))
         assert r.requests[0].json["tool_choice"] == "none"
@@ -116,8 +134,16 @@ async def test_without_a_choice_of_tools_none_are_sent():
 
 def native_call(arguments):
     function = {"name": "get_weather", "arguments": arguments}
-    message = {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "type": "function", "function": function}]}
-    return {"status": 200, "content_type": "application/json", "body": {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}}
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "a", "type": "function", "function": function}],
+    }
+    return {
+        "status": 200,
+        "content_type": "application/json",
+        "body": {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]},
+    }
 
 
 async def test_native_arguments_that_are_no_json_are_asked_for_again():
@@ -168,7 +194,9 @@ async def test_failed_generation_is_read():
 async def test_failed_generation_without_a_call_is_asked_again():
     """What nobody can read is a complaint."""
     body = json.dumps({"error": {**GROQ["error"], "failed_generation": "well, well"}})
-    with service([ToolCall("a", "get_weather", {"city": "Oslo"})], faults=[{"status": 400, "body": body}, {}]) as r:
+    with service(
+        [ToolCall("a", "get_weather", {"city": "Oslo"})], faults=[{"status": 400, "body": body}, {}]
+    ) as r:
         completion = await answer_of(openai(r, native_tools=True), request())
         assert len(r.requests) == 2
         assert "well, well" in r.requests[1].body.decode()
@@ -213,7 +241,11 @@ async def test_a_required_call_is_constrained():
     assert [(part.name, part.arguments) for part in parts if isinstance(part, ToolCall)] == [OSLO]
     assert not any(isinstance(part, Text) for part in parts)
     schema = sent.json["response_format"]["json_schema"]["schema"]
-    assert [branch["properties"]["name"]["enum"] for branch in schema["anyOf"]] == [["get_weather"], ["get_time"], ["search"]]
+    assert [branch["properties"]["name"]["enum"] for branch in schema["anyOf"]] == [
+        ["get_weather"],
+        ["get_time"],
+        ["search"],
+    ]
     assert schema["anyOf"][0]["properties"]["arguments"]["properties"]["city"]["maxLength"]
 
 
@@ -248,13 +280,23 @@ async def test_a_refusal_for_another_reason_is_not_remembered():
 
 async def test_constraint_after_a_result_leaves_only_what_is_left():
     """Else a small model would repeat its call for ever."""
-    history = (Message("user", "Weather?"), Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)), Message("tool", "rain", tool_call_id="c"))
+    history = (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c", *OSLO),)),
+        Message("tool", "rain", tool_call_id="c"),
+    )
     with service('{"name": "get_time", "arguments": {}}', "It rains.") as r:
         asked = request(tool_choice="required")
         provider = openai(r, json_schema=True)
-        completion = await answer_of(provider, type(asked)(messages=history, tools=TOOLS[:2], tool_choice="required"))
-        assert r.requests[0].json["response_format"]["json_schema"]["schema"]["properties"]["name"]["enum"] == ["get_time"]
-        free = await answer_of(provider, type(asked)(messages=history, tools=TOOLS[:1], tool_choice="required"))
+        completion = await answer_of(
+            provider, type(asked)(messages=history, tools=TOOLS[:2], tool_choice="required")
+        )
+        assert r.requests[0].json["response_format"]["json_schema"]["schema"]["properties"]["name"][
+            "enum"
+        ] == ["get_time"]
+        free = await answer_of(
+            provider, type(asked)(messages=history, tools=TOOLS[:1], tool_choice="required")
+        )
         assert "response_format" not in r.requests[1].json
     assert calls_of(completion) == [("get_time", {})]
     assert free.text == "It rains."
@@ -270,7 +312,9 @@ async def test_constrained_and_cut():
 
 async def test_an_overflow_stays_one():
     """A conversation that is too long for the service is not asked in another way."""
-    body = json.dumps({"error": {"message": "maximum context length is 10 tokens", "code": "context_length_exceeded"}})
+    body = json.dumps(
+        {"error": {"message": "maximum context length is 10 tokens", "code": "context_length_exceeded"}}
+    )
     with service("never", faults=[{"status": 400, "body": body}]) as r:
         _, error = await parts_of(openai(r, json_schema=True), request(tool_choice="required"))
         assert len(r.requests) == 1

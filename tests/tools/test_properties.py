@@ -58,7 +58,12 @@ def test_nothing_is_invented(text):
 
 NAMES = st.text(string.ascii_letters + string.digits + "_", min_size=1, max_size=12)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30) | SOUP,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=30)
+    | SOUP,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -69,14 +74,23 @@ TEXTS = st.text(max_size=30).filter(lambda text: text.isprintable() or "\n" in t
 @st.composite
 def tool_calls(draw, values=JSON):
     """A toolbox and some calls to its tools, each as the tool's schema wants it."""
-    names = draw(st.lists(NAMES, min_size=1, max_size=3, unique_by=lambda name: "".join(filter(str.isalnum, name.casefold()))))
+    names = draw(
+        st.lists(
+            NAMES,
+            min_size=1,
+            max_size=3,
+            unique_by=lambda name: "".join(filter(str.isalnum, name.casefold())),
+        )
+    )
     names = [name for name in names if any(map(str.isalnum, name))] or ["tool"]
     made = [
         ToolCall("", draw(st.sampled_from(names)), arguments)
         for arguments in draw(st.lists(st.dictionaries(KEYS, values, max_size=3), min_size=1, max_size=3))
     ]
     keys = {key for call in made for key in call.arguments}
-    return Toolbox(Tool(name, "", {"type": "object", "properties": {key: {} for key in sorted(keys)}}) for name in names), made
+    return Toolbox(
+        Tool(name, "", {"type": "object", "properties": {key: {} for key in sorted(keys)}}) for name in names
+    ), made
 
 
 def read_back(box, text, cuts):
@@ -89,7 +103,11 @@ def plain(found):
 
 
 @settings(max_examples=150)
-@given(tool_calls(), st.sampled_from(sorted(DIALECTS.keys() - {"xml"})), st.lists(st.integers(0, 500), max_size=4))
+@given(
+    tool_calls(),
+    st.sampled_from(sorted(DIALECTS.keys() - {"xml"})),
+    st.lists(st.integers(0, 500), max_size=4),
+)
 def test_calls_come_back(drawn, dialect, cuts):
     """Any calls, written in any dialect and cut anywhere, come back equal, and nothing beside them."""
     box, made = drawn
@@ -107,7 +125,11 @@ def test_calls_with_xml_parameters_come_back(drawn, cuts):
     assert plain(found) == [(call.name, dict(call.arguments)) for call in made]
 
 
-@given(st.text(alphabet=string.ascii_letters + " .\n", max_size=30), tool_calls(), st.sampled_from(sorted(DIALECTS)))
+@given(
+    st.text(alphabet=string.ascii_letters + " .\n", max_size=30),
+    tool_calls(),
+    st.sampled_from(sorted(DIALECTS)),
+)
 def test_text_around_calls_stays(text, drawn, dialect):
     """Prose before a call goes out before it."""
     box, made = drawn

@@ -70,13 +70,20 @@ def test_pruned_is_small_and_complete():
 def test_pruned_keeps_parameters_named_like_keywords():
     """A parameter may be called title or default."""
     properties = {"title": {"type": "string", "title": "Title"}, "default": {"type": "integer", "default": 3}}
-    assert pruned({"type": "object", "properties": properties})["properties"] == {"title": {"type": "string"}, "default": {"type": "integer"}}
+    assert pruned({"type": "object", "properties": properties})["properties"] == {
+        "title": {"type": "string"},
+        "default": {"type": "integer"},
+    }
 
 
 def test_definitions_that_multiply_are_cut():
     """Twenty definitions, each of which holds the next one twice, would be a million."""
     definitions = {
-        f"D{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}, "b": {"$ref": f"#/$defs/D{n + 1}"}}} for n in range(20)
+        f"D{n}": {
+            "type": "object",
+            "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}, "b": {"$ref": f"#/$defs/D{n + 1}"}},
+        }
+        for n in range(20)
     }
     assert len(json.dumps(pruned({"$ref": "#/$defs/D0", "$defs": definitions}))) < 200_000
 
@@ -87,11 +94,20 @@ def test_constrained_limits_what_a_small_model_would_not_close():
     person = out["$defs"]["Person"]
     assert person["properties"]["name"]["maxLength"] == 10
     assert out["$defs"]["Address"]["properties"]["street"]["maxLength"] == MAX_STRING_CHARS
-    assert person["properties"]["friends"] == {"type": "array", "items": {"$ref": "#/$defs/Person"}, "maxItems": 20}
+    assert person["properties"]["friends"] == {
+        "type": "array",
+        "items": {"$ref": "#/$defs/Person"},
+        "maxItems": 20,
+    }
     assert person["additionalProperties"] is False
     assert person["required"] == ["name", "born", "address"]
     assert person["properties"]["born"] == {"type": "string", "format": "date"}
-    assert constrained({"type": "object", "additionalProperties": {"type": "string"}})["additionalProperties"]["maxLength"] == MAX_STRING_CHARS
+    assert (
+        constrained({"type": "object", "additionalProperties": {"type": "string"}})["additionalProperties"][
+            "maxLength"
+        ]
+        == MAX_STRING_CHARS
+    )
     assert constrained({"type": "string", "minLength": 900})["maxLength"] == 900
     assert "pattern" not in constrained({"type": "string", "pattern": "a"})
 
@@ -99,13 +115,20 @@ def test_constrained_limits_what_a_small_model_would_not_close():
 def test_call_schema_is_one_of_the_tools():
     """Definitions of the same name in two tools do not meet."""
     tools = [
-        Tool(name, "", {"type": "object", "properties": {"x": {"$ref": "#/$defs/X"}}, "$defs": {"X": {"type": kind}}})
+        Tool(
+            name,
+            "",
+            {"type": "object", "properties": {"x": {"$ref": "#/$defs/X"}}, "$defs": {"X": {"type": kind}}},
+        )
         for name, kind in (("a", "integer"), ("b", "null"))
     ]
     out = call_schema(tools)
     assert [branch["properties"]["name"]["enum"] for branch in out["anyOf"]] == [["a"], ["b"]]
     references = [branch["properties"]["arguments"]["properties"]["x"]["$ref"] for branch in out["anyOf"]]
-    assert [out["$defs"][reference.rpartition("/")[2]] for reference in references] == [{"type": "integer"}, {"type": "null"}]
+    assert [out["$defs"][reference.rpartition("/")[2]] for reference in references] == [
+        {"type": "integer"},
+        {"type": "null"},
+    ]
     assert "anyOf" not in call_schema(tools[:1])
 
 
@@ -135,12 +158,19 @@ def test_targets(source, value, expected):
     ("source", "value", "words"),
     [
         (Person, {"name": "x"}, ["born: Field required", "address: Field required"]),
-        (Person, {"name": "x" * 11, "born": "1999-09-09", "address": {"street": "s"}}, ["name: String should have at most 10"]),
+        (
+            Person,
+            {"name": "x" * 11, "born": "1999-09-09", "address": {"street": "s"}},
+            ["name: String should have at most 10"],
+        ),
         (Point, {"x": "one"}, ["x: Input should be a valid integer", "'one'"]),
         (Extended, {"x": 0}, ["x: Input should be greater than or equal to 1"]),
         ({"type": "object", "required": ["a"]}, {}, ["'a' is required but missing"]),
         (
-            {"type": "object", "properties": {"p": {"anyOf": [{"type": "integer"}, {"type": "object", "required": ["q"]}]}}},
+            {
+                "type": "object",
+                "properties": {"p": {"anyOf": [{"type": "integer"}, {"type": "object", "required": ["q"]}]}},
+            },
             {"p": {}},
             ["p", "not valid under any"],
         ),
@@ -156,7 +186,10 @@ def test_misfits(source, value, words):
 
 def test_names():
     """A target is called what its class, or its schema, is called."""
-    assert [Target.of(source).name for source in (Person, Plain, Point, {"title": "T", "type": "object"}, {"type": "object"})] == [
+    assert [
+        Target.of(source).name
+        for source in (Person, Plain, Point, {"title": "T", "type": "object"}, {"type": "object"})
+    ] == [
         "Person",
         "Plain",
         "Point",
@@ -165,7 +198,10 @@ def test_names():
     ]
 
 
-@pytest.mark.parametrize("source", [None, 3, "Person", object(), {"type": "json_schema", "json_schema": {"name": "n", "schema": 3}}])
+@pytest.mark.parametrize(
+    "source",
+    [None, 3, "Person", object(), {"type": "json_schema", "json_schema": {"name": "n", "schema": 3}}],
+)
 def test_no_schema(source):
     """Anything else is the caller's mistake."""
     with pytest.raises(UsageError):
@@ -203,7 +239,11 @@ def test_markup_in_a_tool_is_escaped():
 
 def test_every_reference_stays_inside():
     """In the schema of calls, `#` and pointers into a tool's own schema would lead elsewhere: they become definitions."""
-    schema = {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"$ref": "#"}, "w": {"$ref": "#/properties/v"}}, "required": ["v"]}
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "integer"}, "next": {"$ref": "#"}, "w": {"$ref": "#/properties/v"}},
+        "required": ["v"],
+    }
     out = call_schema([Tool("a", "", schema), Tool("b")])
     arguments = out["anyOf"][0]["properties"]["arguments"]
 
@@ -218,7 +258,13 @@ def test_every_reference_stays_inside():
 
 def test_constrained_unions_can_be_met():
     """What is closed in one part of a union would be refused by the other."""
-    out = constrained({"type": "object", "properties": {"a": {"type": "string"}}, "allOf": [{"properties": {"b": {"type": "integer"}}}]})
+    out = constrained(
+        {
+            "type": "object",
+            "properties": {"a": {"type": "string"}},
+            "allOf": [{"properties": {"b": {"type": "integer"}}}],
+        }
+    )
     assert "additionalProperties" not in out
     assert "additionalProperties" not in out["allOf"][0]
     assert "properties" not in call_schema([Tool("f", "", {"anyOf": [X, X]})])["properties"]["arguments"]

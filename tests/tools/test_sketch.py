@@ -23,7 +23,10 @@ class Node(BaseModel):
         ({"anyOf": [{"type": "string"}, {"type": "string"}, {"type": "null"}]}, "string | null"),
         ({"type": "array", "items": {"type": "number"}}, "[number, ...]"),
         ({"type": "array"}, "[any, ...]"),
-        ({"type": "object", "properties": {"a b": {"type": "integer"}, "c": {}}, "required": ["a b"]}, '{"a b": integer, "c"?: any}'),
+        (
+            {"type": "object", "properties": {"a b": {"type": "integer"}, "c": {}}, "required": ["a b"]},
+            '{"a b": integer, "c"?: any}',
+        ),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, '{"<name>": integer, ...}'),
         ({"type": "object"}, "{}"),
         ({}, "any"),

@@ -139,7 +139,10 @@ async def test_drafts_come_early():
 
     with replica(FlowGpt, answer=answer) as r:
         seen = []
-        async with asyncio.timeout(10), aclosing(stream_structured(FlowGpt(base_url=r.base_url), request(tools=()), Person)) as steps:
+        async with (
+            asyncio.timeout(10),
+            aclosing(stream_structured(FlowGpt(base_url=r.base_url), request(tools=()), Person)) as steps,
+        ):
             async for step in steps:
                 seen.append(step.data)
                 gate.set()
@@ -178,12 +181,19 @@ PIECES = st.sampled_from(["Sure. ", "[1] ", "{x} ", "```json\n", "```", '{"name"
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(PIECES, max_size=5).map("".join), st.lists(PIECES, max_size=5).map("".join), st.integers(1, 9))
+@given(
+    st.lists(PIECES, max_size=5).map("".join), st.lists(PIECES, max_size=5).map("".join), st.integers(1, 9)
+)
 def test_drafts_of_any_answer(first, second, size):
     """Whatever is said, at any cuts: drafts only extend, the answer extends them or says that it does not, or there is a typed error."""
 
     async def ask():
-        with flow(*([text[at : at + size] for at in range(0, len(text), size)] for text in (first or "-", second or "-", GOOD))) as r:
+        with flow(
+            *(
+                [text[at : at + size] for at in range(0, len(text), size)]
+                for text in (first or "-", second or "-", GOOD)
+            )
+        ) as r:
             return await steps_of(FlowGpt(base_url=r.base_url), Person)
 
     _, last = drafts_and_answer(asyncio.run(ask()))
@@ -264,9 +274,14 @@ async def test_not_constrained_where_it_is_refused():
 
 async def test_after_tools():
     """A conversation with calls and results may end in an object."""
-    history = (Message("assistant", "", tool_calls=(ToolCall("c", "get_time", {}),)), Message("tool", "now", tool_call_id="c"))
+    history = (
+        Message("assistant", "", tool_calls=(ToolCall("c", "get_time", {}),)),
+        Message("tool", "now", tool_call_id="c"),
+    )
     with flow(GOOD) as r:
-        answer = await complete_structured(FlowGpt(base_url=r.base_url), request("So?", *history, tools=()), Person)
+        answer = await complete_structured(
+            FlowGpt(base_url=r.base_url), request("So?", *history, tools=()), Person
+        )
         assert "tool_response" in r.requests[0].body.decode()
     assert answer.value == ANN
 
@@ -331,7 +346,9 @@ async def test_nothing_follows_the_finish():
 async def test_any_object_is_asked_for_as_such():
     """Some services refuse a schema without properties."""
     with replica(OpenAICompatible, answer=in_turns("{}")) as r:
-        await answer_of(openai(r, json_schema=True), request(tools=(), response_format={"type": "json_object"}))
+        await answer_of(
+            openai(r, json_schema=True), request(tools=(), response_format={"type": "json_object"})
+        )
         assert r.requests[0].json["response_format"] == {"type": "json_object"}
 
 
@@ -345,7 +362,9 @@ async def test_a_refused_constraint_counts():
 async def test_a_connection_that_just_ends_leaves_no_object():
     """31 may have been 310: open brackets are only forgiven where the service said that the answer is complete."""
     cut = '{"name": "Ann", "tags": ["a", "b"], "age": 3'
-    with replica(OpenAICompatible, answer=in_turns([cut], GOOD), faults=[{"no_finish": True, "no_done": True}, {}]) as r:
+    with replica(
+        OpenAICompatible, answer=in_turns([cut], GOOD), faults=[{"no_finish": True, "no_done": True}, {}]
+    ) as r:
         answer = await complete_structured(openai(r), request(tools=()), Person)
         assert len(r.requests) == 2
     assert answer.value == ANN

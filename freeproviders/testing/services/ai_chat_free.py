@@ -12,7 +12,16 @@ from typing import Any, ClassVar, Final
 from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import Fault
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Reply, Service, Turn, check_headers, check_keys, dump, expect, read_json
+from freeproviders.testing.services.base import (
+    Reply,
+    Service,
+    Turn,
+    check_headers,
+    check_keys,
+    dump,
+    expect,
+    read_json,
+)
 from freeproviders.types import Text
 
 SITE: Final = "https://aichatfree.info"
@@ -44,13 +53,21 @@ class AIChatFreeService(Service):
         check_keys(body, ("messages", "time", "pass", "sign"))
         expect(body["pass"] is None, f"pass must be null, not {body['pass']!r}.")
         messages = body["messages"]
-        expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
+        expect(
+            isinstance(messages, list) and bool(messages), "messages must be a list of at least one message."
+        )
         decoded = [_decode(message, f"messages[{n}]") for n, message in enumerate(messages)]
         sent = body["time"]
         expect(type(sent) is int, f"time must be a whole number of milliseconds, not {sent!r}.")
-        expect(abs(time.time() * 1000 - sent) <= CLOCK_SKEW_MS, f"time {sent} is too far from now.", status=401)
+        expect(
+            abs(time.time() * 1000 - sent) <= CLOCK_SKEW_MS, f"time {sent} is too far from now.", status=401
+        )
         signed = f"{sent}:{decoded[-1]['content']}:{self._secret}".encode("utf-8", "surrogatepass")
-        expect(body["sign"] == hashlib.sha256(signed).hexdigest(), "Invalid signature: sign does not fit the request.", status=401)
+        expect(
+            body["sign"] == hashlib.sha256(signed).hexdigest(),
+            "Invalid signature: sign does not fit the request.",
+            status=401,
+        )
         return Turn(decoded, _Raw)
 
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:  # noqa: ARG002
@@ -60,12 +77,19 @@ class AIChatFreeService(Service):
         return Reply(500, b"Quota exceeded", "text/plain; charset=utf-8")
 
 
-def _decode(message: Any, where: str) -> dict[str, Any]:  # noqa: ANN401 - what was sent
-    expect(isinstance(message, dict) and set(message) == {"role", "parts"}, f"{where} must have role and parts and nothing else.")
+def _decode(message: Any, where: str) -> dict[str, Any]:
+    expect(
+        isinstance(message, dict) and set(message) == {"role", "parts"},
+        f"{where} must have role and parts and nothing else.",
+    )
     expect(message["role"] in ROLES, f"{where}.role must be user or model, not {message['role']!r}.")
     parts = message["parts"]
     fits = (
-        isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], dict) and set(parts[0]) == {"text"} and isinstance(parts[0]["text"], str)
+        isinstance(parts, list)
+        and len(parts) == 1
+        and isinstance(parts[0], dict)
+        and set(parts[0]) == {"text"}
+        and isinstance(parts[0]["text"], str)
     )
     expect(fits, f'{where}.parts must be [{{"text": ...}}].')
     return {"role": ROLES[message["role"]], "content": parts[0]["text"]}

@@ -21,7 +21,9 @@ DAY_IS_OVER: Final = "You have reached the daily limit of free requests for toda
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of the replica's
     """The request is wrong: `status` and what is wrong with it."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -92,7 +94,9 @@ class Service(ABC):
             return place
         methods = sorted(method for method, path in self.routes if path == request.path)
         if methods:
-            raise Refusal(405, f"{request.method} is not allowed here.", headers={"Allow": ", ".join(methods)})
+            raise Refusal(
+                405, f"{request.method} is not allowed here.", headers={"Allow": ", ".join(methods)}
+            )
         raise Refusal(404, f"There is nothing at {request.path}.")
 
     @abstractmethod
@@ -136,7 +140,11 @@ def check_headers(request: RecordedRequest, wanted: Mapping[str, str | None]) ->
         given = request.headers.getall(name, [])
         expect(len(given) == 1, f"Header {name} must be there once, not {len(given)} times.", status=403)
         expect(bool(given[0].strip()), f"Header {name} is empty.", status=403)
-        expect(value is None or given[0] == value, f"Header {name} must be {value!r}, not {given[0]!r}.", status=403)
+        expect(
+            value is None or given[0] == value,
+            f"Header {name} must be {value!r}, not {given[0]!r}.",
+            status=403,
+        )
 
 
 def check_keys(body: Mapping[str, Any], required: Collection[str], optional: Collection[str] = ()) -> None:

@@ -13,13 +13,29 @@ from typing import ClassVar, Final
 from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import EVERYWHERE, PAGE_FAULTS, SSE_FAULTS, Fault
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Renderer, Reply, Service, Turn, check_headers, check_keys, dump, expect, refuse
+from freeproviders.testing.services.base import (
+    Renderer,
+    Reply,
+    Service,
+    Turn,
+    check_headers,
+    check_keys,
+    dump,
+    expect,
+    refuse,
+)
 from freeproviders.testing.services.completions import Completion, CompletionStream, CompletionStyle
 from freeproviders.types import Text
 
 SITE: Final = "https://chatgptfree.ai"
 MODEL: Final = "gpt-4o-mini-2024-07-18"
-HEADERS: Final = {"Accept": "*/*", "Accept-Language": None, "Origin": SITE, "Referer": f"{SITE}/chat/", "User-Agent": None}
+HEADERS: Final = {
+    "Accept": "*/*",
+    "Accept-Language": None,
+    "Origin": SITE,
+    "Referer": f"{SITE}/chat/",
+    "User-Agent": None,
+}
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS: Final = ("_wpnonce", "post_id", "url", "action", "message", "bot_id")
 COOKIE: Final = "wpaicg_chat_client_id"
@@ -56,7 +72,9 @@ class ChatgptFreeService(Service):
             self._sessions[session] = set()
             headers["Set-Cookie"] = f"{COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"
         self._sessions[session].add(nonce)
-        body = _page(None if fault.page == "no-post-id" else self._post_id, None if fault.page == "no-nonce" else nonce)
+        body = _page(
+            None if fault.page == "no-post-id" else self._post_id, None if fault.page == "no-nonce" else nonce
+        )
         if fault.page not in {None, "no-post-id", "no-nonce"}:
             body = str(fault.page)
         return Reply(200, body.encode(), HTML_TYPE, headers)
@@ -65,7 +83,11 @@ class ChatgptFreeService(Service):
         """Step 2."""
         check_headers(request, HEADERS)
         given = request.headers.get("Content-Type", "")
-        expect(given.partition(";")[0].strip().lower() == FORM_TYPE, f"Header Content-Type must be {FORM_TYPE}, not {given!r}.", status=403)
+        expect(
+            given.partition(";")[0].strip().lower() == FORM_TYPE,
+            f"Header Content-Type must be {FORM_TYPE}, not {given!r}.",
+            status=403,
+        )
         try:
             form = request.form
         except ValueError as error:
@@ -74,8 +96,17 @@ class ChatgptFreeService(Service):
         session, nonce = request.cookies.get(COOKIE), form["_wpnonce"]
         expect(session is not None, f"The cookie {COOKIE} that the page set did not come back.", status=403)
         expect(session in self._sessions, f"The cookie {COOKIE} was not set by this page.", status=403)
-        expect(nonce in self._sessions[str(session)], f"{EXPIRED}: _wpnonce {nonce!r} is not valid for this visitor.", status=403)
-        for name, value in (("action", "wpaicg_chat_shortcode_message"), ("post_id", self._post_id), ("url", SITE), ("bot_id", "0")):
+        expect(
+            nonce in self._sessions[str(session)],
+            f"{EXPIRED}: _wpnonce {nonce!r} is not valid for this visitor.",
+            status=403,
+        )
+        for name, value in (
+            ("action", "wpaicg_chat_shortcode_message"),
+            ("post_id", self._post_id),
+            ("url", SITE),
+            ("bot_id", "0"),
+        ):
             expect(form[name] == value, f"{name} must be {value!r}, not {form[name]!r}.")
         expect(bool(form["message"]), "message is empty.")
         return Turn([{"role": "user", "content": form["message"]}], self._renderer)
@@ -132,7 +163,11 @@ class _Document:
         return [self._dump({"status": "error", "msg": message})]
 
     def end(self) -> Iterable[bytes]:
-        return [b"".join(self._raw) if self._raw else self._dump({"status": "success", "data": "".join(self._said)})]
+        return [
+            b"".join(self._raw)
+            if self._raw
+            else self._dump({"status": "success", "data": "".join(self._said)})
+        ]
 
     def _dump(self, document: dict[str, str]) -> bytes:
         return json.dumps(document, ensure_ascii=True, indent=4).encode() if self._pretty else dump(document)

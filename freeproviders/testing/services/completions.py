@@ -39,7 +39,9 @@ class CompletionStyle:
 
     def __post_init__(self) -> None:
         if self.tool_deltas not in {"split", "whole", "merged", "interleaved"}:
-            msg = f'tool_deltas must be "split", "whole", "merged" or "interleaved", not {self.tool_deltas!r}.'
+            msg = (
+                f'tool_deltas must be "split", "whole", "merged" or "interleaved", not {self.tool_deltas!r}.'
+            )
             raise ValueError(msg)
 
 
@@ -77,7 +79,11 @@ class Completion:
     def usage_document(self) -> dict[str, Any]:
         """The `usage` of the answer: as given, or one token for each piece."""
         usage = self.usage or Usage(self.prompt_tokens, self.said)
-        document: dict[str, Any] = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens, "total_tokens": usage.total_tokens}
+        document: dict[str, Any] = {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+        }
         if usage.cached_tokens is not None:
             document["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
         if usage.reasoning_tokens is not None:
@@ -86,7 +92,15 @@ class Completion:
 
     def document(self, kind: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """A document of the protocol."""
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "system_fingerprint": None, "choices": choices, **more}
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": None,
+            "choices": choices,
+            **more,
+        }
 
 
 class CompletionStream:
@@ -101,7 +115,9 @@ class CompletionStream:
         self._call_count = 0
 
     def start(self) -> Iterable[bytes]:
-        yield self._delta({"role": "assistant", "content": ""} if self._c.style.role_content else {"role": "assistant"})
+        yield self._delta(
+            {"role": "assistant", "content": ""} if self._c.style.role_content else {"role": "assistant"}
+        )
 
     def piece(self, piece: Piece) -> Iterable[bytes]:
         if self._c.note(piece):
@@ -138,7 +154,9 @@ class CompletionStream:
         if not self._c.fault.no_finish:
             yield self._delta({}, finish_reason=self._c.finish_reason)
         if self._c.include_usage:
-            yield self._events.event(dump(self._c.document("chat.completion.chunk", [], usage=self._c.usage_document())))
+            yield self._events.event(
+                dump(self._c.document("chat.completion.chunk", [], usage=self._c.usage_document()))
+            )
         if not self._c.fault.no_done:
             yield self._events.event(b"[DONE]")
 
@@ -153,17 +171,24 @@ class CompletionStream:
             return
         style, at = self._c.style, self._call_count
         self._call_count += len(calls)
-        numbered = [(at + n, call, json.dumps(call.arguments, ensure_ascii=False)) for n, call in enumerate(calls)]
+        numbered = [
+            (at + n, call, json.dumps(call.arguments, ensure_ascii=False)) for n, call in enumerate(calls)
+        ]
         if style.tool_deltas in {"whole", "merged"}:
             deltas = [self._opening(index, call, arguments) for index, call, arguments in numbered]
             yield from (
-                [self._delta({"tool_calls": deltas})] if style.tool_deltas == "merged" else [self._delta({"tool_calls": [d]}) for d in deltas]
+                [self._delta({"tool_calls": deltas})]
+                if style.tool_deltas == "merged"
+                else [self._delta({"tool_calls": [d]}) for d in deltas]
             )
             return
         turns = [
             [
                 self._opening(index, call, ""),
-                *(self._more(index, arguments[a : a + ARGUMENT_CHARS]) for a in range(0, len(arguments), ARGUMENT_CHARS)),
+                *(
+                    self._more(index, arguments[a : a + ARGUMENT_CHARS])
+                    for a in range(0, len(arguments), ARGUMENT_CHARS)
+                ),
             ]
             for index, call, arguments in reversed(numbered)
         ]
@@ -173,7 +198,10 @@ class CompletionStream:
                     yield self._delta({"tool_calls": [delta]})
 
     def _opening(self, index: int, call: ToolCall, arguments: str) -> dict[str, Any]:
-        return self._indexed(index, {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+        return self._indexed(
+            index,
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}},
+        )
 
     def _more(self, index: int, arguments: str) -> dict[str, Any]:
         return self._indexed(index, {"function": {"arguments": arguments}})
@@ -222,19 +250,42 @@ class CompletionDocument:
     def end(self) -> Iterable[bytes]:
         if self._raw:
             return [b"".join(self._raw)]
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text) if self._text or not self._calls else None, "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(self._text) if self._text or not self._calls else None,
+            "refusal": None,
+        }
         if self._reasoning:
             message[self._c.style.reasoning_key] = "".join(self._reasoning)
         if self._calls:
             message["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}}
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {
+                        "name": call.name,
+                        "arguments": json.dumps(call.arguments, ensure_ascii=False),
+                    },
+                }
                 for call in self._calls
             ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": None if self._c.fault.no_finish else self._c.finish_reason}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": None if self._c.fault.no_finish else self._c.finish_reason,
+        }
         return [dump(self._c.document("chat.completion", [choice], usage=self._c.usage_document()))]
 
 
-def error_document(message: str, shape: str, status: int | None, *, code: str | None = None, completion: Completion | None = None) -> Any:  # noqa: ANN401
+def error_document(
+    message: str,
+    shape: str,
+    status: int | None,
+    *,
+    code: str | None = None,
+    completion: Completion | None = None,
+) -> Any:
     """An error in one of the `ERROR_SHAPES`; `bytes` for the one that is not JSON. `status` None is an error inside a 200."""
     number = status or 500
     kind = "invalid_request_error" if number < 500 else "server_error"
@@ -245,9 +296,22 @@ def error_document(message: str, shape: str, status: int | None, *, code: str | 
         case "object-error":
             return {"object": "error", "message": message, "type": kind, "param": None, "code": number}
         case "array":
-            return [{"error": {"code": number, "message": message, "status": "INVALID_ARGUMENT" if number < 500 else "INTERNAL"}}]
+            return [
+                {
+                    "error": {
+                        "code": number,
+                        "message": message,
+                        "status": "INVALID_ARGUMENT" if number < 500 else "INTERNAL",
+                    }
+                }
+            ]
         case "errors":
-            return {"success": False, "errors": [{"code": 10000 + number, "message": message}], "messages": [], "result": None}
+            return {
+                "success": False,
+                "errors": [{"code": 10000 + number, "message": message}],
+                "messages": [],
+                "result": None,
+            }
         case "rfc7807":
             return {"type": "about:blank", "title": "Error", "status": number, "detail": message}
         case "message" | "detail":
@@ -255,8 +319,15 @@ def error_document(message: str, shape: str, status: int | None, *, code: str | 
         case "choices-null" if completion is not None:
             return {**completion.document("chat.completion.chunk", []), "choices": None, "error": error}
         case "finish-reason" if completion is not None:
-            choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}
-            return completion.document("chat.completion.chunk", [choice], error={"code": number, "message": message})
+            choice = {
+                "index": 0,
+                "delta": {"content": ""},
+                "finish_reason": "error",
+                "native_finish_reason": "error",
+            }
+            return completion.document(
+                "chat.completion.chunk", [choice], error={"code": number, "message": message}
+            )
         case "text":
             return message.encode()
         case _:
@@ -266,7 +337,11 @@ def error_document(message: str, shape: str, status: int | None, *, code: str | 
 def completion_complaint(status: int, message: str, fault: Fault, code: str | None) -> Reply:
     """An error answer of the protocol."""
     document = error_document(message, fault.error_shape, status, code=code)
-    return Reply(status, document, "text/plain; charset=utf-8") if isinstance(document, bytes) else Reply(status, dump(document))
+    return (
+        Reply(status, document, "text/plain; charset=utf-8")
+        if isinstance(document, bytes)
+        else Reply(status, dump(document))
+    )
 
 
 def count_tokens(messages: Iterable[Mapping[str, Any]]) -> int:

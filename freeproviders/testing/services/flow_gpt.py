@@ -61,7 +61,13 @@ MODELS: Final = frozenset(
 GREETING: Final = {"role": "assistant", "content": "Hello, how can I help you today?"}
 DEFAULT_SYSTEM: Final = "You are helpful assistant. Follow the user's instructions carefully."
 DEFAULT_TEMPERATURE: Final = 0.7
-FIXED: Final[Mapping[str, object]] = {"nsfw": False, "documentIds": [], "chatFileDocumentIds": [], "generateImage": False, "generateAudio": False}
+FIXED: Final[Mapping[str, object]] = {
+    "nsfw": False,
+    "documentIds": [],
+    "chatFileDocumentIds": [],
+    "generateImage": False,
+    "generateAudio": False,
+}
 KEYS: Final = ("model", "question", "history", "system", "temperature", "promptId", *FIXED)
 CLOCK_SKEW_SECONDS: Final = 300
 
@@ -84,15 +90,23 @@ class FlowGptService(Service):
         body = read_json(request)
         check_keys(body, KEYS)
         for key, value in FIXED.items():
-            expect(body[key] == value and type(body[key]) is type(value), f"{key} must be {value!r}, not {body[key]!r}.")
+            expect(
+                body[key] == value and type(body[key]) is type(value),
+                f"{key} must be {value!r}, not {body[key]!r}.",
+            )
         model, system, question = body["model"], body["system"], body["question"]
         expect(model in MODELS, f"Unknown model {model!r}.")
-        expect(body["promptId"] == f"model-{model}", f"promptId must be 'model-{model}', not {body['promptId']!r}.")
+        expect(
+            body["promptId"] == f"model-{model}",
+            f"promptId must be 'model-{model}', not {body['promptId']!r}.",
+        )
         expect(is_number(body["temperature"]), f"temperature must be a number, not {body['temperature']!r}.")
         expect(isinstance(system, str) and bool(system), "system must be a text.")
         expect(isinstance(question, str), "question must be a string.")
         history = body["history"]
-        expect(isinstance(history, list) and history[:1] == [GREETING], f"history must begin with {GREETING!r}.")
+        expect(
+            isinstance(history, list) and history[:1] == [GREETING], f"history must begin with {GREETING!r}."
+        )
         for n, message in enumerate(history):
             _check_message(message, f"history[{n}]")
         # The conversation as its caller had it: the page's own greeting and system text are not part of it.
@@ -104,20 +118,48 @@ class FlowGptService(Service):
         return Reply(status, dump({"statusCode": status, "message": message, "error": status_phrase(status)}))
 
     def _check_signature(self, headers: Mapping[str, str]) -> None:
-        device, nonce, timestamp, signature = (headers[f"x-{name}"] for name in ("flow-device-id", "nonce", "timestamp", "signature"))
-        expect(re.fullmatch(r"f-[a-z0-9]{19}", device) is not None, f"x-flow-device-id is malformed: {device!r}.", status=403)
-        expect(re.fullmatch(r"[0-9a-f]{32}", nonce) is not None, f"x-nonce must be 32 hex characters, not {nonce!r}.", status=401)
-        expect(re.fullmatch(r"[0-9]{1,12}", timestamp) is not None, f"x-timestamp must be unix seconds, not {timestamp!r}.", status=401)
-        expect(abs(time.time() - int(timestamp)) <= CLOCK_SKEW_SECONDS, f"x-timestamp {timestamp} is too far from now.", status=401)
+        device, nonce, timestamp, signature = (
+            headers[f"x-{name}"] for name in ("flow-device-id", "nonce", "timestamp", "signature")
+        )
+        expect(
+            re.fullmatch(r"f-[a-z0-9]{19}", device) is not None,
+            f"x-flow-device-id is malformed: {device!r}.",
+            status=403,
+        )
+        expect(
+            re.fullmatch(r"[0-9a-f]{32}", nonce) is not None,
+            f"x-nonce must be 32 hex characters, not {nonce!r}.",
+            status=401,
+        )
+        expect(
+            re.fullmatch(r"[0-9]{1,12}", timestamp) is not None,
+            f"x-timestamp must be unix seconds, not {timestamp!r}.",
+            status=401,
+        )
+        expect(
+            abs(time.time() - int(timestamp)) <= CLOCK_SKEW_SECONDS,
+            f"x-timestamp {timestamp} is too far from now.",
+            status=401,
+        )
         signed = f"{timestamp}-{nonce}-{AUTHORIZATION}".encode()
-        expect(signature == hashlib.md5(signed, usedforsecurity=False).hexdigest(), "x-signature does not fit the request.", status=401)
+        expect(
+            signature == hashlib.md5(signed, usedforsecurity=False).hexdigest(),
+            "x-signature does not fit the request.",
+            status=401,
+        )
         expect(nonce not in self._nonces, f"x-nonce {nonce} was used before.", status=401)
         self._nonces.add(nonce)
 
 
-def _check_message(message: Any, where: str) -> None:  # noqa: ANN401 - what was sent
-    expect(isinstance(message, dict) and set(message) == {"role", "content"}, f"{where} must have role and content and nothing else.")
-    expect(message["role"] in {"user", "assistant"}, f"{where}.role must be user or assistant, not {message['role']!r}.")
+def _check_message(message: Any, where: str) -> None:
+    expect(
+        isinstance(message, dict) and set(message) == {"role", "content"},
+        f"{where} must have role and content and nothing else.",
+    )
+    expect(
+        message["role"] in {"user", "assistant"},
+        f"{where}.role must be user or assistant, not {message['role']!r}.",
+    )
     expect(isinstance(message["content"], str), f"{where}.content must be a string.")
 
 

@@ -8,7 +8,18 @@ from typing import Any, ClassVar, Final
 
 from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, Fault
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Renderer, Reply, Service, Turn, check_headers, check_keys, expect, is_number, read_json, refuse
+from freeproviders.testing.services.base import (
+    Renderer,
+    Reply,
+    Service,
+    Turn,
+    check_headers,
+    check_keys,
+    expect,
+    is_number,
+    read_json,
+    refuse,
+)
 from freeproviders.testing.services.completions import (
     Completion,
     CompletionDocument,
@@ -46,16 +57,28 @@ class FreeNetflyService(Service):
         body = read_json(request)
         check_keys(body, ("messages", "stream", "model", *NUMBERS), SETTINGS)
         expect(body["stream"] is True, "stream must be true.")
-        expect(body["model"] in MODELS, f"The model {body['model']!r} does not exist.", status=404, code="model_not_found")
+        expect(
+            body["model"] in MODELS,
+            f"The model {body['model']!r} does not exist.",
+            status=404,
+            code="model_not_found",
+        )
         for key in NUMBERS:
             expect(is_number(body[key]), f"{key} must be a number, not {body[key]!r}.")
         messages = body["messages"]
-        expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
+        expect(
+            isinstance(messages, list) and bool(messages), "messages must be a list of at least one message."
+        )
         for n, message in enumerate(messages):
             _check_message(message, f"messages[{n}]")
 
         def render(fault: Fault) -> Renderer:
-            completion = Completion(model=body["model"], prompt_tokens=count_tokens(messages), style=CompletionStyle(role_content=False), fault=fault)
+            completion = Completion(
+                model=body["model"],
+                prompt_tokens=count_tokens(messages),
+                style=CompletionStyle(role_content=False),
+                fault=fault,
+            )
             return CompletionDocument(completion) if fault.no_stream else CompletionStream(completion)
 
         return Turn(messages, render, _settings(body))
@@ -64,10 +87,13 @@ class FreeNetflyService(Service):
         return completion_complaint(status, message, fault, code)
 
 
-def _check_message(message: Any, where: str) -> None:  # noqa: ANN401 - what was sent
+def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
         refuse(f"{where} must be an object.")
-    expect(message.get("role") in {"system", "user", "assistant"}, f"{where}.role must be system, user or assistant, not {message.get('role')!r}.")
+    expect(
+        message.get("role") in {"system", "user", "assistant"},
+        f"{where}.role must be system, user or assistant, not {message.get('role')!r}.",
+    )
     expect(isinstance(message.get("content"), str), f"{where}.content must be a string.")
     unknown = set(message) - {"role", "content", "name"}
     expect(not unknown, f"{where} has unknown key(s): {', '.join(sorted(unknown))}.")

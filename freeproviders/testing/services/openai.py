@@ -12,7 +12,18 @@ from typing import Any, ClassVar, Final
 
 from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, Fault
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Renderer, Reply, Service, Turn, check_keys, dump, expect, is_number, read_json, refuse
+from freeproviders.testing.services.base import (
+    Renderer,
+    Reply,
+    Service,
+    Turn,
+    check_keys,
+    dump,
+    expect,
+    is_number,
+    read_json,
+    refuse,
+)
 from freeproviders.testing.services.completions import (
     Completion,
     CompletionDocument,
@@ -73,25 +84,38 @@ class OpenAIService(Service):
         self._native_tools = native_tools
         self._json_schema = json_schema
         self._extra_keys = tuple(extra_keys)
-        self._style = CompletionStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
+        self._style = CompletionStyle(
+            tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key
+        )
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
         """The list of models."""
         self._check_key(request)
         made = int(time.time())
-        models = [{"id": model, "object": "model", "created": made, "owned_by": "replica"} for model in self._models or ("replica",)]
+        models = [
+            {"id": model, "object": "model", "created": made, "owned_by": "replica"}
+            for model in self._models or ("replica",)
+        ]
         return Reply(200, dump({"object": "list", "data": models}))
 
     def turn(self, request: RecordedRequest) -> Turn:
         self._check_key(request)
         given = request.headers.get("Content-Type", "")
-        expect(given.partition(";")[0].strip().lower() == "application/json", f"Header Content-Type must be application/json, not {given!r}.")
+        expect(
+            given.partition(";")[0].strip().lower() == "application/json",
+            f"Header Content-Type must be application/json, not {given!r}.",
+        )
         body = read_json(request)
         check_keys(body, ("model", "messages"), (*NUMBERS, *OTHERS, *self._extra_keys))
         model = body["model"]
         expect(isinstance(model, str) and bool(model), "you must provide a model parameter")
         known = self._models is None or model in self._models
-        expect(known, f"The model `{model}` does not exist or you do not have access to it.", status=404, code="model_not_found")
+        expect(
+            known,
+            f"The model `{model}` does not exist or you do not have access to it.",
+            status=404,
+            code="model_not_found",
+        )
         _check_settings(body)
         self._check_abilities(body)
         _check_tools(body)
@@ -106,7 +130,11 @@ class OpenAIService(Service):
                 fault=fault,
                 include_usage=options.get("include_usage", False),
             )
-            return CompletionStream(completion) if stream and not fault.no_stream else CompletionDocument(completion)
+            return (
+                CompletionStream(completion)
+                if stream and not fault.no_stream
+                else CompletionDocument(completion)
+            )
 
         return Turn(body["messages"], render, _settings(body))
 
@@ -118,12 +146,20 @@ class OpenAIService(Service):
             return
         given = request.headers.get("Authorization")
         expect(given is not None, "You didn't provide an API key.", status=401)
-        expect(given == f"Bearer {self._api_key}", "Incorrect API key provided.", status=401, code="invalid_api_key")
+        expect(
+            given == f"Bearer {self._api_key}",
+            "Incorrect API key provided.",
+            status=401,
+            code="invalid_api_key",
+        )
 
     def _check_abilities(self, body: Mapping[str, Any]) -> None:
         expect(self._native_tools or not body.get("tools"), f"{body['model']} does not support tools")
         kind = (body.get("response_format") or {}).get("type")
-        expect(self._json_schema or kind != "json_schema", f"{body['model']} does not support response_format json_schema")
+        expect(
+            self._json_schema or kind != "json_schema",
+            f"{body['model']} does not support response_format json_schema",
+        )
 
 
 def _check_settings(body: Mapping[str, Any]) -> None:
@@ -131,57 +167,97 @@ def _check_settings(body: Mapping[str, Any]) -> None:
         value = body.get(key)
         if value is not None:
             expect(is_number(value), f"{key} must be a number, not {value!r}.")
-            expect((low is None or value >= low) and (high is None or value <= high), f"{key} is out of range: {value!r}.")
+            expect(
+                (low is None or value >= low) and (high is None or value <= high),
+                f"{key} is out of range: {value!r}.",
+            )
     for key in ("stream", "parallel_tool_calls"):
         expect(isinstance(body.get(key, False), bool | None), f"{key} must be a boolean.")
     options = body.get("stream_options")
     if options is not None:
-        expect(body.get("stream") is True, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
-        expect(isinstance(options, dict) and set(options) <= {"include_usage", "include_obfuscation"}, "stream_options is malformed.")
+        expect(
+            body.get("stream") is True,
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        )
+        expect(
+            isinstance(options, dict) and set(options) <= {"include_usage", "include_obfuscation"},
+            "stream_options is malformed.",
+        )
     stop = body.get("stop")
     stops = stop if isinstance(stop, list) else [""] if stop is None else [stop]
-    expect(0 < len(stops) <= 4 and all(isinstance(s, str) for s in stops), "stop must be a string or a list of 1 to 4 strings.")
+    expect(
+        0 < len(stops) <= 4 and all(isinstance(s, str) for s in stops),
+        "stop must be a string or a list of 1 to 4 strings.",
+    )
     shape = body.get("response_format")
     if shape is not None:
         kind = shape.get("type") if isinstance(shape, dict) else None
-        expect(kind in {"text", "json_object", "json_schema"}, "response_format.type must be text, json_object or json_schema.")
+        expect(
+            kind in {"text", "json_object", "json_schema"},
+            "response_format.type must be text, json_object or json_schema.",
+        )
         schema = shape.get("json_schema") if kind == "json_schema" else {"name": "none", "schema": {}}
-        expect(isinstance(schema, dict) and isinstance(schema.get("schema"), dict), "Missing required parameter: response_format.json_schema.schema.")
-        expect(_is_name(schema.get("name")), f"response_format.json_schema.name does not match the pattern: {schema.get('name')!r}.")
+        expect(
+            isinstance(schema, dict) and isinstance(schema.get("schema"), dict),
+            "Missing required parameter: response_format.json_schema.schema.",
+        )
+        expect(
+            _is_name(schema.get("name")),
+            f"response_format.json_schema.name does not match the pattern: {schema.get('name')!r}.",
+        )
 
 
 def _check_tools(body: Mapping[str, Any]) -> None:
     tools, choice = body.get("tools"), body.get("tool_choice")
     if tools is None:
-        expect(choice in {None, "none"} if not isinstance(choice, dict) else False, "'tool_choice' is only allowed when 'tools' are specified.")
-        expect(body.get("parallel_tool_calls") is None, "'parallel_tool_calls' is only allowed when 'tools' are specified.")
+        expect(
+            choice in {None, "none"} if not isinstance(choice, dict) else False,
+            "'tool_choice' is only allowed when 'tools' are specified.",
+        )
+        expect(
+            body.get("parallel_tool_calls") is None,
+            "'parallel_tool_calls' is only allowed when 'tools' are specified.",
+        )
         return
     expect(isinstance(tools, list) and bool(tools), "tools must be a list of at least one tool.")
     for n, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if not isinstance(function, dict):
             refuse(f'tools[{n}] must be {{"type": "function", "function": {{...}}}}.')
-        expect(_is_name(function.get("name")), f"tools[{n}].function.name does not match the pattern: {function.get('name')!r}.")
+        expect(
+            _is_name(function.get("name")),
+            f"tools[{n}].function.name does not match the pattern: {function.get('name')!r}.",
+        )
         parameters = function.get("parameters", {"type": "object"})
         expect(
-            isinstance(parameters, dict) and parameters.get("type", "object") == "object", f"tools[{n}].function.parameters must be of type object."
+            isinstance(parameters, dict) and parameters.get("type", "object") == "object",
+            f"tools[{n}].function.parameters must be of type object.",
         )
     names = [tool["function"]["name"] for tool in tools]
     expect(len(set(names)) == len(names), "Tool names must be unique.")
     wanted = [choice] if choice is not None else []
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         allowed = choice.get("allowed_tools", {})
-        expect(allowed.get("mode") in {"auto", "required"}, "tool_choice.allowed_tools.mode must be auto or required.")
+        expect(
+            allowed.get("mode") in {"auto", "required"},
+            "tool_choice.allowed_tools.mode must be auto or required.",
+        )
         wanted = allowed.get("tools", [])
     for one in wanted:
         if isinstance(one, dict):
             name = one.get("function", {}).get("name")
-            expect(one.get("type") == "function" and name in names, f"Tool choice {name!r} not found in 'tools' parameter.")
+            expect(
+                one.get("type") == "function" and name in names,
+                f"Tool choice {name!r} not found in 'tools' parameter.",
+            )
         else:
-            expect(one in {"none", "auto", "required"}, f"tool_choice must be none, auto, required or a function, not {one!r}.")
+            expect(
+                one in {"none", "auto", "required"},
+                f"tool_choice must be none, auto, required or a function, not {one!r}.",
+            )
 
 
-def _check_messages(messages: Any, *, native_tools: bool) -> None:  # noqa: ANN401 - what was sent
+def _check_messages(messages: Any, *, native_tools: bool) -> None:
     expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
     open_calls: set[str] = set()
     unanswered = "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'."
@@ -189,37 +265,56 @@ def _check_messages(messages: Any, *, native_tools: bool) -> None:  # noqa: ANN4
         where = f"messages[{n}]"
         role = message.get("role") if isinstance(message, dict) else None
         expect(role in ROLES, f"{where}.role must be one of {', '.join(sorted(ROLES))}, not {role!r}.")
-        expect(native_tools or (role != "tool" and "tool_calls" not in message), f"{where}: the model does not support tools")
+        expect(
+            native_tools or (role != "tool" and "tool_calls" not in message),
+            f"{where}: the model does not support tools",
+        )
         content, calls = message.get("content"), message.get("tool_calls")
         if role == "tool":
-            expect(message.get("tool_call_id") in open_calls, f"{where}.tool_call_id answers no tool call: {message.get('tool_call_id')!r}.")
+            expect(
+                message.get("tool_call_id") in open_calls,
+                f"{where}.tool_call_id answers no tool call: {message.get('tool_call_id')!r}.",
+            )
             open_calls.discard(message["tool_call_id"])
         else:
             expect(not open_calls, unanswered)
         if calls is not None:
-            expect(role == "assistant" and isinstance(calls, list) and bool(calls), f"{where}.tool_calls must be a list, in an assistant message.")
+            expect(
+                role == "assistant" and isinstance(calls, list) and bool(calls),
+                f"{where}.tool_calls must be a list, in an assistant message.",
+            )
             open_calls = {_check_call(call, f"{where}.tool_calls[{m}]") for m, call in enumerate(calls)}
             expect(len(open_calls) == len(calls), f"{where}.tool_calls: ids must be unique.")
-        expect(content is not None or calls is not None, f"{where}.content must be a string or a list of parts, not null.")
+        expect(
+            content is not None or calls is not None,
+            f"{where}.content must be a string or a list of parts, not null.",
+        )
         _check_content(content, f"{where}.content")
         unknown = set(message) - {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
         expect(not unknown, f"{where} has unknown key(s): {', '.join(sorted(unknown))}.")
     expect(not open_calls, unanswered)
 
 
-def _check_call(call: Any, where: str) -> str:  # noqa: ANN401 - what was sent
+def _check_call(call: Any, where: str) -> str:
     function = call.get("function") if isinstance(call, dict) and call.get("type") == "function" else None
-    fits = isinstance(function, dict) and isinstance(function.get("name"), str) and isinstance(call.get("id"), str) and bool(call["id"])
+    fits = (
+        isinstance(function, dict)
+        and isinstance(function.get("name"), str)
+        and isinstance(call.get("id"), str)
+        and bool(call["id"])
+    )
     expect(fits, f"{where} must have id, type 'function' and function.name.")
     try:
         arguments = json.loads(function["arguments"]) if function else None
     except (KeyError, TypeError, ValueError):
         arguments = None
-    expect(isinstance(arguments, dict), f"{where}.function.arguments must be a string that holds a JSON object.")
+    expect(
+        isinstance(arguments, dict), f"{where}.function.arguments must be a string that holds a JSON object."
+    )
     return str(call["id"])
 
 
-def _check_content(content: Any, where: str) -> None:  # noqa: ANN401 - what was sent
+def _check_content(content: Any, where: str) -> None:
     if content is None or isinstance(content, str):
         return
     expect(isinstance(content, list) and bool(content), f"{where} must be a string or a list of parts.")
@@ -227,9 +322,15 @@ def _check_content(content: Any, where: str) -> None:  # noqa: ANN401 - what was
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "image_url":
             image = part.get("image_url")
-            expect(isinstance(image, dict) and isinstance(image.get("url"), str), f"{where}[{n}].image_url.url must be a string.")
+            expect(
+                isinstance(image, dict) and isinstance(image.get("url"), str),
+                f"{where}[{n}].image_url.url must be a string.",
+            )
         else:
-            expect(kind == "text" and isinstance(part.get("text"), str), f"{where}[{n}] must be a text or an image_url part.")
+            expect(
+                kind == "text" and isinstance(part.get("text"), str),
+                f"{where}[{n}] must be a text or an image_url part.",
+            )
 
 
 def _is_name(name: object) -> bool:
@@ -245,7 +346,11 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
         settings["max_tokens"] = limit
     choice = body.get("tool_choice")
     if isinstance(choice, dict):
-        choice = tuple(t["function"]["name"] for t in choice["allowed_tools"]["tools"]) if "allowed_tools" in choice else choice["function"]["name"]
+        choice = (
+            tuple(t["function"]["name"] for t in choice["allowed_tools"]["tools"])
+            if "allowed_tools" in choice
+            else choice["function"]["name"]
+        )
     if choice is not None:
         settings["tool_choice"] = choice
     return settings

@@ -9,7 +9,20 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, After, Cursor, RawCall, Recogniser, Waiting, literal, more, peek, skip
+from freeproviders.tools.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    After,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    more,
+    peek,
+    skip,
+)
 from freeproviders.tools.dialects.pythonic import NAME_START, call_list, named_call
 from freeproviders.tools.dialects.render import call_json
 from freeproviders.tools.jsonscan import End, scan_json

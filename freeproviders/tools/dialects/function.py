@@ -9,7 +9,19 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, literal, skip, until, word
+from freeproviders.tools.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    skip,
+    until,
+    word,
+)
 from freeproviders.tools.dialects.payload import read_value
 from freeproviders.tools.dialects.render import call_json, plain_json
 from freeproviders.tools.markup import MARKUP, ROLE
@@ -91,13 +103,21 @@ def render_parameters(calls: Sequence[ToolCall]) -> str:
 
 def _render(call: ToolCall) -> str:
     return (
-        f"<function={call.name}>{plain_json(call.arguments)}</function>" if is_identifier(call.name) else f"<tool_call>{call_json(call)}</tool_call>"
+        f"<function={call.name}>{plain_json(call.arguments)}</function>"
+        if is_identifier(call.name)
+        else f"<tool_call>{call_json(call)}</tool_call>"
     )
 
 
 def _can_stand(value: str) -> bool:
     """Whether a text can stand between tags as it is."""
-    return bool(value) and value == value.strip() and "<" not in value and not MARKUP.search(value) and not ROLE.search(value)
+    return (
+        bool(value)
+        and value == value.strip()
+        and "<" not in value
+        and not MARKUP.search(value)
+        and not ROLE.search(value)
+    )
 
 
 def _render_parameters(call: ToolCall) -> str:
@@ -107,6 +127,7 @@ def _render_parameters(call: ToolCall) -> str:
     if not all(map(_can_stand, texts)) or not all(map(_KEY.fullmatch, call.arguments)):
         return _render(call)
     lines = "".join(
-        f"<parameter={key}>\n{value if isinstance(value, str) else plain_json(value)}\n</parameter>\n" for key, value in call.arguments.items()
+        f"<parameter={key}>\n{value if isinstance(value, str) else plain_json(value)}\n</parameter>\n"
+        for key, value in call.arguments.items()
     )
     return f"<function={call.name}>\n{lines}</function>"

@@ -14,7 +14,9 @@ THINKING: Final = {"<think>": "</think>", "<thinking>": "</thinking>"}
 """What opens reasoning, and what closes it."""
 FUNCTION: Final = "<function="
 
-OPENER: Final = re.compile(rf"""<(?=[tf|]|\Z)|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))|`{{3}}|`{{1,2}}\Z""")
+OPENER: Final = re.compile(
+    rf"""<(?=[tf|]|\Z)|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))|`{{3}}|`{{1,2}}\Z"""
+)
 """Finds a place where a call, reasoning or a block of code may begin. Everything before it is text."""
 THINK_OPENER: Final = re.compile(r"<(?=t|\Z)")
 """The same where no tools are bound."""
@@ -28,7 +30,11 @@ def opening(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool) -> Recogn
     if char == "{":
         return (yield from bare.bare(c, box, whole=whole))
     if char == "`":
-        return (yield from bare.fenced(c, box, whole=whole, line_start=line_start, markup=markup(c, box, whole=whole)))
+        return (
+            yield from bare.fenced(
+                c, box, whole=whole, line_start=line_start, markup=markup(c, box, whole=whole)
+            )
+        )
     return (yield from markup(c, box, whole=whole))
 
 
@@ -37,7 +43,9 @@ def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
     char = c.text[c.pos]
     c.pos += 1
     following = yield from (peek(c) if char == "<" else skip(c))
-    begins = following and opener.match(char + following)  # the search may have stopped here just because nothing had followed yet
+    begins = following and opener.match(
+        char + following
+    )  # the search may have stopped here just because nothing had followed yet
     return After(text=True, fence=ticks, inline=True) if begins else TEXT
 
 

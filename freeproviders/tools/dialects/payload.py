@@ -37,7 +37,9 @@ def read_calls(c: Cursor, box: Toolbox, closer: str = "") -> Waiting:
     value, text, fault = yield from _read(c, closer, opened, start)
     if fault:
         return [RawCall("", source=text, fault=fault)]
-    return calls_in(value, box, text) or [RawCall("", source=text, fault='it is no call: it must be an object with "name" and "arguments"')]
+    return calls_in(value, box, text) or [
+        RawCall("", source=text, fault='it is no call: it must be an object with "name" and "arguments"')
+    ]
 
 
 def _read(c: Cursor, closer: str, opened: str, start: int) -> Waiting:

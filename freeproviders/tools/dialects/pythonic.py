@@ -10,7 +10,18 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from freeproviders.tools.cursor import CALLS, CUT_OFF, TEXT, Cursor, RawCall, Recogniser, Waiting, find, more, skip
+from freeproviders.tools.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    find,
+    more,
+    skip,
+)
 from freeproviders.tools.dialects.render import calls_json
 from freeproviders.tools.jsonscan import scan_json
 from freeproviders.tools.lenient import read_json, without_odd_escapes
@@ -72,7 +83,9 @@ def _json_arguments(c: Cursor, name: str, start: int) -> Waiting:
     inner = c.tell()
     yield from scan_json(c)
     try:
-        return RawCall(name, read_json(c.since(inner)), c.since(start), CUT_OFF if c.broken and c.exhausted else "")
+        return RawCall(
+            name, read_json(c.since(inner)), c.since(start), CUT_OFF if c.broken and c.exhausted else ""
+        )
     except ValueError as error:
         return RawCall(name, source=c.since(start), fault=str(error))
 
@@ -153,7 +166,7 @@ def _string(c: Cursor, quote: str) -> Waiting:
     return False
 
 
-def _evaluate(text: str, box: Toolbox, name: str) -> Any:  # noqa: ANN401 - arguments, not yet judged
+def _evaluate(text: str, box: Toolbox, name: str) -> Any:
     if len(text) > MAX_ARGUMENT_CHARS:
         msg = f"more than {MAX_ARGUMENT_CHARS} characters"
         raise ValueError(msg)
@@ -177,17 +190,23 @@ def _evaluate(text: str, box: Toolbox, name: str) -> Any:  # noqa: ANN401 - argu
         else:
             arguments[keyword.arg] = value
     only = next(iter(arguments.values()), None)
-    return only if len(node.args) == len(arguments) == 1 and isinstance(only, dict) else arguments  # f({"city": "Paris"})
+    return (
+        only if len(node.args) == len(arguments) == 1 and isinstance(only, dict) else arguments
+    )  # f({"city": "Paris"})
 
 
-def _literal(node: ast.expr) -> Any:  # noqa: ANN401
+def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Name(id=name) if name in _LITERALS:
             return _LITERALS[name]
         case ast.List() | ast.Tuple() | ast.Set():
             return [_literal(item) for item in node.elts]
         case ast.Dict():
-            return {str(ast.literal_eval(key)): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
+            return {
+                str(ast.literal_eval(key)): _literal(value)
+                for key, value in zip(node.keys, node.values, strict=True)
+                if key is not None
+            }
     value = ast.literal_eval(node)
     if not isinstance(value, str | int | float | bool | None):
         msg = f"{value!r:.100} is not a JSON value"
@@ -203,7 +222,9 @@ def render(calls: Sequence[ToolCall]) -> str:
 
 
 def _render(call: ToolCall) -> str:
-    plain = {key: value for key, value in call.arguments.items() if key.isidentifier() and not _is_keyword(key)}
+    plain = {
+        key: value for key, value in call.arguments.items() if key.isidentifier() and not _is_keyword(key)
+    }
     pieces = [f"{key}={_plain(value)}" for key, value in plain.items()]
     rest = {key: value for key, value in call.arguments.items() if key not in plain}
     if rest:

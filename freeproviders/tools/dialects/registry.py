@@ -52,7 +52,11 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
             bare.render_openai,
             f'To call functions, return only a json object of this form:\n{{"tool_calls": [{{"type": "function", "function": {_OBJECT}}}]}}',
         ),
-        Dialect("mistral", mistral.render, f"To call functions, return [TOOL_CALLS] and a json list:\n[TOOL_CALLS][{_OBJECT}]"),
+        Dialect(
+            "mistral",
+            mistral.render,
+            f"To call functions, return [TOOL_CALLS] and a json list:\n[TOOL_CALLS][{_OBJECT}]",
+        ),
         Dialect(
             "llama",
             llama.render,

@@ -10,7 +10,7 @@ from freeproviders.types import ToolCall
 from freeproviders.wire.json import dumps
 
 
-def plain_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def plain_json(value: Any) -> str:
     """Encode as JSON in which all `<` and the brackets of `[INST]` and its like are escaped: no string can hold a tag."""
     return escape(dumps(value).decode()).replace("<", "\\u003c")
 
