@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from freeproviders.cli.answer import Answer, remark
+from freeproviders.cli.interrupt import interruptible
 from freeproviders.cli.terminal import complain, is_terminal, say
 from freeproviders.errors import FreeProvidersError
 from freeproviders.provider import AsyncGeneratorProvider
@@ -72,10 +73,11 @@ def _line() -> str | None:
     """What the user types next; None when there is no more."""
     while True:
         try:
-            if is_terminal(sys.stdout):
-                return input(PROMPT)
-            typer.echo(PROMPT, nl=False, err=True)  # standard output is for the answers
-            return input()
+            with interruptible():
+                if is_terminal(sys.stdout):
+                    return input(PROMPT)
+                typer.echo(PROMPT, nl=False, err=True)  # standard output is for the answers
+                return input()
         except KeyboardInterrupt:
             typer.echo(err=True)
             say("Ctrl-D or /exit leaves.")

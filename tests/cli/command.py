@@ -66,12 +66,14 @@ def start(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.P
 class Terminal:
     """The command at a terminal of its own: what it shows, and keys to press."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
         import pty
 
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCHER, *COMMAND, *arguments],
+            [sys.executable, "-c", _LAUNCHER, *command, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
