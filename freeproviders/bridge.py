@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from freeproviders.errors import NotReachableHereError
+from freeproviders.errors import SyncOnLoopError
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def _get_portal() -> _Portal:
         if _portal is None or not _portal.thread.is_alive():
             _portal = _Portal()
         if threading.current_thread() is _portal.thread:
-            raise NotReachableHereError(
+            raise SyncOnLoopError(
                 "A sync call was made on the thread that has to answer it. Use the async method here."
             )
         return _portal
@@ -155,7 +155,7 @@ def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Iterate over an asynchronous generator that runs on the background loop.
 
     It runs ahead of the consumer by a bounded number of items. Closing the iterator, or leaving it to the garbage collector, closes the
-    generator. Raises `NotReachableHereError` on the loop's own thread, and in a forked child for an iterator that the parent began.
+    generator. Raises `SyncOnLoopError` on the loop's own thread, and in a forked child for an iterator that the parent began.
     """
     pump = _Pump(_get_portal(), items)
     pump.begin()
@@ -184,7 +184,7 @@ class _Pump:
 
     def get(self) -> Any:
         if self._process != os.getpid():
-            raise NotReachableHereError(
+            raise SyncOnLoopError(
                 "This stream belongs to the process that forked this one. Ask anew here."
             )
         item, error = self._queue.get()

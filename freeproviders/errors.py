@@ -6,7 +6,7 @@
     ├── UsageError (ValueError)                   the caller's mistake, found before anything is sent
     │   ├── UnsupportedInputError                 content that the service cannot take (pictures, files)
     │   ├── UnknownModelError                     a model name that the service does not have
-    │   ├── NotReachableHereError (RuntimeError)  a sync call made where it would wait for itself
+    │   ├── SyncOnLoopError (RuntimeError)        a sync call on freeproviders' own event-loop thread
     │   └── MissingDependencyError (ImportError)  an extra that is not installed
     ├── ProviderError (aiohttp.ClientError)       the service, or the way to it
     │   ├── ProviderConnectionError               refused, reset, no such host, broken proxy, cut transfer before any answer
@@ -108,8 +108,8 @@ class UnknownModelError(UsageError):
     """The service has no model of that name."""
 
 
-class NotReachableHereError(UsageError, RuntimeError):
-    """A sync call on the thread that would have to answer it."""
+class SyncOnLoopError(UsageError, RuntimeError):
+    """A sync method was called on freeproviders' own event-loop thread, which would wait for itself."""
 
 
 class MissingDependencyError(UsageError, ImportError):

@@ -62,8 +62,8 @@ class UnknownModelError(core.UnknownModelError, UsageError, langchain.ModelNotFo
     """The service has no model of that name."""
 
 
-class NotReachableHereError(core.NotReachableHereError, UsageError):
-    """A sync call on the thread that would have to answer it."""
+class SyncOnLoopError(core.SyncOnLoopError, UsageError):
+    """A sync method was called on freeproviders' own event-loop thread, which would wait for itself."""
 
 
 class MissingDependencyError(core.MissingDependencyError, UsageError):
@@ -186,7 +186,7 @@ _OURS: Final = (
     UsageError,
     UnsupportedInputError,
     UnknownModelError,
-    NotReachableHereError,
+    SyncOnLoopError,
     MissingDependencyError,
     ProviderError,
     ProviderConnectionError,

@@ -93,7 +93,7 @@ def test_sync_on_the_background_thread_is_refused(r):
     async def inner():
         return provider_of(r).complete_sync("x")
 
-    with pytest.raises(errors.NotReachableHereError, match="async method"):
+    with pytest.raises(errors.SyncOnLoopError, match="async method"):
         bridge.run(inner())
 
 
@@ -281,7 +281,7 @@ def test_fork_with_a_sync_stream_open(slow):
             try:
                 for _ in range(100):
                     next(stream)
-            except errors.NotReachableHereError:
+            except errors.SyncOnLoopError:
                 started = time.monotonic()
                 stream.close()
                 other = bridge.iterate(_never_begun())
