@@ -184,9 +184,7 @@ class _Pump:
 
     def get(self) -> Any:
         if self._process != os.getpid():
-            raise SyncOnLoopError(
-                "This stream belongs to the process that forked this one. Ask anew here."
-            )
+            raise SyncOnLoopError("This stream belongs to the process that forked this one. Ask anew here.")
         item, error = self._queue.get()
         room = self._room
         if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
