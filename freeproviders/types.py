@@ -56,6 +56,13 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any]
 
+    def to_openai(self) -> dict[str, Any]:
+        """Write the call as the OpenAI protocol has it, its arguments as JSON text."""
+        from freeproviders.wire.json import dumps  # noqa: PLC0415 - only calls that are sent need it
+
+        function = {"name": self.name, "arguments": dumps(self.arguments).decode()}
+        return {"id": self.id, "type": "function", "function": function}
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -240,6 +247,19 @@ class Usage:
             _sum(self.cached_tokens, other.cached_tokens),
             self.estimated or other.estimated,
         )
+
+    def to_openai(self) -> dict[str, Any]:
+        """Write the counts as the OpenAI protocol has them; details only where they are known."""
+        out: dict[str, Any] = {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.total_tokens,
+        }
+        if self.cached_tokens is not None:
+            out["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
+        if self.reasoning_tokens is not None:
+            out["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
+        return out
 
 
 @dataclass(frozen=True, slots=True)

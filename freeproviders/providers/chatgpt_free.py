@@ -23,7 +23,7 @@ from freeproviders.errors import (
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
 from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest
-from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, read_failure
+from freeproviders.wire.failure import ReportedError, classify, error_in_success, excerpt, read_failure
 from freeproviders.wire.json import loads
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.parts import PartDecoder
@@ -288,7 +288,7 @@ class _AjaxDecoder(PartDecoder):
             )
             if "nonce" in said.lower():
                 raise NonceExpiredError(said)
-            raise classify(None, Complaint(said))
-        complaint = error_in_success(document)
-        if complaint is not None:
-            raise classify(None, complaint)
+            raise classify(None, ReportedError(said))
+        reported = error_in_success(document)
+        if reported is not None:
+            raise classify(None, reported)

@@ -11,7 +11,13 @@ from freeproviders.errors import EmptyResponseError, MalformedResponseError, Tru
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
 from freeproviders.transport import HttpRequest
 from freeproviders.types import Batch, ChatRequest
-from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, read_complaint
+from freeproviders.wire.failure import (
+    ReportedError,
+    classify,
+    error_in_success,
+    excerpt,
+    read_reported_error,
+)
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.parts import PartDecoder
@@ -135,11 +141,11 @@ class _EventDecoder(PartDecoder):
             if isinstance(data, str) and data:
                 self.text(data, batch)
         elif kind == "error":
-            complaint = (
-                read_complaint(data)
-                or read_complaint(event)
-                or Complaint(str(data or "the service reported an error"))
+            reported = (
+                read_reported_error(data)
+                or read_reported_error(event)
+                or ReportedError(str(data or "the service reported an error"))
             )
-            raise classify(None, complaint)
-        elif kind is None and (complaint_of := error_in_success(event)) is not None:
-            raise classify(None, complaint_of)
+            raise classify(None, reported)
+        elif kind is None and (inside := error_in_success(event)) is not None:
+            raise classify(None, inside)

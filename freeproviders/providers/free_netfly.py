@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from freeproviders.deadlines import Timeout
 from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
-from freeproviders.providers.openai_protocol import ChatDecoder, plain_messages
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
+from freeproviders.wire.openai.answer import ChatDecoder
+from freeproviders.wire.openai.request import plain_messages
 from freeproviders.wire.parts import PartDecoder
 
 

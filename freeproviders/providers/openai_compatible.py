@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from freeproviders import bridge
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider, Configuration, ProviderModelMixin
-from freeproviders.providers.openai_protocol import ChatDecoder, full_messages
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.openai.answer import ChatDecoder
+from freeproviders.wire.openai.request import request_body
 from freeproviders.wire.parts import PartDecoder
 
 _MAX_LIST_BYTES: Final = 16 * 2**20
@@ -58,27 +58,7 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
-        body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
-        if request.model:
-            body["model"] = request.model  # local servers have one, and want none named
-        if request.stream and self._usage_frames.on:
-            body["stream_options"] = {"include_usage": True}
-        for key in ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "response_format"):
-            value = getattr(request, key)
-            if value is not None:
-                body[key] = value
-        if request.stop:
-            body["stop"] = request.stop[:4]  # the protocol's limit; the rest is cut here
-        if request.tools:
-            among = (
-                request.tool_choice if isinstance(request.tool_choice, tuple) else None
-            )  # the protocol has no place for several names
-            body["tools"] = [
-                tool.to_openai() for tool in request.tools if among is None or tool.name in among
-            ]
-            if request.tool_choice is not None:
-                body["tool_choice"] = _tool_choice(request.tool_choice)
-        body.update(request.options)
+        body = request_body(request, usage_frames=self._usage_frames.on)
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
@@ -127,11 +107,3 @@ class _Flag:
 
     def __init__(self, *, on: bool) -> None:
         self.on = on
-
-
-def _tool_choice(choice: str | tuple[str, ...]) -> str | Mapping[str, Any]:
-    if isinstance(choice, str):
-        if choice in {"auto", "none", "required"}:
-            return choice
-        return {"type": "function", "function": {"name": choice}}
-    return "required"

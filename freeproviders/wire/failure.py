@@ -63,7 +63,7 @@ _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class ReportedError:
     """What an error body says, in whichever shape."""
 
     message: str
@@ -77,8 +77,8 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     if looks_like_html(body):
         return blocked(body, status=status)
     document = _try_json(body)
-    complaint = read_complaint(document)
-    error = classify(status, complaint or Complaint(excerpt(body) or "the service answered with an error"))
+    reported = read_reported_error(document)
+    error = classify(status, reported or ReportedError(excerpt(body) or "the service answered with an error"))
     error.body = excerpt(body)
     after = retry_after(headers)
     if after is not None:
@@ -86,18 +86,18 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     return error
 
 
-def classify(status: int | None, complaint: Complaint) -> ProviderError:
-    """Choose the error for a status and a complaint; None is an error that came inside a 200."""
-    said = f"{complaint.code or ''} {complaint.message}"
-    status = status or complaint.status
+def classify(status: int | None, reported: ReportedError) -> ProviderError:
+    """Choose the error for a status and a reported error; status None is an error that came inside a 200."""
+    said = f"{reported.code or ''} {reported.message}"
+    status = status or reported.status
     cls = _class_of(status, said)
     error = cls(
-        redact(complaint.message)[:EXCERPT_CHARS],
+        redact(reported.message)[:EXCERPT_CHARS],
         status=status,
-        code=complaint.code,
-        retry_after=_retry_hint(complaint.message) if issubclass(cls, RateLimitError) else None,
+        code=reported.code,
+        retry_after=_retry_hint(reported.message) if issubclass(cls, RateLimitError) else None,
     )
-    error.failed_generation = complaint.failed_generation
+    error.failed_generation = reported.failed_generation
     return error
 
 
@@ -117,8 +117,8 @@ def _class_of(status: int | None, said: str) -> type[ProviderError]:
     return BadRequestError if status < 500 else ServerError
 
 
-def read_complaint(document: object) -> Complaint | None:
-    """Find the complaint in a JSON document, or None where the document holds none."""
+def read_reported_error(document: object) -> ReportedError | None:
+    """Find the error that a JSON document reports; None where it reports none."""
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, Mapping):
@@ -128,8 +128,8 @@ def read_complaint(document: object) -> Complaint | None:
     if isinstance(inner, str):
         message = document.get("message")
         if isinstance(message, str) and message:
-            return Complaint(message, code=inner)  # "error" is but the name of the status
-        return Complaint(inner, code=_str(document.get("code")))
+            return ReportedError(message, code=inner)  # "error" is but the name of the status
+        return ReportedError(inner, code=_str(document.get("code")))
     source = inner if isinstance(inner, Mapping) else document
     message = next(
         (text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None
@@ -140,7 +140,7 @@ def read_complaint(document: object) -> Complaint | None:
         return None
     code = source.get("code")
     status = code if isinstance(code, int) else source.get("status")
-    return Complaint(
+    return ReportedError(
         message,
         code=next(
             (
@@ -156,8 +156,8 @@ def read_complaint(document: object) -> Complaint | None:
     )
 
 
-def error_in_success(document: object) -> Complaint | None:
-    """Find the complaint in a document that came with a 200: only the shapes that cannot be an answer count."""
+def error_in_success(document: object) -> ReportedError | None:
+    """Find the error in a document that came with a 200; only shapes that cannot be an answer count."""
     if isinstance(document, list):
         document = document[0] if len(document) == 1 else None
     if not isinstance(document, Mapping):
@@ -169,7 +169,7 @@ def error_in_success(document: object) -> Complaint | None:
         or document.get("success") is False
     )
     if failed or ("choices" not in document and ("detail" in document or "message" in document)):
-        return read_complaint(document)
+        return read_reported_error(document)
     return None
 
 

@@ -13,8 +13,8 @@ from freeproviders.wire.failure import (
     classify,
     error_in_success,
     excerpt,
-    read_complaint,
     read_failure,
+    read_reported_error,
     retry_after,
 )
 
@@ -124,9 +124,9 @@ def test_error_inside_a_success():
     assert error_in_success({"choices": [{"message": {"content": "x"}}]}) is None
     assert error_in_success({"choices": []}) is None
     assert error_in_success("text") is None
-    assert type(classify(None, read_complaint({"error": "Rate limit reached"}))) is errors.RateLimitError
+    assert type(classify(None, read_reported_error({"error": "Rate limit reached"}))) is errors.RateLimitError
     assert (
-        type(classify(None, read_complaint({"error": {"message": "upstream", "code": 502}})))
+        type(classify(None, read_reported_error({"error": {"message": "upstream", "code": 502}})))
         is errors.ServerError
     )
 
@@ -222,5 +222,5 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_document(document):
     """Any JSON is read without a fault."""
-    read_complaint(document)
+    read_reported_error(document)
     error_in_success(document)

@@ -7,29 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeproviders import errors
-from freeproviders.providers.openai_protocol import ChatDecoder, full_messages
 from freeproviders.types import ImageBlock, Message, Reasoning, Text, TextBlock, ToolCall, Usage
-
-
-def sse(*frames, done=True):
-    out = b"".join(
-        b"data: " + (frame if isinstance(frame, bytes) else json.dumps(frame).encode()) + b"\n\n"
-        for frame in frames
-    )
-    return out + (b"data: [DONE]\n\n" if done else b"")
-
-
-def delta(finish=None, **fields):
-    return {"id": "r1", "model": "m1", "choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
-
-
-def call(index=None, id=None, name=None, arguments=None):
-    function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
-    return {
-        k: v
-        for k, v in (("index", index), ("id", id), ("type", "function"), ("function", function))
-        if v is not None
-    }
+from freeproviders.wire.openai.answer import ChatDecoder
+from freeproviders.wire.openai.request import full_messages
+from tests.core.chunks import call, delta, sse
 
 
 def decode(*chunks):

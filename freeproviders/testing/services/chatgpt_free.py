@@ -24,8 +24,9 @@ from freeproviders.testing.services.base import (
     expect,
     refuse,
 )
-from freeproviders.testing.services.completions import Completion, CompletionStream, CompletionStyle
+from freeproviders.testing.services.completions import CompletionStream
 from freeproviders.types import Text
+from freeproviders.wire.openai.writer import ChunkWriter
 
 SITE: Final = "https://chatgptfree.ai"
 MODEL: Final = "gpt-4o-mini-2024-07-18"
@@ -123,7 +124,7 @@ class ChatgptFreeService(Service):
 
     def _renderer(self, fault: Fault) -> Renderer:
         if self._style == "sse":
-            return _Stream(Completion(model=MODEL, prompt_tokens=0, style=CompletionStyle(), fault=fault))
+            return _Stream(ChunkWriter(MODEL), fault)
         return _Document(pretty=self._style == "json-pretty")
 
 

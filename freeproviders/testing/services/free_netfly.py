@@ -21,13 +21,11 @@ from freeproviders.testing.services.base import (
     refuse,
 )
 from freeproviders.testing.services.completions import (
-    Completion,
-    CompletionDocument,
-    CompletionStream,
-    CompletionStyle,
-    completion_complaint,
+    completion_renderer,
     count_tokens,
+    error_reply,
 )
+from freeproviders.wire.openai.writer import AnswerStyle
 
 SITE: Final = "https://free.netfly.top"
 MODELS: Final = ("gpt-3.5-turbo", "gpt-4")
@@ -73,18 +71,13 @@ class FreeNetflyService(Service):
             _check_message(message, f"messages[{n}]")
 
         def render(fault: Fault) -> Renderer:
-            completion = Completion(
-                model=body["model"],
-                prompt_tokens=count_tokens(messages),
-                style=CompletionStyle(role_content=False),
-                fault=fault,
-            )
-            return CompletionDocument(completion) if fault.no_stream else CompletionStream(completion)
+            style = AnswerStyle(role_content=False)
+            return completion_renderer(body["model"], fault, style, prompt_tokens=count_tokens(messages))
 
         return Turn(messages, render, _settings(body))
 
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
-        return completion_complaint(status, message, fault, code)
+        return error_reply(status, message, fault, code)
 
 
 def _check_message(message: Any, where: str) -> None:

@@ -25,13 +25,11 @@ from freeproviders.testing.services.base import (
     refuse,
 )
 from freeproviders.testing.services.completions import (
-    Completion,
-    CompletionDocument,
-    CompletionStream,
-    CompletionStyle,
-    completion_complaint,
+    completion_renderer,
     count_tokens,
+    error_reply,
 )
+from freeproviders.wire.openai.writer import AnswerStyle
 
 NUMBERS: Final = {
     "temperature": (0, 2),
@@ -55,9 +53,10 @@ ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 class OpenAIService(Service):
     """The OpenAI protocol.
 
-    Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any name will do); `native_tools`
-    and `json_schema` False refuse what they name; `extra_keys` are further keys that the body may have; `tool_deltas` and `tool_index`
-    say how tool calls are streamed (see `CompletionStyle`), `reasoning_key` how thinking is called.
+    Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any name will
+    do); `native_tools` and `json_schema` False refuse what they name; `extra_keys` are further keys that the
+    body may have; `tool_deltas` and `tool_index` say how tool calls are streamed (see `AnswerStyle`),
+    `reasoning_key` how thinking is called.
     """
 
     name: ClassVar[str] = "OpenAICompatible"
@@ -84,9 +83,7 @@ class OpenAIService(Service):
         self._native_tools = native_tools
         self._json_schema = json_schema
         self._extra_keys = tuple(extra_keys)
-        self._style = CompletionStyle(
-            tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key
-        )
+        self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
         """The list of models."""
@@ -123,23 +120,19 @@ class OpenAIService(Service):
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}
 
         def render(fault: Fault) -> Renderer:
-            completion = Completion(
-                model=model,
+            return completion_renderer(
+                model,
+                fault,
+                self._style,
                 prompt_tokens=count_tokens(body["messages"]),
-                style=self._style,
-                fault=fault,
+                stream=stream,
                 include_usage=options.get("include_usage", False),
-            )
-            return (
-                CompletionStream(completion)
-                if stream and not fault.no_stream
-                else CompletionDocument(completion)
             )
 
         return Turn(body["messages"], render, _settings(body))
 
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
-        return completion_complaint(status, message, fault, code)
+        return error_reply(status, message, fault, code)
 
     def _check_key(self, request: RecordedRequest) -> None:
         if self._api_key is None:

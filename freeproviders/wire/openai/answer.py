@@ -1,12 +1,12 @@
-"""The OpenAI chat completions protocol: the body of a request and the reading of an answer.
+"""Reading an answer of the chat completions protocol.
 
-`FreeNetfly` and `OpenAICompatible` both speak it; many services do, and each a little differently, so the reading is tolerant of what is
-unknown, missing, null or out of order and strict only about whether there is an answer.
+Many services speak it and each a little differently, so the reading is tolerant of what is unknown,
+missing, null or out of order, and strict only about whether there is an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from freeproviders.errors import (
@@ -14,16 +14,16 @@ from freeproviders.errors import (
     MalformedResponseError,
     ResponseTooLargeError,
     ServerError,
-    ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import Batch, FinishReason, ImageBlock, Message, Text, ToolCall, Usage, new_call_id
-from freeproviders.wire.failure import Complaint, classify, error_in_success, excerpt, looks_like_html
-from freeproviders.wire.json import dumps, from_json, loads
+from freeproviders.types import Batch, FinishReason, Text, Usage
+from freeproviders.wire.failure import ReportedError, classify, error_in_success, excerpt, looks_like_html
+from freeproviders.wire.json import from_json, loads
+from freeproviders.wire.openai.calls import CallAssembler
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.sse import Event, SSEDecoder
 
-HEAD_BYTES: Final = 512
+_HEAD_BYTES: Final = 512
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -36,64 +36,8 @@ REASONS: Final[Mapping[str, FinishReason]] = {
     "content_filter": "content_filter",
 }
 
-
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _PLAIN_KEYS: Final = frozenset({"role", "content"})
-
-
-# --- the request ----------------------------------------------------------------------------------
-
-
-def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
-    """Write a conversation as role and text, for services that know nothing else."""
-    return [
-        {"role": "user" if message.role == "tool" else message.role, "content": message.text}
-        for message in messages
-    ]
-
-
-def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """Write a conversation with everything that the protocol has: names, pictures, tool calls and their results."""
-    return [_full_message(message) for message in messages]
-
-
-def _full_message(message: Message) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": message.role, "content": _content(message)}
-    if message.name:
-        out["name"] = message.name
-    if message.tool_call_id is not None:
-        out["tool_call_id"] = message.tool_call_id
-    if message.tool_calls:
-        out["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": dumps(call.arguments).decode()},
-            }
-            for call in message.tool_calls
-        ]
-        out["content"] = out["content"] or None
-    return out
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    if not message.images:
-        return message.text  # a list of texts is refused by more services than a text is
-    blocks: list[dict[str, Any]] = []
-    for block in message.content:
-        if isinstance(block, ImageBlock):
-            blocks.append(
-                {
-                    "type": "image_url",
-                    "image_url": {"url": block.url} | ({"detail": block.detail} if block.detail else {}),
-                }
-            )
-        elif not isinstance(block, str):
-            blocks.append({"type": "text", "text": block.text})
-    return blocks
-
-
-# --- the answer -----------------------------------------------------------------------------------
 
 
 class ChatDecoder(PartDecoder):
@@ -105,7 +49,7 @@ class ChatDecoder(PartDecoder):
         self._document: list[bytes] | None = None
         self._head = b""
         self._started = False
-        self._calls = _CallAssembler()
+        self._calls = CallAssembler()
 
     def decode(self, data: bytes, batch: Batch) -> None:
         """Decode one network read into the batch."""
@@ -117,13 +61,13 @@ class ChatDecoder(PartDecoder):
                 self._sse.feed(data)  # nothing but blank lines, in either form
                 return
             self._started = True
-            self._head = head[:HEAD_BYTES]
+            self._head = head[:_HEAD_BYTES]
             if head[:1] in {b"{", b"["}:
                 self._document = []
                 self._size = 0
                 data = head
-        elif not self.progress and len(self._head) < HEAD_BYTES:
-            self._head += data[:HEAD_BYTES]
+        elif not self.progress and len(self._head) < _HEAD_BYTES:
+            self._head += data[:_HEAD_BYTES]
         if self._document is not None:
             self._document.append(data)
             self._size += len(data)
@@ -315,9 +259,9 @@ class ChatDecoder(PartDecoder):
 
     def _refuse(self, frame: object) -> None:
         """Raise if the frame is an error in disguise; an unknown frame is let through."""
-        complaint = error_in_success(frame)
-        if complaint is not None:
-            raise classify(None, complaint)
+        reported = error_in_success(frame)
+        if reported is not None:
+            raise classify(None, reported)
 
     def _not_the_protocol(self) -> None:
         """There was a body, but no event: an error page, or an error as plain text."""
@@ -326,7 +270,7 @@ class ChatDecoder(PartDecoder):
         ):
             return  # the exchange knows what to say of a page and of an empty stream
         text = excerpt(self._head)
-        error = classify(None, Complaint(text))
+        error = classify(None, ReportedError(text))
         raise (
             error
             if not isinstance(error, ServerError)
@@ -355,91 +299,3 @@ def _detail(usage: Mapping[str, Any], group: str, key: str) -> int | None:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-class _CallAssembler:
-    """Puts tool calls together from their deltas.
-
-    Deltas name their call by index; services leave the index out, give several calls the same one, or send calls out of order. A delta with
-    an id that is not its slot's begins another call.
-    """
-
-    def __init__(self) -> None:
-        self._slots: list[_Slot] = []
-
-    @property
-    def open(self) -> bool:
-        """Whether a call has begun."""
-        return bool(self._slots)
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        index, identity = _index(delta.get("index")), delta.get("id")
-        identity = str(identity) if isinstance(identity, str | int) and identity != "" else None
-        function = delta.get("function")
-        if not isinstance(function, dict):
-            function = {}
-        slot = self._slot(index, identity, named=bool(function.get("name")))
-        slot.id = slot.id or identity
-        name = function.get("name")
-        if isinstance(name, str) and slot.name != name:
-            slot.name += name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            slot.arguments.append(arguments)
-        elif isinstance(arguments, dict):
-            slot.arguments.append(dumps(arguments).decode())
-
-    def complete(self, *, truncated: bool) -> list[ToolCall]:
-        """All calls, in the order of their indexes. Raises where one is not whole."""
-        slots = sorted(self._slots, key=lambda slot: slot.order)
-        self._slots = []
-        return [slot.call(truncated=truncated) for slot in slots]
-
-    def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
-        for slot in reversed(self._slots):
-            if identity is not None and slot.id == identity:
-                return slot
-            if index is not None and slot.index == index and (identity is None or slot.id is None):
-                return slot
-        if index is None and identity is None and self._slots and not (named and self._slots[-1].name):
-            return self._slots[-1]
-        slot = _Slot(index, len(self._slots))
-        self._slots.append(slot)
-        return slot
-
-
-def _index(value: object) -> int | None:
-    """The index of a tool call, which some services write as text."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 5:
-        return int(value)
-    return value if isinstance(value, int) else None
-
-
-class _Slot:
-    """A tool call in the making."""
-
-    def __init__(self, index: int | None, position: int) -> None:
-        self.index = index
-        self.order = (position if index is None else index, position)
-        self.id: str | None = None
-        self.name = ""
-        self.arguments: list[str] = []
-
-    def call(self, *, truncated: bool) -> ToolCall:
-        text = "".join(self.arguments)
-        try:
-            arguments = loads(text) if text.strip() else {}
-            if isinstance(arguments, str):
-                arguments = loads(arguments) if arguments.strip() else {}  # encoded twice
-        except ValueError as error:
-            if truncated:
-                raise TruncatedResponseError(
-                    f"the token limit cut the arguments of tool call {self.name!r}."
-                ) from error
-            arguments = None
-        if not self.name or not isinstance(arguments, dict):
-            raise ToolCallError(
-                f"The service's tool call {self.name!r} has no name or arguments that are no JSON object.",
-                said=text,
-            )
-        return ToolCall(self.id or new_call_id(), self.name, arguments)

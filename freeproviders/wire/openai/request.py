@@ -1,0 +1,85 @@
+"""The body of a chat completions request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from freeproviders.types import ChatRequest, ImageBlock, Message
+
+MAX_STOPS: Final = 4
+"""How many stop sequences the protocol takes; the transfer is cut here at any further one."""
+
+_SETTINGS: Final = ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "response_format")
+_CHOICES: Final = frozenset({"auto", "none", "required"})
+
+
+def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str, Any]:
+    """Write a request with everything that the protocol has.
+
+    `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked for.
+    """
+    body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
+    if request.model:
+        body["model"] = request.model  # local servers have one, and want none named
+    if request.stream and usage_frames:
+        body["stream_options"] = {"include_usage": True}
+    for key in _SETTINGS:
+        value = getattr(request, key)
+        if value is not None:
+            body[key] = value
+    if request.stop:
+        body["stop"] = request.stop[:MAX_STOPS]
+    if request.tools:
+        choice = request.tool_choice
+        # The protocol has no place for several names: only the tools that may be called are sent.
+        among = choice if isinstance(choice, tuple) else None
+        body["tools"] = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
+        if choice is not None:
+            body["tool_choice"] = _tool_choice(choice)
+    body.update(request.options)
+    return body
+
+
+def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Write a conversation with names, pictures, tool calls and their results."""
+    return [_full_message(message) for message in messages]
+
+
+def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Write a conversation as role and text, for services that know nothing else."""
+    return [
+        {"role": "user" if message.role == "tool" else message.role, "content": message.text}
+        for message in messages
+    ]
+
+
+def _full_message(message: Message) -> dict[str, Any]:
+    out: dict[str, Any] = {"role": message.role, "content": _content(message)}
+    if message.name:
+        out["name"] = message.name
+    if message.tool_call_id is not None:
+        out["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        out["tool_calls"] = [call.to_openai() for call in message.tool_calls]
+        out["content"] = out["content"] or None
+    return out
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.text  # a list of texts is refused by more services than a text is
+    blocks: list[dict[str, Any]] = []
+    for block in message.content:
+        if isinstance(block, ImageBlock):
+            image = {"url": block.url} | ({"detail": block.detail} if block.detail else {})
+            blocks.append({"type": "image_url", "image_url": image})
+        elif not isinstance(block, str):
+            blocks.append({"type": "text", "text": block.text})
+    return blocks
+
+
+def _tool_choice(choice: str | tuple[str, ...]) -> str | Mapping[str, Any]:
+    if isinstance(choice, tuple):
+        return "required"
+    return choice if choice in _CHOICES else {"type": "function", "function": {"name": choice}}

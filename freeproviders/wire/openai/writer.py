@@ -1,0 +1,222 @@
+"""Answers written in the chat completions protocol: chunks of a stream, one document, errors.
+
+All of it is dictionaries, which whoever serves them encodes and frames. The reader of these is `answer`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from freeproviders.types import Finish, Part, Reasoning, Text, ToolCall, Usage
+
+ARGUMENT_CHARS: Final = 7
+"""How much of a call's arguments a "split" delta carries: little enough to cut words and escapes."""
+DELTA_STYLES: Final = ("split", "whole", "merged", "interleaved")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerStyle:
+    """How a service writes its answers, where services differ.
+
+    `tool_deltas` is "split" (a call's arguments over many deltas), "whole" (one delta for each call), "merged"
+    (consecutive calls in one delta) or "interleaved" (the deltas of consecutive calls take turns, the last
+    call first). `tool_index` False leaves the index of calls out. `reasoning_key` names thinking.
+    `role_content` says whether the first chunk has an empty text beside the role.
+    """
+
+    tool_deltas: str = "split"
+    tool_index: bool = True
+    reasoning_key: str = "reasoning_content"
+    role_content: bool = True
+
+    def __post_init__(self) -> None:
+        if self.tool_deltas not in DELTA_STYLES:
+            raise ValueError(
+                f'tool_deltas must be "split", "whole", "merged" or "interleaved", not {self.tool_deltas!r}.'
+            )
+
+
+class AnswerWriter:
+    """What chunks and whole documents of one answer have in common: names, the reason of its end, its usage."""
+
+    kind = "chat.completion"
+
+    def __init__(
+        self,
+        model: str,
+        style: AnswerStyle | None = None,
+        *,
+        answer_id: str | None = None,
+        created: int | None = None,
+    ) -> None:
+        self.model = model
+        self.style = style or AnswerStyle()
+        self.id = answer_id or f"chatcmpl-{secrets.token_hex(12)}"
+        self.created = int(time.time()) if created is None else created
+        self.finish_reason = "stop"
+        self.usage: Usage | None = None
+        self.parts = 0
+        """Parts of content so far: text, reasoning and calls."""
+
+    def note(self, part: Part) -> bool:
+        """Remember what a part says about the answer as a whole; return whether it is content."""
+        match part:
+            case Usage():
+                self.usage = part
+                return False
+            case Finish():
+                self.finish_reason = "stop" if part.reason == "unknown" else part.reason
+                return False
+            case ToolCall():
+                self.finish_reason = "tool_calls"
+        self.parts += 1
+        return True
+
+    def document(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """A document of the protocol with these choices."""
+        return {
+            "id": self.id,
+            "object": self.kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": None,
+            "choices": choices,
+            **more,
+        }
+
+
+class ChunkWriter(AnswerWriter):
+    """Writes an answer as the chunks of a stream.
+
+    `include_usage` is the request's `stream_options.include_usage`. Frame each chunk as an event, and send
+    the event `[DONE]` after those of `end`.
+    """
+
+    kind = "chat.completion.chunk"
+
+    def __init__(
+        self, model: str, style: AnswerStyle | None = None, *, include_usage: bool = False, **names: Any
+    ) -> None:
+        super().__init__(model, style, **names)
+        self._include_usage = include_usage
+        self._calls: list[ToolCall] = []  # consecutive ones, where they are to be mixed
+        self._call_count = 0
+
+    def start(self) -> dict[str, Any]:
+        """The first chunk, which names the role."""
+        role = {"role": "assistant"}
+        return self.delta({**role, "content": ""} if self.style.role_content else role)
+
+    def part(self, part: Part) -> list[dict[str, Any]]:
+        """The chunks of one part; none for what is said at the end."""
+        if not self.note(part):
+            return []
+        if isinstance(part, ToolCall):
+            self._calls.append(part)
+            return self.flush() if self.style.tool_deltas in {"split", "whole"} else []
+        chunks = self.flush()
+        match part:
+            case Text(text):
+                chunks.append(self.delta({"content": text}))
+            case Reasoning(text):
+                chunks.append(self.delta({self.style.reasoning_key: text}))
+        return chunks
+
+    def end(self) -> list[dict[str, Any]]:
+        """The last chunks: why the answer ended and, where asked for, what it cost."""
+        return [*self.flush(), self.finish(), *self.usage_chunks()]
+
+    def finish(self) -> dict[str, Any]:
+        """The chunk that says why the answer ended."""
+        return self.delta({}, finish_reason=self.finish_reason)
+
+    def usage_chunks(self) -> list[dict[str, Any]]:
+        """The chunk of the usage, where the request asked for one."""
+        if not self._include_usage:
+            return []
+        return [self.document([], usage=(self.usage or Usage(0, 0)).to_openai())]
+
+    def delta(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        """A chunk of one delta."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return self.document([choice], **({"usage": None} if self._include_usage else {}))
+
+    def flush(self) -> list[dict[str, Any]]:
+        """The chunks of calls that were held so that their deltas could be mixed."""
+        calls, self._calls = self._calls, []
+        if not calls:
+            return []
+        at = self._call_count
+        self._call_count += len(calls)
+        numbered = [(at + n, call.to_openai()) for n, call in enumerate(calls)]
+        if self.style.tool_deltas == "whole":
+            return [self._call_deltas([self._indexed(index, call)]) for index, call in numbered]
+        if self.style.tool_deltas == "merged":
+            return [self._call_deltas([self._indexed(index, call) for index, call in numbered])]
+        turns = itertools.zip_longest(*(self._split(index, call) for index, call in reversed(numbered)))
+        return [self._call_deltas([delta]) for turn in turns for delta in turn if delta is not None]
+
+    def _split(self, index: int, call: dict[str, Any]) -> list[dict[str, Any]]:
+        """A call in many deltas: its name with no arguments, then these a few characters at a time."""
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        pieces = [arguments[at : at + ARGUMENT_CHARS] for at in range(0, len(arguments), ARGUMENT_CHARS)]
+        return [
+            self._indexed(index, {**call, "function": {"name": name, "arguments": ""}}),
+            *(self._indexed(index, {"function": {"arguments": piece}}) for piece in pieces),
+        ]
+
+    def _call_deltas(self, deltas: list[dict[str, Any]]) -> dict[str, Any]:
+        return self.delta({"tool_calls": deltas})
+
+    def _indexed(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"index": index, **delta} if self.style.tool_index else delta
+
+
+class DocumentWriter(AnswerWriter):
+    """Writes an answer as one document."""
+
+    def __init__(self, model: str, style: AnswerStyle | None = None, **names: Any) -> None:
+        super().__init__(model, style, **names)
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[ToolCall] = []
+
+    def part(self, part: Part) -> None:
+        """Take one part."""
+        self.note(part)
+        match part:
+            case Text(text):
+                self._text.append(text)
+            case Reasoning(text):
+                self._reasoning.append(text)
+            case ToolCall():
+                self._calls.append(part)
+
+    def end(self, *, finish: bool = True) -> dict[str, Any]:
+        """The document; `finish` False leaves out why the answer ended."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(self._text) if self._text or not self._calls else None,
+            "refusal": None,
+        }
+        if self._reasoning:
+            message[self.style.reasoning_key] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [call.to_openai() for call in self._calls]
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self.finish_reason if finish else None,
+        }
+        return self.document([choice], usage=(self.usage or Usage(0, 0)).to_openai())
+
+
+def error_document(message: str, status: int = 500, code: str | int | None = None) -> dict[str, Any]:
+    """An error, as the body of an answer with that status or as an event inside a stream."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
