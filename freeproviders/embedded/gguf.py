@@ -1,10 +1,12 @@
-"""A look into a GGUF file before anything is started with it: is it one, is it whole, how long is its context.
+"""A look into a GGUF file before the engine gets it: is the file one, is it whole, how long is its context.
 
-The engine's own complaint about a bad file is one generic line, so the checks are made here. Only the head of the file is read; every
-length in it is data of a stranger and is held against what is left.
+The engine's own complaint about a bad file is one generic line, hence these checks. Only the head
+of the file is read. Every length and count in it may be a lie: each is held against the bytes
+that are left, and the number of items is limited, so that time and memory are bounded for any file.
 
-Layout: magic "GGUF", version (u32), tensor count and key count (u64), then the keys (name, type, value), then the tensors (name,
-dimensions, type, offset), then the tensors' data. All numbers are little-endian; a string is its length (u64) and its bytes.
+Layout: magic "GGUF", version (u32), tensor count and key count (u64), then the keys (name, type,
+value), then the tensors (name, dimensions, type, offset), then the tensors' data. All numbers are
+little-endian; a string is its length (u64) and its bytes.
 """
 
 from __future__ import annotations
@@ -19,34 +21,43 @@ from freeproviders.errors import EmbeddedModelError
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
-MAX_HEAD_BYTES: Final = 256 << 20  # the largest vocabularies known need some 20 MB
-MAX_KEYS: Final = 100_000
-MAX_TENSORS: Final = 1_000_000
+# Far above any known model: the largest have about 100 keys, 3,000 tensors, and vocabularies of
+# 300,000 strings beside as many merges.
+MAX_KEYS: Final = 10_000
+MAX_TENSORS: Final = 100_000
+MAX_STRINGS: Final = 2_000_000
+MAX_NAME_BYTES: Final = 65_535
 MAX_DIMENSIONS: Final = 8
-_STEP_BYTES: Final = 4 << 20
+_WINDOW_BYTES: Final = 1 << 20
+_SHOWN_BYTES: Final = 1000
+"""A model's name and architecture are cut here."""
 
 _STRING: Final = 8
 _ARRAY: Final = 9
 _SCALARS: Final = {
-    0: "<B",
-    1: "<b",
-    2: "<H",
-    3: "<h",
-    4: "<I",
-    5: "<i",
-    6: "<f",
-    7: "<?",
-    10: "<Q",
-    11: "<q",
-    12: "<d",
+    0: struct.Struct("<B"),
+    1: struct.Struct("<b"),
+    2: struct.Struct("<H"),
+    3: struct.Struct("<h"),
+    4: struct.Struct("<I"),
+    5: struct.Struct("<i"),
+    6: struct.Struct("<f"),
+    7: struct.Struct("<?"),
+    10: struct.Struct("<Q"),
+    11: struct.Struct("<q"),
+    12: struct.Struct("<d"),
 }
+_U32: Final = _SCALARS[4]
+_U64: Final = _SCALARS[10]
 
-Value = str | int | float | bool
+_ARCHITECTURE: Final = "general.architecture"
+_NAME: Final = "general.name"
+_CONTEXT_LENGTH: Final = ".context_length"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What the file says of itself.
+    """What a model file says of itself.
 
     `context_length` is in tokens, None where the file does not say; `name` may be "".
     """
@@ -55,168 +66,207 @@ class ModelFile:
     architecture: str
     name: str
     context_length: int | None
-    has_chat_template: bool
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Check a model file and read its description. Blocks for some tens of milliseconds, once for each file; raises `EmbeddedModelError`."""
+    """Check a model file and read its description; raises `EmbeddedModelError`.
+
+    Blocks for some tens of milliseconds, once for each file.
+    """
     try:
         found = path.stat()
         return _read(path, found.st_size, found.st_mtime_ns)
     except FileNotFoundError as error:
-        msg = f"There is no model file at {path}."
-        raise EmbeddedModelError(msg, advice="Check model_path and FREEPROVIDERS_MODEL.") from error
+        raise EmbeddedModelError(
+            f"There is no model file at {path}.", advice="Check model_path and FREEPROVIDERS_MODEL."
+        ) from error
     except OSError as error:
-        msg = f"The model file {path} cannot be read: {error.strerror or error}."
-        raise EmbeddedModelError(msg) from error
+        raise EmbeddedModelError(
+            f"The model file {path} cannot be read: {error.strerror or error}."
+        ) from error
 
 
 @functools.lru_cache(maxsize=32)
 def _read(path: Path, size: int, changed: int) -> ModelFile:
-    """Read the file as it was at the time `changed`, which only serves to tell it from later ones."""
+    """Read the file as of the time `changed`, which only tells this version from later ones."""
     del changed
     if not path.is_file():
-        raise _broken(path, "is not a file")
-    with path.open("rb") as file:
-        values = _read_head(path, file, size)
-    architecture = str(values.get("general.architecture", ""))
-    if not architecture:
+        raise EmbeddedModelError(f"The model file {path} is not a file.")
+    try:
+        with path.open("rb", buffering=0) as file:
+            values = _read_head(_Head(file, size))
+    except _EndError as error:
+        raise _broken(
+            path, f"is cut off or damaged: its description does not end within its {size:,} bytes"
+        ) from error
+    except _BadFileError as error:
+        raise _broken(path, str(error)) from error
+    architecture = values.get(_ARCHITECTURE)
+    if not isinstance(architecture, str) or not architecture:
         raise _broken(path, "does not say what kind of model it holds")
-    context_length = values.get(f"{architecture}.context_length")
+    name = values.get(_NAME, "")
+    length = values.get(architecture + _CONTEXT_LENGTH)
     return ModelFile(
         path=path,
         architecture=architecture,
-        name=str(values.get("general.name", "")),
-        context_length=context_length if isinstance(context_length, int) and context_length > 0 else None,
-        has_chat_template="tokenizer.chat_template" in values,
+        name=name if isinstance(name, str) else "",
+        context_length=length if isinstance(length, int) and length > 0 else None,
     )
 
 
 def _broken(path: Path, what: str) -> EmbeddedModelError:
     return EmbeddedModelError(
-        f"The model file {path} {what}.", advice="It must be a complete GGUF file: fetch it again."
+        f"The model file {path} {what}.",
+        advice="A complete GGUF file is needed: delete this one and download it again.",
     )
 
 
-def _read_head(path: Path, file: BinaryIO, size: int) -> dict[str, Value]:
-    head = _Head(file)
-    try:
-        magic = head.take(4)
-        if magic != MAGIC:
-            raise _broken(path, f"is not a GGUF file: it begins with {magic!r}")
-        version = head.number("<I")
-        if version not in VERSIONS:
-            raise _broken(path, f"has GGUF version {version}, which is not one of {VERSIONS}")
-        tensors, keys = head.number("<Q"), head.number("<Q")
-        if keys > MAX_KEYS or tensors > MAX_TENSORS:
-            raise _broken(path, f"is damaged: it claims {keys:,} keys and {tensors:,} tensors")
-        values: dict[str, Value] = {}
-        for _ in range(keys):
-            key = head.string()
-            value = head.value(head.number("<I"))
-            if value is not None:
-                values[key] = value
-        last = _last_offset(head, tensors)
-    except _EndError as error:
-        raise _broken(
-            path, f"is cut off or damaged: its description does not end within its {size:,} bytes"
-        ) from error
-    except _DamagedError as error:
-        raise _broken(path, f"is damaged: {error}") from error
+def _read_head(head: _Head) -> dict[str, str | int]:
+    """Read the wanted values, and check that the tensors are within the file."""
+    magic = head.take(4)
+    if magic != MAGIC:
+        raise _BadFileError(f"is not a GGUF file: it begins with {magic!r}")
+    version = head.number(_U32)
+    if version not in VERSIONS:
+        raise _BadFileError(f"has GGUF version {version}; supported are {VERSIONS[0]} and {VERSIONS[1]}")
+    tensors, keys = head.number(_U64), head.number(_U64)
+    if keys > MAX_KEYS or tensors > MAX_TENSORS:
+        raise _BadFileError(f"is damaged: it claims {keys:,} keys and {tensors:,} tensors")
+    values: dict[str, str | int] = {}
+    for _ in range(keys):
+        key = head.name()
+        value = head.value(head.number(_U32), wanted=key in {_ARCHITECTURE, _NAME})
+        if isinstance(value, str) or (type(value) is int and key.endswith(_CONTEXT_LENGTH)):
+            values[key] = value
+    last = _last_offset(head, tensors)
     if tensors == 0:
-        raise _broken(path, "holds no model: it has a description but no tensors")
-    if head.position + last >= size:
-        raise _broken(
-            path,
-            f"is cut off: its last tensor begins after byte {head.position + last:,}, and it has {size:,}",
+        raise _BadFileError("holds no model: it has a description but no tensors")
+    if head.position + last >= head.size:
+        raise _BadFileError(
+            f"is cut off: its last tensor begins after byte {head.position + last:,}, "
+            f"and the file has {head.size:,} bytes"
         )
     return values
 
 
 def _last_offset(head: _Head, tensors: int) -> int:
-    """Where the last tensor begins, in bytes after the head."""
+    """Return where the last tensor begins, in bytes after the head."""
     last = 0
     for _ in range(tensors):
-        head.skip(head.number("<Q"))
-        dimensions = head.number("<I")
+        head.name()
+        dimensions = head.number(_U32)
         if dimensions > MAX_DIMENSIONS:
-            msg = f"it claims a tensor of {dimensions:,} dimensions"
-            raise _DamagedError(msg)
+            raise _BadFileError(f"is damaged: it claims a tensor of {dimensions:,} dimensions")
         head.skip(8 * dimensions + 4)
-        last = max(last, head.number("<Q"))
+        last = max(last, head.number(_U64))
     return last
+
+
+class _BadFileError(Exception):
+    """The file is no usable model file; the text continues "The model file PATH ..."."""
 
 
 class _EndError(Exception):
     """The file ends too early, or a length in it is nonsense."""
 
 
-class _DamagedError(Exception):
-    """What was read cannot be meant."""
-
-
 class _Head:
-    """A cursor over the beginning of a file, which is read as far as it is needed."""
+    """A cursor over the beginning of a file, of which one window at a time is in memory."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
-        self._data = bytearray()
-        self.position = 0
+        self._window = b""
+        self._at = 0
+        self._start = 0
+        self._strings_left = MAX_STRINGS
+        self.size = size
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that have been passed."""
+        return self._start + self._at
 
     def take(self, count: int) -> bytes:
-        self._need(count)
-        start, self.position = self.position, self.position + count
-        return bytes(self._data[start : self.position])
+        """Return the next bytes; no more than a window holds."""
+        if self._at + count > len(self._window):
+            self._move_window(count)
+        start, self._at = self._at, self._at + count
+        return self._window[start : self._at]
 
     def skip(self, count: int) -> None:
-        self._need(count)
-        self.position += count
+        """Pass over bytes without reading them."""
+        if count > self.size - self.position:
+            raise _EndError
+        self._at += count
 
-    def number(self, code: str) -> int:
-        return int(struct.unpack(code, self.take(struct.calcsize(code)))[0])
+    def number(self, form: struct.Struct) -> int:
+        """Read a whole number."""
+        if self._at + form.size > len(self._window):
+            self._move_window(form.size)
+        value: int = form.unpack_from(self._window, self._at)[0]
+        self._at += form.size
+        return value
 
-    def string(self) -> str:
-        return self.take(self.number("<Q")).decode("utf-8", "replace")
+    def name(self) -> str:
+        """Read the name of a key or tensor."""
+        length = self.number(_U64)
+        if length > self.size - self.position:
+            raise _EndError
+        if length > MAX_NAME_BYTES:
+            raise _BadFileError(f"is damaged: it has a name of {length:,} bytes")
+        return self.take(length).decode("utf-8", "replace")
 
-    def value(self, kind: int) -> Value | None:
-        """Read one value; None for an array, which is skipped."""
+    def value(self, kind: int, *, wanted: bool) -> str | float | None:
+        """Read one value; None for an array, or for a text that is not wanted: both are skipped."""
         if kind == _STRING:
-            return self.string()
+            length = self.number(_U64)
+            shown = min(length, _SHOWN_BYTES) if wanted else 0
+            text = self.take(shown).decode("utf-8", "replace") if wanted else None
+            self.skip(length - shown)
+            return text
         if kind == _ARRAY:
             self._skip_array()
             return None
-        code = _SCALARS.get(kind)
-        if code is None:
-            msg = f"it has a value of unknown type {kind}"
-            raise _DamagedError(msg)
-        value: int | float | bool = struct.unpack(code, self.take(struct.calcsize(code)))[0]
-        return value
+        form = _SCALARS.get(kind)
+        if form is None:
+            raise _BadFileError(f"is damaged: it has a value of unknown type {kind}")
+        return self.number(form)
 
     def _skip_array(self) -> None:
-        kind, count = self.number("<I"), self.number("<Q")
-        if kind == _STRING:  # a vocabulary: hundreds of thousands of strings, hence the plain loop
-            unpack = struct.Struct("<Q").unpack_from
-            position = self.position
-            for _ in range(count):
-                if position + 8 > len(self._data):
-                    self._need(position + 8 - self.position)
-                position += 8 + unpack(self._data, position)[0]
-            self.skip(position - self.position)
+        kind, count = self.number(_U32), self.number(_U64)
+        if kind == _STRING:
+            self._skip_strings(count)
             return
-        code = _SCALARS.get(kind)
-        if code is None:  # arrays of arrays are allowed by the format and used by nobody
-            msg = f"it has an array of type {kind}"
-            raise _DamagedError(msg)
-        self.skip(count * struct.calcsize(code))
+        form = _SCALARS.get(kind)
+        if form is None:  # arrays of arrays are allowed by the format and used by nobody
+            raise _BadFileError(f"is damaged: it has an array of type {kind}")
+        self.skip(count * form.size)
 
-    def _need(self, count: int) -> None:
-        wanted = self.position + count
-        if wanted <= len(self._data):
-            return
-        if wanted > MAX_HEAD_BYTES:
+    def _skip_strings(self, count: int) -> None:
+        """Pass over a vocabulary: the one loop that runs hundreds of thousands of times."""
+        if count > (self.size - self.position) // _U64.size:  # each has a length at least
             raise _EndError
-        while len(self._data) < wanted:
-            data = self._file.read(max(_STEP_BYTES, wanted - len(self._data)))
-            if not data:
-                raise _EndError
-            self._data += data
+        if count > self._strings_left:
+            raise _BadFileError(f"is damaged: it has lists of more than {MAX_STRINGS:,} texts")
+        self._strings_left -= count
+        unpack, step = _U64.unpack_from, _U64.size
+        window, at = self._window, self._at
+        for _ in range(count):
+            if at + step > len(window):
+                self._at = at
+                self._move_window(step)
+                window, at = self._window, self._at
+            at += step + unpack(window, at)[0]
+        self._at = at
+        self.skip(0)  # is the end of the last one within the file?
+
+    def _move_window(self, count: int) -> None:
+        """Have a window that begins here and holds `count` bytes."""
+        position = self.position
+        if count > self.size - position:
+            raise _EndError
+        self._file.seek(position)
+        window = self._file.read(max(_WINDOW_BYTES, count))
+        self._window, self._start, self._at = window, position, 0
+        if len(window) < count:  # the file has shrunk meanwhile
+            raise _EndError

