@@ -1,1 +1,4 @@
-"""A language model on this machine: weights fetched once and known by their hash, run by llama.cpp in a child process."""
+"""A language model on this machine, run by llama.cpp in a child process.
+
+Its weights are fetched once and known by their hash.
+"""

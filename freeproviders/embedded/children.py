@@ -14,8 +14,8 @@ class OwnGroup(TypedDict, total=False):
     creationflags: int
 
 
-# Ctrl-C goes to all processes of the terminal's group, and it is the parent's to handle. Windows has
-# no sessions: there, `start_new_session` would do nothing without a word.
+# Ctrl-C goes to all processes of the terminal's group, and the parent is to handle it. Windows has no
+# sessions: there, `start_new_session` would be ignored in silence.
 if sys.platform == "win32":
     OWN_GROUP: Final[OwnGroup] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 else:

@@ -1,6 +1,7 @@
-"""Which model to run: the caller's file, the caller's name, the environment's word, what is here already, else the default.
+"""Which model to run.
 
-Choosing looks at the cache and never at the network; fetching comes after it, and says so.
+In this order: the caller's file, the caller's model name, `FREEPROVIDERS_MODEL`, the best model in
+the cache, the default. Choosing looks at the cache and never at the network.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ ENV_MODEL: Final = "FREEPROVIDERS_MODEL"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model file, and the row it comes from if it is one of ours; it need not be there yet."""
+    """A model file, which need not be there yet, and its row if it is one that can be fetched."""
 
     path: Path
     weights: Weights | None
 
     @property
     def name(self) -> str:
-        """What to call the model."""
+        """The model's name: the row's, else the file's without its ending."""
         return self.weights.name if self.weights is not None else self.path.stem
 
 
@@ -37,11 +38,13 @@ def choose(
     *,
     environment: Mapping[str, str] = os.environ,
 ) -> Choice:
-    """Choose by arguments, environment and cache, in this order. Raises `UsageError` and `UnknownModelError`."""
+    """Choose by arguments, environment and cache, in this order.
+
+    Raises `UsageError` and `UnknownModelError`.
+    """
     if model_path is not None:
         if not os.fspath(model_path):
-            msg = "model_path is empty."
-            raise UsageError(msg)
+            raise UsageError("model_path is empty.")
         return _file(os.fspath(model_path))
     if model:
         return _row(weights_named(model))
@@ -58,7 +61,7 @@ def choose(
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether the variable's text means a file rather than a name."""
+    """Return whether a text means a file rather than a model's name."""
     return text.lower().endswith(".gguf") or "/" in text or os.sep in text
 
 

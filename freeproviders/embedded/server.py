@@ -1,7 +1,8 @@
-"""The parent's side of the engine: one child process for each model and setting, shared by all of a process, gone with it.
+"""The parent's side of the engine: one child process for each model and its settings.
 
-The child is tied to us by its standard input: it ends when that does, so also when we are killed. A forked process is another
-process: it lets go of what it inherited and starts its own when it needs one.
+All users in a process share the child, which ends with the process: its standard input is a pipe
+from here, so that it ends also when this process is killed. A forked process does not use the
+children of its parent and starts its own when it needs one.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ _ILLEGAL_INSTRUCTION: Final = 0xC000001D  # Windows' SIGILL
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What one child is started with, and the key by which it is shared.
+    """What a child is started with; equal settings share one child.
 
-    `context` is the tokens that each of the `slots` (answers at the same time) has; `idle` the seconds after which the weights leave the memory.
+    `context` is the tokens that each of the `slots` (answers at the same time) has. After `idle`
+    seconds without a request the weights leave the memory. `threads` None is all cores but one.
     """
 
     model: Path
@@ -51,8 +53,8 @@ class EngineSettings:
     threads: int | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """The settings as the child reads them."""
-        # One core is left to everybody else: with all of them taken, generation collapses on a busy machine.
+        """Return the settings as the child reads them."""
+        # One core is left to others: without it, generation collapses on a busy machine.
         threads = self.threads or max(1, usable_cores() - 1)
         return {
             "model": str(self.model),
@@ -65,7 +67,7 @@ class EngineSettings:
 
 
 class EngineServer:
-    """A running child: its address and key. Made by `ensure_server`."""
+    """A running child: its address and key. `ensure_server` makes it."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, key: str) -> None:
         self._process = process
@@ -82,11 +84,11 @@ class EngineServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the child still runs."""
+        """True while the child runs."""
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the child, at the latest after some seconds."""
+        """End the child; this takes some seconds at most."""
         _end(self._process)
 
 
@@ -98,16 +100,17 @@ _lock = threading.Lock()
 
 
 async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | None = None) -> EngineServer:
-    """The running server for these settings; started on a thread of its own if there is none, once however many ask.
+    """Return the running server for these settings; start it if there is none.
 
-    `instead_of` is a server that no longer answers: it is ended and replaced, unless somebody has done so already.
+    However many ask at once, one is started, on a thread of its own. `instead_of` is a server that
+    no longer answers: it is ended and replaced, unless another caller has done so already.
     Raises `EmbeddedModelError` or `MissingDependencyError`.
     """
     return await asyncio.wrap_future(_future(settings, instead_of))
 
 
 def running_server(settings: EngineSettings) -> EngineServer | None:
-    """The server for these settings if it runs now; what `ensure_server` has just returned, unless it died or is being replaced."""
+    """Return the server for these settings if it runs now, else None."""
     with _lock:
         future = _servers.get(settings)
     return future.result() if future is not None and future.done() and _usable(future, None) else None
@@ -129,7 +132,8 @@ def _future(settings: EngineSettings, instead_of: EngineServer | None) -> Future
         if previous is not None and (not previous.done() or _usable(previous, instead_of)):
             return previous
         future = _servers[settings] = Future()
-        future.set_running_or_notify_cancel()  # from here on, a waiter that gives up cannot cancel it for the others
+        # From here on, a waiter that gives up cannot cancel the start for the others.
+        future.set_running_or_notify_cancel()
     # Daemonic, so that a program that ends meanwhile is not held up: the child then ends with it.
     thread = threading.Thread(
         target=_start_into, args=(future, settings, previous), name="freeproviders-engine-start", daemon=True
@@ -150,9 +154,9 @@ def _start_into(
 ) -> None:
     try:
         if previous is not None and previous.exception() is None:
-            previous.result().close()  # dead or silent; its pipe is still ours
+            previous.result().close()  # dead or silent, and its pipe is still open here
         server = start_server(settings)
-    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+    except BaseException as error:  # noqa: BLE001 - those who wait get it
         future.set_exception(error)
     else:
         future.set_result(server)
@@ -163,14 +167,17 @@ def _start_into(
 
 
 def _forget_after_fork() -> None:
-    """In the child of a fork: the servers are the parent's, and the lock may be held by a thread that does not exist here."""
+    """Forget the servers in the child of a fork: they are the parent's.
+
+    The lock is made anew: it may be held by a thread that does not exist here.
+    """
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _servers.clear()
     for process in _children:
         if process.stdin is not None:
-            process.stdin.close()  # our copy of the tie: only the parent's life counts
-        process.returncode = process.returncode or 0  # it is not ours to wait for
+            process.stdin.close()  # a copy of the parent's pipe: only the parent's life counts
+        process.returncode = process.returncode or 0  # only the parent can wait for it
     _children.clear()
 
 
@@ -183,24 +190,33 @@ if hasattr(os, "register_at_fork"):
 
 
 def engine_folder() -> Path:
-    """The folder that the engine is imported from. Raises `MissingDependencyError`: worth knowing before half a gigabyte is fetched for it."""
+    """Return the folder that the engine is imported from. Raises `MissingDependencyError`.
+
+    Callers ask before they fetch half a gigabyte of weights for it.
+    """
     found = importlib.util.find_spec("xllamacpp")
     if found is None or found.origin is None:
-        msg = 'The embedded model needs its engine: pip install "freeproviders[embedded]".'
-        raise MissingDependencyError(msg)
+        raise MissingDependencyError(
+            'The embedded model needs its engine: pip install "freeproviders[embedded]".'
+        )
     return Path(found.origin).parent.parent
 
 
 def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECONDS) -> EngineServer:
-    """Start a child and wait until its model is loaded. Blocks; raises `EmbeddedModelError` or `MissingDependencyError`."""
+    """Start a child and wait until its model is loaded. Blocks.
+
+    Raises `EmbeddedModelError` or `MissingDependencyError`.
+    """
     folder = engine_folder()
     if not sys.executable:
-        msg = "The embedded model runs in a process of its own, and this Python does not know its executable."
-        raise EmbeddedModelError(msg, model=settings.alias)
+        raise EmbeddedModelError(
+            "The embedded model needs a child process, and sys.executable of this Python is empty.",
+            model=settings.alias,
+        )
     argument = json.dumps({**settings.arguments(), "path": str(folder)})
     key = secrets.token_urlsafe(24)
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own file
+        process = subprocess.Popen(  # noqa: S603 - a file of this package
             [sys.executable, "-P", str(Path(engine.__file__).resolve()), argument],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -220,15 +236,19 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
         errors.seek(0)
         said = errors.read(_ERROR_BYTES).decode("utf-8", "replace").strip()
     if not in_time:
-        msg = f"The engine was not ready after {ready_seconds:g} s and has been ended."
         raise EmbeddedModelError(
-            msg, model=settings.alias, advice="The model may be too large for this machine."
+            f"The engine was not ready after {ready_seconds:g} s and has been ended.",
+            model=settings.alias,
+            advice="The model may be too large for this machine: use a smaller one.",
         )
     raise _explained(process.returncode, report, said, settings)
 
 
 def _read_report(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict[str, Any], bool]:
-    """The child's one line, empty if it ended without, and whether that was in time: else it has been killed."""
+    """Return the child's one line, empty if it ended without one, and whether that was in time.
+
+    A child that is late has been killed.
+    """
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     late = threading.Event()
 
@@ -252,32 +272,36 @@ def _read_report(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict
 
 
 def _explained(code: int, report: dict[str, Any], said: str, settings: EngineSettings) -> EmbeddedModelError:
-    """What to say about a child that did not come up."""
+    """Return the error for a child that ended before it was ready."""
     complaint = str(report.get("error") or " ".join(said.split())[-_EXCERPT_CHARS:])
     advice = ""
     if report.get("kind") == "import":
-        msg = f"The engine xllamacpp cannot be loaded: {complaint}."
+        message = f"The engine xllamacpp cannot be loaded: {complaint}."
         if "libgomp" in complaint:
             advice = "Install libgomp1 (apt-get install libgomp1, or libgomp with dnf and apk)."
     elif report.get("kind") == "load":
-        first = said.partition("\n")[0].rpartition(" E ")[
-            2
-        ]  # llama.cpp's log: time, level, text; the first error is the cause
-        msg = f"The engine cannot load {settings.model}: {(first or complaint)[:_EXCERPT_CHARS].rstrip('.')}."
-        advice = "It may be a kind of model that this version of llama.cpp does not know, or there is too little memory: try a smaller context_window or model."
+        # A line of llama.cpp's log is time, level and text; the first error is the cause.
+        first = said.partition("\n")[0].rpartition(" E ")[2]
+        cause = (first or complaint)[:_EXCERPT_CHARS].rstrip(".")
+        message = f"The engine cannot load {settings.model}: {cause}."
+        advice = (
+            "If the file is damaged, delete it and download it again. Else it may be a kind of model "
+            "that this version of llama.cpp does not know, or there is too little memory: "
+            "use a smaller context_window or model."
+        )
     elif code in {-signal.SIGILL, _ILLEGAL_INSTRUCTION}:
-        msg = "The engine ended on an instruction that this processor does not have: its prebuilt wheels need AVX2 and FMA."
+        message = "The engine used an instruction that this processor lacks: its wheels need AVX2 and FMA."
         advice = "Build xllamacpp from source here, or use a provider that is reached over the network."
     elif code == -getattr(signal, "SIGKILL", 9):
-        msg = "The engine was killed while it loaded the model, probably because the memory ran out."
+        message = "The engine was killed while it loaded the model, probably because the memory ran out."
         advice = "Use a smaller model or context_window."
     else:
-        msg = f"The engine ended with code {code} before it was ready: {complaint or 'it said nothing'}."
-    return EmbeddedModelError(msg, model=settings.alias, advice=advice)
+        message = f"The engine ended with code {code} before it was ready: {complaint or 'no output'}."
+    return EmbeddedModelError(message, model=settings.alias, advice=advice)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Cut the tie, and kill what does not end by itself."""
+    """Close the child's pipe, and kill it if it does not end by itself."""
     if process.stdin is not None:
         process.stdin.close()
     try:

