@@ -1,14 +1,16 @@
-"""One attempt at one request: sent, answered, decoded, under deadlines.
+"""One attempt at one request - sent, answered, decoded, under deadlines - and the loop that tries again.
 
-`first` returns once there is content, so that whoever retries does it before anything was given out; `read` goes on from there.
+An attempt that fails is made again as long as the caller has seen nothing of the answer: up to the first
+content of a stream, up to the end where the whole answer was asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Final, Protocol
 
-from freeproviders.deadlines import Watchdog
+from freeproviders.deadlines import Timeout, Watchdog
 from freeproviders.errors import (
     ContentFilterError,
     EmptyResponseError,
@@ -18,14 +20,13 @@ from freeproviders.errors import (
     ResponseError,
     ResponseTooLargeError,
 )
+from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
-from freeproviders.transport import HttpRequest, Response, send
+from freeproviders.transport import HttpRequest, Response, Route, send
 from freeproviders.types import Batch, ChatRequest, Finish, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
-
-if TYPE_CHECKING:
-    from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.wire.parts import PartDecoder
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
 MAX_ERROR_BYTES: Final = 2**16
@@ -36,13 +37,96 @@ DRAIN_SECONDS: Final = 0.2
 DRAIN_BYTES: Final = 2**16
 
 
-class Exchange:
-    """One attempt. `close` must be called, and may be called at any time."""
+class Speaker(Protocol):
+    """Who speaks a protocol, as far as an exchange needs it; `AsyncGeneratorProvider` says what each means."""
 
-    def __init__(self, provider: AsyncGeneratorProvider, request: ChatRequest, attempt: int) -> None:
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def api_key(self) -> str | None: ...
+
+    @property
+    def api_key_env(self) -> str | None: ...
+
+    @property
+    def timeout(self) -> Timeout: ...
+
+    @property
+    def retry(self) -> Retry: ...
+
+    @property
+    def route(self) -> Route: ...
+
+    async def ready(
+        self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]
+    ) -> None: ...
+
+    def encode(self, request: ChatRequest) -> HttpRequest: ...
+
+    def decoder(self, request: ChatRequest) -> PartDecoder: ...
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError: ...
+
+    def recover(self, error: ProviderError) -> bool: ...
+
+    def given_up(self, error: ProviderError) -> None: ...
+
+
+async def exchanged(speaker: Speaker, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+    """Stream the parts of an answer, a list for each network read; all in one where nothing is shown before the end."""
+    exchange, batch = await _begun(speaker, request)
+    try:
+        while batch:
+            yield batch
+            batch = await exchange.read()
+    finally:
+        exchange.close()
+
+
+async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batch]:
+    """Send the request, again where that may help, until there is something to show.
+
+    Nothing has been shown before that, so nothing is shown twice.
+    """
+    patience = Patience(speaker.retry, request.wait_up_to)
+    attempt, recovered, spent = 0, False, None
+    while True:
+        attempt += 1
+        exchange = Exchange(speaker, request, attempt, spent)
+        try:
+            return exchange, await (exchange.first() if request.stream else exchange.whole())
+        except ProviderError as error:
+            exchange.close()
+            spent = exchange.spent
+            if not recovered and speaker.recover(error):
+                recovered = True  # what was put right spends no retry
+                continue
+            delay = patience.delay(error)
+            if delay is None:
+                speaker.given_up(error)
+                raise
+        except BaseException as error:
+            exchange.close()
+            if isinstance(error, FreeProvidersError):
+                error.about(speaker.name, request.model or "")
+            raise
+        await asyncio.sleep(delay)
+
+
+class Exchange:
+    """One attempt. `close` must be called, and may be called at any time.
+
+    `spent` is what earlier attempts of the same call have cost.
+    """
+
+    def __init__(
+        self, provider: Speaker, request: ChatRequest, attempt: int, spent: Usage | None = None
+    ) -> None:
         self._provider = provider
         self._request = request
         self._attempt = attempt
+        self._spent = spent
         self._decoder = provider.decoder(request)
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._response: Response | None = None
@@ -79,6 +163,25 @@ class Exchange:
         except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
         return []
+
+    async def whole(self) -> Batch:
+        """Send the request and read to its end. Raises as `first` does; nothing has been emitted then."""
+        batch = await self.first()
+        while more := await self.read():
+            batch += more
+        return batch
+
+    @property
+    def spent(self) -> Usage | None:
+        """What this attempt and those before it have cost, where one of them was answered in part."""
+        return _sum(self._spent, self._own_usage()) if self._decoder.output_chars else self._spent
+
+    def _own_usage(self) -> Usage:
+        """What the service counted in this attempt, else an estimate."""
+        if self._decoder.usage is not None:
+            return self._decoder.usage
+        said = estimate_tokens(self._decoder.output_chars)
+        return Usage(estimate_input_tokens(self._request.messages), said, estimated=True)
 
     def close(self) -> None:
         """End the request at once, if it has not ended."""
@@ -176,12 +279,7 @@ class Exchange:
                 else EmptyResponseError("the answer is empty: it holds no text and no tool call.")
             )
             return batch
-        batch.append(
-            decoder.usage
-            or Usage(
-                estimate_input_tokens(request.messages), estimate_tokens(decoder.output_chars), estimated=True
-            )
-        )
+        batch.append(_sum(self._spent, self._own_usage()))
         batch.append(
             Finish(
                 reason=reason,
@@ -260,3 +358,7 @@ class Exchange:
             error.env = error.env or self._provider.api_key_env
             error.without(self._provider.api_key)
         return error.about(self._provider.name, self._request.model or "")
+
+
+def _sum(spent: Usage | None, usage: Usage) -> Usage:
+    return usage if spent is None else spent + usage

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Final
 
-from freeproviders.errors import ProviderError, UsageError
+from freeproviders.errors import ProviderError, RateLimitError, UsageError
+
+_SHORTEST_INVITED_WAIT: Final = 0.5
+"""Seconds; some services say "come back in 0 s" again and again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Exponential backoff. Only a request that has emitted nothing is ever sent again.
+    """Exponential backoff for requests of which nothing has been shown to the caller.
 
-    `attempts` counts requests in all, so 1 never retries. The waits are `first`, `first * factor`, ... seconds, none above `longest`, each
-    shortened at random by up to `jitter` of itself. A Retry-After of the service replaces the wait if it is longer; above `retry_after_cap` the
-    error is raised instead, since the service wants to be left alone for longer than a caller waits. `budget` bounds all waits of a call together.
+    `attempts` counts requests in all, so 1 never retries. The waits are `first`, `first * factor`, ...
+    seconds, none above `longest`, each shortened at random by up to `jitter` of itself. A Retry-After of the
+    service replaces the wait if it is longer; above `retry_after_cap` the error is raised instead, since the
+    service wants to be left alone for longer than a caller waits. `budget` bounds all waits of a call.
     """
 
     attempts: int = 3
@@ -34,7 +39,8 @@ class Retry:
         )
         if not right or self.jitter > 1:
             raise UsageError(
-                f"retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else not negative, not {self}."
+                "retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else "
+                f"not negative, not {self}."
             )
 
     @classmethod
@@ -48,20 +54,53 @@ class Retry:
             raise UsageError(f"retry must be a Retry or a number of retries of at least 0, not {value!r}.")
         return cls(attempts=value + 1, first=default.first, factor=default.factor, jitter=default.jitter)
 
-    def delay(self, error: Exception, attempt: int, waited: float = 0.0) -> float | None:
-        """Seconds to wait after the `attempt`-th request failed with `error`, or None to give up."""
-        if not isinstance(error, ProviderError) or not error.is_retryable or attempt >= self.attempts:
+    def delay(self, error: Exception, failed: int, waited: float = 0.0) -> float | None:
+        """Seconds to wait after `failed` requests, the last one with `error`; None to give up."""
+        if not isinstance(error, ProviderError) or not error.is_retryable or failed >= self.attempts:
             return None
-        try:
-            delay = min(self.first * self.factor ** (attempt - 1), self.longest)
-        except OverflowError:
-            delay = self.longest
-        delay *= 1 - self.jitter * random.random()  # noqa: S311 - spreading load, not a secret
+        delay = self._backoff(failed)
         if error.retry_after is not None:
             if error.retry_after > self.retry_after_cap:
                 return None
             delay = max(delay, error.retry_after)
         return delay if waited + delay <= self.budget else None
 
+    def _backoff(self, failed: int) -> float:
+        try:
+            delay = min(self.first * self.factor ** (failed - 1), self.longest)
+        except OverflowError:
+            delay = self.longest
+        return delay * (1 - self.jitter * random.random())  # noqa: S311 - spreading load, not a secret
 
-NO_RETRY = Retry(attempts=1)
+
+class Patience:
+    """How long one call goes on trying: the requests that failed so far, and the seconds waited between them.
+
+    `wait_up_to` None leaves everything to the `Retry`. A number is the seconds that the call may wait in all
+    for a service that is busy and says when to come back; that spends no attempts.
+    """
+
+    __slots__ = ("_failed", "_retry", "_wait_up_to", "_waited")
+
+    def __init__(self, retry: Retry, wait_up_to: float | None = None) -> None:
+        self._retry = retry
+        self._wait_up_to = wait_up_to
+        self._failed = 0
+        self._waited = 0.0
+
+    def delay(self, error: ProviderError) -> float | None:
+        """Seconds to wait before the next request after this error; None to give up."""
+        delay = self._invited_back(error)
+        if delay is None:
+            self._failed += 1
+            delay = self._retry.delay(error, self._failed, self._waited)
+        if delay is not None:
+            self._waited += delay
+        return delay
+
+    def _invited_back(self, error: ProviderError) -> float | None:
+        """Seconds until the time that a busy service has named, where the caller waits that long."""
+        if self._wait_up_to is None or not isinstance(error, RateLimitError) or error.retry_after is None:
+            return None
+        after = max(error.retry_after, _SHORTEST_INVITED_WAIT)
+        return after if self._waited + after <= self._wait_up_to else None

@@ -19,6 +19,11 @@ from freeproviders.errors import UnsupportedInputError, UsageError
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
+OnInvalid = Literal["pass", "raise"]
+ReasoningMode = Literal["split", "keep", "drop"]
+
+MAX_REPAIRS: Final = 2
+"""How often a model is asked again for a valid call or object, unless the request says otherwise."""
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
@@ -186,10 +191,20 @@ class Tool:
 class ChatRequest:
     """One question to one model, in no service's dialect.
 
-    `model` None means the provider's default. `tool_choice` is "auto", "none", "required", or the name of one tool or a tuple of allowed
-    names; None leaves it to the model. `response_format` is the OpenAI one (`{"type": "json_schema", ...}`). `stream` False allows
-    a service that has both to answer in one piece. `options` holds every other setting by the service's own name; what a service
-    cannot take is said in a warning.
+    `model` None means the backend's default. `tool_choice` is "auto", "none", "required", or the name of one
+    tool or a tuple of allowed names; None leaves it to the model. `response_format` is the OpenAI one
+    (`{"type": "json_schema", ...}`). `stream` False says that nothing is shown before the end: a service that
+    has both may answer in one piece, and an answer that breaks off is asked for again. `options` holds every
+    other setting by the service's own name; what a service cannot take is said in a warning.
+
+    The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
+    `max_repairs` bounds how often a model is asked again for a call or an object that fits. `allow_repeats`
+    lets a model make a call again whose result it has. `on_invalid` says what becomes of a call that still
+    does not fit: "pass" hands it on as it is, "raise" raises `ToolCallError`; None leaves it to the engine.
+    `reasoning` says what becomes of thinking that a model writes into its text (`<think>...</think>`): "split"
+    makes it `Reasoning` parts, "drop" leaves it out, "keep" leaves the text alone; None splits where there are
+    tools or a response format and keeps elsewhere. `wait_up_to` is how many seconds in all a call may wait for
+    a service that says when to come back, however often; None leaves that to the backend's `Retry`.
     """
 
     messages: tuple[Message, ...]
@@ -204,6 +219,11 @@ class ChatRequest:
     response_format: Mapping[str, Any] | None = None
     stream: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    max_repairs: int = MAX_REPAIRS
+    allow_repeats: bool = False
+    on_invalid: OnInvalid | None = None
+    reasoning: ReasoningMode | None = None
+    wait_up_to: float | None = None
 
 
 # --- out ------------------------------------------------------------------------------------------

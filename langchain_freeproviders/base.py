@@ -24,7 +24,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
 from freeproviders import bridge
-from freeproviders.ask import whole
+from freeproviders.backend import whole
 from freeproviders.context_windows import context_window
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Completion, Text
@@ -274,7 +274,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        pictures = self._provider.supports_images
+        pictures = self._provider.abilities().images
         profile = ResolvedProfile(
             text_inputs=True,
             text_outputs=True,

@@ -14,7 +14,7 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, model_validator
 
 from freeproviders import bridge
-from freeproviders.ask import whole
+from freeproviders.backend import whole
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Completion, Finish, Message, Text, Usage
 from langchain_freeproviders._version import __version__

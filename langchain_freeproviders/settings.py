@@ -19,7 +19,6 @@ from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
 import freeproviders
 from freeproviders import errors
-from freeproviders.ask import ask
 from freeproviders.deadlines import Timeout
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
@@ -196,7 +195,7 @@ class ProviderSettings(Serializable):
                 provider=self.core_name,
                 model=self.model,
             )
-        return ask(provider, provider.request(messages, stream=stream, **settings))
+        return provider.answer(provider.request(messages, stream=stream, **settings))
 
     def _prepare(self, settings: dict[str, Any]) -> AsyncGeneratorProvider:
         """Bring what LangChain's callers bind into the core's form; returns whom to ask: another, where the call has a time limit or retries of its own."""

@@ -26,7 +26,7 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 
 from freeproviders import bridge
-from freeproviders.ask import ask, whole
+from freeproviders.backend import whole
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
 from freeproviders.deadlines import Timeout
@@ -247,13 +247,13 @@ class FreeProvidersLLM(StructuredPrediction):
         provider = self._provider
         if provider is None:
             provider = self.provider_class(self.model or None, **self._configuration())
-            if self.function_calling == "native" and not provider.supports_native_tools:
+            if self.function_calling == "native" and not provider.abilities().tools:
                 raise UsageError(
                     "function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.",
                     provider=provider.name,
                 )
             if self.function_calling == "emulate":
-                provider.supports_native_tools = False
+                provider = provider.with_abilities(tools=False)
             self._provider = provider
         return provider
 
@@ -518,7 +518,8 @@ class FreeProvidersLLM(StructuredPrediction):
     def _chat_batches(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
     ) -> AsyncGenerator[Batch, None]:
-        return ask(*self._chat_request(messages, kwargs, stream=stream))
+        provider, request = self._chat_request(messages, kwargs, stream=stream)
+        return provider.answer(request)
 
     def _prompt_batches(
         self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool
@@ -529,7 +530,8 @@ class FreeProvidersLLM(StructuredPrediction):
             raise UsageError(
                 f"a prompt must be text, not {type(prompt).__name__}.", provider=self.provider_class.name
             )
-        return ask(*self._request((Message("user", prompt),), kwargs, stream=stream))
+        provider, request = self._request((Message("user", prompt),), kwargs, stream=stream)
+        return provider.answer(request)
 
     def _chat_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool

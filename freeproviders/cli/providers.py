@@ -13,13 +13,10 @@ from freeproviders.cli import terminal
 if TYPE_CHECKING:
     from freeproviders.provider import AsyncGeneratorProvider
 
-_ABILITIES = {
+_FACTS = {
     "history": "supports_message_history",
     "system": "supports_system_message",
     "streaming": "supports_stream",
-    "images": "supports_images",
-    "tools": "supports_native_tools",
-    "schema": "supports_json_schema",
 }
 
 
@@ -64,7 +61,8 @@ def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:
         "default_model": cls.default_model,
         "models": list(getattr(cls, "models", ())),
         "abilities": [
-            ability for ability, attribute in _ABILITIES.items() if getattr(cls, attribute) is True
+            *(word for word, attribute in _FACTS.items() if getattr(cls, attribute) is True),
+            *(word for word in ("images", "tools", "schema") if getattr(cls.default_abilities, word)),
         ],
     }
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from freeproviders.backend import TextStream, hybridmethod, text_stream
 from freeproviders.errors import EmptyResponseError, ProviderError, RateLimitError
-from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
-from freeproviders.types import Batch, ChatRequest
+from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import excerpt, retry_after
 from freeproviders.wire.json import dumps
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.text import TextDecoder
 
 
-class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
+class AIChatFree(AsyncGeneratorProvider):
     """`aichatfree.info`; last answered a public client on 2025-02-01."""
 
     name = "AIChatFree"
@@ -31,6 +33,22 @@ class AIChatFree(ProviderModelMixin, AsyncGeneratorProvider):
 
     default_model = "gemini-1.5-pro"
     models = (default_model, "gemini-pro")
+
+    @hybridmethod
+    def create_async_generator(
+        self,
+        /,
+        model: str | None = None,
+        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
+        proxy: str | None = None,
+        connector: Any = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream the text of an answer; see `Backend.create_async_generator`.
+
+        `connector`, an aiohttp connector that is used and never closed, stands where the old client had it.
+        """
+        return text_stream(self, model, messages, {"proxy": proxy, "connector": connector, **kwargs})
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it; it has no system role, so such a message goes as the user's."""

@@ -7,11 +7,13 @@ import concurrent.futures
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from urllib.parse import urlencode
 
+from freeproviders.backend import TextStream, hybridmethod, text_stream
+from freeproviders.configuration import Configuration, cookie_header
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
     MalformedResponseError,
@@ -20,9 +22,9 @@ from freeproviders.errors import (
     ProviderError,
     TruncatedResponseError,
 )
-from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin, cookie_header, turns_as_prompt
+from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest, Response
-from freeproviders.types import Batch, ChatRequest
+from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import ReportedError, classify, error_in_success, excerpt, read_failure
 from freeproviders.wire.json import loads
 from freeproviders.wire.lines import LineDecoder
@@ -31,6 +33,8 @@ from freeproviders.wire.parts import PartDecoder
 NONCE_SECONDS: Final = 12 * 3600.0
 """WordPress nonces live 12 to 24 hours."""
 MAX_PAGE_BYTES: Final = 4 * 2**20
+SECONDS: Final = float("120")
+"""How long the old client waited for an answer."""
 
 _POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
 _NONCE = re.compile(rb'data-nonce="([^"]+)"')
@@ -46,7 +50,7 @@ class _Page:
     expires: float
 
 
-class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
+class ChatgptFree(AsyncGeneratorProvider):
     """`chatgptfree.ai`; last answered a public client on 2024-11-05, then stood behind a bot check."""
 
     name = "ChatgptFree"
@@ -62,11 +66,46 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
     default_model = "gpt-4o-mini-2024-07-18"
     models = (default_model,)
     model_aliases = {"gpt-4o-mini": default_model}  # noqa: RUF012 - never written to
-    default_timeout = Timeout(total=120.0)
+    default_timeout = Timeout(total=SECONDS)
 
-    def __init__(self, model: str | None = None, **configuration: object) -> None:
-        super().__init__(model, **configuration)  # type: ignore[arg-type]
+    def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
+        super().__init__(model, **configuration)
         self._pages = _Pages()
+
+    @hybridmethod
+    def create_async_generator(
+        self,
+        /,
+        model: str | None = None,
+        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
+        proxy: str | None = None,
+        timeout: Timeout | float | None = SECONDS,
+        cookies: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream the text of an answer; see `Backend.create_async_generator`.
+
+        `timeout` and `cookies` stand where the old client had them; what is left out is as configured.
+        """
+        if (
+            timeout is SECONDS
+        ):  # the very object: nobody passed it, and an instance may have been given another
+            timeout = None
+        return text_stream(
+            self, model, messages, {"proxy": proxy, "timeout": timeout, "cookies": cookies, **kwargs}
+        )
+
+    @property
+    def _nonce(self) -> str | None:
+        """The nonce that the next request will carry; None before the page was read."""
+        page = self._pages.known(self.base_url)
+        return page.nonce if page is not None else None
+
+    @property
+    def _post_id(self) -> str | None:
+        """The post id that the next request will carry; None before the page was read."""
+        page = self._pages.known(self.base_url)
+        return page.post_id if page is not None else None
 
     async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
         """Have a page with a nonce, fetched once however many ask for it."""
@@ -81,7 +120,7 @@ class ChatgptFree(ProviderModelMixin, AsyncGeneratorProvider):
             "post_id": page.post_id,
             "url": self.url,
             "action": "wpaicg_chat_shortcode_message",
-            "message": turns_as_prompt(request.messages),
+            "message": _turns_as_prompt(request.messages),
             "bot_id": "0",
         }
         headers = self._headers() | {"Content-Type": "application/x-www-form-urlencoded"}
@@ -160,6 +199,11 @@ class _Pages:
     def held(self, base_url: str) -> _Page:
         """The page that `get` saw to."""
         return self._pages[base_url]
+
+    def known(self, base_url: str) -> _Page | None:
+        """The page for an address, None before the first one was fetched and once it has expired."""
+        page = self._pages.get(base_url)
+        return page if page is not None and page.expires > time.monotonic() else None
 
     def drop(self, base_url: str) -> None:
         """Have the next `get` fetch a page anew; a call between its own `get` and `held` on another thread still finds the old one."""
@@ -292,3 +336,16 @@ class _AjaxDecoder(PartDecoder):
         reported = error_in_success(document)
         if reported is not None:
             raise classify(None, reported)
+
+
+def _turns_as_prompt(messages: Sequence[Message]) -> str:
+    """Fold a conversation into one prompt, for a protocol that takes a single text.
+
+    One message is its text; several become lines `Role: text` and a last `Assistant:` for the model to go on
+    from.
+    """
+    if len(messages) == 1:
+        return messages[0].text
+    return "\n".join(
+        [*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"]
+    )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Self, Unpack, cast
 
+from freeproviders.abilities import Abilities
 from freeproviders.checks import caution
+from freeproviders.configuration import Configuration
 from freeproviders.deadlines import Timeout
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
@@ -25,8 +28,7 @@ from freeproviders.embedded.server import (
 )
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UsageError
-from freeproviders.exchange import Exchange
-from freeproviders.provider import Configuration
+from freeproviders.exchange import exchanged
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest, Response
@@ -58,8 +60,8 @@ class Embedded(OpenAICompatible):
     default_base_url = "http://127.0.0.1"  # the port is the engine's choice
     working = True
     status_note = "runs here"
-    supports_images = False
-    supports_json_schema = True
+    default_abilities = Abilities(schema=True)
+    api_key_env = None
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
     # On few cores, a long question takes minutes before the first word, and so does waiting for a slot.
@@ -162,20 +164,28 @@ class Embedded(OpenAICompatible):
         """Fetch the weights if need be, look at the file and start the engine: what else the first question does. Raises `EmbeddedModelError`."""
         return await ensure_server(await self._prepared(model or self.model))
 
-    async def _begin(self, request: ChatRequest) -> tuple[Exchange, Batch]:
-        settings = await self._prepared(
-            request.model or self.model
-        )  # before any deadline: weights take as long as they take
-        try:
-            return await super()._begin(request)
-        except ProviderConnectionError as error:
-            server = running_server(settings)
-            if server is None or not _refused(error):
-                raise
-            await ensure_server(
-                settings, instead_of=server
-            )  # it lives and does not listen: nobody's answer is lost
-            return await super()._begin(request)
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of an answer by the bare protocol; the engine is started if need be."""
+        return self._asked(self.checked(request))
+
+    async def _asked(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        model = request.model or self.model
+        settings = await self._prepared(model)  # before any deadline: weights take as long as they take
+        replaced = False
+        while True:
+            try:
+                async with aclosing(exchanged(self, request)) as batches:
+                    async for batch in batches:
+                        yield batch
+            except ProviderConnectionError as error:
+                server = running_server(settings)
+                if replaced or server is None or not _refused(error):
+                    raise
+                # It lives and does not listen: nobody's answer is lost.
+                await ensure_server(settings, instead_of=server)
+                replaced = True
+            else:
+                return
 
     async def _prepared(self, model: str) -> EngineSettings:
         known = self._settings.get(model)

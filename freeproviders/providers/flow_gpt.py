@@ -6,11 +6,14 @@ import hashlib
 import secrets
 import string
 import time
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from freeproviders.backend import TextStream, hybridmethod, text_stream
 from freeproviders.errors import EmptyResponseError, MalformedResponseError, TruncatedResponseError
-from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
-from freeproviders.types import Batch, ChatRequest
+from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import (
     ReportedError,
     classify,
@@ -25,10 +28,11 @@ from freeproviders.wire.parts import PartDecoder
 AUTHORIZATION = "Bearer null"
 GREETING = "Hello, how can I help you today?"
 DEFAULT_SYSTEM = "You are helpful assistant. Follow the user's instructions carefully."
+TEMPERATURE = 0.7
 _DEVICE_ALPHABET = string.ascii_lowercase + string.digits
 
 
-class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
+class FlowGpt(AsyncGeneratorProvider):
     """`flowgpt.com`'s anonymous chat; last answered a public client on 2024-11-06."""
 
     name = "FlowGpt"
@@ -59,6 +63,22 @@ class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
     model_aliases = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}  # noqa: RUF012 - never written to
     accepted_options = frozenset({"temperature"})
 
+    @hybridmethod
+    def create_async_generator(
+        self,
+        /,
+        model: str | None = None,
+        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
+        proxy: str | None = None,
+        temperature: float | None = TEMPERATURE,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream the text of an answer; see `Backend.create_async_generator`.
+
+        `temperature` stands where the old client had it.
+        """
+        return text_stream(self, model, messages, {"proxy": proxy, "temperature": temperature, **kwargs})
+
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
         *earlier, last = request.messages
@@ -75,7 +95,7 @@ class FlowGpt(ProviderModelMixin, AsyncGeneratorProvider):
             "question": last.text,
             "history": history,
             "system": system or DEFAULT_SYSTEM,
-            "temperature": 0.7 if request.temperature is None else request.temperature,
+            "temperature": TEMPERATURE if request.temperature is None else request.temperature,
             "promptId": f"model-{request.model}",
             "documentIds": [],
             "chatFileDocumentIds": [],

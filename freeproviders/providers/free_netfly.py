@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from typing import Any
+
 from freeproviders.deadlines import Timeout
-from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
+from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest
-from freeproviders.types import ChatRequest
+from freeproviders.types import ChatRequest, Text
 from freeproviders.wire.json import dumps
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.request import plain_messages
 from freeproviders.wire.parts import PartDecoder
 
 
-class FreeNetfly(ProviderModelMixin, AsyncGeneratorProvider):
+class FreeNetfly(AsyncGeneratorProvider):
     """`free.netfly.top`; last answered a public client on 2024-11-06."""
 
     name = "FreeNetfly"
@@ -57,6 +60,24 @@ class FreeNetfly(ProviderModelMixin, AsyncGeneratorProvider):
         return HttpRequest(
             "POST", self.base_url + self.api_endpoint, self.http_headers(**headers), dumps(body)
         )
+
+    async def _process_response(self, response: Any) -> AsyncGenerator[str, None]:
+        """Stream the text of an answer that was fetched elsewhere, an `aiohttp.ClientResponse`.
+
+        The old client had this method; questions do not need it. Raises errors of the tree.
+        """
+        decoder = ChatDecoder()
+        async for data in response.content.iter_any():
+            for part in decoder.feed(data):
+                if isinstance(part, Text):
+                    yield part.text
+            if decoder.failure is not None:
+                raise decoder.failure
+        for part in decoder.close():
+            if isinstance(part, Text):
+                yield part.text
+        if decoder.failure is not None:
+            raise decoder.failure
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """A fresh decoder for one answer."""

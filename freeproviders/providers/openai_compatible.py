@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Unpack
 
 from freeproviders import bridge
+from freeproviders.abilities import Abilities
+from freeproviders.configuration import Configuration
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
-from freeproviders.provider import AsyncGeneratorProvider, Configuration, ProviderModelMixin
+from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps, loads
@@ -17,7 +20,7 @@ from freeproviders.wire.parts import PartDecoder
 _MAX_LIST_BYTES: Final = 16 * 2**20
 
 
-class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
+class OpenAICompatible(AsyncGeneratorProvider):
     """A service at `base_url`, which ends where `/chat/completions` begins, usually in `/v1`.
 
     `model` is free; `api_key` optional, since local servers want none. `native_tools` and `json_schema` say whether the model calls tools itself and
@@ -30,7 +33,8 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
     protocol = "OpenAI; server-sent events"
     working = True
     status_note = "whatever base_url points to"
-    supports_images = True
+    default_abilities = Abilities(images=True)
+    api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
 
     def __init__(
@@ -42,9 +46,7 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         **configuration: Unpack[Configuration],
     ) -> None:
         super().__init__(model, **configuration)
-        self.supports_native_tools = native_tools
-        self.supports_json_schema = json_schema
-        self._usage_frames = _Flag(on=True)
+        self._claimed = replace(self.default_abilities, tools=native_tools, schema=json_schema)
 
     def checked(self, request: ChatRequest) -> ChatRequest:
         """The request as it will be sent."""
@@ -58,7 +60,7 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
-        body = request_body(request, usage_frames=self._usage_frames.on)
+        body = request_body(request, usage_frames=not self.learned.refuses("usage_frames"))
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
@@ -68,12 +70,8 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
 
     def recover(self, error: ProviderError) -> bool:
         """A service that refuses `stream_options` is asked without, from now on."""
-        if (
-            self._usage_frames.on
-            and isinstance(error, BadRequestError)
-            and "stream_options" in f"{error.message} {error.body}"
-        ):
-            self._usage_frames.on = False
+        if isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
+            self.learned.refuse("usage_frames")
             return True
         return False
 
@@ -100,10 +98,3 @@ class OpenAICompatible(ProviderModelMixin, AsyncGeneratorProvider):
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
         return self.http_headers(**headers)
-
-
-class _Flag:
-    """Something learned about the service, shared by the copies of an instance."""
-
-    def __init__(self, *, on: bool) -> None:
-        self.on = on

@@ -38,8 +38,8 @@ class AnsweringProvider(Protocol):
     def request(self, messages: Any, **settings: Any) -> ChatRequest:
         """Make a request."""
 
-    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Answer it."""
+    def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the answer to it."""
 
 
 Scripted = str | Sequence[Any] | Iterator[Any] | AsyncIterator[Any] | AnsweringProvider
@@ -152,7 +152,7 @@ async def _ask(
 ) -> AsyncGenerator[Piece, None]:
     try:
         batches = await stack.enter_async_context(
-            aclosing(provider.batches(provider.request(messages, **settings)))
+            aclosing(provider.answer(provider.request(messages, **settings)))
         )
         first: Batch = await anext(batches, [])
     except FreeProvidersError as error:

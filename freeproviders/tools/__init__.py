@@ -1,13 +1,13 @@
 """Tool calls and structured output on models that have neither, and on those that have.
 
-`stream` takes any request and streams its answer; `stream_structured` and `complete_structured` answer with an object. The rest are its pieces: the parser, the judge, the prompts.
+`answer` takes any request and streams its answer; `stream_structured` and `complete_structured` answer with an object. The rest are its pieces: the parser, the judge, the prompts.
 """
 
 from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.engine import answer, failed_generation
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.parser import Parser
 from freeproviders.tools.prompt import ToolPrompt
-from freeproviders.tools.run import failed_generation, stream
 from freeproviders.tools.structured import Draft, Structured, complete_structured, stream_structured
 from freeproviders.tools.target import Misfit, Target
 from freeproviders.tools.toolbox import Toolbox
@@ -23,8 +23,8 @@ __all__ = [
     "Target",
     "ToolPrompt",
     "Toolbox",
+    "answer",
     "complete_structured",
     "failed_generation",
-    "stream",
     "stream_structured",
 ]

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from freeproviders.abilities import Answering
 from freeproviders.errors import BadRequestError, ContextOverflowError, StructuredOutputError
-from freeproviders.tools.backend import Backend, has_json_schema, model_of
 from freeproviders.tools.dialects.registry import HERMES
 from freeproviders.tools.extract import Growing, extends, extract
 from freeproviders.tools.fence import fence
@@ -19,7 +19,7 @@ from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.schema import constrained, pruned, response_format
 from freeproviders.tools.sketch import sketch
-from freeproviders.tools.tally import MAX_REPAIRS, Tally, turns_again
+from freeproviders.tools.tally import Tally, turns_again
 from freeproviders.tools.target import Misfit, Target
 from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, Usage
 from freeproviders.wire.json import dumps, loads
@@ -52,12 +52,11 @@ class Structured:
 
 
 async def complete_structured(
-    provider: Backend,
+    provider: Answering,
     request: ChatRequest,
     schema: object,
     *,
     prompt: ToolPrompt = DEFAULT_PROMPT,
-    max_repairs: int = MAX_REPAIRS,
 ) -> Structured:
     """Wait for an object that fits a pydantic class, a TypedDict, a dataclass or a JSON schema.
 
@@ -66,9 +65,7 @@ async def complete_structured(
         StructuredOutputError: no valid object came, after asking again.
     """
     last: Draft | Structured | None = None
-    async with aclosing(
-        stream_structured(provider, request, schema, prompt=prompt, max_repairs=max_repairs)
-    ) as steps:
+    async with aclosing(stream_structured(provider, request, schema, prompt=prompt)) as steps:
         async for step in steps:
             last = step
     if not isinstance(last, Structured):  # the stream ends with one or raises
@@ -77,12 +74,11 @@ async def complete_structured(
 
 
 def stream_structured(
-    provider: Backend,
+    provider: Answering,
     request: ChatRequest,
     schema: object,
     *,
     prompt: ToolPrompt = DEFAULT_PROMPT,
-    max_repairs: int = MAX_REPAIRS,
 ) -> AsyncGenerator[Draft | Structured, None]:
     """Stream the object as it grows: drafts, and at last the valid answer. The request's own tools and response format do not count.
 
@@ -90,18 +86,18 @@ def stream_structured(
         UsageError: at the call itself: the schema is none.
         StructuredOutputError: while iterating: no valid object came, after asking again.
     """
-    return _objects(_Asking(provider, request, Target.of(schema), prompt, max_repairs))
+    return _objects(_Asking(provider, request, Target.of(schema), prompt))
 
 
 def ask_for_json(
-    provider: Backend, request: ChatRequest, target: Target, *, prompt: ToolPrompt, max_repairs: int
+    provider: Answering, request: ChatRequest, target: Target, *, prompt: ToolPrompt
 ) -> AsyncGenerator[Batch, None]:
     """Stream an answer whose text is bare JSON that fits the target.
 
     A service that constrains answers streams it as it comes, and it is judged at the end: what has gone out cannot be asked for again. Else, and where an
     answer does not begin as one under constraint would, it comes in one piece, once it is valid.
     """
-    return _bare_json(_Asking(provider, request, target, prompt, max_repairs))
+    return _bare_json(_Asking(provider, request, target, prompt))
 
 
 def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
@@ -127,15 +123,13 @@ class _Asking:
     Once `committed`, the text of the answer at hand has gone out: nothing can be found in it or asked for again any more.
     """
 
-    def __init__(
-        self, provider: Backend, request: ChatRequest, target: Target, prompt: ToolPrompt, max_repairs: int
-    ) -> None:
+    def __init__(self, provider: Answering, request: ChatRequest, target: Target, prompt: ToolPrompt) -> None:
         self._provider = provider
         self._target = target
         self._prompt = prompt
-        self._model = model_of(provider, request)
+        self._model = request.model or provider.model
         self._quirks = quirks_of(self._model)
-        self._tally = Tally(provider, self._model, max_repairs)
+        self._tally = Tally(provider, self._model, request.max_repairs)
         self._request = self._asking(request)
         self._draft: Any = None
         self.committed = False
@@ -158,7 +152,7 @@ class _Asking:
             )
         else:
             messages = with_instructions(request.messages, words, obeys_system=self._quirks.system)
-        form = _constraint(self._target) if has_json_schema(self._provider, self._model) else None
+        form = _constraint(self._target) if self._provider.abilities(self._model).schema else None
         return replace(
             request,
             messages=messages,

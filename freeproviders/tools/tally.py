@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from freeproviders.tools.backend import Backend, remember_refusal
+from freeproviders.abilities import Answering, Feature
 from freeproviders.types import ChatRequest, Finish, Message, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 
-MAX_REPAIRS: Final = 2
-"""How often a model is asked again before it is an error."""
 MAX_QUOTED_CHARS: Final = 4000
 """How much of a failed answer the model is shown when it is asked again."""
 
@@ -20,11 +18,11 @@ class Tally:
     `requests` counts all that were sent; `repairs` those that asked again because of what the model had said.
     """
 
-    def __init__(self, provider: Backend, model: str, max_repairs: int) -> None:
+    def __init__(self, provider: Answering, model: str, max_repairs: int) -> None:
         self._provider = provider
         self._model = model
         self._max_repairs = max_repairs
-        self._refused = ""
+        self._refused: Feature | None = None
         self._usage: Usage | None = None
         self.requests = 0
         self.repairs = 0
@@ -34,7 +32,7 @@ class Tally:
         """Whether there is no asking again."""
         return self.repairs >= self._max_repairs
 
-    def refused(self, feature: str, attempts: int, *, certain: bool = False) -> None:
+    def refused(self, feature: Feature, attempts: int, *, certain: bool = False) -> None:
         """A request was refused, because of a feature as it seems: that is remembered once it is `certain`, or once the model answers without it."""
         self.requests += attempts
         self._refused = feature
@@ -56,8 +54,8 @@ class Tally:
 
     def _remember(self) -> None:
         if self._refused:
-            remember_refusal(self._provider, self._refused, self._model)
-            self._refused = ""
+            self._provider.learned.refuse(self._refused, self._model)
+            self._refused = None
 
 
 def turns_again(said: str, turn: str) -> tuple[Message, Message]:

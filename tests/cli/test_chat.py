@@ -310,7 +310,7 @@ def test_the_time_limit() -> None:
             ["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"],
             "base_url must look like https://host:port",
         ),
-        (["chat", "--provider", "openai-compatible", "Hi"], "base_url is missing"),
+        (["chat", "--provider", "openai-compatible", "Hi"], "base_url is required"),
         (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
         (
             ["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"],

@@ -58,7 +58,7 @@ def test_providers_as_json_are_the_classes_facts() -> None:
         assert cls.status_note, name
         assert ("history" in row["abilities"]) is cls.supports_message_history
         assert ("system" in row["abilities"]) is cls.supports_system_message
-        assert ("images" in row["abilities"]) is cls.supports_images
+        assert ("images" in row["abilities"]) is cls.default_abilities.images
         assert ("streaming" in row["abilities"]) is cls.supports_stream
 
 

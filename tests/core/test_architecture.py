@@ -14,65 +14,111 @@ import freeproviders
 
 ROOT = Path(freeproviders.__file__).parent
 
-# Who may import whom: a module may import what stands in its own row or above.
+# Who may import whom: a module may import what stands in its own row or above. A longer name wins over the
+# package that holds it.
 LAYERS = [
-    ["_version", "lazy", "context_windows", "errors"],
+    ["_version", "lazy", "context_windows", "errors", "wire.json"],
     ["types"],
     ["wire"],
     ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
-    ["exchange", "provider"],
+    ["configuration", "abilities", "exchange"],
+    ["tools"],
+    ["backend"],
+    ["provider"],
     ["embedded"],
     ["providers"],
-    ["tools"],
-    ["ask"],
-    ["ask"],
     ["testing"],
     ["cli", "__main__"],
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+LEVEL = {f"freeproviders.{name}": level for level, names in enumerate(LAYERS) for name in names}
+MODULES = {
+    ".".join(["freeproviders", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
 
 
-def imports_of(path, *, top_level_only=True):
-    tree = ast.parse(path.read_text())
-    nodes = ast.walk(tree) if not top_level_only else tree.body
-    for node in nodes:
+def imports_of(path):
+    """Every module that a file imports: at its top, late inside a function, or for types only."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_direction(path):
-    """Each module of the core imports downwards only, and no framework at all."""
-    here = path.relative_to(ROOT).with_suffix("").parts[0]
-    if here == "__init__":
-        return
-    for module in imports_of(path):
-        assert not module.startswith(("langchain", "llama_index")), f"{path} imports {module}"
-        parts = module.split(".")
-        if parts[0] == "freeproviders" and len(parts) > 1 and parts[1] in LEVEL:
-            assert LEVEL[parts[1]] <= LEVEL[here], f"{here} imports {module}"
+def level_of(module):
+    """The row of a module, None for what is no module of the core."""
+    while module:
+        if module in LEVEL:
+            return LEVEL[module]
+        module = module.rpartition(".")[0]
+    return None
 
 
-def test_adapters_do_not_know_each_other():
-    """Neither adapter imports the other, and none of them a provider's protocol or the transport."""
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "freeproviders"])
+def test_direction(name):
+    """Each module of the core imports downwards only, also late and for types, and no framework at all."""
+    here = level_of(name)
+    assert here is not None, f"{name} has no row in LAYERS"
+    for module in imports_of(MODULES[name]):
+        assert not module.startswith(("langchain", "llama_index")), f"{name} imports {module}"
+        there = level_of(module)
+        assert there is None or there <= here, f"{name} imports {module}"
+
+
+def test_there_is_no_circle():
+    """No module of the core reaches itself through what it imports, late imports and types included."""
+    graph = {
+        name: {m for m in imports_of(path) if m in MODULES and m != name} for name, path in MODULES.items()
+    }
+    del graph["freeproviders"]  # the face of the package, which names everything
+    done = set()
+
+    def visit(name, trail):
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, [*trail, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
+
+
+def test_only_the_transport_knows_aiohttp():
+    """The network is touched in one place, and loops are started in two."""
+    clients = {"freeproviders.transport", "freeproviders.sessions", "freeproviders.errors"}
+    for name, path in MODULES.items():
+        if name not in clients and not name.startswith("freeproviders.testing"):
+            assert not any(module.startswith("aiohttp") for module in imports_of(path)), name
+        text = path.read_text()
+        if not name.startswith(("freeproviders.cli", "freeproviders.testing")):
+            assert "asyncio.run(" not in text, name
+
+
+NOT_FOR_ADAPTERS = (
+    "aiohttp",
+    "freeproviders.wire.sse",
+    "freeproviders.wire.lines",
+    "freeproviders.exchange",
+    "freeproviders.transport",
+    "freeproviders.sessions",
+    "freeproviders.testing",
+    "freeproviders.cli",
+)
+
+
+def test_adapters_know_neither_each_other_nor_the_network():
+    """No adapter imports the other, a provider's protocol, the transport, the replicas or the command line."""
     for adapter, other in (
         ("langchain_freeproviders", "llama_index"),
         ("llama_index_freeproviders", "langchain"),
     ):
         for path in (ROOT.parent / adapter).rglob("*.py"):
-            for module in imports_of(path, top_level_only=False):
-                assert not module.startswith(other), f"{path} imports {module}"
-                assert not module.startswith(
-                    (
-                        "aiohttp",
-                        "freeproviders.wire.sse",
-                        "freeproviders.wire.lines",
-                        "freeproviders.exchange",
-                    )
-                ), f"{path} imports {module}"
+            for module in imports_of(path):
+                assert not module.startswith((other, *NOT_FOR_ADAPTERS)), f"{path} imports {module}"
 
 
 def run(code):

@@ -326,7 +326,7 @@ async def test_a_service_that_may_be_gone():
     """Nobody is sent to look for a fault in his own network where the public service was last seen long ago."""
     with pytest.raises(
         errors.ProviderConnectionError,
-        match=r"may be gone \(last public client \d{4}-\d\d-\d\d\): base_url= names another place",
+        match=r"may be gone \(last public client \d{4}-\d\d-\d\d\)\. Pass base_url for another place",
     ):
         await Gone(retry=0).complete("Hi")
     with pytest.raises(

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freeproviders import AIChatFree, FlowGpt, FreeNetfly, OpenAICompatible, errors
+from freeproviders.backend import whole
 from freeproviders.errors import UnsupportedOptionWarning
 from freeproviders.testing import replica
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage
@@ -226,7 +227,7 @@ async def test_headers_and_cookies(running):
         assert request.headers.getall("User-Agent") == ["me/1"]
         assert {"a": "1", "b": "two"}.items() <= request.cookies.items()
     for bad in ({"a": "1\r\nb: 2"}, {"a\n": "1"}):
-        with pytest.raises(errors.UsageError, match="header"):
+        with pytest.raises(errors.UsageError, match="Header"):
             service.provider(r, headers=bad)
 
 
@@ -311,9 +312,11 @@ async def test_openai_tools_reasoning_and_key():
     with replica(OpenAICompatible, answer=answer, api_key="sk-right") as r:
         provider = OpenAICompatible("m", base_url=r.base_url, api_key="sk-right", native_tools=True)
         for stream in (True, False):
-            completion = await provider.collect(
-                provider.request(
-                    "x", tools=[tool], tool_choice="required", parallel_tool_calls=False, stream=stream
+            completion = await whole(
+                provider.batches(
+                    provider.request(
+                        "x", tools=[tool], tool_choice="required", parallel_tool_calls=False, stream=stream
+                    )
                 )
             )
             assert completion.reasoning == "hm"
@@ -324,7 +327,7 @@ async def test_openai_tools_reasoning_and_key():
             assert body["tools"][0]["function"]["name"] == "f"
             assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
         other = {"name": "g", "parameters": {"type": "object", "properties": {}}}
-        await provider.collect(provider.request("x", tools=[tool, other], tool_choice=("f",)))
+        await whole(provider.batches(provider.request("x", tools=[tool, other], tool_choice=("f",))))
         assert [row["function"]["name"] for row in r.requests[-1].json["tools"]] == ["f"]
         assert r.requests[-1].json["tool_choice"] == "required"
         assert await provider.list_models()

@@ -396,12 +396,12 @@ def test_what_only_matters_elsewhere_is_said() -> None:
 
 async def test_facts() -> None:
     assert Embedded.working
-    assert Embedded.models == tuple(row.name for row in WEIGHTS)
-    assert await Embedded("smollm2-135m").list_models() == list(Embedded.models)
+    assert Embedded.models == [row.name for row in WEIGHTS]
+    assert await Embedded("smollm2-135m").list_models() == Embedded.models
     assert Embedded.get_model("SMOLLM2-135M") == "smollm2-135m"
     assert Embedded.default_model == "qwen2.5-coder-0.5b"
-    assert not Embedded("smollm2-135m").supports_native_tools
-    assert Embedded("smollm2-135m").supports_json_schema
+    assert not Embedded("smollm2-135m").abilities().tools
+    assert Embedded("smollm2-135m").abilities().schema
 
 
 def test_it_pickles() -> None:

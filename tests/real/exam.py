@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from freeproviders import AIChatFree, AsyncGeneratorProvider, ChatgptFree, Embedded, FlowGpt, FreeNetfly
 from freeproviders.errors import OutputError
 from freeproviders.testing import replica
-from freeproviders.tools import ToolPrompt, stream
+from freeproviders.tools import ToolPrompt, answer
 from freeproviders.types import Text, ToolCall, collect
 from tests.real.questions import QUESTIONS, Question
 
@@ -42,7 +42,7 @@ def deterministic(model: Embedded) -> Callable[[list[dict[str, str]]], AsyncIter
 
 async def ask(provider, question: Question, prompt: ToolPrompt) -> tuple[list[ToolCall], str]:
     request = provider.request(question.ask, tools=question.tools, **question.options)
-    parts = [part async for batch in stream(provider, request, prompt=prompt) for part in batch]
+    parts = [part async for batch in answer(provider, request, prompt=prompt) for part in batch]
     completion = collect(parts)
     return list(completion.tool_calls), completion.text
 

@@ -220,16 +220,16 @@ class Backend:
     """A provider in the least sense: what a replica leans on and no more."""
 
     def __init__(self, *batches, error=None):
-        self.answer, self.error = batches, error
+        self.batches, self.error = batches, error
         self.asked, self.closed = [], 0
 
     def request(self, messages, **settings):
         self.asked.append((messages, settings))
         return AskedFor(messages=as_messages(messages))
 
-    async def batches(self, request):
+    async def answer(self, request):
         try:
-            for batch in self.answer:
+            for batch in self.batches:
                 await asyncio.sleep(0)
                 yield batch
             if self.error:
@@ -307,7 +307,7 @@ async def test_a_failing_provider_fails_as_a_service_does():
 
 async def test_a_provider_is_told_when_the_client_leaves():
     class Endless(Backend):
-        async def batches(self, request):
+        async def answer(self, request):
             try:
                 while True:
                     yield [Text("a ")]

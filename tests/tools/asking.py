@@ -1,11 +1,12 @@
 """What the tests of the engine share: real providers over replicas that answer in turns, and what came of a request."""
 
 from contextlib import aclosing
+from dataclasses import replace
 
 from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.errors import FreeProvidersError
 from freeproviders.testing import replica
-from freeproviders.tools import stream
+from freeproviders.tools import answer as answered
 from freeproviders.types import ChatRequest, Completion, Message, collect
 from tests.tools.reading import TOOLS
 
@@ -34,11 +35,12 @@ def request(text="Weather in Oslo?", *history, tools=TOOLS, **settings):
     return ChatRequest(messages=(*history, Message("user", text)), tools=tools, **settings)
 
 
-async def parts_of(provider, asked, **options):
+async def parts_of(provider, asked, *, prompt=None, **settings):
     """All parts of an answer, and the error that ended it."""
-    parts = []
+    parts, options = [], {} if prompt is None else {"prompt": prompt}
+    asked = replace(asked, **settings)
     try:
-        async with aclosing(stream(provider, asked, **options)) as batches:
+        async with aclosing(answered(provider, asked, **options)) as batches:
             async for batch in batches:
                 parts += batch
     except FreeProvidersError as error:

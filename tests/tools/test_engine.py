@@ -7,7 +7,7 @@ import pytest
 from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.errors import ServerError, ToolCallError, UsageError
 from freeproviders.testing import replica
-from freeproviders.tools import ToolPrompt, stream
+from freeproviders.tools import ToolPrompt, answer
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
 from tests.tools.asking import (
     BAD,
@@ -318,9 +318,9 @@ async def test_a_choice_of_no_tool_is_the_callers_mistake(choice):
     """Said at the call itself."""
     with flow() as r:
         with pytest.raises(UsageError, match="names no tool"):
-            stream(provider_of(r), request(tool_choice=choice))
+            answer(provider_of(r), request(tool_choice=choice))
         with pytest.raises(UsageError, match="has none"):
-            stream(provider_of(r), request(tools=(), tool_choice="required"))
+            answer(provider_of(r), request(tools=(), tool_choice="required"))
         assert r.requests == []
 
 
@@ -432,7 +432,7 @@ async def test_without_tools_the_provider_is_asked_directly():
     """No wrapper around its stream."""
     with flow("Hi") as r:
         provider = provider_of(r)
-        batches = stream(provider, request(tools=()))
+        batches = answer(provider, request(tools=()))
         assert type(batches) is type(provider.batches(request(tools=())))
         assert batches.ag_code is provider.batches(request(tools=())).ag_code
         assert [part async for batch in batches for part in batch if isinstance(part, Text)] == [Text("Hi")]

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from freeproviders.abilities import Answering
 from freeproviders.errors import (
     BadRequestError,
     ContextOverflowError,
@@ -16,7 +17,6 @@ from freeproviders.errors import (
     ToolsNotSupportedError,
 )
 from freeproviders.tools.attempt import Attempt
-from freeproviders.tools.backend import Backend, has_json_schema, has_native_tools, model_of
 from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.dialects.registry import DIALECTS, Dialect
 from freeproviders.tools.extract import extract
@@ -29,7 +29,7 @@ from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialec
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.schema import call_schema, response_format
 from freeproviders.tools.structured import ask_for_json, misfit_turn, schema_instructions
-from freeproviders.tools.tally import MAX_REPAIRS, Tally, turns_again
+from freeproviders.tools.tally import Tally, turns_again
 from freeproviders.tools.target import Misfit, any_object
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import Batch, ChatRequest, Finish, Message, Text, ToolCall
@@ -39,39 +39,36 @@ Mode = Literal["native", "schema", "prompt", "plain"]
 """How a question is put: with the service's own tools, under a schema, by instructions, or without tools."""
 
 
-def stream(
-    provider: Backend,
-    request: ChatRequest,
-    *,
-    prompt: ToolPrompt = DEFAULT_PROMPT,
-    max_repairs: int = MAX_REPAIRS,
-    allow_repeats: bool = False,
+def answer(
+    backend: Answering, request: ChatRequest, *, prompt: ToolPrompt = DEFAULT_PROMPT
 ) -> AsyncGenerator[Batch, None]:
-    """Stream the parts of an answer to a request that may have tools and a response format, whatever the service knows of them.
+    """Stream the answer to a request that may have tools and a response format, whatever the service knows of them.
 
-    Calls come whole, with the tools' own names and with arguments that fit; what was given out is not given out again. The model is asked again at most
-    `max_repairs` times; `Usage` is the sum. A call whose result is there is not made again, unless `allow_repeats` (as for a tool that is polled): small models go
-    round in circles. A request that has none of this goes to the provider as it is.
+    Calls come whole, with the tools' own names and with arguments that fit; what was given out is not given
+    out again. The model is asked again at most `request.max_repairs` times; `Usage` is the sum. A call whose
+    result is there is not made again, unless `request.allow_repeats` (as for a tool that is polled): small
+    models go round in circles. A request that has none of this goes to the backend as it is.
 
     Raises:
         UsageError: at the call itself: a choice that names no tool of the request.
         ToolCallError: while iterating: no valid call came, although one was attempted or required.
         StructuredOutputError: while iterating: no object came that fits the response format.
     """
+    provider = backend
     plan = plan_of(request)
-    native = has_native_tools(provider, model_of(provider, request))
+    native = provider.abilities(request.model).tools
     if not plan.box:
         if request.tools and not (
             native and has_tool_turns(request.messages)
         ):  # else they are needed to read the conversation
             request = replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
         if not native and has_tool_turns(request.messages):
-            dialect = chosen_dialect(prompt, quirks_of(model_of(provider, request)).dialect)
+            dialect = chosen_dialect(prompt, quirks_of(request.model or provider.model).dialect)
             request = replace(request, messages=fold(request.messages, prompt, dialect))
         if plan.target is not None:
-            return ask_for_json(provider, request, plan.target, prompt=prompt, max_repairs=max_repairs)
+            return ask_for_json(provider, request, plan.target, prompt=prompt)
         return provider.batches(request)
-    return _Conversation(provider, request, plan, prompt, max_repairs, allow_repeats=allow_repeats).run()
+    return _Conversation(provider, request, plan, prompt).run()
 
 
 def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
@@ -94,22 +91,19 @@ class _Conversation:
 
     def __init__(
         self,
-        provider: Backend,
+        provider: Answering,
         request: ChatRequest,
         plan: Plan,
         prompt: ToolPrompt,
-        max_repairs: int,
-        *,
-        allow_repeats: bool,
     ) -> None:
         self._provider = provider
         self._request = request
         self._plan = plan
-        self._allow_repeats = allow_repeats
+        self._allow_repeats = request.allow_repeats
         self._prompt = prompt
-        self._model = model_of(provider, request)
+        self._model = request.model or provider.model
         self._quirks = quirks_of(self._model)
-        self._tally = Tally(provider, self._model, max_repairs)
+        self._tally = Tally(provider, self._model, request.max_repairs)
         self._extra: list[Message] = []
         self._made: list[ToolCall] = []
         self._late: Batch = []
@@ -118,9 +112,9 @@ class _Conversation:
         self._enter(self._first_mode())
 
     def _first_mode(self) -> Mode:
-        if has_native_tools(self._provider, self._model):
+        if self._provider.abilities(self._model).tools:
             return "native"
-        if self._plan.must and self._plan.outstanding and has_json_schema(self._provider, self._model):
+        if self._plan.must and self._plan.outstanding and self._provider.abilities(self._model).schema:
             return "schema"
         return "prompt"
 
@@ -145,7 +139,7 @@ class _Conversation:
         if self._mode == "native":
             named = isinstance(request.tool_choice, str) and request.tool_choice in plan.box.names
             choice = request.tool_choice if named or not plan.must else "required"
-            keep = plan.target is not None and has_json_schema(self._provider, self._model)
+            keep = plan.target is not None and self._provider.abilities(self._model).schema
             return replace(
                 request,
                 tools=plan.box.tools,

@@ -1,0 +1,85 @@
+"""What a model can do by itself, what was learned of its service, and what the tools need of a backend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from freeproviders.retry import Retry
+from freeproviders.types import Batch, ChatRequest
+
+Feature = Literal["tools", "schema", "usage_frames"]
+"""What a service may refuse: native tools, constrained answers, usage in a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What one model can do by itself, without the help of freeproviders.
+
+    `tools` are native tool calls, `schema` answers constrained to a JSON schema, `images`, `audio` and
+    `files` parts of messages; `window` counts the tokens of question and answer together, None where it is
+    not known; `reasoning` says that the model thinks before it answers.
+    """
+
+    tools: bool = False
+    schema: bool = False
+    images: bool = False
+    audio: bool = False
+    files: bool = False
+    window: int | None = None
+    reasoning: bool = False
+
+
+@dataclass(slots=True)
+class Learned:
+    """What the answers of a service have shown: the features that it refused.
+
+    One object serves all copies of a configuration that reach the same address. It only grows, so that
+    threads and event loops may share it without a lock. A feature is refused for one model, or for all ("").
+    """
+
+    refused: set[tuple[str, str]] = field(default_factory=set)
+
+    def refuse(self, feature: Feature, model: str = "") -> None:
+        """Remember that the service refuses a feature for a model, "" for all models."""
+        self.refused.add((feature, model))
+
+    def refuses(self, feature: Feature, model: str = "") -> bool:
+        """Whether the service has refused a feature for a model."""
+        return bool(self.refused) and ((feature, model) in self.refused or (feature, "") in self.refused)
+
+    def without_refused(self, abilities: Abilities, model: str) -> Abilities:
+        """The abilities that are left of those that a configuration claims."""
+        if not self.refused:
+            return abilities
+        lost: dict[str, Any] = {
+            feature: False for feature in ("tools", "schema") if self.refuses(feature, model)
+        }
+        return replace(abilities, **lost) if lost else abilities
+
+
+class Answering(Protocol):
+    """A backend as far as the tools need it: the bare protocol, and what is known of the model behind it."""
+
+    @property
+    def name(self) -> str:
+        """The name for errors."""
+
+    @property
+    def model(self) -> str:
+        """The model of a request that names none; "" if that is not known."""
+
+    @property
+    def retry(self) -> Retry:
+        """When a request that failed is sent again."""
+
+    @property
+    def learned(self) -> Learned:
+        """What was learned of the service."""
+
+    def abilities(self, model: str | None = None) -> Abilities:
+        """What a model can do by itself; None is the backend's own model."""
+
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of an answer by the bare protocol."""

@@ -1,0 +1,385 @@
+"""A backend is whoever can be asked: a provider, the embedded engine, a router, a class of somebody else's.
+
+A backend has a name, a model, abilities and `batches`, the bare protocol. `answer` adds what a service lacks -
+tools, typed answers, histories with tool calls - and all the ways to ask stand on it.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import types
+from abc import ABC, abstractmethod
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, closing
+from dataclasses import replace
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+
+from freeproviders import bridge
+from freeproviders.abilities import Abilities, Answering, Learned
+from freeproviders.checks import as_tools, check_request, checked_stops
+from freeproviders.configuration import Configuration, split
+from freeproviders.errors import UsageError
+from freeproviders.retry import Retry
+from freeproviders.types import (
+    MAX_REPAIRS,
+    Batch,
+    ChatRequest,
+    Completion,
+    Message,
+    OnInvalid,
+    Part,
+    ReasoningMode,
+    Text,
+    Tool,
+    as_messages,
+    collect,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class hybridmethod(Generic[P, R]):  # noqa: N801 - used as a decorator
+    """A method for class and instance alike: its first argument is what it was called on."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: object, owner: type) -> Callable[P, R]:
+        """Bind to the instance, or to the class."""
+        return types.MethodType(self._function, owner if instance is None else instance)
+
+
+def _takes_what(asked: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Let editors and type checkers see a method with the parameters of another, to which it hands them on."""
+
+    def like(method: Callable[..., R]) -> Callable[P, R]:
+        returns = method.__annotations__["return"]
+        method.__signature__ = inspect.signature(asked).replace(return_annotation=returns)  # type: ignore[attr-defined]
+        return method
+
+    return like
+
+
+class TextStream(AsyncGenerator[str, None]):
+    """The text of an answer, piece by piece.
+
+    Iterate it directly, or `await` it first: both styles are supported.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[str, None]) -> None:
+        self._pieces = pieces
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self
+        yield  # makes this a generator that ends at once, without a turn of the loop
+
+    def __anext__(self) -> Awaitable[str]:  # type: ignore[override]  # the generator's own awaitable, without another coroutine around it
+        return self._pieces.__anext__()
+
+    async def asend(self, value: None) -> str:
+        """As of every asynchronous generator."""
+        return await self._pieces.asend(value)
+
+    async def athrow(self, *args: Any) -> str:
+        """As of every asynchronous generator."""
+        return await self._pieces.athrow(*args)
+
+    async def aclose(self) -> None:
+        """End the request."""
+        await self._pieces.aclose()
+
+
+class Backend(ABC):
+    """Whoever can be asked.
+
+    A subclass has a `name`, a `model` ("" where it has one only) and `batches`; what its models can do by
+    themselves is in `default_abilities`, or in an `abilities` of its own.
+    """
+
+    name: str
+    slug: str = ""
+    model: str = ""
+    default_abilities: ClassVar[Abilities] = Abilities()
+    accepted_options: ClassVar[frozenset[str] | None] = None
+    """Settings and options that the service has a place for; None is any."""
+    retry: Retry = Retry()
+    _claimed: Abilities | None = None
+
+    @abstractmethod
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of an answer by the bare protocol, a list for each network read.
+
+        The last part is `Finish`, before it comes `Usage`. A request that cannot work raises `UsageError`
+        here, before anything is sent. `aclose` ends the request.
+        """
+
+    def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the answer to any request: what the service cannot do itself is done here.
+
+        Tools, a response format and a history with tool calls work on every service. All other methods call
+        this one.
+
+        Raises:
+            UsageError: at the call itself, before anything is sent.
+            ProviderError: while iterating.
+            OutputError: while iterating: the call or the object that was required did not come.
+        """
+        if needs_engine(request):
+            check_request(request, self.accepted_options)
+            from freeproviders.tools.engine import answer  # noqa: PLC0415 - schemas and parsers, for those who use tools
+
+            return answer(self, request)
+        return self.batches(request)
+
+    @staticmethod
+    def of(value: Backend | Answering) -> Backend:
+        """A backend of somebody else's: any object with `name`, `model` and `batches`.
+
+        Raises `UsageError` where one of them is missing.
+        """
+        return value if isinstance(value, Backend) else _Foreign(value)
+
+    # --- what it is ---
+
+    def abilities(self, model: str | None = None) -> Abilities:
+        """What a model can do by itself, without what the service has refused; None is the backend's own."""
+        return self.learned.without_refused(self._claimed or self.default_abilities, model or self.model)
+
+    def with_abilities(self, **changes: Any) -> Self:
+        """A copy that claims other abilities, as `tools=False` to have tools go through the prompt."""
+        other = copy.copy(self)
+        other._claimed = replace(  # noqa: SLF001 - one of us
+            self._claimed or self.default_abilities, **changes
+        )
+        return other
+
+    @property
+    def learned(self) -> Learned:
+        """What was learned of the service."""
+        return self.__dict__.setdefault("_learned", Learned())  # type: ignore[no-any-return]
+
+    @classmethod
+    def get_model(cls, model: str | None = None) -> str:
+        """The backend's own name of a model; any text will do, and None or "" is its only one."""
+        return model or ""
+
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
+        """A copy that is reached in another way. Raises `UsageError` where there is nothing to configure."""
+        if changes:
+            raise UsageError(
+                f"This backend takes no configuration: {', '.join(changes)} has no place here.",
+                provider=self.name,
+            )
+        return self
+
+    # --- a question, in all the ways to ask it ---
+
+    def request(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]] | str,
+        *,
+        model: str | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        tools: Iterable[Tool | Mapping[str, Any]] | None = None,
+        tool_choice: str | tuple[str, ...] | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        stream: bool = True,
+        max_repairs: int | None = None,
+        allow_repeats: bool | None = None,
+        on_invalid: OnInvalid | None = None,
+        reasoning: ReasoningMode | None = None,
+        wait_up_to: float | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> ChatRequest:
+        """Read what a caller passed as a `ChatRequest`.
+
+        `options` and `extra_body` are a service's own settings, by its own names. Raises `UsageError` on what
+        makes no sense.
+        """
+        if extra_body is not None and not isinstance(extra_body, Mapping):
+            raise UsageError(
+                f"extra_body must be a mapping, not {type(extra_body).__name__}.", provider=self.name
+            )
+        return ChatRequest(
+            messages=as_messages(messages),
+            model=(self.get_model(model) if model else self.model) or None,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            stop=checked_stops(stop),
+            tools=as_tools(tools),
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            response_format=response_format,
+            stream=stream,
+            options={**options, **extra_body} if extra_body else options,
+            max_repairs=MAX_REPAIRS if max_repairs is None else max_repairs,
+            allow_repeats=bool(allow_repeats),
+            on_invalid=on_invalid,
+            reasoning=reasoning,
+            wait_up_to=wait_up_to,
+        )
+
+    @hybridmethod
+    def create_async_generator(
+        self,
+        /,
+        model: str | None = None,
+        messages: Iterable[Message | Mapping[str, Any]] | str | None = None,
+        proxy: str | None = None,
+        **kwargs: Any,
+    ) -> TextStream:
+        """Stream the text of an answer.
+
+        Works on the class and on an instance, with `async for` at once or after an `await`. `kwargs` are
+        configuration for this call (`timeout`, `cookies`, `connector`, `base_url` ...) and the request's
+        settings (`temperature`, `stop`, `max_tokens` ...).
+
+        Raises:
+            UsageError: at the call itself, before anything is sent.
+            ProviderError: while iterating; also an `aiohttp.ClientError`, and a time-out also an
+                `asyncio.TimeoutError`.
+        """
+        return text_stream(self, model, messages, {"proxy": proxy, **kwargs})
+
+    @_takes_what(request)
+    def stream(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> AsyncGenerator[Part, None]:
+        """Stream the parts of an answer.
+
+        `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers` ...).
+        """
+        return _parts(self._answer(messages, options))
+
+    @_takes_what(request)
+    async def complete(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Completion:
+        """Wait for the whole answer. `options` as in `stream`."""
+        return await whole(self._answer(messages, {**options, "stream": False}))
+
+    @_takes_what(request)
+    def stream_sync(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Iterator[Part]:
+        """`stream` for code without an event loop, or inside somebody else's."""
+        return _parts_sync(bridge.iterate(self._answer(messages, options)))
+
+    @_takes_what(request)
+    def complete_sync(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
+    ) -> Completion:
+        """`complete` for code without an event loop, or inside somebody else's."""
+        return bridge.run(whole(self._answer(messages, {**options, "stream": False})))
+
+    def _answer(
+        self, messages: Iterable[Message | Mapping[str, Any]] | str, keywords: Mapping[str, Any]
+    ) -> AsyncGenerator[Batch, None]:
+        configuration, settings = split(keywords, self.name)
+        backend = self.configured(**configuration) if configuration else self
+        return backend.answer(backend.request(messages, **settings))
+
+
+def needs_engine(request: ChatRequest) -> bool:
+    """Whether a request asks for something that a service may lack."""
+    return bool(
+        request.tools
+        or request.response_format is not None
+        or request.reasoning not in {None, "keep"}
+        or any(message.tool_calls or message.role == "tool" for message in request.messages)
+    )
+
+
+async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
+    """Wait for the end of an answer; leaving earlier ends the request."""
+    async with aclosing(batches):
+        return collect([part async for batch in batches for part in batch])
+
+
+def text_stream(
+    asked: Backend | type[Backend],
+    model: str | None,
+    messages: Iterable[Message | Mapping[str, Any]] | str | None,
+    keywords: Mapping[str, Any],
+) -> TextStream:
+    """Stream the text of an answer, asked of a backend or of a class, which is then configured for the call."""
+    if messages is None:
+        raise UsageError(
+            "messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=asked.name
+        )
+    configuration, settings = split(keywords, asked.name)
+    if isinstance(asked, type):
+        backend = asked(**configuration)  # type: ignore[misc]  # of no use to the base class
+    else:
+        backend = asked.configured(**configuration) if configuration else asked
+    return TextStream(_texts(backend.answer(backend.request(messages, model=model, **settings))))
+
+
+class _Foreign(Backend):
+    """A backend that is none of our classes."""
+
+    def __init__(self, given: Answering) -> None:
+        missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
+        if missing:
+            raise UsageError(
+                f"A backend needs name, model and batches(request); {type(given).__name__} has no {', '.join(missing)}."
+            )
+        self._given = given
+        self.name, self.model = given.name, given.model or ""
+        self.slug = getattr(given, "slug", "")
+        self.retry = getattr(given, "retry", self.retry)
+
+    def abilities(self, model: str | None = None) -> Abilities:
+        """What the given object says of its model, without what was refused; nothing where it says nothing."""
+        if self._claimed is not None or not hasattr(self._given, "abilities"):
+            return super().abilities(model)
+        return self.learned.without_refused(self._given.abilities(model), model or self.model)
+
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        return self._given.batches(request)
+
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
+        if not changes or not hasattr(self._given, "configured"):
+            return super().configured(**changes)
+        other = copy.copy(self)
+        other._given = self._given.configured(**changes)  # noqa: SLF001
+        return other
+
+
+async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for part in batch:
+                yield part
+
+
+def _parts_sync(batches: Generator[Batch, None, None]) -> Iterator[Part]:
+    with closing(batches):
+        for batch in batches:
+            yield from batch
+
+
+async def _texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for part in batch:
+                if type(part) is Text:
+                    yield part.text

@@ -1,0 +1,313 @@
+"""How a service is reached: configuration, read and checked once for the core, the adapters and the command line.
+
+Configuration is everything about the way to a service (`base_url`, `api_key`, `timeout` ...). What a request
+asks for (`temperature`, `tools` ...) is a setting and belongs to the request; what only one service knows is
+an option.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Never, Self, TypedDict, Unpack, cast
+from urllib.parse import unquote, urlsplit
+
+from freeproviders.checks import SETTINGS
+from freeproviders.deadlines import Timeout
+from freeproviders.errors import UsageError
+from freeproviders.retry import Retry
+from freeproviders.transport import Route
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")
+_NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;]")
+_NOT_IN_A_URL: Final = re.compile(r"[\s\0]")
+
+
+class Configuration(TypedDict, total=False):
+    """The configuration of a service beside its model; `Configured` says what each item means."""
+
+    base_url: str | None
+    api_key: str | None
+    headers: Mapping[str, str] | None
+    proxy: str | None
+    timeout: Timeout | float | None
+    cookies: Mapping[str, str] | None
+    connector: Any
+    retry: Retry | int | None
+    trust_env: bool
+
+
+CONFIGURATION: Final = tuple(Configuration.__annotations__)
+SECOND_NAMES: Final[Mapping[str, str]] = {
+    "api_base": "base_url",
+    "default_headers": "headers",
+    "max_retries": "retry",
+    "request_timeout": "timeout",
+}
+"""Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
+_VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
+
+
+def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuration, dict[str, Any]]:
+    """Tell the configuration among a call's keywords from everything else.
+
+    Returns:
+        The configuration by its first names, and the rest. None leaves things as they are, so that it is in
+        neither. Raises `UsageError` where two names of one thing are given.
+    """
+    configuration: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, value in keywords.items():
+        first = SECOND_NAMES.get(name, name)
+        if first not in Configuration.__annotations__:
+            rest[name] = value
+        elif value is not None:
+            if first in configuration:
+                raise UsageError(
+                    f"{name} and {first} are two names of one thing: pass one.", provider=provider
+                )
+            configuration[first] = value
+    return cast("Configuration", configuration), rest
+
+
+def variable(slug: str, name: str) -> str:
+    """The environment variable for `base_url`, `api_key` or `proxy` of a service, as `FLOW_GPT_API_BASE`."""
+    return f"{slug.upper().replace('-', '_')}_{_VARIABLES[name]}"
+
+
+def from_environment(slug: str) -> Configuration:
+    """What the environment says of a service: `<NAME>_API_BASE`, `<NAME>_API_KEY`, `<NAME>_PROXY`."""
+    found = {name: value for name in _VARIABLES if (value := os.environ.get(variable(slug, name)))}
+    return cast("Configuration", found)
+
+
+def unknown_names(
+    given: Iterable[str], known: Iterable[str], provider: str, *, options: str = ""
+) -> UsageError:
+    """The error for keywords that a constructor does not have.
+
+    Args:
+        given: the unknown keywords.
+        known: the keywords that there are.
+        provider: the name for the message.
+        options: the keyword that takes a service's own options, "" where there is none.
+    """
+    wrong = sorted(given)
+    hints = []
+    for name in wrong:
+        near = difflib.get_close_matches(name, [*known, *SETTINGS], 1)
+        if name in SETTINGS or (near and near[0] in SETTINGS and near[0] not in known):
+            setting = name if name in SETTINGS else near[0]
+            hints.append(f"{setting} is a setting of a request: pass it with the question.")
+        elif near:
+            hints.append(f"Did you mean {near[0]}?")
+    if not hints:
+        hints = [
+            f"A service's own options go into {options}." if options else f"It takes {', '.join(known)}."
+        ]
+    names = ", ".join(repr(name) for name in wrong)
+    return UsageError(f"Unknown argument {names}. {' '.join(dict.fromkeys(hints))}", provider=provider)
+
+
+class Configured:
+    """One configuration of a service.
+
+    Args:
+        base_url: where the service is: a mirror, a self-hosted clone, a replica. None is `<NAME>_API_BASE` of
+            the environment, else the public address.
+        api_key: sent as a bearer token where the protocol has a place for it. None is `<NAME>_API_KEY`.
+        headers: sent with each request; they win over the protocol's own.
+        proxy: `http://user:password@host:port`. None is `<NAME>_PROXY`.
+        timeout: a `Timeout`, or seconds for a whole attempt.
+        cookies: sent with each request.
+        connector: an aiohttp connector, which is used and never closed.
+        retry: a `Retry`, or the number of retries.
+        trust_env: whether the environment's general proxy variables (`HTTPS_PROXY` ...) count.
+    """
+
+    name: str
+    slug: str = ""
+    default_base_url: ClassVar[str] = ""
+    default_timeout: ClassVar[Timeout] = Timeout()
+    default_retry: ClassVar[Retry] = Retry()
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        timeout: Timeout | float | None = None,
+        cookies: Mapping[str, str] | None = None,
+        connector: Any = None,
+        retry: Retry | int | None = None,
+        trust_env: bool = False,
+        **unknown: Never,
+    ) -> None:
+        if unknown:
+            raise unknown_names(unknown, CONFIGURATION, self.name)
+        outside = from_environment(self.slug)
+        self.base_url, self.login = read_base_url(
+            base_url or outside.get("base_url") or self.default_base_url, self.name
+        )
+        key = api_key if api_key is not None or self.login else outside.get("api_key")
+        self.api_key = checked_key(key, self.name, self.login)
+        self.headers = checked_headers(headers or {}, self.name)
+        self.timeout = Timeout.of(timeout, self.default_timeout)
+        self.cookies = checked_cookies(cookies or {}, self.name)
+        self.retry = Retry.of(retry, self.default_retry)
+        self.route = Route(proxy if proxy is not None else outside.get("proxy"), trust_env, connector)
+
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
+        """A copy with another base_url, timeout ...; it shares what was learned of the service."""
+        unknown = changes.keys() - set(CONFIGURATION)
+        if unknown:
+            raise unknown_names(unknown, CONFIGURATION, self.name)
+        other = copy.copy(self)
+        if "base_url" in changes:
+            other.base_url, other.login = read_base_url(
+                changes["base_url"] or self.default_base_url, self.name
+            )
+        if "api_key" in changes or "base_url" in changes:
+            other.api_key = checked_key(changes.get("api_key", self.api_key), self.name, other.login)
+        if "headers" in changes:
+            other.headers = checked_headers(changes["headers"] or {}, self.name)
+        if "timeout" in changes:
+            other.timeout = Timeout.of(changes["timeout"], self.default_timeout)
+        if "cookies" in changes:
+            other.cookies = checked_cookies(changes["cookies"] or {}, self.name)
+        if "retry" in changes:
+            other.retry = Retry.of(changes["retry"], self.default_retry)
+        route: dict[str, Any] = {
+            key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}
+        }
+        if route:
+            other.route = replace(self.route, **route)
+        return other
+
+    def http_headers(self, **headers: str) -> dict[str, str]:
+        """A request's headers: the protocol's, the base_url's own login, the cookies, over them the caller's."""
+        if self.login is not None:
+            headers.setdefault("Authorization", self.login)
+        if self.cookies:
+            headers["Cookie"] = cookie_header(self.cookies)
+        for key, value in self.headers.items():
+            for own in [own for own in headers if own.lower() == key.lower()]:
+                del headers[own]
+            headers[key] = value
+        return headers
+
+
+def cookie_header(cookies: Mapping[str, str]) -> str:
+    """Write cookies as a request header."""
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+# --- reading each of them -------------------------------------------------------------------------
+
+
+def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
+    """Read an address, `https://user:password@host:port/path`.
+
+    Returns:
+        The address without its login and without a slash at its end, and the `Authorization` header of the
+        login, None where it has none.
+    """
+    if not url:
+        raise UsageError("base_url is required, e.g. http://localhost:11434/v1.", provider=provider)
+    if not isinstance(url, str):
+        raise UsageError(f"base_url must be text, not {type(url).__name__}.", provider=provider)
+    url = url.strip()
+    shown = re.sub(r"//.*@", "//", url)[:100]
+    try:
+        parts = urlsplit(url)
+        right = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and _NOT_IN_A_URL.search(url) is None
+        )
+    except ValueError:  # a port or a bracket
+        right = False
+    if not right:
+        raise UsageError(f"base_url must look like https://host:port/path, not {shown!r}.", provider=provider)
+    if "?" in url or "#" in url:
+        raise UsageError(
+            f"base_url must end with its path, since the endpoint is added to it: {shown!r}.",
+            provider=provider,
+        )
+    login, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url.rstrip("/"), None
+    user, _, password = login.partition(":")
+    secret = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return parts._replace(netloc=host).geturl().rstrip("/"), f"Basic {secret}"
+
+
+def checked_key(key: object, provider: str, login: str | None = None) -> str | None:
+    """Read an API key, without the line break that files and environments leave at its end.
+
+    A key and a login exclude each other, since both take the same header.
+    """
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise UsageError(f"api_key must be text, not {type(key).__name__}.", provider=provider)
+    key = key.strip()
+    if _NOT_IN_A_HEADER.search(key):
+        raise UsageError("api_key must be one line.", provider=provider)
+    if key and login:
+        raise UsageError(
+            "Pass api_key or a user and password in base_url, not both: a request has one Authorization header.",
+            provider=provider,
+        )
+    return key
+
+
+def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]:
+    """Headers that can be sent as they are."""
+    for name, value in _items(headers, "headers", provider):
+        if (
+            not isinstance(name, str)
+            or not isinstance(value, str)
+            or not _TOKEN.fullmatch(name)
+            or _NOT_IN_A_HEADER.search(value)
+        ):
+            raise UsageError(
+                f"Header {name!r} must be a name and text without line breaks.", provider=provider
+            )
+    return dict(headers)
+
+
+def checked_cookies(cookies: Mapping[str, str], provider: str) -> dict[str, str]:
+    """Cookies that can be sent as they are; numbers are written as text."""
+    out = {}
+    for name, value in _items(cookies, "cookies", provider):
+        text = str(value) if isinstance(value, str | int) else ""
+        if (
+            not isinstance(name, str)
+            or not isinstance(value, str | int)
+            or not _TOKEN.fullmatch(name)
+            or _NOT_IN_A_COOKIE.search(text)
+        ):
+            raise UsageError(
+                f"Cookie {name!r} must be a name and text without semicolons and line breaks.",
+                provider=provider,
+            )
+        out[name] = text
+    return out
+
+
+def _items(mapping: object, what: str, provider: str) -> Iterable[tuple[object, object]]:
+    if not isinstance(mapping, Mapping):
+        raise UsageError(
+            f"{what} must be a mapping of names to texts, not {type(mapping).__name__}.", provider=provider
+        )
+    return mapping.items()
