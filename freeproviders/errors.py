@@ -124,7 +124,8 @@ class ProviderError(FreeProvidersError, ClientError):
 
     `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the service's own error code,
     `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key,
-    `attempts` how many requests were sent, `failed_generation` the model's own words where the service could not read a tool call in them.
+    `attempts` how many requests were sent, `unanswered` how many more went whole to a pooled connection that brought nothing (the
+    service may have worked on them), `failed_generation` the model's own words where the service could not read a tool call in them.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class ProviderError(FreeProvidersError, ClientError):
         self.retry_after = retry_after
         self.env = env
         self.attempts = 1
+        self.unanswered = 0
         self.failed_generation: str | None = None
 
     def without(self, secret: str | None) -> None:

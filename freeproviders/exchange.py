@@ -183,6 +183,11 @@ class Exchange:
         said = estimate_tokens(self._decoder.output_chars)
         return Usage(estimate_input_tokens(self._request.messages), said, estimated=True)
 
+    @property
+    def unanswered(self) -> int:
+        """Requests that were sent beside the counted ones, to pooled connections that were dead: see `Response.unanswered`."""
+        return self._response.unanswered if self._response is not None else 0
+
     def close(self) -> None:
         """End the request at once, if it has not ended."""
         self._watchdog.stop()
@@ -207,7 +212,7 @@ class Exchange:
             self._watchdog.expired
         ):  # in the very turn of the loop in which the headers came, so that nobody was woken
             raise self._timed_out()
-        if response.status >= 400:
+        if not 200 <= response.status < 300:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
 
     async def _fetch(self, request: HttpRequest) -> Response:
@@ -266,10 +271,13 @@ class Exchange:
         decoder, request, provider = self._decoder, self._request, self._provider
         self._ended = True
         reason = decoder.reason or ("stop" if decoder.done else "unknown")
+        confirmed = decoder.confirmed
         if self._cutter is not None and not self._cutter.hit:
             batch = self._cutter.cut(batch) + self._cutter.flush()
-            if self._cutter.hit:
-                reason = "stop"
+        if self._cutter is not None and self._cutter.hit:
+            reason, confirmed = "stop", True
+        elif decoder.ends_with_body and self._response is not None and not self._response.framed:
+            reason, confirmed = "unknown", False
         if not decoder.answered and not self._may_be_empty(reason):
             self._ended = False
             filtered = reason == "content_filter"
@@ -286,7 +294,7 @@ class Exchange:
                 provider=provider.name,
                 model=decoder.model or request.model or "",
                 raw_reason=decoder.raw_reason,
-                confirmed=decoder.confirmed,
+                confirmed=confirmed,
                 attempts=self._attempt,
                 response_id=decoder.response_id,
             )

@@ -3,6 +3,9 @@
 Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held by a started async generator on
 that loop: `asyncio.run`, `asyncio.Runner` and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a
 loop that was closed without that are let go of when the next loop comes by, and a forked child forgets all it inherited.
+
+A session's requests and answers are of classes of our own, which know two things that aiohttp does not tell: whether a pooled
+connection carried the request, and how a connection ended.
 """
 
 from __future__ import annotations
@@ -12,14 +15,166 @@ import atexit
 import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Final
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
 from freeproviders._version import __version__
 from freeproviders.errors import UsageError
+from freeproviders.wire.packing import acceptable
 
 USER_AGENT: Final = f"freeproviders/{__version__}"
+
+
+# --- requests and answers -------------------------------------------------------------------------
+
+ONLY_FRESH: Final[ContextVar[bool]] = ContextVar("freeproviders_only_fresh", default=False)
+"""Set while a request must go out on a connection that has carried none: each pooled one it is given is closed instead."""
+_LONG_BODY_BYTES: Final = 2**15  # more than one write to a socket takes for certain
+_READ_BYTES: Final = 2**16
+
+_ends: WeakKeyDictionary[object, asyncio.Future[None]] = WeakKeyDictionary()
+"""By connection that has carried a request: the future of its end."""
+
+
+class PooledConnectionError(aiohttp.ClientConnectionError):
+    """A connection from the pool was offered where only a fresh one is wanted; nothing was sent on it."""
+
+
+class DeadConnectionError(aiohttp.ClientConnectionError):
+    """A connection from the pool ended before a byte of the answer, as when a server closes idle connections unannounced.
+
+    `delivered` is False where the request cannot have arrived whole; else the service may have worked on it.
+    """
+
+    delivered: bool = True
+
+
+class Sent(aiohttp.ClientRequest):
+    """A request that knows which connection carries it."""
+
+    async def send(self, conn: Any) -> Any:
+        """Write the request. Raises `PooledConnectionError` or `DeadConnectionError` before anything is written."""
+        protocol = conn.protocol
+        ended = _ends.get(protocol)
+        pooled = ended is not None
+        if ended is None:
+            ended = protocol.closed  # asked for before the head is here: afterwards it may be too late
+            if ended is not None:
+                ended.add_done_callback(_seen)
+                _ends[protocol] = ended
+        elif ONLY_FRESH.get():
+            raise PooledConnectionError
+        if pooled:
+            _watch_for_first_byte(protocol)
+        long = int(self.headers.get("Content-Length", 0)) > _LONG_BODY_BYTES
+        if long:
+            _read_before_end(protocol)
+        try:
+            answer: Any = await super().send(conn)
+        except aiohttp.ClientConnectionError as error:
+            if pooled:
+                dead = DeadConnectionError()
+                dead.delivered = False
+                raise dead from error
+            raise
+        answer.pooled, answer.ended, answer.long = pooled, ended, long
+        return answer
+
+
+class Answer(aiohttp.ClientResponse):
+    """An answer that knows how its connection ends."""
+
+    pooled = False
+    """The connection had carried a request before."""
+    long = False
+    """The request is so long that an answer may come while it is still being written."""
+    ended: asyncio.Future[None] | None = None
+    """Done when the connection has ended; holds the error if it was reset."""
+
+    async def start(self, connection: Any) -> Answer:
+        """Wait for the head. Raises `DeadConnectionError` where a connection from the pool brought nothing at all."""
+        protocol = connection.protocol
+        try:
+            try:
+                await super().start(connection)
+            except aiohttp.ClientOSError:
+                if not self.long:
+                    raise
+                # Writing failed, perhaps since the service had answered without waiting for the end. The end of the connection
+                # comes in one of the next turns of the loop, and with it what had arrived (see `_read_before_end`).
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                if not len(protocol):
+                    raise
+                await super().start(connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if not self.pooled or not _untouched(protocol, error):
+                raise
+            dead = DeadConnectionError()
+            unwritten = isinstance(error.__cause__, aiohttp.ClientConnectionError)
+            dead.delivered = not unwritten and getattr(self, "_writer", None) is None
+            raise dead from error
+        return self
+
+
+def _seen(ended: asyncio.Future[None]) -> None:
+    """Look at the error with which a connection ended, so that asyncio does not report it as overlooked."""
+    if not ended.cancelled():
+        ended.exception()
+
+
+def _watch_for_first_byte(protocol: Any) -> None:
+    """Put something in the way of what the connection receives, which goes away with the first byte."""
+
+    def data_received(data: bytes) -> None:
+        del protocol.data_received
+        protocol.data_received(data)
+
+    protocol.data_received = data_received
+
+
+def _untouched(protocol: Any, error: Exception) -> bool:
+    """Whether not a byte has come since `_watch_for_first_byte`.
+
+    An event loop may have taken the protocol's own method beforehand, as uvloop does; then at least an orderly end tells, with
+    what it found of a head.
+    """
+    begun = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+    return "data_received" in vars(protocol) and not begun
+
+
+def _read_before_end(protocol: Any) -> None:
+    """Have a connection that ends with an error read first what has arrived.
+
+    A service that refuses a long request answers and closes while the request is still being written. The client's next write
+    then fails, and asyncio gives up the connection without a look at the answer that has already arrived. Over TLS there is no
+    such look, since what has arrived is still encrypted.
+    """
+    if "connection_lost" in vars(protocol):
+        return
+    lost = protocol.connection_lost
+
+    def connection_lost(error: BaseException | None) -> None:
+        del protocol.connection_lost
+        transport = protocol.transport
+        if (
+            isinstance(error, OSError)
+            and transport is not None
+            and not transport.get_extra_info("sslcontext")
+        ):
+            with suppress(OSError, AttributeError):  # nothing more, no socket, or none that can be read so
+                number = transport.get_extra_info("socket").fileno()
+                while data := os.read(number, _READ_BYTES):
+                    protocol.data_received(data)
+        lost(error)
+
+    protocol.connection_lost = connection_lost
+
+
+# --- sessions -------------------------------------------------------------------------------------
 
 
 class _LoopSessions:
@@ -47,7 +202,10 @@ class _LoopSessions:
             else aiohttp.TCPConnector(limit=0),  # callers bound their own concurrency
             connector_owner=connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),  # cookies belong to one provider, never to all
-            headers={"User-Agent": USER_AGENT},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": acceptable()},
+            auto_decompress=False,  # `wire.packing` does it
+            request_class=Sent,
+            response_class=Answer,
         )
         self.by_connector[connector] = session
         return session

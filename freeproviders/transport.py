@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,8 +25,15 @@ from freeproviders.errors import (
     TruncatedResponseError,
     UsageError,
 )
-from freeproviders.sessions import session_for
+from freeproviders.sessions import (
+    ONLY_FRESH,
+    Answer,
+    DeadConnectionError,
+    PooledConnectionError,
+    session_for,
+)
 from freeproviders.wire.failure import EXCERPT_CHARS, redact
+from freeproviders.wire.packing import unpacker
 
 MAX_REDIRECTS: Final = 5
 LONG_BODY_BYTES: Final = 2**20
@@ -87,15 +96,21 @@ def _check_proxy(proxy: object, what: str) -> None:
 
 
 class Response:
-    """An answer whose headers have come."""
+    """An answer whose headers have come.
 
-    __slots__ = ("_content", "_response", "headers", "status")
+    `unanswered` counts how often the request was sent before, whole, to a connection that then brought nothing: the service may
+    have worked on each, and whoever counts requests counts them too.
+    """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    __slots__ = ("_content", "_response", "_unpacker", "headers", "status", "unanswered")
+
+    def __init__(self, response: aiohttp.ClientResponse, unanswered: int = 0) -> None:
         self._response = response
         self._content = response.content
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+        self.unanswered = unanswered
+        self._unpacker = unpacker(response.headers.get("Content-Encoding"))
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -107,16 +122,45 @@ class Response:
         }
 
     @property
+    def framed(self) -> bool:
+        """Whether the body says where it ends, by chunks, a length or a packed stream's own end.
+
+        Else only the end of the connection ends it, and nobody can say whether that was meant.
+        """
+        if self._unpacker is not None:
+            return True
+        codings = self._response.headers.getall("Transfer-Encoding", None)
+        if codings:
+            return codings[-1].rpartition(",")[2].strip().lower() == "chunked"
+        return "Content-Length" in self.headers
+
+    @property
     def at_end(self) -> bool:
         """Whether the last byte has been read."""
-        return self._content.at_eof()
+        return self._content.at_eof() and (self._unpacker is None or not self._unpacker.more)
 
     async def read(self) -> bytes:
         """What the network brought, at least a byte; b"" at the end. Raises errors of the tree."""
-        try:
-            return await self._content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _translated(error) from error
+        packed = self._unpacker
+        while True:
+            if packed is not None and packed.more:
+                # Nothing is waited for here, so the loop gets its turn: a small body may unpack to a very large one.
+                await asyncio.sleep(0)
+                self._check_open()
+                data = packed.unpack(b"")
+            else:
+                try:
+                    data = await self._content.readany()
+                except (aiohttp.ClientError, OSError) as error:
+                    raise _translated(error) from error
+                if not data:
+                    self._check_end()
+                    return data
+                if packed is None:
+                    return data
+                data = packed.unpack(data)
+            if data:
+                return data
 
     async def read_all(self, limit: int) -> bytes:
         """The body, cut at `limit` bytes."""
@@ -131,34 +175,62 @@ class Response:
         """End the request at once. After the last byte was read this frees nothing: the connection is back in the pool."""
         self._response.close()
 
+    def _check_open(self) -> None:
+        """Raise if the request was ended while there was still something to unpack."""
+        error = self._content.exception()
+        if isinstance(error, Exception):
+            raise _translated(error) from error
+
+    def _check_end(self) -> None:
+        """Raise if the body has ended where only a fault can have ended it."""
+        if self._unpacker is not None and self._unpacker.begun and not self._unpacker.whole:
+            raise TruncatedResponseError("the transfer was cut off: the packed data has no end.")
+        ended = self._response.ended if isinstance(self._response, Answer) else None
+        if ended is None or not ended.done() or ended.cancelled() or self.framed:
+            return
+        if (error := ended.exception()) is not None:
+            raise TruncatedResponseError("the transfer was cut off: the connection was reset.") from error
+
 
 async def send(request: HttpRequest, route: Route, connect_timeout: float | None) -> Response:
     """Send a request and wait for the headers of its answer.
 
-    A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308).
+    A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308). A request
+    that went to a connection of the pool which the server has just closed is sent once more, on a fresh one.
     """
     session = await session_for(route.connector)
     timeout = _client_timeout(connect_timeout)
     url = request.url
+    unanswered = 0
     for _ in range(MAX_REDIRECTS + 1):
-        proxy = route.proxy_for(url)
+        ask = functools.partial(
+            session.request,
+            request.method,
+            url,
+            headers=request.headers,
+            proxy=route.proxy_for(url),
+            timeout=timeout,
+            allow_redirects=False,
+        )
         try:
-            response = await session.request(
-                request.method,
-                url,
-                data=_payload(request.body),
-                headers=request.headers,
-                proxy=proxy,
-                timeout=timeout,
-                allow_redirects=False,
-            )
+            try:
+                response = await ask(data=_payload(request.body))
+            except DeadConnectionError as dead:
+                unanswered += dead.delivered
+                response = await _on_a_fresh_connection(ask, request.body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error) from error
+            translated = _translated(error)
+            translated.unanswered = unanswered
+            raise translated from error
         if response.status in {101, 407}:
             response.close()
             raise _not_from_the_service(response.status)
         if response.status not in _REDIRECTS:
-            return Response(response)
+            try:
+                return Response(response, unanswered)
+            except MalformedResponseError:
+                response.close()
+                raise
         target = response.headers.get("Location", "")
         status = response.status
         response.close()
@@ -166,6 +238,19 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
     raise RedirectError(
         f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
     )
+
+
+async def _on_a_fresh_connection(
+    ask: Callable[..., Awaitable[aiohttp.ClientResponse]], body: bytes | None
+) -> aiohttp.ClientResponse:
+    """Send on a connection that has carried nothing. Those that the pool offers are closed: they may be as dead as the first."""
+    token = ONLY_FRESH.set(True)
+    try:
+        while True:
+            with suppress(PooledConnectionError):
+                return await ask(data=_payload(body))
+    finally:
+        ONLY_FRESH.reset(token)
 
 
 @functools.cache

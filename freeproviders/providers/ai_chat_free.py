@@ -107,6 +107,8 @@ def generate_signature(time: int, text: str, secret: str = "") -> str:
 class _RawDecoder(PartDecoder):
     """The body is the answer."""
 
+    ends_with_body = True
+
     def __init__(self) -> None:
         super().__init__()
         self._text = TextDecoder()

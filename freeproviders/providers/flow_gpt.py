@@ -133,6 +133,8 @@ def sign(timestamp: str, nonce: str, authorization: str = AUTHORIZATION) -> str:
 class _EventDecoder(PartDecoder):
     """Lines of JSON, `{"event": "text", "data": "<piece>"}`; only `text` events carry text."""
 
+    ends_with_body = True
+
     def __init__(self) -> None:
         super().__init__()
         self._lines = LineDecoder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Batch, FinishReason, Reasoning, Text, Usage
@@ -17,6 +18,9 @@ class PartDecoder(ABC):
 
     A protocol implements `decode` and `finish`, which append to the batch and may raise an error of the tree.
     """
+
+    ends_with_body: ClassVar[bool] = False
+    """The protocol has no end mark: only the end of the body says that the answer is complete."""
 
     def __init__(self) -> None:
         self.failure: FreeProvidersError | None = None

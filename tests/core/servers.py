@@ -1,8 +1,10 @@
 """Small servers that no service is: a forward proxy, one whose handler a test writes, and one that says what no HTTP library would."""
 
 import asyncio
+import socket
+import struct
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -115,3 +117,69 @@ async def says(*script, tls=None, host="127.0.0.1"):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def speaks(talk):
+    """Hand every connection to `talk(connection, number)` on a thread of its own, as a plain socket; yields the address.
+
+    The connection is closed afterwards. `number` counts the connections from 1.
+    """
+    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    threads, open_ones, ended = [], set(), threading.Event()
+
+    def serve(connection, number):
+        open_ones.add(connection)
+        try:
+            talk(connection, number)
+        except OSError:
+            pass  # the client has gone
+        finally:
+            open_ones.discard(connection)
+            connection.close()
+
+    def accept():
+        while not ended.is_set():
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=serve, args=(connection, len(threads) + 1), daemon=True))
+            threads[-1].start()
+
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        ended.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        for connection in list(open_ones):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        accepting.join(5)
+        for thread in threads:
+            thread.join(5)
+
+
+def read_request(connection):
+    """Read one request from a socket, as bytes; b"" when the client has closed."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (more := connection.recv(65536)):
+            return b""
+        data += more
+    head = data.partition(b"\r\n\r\n")[0].lower()
+    size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+    while len(data) < len(head) + 4 + size:
+        if not (more := connection.recv(65536)):
+            return b""
+        data += more
+    return data
+
+
+def reset(connection):
+    """Close a socket with a reset instead of an orderly end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()

@@ -176,16 +176,20 @@ async def test_a_clean_end_too_early(streaming):
     ids=str,
 )
 async def test_retry_before_the_first_text(service, first):
-    """A fault before any text is tried again, once for each attempt, and the answer comes once."""
+    """A fault before any text is tried again, once for each attempt, and the answer comes once.
+
+    Where a page came before on the same connection, the first drop looks like an idle connection's end: sent again, not counted.
+    """
+    uncounted = int("drop" in first and service.cls is ChatgptFree)
     with replica(service.cls, answer=["Hello", " there"], faults=[first, first], **service.style) as r:
         parts = [part async for part in service.provider(r, retry=FAST, timeout=QUICK).stream(HI)]
         assert "".join(part.text for part in parts if isinstance(part, Text)) == "Hello there"
-        assert parts[-1].attempts == 3
+        assert parts[-1].attempts == 3 - uncounted
         assert len([request for request in r.requests if request.method == "POST"]) == 3
     with replica(service.cls, answer="Hello", faults=[first] * 4, **service.style) as r:
         with pytest.raises(errors.ProviderError, match="tried 3 times"):
             await text_of(service.provider(r, retry=FAST, timeout=QUICK))
-        assert len([request for request in r.requests if request.method == "POST"]) == 3
+        assert len([request for request in r.requests if request.method == "POST"]) == 3 + uncounted
 
 
 async def test_no_retry_of_a_refusal(service):

@@ -74,7 +74,7 @@ FAULTS = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         errors.MalformedResponseError,
     ),
-    "no gzip": (answer(ONE, "200 OK", "Content-Encoding: gzip"), errors.TruncatedResponseError),
+    "no gzip": (answer(ONE, "200 OK", "Content-Encoding: gzip"), errors.MalformedResponseError),
     "gzip cut": (
         answer(gzip.compress(ONE)[:60], "200 OK", "Content-Encoding: gzip"),
         errors.TruncatedResponseError,
