@@ -65,7 +65,7 @@ FAULTS = {
     ),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", errors.EmptyResponseError),
     "205": (answer(b"", "205 Reset"), errors.EmptyResponseError),
-    "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", errors.EmptyResponseError),
+    "304": (b"HTTP/1.1 304 Not Modified\r\n\r\n", errors.BadRequestError),  # only 2xx is an answer
     "101": (b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", errors.MalformedResponseError),
     "999": (answer(b"no", "999 X"), errors.ServerError),
     "no HTTP": (b"SSH-2.0-OpenSSH\r\n", errors.MalformedResponseError),
