@@ -47,10 +47,14 @@ CONFIGURATION: Final = tuple(Configuration.__annotations__)
 SECOND_NAMES: Final[Mapping[str, str]] = {
     "api_base": "base_url",
     "default_headers": "headers",
+    "extra_headers": "headers",
     "max_retries": "retry",
     "request_timeout": "timeout",
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
+_LIKE_A_CREDENTIAL: Final = re.compile(
+    r"(?:^|[_-])(?:api[_-]?key|authorization|token|secret|password|cookies?|credentials?)$", re.IGNORECASE
+)
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
 
 
@@ -59,13 +63,20 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
 
     Returns:
         The configuration by its first names, and the rest. None leaves things as they are, so that it is in
-        neither. Raises `UsageError` where two names of one thing are given.
+        neither. Raises `UsageError` where two names of one thing are given, and for a credential by a name that
+        is not known: as an option it would travel in the body of the request.
     """
     configuration: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for name, value in keywords.items():
         first = SECOND_NAMES.get(name, name)
         if first not in Configuration.__annotations__:
+            if name not in SETTINGS and _LIKE_A_CREDENTIAL.search(name):
+                raise UsageError(
+                    f"{name} looks like a credential: pass it as api_key, headers or cookies. What a service "
+                    "wants in the body of a request goes into extra_body.",
+                    provider=provider,
+                )
             rest[name] = value
         elif value is not None:
             if first in configuration:
@@ -249,6 +260,11 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
     user, _, password = login.partition(":")
     secret = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
     return parts._replace(netloc=host).geturl().rstrip("/"), f"Basic {secret}"
+
+
+def without_login(url: str) -> str:
+    """An address as it may be shown: a user and a password in it are left out."""
+    return re.sub(r"//[^/?#]*@", "//", url)
 
 
 def checked_key(key: object, provider: str, login: str | None = None) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly, OpenAICompatible, Timeout
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
+from freeproviders.configuration import split, without_login
 from freeproviders.errors import (
     AuthenticationError,
     RateLimitError,
@@ -193,6 +194,27 @@ async def test_configuration_of_a_call_never_reaches_the_body(service):
 def test_two_names_of_one_thing():
     with pytest.raises(UsageError, match="max_retries and retry are two names"):
         FlowGpt(base_url="http://127.0.0.1:9").stream("Hi", retry=1, max_retries=2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["openai_api_key", "groq_apikey", "Authorization", "x-api-key", "hf_token", "client_secret", "password"],
+)
+def test_a_credential_by_another_name_is_no_option(name):
+    """It would be sent in the body of the request."""
+    with pytest.raises(UsageError, match=f"{name} looks like a credential") as caught:
+        OpenAICompatible("m", base_url="http://127.0.0.1:9").stream("Hi", **{name: "sk-hidden"})
+    assert "sk-hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["max_tokens_per_second", "prompt_cache_key", "tokenizer", "logit_bias"])
+def test_an_option_that_is_no_credential(name):
+    assert split({name: 1}) == ({}, {name: 1})
+
+
+def test_an_address_as_it_may_be_shown():
+    assert without_login("http://ada:pass@127.0.0.1:9/v1") == "http://127.0.0.1:9/v1"
+    assert without_login("http://127.0.0.1:9/a@b") == "http://127.0.0.1:9/a@b"
 
 
 async def test_none_leaves_things_as_configured():
