@@ -196,7 +196,7 @@ class Backend(ABC):
         max_tokens: int | None = None,
         stop: str | Sequence[str] | None = None,
         tools: Iterable[Tool | Mapping[str, Any]] | None = None,
-        tool_choice: str | tuple[str, ...] | None = None,
+        tool_choice: bool | str | Sequence[str] | Mapping[str, Any] | None = None,
         parallel_tool_calls: bool | None = None,
         response_format: Mapping[str, Any] | None = None,
         stream: bool = True,
@@ -210,13 +210,20 @@ class Backend(ABC):
     ) -> ChatRequest:
         """Read what a caller passed as a `ChatRequest`.
 
-        `options` and `extra_body` are a service's own settings, by its own names. Raises `UsageError` on what
-        makes no sense.
+        `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex. `options` and
+        `extra_body` are a service's own settings, by its own names. Raises `UsageError` on what makes no sense.
         """
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise UsageError(
                 f"extra_body must be a mapping, not {type(extra_body).__name__}.", provider=self.name
             )
+        offered = as_tools(tools)
+        if tool_choice is not None:
+            from freeproviders.tools.choice import narrowed  # noqa: PLC0415 - only requests with tools need it
+
+            offered, choice = narrowed(offered, tool_choice)
+        else:
+            choice = None
         return ChatRequest(
             messages=as_messages(messages),
             model=(self.get_model(model) if model else self.model) or None,
@@ -224,8 +231,8 @@ class Backend(ABC):
             top_p=top_p,
             max_tokens=max_tokens,
             stop=checked_stops(stop),
-            tools=as_tools(tools),
-            tool_choice=tool_choice,
+            tools=offered,
+            tool_choice=choice,
             parallel_tool_calls=parallel_tool_calls,
             response_format=response_format,
             stream=stream,
@@ -302,6 +309,7 @@ def needs_engine(request: ChatRequest) -> bool:
     """Whether a request asks for something that a service may lack."""
     return bool(
         request.tools
+        or request.tool_choice is not None
         or request.response_format is not None
         or request.reasoning not in {None, "keep"}
         or any(message.tool_calls or message.role == "tool" for message in request.messages)

@@ -1,30 +1,29 @@
-"""Tool calls and structured output on models that have neither, and on those that have.
+"""Tool calls and typed answers on models that have neither, and on those that have.
 
-`answer` takes any request and streams its answer; `stream_structured` and `complete_structured` answer with an object. The rest are its pieces: the parser, the judge, the prompts.
+`complete_structured` and `stream_structured` answer with an object of a schema; `answer` is `Backend.answer`
+with a `ToolPrompt` of the caller's own. All else in this package is internal and may change.
 """
 
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.engine import answer, failed_generation
-from freeproviders.tools.judge import Complaint, Judge
-from freeproviders.tools.parser import Parser
-from freeproviders.tools.prompt import ToolPrompt
-from freeproviders.tools.structured import Draft, Structured, complete_structured, stream_structured
-from freeproviders.tools.target import Misfit, Target
-from freeproviders.tools.toolbox import Toolbox
+from __future__ import annotations
 
-__all__ = [
-    "Complaint",
-    "Draft",
-    "Judge",
-    "Misfit",
-    "Parser",
-    "RawCall",
-    "Structured",
-    "Target",
-    "ToolPrompt",
-    "Toolbox",
-    "answer",
-    "complete_structured",
-    "failed_generation",
-    "stream_structured",
-]
+from typing import TYPE_CHECKING
+
+from freeproviders.lazy import lazy
+
+if TYPE_CHECKING:
+    from freeproviders.tools.engine import answer
+    from freeproviders.tools.prompt import ToolPrompt
+    from freeproviders.tools.structured import Draft, Structured, complete_structured, stream_structured
+
+_HOMES = {
+    "Draft": "structured",
+    "Structured": "structured",
+    "ToolPrompt": "prompt",
+    "answer": "engine",
+    "complete_structured": "structured",
+    "stream_structured": "structured",
+}
+
+__all__ = ["Draft", "Structured", "ToolPrompt", "answer", "complete_structured", "stream_structured"]
+
+__getattr__, __dir__ = lazy(globals(), _HOMES)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freeproviders.errors import UsageError
+from freeproviders.tools.choice import read_choice
 from freeproviders.tools.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ChatRequest, Message, ToolCall
@@ -31,22 +32,14 @@ class Plan:
 def plan_of(request: ChatRequest) -> Plan:
     """Read a request. Raises `UsageError` when it requires a tool that it does not have."""
     box = Toolbox(request.tools)
-    choice = request.tool_choice
-    must = False
+    choice = read_choice(request.tool_choice, box.names)
+    must = choice not in {None, "auto", "none"}
     if choice == "none":
         box = Toolbox(())
-    elif choice in {"required", "any"}:
-        must = True
-    elif choice is not None and choice != "auto":
-        names = (choice,) if isinstance(choice, str) else tuple(choice)
-        unknown = [name for name in names if name not in box.names]
-        if unknown or not names:
-            msg = f"tool_choice {choice!r} names no tool of the request: use auto, none, required or one of {', '.join(box.names) or '(none)'}."
-            raise UsageError(msg)
-        box, must = box.only(names), True
+    elif must and choice != "required":
+        box = box.only((choice,) if isinstance(choice, str) else choice or ())
     if must and not box:
-        msg = "tool_choice requires a tool, but the request has none."
-        raise UsageError(msg)
+        raise UsageError("tool_choice requires a tool, but the request has none.")
     turns = [
         message for message in request.messages if message.role != "system"
     ]  # one may come late, as the last of all

@@ -8,7 +8,8 @@ from jsonschema import Draft202012Validator
 from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly
 from freeproviders.errors import StructuredOutputError
 from freeproviders.testing import replica
-from freeproviders.tools import Target, complete_structured
+from freeproviders.tools import complete_structured
+from freeproviders.tools.target import Target
 from tests.real.exam import deterministic, sit
 from tests.real.schemas import SCHEMAS, name_of
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from freeproviders.tools import Parser, RawCall
+from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.parser import Parser
 from freeproviders.types import Reasoning, Text
 from tests.tools.reading import TOOLS
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from freeproviders.tools import Complaint, Judge, RawCall, Toolbox
+from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.judge import Complaint, Judge
+from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Tool, ToolCall
 from tests.tools.reading import TIME, WEATHER
 

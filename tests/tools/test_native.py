@@ -7,7 +7,8 @@ import pytest
 from freeproviders import OpenAICompatible
 from freeproviders.errors import BadRequestError, ContextOverflowError, ToolCallError
 from freeproviders.testing import replica
-from freeproviders.tools import Toolbox, failed_generation
+from freeproviders.tools.engine import failed_generation
+from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Message, Reasoning, Text, ToolCall
 from tests.tools.asking import CALL, answer_of, calls_of, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS

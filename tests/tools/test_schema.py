@@ -10,9 +10,9 @@ import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field
 
 from freeproviders.errors import UsageError
-from freeproviders.tools import Misfit, Target
 from freeproviders.tools.prompt import tool_line
 from freeproviders.tools.schema import MAX_STRING_CHARS, call_schema, constrained, pruned
+from freeproviders.tools.target import Misfit, Target
 from freeproviders.types import Tool
 
 
