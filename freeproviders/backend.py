@@ -168,7 +168,8 @@ class Backend(ABC):
     @property
     def learned(self) -> Learned:
         """What was learned of the service."""
-        return self.__dict__.setdefault("_learned", Learned())  # type: ignore[no-any-return]
+        learned: Learned = self.__dict__.get("_learned") or self.__dict__.setdefault("_learned", Learned())
+        return learned
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
@@ -307,13 +308,14 @@ class Backend(ABC):
 
 def needs_engine(request: ChatRequest) -> bool:
     """Whether a request asks for something that a service may lack."""
-    return bool(
-        request.tools
-        or request.tool_choice is not None
-        or request.response_format is not None
-        or request.reasoning not in {None, "keep"}
-        or any(message.tool_calls or message.role == "tool" for message in request.messages)
-    )
+    if request.tools or request.tool_choice is not None or request.response_format is not None:
+        return True
+    if request.reasoning is not None and request.reasoning != "keep":
+        return True
+    for message in request.messages:  # noqa: SIM110 - a generator would cost more than the loop
+        if message.tool_calls or message.role == "tool":
+            return True
+    return False
 
 
 async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:

@@ -14,11 +14,13 @@ from types import FrameType
 from typing import Any, Final, get_args
 
 from freeproviders.errors import UnsupportedOptionWarning, UsageError
-from freeproviders.types import ChatRequest, OnInvalid, ReasoningMode, Tool
+from freeproviders.types import MAX_REPAIRS, ChatRequest, OnInvalid, ReasoningMode, Tool
 from freeproviders.wire.json import dumps
 
 SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options"}
 """What every request has a place for; all else is an option of some service."""
+_ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
+_REASONING: Final[tuple[str, ...]] = get_args(ReasoningMode)
 _SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
 _ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
@@ -78,10 +80,14 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         raise UsageError(f"tool_choice must be a text or a tuple of names, not {request.tool_choice!r:.200}.")
     if request.response_format is not None and not isinstance(request.response_format, Mapping):
         raise UsageError(f"response_format must be a mapping, not {request.response_format!r:.200}.")
-    whole_number("max_tokens", request.max_tokens, 1)
-    whole_number("max_repairs", request.max_repairs, 0)
-    one_of("on_invalid", request.on_invalid, get_args(OnInvalid))
-    one_of("reasoning", request.reasoning, get_args(ReasoningMode))
+    if request.max_tokens is not None:
+        whole_number("max_tokens", request.max_tokens, 1)
+    if request.max_repairs is not MAX_REPAIRS:
+        whole_number("max_repairs", request.max_repairs, 0)
+    if request.on_invalid is not None:
+        one_of("on_invalid", request.on_invalid, _ON_INVALID)
+    if request.reasoning is not None:
+        one_of("reasoning", request.reasoning, _REASONING)
     if request.wait_up_to is not None and not (_is_number(request.wait_up_to) and request.wait_up_to >= 0):
         raise UsageError(f"wait_up_to must be seconds of at least 0, not {request.wait_up_to!r:.200}.")
     options = (
@@ -102,16 +108,16 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
 
 
 def whole_number(name: str, value: object, least: int, *, provider: str = "") -> None:
-    """Raise `UsageError` unless a value is None or a whole number of at least `least`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+    """Raise `UsageError` unless a value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(
             f"{name} must be a whole number of at least {least}, not {value!r:.200}.", provider=provider
         )
 
 
 def one_of(name: str, value: object, words: tuple[str, ...]) -> None:
-    """Raise `UsageError` unless a value is None or one of some words."""
-    if value is not None and value not in words:
+    """Raise `UsageError` unless a value is one of some words."""
+    if value not in words:
         raise UsageError(f"{name} must be one of {', '.join(words)} or None, not {value!r:.200}.")
 
 

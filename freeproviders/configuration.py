@@ -52,6 +52,7 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
     "request_timeout": "timeout",
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
+
 _LIKE_A_CREDENTIAL: Final = re.compile(
     r"(?:^|[_-])(?:api[_-]?key|authorization|token|secret|password|cookies?|credentials?)$", re.IGNORECASE
 )
@@ -68,6 +69,8 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
     """
     configuration: dict[str, Any] = {}
     rest: dict[str, Any] = {}
+    if keywords.keys() <= SETTINGS:  # the most frequent case
+        return {}, {**keywords}
     for name, value in keywords.items():
         first = SECOND_NAMES.get(name, name)
         if first not in Configuration.__annotations__:

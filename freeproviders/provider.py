@@ -118,7 +118,8 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
     @property
     def learned(self) -> Learned:
         """What was learned of the service at this address."""
-        return self._learned_by_address.setdefault(self.base_url, Learned())
+        known = self._learned_by_address
+        return known.get(self.base_url) or known.setdefault(self.base_url, Learned())
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.
