@@ -1,6 +1,7 @@
-"""Free LLM chat over one async core; see `freeproviders.provider` for what a provider is and `freeproviders.types` for what it yields.
+"""Free LLM chat over one async core.
 
-Names are loaded when they are first used, so that a command line or a server that needs one provider pays for one.
+`freeproviders.backend` says how to ask, `freeproviders.types` what comes back, `freeproviders.providers` who can
+be asked. Names are loaded when they are first used, so that a program that needs one provider loads one.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
 from freeproviders.lazy import lazy
+from freeproviders.providers import PROVIDERS as _PROVIDERS
 
 if TYPE_CHECKING:
+    from freeproviders.abilities import Abilities
+    from freeproviders.backend import Backend
     from freeproviders.deadlines import Timeout
     from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
-    from freeproviders.providers.ai_chat_free import AIChatFree, generate_signature
-    from freeproviders.providers.chatgpt_free import ChatgptFree
-    from freeproviders.providers.embedded import Embedded
-    from freeproviders.providers.flow_gpt import FlowGpt
-    from freeproviders.providers.free_netfly import FreeNetfly
-    from freeproviders.providers.openai_compatible import OpenAICompatible
+    from freeproviders.providers import *  # noqa: F403 - the classes of the table
+    from freeproviders.providers.ai_chat_free import generate_signature
     from freeproviders.retry import Retry
     from freeproviders.types import (
         ChatRequest,
@@ -34,18 +34,14 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "AIChatFree": "providers.ai_chat_free",
+    "Abilities": "abilities",
     "AsyncGeneratorProvider": "provider",
+    "Backend": "backend",
     "ChatRequest": "types",
-    "ChatgptFree": "providers.chatgpt_free",
     "Completion": "types",
-    "Embedded": "providers.embedded",
     "Finish": "types",
-    "FlowGpt": "providers.flow_gpt",
-    "FreeNetfly": "providers.free_netfly",
     "Message": "types",
     "Messages": "types",
-    "OpenAICompatible": "providers.openai_compatible",
     "ProviderModelMixin": "provider",
     "Reasoning": "types",
     "Retry": "retry",
@@ -55,21 +51,18 @@ _HOMES = {
     "ToolCall": "types",
     "Usage": "types",
     "generate_signature": "providers.ai_chat_free",
+    **{row.name: row.module for row in _PROVIDERS},
 }
 
 __all__ = [
-    "AIChatFree",
+    "Abilities",
     "AsyncGeneratorProvider",
+    "Backend",
     "ChatRequest",
-    "ChatgptFree",
     "Completion",
-    "Embedded",
     "Finish",
-    "FlowGpt",
-    "FreeNetfly",
     "Message",
     "Messages",
-    "OpenAICompatible",
     "ProviderModelMixin",
     "Reasoning",
     "Retry",
@@ -81,5 +74,6 @@ __all__ = [
     "__version__",
     "generate_signature",
 ]
+__all__ += [row.name for row in _PROVIDERS]
 
 __getattr__, __dir__ = lazy(globals(), _HOMES)

@@ -1,4 +1,4 @@
-"""Public names that are loaded when they are first used, so that nobody pays for what he does not import."""
+"""Lazy public names: a module is imported when one of its names is first used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from typing import Any
 def lazy(
     namespace: dict[str, Any], homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__`: `namespace` is its `globals()`, `homes` says in which of its modules each name lives."""
+    """Make a package's `__getattr__` and `__dir__`.
+
+    Args:
+        namespace: the package's `globals()`.
+        homes: each public name with the module that defines it, written without the package's own name.
+    """
     package = namespace["__name__"]
 
     def load(name: str) -> Any:
         if name not in homes:
-            # With both, Python asks whether a name alike was meant.
+            # With `name` and `obj`, Python suggests a similar name.
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package]
             )

@@ -17,7 +17,6 @@ ERROR_EXIT = 1
 app = typer.Typer(
     name="freeproviders",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

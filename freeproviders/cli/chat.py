@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freeproviders.cli import terminal
+from freeproviders.cli.lookup import SLUGS, completing, provider_class
 
 if TYPE_CHECKING:
     from freeproviders.provider import AsyncGeneratorProvider
@@ -30,7 +31,13 @@ def chat(
         ),
     ] = None,
     provider: Annotated[
-        str, typer.Option("--provider", "-p", help="Who answers: see `freeproviders providers`.")
+        str,
+        typer.Option(
+            "--provider",
+            "-p",
+            help="Who answers: see `freeproviders providers`.",
+            autocompletion=completing(SLUGS),
+        ),
     ] = EMBEDDED,
     base_url: Annotated[
         str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")
@@ -112,8 +119,6 @@ def _standard_input() -> str:
 
 def _provider(name: str, model: str | None, given: dict[str, Any]) -> AsyncGeneratorProvider:
     """Make the provider; the embedded one has its weights then."""
-    from freeproviders.cli.lookup import provider_class
-
     cls = provider_class(name)
     if cls.slug != EMBEDDED:
         return cls(model, **given)

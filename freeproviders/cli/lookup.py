@@ -1,33 +1,40 @@
-"""Which providers there are, by name."""
+"""The providers by name, for the options of the command line."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-import freeproviders
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.providers import PROVIDERS, find_provider, load_provider
 
-PROVIDERS: Final = ("Embedded", "OpenAICompatible", "FreeNetfly", "ChatgptFree", "FlowGpt", "AIChatFree")
+if TYPE_CHECKING:
+    from freeproviders.provider import AsyncGeneratorProvider
+
+SLUGS: Final = [row.slug for row in PROVIDERS]
+REPLICAS: Final = [row.slug for row in PROVIDERS if row.replica]
 
 
 def provider_class(name: str) -> type[AsyncGeneratorProvider]:
-    """Find a provider by its name or slug, in any case; only its own module is imported. Raises a usage error."""
-    wanted = _squeezed(name)
-    for known in PROVIDERS:
-        if _squeezed(known) == wanted:
-            cls: type[AsyncGeneratorProvider] = getattr(freeproviders, known)
-            return cls
-    raise typer.BadParameter(
-        f"There is no provider {name!r}: `freeproviders providers` lists them.", param_hint="--provider"
-    )
+    """Find a provider by its name or slug; only its own module is imported. Raises a usage error."""
+    row = find_provider(name)
+    if row is None:
+        raise typer.BadParameter(
+            f"There is no provider {name!r}: `freeproviders providers` lists them.", param_hint="--provider"
+        )
+    return load_provider(row)
 
 
 def all_providers() -> list[type[AsyncGeneratorProvider]]:
-    """Every provider class."""
-    return [getattr(freeproviders, name) for name in PROVIDERS]
+    """Every provider class, in the order of the table."""
+    return [load_provider(row) for row in PROVIDERS]
 
 
-def _squeezed(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+def completing(words: Sequence[str]) -> Callable[[str], list[str]]:
+    """Complete an option's value in the shell to one of some words."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete

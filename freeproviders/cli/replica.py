@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freeproviders.cli import terminal
+from freeproviders.cli.lookup import REPLICAS, completing
+from freeproviders.providers import find_provider, load_provider
 
 if TYPE_CHECKING:
     from freeproviders.testing import Replica
@@ -17,7 +19,7 @@ def replica(
     provider: Annotated[
         str,
         typer.Argument(
-            help="Whose protocol to speak: flow-gpt, free-netfly, chatgpt-free, ai-chat-free, openai-compatible."
+            help=f"Whose protocol to speak: {', '.join(REPLICAS)}.", autocompletion=completing(REPLICAS)
         ),
     ],
     port: Annotated[
@@ -38,19 +40,18 @@ def replica(
     It is as strict as the service was, and runs until Ctrl-C.
     """
     from freeproviders.testing import serve
-    from freeproviders.testing.services import SLUGS, service_class
 
-    try:
-        slug = service_class(provider).slug
-    except ValueError:
+    row = find_provider(provider)
+    if row is None or not row.replica:
         raise typer.BadParameter(
-            f"There is no replica of {provider!r}: use one of {', '.join(SLUGS)}.", param_hint="PROVIDER"
-        ) from None
+            f"There is no replica of {provider!r}: use one of {', '.join(REPLICAS)}.", param_hint="PROVIDER"
+        )
+    slug = row.slug
+    needed = "" if load_provider(row).default_model else " --model replica"
 
     def started(server: Replica) -> None:
         typer.echo(f"A replica of {slug} listens at {server.base_url}. Ask it from another terminal:\n")
-        model = " --model replica" if slug == "openai-compatible" else ""  # it has no default
-        typer.echo(f'    freeproviders chat --provider {slug}{model} --base-url {server.base_url} "Hello"\n')
+        typer.echo(f'    freeproviders chat --provider {slug}{needed} --base-url {server.base_url} "Hello"\n')
         terminal.say("Ctrl-C ends it.")
 
     try:

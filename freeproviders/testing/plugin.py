@@ -1,6 +1,7 @@
-"""A pytest plugin with replicas as fixtures; pytest finds it by itself once freeproviders is installed.
+"""A pytest plugin with replicas as fixtures; pytest finds it once freeproviders is installed.
 
-Nothing is imported before a fixture is used: the plugin is loaded in every run of everybody who has the package.
+`provider_replica` starts any replica; `flow_gpt_replica` and its like are made from the provider table. No replica
+is imported before a fixture is used, since the plugin is loaded in every run of everybody who has the package.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from freeproviders.providers import PROVIDERS, Row
 
 if TYPE_CHECKING:
     from freeproviders.testing.running import Replica
@@ -28,31 +31,14 @@ def provider_replica() -> Iterator[Callable[..., Replica]]:
         yield start
 
 
-@pytest.fixture
-def free_netfly_replica(provider_replica: Callable[..., Replica]) -> Replica:
-    """A replica of FreeNetfly that echoes the last user message."""
-    return provider_replica("free-netfly")
+def _fixture(row: Row) -> Callable[..., Replica]:
+    def running(provider_replica: Callable[..., Replica]) -> Replica:
+        return provider_replica(row.slug)
+
+    running.__doc__ = f"A replica of {row.name} that echoes the last user message."
+    return pytest.fixture(running)
 
 
-@pytest.fixture
-def chatgpt_free_replica(provider_replica: Callable[..., Replica]) -> Replica:
-    """A replica of ChatgptFree that echoes the prompt."""
-    return provider_replica("chatgpt-free")
-
-
-@pytest.fixture
-def flow_gpt_replica(provider_replica: Callable[..., Replica]) -> Replica:
-    """A replica of FlowGpt that echoes the last user message."""
-    return provider_replica("flow-gpt")
-
-
-@pytest.fixture
-def ai_chat_free_replica(provider_replica: Callable[..., Replica]) -> Replica:
-    """A replica of AIChatFree that echoes the last user message."""
-    return provider_replica("ai-chat-free")
-
-
-@pytest.fixture
-def openai_replica(provider_replica: Callable[..., Replica]) -> Replica:
-    """A replica of the OpenAI protocol that echoes the last user message."""
-    return provider_replica("openai-compatible")
+for _row in PROVIDERS:
+    if _row.replica:
+        globals()[f"{_row.replica.partition(':')[0]}_replica"] = _fixture(_row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,18 @@ def test_no_command_is_a_question_for_help() -> None:
     done = run()
     assert done.returncode == 2
     assert "replica" in done.stdout.decode() + done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("chat --provider f", ["free-netfly", "flow-gpt"]), ("replica o", ["openai-compatible"])],
+)
+def test_a_shell_completes_the_names_of_providers(typed: str, words: list[str]) -> None:
+    script = Path(sysconfig.get_path("scripts")) / "freeproviders"
+    environment = {
+        "_FREEPROVIDERS_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"freeproviders {typed}",
+        "COMP_CWORD": str(len(typed.split())),
+    }
+    done = run(env=environment, command=[str(script)])
+    assert (done.returncode, done.stdout.decode().split()) == (0, words)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import freeproviders
-from freeproviders.cli.lookup import PROVIDERS
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.providers import PROVIDERS
 from tests.cli.command import Terminal, plain, run
 
 # A cache and sources that lead nowhere.
@@ -36,7 +36,7 @@ def provider_classes() -> set[str]:
 
 
 def test_no_provider_is_forgotten() -> None:
-    assert set(PROVIDERS) == provider_classes()
+    assert {row.name for row in PROVIDERS} == provider_classes()
 
 
 def test_providers_as_json_are_the_classes_facts() -> None:
@@ -64,7 +64,7 @@ def test_providers_as_json_are_the_classes_facts() -> None:
 
 def test_each_provider_is_a_row_of_the_table() -> None:
     lines = run("providers").stdout.decode().splitlines()
-    for name in PROVIDERS:
+    for name in (row.name for row in PROVIDERS):
         cls = getattr(freeproviders, name)
         (line,) = [line for line in lines if line.startswith(f"{name} ({cls.slug})")]
         assert cls.protocol in line
@@ -78,7 +78,7 @@ def test_the_table_fits_a_narrow_terminal_with_every_slug_whole() -> None:
         assert at.wait() == 0
     lines = plain(at.shown).splitlines()
     assert max(len(line) for line in lines) <= 80
-    for name in PROVIDERS:
+    for name in (row.name for row in PROVIDERS):
         assert any(line.startswith(f"({getattr(freeproviders, name).slug})") for line in lines)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import freeproviders
+from freeproviders import providers
+from freeproviders.testing.services import service_class
 
 ROOT = Path(freeproviders.__file__).parent
 
@@ -164,19 +166,41 @@ print(json.dumps([bare, sorted(sys.modules), opened]))
     assert opened == []
 
 
+def names_for_checkers(path):
+    """What a module imports by name, where type checkers alone look too."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_the_table_of_providers():
+    """A row is what the class says of itself; every file beside the table has a row, and type checkers see its class."""
+    for row in providers.PROVIDERS:
+        cls = providers.load_provider(row)
+        assert (cls.slug, cls.name, cls.__name__) == (row.slug, row.name, row.name)
+        for name in (row.slug, row.name, row.slug.replace("-", "_"), row.name.upper()):
+            assert providers.find_provider(name) is row
+        if row.replica:
+            service = service_class(row.slug)
+            assert (service.slug, service.name) == (row.slug, row.name)
+            assert service_class(cls) is service
+    assert providers.find_provider("nobody") is None
+    files = {path.stem for path in Path(providers.__file__).parent.glob("*.py")} - {"__init__"}
+    assert files == {row.module.removeprefix("providers.") for row in providers.PROVIDERS}
+    assert {row.name for row in providers.PROVIDERS} <= names_for_checkers(Path(providers.__file__))
+
+
 def test_public_names():
-    """`__all__` is sorted, complete and importable; the lazy table is what the type checker sees."""
-    assert sorted(freeproviders.__all__) == freeproviders.__all__
+    """`__all__` is complete and importable; the lazy table is what the type checker sees."""
+    assert len(set(freeproviders.__all__)) == len(freeproviders.__all__)
     for name in freeproviders.__all__:
         assert getattr(freeproviders, name) is not None
         assert name in dir(freeproviders)
     assert set(freeproviders._HOMES) == set(freeproviders.__all__) - {"__version__"}
-    checked = {
-        alias.asname or alias.name
-        for node in ast.walk(ast.parse(Path(freeproviders.__file__).read_text()))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    checked = names_for_checkers(Path(freeproviders.__file__)) | names_for_checkers(Path(providers.__file__))
     assert set(freeproviders._HOMES) <= checked
     with pytest.raises(AttributeError, match="no_such_name") as caught:
         _ = freeproviders.no_such_name

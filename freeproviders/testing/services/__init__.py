@@ -1,20 +1,18 @@
-"""The replicas' services: one module for each protocol, written from the protocol's description and not from the client's code."""
+"""The replicas' services: one module for each protocol.
+
+They are written from the protocol's description and not from the client's code, so that client and replica
+do not agree by construction.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Final
 
+from freeproviders.providers import PROVIDERS, Row, find_provider
 from freeproviders.testing.services.base import Service
 
-_CLASSES: Final = {
-    "free-netfly": "free_netfly.FreeNetflyService",
-    "chatgpt-free": "chatgpt_free.ChatgptFreeService",
-    "flow-gpt": "flow_gpt.FlowGptService",
-    "ai-chat-free": "ai_chat_free.AIChatFreeService",
-    "openai-compatible": "openai.OpenAIService",
-}
-SLUGS: Final = tuple(_CLASSES)
+SLUGS: Final = tuple(row.slug for row in PROVIDERS if row.replica)
 
 
 def service_class(provider: object) -> type[Service]:
@@ -22,29 +20,18 @@ def service_class(provider: object) -> type[Service]:
 
     Raises `ValueError` when there is no replica of it.
     """
-    slug = _find_slug(provider)
-    if slug is None:
-        msg = f"There is no replica of {provider!r}: use one of {', '.join(SLUGS)}."
-        raise ValueError(msg)
-    module, _, name = _CLASSES[slug].partition(".")
+    row = _find(provider)
+    if row is None or not row.replica:
+        raise ValueError(f"There is no replica of {provider!r}: use one of {', '.join(SLUGS)}.")
+    module, _, name = row.replica.partition(":")
     cls: type[Service] = getattr(import_module(f"freeproviders.testing.services.{module}"), name)
     return cls
 
 
-def _find_slug(provider: object) -> str | None:
+def _find(provider: object) -> Row | None:
     if isinstance(provider, str):
-        wanted = _squeezed(provider)
-        return next((slug for slug in SLUGS if _squeezed(slug) == wanted), None)
+        return find_provider(provider)
+    # A user's subclass with a slug of its own is served by the class that it builds on.
     cls = provider if isinstance(provider, type) else type(provider)
-    # The class's own word counts; a user's subclass with a slug of its own is served by what it builds on.
-    for base in cls.__mro__:
-        slug = base.__dict__.get("slug")
-        if slug in _CLASSES:
-            return str(slug)
-        if slug == "embedded":
-            return None
-    return None
-
-
-def _squeezed(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    rows = {row.slug: row for row in PROVIDERS}
+    return next((rows[slug] for base in cls.__mro__ if (slug := base.__dict__.get("slug")) in rows), None)
