@@ -53,8 +53,10 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
 
-_LIKE_A_CREDENTIAL: Final = re.compile(
-    r"(?:^|[_-])(?:api[_-]?key|authorization|token|secret|password|cookies?|credentials?)$", re.IGNORECASE
+_LIKE_A_CREDENTIAL: Final = re.compile(  # but not `max_token` or `eos_token`
+    r"(?:^|[_-])(?:api[_-]?key|authorization|(?:access|api|auth|bearer|refresh|session)[_-]?token|secret"
+    r"|password|cookies?|credentials?)$|^token$",
+    re.IGNORECASE,
 )
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
 
