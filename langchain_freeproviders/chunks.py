@@ -1,137 +1,82 @@
 """From the core's parts to LangChain's chunks and messages.
 
-Validating an `AIMessageChunk` and the `ChatGenerationChunk` around it costs more than everything else that happens to a token, and for a piece of text the
-outcome is always the same but for the text. So it is validated once, and each piece is a copy of that with its own text and fresh containers. `_makers`
-compares such copies with validated ones when the module is loaded: should LangChain or pydantic change what these classes hold, every chunk is validated.
+Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates` says how and why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from pydantic import BaseModel
 
+from freeproviders.templates import quick_or_validated, template
 from freeproviders.types import Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
 """Where LangChain looks for a model's thinking: a key of `additional_kwargs`."""
 FIRST_CALL_INDEX: Final = 100
-"""Tool calls are numbered from here: under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same number."""
+"""The number of the first tool call.
+
+Under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same number.
+"""
 
 # --- a piece of text ------------------------------------------------------------------------------
 
 
 def validated_text(text: str) -> ChatGenerationChunk:
-    """A piece of the answer, made the usual way."""
+    """Make a piece of the answer the usual way."""
     return ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
 def validated_reasoning(text: str) -> ChatGenerationChunk:
-    """A piece of the model's thinking, made the usual way."""
+    """Make a piece of the model's thinking the usual way."""
     return ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={REASONING: text}))
 
 
-class Copier:
-    """Makes pieces as copies of a validated one."""
+def quick_text() -> Callable[[str], ChatGenerationChunk]:
+    """Return the function that makes a piece of the answer as a copy of a template."""
+    validated = validated_text("")
+    message_values, make_message = template(validated.message)
+    chunk_values, make_chunk = template(validated)
+    new_message_values, new_chunk_values = message_values.copy, chunk_values.copy
 
-    def __init__(self, template: ChatGenerationChunk) -> None:
-        message = template.message
-        self._chunk, self._chunk_set = template.__dict__.copy(), template.__pydantic_fields_set__.copy()
-        self._message, self._message_set = message.__dict__.copy(), message.__pydantic_fields_set__.copy()
-        self.text = self._make(
-            None if message.__pydantic_extra__ is None else {},
-            None if template.__pydantic_extra__ is None else {},
-        )
+    def copied(text: str) -> ChatGenerationChunk:
+        message = new_message_values()
+        message["content"] = text
+        message["additional_kwargs"], message["response_metadata"] = {}, {}
+        message["tool_calls"], message["invalid_tool_calls"], message["tool_call_chunks"] = [], [], []
+        chunk = new_chunk_values()
+        chunk["text"], chunk["message"] = text, make_message(message)
+        return make_chunk(chunk)
 
-    def _make(
-        self, message_extra: dict[str, Any] | None, chunk_extra: dict[str, Any] | None
-    ) -> Callable[[str], ChatGenerationChunk]:
-        # All names are locals of a closure and each slot is set through its own descriptor: this runs once for every token.
-        make_message, make_chunk = (
-            partial(object.__new__, AIMessageChunk),
-            partial(object.__new__, ChatGenerationChunk),
-        )
-        message_values, message_set, chunk_values, chunk_set = (
-            self._message,
-            self._message_set,
-            self._chunk,
-            self._chunk_set,
-        )
-        slots = BaseModel.__dict__
-        set_dict, set_fields = slots["__dict__"].__set__, slots["__pydantic_fields_set__"].__set__
-        set_extra, set_private = slots["__pydantic_extra__"].__set__, slots["__pydantic_private__"].__set__
-
-        def copied(text: str) -> ChatGenerationChunk:
-            values = message_values.copy()
-            values["content"] = text
-            values["additional_kwargs"], values["response_metadata"] = {}, {}
-            values["tool_calls"], values["invalid_tool_calls"], values["tool_call_chunks"] = [], [], []
-            message = make_message()
-            set_dict(message, values)
-            set_fields(message, message_set.copy())
-            set_extra(message, message_extra if message_extra is None else {})
-            set_private(message, None)
-            values = chunk_values.copy()
-            values["text"], values["message"] = text, message
-            chunk = make_chunk()
-            set_dict(chunk, values)
-            set_fields(chunk, chunk_set.copy())
-            set_extra(chunk, chunk_extra if chunk_extra is None else {})
-            set_private(chunk, None)
-            return chunk
-
-        return copied
-
-    def reasoning(self, text: str) -> ChatGenerationChunk:
-        """A piece of the model's thinking."""
-        chunk = self.text("")
-        message = chunk.message
-        message.__dict__["additional_kwargs"] = {REASONING: text}
-        message.__pydantic_fields_set__.add("additional_kwargs")
-        return chunk
+    return copied
 
 
-def same(one: BaseModel, other: BaseModel) -> bool:
-    """Whether two models cannot be told apart: values, fields set, extra and private state, and the same of a message inside."""
-    state = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
-    if type(one) is not type(other) or one != other or one.__dict__.keys() != other.__dict__.keys():
-        return False
-    if any(getattr(one, name) != getattr(other, name) for name in state):
-        return False
-    return not isinstance(one, ChatGenerationChunk) or same(one.message, other.__dict__["message"])
+def quick_reasoning() -> Callable[[str], ChatGenerationChunk]:
+    """Return the function that makes a piece of the model's thinking as a copy of a template."""
+    validated = validated_reasoning("")
+    message_values, make_message = template(validated.message)
+    chunk_values, make_chunk = template(validated)
+    new_message_values, new_chunk_values = message_values.copy, chunk_values.copy
+
+    def copied(text: str) -> ChatGenerationChunk:
+        message = new_message_values()
+        message["additional_kwargs"], message["response_metadata"] = {REASONING: text}, {}
+        message["tool_calls"], message["invalid_tool_calls"], message["tool_call_chunks"] = [], [], []
+        chunk = new_chunk_values()
+        chunk["message"] = make_message(message)
+        return make_chunk(chunk)
+
+    return copied
 
 
-def own(one: BaseModel, other: BaseModel) -> bool:
-    """Whether two models share nothing that can change."""
-    shared = [
-        value
-        for name, value in one.__dict__.items()
-        if isinstance(value, dict | list | set | BaseModel) and value is other.__dict__[name]
-    ]
-    return not shared and one.__pydantic_fields_set__ is not other.__pydantic_fields_set__
-
-
-def _makers() -> tuple[Callable[[str], ChatGenerationChunk], Callable[[str], ChatGenerationChunk]]:
-    """The quick ways to make text and reasoning, if they lead to the same place as the usual ones."""
-    try:
-        copier = Copier(validated_text(""))
-        for copied, validated in ((copier.text, validated_text), (copier.reasoning, validated_reasoning)):
-            one, other = copied("a piece"), copied("a piece")
-            if not (same(one, validated("a piece")) and own(one, other) and own(one.message, other.message)):
-                return validated_text, validated_reasoning
-    except Exception:  # noqa: BLE001 - whatever pydantic may do in a version to come, the usual way works
-        return validated_text, validated_reasoning
-    return copier.text, copier.reasoning
-
-
-text_chunk, reasoning_chunk = _makers()
+text_chunk: Final = quick_or_validated(quick_text, validated_text, "a piece")
+reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning, "a piece")
 
 
 # --- a stream -------------------------------------------------------------------------------------

@@ -7,21 +7,21 @@ import pytest
 from langchain_core.load import dumps, load
 from langchain_core.load.dump import dumpd
 from langchain_core.messages import AIMessageChunk
+from pydantic import Field
 
+from freeproviders.templates import quick_or_validated, separate
 from freeproviders.types import Completion, Finish, Reasoning, Text, ToolCall, Usage
 from langchain_freeproviders import chunks
 from langchain_freeproviders.chunks import (
     ChunkWriter,
-    Copier,
-    own,
+    quick_reasoning,
+    quick_text,
     result,
-    same,
     validated_reasoning,
     validated_text,
 )
 
-COPIER = Copier(validated_text(""))
-WAYS = [(COPIER.text, validated_text), (COPIER.reasoning, validated_reasoning)]
+WAYS = [(quick_text(), validated_text), (quick_reasoning(), validated_reasoning)]
 TEXTS = ["", "a", "Grüße \U0001f30a", "\u2028\r\n[DONE]", "x" * 10_000]
 
 
@@ -62,36 +62,26 @@ def test_a_copy_can_do_what_a_chunk_can(ways):
 
 
 def test_two_copies_share_nothing():
-    one, other = COPIER.text("a"), COPIER.text("a")
-    assert own(one, other)
-    assert own(one.message, other.message)
+    text = quick_text()
+    one, other = text("a"), text("a")
+    assert separate(one, other)
     one.message.additional_kwargs["k"] = one.message.response_metadata["k"] = 1
     one.message.tool_call_chunks.append("x")
     one.message.id = "an id"
     one.message.note = "n"
     assert other.message == AIMessageChunk(content="a")
-    assert COPIER.text("a").message == AIMessageChunk(content="a")
+    assert text("a").message == AIMessageChunk(content="a")
 
 
 def test_a_difference_means_validating(monkeypatch):
     """Whatever LangChain may add to its chunks: a copy that is not the same is not used."""
 
     class Renamed(AIMessageChunk):
-        news: str = "new"
+        news: list[str] = Field(default_factory=list)
 
     monkeypatch.setattr(chunks, "AIMessageChunk", Renamed)
-    monkeypatch.setattr(chunks, "validated_text", validated_text)
-    assert not same(COPIER.text("a"), validated_text("a"))
-    monkeypatch.setattr(chunks, "Copier", lambda _: COPIER)
-    assert chunks._makers() == (chunks.validated_text, chunks.validated_reasoning)
-
-
-def test_a_failure_means_validating(monkeypatch):
-    def broken(_):
-        raise KeyError("__dict__")
-
-    monkeypatch.setattr(chunks, "Copier", broken)
-    assert chunks._makers() == (validated_text, validated_reasoning)
+    assert quick_or_validated(quick_text, validated_text, "a") is validated_text
+    assert quick_or_validated(quick_reasoning, validated_reasoning, "a") is validated_reasoning
 
 
 PARTS = [
