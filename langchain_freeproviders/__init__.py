@@ -8,15 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freeproviders.lazy import lazy
+from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chat_models import (
-    ChatAIChatFree,
-    ChatChatgptFree,
-    ChatEmbedded,
-    ChatFlowGpt,
-    ChatFreeNetfly,
-    ChatOpenAICompatible,
-)
+from langchain_freeproviders.chat_models import *  # noqa: F403 - a class for each provider
 
 if TYPE_CHECKING:
     from langchain_freeproviders.llms import (
@@ -42,12 +36,6 @@ _HOMES = {
 
 __all__ = [
     "AIChatFreeLLM",
-    "ChatAIChatFree",
-    "ChatChatgptFree",
-    "ChatEmbedded",
-    "ChatFlowGpt",
-    "ChatFreeNetfly",
-    "ChatOpenAICompatible",
     "ChatgptFreeLLM",
     "EmbeddedLLM",
     "FlowGptLLM",
@@ -57,5 +45,6 @@ __all__ = [
     "init_chat_model",
     "register",
 ]
+__all__ += _chat_models.__all__
 
 __getattr__, __dir__ = lazy(globals(), _HOMES)

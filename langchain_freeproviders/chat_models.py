@@ -13,6 +13,15 @@ from pydantic import Field
 from langchain_freeproviders.base import FreeProvidersChatModel
 from langchain_freeproviders.settings import EmbeddedSettings
 
+__all__ = [
+    "ChatAIChatFree",
+    "ChatChatgptFree",
+    "ChatEmbedded",
+    "ChatFlowGpt",
+    "ChatFreeNetfly",
+    "ChatOpenAICompatible",
+]
+
 
 class ChatFreeNetfly(FreeProvidersChatModel):
     """`free.netfly.top`, which speaks the OpenAI protocol without a key; last answered a public client on 2024-11-06.

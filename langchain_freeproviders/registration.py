@@ -14,20 +14,17 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
+from freeproviders.providers import find_provider
 from langchain_freeproviders import chat_models
 from langchain_freeproviders.base import FreeProvidersChatModel
 from langchain_freeproviders.errors import MissingDependencyError, UsageError
 
-_CLASSES: Final = (
-    chat_models.ChatFreeNetfly,
-    chat_models.ChatChatgptFree,
-    chat_models.ChatFlowGpt,
-    chat_models.ChatAIChatFree,
-    chat_models.ChatOpenAICompatible,
-    chat_models.ChatEmbedded,
-)
 PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType(
-    {cls.slug.replace("-", "_"): cls for cls in _CLASSES}
+    {
+        cls.slug.replace("-", "_"): cls
+        for cls in (getattr(chat_models, name) for name in chat_models.__all__)
+        if find_provider(cls.slug) is not None
+    }
 )
 """Our providers by the names that `init_chat_model` knows them by."""
 

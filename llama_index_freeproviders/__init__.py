@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
 from freeproviders.lazy import lazy
+from llama_index_freeproviders import llms as _llms
 from llama_index_freeproviders.base import FreeProvidersLLM
-from llama_index_freeproviders.llms import (
-    AIChatFree,
-    ChatgptFree,
-    Embedded,
-    FlowGpt,
-    FreeNetfly,
-    OpenAICompatible,
-)
+from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each provider
 
 if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import WordLlamaEmbedding
@@ -31,17 +25,12 @@ _HOMES = {
 }
 
 __all__ = [
-    "AIChatFree",
-    "ChatgptFree",
-    "Embedded",
-    "FlowGpt",
-    "FreeNetfly",
     "FreeProvidersLLM",
-    "OpenAICompatible",
     "TolerantReActAgent",
     "TolerantReActOutputParser",
     "WordLlamaEmbedding",
     "__version__",
 ]
+__all__ += _llms.__all__
 
 __getattr__, __dir__ = lazy(globals(), _HOMES)

@@ -16,6 +16,8 @@ from freeproviders.providers.free_netfly import FreeNetfly as FreeNetflyProvider
 from freeproviders.providers.openai_compatible import OpenAICompatible as OpenAICompatibleProvider
 from llama_index_freeproviders.base import FreeProvidersLLM
 
+__all__ = ["AIChatFree", "ChatgptFree", "Embedded", "FlowGpt", "FreeNetfly", "OpenAICompatible"]
+
 
 class FreeNetfly(FreeProvidersLLM):
     """`free.netfly.top`, an OpenAI-style service without a key; it last answered a public client on 2024-11-06.
@@ -166,6 +168,6 @@ class Embedded(FreeProvidersLLM):
         return configuration
 
 
-ALL = (AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible)
+ALL = tuple(globals()[name] for name in __all__)
 for _cls in ALL:
     RECOGNIZED_LLMS[_cls.class_name()] = _cls

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from llama_index_freeproviders import (
-    AIChatFree,
-    ChatgptFree,
-    Embedded,
-    FlowGpt,
-    FreeNetfly,
-    FreeProvidersLLM,
-    OpenAICompatible,
-)
+from llama_index_freeproviders import FreeProvidersLLM
+from llama_index_freeproviders import llms as _llms
+from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each provider
 
-__all__ = [
-    "AIChatFree",
-    "ChatgptFree",
-    "Embedded",
-    "FlowGpt",
-    "FreeNetfly",
-    "FreeProvidersLLM",
-    "OpenAICompatible",
-]
+__all__ = ["FreeProvidersLLM"]
+__all__ += _llms.__all__
