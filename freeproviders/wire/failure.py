@@ -1,11 +1,13 @@
 """Error answers, read: status, headers and body become one typed error.
 
-Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error", ...}`, a list around one of them,
-`{"success": false, "errors": [...]}`, `{"title", "detail"}`, `{"message"}` or `{"detail"}`, and HTML.
+Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error", ...}`, a
+list around one of them, `{"success": false, "errors": [...]}`, `{"title", "detail"}`, `{"message"}` or
+`{"detail"}`, and HTML. The status decides what an HTML page means, unless the page is a bot check.
 """
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from collections.abc import Mapping
@@ -28,6 +30,7 @@ from freeproviders.errors import (
     ToolsNotSupportedError,
 )
 from freeproviders.wire.json import loads
+from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
 MAX_RETRY_AFTER_SECONDS: Final = 31 * 86400.0  # some services send the year 9999
@@ -46,8 +49,23 @@ _NO_TOOLS = re.compile(
 _QUOTA = re.compile(
     r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment"
 )
+_TOO_MUCH = re.compile(
+    r"(?i)rate.?limit|too many requests|quota exceeded|exceeded .{0,40}quota|insufficient_quota"
+)
 _FILTERED = re.compile(r"(?i)content_filter|content_policy|content management policy|moderation")
-_HTML = re.compile(rb"(?i)\s{0,64}(?:<!--|<!doctype html|<html|<head|<body)")
+_HTML = re.compile(
+    rb"(?i)[\s\xef\xbb\xbf]{0,64}(?:<\?xml[^>]{0,200}>\s{0,64})?"
+    rb"(?:<!--|<!doctype html|<html|<head|<body)"
+)
+_TITLE = re.compile(rb"(?is)<title[^>]{0,100}>(.{0,300}?)</title")
+_CHALLENGE = re.compile(
+    rb"(?i)_cf_chl|cf-chl|challenge-platform|<title>just a moment|attention required! \| cloudflare"
+    rb"|you have been blocked|checking your browser before|verify(?:ing)? (?:that )?you are (?:a )?human"
+    rb"|_incapsula_resource|ddos-guard|pardon our interruption|datadome"
+)
+_CAPTCHA = re.compile(rb"(?i)captcha|challenge")
+_CAPTCHA_STATUSES: Final = frozenset({403, 405, 429, 503})
+"""Pages of any other status hold these words for other reasons, such as the form on a site's own 404 page."""
 
 _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     401: AuthenticationError,
@@ -73,12 +91,19 @@ class ReportedError:
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """Turn an answer with an error status into the error to raise. `headers` is looked up case-insensitively by its caller's mapping."""
-    if looks_like_html(body):
-        return blocked(body, status=status)
-    document = _try_json(body)
-    reported = read_reported_error(document)
-    error = classify(status, reported or ReportedError(excerpt(body) or "the service answered with an error"))
+    """Turn an answer with an error status into the error to raise.
+
+    `headers` is looked up case-insensitively by its caller's mapping.
+    """
+    if "cf-mitigated" in headers or is_challenge(body, status):
+        error: ProviderError = blocked(body, status=status)
+    elif looks_like_html(body):
+        error = classify(status, ReportedError(_title(body) or "The service answered with an HTML page"))
+    else:
+        reported = read_reported_error(_try_json(body))
+        error = classify(
+            status, reported or ReportedError(excerpt(body) or "The service answered with an error")
+        )
     error.body = excerpt(body)
     after = retry_after(headers)
     if after is not None:
@@ -87,15 +112,16 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Provid
 
 
 def classify(status: int | None, reported: ReportedError) -> ProviderError:
-    """Choose the error for a status and a reported error; status None is an error that came inside a 200."""
-    said = f"{reported.code or ''} {reported.message}"
+    """Choose the error for a status and what was reported; status None is an error inside a 200."""
+    message = mended(reported.message)
+    said = f"{reported.code or ''} {message}"
     status = status or reported.status
     cls = _class_of(status, said)
     error = cls(
-        redact(reported.message)[:EXCERPT_CHARS],
+        redact(message)[:EXCERPT_CHARS],
         status=status,
-        code=reported.code,
-        retry_after=_retry_hint(reported.message) if issubclass(cls, RateLimitError) else None,
+        code=mended(reported.code) if reported.code else None,
+        retry_after=_retry_hint(message) if issubclass(cls, RateLimitError) else None,
     )
     error.failed_generation = reported.failed_generation
     return error
@@ -111,7 +137,9 @@ def _class_of(status: int | None, said: str) -> type[ProviderError]:
     if _FILTERED.search(said):
         return ContentFilterError
     if status is None:
-        return RateLimitError if re.search(r"(?i)rate.?limit|too many requests", said) else ServerError
+        if not _TOO_MUCH.search(said):
+            return ServerError
+        return QuotaExceededError if _QUOTA.search(said) else RateLimitError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return BadRequestError if status < 500 else ServerError
@@ -178,10 +206,20 @@ def looks_like_html(data: bytes) -> bool:
     return _HTML.match(data) is not None
 
 
+def is_challenge(body: bytes, status: int | None = None) -> bool:
+    """Whether a body is a web page with the marks of a bot check."""
+    if not looks_like_html(body):
+        return False
+    if _CHALLENGE.search(body):
+        return True
+    return status in _CAPTCHA_STATUSES and _CAPTCHA.search(body) is not None
+
+
 def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
-    """The error for a web page that came where data was due."""
+    """The error for a bot check, or for another web page that came where data was due."""
+    what = "A bot check" if is_challenge(body, status) else "An HTML page"
     return BlockedError(
-        "an HTML page came where data was due.", status=status if status != 200 else None, body=excerpt(body)
+        f"{what} came where data was due.", status=status if status != 200 else None, body=excerpt(body)
     )
 
 
@@ -228,6 +266,15 @@ def _retry_hint(message: str) -> float | None:
         + float(minutes or 0) * 60
         + float(number or 0) * (0.001 if unit == "ms" else 1)
     )
+
+
+def _title(page: bytes) -> str | None:
+    """The title of a web page, without the status that servers begin it with."""
+    match = _TITLE.search(page)
+    if match is None:
+        return None
+    title = " ".join(html.unescape(match[1].decode("utf-8", "replace")).split())
+    return re.sub(r"^[45]\d\d\b[\s:|-]*", "", title) or title or None
 
 
 def _try_json(body: bytes) -> Any:

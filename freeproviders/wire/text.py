@@ -1,8 +1,15 @@
-"""Raw UTF-8 text without framing."""
+"""Raw UTF-8 text without framing, and text whose characters were cut before they were encoded."""
 
 from __future__ import annotations
 
 import codecs
+from typing import Any, Final
+
+MAX_DEPTH: Final = 200
+"""How deep JSON may be nested: as deep as the strict decoder takes it."""
+
+BOM: Final = b"\xef\xbb\xbf"
+"""A byte order mark in UTF-8, which some servers put before what they send, once or more than once."""
 
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -20,3 +27,30 @@ class TextDecoder:
     def close(self) -> str:
         """End of the stream: a character that never completed comes out as U+FFFD."""
         return self._decode(b"", True)  # noqa: FBT003 - the codec's own signature
+
+
+def mended(text: str) -> str:
+    """Join the halves of surrogate pairs in a text; a half without its other one becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def mended_json(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Mend every text in a JSON value; raises `ValueError` where it is nested deeper than `depth`."""
+    if isinstance(value, str):
+        return mended(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        raise ValueError("The document is nested too deeply.")
+    if isinstance(value, list):
+        return [mended_json(item, depth - 1) for item in value]
+    return {mended(key): mended_json(item, depth - 1) for key, item in value.items()}
+
+
+def ends_in_half(text: str) -> bool:
+    """Whether the last character of a text is the first half of a surrogate pair."""
+    return "\ud800" <= text[-1:] <= "\udbff"

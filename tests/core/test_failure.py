@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from freeproviders import errors
 from freeproviders.wire.failure import (
+    ReportedError,
     classify,
     error_in_success,
     excerpt,
@@ -83,6 +84,14 @@ def test_shapes(body):
         (403, b'{"error": "no"}', errors.PermissionDeniedError, False),
         (403, b"<!DOCTYPE html><title>Just a moment...</title>", errors.BlockedError, False),
         (503, b"  <html><body>challenge</body></html>", errors.BlockedError, False),
+        (503, b"<html><title>503 Service Unavailable</title></html>", errors.ServerError, True),
+        (404, b"<html><body>challenge, captcha</body></html>", errors.NotFoundError, False),
+        (404, b"<html><script>_cf_chl_opt</script></html>", errors.BlockedError, False),
+        (408, b"{}", errors.ServerError, True),
+        (409, b"{}", errors.ServerError, True),
+        (425, b"{}", errors.RateLimitError, True),
+        (404, b"{}", errors.NotFoundError, False),
+        (451, b"{}", errors.BadRequestError, False),
         (
             410,
             b'{"error": {"code": "github_models_retirement_brownout", "message": "retired"}}',
@@ -114,6 +123,46 @@ def test_status_map(status, body, cls, retryable):
 
     assert type(error) is cls
     assert error.is_retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("said", "cls"),
+    [
+        ("Rate limit reached", errors.RateLimitError),
+        ("Too many requests", errors.RateLimitError),
+        ("Quota exceeded", errors.RateLimitError),
+        ("You exceeded your current quota", errors.RateLimitError),
+        ("insufficient_quota", errors.QuotaExceededError),
+        ("Rate limit: 50 per day", errors.QuotaExceededError),
+        ("context_length_exceeded", errors.ContextOverflowError),
+        ("m does not support tools", errors.ToolsNotSupportedError),
+        ("moderation", errors.ContentFilterError),
+        ("it broke", errors.ServerError),
+    ],
+)
+def test_words_inside_a_success(said, cls):
+    """Where there is no status, the words decide."""
+    assert type(classify(None, ReportedError(said))) is cls
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"<html><title>502 Bad Gateway</title>", "Bad Gateway"),
+        (b"<html><TITLE>\n 504: Gateway &amp; more \n</TITLE>", "Gateway & more"),
+        (b"<html><title>404</title>", "404"),
+        (b"<html><title></title>", "HTML page"),
+        (b"<html>no title", "HTML page"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><title>500 | Oops</title>", "Oops"),
+    ],
+)
+def test_what_a_page_says(page, said):
+    """Its title, without the status that is said anyway."""
+    error = read_failure(500, {"Retry-After": "3"}, page)
+    assert type(error) is errors.ServerError
+    assert said in error.message
+    assert error.retry_after == 3
+    assert error.body
 
 
 def test_error_inside_a_success():
