@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import FrameType
 from typing import Any, Final, get_args
@@ -95,16 +95,45 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         if accepted is None
         else {name: value for name, value in request.options.items() if name in accepted}
     )
+    for place, text in _texts(request):
+        if not isinstance(text, str):
+            raise UsageError(f"{place} must be text, not {type(text).__name__}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{place} holds half of a character (a lone surrogate), which cannot be sent: pass whole ones."
+            ) from None
     try:
         for message in request.messages:
-            message.text.encode()
             for call in message.tool_calls:
                 dumps(call.arguments)
         for value in (options, request.response_format, [tool.parameters for tool in request.tools]):
             if value:
                 dumps(value)
     except ValueError as error:
-        raise UsageError(f"the request cannot be written: {error}.") from error
+        raise UsageError(f"The request cannot be written: {error}.") from error
+
+
+def _texts(request: ChatRequest) -> Iterator[tuple[str, object]]:
+    """Every text of a request that is sent as it is, with the place where the caller wrote it."""
+    yield "model", request.model or ""
+    yield from (("stop", stop) for stop in request.stop)
+    choice = request.tool_choice or ()
+    yield from (("tool_choice", name) for name in ((choice,) if isinstance(choice, str) else choice))
+    for n, message in enumerate(request.messages):
+        yield f"messages[{n}].content", message.text
+        for name in ("name", "tool_call_id"):
+            yield f"messages[{n}].{name}", getattr(message, name) or ""
+        for image in message.images:
+            yield f"messages[{n}].content: the image's url", image.url
+            yield f"messages[{n}].content: the image's detail", image.detail or ""
+        for call in message.tool_calls:
+            yield f"messages[{n}].tool_calls: the id", call.id
+            yield f"messages[{n}].tool_calls: the name", call.name
+    for n, tool in enumerate(request.tools):
+        yield f"tools[{n}].name", tool.name
+        yield f"tools[{n}].description", tool.description
 
 
 def whole_number(name: str, value: object, least: int, *, provider: str = "") -> None:

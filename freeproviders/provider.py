@@ -32,6 +32,7 @@ from freeproviders.transport import HttpRequest, Response, send
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.text import mended
 
 _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
 
@@ -154,10 +155,12 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
         Raises `UsageError`; warns once of each setting that the service cannot take.
         """
         model = self.get_model(request.model) if request.model else self.model
+        if model != request.model:
+            request = replace(request, model=model)
         try:
             check_request(request, self.accepted_options)
         except UsageError as error:
-            raise error.about(self.name, model)  # noqa: B904 - the same error
+            raise error.about(self.name, mended(model))  # noqa: B904 - the same error
         able = self.abilities(model)
         if not able.images and any(
             message.images for message in request.messages if not isinstance(message.content, str)
@@ -174,7 +177,7 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
                 model=model,
             )
         self._warn_of_options(request)
-        return replace(request, model=model) if model != request.model else request
+        return request
 
     async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
         """Get what `encode` will need, as a nonce; called for each attempt, within its deadlines."""

@@ -22,7 +22,7 @@ from freeproviders import (
     errors,
 )
 from freeproviders.testing import replica
-from freeproviders.types import ChatRequest
+from freeproviders.types import ChatRequest, Message
 from tests.core.services import text_of
 
 HERE = "http://127.0.0.1:9/v1"
@@ -322,6 +322,70 @@ def test_request(wrong):
     ):
         with pytest.raises(errors.UsageError):
             ask(**{"messages": "hi", **wrong})
+
+
+HALF = "a\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"model": HALF}, "model"),
+        ({"stop": ["x", HALF]}, "stop"),
+        ({"messages": [{"role": "user", "content": HALF}]}, r"messages\[0\].content"),
+        ({"messages": ["hi", HALF]}, "A message must be"),
+        ({"messages": [{"role": "user", "content": "hi", "name": HALF}]}, r"messages\[0\].name"),
+        ({"messages": [{"role": "user", "content": "hi", "name": 5}]}, r"messages\[0\].name must be text"),
+        (
+            {"messages": [{"role": "tool", "content": "hi", "tool_call_id": HALF}]},
+            r"messages\[0\].tool_call_id",
+        ),
+        *(
+            (
+                {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": image}]}]},
+                "image's",
+            )
+            for image in ({"url": HALF}, {"url": "data:,", "detail": HALF})
+        ),
+        *(
+            ({"messages": [{"role": "assistant", "tool_calls": [call]}]}, "tool_calls|cannot be written")
+            for call in (
+                {"id": HALF, "name": "f"},
+                {"id": "c", "name": HALF},
+                {"id": "c", "name": "f", "arguments": {"x": HALF}},
+                {"id": "c", "name": "f", "arguments": {HALF: 1}},
+            )
+        ),
+        *(
+            ({"tools": [{"name": "f", **tool}]}, r"tools\[0\]|cannot be written")
+            for tool in (
+                {"name": HALF},
+                {"description": HALF},
+                {"parameters": {"type": "object", "properties": {HALF: {}}}},
+            )
+        ),
+        ({"tools": [{"name": "f"}], "tool_choice": HALF}, "tool_choice"),
+        ({"tools": [{"name": "f"}], "tool_choice": ("f", HALF)}, "tool_choice"),
+        ({"response_format": {"type": HALF}}, "cannot be written"),
+        ({"user": HALF}, "cannot be written"),
+    ],
+)
+def test_halves_of_characters(wrong, place):
+    """A lone surrogate is refused wherever the caller wrote it, and the error itself can be printed."""
+    provider = provider_of(native_tools=True)
+    with pytest.raises(errors.UsageError, match=place) as caught:
+        request = provider.request(
+            wrong.get("messages", "hi"), **{k: v for k, v in wrong.items() if k != "messages"}
+        )
+        provider.batches(request)
+    str(caught.value).encode()
+
+
+def test_half_a_character_in_the_models_name():
+    """The provider's own model is looked at as well, also in a request made by hand."""
+    provider = OpenAICompatible(HALF, base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(errors.UsageError, match="model holds half"):
+        provider.batches(ChatRequest(messages=(Message("user", "hi"),)))
 
 
 def test_what_can_be_written():
