@@ -19,6 +19,7 @@ from freeproviders.errors import (
     ProviderTimeoutError,
     ResponseError,
     ResponseTooLargeError,
+    TruncatedResponseError,
 )
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
@@ -356,6 +357,7 @@ class Exchange:
         if isinstance(error, ProviderError):
             if (
                 isinstance(error, ResponseError)
+                and not isinstance(error, TruncatedResponseError)  # a cut is a cut, whatever came before it
                 and not self._decoder.answered
                 and looks_like_html(self._head)
             ):

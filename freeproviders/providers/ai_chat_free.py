@@ -15,7 +15,8 @@ from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import excerpt, retry_after
 from freeproviders.wire.json import dumps
 from freeproviders.wire.parts import PartDecoder
-from freeproviders.wire.text import TextDecoder
+from freeproviders.wire.raw import MAX_HELD_BYTES, error_in_text, may_be_error
+from freeproviders.wire.text import BOM, TextDecoder
 
 
 class AIChatFree(AsyncGeneratorProvider):
@@ -105,21 +106,43 @@ def generate_signature(time: int, text: str, secret: str = "") -> str:
 
 
 class _RawDecoder(PartDecoder):
-    """The body is the answer."""
+    """The body is the answer, but for what only a server says in its place: see `freeproviders.wire.raw`."""
 
     ends_with_body = True
 
     def __init__(self) -> None:
         super().__init__()
         self._text = TextDecoder()
+        self._head: bytes | None = b""  # the beginning, while it may be an error; None once it is an answer
 
     def decode(self, data: bytes, batch: Batch) -> None:
+        if self._head is not None:
+            self._head += data
+            data = self._begun()
         if text := self._text.feed(data):
             self.text(text, batch)
 
     def finish(self, batch: Batch) -> None:
+        if self._head is not None and (text := self._text.feed(self._begun(at_end=True))):
+            self.text(text, batch)
         if text := self._text.close():
             self.text(text, batch)
         if not self.answered:
-            raise EmptyResponseError("the answer is empty.")
+            raise EmptyResponseError("The answer is empty.")
         self.reason = "stop"
+
+    def _begun(self, *, at_end: bool = False) -> bytes:
+        """The beginning of the answer once it is known to be one; raises where it is an error."""
+        assert self._head is not None  # noqa: S101 - the callers look
+        if BOM.startswith(self._head) and not at_end:
+            return b""
+        head = self._head.removeprefix(BOM)
+        if may_be_error(head[:MAX_HELD_BYTES]):
+            enough = len(head) >= MAX_HELD_BYTES
+            if not enough and not at_end:
+                return b""
+            error = error_in_text(head[:MAX_HELD_BYTES], whole=not enough)
+            if error is not None:
+                raise error
+        self._head = None
+        return head

@@ -20,24 +20,38 @@ from freeproviders.errors import (
     MissingPageDataError,
     PermissionDeniedError,
     ProviderError,
+    ResponseTooLargeError,
     TruncatedResponseError,
 )
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest, Response
 from freeproviders.types import Batch, ChatRequest, Message
-from freeproviders.wire.failure import ReportedError, classify, error_in_success, excerpt, read_failure
-from freeproviders.wire.json import loads
+from freeproviders.wire.failure import (
+    ReportedError,
+    blocked,
+    classify,
+    excerpt,
+    looks_like_html,
+    read_failure,
+)
 from freeproviders.wire.lines import LineDecoder
+from freeproviders.wire.openai.answer import HEARTBEATS, MAX_STRAY_BYTES, ChunkReader
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.text import BOM, mended
 
 NONCE_SECONDS: Final = 12 * 3600.0
 """WordPress nonces live 12 to 24 hours."""
 MAX_PAGE_BYTES: Final = 4 * 2**20
+MAX_KEPT_BYTES: Final = 32 * 2**20
+"""Of an answer in one JSON body; a line counts with `LINE_OVERHEAD`, what Python needs to hold it."""
+LINE_OVERHEAD: Final = 64
 SECONDS: Final = float("120")
 """How long the old client waited for an answer."""
 
 _POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
 _NONCE = re.compile(rb'data-nonce="([^"]+)"')
+_EXPIRED_PAGE = re.compile(rb"(?i)link you followed has expired|wp-die-message|id=[\"']error-page")
+"""WordPress' own page, which tells of an expired nonce in the site's language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,9 @@ class ChatgptFree(AsyncGeneratorProvider):
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status; WordPress answers an expired nonce with a 403 of its own."""
         error = super().failure(status, headers, body)
-        if isinstance(error, PermissionDeniedError):
+        if isinstance(error, PermissionDeniedError) and (
+            not looks_like_html(body) or _EXPIRED_PAGE.search(body)
+        ):
             return NonceExpiredError(error.message, status=status, body=error.body)
         return error
 
@@ -246,96 +262,150 @@ def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:
     return match[1].decode("utf-8", "replace")
 
 
-class _AjaxDecoder(PartDecoder):
-    """Either lines `data: {json}` until `data: [DONE]`, or one JSON body, perhaps over several lines; what is neither is ignored."""
+class _AjaxDecoder(ChunkReader):
+    """Reads `data:` lines of chunks until `data: [DONE]`, or one JSON body, perhaps over several lines.
+
+    The plugin passes the chunks of OpenAI's protocol on, with or without blank lines between them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines = LineDecoder()
-        self._others: list[bytes] = []
+        self._lines = LineDecoder(keep_blank=True)
+        self._name = b""  # of the event that the next data lines belong to
+        self._data: list[bytes] = []  # data lines that are no JSON each by itself, until their event ends
+        self._strays: list[bytes] = []  # lines that belong to no event: a JSON body, or an error
+        self._size = 0  # of both
 
     def decode(self, data: bytes, batch: Batch) -> None:
+        """Decode one network read into the batch."""
         for line in self._lines.feed(data):
             if self.done:
                 return
             self._line(line, batch)
 
     def finish(self, batch: Batch) -> None:
+        """Decode what is left at the end of the body into the batch."""
         for line in self._lines.close():
-            self._line(line, batch)
+            if not self.done:
+                self._line(line, batch)
         if self.done:
             return
-        after_text = self.answered
-        self._body(b"\n".join(self._others), batch)
-        if after_text:
-            self.confirmed = False
+        self._end_event(batch, at_end=True)
+        streamed = self.progress > 0
+        self._end_strays(batch)
+        if self._calls.open and self.raw_reason is None:
+            raise TruncatedResponseError("The answer ended inside a tool call.")
+        self.end(batch)
+        if streamed:
+            self.confirmed = self.raw_reason is not None
         else:
-            self.reason = "stop"
+            self.reason = self.reason or "stop"
 
     def _line(self, line: bytes, batch: Batch) -> None:
-        if not line.startswith(b"data:"):
-            self._others.append(line)
-            return
-        payload = line[5:].strip()
-        if payload == b"[DONE]":
-            self.done = True
+        while line.startswith(BOM):
+            line = line[len(BOM) :].lstrip()
+        if line.startswith(b"data:"):
+            self._data_line(line[5:].strip(), batch)
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip()
+        elif not line:
+            self._end_event(batch)
+        elif not line.startswith((b":", b"id:", b"retry:")):  # which keep a connection alive and say nothing
+            self._end_event(batch)
+            if self.progress and self._size > MAX_STRAY_BYTES:
+                return  # enough to say what went wrong after the text
+            self._keep(self._strays, line)
+
+    def _data_line(self, payload: bytes, batch: Batch) -> None:
+        if payload.startswith(b"[DONE]"):
+            self._end_event(batch)
+            if not self.progress:
+                self._end_strays(batch)
+            self.complete(batch)
             self.reason = self.reason or "stop"
             return
+        if payload in HEARTBEATS:
+            return
         try:
-            frame = loads(payload)
+            frame = self.read_json(payload)
         except ValueError:
+            self._keep(self._data, payload)  # a line of an event over several lines, or broken
             return
-        if not isinstance(frame, dict):
+        if self._data and not (isinstance(frame, dict) and "choices" in frame):
+            self._keep(self._data, payload)
             return
-        choices = frame.get("choices")
-        if not choices or frame.get("error"):
-            self._refuse(frame)
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        delta = choice.get("delta") if isinstance(choice, dict) else None
-        content = delta.get("content") if isinstance(delta, dict) else None
-        if isinstance(content, str) and content:
-            self.text(content, batch)
+        if self._data:
+            self._end_event(batch)
+        if self._name == b"error":
+            raise self.reported(frame, payload)
+        self.chunk(frame, batch)
 
-    def _body(self, body: bytes, batch: Batch) -> None:
-        """The answer as one JSON body, or an error as one."""
-        if body.strip() in {b"-1", b"0"}:  # how WordPress says that a nonce is not valid
-            raise NonceExpiredError("the service no longer takes the nonce.", body=excerpt(body))
+    def _end_event(self, batch: Batch, *, at_end: bool = False) -> None:
+        """Read an event that has more than one line of data, or that is no JSON."""
+        name, self._name = self._name, b""
+        if not self._data:
+            return
+        payload = b"\n".join(self._data)
+        self._data.clear()
         try:
-            document = loads(body)
+            frame = self.read_json(payload)
         except ValueError as error:
-            if body.startswith(b"{") and not self.answered:
+            if name == b"error":
+                raise self.reported(None, payload) from None
+            cls = TruncatedResponseError if at_end else MalformedResponseError
+            raise cls(f"An event holds no JSON: {error}.", body=excerpt(payload)) from error
+        if name == b"error":
+            raise self.reported(frame, payload)
+        self.chunk(frame, batch)
+
+    def _end_strays(self, batch: Batch) -> None:
+        """Read the lines that belong to no event: the answer as one JSON body, or an error."""
+        body = b"\n".join(self._strays)
+        self._strays.clear()
+        if body.strip() in {b"-1", b"0"}:  # how WordPress says that a nonce is not valid
+            raise NonceExpiredError("The service no longer takes the nonce.", body=excerpt(body))
+        if self.progress and looks_like_html(body):
+            raise blocked(body)
+        try:
+            document = self.read_json(body)
+        except ValueError as error:
+            if body.startswith(b"{") and not self.progress:
                 raise TruncatedResponseError(
-                    f"the answer is not complete JSON: {error}.", body=excerpt(body)
+                    f"The answer is not complete JSON: {error}.", body=excerpt(body)
                 ) from error
             return
         if not isinstance(document, dict):
             return
         data = document.get("data")
         if document.get("status") == "success" and isinstance(data, str):
-            if data and not self.answered:
+            if data and not self.progress:
                 self.text(data, batch)
             return
         self._refuse(document)
-        if not self.answered:
+        if not self.progress:
             raise MalformedResponseError(
-                "the answer is neither a stream nor the plugin's JSON.", body=excerpt(body)
+                "The answer is neither a stream nor the plugin's JSON.", body=excerpt(body)
             )
 
-    def _refuse(self, document: Mapping[str, Any]) -> None:
-        """Raise if a document is an error: the plugin's own, WordPress's, or the model service's behind them."""
-        if document.get("status") == "error" or document.get("success") is False:
+    def _keep(self, lines: list[bytes], line: bytes) -> None:
+        self._size += len(line) + LINE_OVERHEAD
+        if self._size > MAX_KEPT_BYTES:
+            raise ResponseTooLargeError(f"The answer is longer than {MAX_KEPT_BYTES} bytes in one piece.")
+        lines.append(line)
+
+    def _refuse(self, frame: object) -> None:
+        """Raise if a frame is an error: the plugin's own, WordPress's, or the model service's behind them."""
+        if isinstance(frame, dict) and (frame.get("status") == "error" or frame.get("success") is False):
             said = str(
-                document.get("msg")
-                or document.get("message")
-                or document.get("data")
-                or "the service reported an error"
+                frame.get("msg")
+                or frame.get("message")
+                or frame.get("data")
+                or "The service reported an error"
             )
             if "nonce" in said.lower():
-                raise NonceExpiredError(said)
+                raise NonceExpiredError(mended(said))
             raise classify(None, ReportedError(said))
-        reported = error_in_success(document)
-        if reported is not None:
-            raise classify(None, reported)
+        super()._refuse(frame)
 
 
 def _turns_as_prompt(messages: Sequence[Message]) -> str:

@@ -21,9 +21,10 @@ from freeproviders.wire.failure import (
     excerpt,
     read_reported_error,
 )
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.text import BOM
 
 AUTHORIZATION = "Bearer null"
 GREETING = "Hello, how can I help you today?"
@@ -146,16 +147,21 @@ class _EventDecoder(PartDecoder):
     def finish(self, batch: Batch) -> None:
         for line in self._lines.close():
             self._line(line, batch, last=True)
+        self.end_text(batch)
         if not self.answered:
-            raise EmptyResponseError("the answer holds no text.")
+            raise EmptyResponseError("The answer holds no text.")
         self.reason = "stop"
 
     def _line(self, line: bytes, batch: Batch, *, last: bool = False) -> None:
+        while line.startswith(BOM):
+            line = line[len(BOM) :]
+        if not line:
+            return
         try:
-            event = loads(line)
+            event = self.read_json(line)
         except ValueError as error:
             cls = TruncatedResponseError if last and self.answered else MalformedResponseError
-            raise cls(f"a line holds no JSON: {error}.", body=excerpt(line)) from error
+            raise cls(f"A line holds no JSON: {error}.", body=excerpt(line)) from error
         if not isinstance(event, dict):
             return
         kind, data = event.get("event"), event.get("data")
@@ -166,7 +172,7 @@ class _EventDecoder(PartDecoder):
             reported = (
                 read_reported_error(data)
                 or read_reported_error(event)
-                or ReportedError(str(data or "the service reported an error"))
+                or ReportedError(str(data or "The service reported an error"))
             )
             raise classify(None, reported)
         elif kind is None and (inside := error_in_success(event)) is not None:

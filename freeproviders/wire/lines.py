@@ -8,14 +8,15 @@ MAX_LINE_BYTES = 16 * 2**20
 
 
 class LineDecoder:
-    """Cuts a byte stream at LF or CRLF and leaves blank lines out.
+    """Cuts a byte stream at LF or CRLF and leaves blank lines out, unless `keep_blank` asks for them.
 
-    A line split over many reads is joined once, so the cost stays linear. Only LF ends a line: CR, U+2028 and their kind are
-    content.
+    A line split over many reads is joined once, so the cost stays linear. Only LF ends a line: CR, U+2028 and
+    their kind are content. Blanks around a line are taken off.
     """
 
-    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, *, keep_blank: bool = False) -> None:
         self._max = max_line_bytes
+        self._keep_blank = keep_blank
         self._pending: list[bytes] = []
         self._size = 0
 
@@ -34,11 +35,13 @@ class LineDecoder:
         *lines, rest = data.split(b"\n")
         if rest:
             self._keep(rest)
-        return [line for line in map(_without_end, lines) if line]
+        if self._keep_blank:
+            return [_stripped(line) for line in lines]
+        return [line for line in map(_stripped, lines) if line]
 
     def close(self) -> list[bytes]:
         """End of the stream: the last line, which may lack its LF."""
-        last = _without_end(b"".join(self._pending))
+        last = _stripped(b"".join(self._pending))
         self._pending.clear()
         return [last] if last else []
 
@@ -49,5 +52,5 @@ class LineDecoder:
             raise ResponseTooLargeError(f"A line of the answer is longer than {self._max} bytes.")
 
 
-def _without_end(line: bytes) -> bytes:
+def _stripped(line: bytes) -> bytes:
     return line.strip(b" \t\r")

@@ -1,20 +1,23 @@
-"""What every protocol's decoder is: bytes in, parts out, and at the end what the service said about the whole answer."""
+"""What the decoder of every protocol is: bytes in, parts out, at the end what was said about the whole."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Batch, FinishReason, Reasoning, Text, Usage
+from freeproviders.wire.json import loads, loads_leniently
+from freeproviders.wire.text import ends_in_half, mended
 
 
 class PartDecoder(ABC):
     """Decodes one answer.
 
-    `feed` takes what a network read brought and returns text, reasoning and complete tool calls; `close` is called at a clean end of the body and returns what
-    was still held back. Neither raises: an error is left in `failure`, so that what came before it in the same read is not lost.
-    Usage and Finish are not parts here but attributes, since only the whole exchange knows who answered and how often it was asked.
+    `feed` takes what a network read brought and returns text, reasoning and complete tool calls; `close` is
+    called at a clean end of the body and returns what was still held back. Neither raises: an error is left in
+    `failure`, so that what came before it in the same read is not lost. Usage and Finish are not parts here but
+    attributes, since only the whole exchange knows who answered and how often it was asked.
 
     A protocol implements `decode` and `finish`, which append to the batch and may raise an error of the tree.
     """
@@ -39,6 +42,11 @@ class PartDecoder(ABC):
         """Grows with everything that counts as content, a piece of an unfinished tool call included."""
         self.answered = False
         """Whether there was text or a tool call; reasoning alone is no answer."""
+        self.lenient = False
+        """Whether a document was no JSON by the letter, so that texts may hold halves of surrogate pairs."""
+        self.half = ""
+        """The first half of a surrogate pair at the end of the last text, until the second one comes."""
+        self._half_of: type[Text | Reasoning] = Text
 
     def feed(self, data: bytes) -> Batch:
         """Decode one network read."""
@@ -68,6 +76,8 @@ class PartDecoder(ABC):
 
     def text(self, text: str, batch: Batch) -> None:
         """Append a piece of the answer."""
+        if self.lenient and not (text := self._joined(text, Text, batch)):
+            return
         batch.append(Text(text))
         self.answered = True
         self.progress += 1
@@ -75,6 +85,38 @@ class PartDecoder(ABC):
 
     def reasoning(self, text: str, batch: Batch) -> None:
         """Append a piece of the model's thinking."""
+        if self.lenient and not (text := self._joined(text, Reasoning, batch)):
+            return
         batch.append(Reasoning(text))
         self.progress += 1
         self.output_chars += len(text)
+
+    def end_text(self, batch: Batch) -> None:
+        """The text is whole: a half of a surrogate pair whose other one never came is U+FFFD.
+
+        That is what a decoder of UTF-8 makes of a character that was cut off; half a character is no reason to
+        lose an answer.
+        """
+        if self.half:
+            kind, self.half = self._half_of, ""
+            (self.text if kind is Text else self.reasoning)("\ufffd", batch)
+
+    def read_json(self, data: bytes) -> Any:
+        """Decode a document, leniently where it is no JSON by the letter; raises `ValueError`."""
+        try:
+            return loads(data)
+        except ValueError:
+            document = loads_leniently(data)
+            self.lenient = True
+            return document
+
+    def _joined(self, text: str, kind: type[Text | Reasoning], batch: Batch) -> str:
+        """Join a text with the half that was held back before it, and hold a half at its end back.
+
+        Services that slice their text by UTF-16 units cut an emoji into two pieces.
+        """
+        if kind is not self._half_of:
+            self.end_text(batch)
+        text = self.half + text
+        self.half, self._half_of = (text[-1], kind) if ends_in_half(text) else ("", kind)
+        return mended(text[:-1] if self.half else text)

@@ -1,30 +1,39 @@
 r"""Server-sent events, by the rules of the WHATWG (HTML, section 9.2.6).
 
-Two departures, both because of what language model services send: a last event that lacks its blank line is given out at the
-end of the stream, and an event may be as large as the cap allows, however small the reads.
+Departures, because of what language model services send: a last event that lacks its blank line is given out
+at the end of the stream, an event may be as large as the cap allows, however small the reads, and lines that
+belong to no event are given out where they are asked for.
 
-The quick path serves what nearly every service sends, events of one `data: ` line ended by `\n\n`, many in a read; everything else
-goes line by line.
+The quick path serves what nearly every service sends, events of one `data: ` line ended by `\n\n`, many in a
+read; everything else goes line by line.
 """
 
 from __future__ import annotations
 
 from freeproviders.errors import ResponseTooLargeError
+from freeproviders.wire.text import BOM
 
 MAX_EVENT_BYTES = 16 * 2**20
 
 Event = tuple[str, bytes]
-"""An event's name ("message" when it has none) and its data; ids and reconnection times mean nothing here and are dropped."""
+"""An event's name ("message" when it has none) and its data; ids and reconnection times are dropped."""
+UNFRAMED = "\n"
+"""The name given to a line that belongs to no event: no event can have it."""
 
-_BOM = b"\xef\xbb\xbf"
 _MESSAGE = "message"
+_IGNORED = frozenset({b"", b"id", b"retry"})  # the field of a comment is empty
 
 
 class SSEDecoder:
-    """Cuts a byte stream into events."""
+    """Cuts a byte stream into events.
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    `keep_unframed` gives lines of unknown fields out as events named `UNFRAMED`, as a whole and at once; by the
+    rules they are dropped.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, *, keep_unframed: bool = False) -> None:
         self._max = max_event_bytes
+        self._keep_unframed = keep_unframed
         self._pending: list[bytes] = []  # the line that is not complete yet, as it was read
         self._pending_size = 0
         self._data: list[bytes] = []  # the data lines of the event that is not complete yet
@@ -99,11 +108,11 @@ class SSEDecoder:
     def _start(self, data: bytes) -> bytes:
         """Take a byte order mark away, however it is cut."""
         data = self._take(data)
-        if len(data) < len(_BOM) and _BOM.startswith(data):
+        if len(data) < len(BOM) and BOM.startswith(data):
             self._hold(data)
             return b""
         self._at_start = False
-        return data.removeprefix(_BOM)
+        return data.removeprefix(BOM)
 
     def _line(self, line: bytes, events: list[Event]) -> None:
         if not line:
@@ -122,6 +131,8 @@ class SSEDecoder:
             self._check()
         elif field == b"event":
             self._name = value.decode("utf-8", "replace") or _MESSAGE
+        elif self._keep_unframed and field not in _IGNORED:
+            events.append((UNFRAMED, line))
 
     def _hold(self, data: bytes) -> None:
         """Keep the beginning of a line until its end comes."""

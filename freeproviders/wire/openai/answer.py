@@ -11,20 +11,30 @@ from typing import Any, Final
 
 from freeproviders.errors import (
     ContentFilterError,
+    FreeProvidersError,
     MalformedResponseError,
     ResponseTooLargeError,
     ServerError,
     TruncatedResponseError,
 )
 from freeproviders.types import Batch, FinishReason, Text, Usage
-from freeproviders.wire.failure import ReportedError, classify, error_in_success, excerpt, looks_like_html
-from freeproviders.wire.json import from_json, loads
+from freeproviders.wire.failure import (
+    ReportedError,
+    blocked,
+    classify,
+    error_in_success,
+    excerpt,
+    looks_like_html,
+)
+from freeproviders.wire.json import from_json
 from freeproviders.wire.openai.calls import CallAssembler
 from freeproviders.wire.parts import PartDecoder
-from freeproviders.wire.sse import Event, SSEDecoder
+from freeproviders.wire.sse import UNFRAMED, Event, SSEDecoder
+from freeproviders.wire.text import BOM, mended
 
-_HEAD_BYTES: Final = 512
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
+MAX_STRAY_BYTES: Final = 2048
+"""So much is kept of lines that belong to no event; it is enough to say what they are."""
 REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
     "eos": "stop",
@@ -36,101 +46,21 @@ REASONS: Final[Mapping[str, FinishReason]] = {
     "content_filter": "content_filter",
 }
 
-_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+_BLANK: Final = BOM + b" \t\r\n"
+_END: Final = b"[DONE]"
+HEARTBEATS: Final = frozenset({b"", b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
 _PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 
-class ChatDecoder(PartDecoder):
-    """Reads an answer: server-sent events, or one JSON document where the service does not stream, whatever was asked for."""
+class ChunkReader(PartDecoder):
+    """Reads the documents of the protocol, however a service frames them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._sse = SSEDecoder()
-        self._document: list[bytes] | None = None
-        self._head = b""
-        self._started = False
         self._calls = CallAssembler()
 
-    def decode(self, data: bytes, batch: Batch) -> None:
-        """Decode one network read into the batch."""
-        if self.done:
-            return
-        if not self._started:
-            head = data.lstrip(_BLANK)
-            if not head:
-                self._sse.feed(data)  # nothing but blank lines, in either form
-                return
-            self._started = True
-            self._head = head[:_HEAD_BYTES]
-            if head[:1] in {b"{", b"["}:
-                self._document = []
-                self._size = 0
-                data = head
-        elif not self.progress and len(self._head) < _HEAD_BYTES:
-            self._head += data[:_HEAD_BYTES]
-        if self._document is not None:
-            self._document.append(data)
-            self._size += len(data)
-            if self._size > MAX_DOCUMENT_BYTES:
-                raise ResponseTooLargeError(f"the answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
-            return
-        self._events(self._sse.feed(data), batch)
-
-    def finish(self, batch: Batch) -> None:
-        """Decode what is left at the end of the body into the batch."""
-        if self._document is not None:
-            self._whole(b"".join(self._document), batch)
-            return
-        self._events(self._sse.close(), batch, at_end=True)
-        if self.done:
-            return
-        if self._calls.open and self.raw_reason is None:
-            raise TruncatedResponseError("the answer ended inside a tool call.")
-        if not self.progress and self._head:
-            self._not_the_protocol()
-        self._complete(batch)
-        self.confirmed = self.raw_reason is not None
-
-    def _events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
-        """Decode events. The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but the decoder's."""
-        append, chars, known = batch.append, 0, self.model is not None
-        try:
-            for _, payload in events:
-                try:
-                    frame = from_json(payload)
-                except ValueError as error:
-                    if payload == b"[DONE]":
-                        self._complete(batch)
-                        break  # what follows in the same read counts as little as in the next one
-                    cls = TruncatedResponseError if at_end else MalformedResponseError
-                    raise cls(f"an event holds no JSON: {error}.", body=excerpt(payload)) from error
-                try:
-                    choice = frame["choices"][0]
-                    delta = choice["delta"]
-                    content = delta["content"]
-                except (KeyError, IndexError, TypeError):
-                    content = None
-                if (
-                    content.__class__ is str
-                    and content
-                    and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
-                    and choice.get("finish_reason") is None
-                    and frame.get("usage") is None
-                    and known
-                ):
-                    append(Text(content))
-                    chars += len(content)
-                else:
-                    self._frame(frame, batch)
-                    known = self.model is not None
-        finally:
-            if chars:
-                self.output_chars += chars
-                self.progress += 1
-                self.answered = True
-
-    def _frame(self, frame: Any, batch: Batch) -> None:
-        """Decode a frame of any content."""
+    def chunk(self, frame: Any, batch: Batch) -> None:
+        """Read one chunk of a stream, or whatever else came in its place."""
         if not isinstance(frame, dict):
             self._refuse(frame)
             return
@@ -139,16 +69,15 @@ class ChatDecoder(PartDecoder):
         choices = frame.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if isinstance(choice, dict):
-            message = choice.get("delta") or choice.get(
-                "message"
-            )  # some services send whole messages as events
+            if frame.get("error"):
+                self._refuse(frame)  # whatever it says beside that: content may be a blank
+            # some services send whole messages as events
+            message = choice.get("delta") or choice.get("message")
             if isinstance(message, dict):
                 self._message(message, batch)
             reason = choice.get("finish_reason")
             if reason is not None:
                 self._reason(reason, frame)
-            if frame.get("error"):
-                self._refuse(frame)
         elif "error" in frame or (choices is None and "usage" not in frame):
             self._refuse(frame)
         usage = frame.get("usage")
@@ -157,17 +86,19 @@ class ChatDecoder(PartDecoder):
         elif isinstance(frame.get("x_groq"), dict):
             self.usage = _usage(frame["x_groq"].get("usage")) or self.usage
 
-    def _whole(self, body: bytes, batch: Batch) -> None:
-        """A JSON document instead of a stream."""
+    def document(self, body: bytes, batch: Batch) -> None:
+        """Read the whole answer as one document."""
         try:
-            document = loads(body)
+            document = self.read_json(body)
         except ValueError as error:
-            raise TruncatedResponseError(f"the answer is not complete JSON: {error}.") from error
+            raise TruncatedResponseError(f"The answer is not complete JSON: {error}.") from error
         choices = document.get("choices") if isinstance(document, dict) else None
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             self._refuse(document)
-            raise MalformedResponseError("the answer holds no choices.")
+            raise MalformedResponseError("The answer holds no choices.")
+        if document.get("error"):
+            self._refuse(document)
         self._identify(document)
         self.usage = _usage(document.get("usage"))
         message = choice.get("message") or choice.get("delta")
@@ -177,9 +108,32 @@ class ChatDecoder(PartDecoder):
             self.text(choice["text"], batch)
         if choice.get("finish_reason") is not None:
             self._reason(choice["finish_reason"], document)
-        if document.get("error"):
-            self._refuse(document)
-        self._complete(batch)
+        self.complete(batch)
+
+    def complete(self, batch: Batch) -> None:
+        """The service said that the answer is whole."""
+        self.done = True
+        self.end(batch)
+
+    def end(self, batch: Batch) -> None:
+        """Nothing more comes: text and tool calls are as whole as they will be."""
+        self.end_text(batch)
+        calls = self._calls.complete(truncated=self.reason == "length")
+        if calls:
+            batch.extend(calls)
+            self.answered = True
+            self.reason = "tool_calls"  # one service says "stop"
+
+    def reported(self, frame: object, payload: bytes) -> FreeProvidersError:
+        """The error of an event or line that says by its name that it is one."""
+        if frame is None:
+            try:
+                frame = self.read_json(payload)
+            except ValueError:
+                frame = None
+        return classify(
+            None, error_in_success(frame) or ReportedError(excerpt(payload) or "The service failed")
+        )
 
     def _message(self, message: Mapping[str, Any], batch: Batch) -> None:
         for key, value in message.items():
@@ -193,7 +147,7 @@ class ChatDecoder(PartDecoder):
             self.text(content, batch)
 
     def _others(self, delta: Mapping[str, Any], batch: Batch) -> None:
-        """What a delta may hold beside its content."""
+        """Read what a delta may hold beside its content."""
         for key in ("reasoning_content", "reasoning"):
             reasoning = delta.get(key)
             if isinstance(reasoning, str) and reasoning:
@@ -214,10 +168,12 @@ class ChatDecoder(PartDecoder):
             self.text(refusal, batch)
 
     def _odd_content(self, content: object, batch: Batch) -> None:
-        """Content as a list of chunks, as thinking models of one service have it."""
+        """Read content as a list of chunks, as thinking models of one service have it."""
         if not isinstance(content, list):
             return
         for chunk in content:
+            if isinstance(chunk, str) and chunk:
+                self.text(chunk, batch)
             if not isinstance(chunk, dict):
                 continue
             if isinstance(chunk.get("text"), str) and chunk["text"]:
@@ -233,49 +189,192 @@ class ChatDecoder(PartDecoder):
                 self.reasoning(thinking, batch)
 
     def _reason(self, reason: object, frame: Mapping[str, Any]) -> None:
-        self.raw_reason = str(reason)
+        self.raw_reason = mended(str(reason))
         if self.raw_reason == "error":
             self._refuse(frame)
-            raise ServerError("the service ended the answer with an error.")
+            raise ServerError("The service ended the answer with an error.")
         self.reason = REASONS.get(self.raw_reason, "unknown")
         if self.reason == "content_filter" and not self.progress:
-            raise ContentFilterError("the service's content filter stopped the answer.")
-
-    def _complete(self, batch: Batch) -> None:
-        """The answer is whole: now tool calls are, too."""
-        self.done = True
-        calls = self._calls.complete(truncated=self.reason == "length")
-        if calls:
-            batch.extend(calls)
-            self.answered = True
-            self.reason = "tool_calls"  # one service says "stop"
+            raise ContentFilterError("The service's content filter stopped the answer.")
 
     def _identify(self, frame: Mapping[str, Any]) -> None:
         model, identity = frame.get("model"), frame.get("id")
-        self.model = (
-            model if isinstance(model, str) and model else None
-        )  # one service's first frame names neither
-        self.response_id = identity if isinstance(identity, str) and identity else self.response_id
+        if isinstance(model, str) and model:  # one service's first frame names neither
+            self.model = mended(model)
+        if isinstance(identity, str) and identity:
+            self.response_id = mended(identity)
 
     def _refuse(self, frame: object) -> None:
-        """Raise if the frame is an error in disguise; an unknown frame is let through."""
+        """Raise if a frame is an error in disguise; an unknown frame is let through."""
         reported = error_in_success(frame)
         if reported is not None:
             raise classify(None, reported)
 
-    def _not_the_protocol(self) -> None:
-        """There was a body, but no event: an error page, or an error as plain text."""
-        if looks_like_html(self._head) or self._head.startswith(
-            (b"data:", b":", b"event:", b"id:", b"retry:")
-        ):
-            return  # the exchange knows what to say of a page and of an empty stream
-        text = excerpt(self._head)
-        error = classify(None, ReportedError(text))
-        raise (
-            error
-            if not isinstance(error, ServerError)
-            else MalformedResponseError("the answer holds no events.")
+
+class ChatDecoder(ChunkReader):
+    """Reads an answer: server-sent events, or one JSON document where the service does not stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sse = SSEDecoder(keep_unframed=True)
+        self._document: list[bytes] | None = None
+        self._size = 0
+        self._started = False
+        self._stray: list[bytes] = []  # the first lines that belong to no event
+        self._stray_size = 0
+
+    def decode(self, data: bytes, batch: Batch) -> None:
+        """Decode one network read into the batch."""
+        if self.done:
+            return
+        if not self._started:
+            blank, data = len(data), data.lstrip(_BLANK)  # which means nothing in either form
+            self._count(blank - len(data))
+            if not data:
+                return
+            self._started = True
+            if data[:1] in {b"{", b"["}:
+                self._document = []
+        if self._document is not None:
+            self._document.append(data)
+            self._count(len(data))
+            return
+        self._events(self._sse.feed(data), batch)
+
+    def finish(self, batch: Batch) -> None:
+        """Decode what is left at the end of the body into the batch."""
+        if self._document is not None:
+            self.document(b"".join(self._document), batch)
+            return
+        self._events(self._sse.close(), batch, at_end=True)
+        if self.done:
+            return
+        if self.raw_reason is None:
+            if self._stray:
+                raise self._stray_error()
+            if self._calls.open:
+                raise TruncatedResponseError("The answer ended inside a tool call.")
+        self.end(batch)
+        self.confirmed = self.raw_reason is not None
+
+    def _count(self, size: int) -> None:
+        """Count bytes that are kept until the end, or that say nothing."""
+        self._size += size
+        if self._size > MAX_DOCUMENT_BYTES:
+            raise ResponseTooLargeError(f"The answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
+
+    def _events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
+        """Decode events.
+
+        The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but
+        the decoder's. Frames of halves of surrogate pairs never do, since the strict decoder refuses them; while
+        one is held, no frame does.
+        """
+        append, chars, known = batch.append, 0, self.model is not None and not self.half
+        try:
+            for name, payload in events:
+                try:
+                    frame = from_json(payload)
+                except ValueError as error:
+                    if chars:
+                        chars = self._said(chars)
+                    self._odd_event(name, payload, batch, error, at_end=at_end)
+                    if self.done:
+                        break  # what follows in the same read counts as little as in the next one
+                    known = self.model is not None and not self.half
+                    continue
+                try:
+                    choice = frame["choices"][0]
+                    delta = choice["delta"]
+                    content = delta["content"]
+                except (KeyError, IndexError, TypeError):
+                    content = None
+                if (
+                    content.__class__ is str
+                    and content
+                    and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
+                    and choice.get("finish_reason") is None
+                    and frame.get("usage") is None
+                    and "error" not in frame
+                    and known
+                ):
+                    append(Text(content))
+                    chars += len(content)
+                else:
+                    if chars:
+                        chars = self._said(chars)
+                    if name == "error":
+                        raise self.reported(frame, payload)
+                    self.chunk(frame, batch)
+                    known = self.model is not None and not self.half
+        finally:
+            if chars:
+                self._said(chars)
+
+    def _said(self, chars: int) -> int:
+        """Count characters of text; nothing of them is left to count."""
+        self.output_chars += chars
+        self.progress += 1
+        self.answered = True
+        return 0
+
+    def _odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
+        """Read an event that holds no JSON by the letter."""
+        text = payload.strip(_BLANK)
+        if text.startswith(_END):
+            if self._stray and not self.answered:
+                raise self._stray_error()
+            self.complete(batch)
+            return
+        if text in HEARTBEATS:
+            return
+        if name == UNFRAMED:
+            self._unframed(text, batch, error)
+            return
+        if name == "error":
+            raise classify(None, ReportedError(excerpt(payload)))
+        try:
+            frame = self.read_json(payload)
+        except ValueError:
+            lines = payload.split(b"\n")
+            if len(lines) == 1:
+                cls = TruncatedResponseError if at_end else MalformedResponseError
+                raise cls(f"An event holds no JSON: {error}.", body=excerpt(payload)) from error
+            # events without the blank line between them
+            self._events([(name, line) for line in lines], batch, at_end=at_end)
+        else:
+            self.chunk(frame, batch)
+
+    def _unframed(self, line: bytes, batch: Batch, error: ValueError) -> None:
+        """Keep a line that belongs to no event; one with a byte order mark or blanks before it may be data."""
+        if line.startswith(b"data:"):
+            self._odd_event("message", line[5:], batch, error, at_end=False)
+        elif line.startswith(b"error:"):
+            raise self.reported(None, line[6:])
+        elif self._stray_size < MAX_STRAY_BYTES:
+            self._stray.append(line[:MAX_STRAY_BYTES])
+            self._stray_size += len(line)
+
+    def _stray_error(self) -> FreeProvidersError:
+        """The error for an answer that ended in lines which belong to no event: a page, or an error as text."""
+        body = b"\n".join(self._stray)
+        if looks_like_html(body):
+            return blocked(body)
+        try:
+            reported = error_in_success(self.read_json(body))
+        except ValueError:
+            reported = None
+        if reported is not None:
+            return classify(None, reported)
+        error = classify(None, ReportedError(excerpt(body)))
+        if not isinstance(error, ServerError):
+            return error
+        what = (
+            "The answer ended in lines that are no events."
+            if self.progress
+            else "The answer holds no events."
         )
+        return MalformedResponseError(what, body=excerpt(body))
 
 
 def _usage(usage: object) -> Usage | None:

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from freeproviders.errors import ToolCallError, TruncatedResponseError
+from freeproviders.errors import (
+    MalformedResponseError,
+    ResponseTooLargeError,
+    ToolCallError,
+    TruncatedResponseError,
+)
 from freeproviders.types import ToolCall, new_call_id
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps, loads, loads_leniently
+from freeproviders.wire.text import mended, mended_json
+
+MAX_CALLS: Final = 1024
+MAX_NAME_CHARS: Final = 1024
+MAX_ARGUMENT_CHARS: Final = 16 * 2**20
+"""For all calls of an answer together."""
 
 
 class CallAssembler:
-    """Puts tool calls together from their deltas.
+    """Puts tool calls together from their deltas, each in constant time.
 
     Deltas name their call by index; services leave the index out, give several calls the same one, or send
-    calls out of order. A delta with an id that is not its slot's begins another call.
+    calls out of order. A delta with an id that is not its slot's begins another call. `ResponseTooLargeError`
+    is raised where an answer has more calls or arguments than anybody asks for.
     """
 
     def __init__(self) -> None:
         self._slots: list[_Slot] = []
+        self._by_index: dict[int, _Slot] = {}
+        self._by_id: dict[str, _Slot] = {}
+        self._chars = 0
 
     @property
     def open(self) -> bool:
@@ -33,15 +48,26 @@ class CallAssembler:
         if not isinstance(function, dict):
             function = {}
         slot = self._slot(index, identity, named=bool(function.get("name")))
-        slot.id = slot.id or identity
+        if identity is not None and slot.id is None:
+            slot.id = identity
+            self._by_id[identity] = slot
         name = function.get("name")
         if isinstance(name, str) and slot.name != name:
             slot.name += name
+            if len(slot.name) > MAX_NAME_CHARS:
+                raise ResponseTooLargeError(
+                    f"The name of a tool call is longer than {MAX_NAME_CHARS} characters."
+                )
         arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = _written(arguments)
         if isinstance(arguments, str):
             slot.arguments.append(arguments)
-        elif isinstance(arguments, dict):
-            slot.arguments.append(dumps(arguments).decode())
+            self._chars += len(arguments)
+            if self._chars > MAX_ARGUMENT_CHARS:
+                raise ResponseTooLargeError(
+                    f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
+                )
 
     def complete(self, *, truncated: bool) -> list[ToolCall]:
         """Take all calls out, in the order of their indexes.
@@ -50,19 +76,28 @@ class CallAssembler:
         (`truncated`).
         """
         slots = sorted(self._slots, key=lambda slot: slot.order)
-        self._slots = []
+        self.__init__()  # type: ignore[misc]
         return [slot.call(truncated=truncated) for slot in slots]
 
     def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
-        for slot in reversed(self._slots):
-            if identity is not None and slot.id == identity:
-                return slot
-            if index is not None and slot.index == index and (identity is None or slot.id is None):
-                return slot
+        """The call that a delta belongs to: the latest that has its id, or its index and no other id."""
+        by_id = None if identity is None else self._by_id.get(identity)
+        by_index = None if index is None else self._by_index.get(index)
+        if by_index is not None and identity is not None and by_index.id is not None:
+            by_index = None
+        if by_id is not None and by_index is not None:
+            return max(by_id, by_index, key=lambda slot: slot.position)
+        slot = by_id or by_index
+        if slot is not None:
+            return slot
         if index is None and identity is None and self._slots and not (named and self._slots[-1].name):
             return self._slots[-1]
+        if len(self._slots) == MAX_CALLS:
+            raise ResponseTooLargeError(f"The answer has more than {MAX_CALLS} tool calls.")
         slot = _Slot(index, len(self._slots))
         self._slots.append(slot)
+        if index is not None:
+            self._by_index[index] = slot
         return slot
 
 
@@ -77,7 +112,7 @@ class _Slot:
     """A tool call in the making."""
 
     def __init__(self, index: int | None, position: int) -> None:
-        self.index = index
+        self.position = position
         self.order = (position if index is None else index, position)
         self.id: str | None = None
         self.name = ""
@@ -85,20 +120,38 @@ class _Slot:
 
     def call(self, *, truncated: bool) -> ToolCall:
         """The whole call; raises where it is not whole."""
-        text = "".join(self.arguments)
+        name, text = mended(self.name), mended("".join(self.arguments))
         try:
-            arguments = loads(text) if text.strip() else {}
+            arguments = _read(text)
             if isinstance(arguments, str):
-                arguments = loads(arguments) if arguments.strip() else {}  # encoded twice
+                arguments = _read(arguments)  # encoded twice
         except ValueError as error:
             if truncated:
                 raise TruncatedResponseError(
-                    f"The token limit cut the arguments of tool call {self.name!r}."
+                    f"The token limit cut the arguments of tool call {name!r}."
                 ) from error
             arguments = None
-        if not self.name or not isinstance(arguments, dict):
+        if not name or not isinstance(arguments, dict):
             raise ToolCallError(
-                f"The service's tool call {self.name!r} has no name or arguments that are no JSON object.",
+                f"The service's tool call {name!r} has no name or arguments that are no JSON object.",
                 said=text,
             )
-        return ToolCall(self.id or new_call_id(), self.name, arguments)
+        return ToolCall(mended(self.id or new_call_id()), name, arguments)
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    """Arguments that came as an object instead of its text."""
+    try:
+        return dumps(mended_json(arguments)).decode()
+    except ValueError as error:
+        raise MalformedResponseError(f"The arguments of a tool call cannot be read: {error}") from error
+
+
+def _read(text: str) -> Any:
+    """Read the arguments of a call; none at all are an empty object."""
+    if not text.strip():
+        return {}
+    try:
+        return loads(text)
+    except ValueError:
+        return mended_json(loads_leniently(text.encode(), constants=False))
