@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import threading
 import types
 from abc import ABC, abstractmethod
 from collections.abc import (
@@ -289,7 +290,7 @@ class Backend(ABC):
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Iterator[Part]:
         """`stream` for code without an event loop, or inside somebody else's."""
-        return _parts_sync(bridge.iterate(self._answer(messages, options)))
+        return _PartsSync(bridge.iterate(self._answer(messages, options)))
 
     @_takes_what(request)
     def complete_sync(
@@ -381,7 +382,27 @@ async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, N
                 yield part
 
 
-def _parts_sync(batches: Generator[Batch, None, None]) -> Iterator[Part]:
+class _PartsSync(Iterator[Part]):
+    """The parts of an answer for code without an event loop; `close`, also from another thread, ends the request."""
+
+    def __init__(self, batches: bridge.SyncStream[Batch]) -> None:
+        self._batches = batches
+        self._parts = _flat(batches)
+
+    def __iter__(self) -> Iterator[Part]:  # noqa: PYI034 - the generator itself is quicker, part by part
+        return self._parts
+
+    def __next__(self) -> Part:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """End the request, if it has not ended."""
+        self._batches.close()
+        if self._batches.consumer in {None, threading.get_ident()}:
+            self._parts.close()
+
+
+def _flat(batches: bridge.SyncStream[Batch]) -> Generator[Part, None, None]:
     with closing(batches):
         for batch in batches:
             yield from batch

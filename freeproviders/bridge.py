@@ -1,29 +1,31 @@
 """The one place where sync meets async: a daemon thread with an event loop, one for each process.
 
-Sync calls work from any thread, inside a running loop (notebooks) and after a fork. What travels between the threads is a whole batch,
-never a single part: waking a thread costs more than decoding a hundred parts.
+Sync calls work from any thread, inside a running loop (notebooks) and after a fork. What travels between the threads is a whole
+batch, never a single part: waking a thread costs more than decoding a hundred parts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import contextvars
 import os
 import queue
+import sys
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
-from freeproviders.errors import SyncOnLoopError
+from freeproviders.errors import ProviderConnectionError, SyncOnLoopError, UsageError
+from freeproviders.process import PerProcess
 
 T = TypeVar("T")
 
 _HIGH_WATER: Final = 16
 """Items that may wait for the consumer before the producer pauses."""
 _END: Final = object()
+_SLICE_SECONDS: Final = 0.2
 
 
 class _Portal:
@@ -33,7 +35,19 @@ class _Portal:
         self.loop = asyncio.new_event_loop()
         self.stopping = False
         self.thread = threading.Thread(target=self._serve, name="freeproviders", daemon=True)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError as error:  # from CPython 3.12 on, there are no new threads at exit
+            self.loop.close()
+            raise UsageError(
+                "The interpreter is ending and starts no thread any more: make the first sync call earlier, "
+                "or use an async method with asyncio.run."
+            ) from error
+
+    @property
+    def usable(self) -> bool:
+        """Whether the thread runs and will go on."""
+        return self.thread.is_alive() and not self.stopping
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -64,42 +78,48 @@ class _Portal:
         else:
             waiting.add_done_callback(lambda _: self.loop.stop())
 
+    def cancelled(self) -> BaseException:
+        """The error for whoever waits for a task that somebody else has cancelled."""
+        if not self.stopping:
+            return concurrent.futures.CancelledError()
+        return _final("The interpreter is ending: the request was cancelled before the answer was complete.")
 
-_portal: _Portal | None = None
-_lock = threading.Lock()
+
+_portals: Final = PerProcess(_Portal, usable=lambda portal: portal.usable, at_exit=_Portal.stop)
 
 
 def _get_portal() -> _Portal:
-    global _portal  # noqa: PLW0603 - one for each process
-    with _lock:
-        if _portal is None or not _portal.thread.is_alive():
-            _portal = _Portal()
-        if threading.current_thread() is _portal.thread:
-            raise SyncOnLoopError(
-                "A sync call was made on the thread that has to answer it. Use the async method here."
-            )
-        return _portal
+    portal = _portals.get()
+    if threading.current_thread() is portal.thread:
+        raise SyncOnLoopError(
+            "A sync method was called on freeproviders' own event-loop thread. Use the async method here."
+        )
+    return portal
 
 
-def _forget_after_fork() -> None:
-    """A child has the parent's loop but not its thread."""
-    global _portal, _lock
-    if _portal is not None:
-        _inherited.append(_portal)
-    _portal, _lock = None, threading.Lock()
+def _final(message: str) -> ProviderConnectionError:
+    """The error for an answer that was broken off on this side, so that trying again makes no sense."""
+    error = ProviderConnectionError(message, advice="")
+    error.is_retryable = False
+    return error
 
 
-_inherited: list[object] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+# Windows cannot interrupt a wait without a limit: there, Ctrl-C would have to wait for the service.
+if sys.platform == "win32":
 
+    def _result(future: concurrent.futures.Future[T]) -> T:
+        while not concurrent.futures.wait([future], _SLICE_SECONDS).done:
+            pass
+        return future.result()
 
-def _stop_at_exit() -> None:
-    if _portal is not None:
-        _portal.stop()
+    def _next(items: queue.SimpleQueue[T]) -> T:
+        while True:
+            with suppress(queue.Empty):
+                return items.get(timeout=_SLICE_SECONDS)
 
-
-atexit.register(_stop_at_exit)
+else:
+    _result = concurrent.futures.Future.result
+    _next = queue.SimpleQueue.get
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -110,13 +130,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.close()
         raise
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
-    running = _Started(portal.loop, coroutine, future)
+    running = _Started(portal, coroutine, future)
     try:
         portal.loop.call_soon_threadsafe(running.start, context=contextvars.copy_context())
-        return future.result()
+        return _result(future)
     except BaseException:
         if not future.done():
-            portal.loop.call_soon_threadsafe(running.cancel)
+            with suppress(RuntimeError):  # the loop has been closed
+                portal.loop.call_soon_threadsafe(running.cancel)
         raise
 
 
@@ -125,17 +146,17 @@ class _Started:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        portal: _Portal,
         coroutine: Coroutine[Any, Any, T],
         future: concurrent.futures.Future[T],
     ) -> None:
-        self._loop = loop
+        self._portal = portal
         self._coroutine = coroutine
         self._future: concurrent.futures.Future[Any] = future
         self._task: asyncio.Task[Any] | None = None
 
     def start(self) -> None:
-        self._task = self._loop.create_task(self._coroutine)
+        self._task = self._portal.loop.create_task(self._coroutine)
         self._task.add_done_callback(self._done)
 
     def cancel(self) -> None:
@@ -144,26 +165,73 @@ class _Started:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         if task.cancelled():
-            self._future.set_exception(concurrent.futures.CancelledError())
+            self._future.set_exception(self._portal.cancelled())
         elif (error := task.exception()) is not None:
             self._future.set_exception(error)
         else:
             self._future.set_result(task.result())
 
 
-def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """Iterate over an asynchronous generator that runs on the background loop.
+class SyncStream(Iterator[T], Generic[T]):
+    """The items of an asynchronous generator that runs on the background loop, from the first `next` on.
 
-    It runs ahead of the consumer by a bounded number of items. Closing the iterator, or leaving it to the garbage collector, closes the
-    generator. Raises `SyncOnLoopError` on the loop's own thread, and in a forked child for an iterator that the parent began.
+    The generator runs ahead of the consumer by a bounded number of items. `close`, also from another thread, and the garbage
+    collector close it. A consumer whose stream another thread has closed gets a `ProviderConnectionError`, since what it has
+    is no whole answer. Raises `SyncOnLoopError` on the loop's own thread, and `UsageError` in a forked child for a stream that
+    the parent began.
     """
-    pump = _Pump(_get_portal(), items)
-    pump.begin()
-    try:
-        while (item := pump.get()) is not _END:
-            yield item
-    finally:
-        pump.end()
+
+    def __init__(self, items: AsyncGenerator[T, None]) -> None:
+        self._items = items
+        self._pump: _Pump | None = None
+        self._ended = False
+        self._closed_by: int | None = None
+        self.consumer: int | None = None
+        """The thread that asked last."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        self.consumer = threading.get_ident()
+        if self._ended:
+            self._check_closed()
+            raise StopIteration
+        pump = self._pump
+        if pump is None:
+            pump = self._pump = _Pump(_get_portal(), self._items)
+            pump.begin()
+        try:
+            item = pump.get()
+        except BaseException:
+            self._ended = True
+            pump.end()
+            raise
+        if item is _END:
+            self._ended = True
+            self._check_closed()
+            raise StopIteration
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the request, if it has not ended."""
+        if not self._ended:
+            self._closed_by = threading.get_ident()
+            self._ended = True
+            if self._pump is not None:
+                self._pump.end()
+
+    def _check_closed(self) -> None:
+        if self._closed_by is not None and self._closed_by != threading.get_ident():
+            raise _final("The stream was closed by another thread before the answer was complete.")
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def iterate(items: AsyncGenerator[T, None]) -> SyncStream[T]:
+    """Iterate over an asynchronous generator that runs on the background loop; see `SyncStream`."""
+    return SyncStream(items)
 
 
 class _Pump:
@@ -184,8 +252,10 @@ class _Pump:
 
     def get(self) -> Any:
         if self._process != os.getpid():
-            raise SyncOnLoopError("This stream belongs to the process that forked this one. Ask anew here.")
-        item, error = self._queue.get()
+            raise UsageError("This stream belongs to the process that forked this one. Ask anew here.")
+        item, error = _next(self._queue)
+        if item is _END:
+            self._queue.put((_END, error))  # for another thread that may wait as well
         room = self._room
         if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
             self._portal.loop.call_soon_threadsafe(room.set)
@@ -196,7 +266,8 @@ class _Pump:
     def end(self) -> None:
         if self._over.is_set() or self._process != os.getpid():
             return
-        self._portal.loop.call_soon_threadsafe(self._cancel)
+        with suppress(RuntimeError):  # the loop has been closed
+            self._portal.loop.call_soon_threadsafe(self._cancel)
         if (
             threading.current_thread() is not self._portal.thread
         ):  # the garbage collector may run on any thread
@@ -221,10 +292,8 @@ class _Pump:
             finally:
                 await self._items.aclose()
         except asyncio.CancelledError:
-            wanted = self._ending or self._portal.stopping
-            put(
-                (_END, None if wanted else concurrent.futures.CancelledError())
-            )  # cancelled by somebody else, it must not look complete
+            # Cancelled by somebody else, it must not look complete.
+            put((_END, None if self._ending else self._portal.cancelled()))
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer
             put((_END, error))
         else:

@@ -12,6 +12,17 @@ from freeproviders.errors import UsageError
 NEVER: Final = float("inf")
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop. Raises `UsageError` where none of asyncio's runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "Async methods need asyncio, and no asyncio event loop runs here. Under trio, call the sync method "
+            "on a thread: await trio.to_thread.run_sync(...)."
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """Limits of one attempt, in seconds; None is no limit.
@@ -65,7 +76,7 @@ class Watchdog:
     )
 
     def __init__(self, timeout: Timeout, on_expiry: Callable[[], Any]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         self._on_expiry = on_expiry
         now = self._loop.time()
         self._end = now + (timeout.total or NEVER)

@@ -11,7 +11,6 @@ connection carried the request, and how a connection ended.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -22,7 +21,9 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from freeproviders._version import __version__
+from freeproviders.deadlines import running_loop
 from freeproviders.errors import UsageError
+from freeproviders.process import PerProcess
 from freeproviders.wire.packing import acceptable
 
 USER_AGENT: Final = f"freeproviders/{__version__}"
@@ -226,8 +227,9 @@ class _LoopSessions:
         try:
             yield
         finally:
-            if _sessions.get(loop := asyncio.get_running_loop()) is self:
-                del _sessions[loop]
+            by_loop = _sessions.get()
+            if by_loop.get(loop := asyncio.get_running_loop()) is self:
+                del by_loop[loop]
             sessions = list(self.by_connector.values())
             self.by_connector.clear()
             for session in sessions:
@@ -255,41 +257,36 @@ def _close_sockets(connector: aiohttp.BaseConnector) -> None:
                 transport._sock = None  # noqa: SLF001
 
 
-_sessions: dict[asyncio.AbstractEventLoop, _LoopSessions] = {}
-"""By loop, which is held: a session must be let go of before the garbage collector finds it on a dead loop and complains."""
-_inherited: list[object] = []
-
-
-async def session_for(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-    """The running loop's session for a connector of the caller's, or for our own (None). Raises `UsageError` where the connector cannot be used here."""
-    loop = asyncio.get_running_loop()
-    held = _sessions.get(loop)
-    if held is None:
-        _sweep()
-        held = _sessions[loop] = _LoopSessions()
-        await held.hold()
-    session = held.by_connector.get(connector)
-    return held.open(connector) if session is None or session.closed else session
-
-
-def _sweep() -> None:
+def _sweep(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
     """Let go of the sessions of loops that were closed; the next loop does it for the last ones, and the interpreter's end."""
-    for loop in [loop for loop in list(_sessions) if loop.is_closed()]:
-        sessions = _sessions.pop(loop, None)
+    for loop in [loop for loop in list(by_loop) if loop.is_closed()]:
+        sessions = by_loop.pop(loop, None)
         if sessions is not None:
             sessions.abandon()
 
 
-atexit.register(_sweep)
-
-
-def _forget_after_fork() -> None:
-    """Keep the parent's sessions from being closed or reported by the child: their sockets are the parent's."""
-    for sessions in _sessions.values():
-        _inherited.extend((sessions, sessions.by_connector))
+def _keep_open(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
+    """Keep the parent's sessions from being closed or reported by a forked child: their sockets are the parent's."""
+    for sessions in by_loop.values():
+        _inherited.append(sessions.by_connector)
         sessions.by_connector = {}
-    _sessions.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+_inherited: list[object] = []
+_sessions: Final = PerProcess[dict[asyncio.AbstractEventLoop, _LoopSessions]](
+    dict, after_fork=_keep_open, at_exit=_sweep
+)
+"""By loop, which is held: a session must be let go of before the garbage collector finds it on a dead loop and complains."""
+
+
+async def session_for(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
+    """The running loop's session for a connector of the caller's, or for our own (None). Raises `UsageError` where the connector cannot be used here."""
+    loop = running_loop()
+    by_loop = _sessions.get()
+    held = by_loop.get(loop)
+    if held is None:
+        _sweep(by_loop)
+        held = by_loop[loop] = _LoopSessions()
+        await held.hold()
+    session = held.by_connector.get(connector)
+    return held.open(connector) if session is None or session.closed else session

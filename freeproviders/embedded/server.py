@@ -8,7 +8,6 @@ children of its parent and starts its own when it needs one.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import importlib.util
 import json
 import os
@@ -27,6 +26,7 @@ from freeproviders.embedded import engine
 from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.cores import usable_cores
 from freeproviders.errors import EmbeddedModelError, MissingDependencyError
+from freeproviders.process import PerProcess
 
 READY_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 2.0
@@ -94,9 +94,32 @@ class EngineServer:
 
 # --- the servers of this process ------------------------------------------------------------------
 
-_servers: dict[EngineSettings, Future[EngineServer]] = {}
-_children: set[subprocess.Popen[bytes]] = set()
-_lock = threading.Lock()
+
+class _Engines:
+    """The servers of a process, by what they were started with, and all its children."""
+
+    def __init__(self) -> None:
+        self.servers: dict[EngineSettings, Future[EngineServer]] = {}
+        self.children: set[subprocess.Popen[bytes]] = set()
+        self.lock = threading.Lock()
+
+    def close(self) -> None:
+        with self.lock:
+            futures = list(self.servers.values())
+            self.servers.clear()
+        for future in futures:
+            if future.done() and future.exception() is None:
+                future.result().close()
+
+    def let_go(self) -> None:
+        """In the child of a fork: untie the parent's children from this process."""
+        for process in self.children:
+            if process.stdin is not None:
+                process.stdin.close()  # a copy of the parent's pipe: only the parent's life counts
+            process.returncode = process.returncode or 0  # only the parent can wait for it
+
+
+_engines: Final = PerProcess(_Engines, after_fork=_Engines.let_go, at_exit=_Engines.close)
 
 
 async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | None = None) -> EngineServer:
@@ -111,27 +134,24 @@ async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | 
 
 def running_server(settings: EngineSettings) -> EngineServer | None:
     """Return the server for these settings if it runs now, else None."""
-    with _lock:
-        future = _servers.get(settings)
+    engines = _engines.get()
+    with engines.lock:
+        future = engines.servers.get(settings)
     return future.result() if future is not None and future.done() and _usable(future, None) else None
 
 
 def close_servers() -> None:
     """End all children; the next use starts new ones."""
-    with _lock:
-        futures = list(_servers.values())
-        _servers.clear()
-    for future in futures:
-        if future.done() and future.exception() is None:
-            future.result().close()
+    _engines.get().close()
 
 
 def _future(settings: EngineSettings, instead_of: EngineServer | None) -> Future[EngineServer]:
-    with _lock:
-        previous = _servers.get(settings)
+    engines = _engines.get()
+    with engines.lock:
+        previous = engines.servers.get(settings)
         if previous is not None and (not previous.done() or _usable(previous, instead_of)):
             return previous
-        future = _servers[settings] = Future()
+        future = engines.servers[settings] = Future()
         # From here on, a waiter that gives up cannot cancel the start for the others.
         future.set_running_or_notify_cancel()
     # Daemonic, so that a program that ends meanwhile is not held up: the child then ends with it.
@@ -160,30 +180,11 @@ def _start_into(
         future.set_exception(error)
     else:
         future.set_result(server)
-        with _lock:
-            kept = _servers.get(settings) is future
+        engines = _engines.get()
+        with engines.lock:
+            kept = engines.servers.get(settings) is future
         if not kept:
             server.close()  # closed while it was starting
-
-
-def _forget_after_fork() -> None:
-    """Forget the servers in the child of a fork: they are the parent's.
-
-    The lock is made anew: it may be held by a thread that does not exist here.
-    """
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-    _servers.clear()
-    for process in _children:
-        if process.stdin is not None:
-            process.stdin.close()  # a copy of the parent's pipe: only the parent's life counts
-        process.returncode = process.returncode or 0  # only the parent can wait for it
-    _children.clear()
-
-
-atexit.register(close_servers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 # --- starting and ending one ----------------------------------------------------------------------
@@ -224,7 +225,7 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
             env={**os.environ, engine.ENV_KEY: key},
             **OWN_GROUP,
         )
-        _children.add(process)
+        _engines.get().children.add(process)
         try:
             report, in_time = _read_report(process, ready_seconds)
             if "address" in report:
@@ -309,4 +310,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    _children.discard(process)
+    _engines.get().children.discard(process)

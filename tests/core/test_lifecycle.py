@@ -281,7 +281,7 @@ def test_fork_with_a_sync_stream_open(slow):
             try:
                 for _ in range(100):
                     next(stream)
-            except errors.SyncOnLoopError:
+            except errors.UsageError:
                 started = time.monotonic()
                 stream.close()
                 other = bridge.iterate(_never_begun())
@@ -374,3 +374,145 @@ def test_state_is_never_on_the_class():
         assert asyncio.run(text_of(one)) == "one"
         assert FlowGpt.default_base_url == "https://prod-backend-k8s.flowgpt.com"
         assert (one.model, two.model) == ("gpt-3.5-turbo", "gpt-4-turbo")
+
+
+# --- closed from elsewhere, the interpreter's end, other event loops ------------------------------
+
+
+def test_a_waiting_stream_closed_by_another_thread(slow):
+    """The request ends, and whoever waits for the next part learns that this was no end of the answer."""
+    with replica(OpenAICompatible, answer=["one "], faults={"stall": 1}) as silent:
+        stream = provider_of(silent, timeout=60).stream_sync(HI)
+        assert next(stream) == Text("one ")
+        waiting, outcome = threading.Event(), []
+
+        def wait():
+            waiting.set()
+            try:
+                outcome.append(next(stream))
+            except BaseException as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.wait(5)
+        stream.close()
+        thread.join(10)
+        assert isinstance(outcome[0], errors.ProviderConnectionError)
+        assert "another thread" in str(outcome[0])
+        assert not outcome[0].is_retryable
+        asyncio.run(silent.await_disconnect())
+    stream = provider_of(slow).stream_sync(HI)
+    next(stream)
+    stream.close()
+    assert list(stream) == []  # closed by its own reader, it is at its end as a generator is
+
+
+def test_a_stream_that_was_closed_before_it_began(slow):
+    """Nothing is sent for it."""
+    stream = provider_of(slow).stream_sync(HI)
+    stream.close()
+    assert list(stream) == []
+    assert slow.requests == []
+
+
+@pytest.mark.parametrize("asked", ["stream", "complete"])
+def test_a_daemon_thread_at_the_interpreters_end(slow, asked):
+    """What is broken off at the end of the program is an error for its thread, and never looks complete."""
+    code = f"""
+        import atexit, threading
+        over = threading.Event()
+        atexit.register(lambda: over.wait(10))  # the last to run
+        from freeproviders import OpenAICompatible, errors
+        provider = OpenAICompatible("m", base_url={slow.base_url!r})
+        begun = threading.Event()
+        def work():
+            try:
+                if {asked!r} == "stream":
+                    for part in provider.stream_sync("Hi"):
+                        begun.set()
+                else:
+                    threading.Timer(0.3, begun.set).start()
+                    provider.complete_sync("Hi")
+                print("an end")
+            except errors.ProviderConnectionError as error:
+                print("interpreter is ending" in str(error), error.is_retryable, flush=True)
+            except BaseException as error:
+                print(type(error), flush=True)
+            over.set()
+        threading.Thread(target=work, daemon=True).start()
+        begun.wait(10)
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "True False\n", done.stderr
+    assert complaints(done.stderr) == []
+
+
+def test_no_thread_at_the_interpreters_end(monkeypatch):
+    """Where the interpreter starts no thread any more, as at the end from CPython 3.12 on: a typed error and no open loop."""
+
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(bridge, "_portals", bridge.PerProcess(bridge._Portal))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for call in (
+            lambda: OpenAICompatible("m", base_url="http://127.0.0.1:9").complete_sync("Hi"),
+            lambda: next(OpenAICompatible("m", base_url="http://127.0.0.1:9").stream_sync("Hi")),
+        ):
+            with pytest.raises(errors.UsageError, match="interpreter is ending"):
+                call()
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_an_exit_handler_asks(r):
+    """A sync call from an exit handler has its answer, or is a typed error where there are no threads any more."""
+    code = f"""
+        import atexit
+        from freeproviders import OpenAICompatible, errors
+        def last():
+            try:
+                print(OpenAICompatible("m", base_url={r.base_url!r}).complete_sync("Hi").text)
+            except errors.UsageError as error:
+                print("interpreter is ending" in str(error))
+        atexit.register(last)
+    """
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout in {"Hello there\n", "True\n"}, done.stderr
+    assert complaints(done.stderr) == []
+
+
+def test_without_asyncio(r):
+    """Where another kind of loop runs, an async call is a typed error that says so, and a sync call on a thread works."""
+
+    def step(awaitable):
+        with pytest.raises(errors.UsageError, match="asyncio"):
+            awaitable.send(None)
+
+    provider = provider_of(r)
+    step(provider.complete("Hi"))
+    step(provider.stream("Hi").__anext__())
+    step(provider.list_models())
+    trio = pytest.importorskip("trio")
+
+    async def main():
+        with pytest.raises(errors.UsageError, match="asyncio"):
+            await provider.complete("Hi")
+        return await trio.to_thread.run_sync(provider.complete_sync, "Hi")
+
+    assert trio.run(main).text == "Hello there"

@@ -236,7 +236,7 @@ async def test_connectors_that_come_and_go():
         for _ in range(5):
             async with aiohttp.TCPConnector() as connector:
                 assert await text_of(provider_of(r.base_url), connector=connector) == "ok"
-        assert len(_sessions[asyncio.get_running_loop()].by_connector) <= 2
+        assert len(_sessions.get()[asyncio.get_running_loop()].by_connector) <= 2
         with pytest.raises(errors.UsageError, match="connector is closed"):
             await text_of(provider_of(r.base_url), connector=connector)
         async with aiohttp.TCPConnector() as connector:

@@ -1,0 +1,64 @@
+"""What a process has one of: made when it is first needed, not shared with a forked child, put away at the end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class PerProcess(Generic[T]):
+    """A value of which each process has its own.
+
+    A fork copies the parent's value but neither its threads nor the right to its sockets and children. So the child forgets the
+    value, without closing or collecting it, and makes its own when it needs one. To be used for module variables: an instance
+    lives as long as the process.
+
+    Args:
+        make: makes the value.
+        usable: says whether the value can still be used; where not, another one is made.
+        after_fork: called in a forked child with the parent's value, to take out of it what must not be closed here.
+        at_exit: called with the value at the interpreter's end.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], T],
+        *,
+        usable: Callable[[T], bool] = lambda value: True,  # noqa: ARG005 - a value that lasts
+        after_fork: Callable[[T], None] | None = None,
+        at_exit: Callable[[T], None] | None = None,
+    ) -> None:
+        self._make = make
+        self._usable = usable
+        self._after_fork = after_fork
+        self._at_exit = at_exit
+        self._lock = threading.Lock()
+        self._value: T | None = None
+        self._inherited: list[T] = []
+        atexit.register(self._end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def get(self) -> T:
+        """The process's value. Raises what `make` raises."""
+        with self._lock:
+            if self._value is None or not self._usable(self._value):
+                self._value = self._make()
+            return self._value
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()  # a thread that does not exist here may hold the old one
+        if self._value is not None:
+            self._inherited.append(self._value)  # its finalizers must not run here
+            if self._after_fork is not None:
+                self._after_fork(self._value)
+        self._value = None
+
+    def _end(self) -> None:
+        if self._value is not None and self._at_exit is not None:
+            self._at_exit(self._value)
