@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from freeproviders.checks import SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
+from freeproviders.redaction import secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route
 
@@ -27,6 +28,19 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")
 _NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;]")
 _NOT_IN_A_URL: Final = re.compile(r"[\s\0]")
+_OF_THE_CONNECTION: Final = frozenset(
+    {
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+    }
+)
+"""Headers that say where a request ends and what becomes of its connection, which is the HTTP client's to say."""
 
 
 class Configuration(TypedDict, total=False):
@@ -208,6 +222,11 @@ class Configured:
             other.route = replace(self.route, **route)
         return other
 
+    @property
+    def secrets(self) -> list[str]:
+        """What must be taken out of anything that the service says."""
+        return secrets_of(self.api_key, self.login, self.headers, self.cookies, self.route.proxy)
+
     def http_headers(self, **headers: str) -> dict[str, str]:
         """A request's headers: the protocol's, the base_url's own login, the cookies, over them the caller's."""
         if self.login is not None:
@@ -293,7 +312,10 @@ def checked_key(key: object, provider: str, login: str | None = None) -> str | N
 
 
 def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]:
-    """Headers that can be sent as they are."""
+    """Headers that can be sent as they are.
+
+    `Host` is taken, as it is needed behind an address of one's own; of `Connection`, only `close` and `keep-alive`.
+    """
     for name, value in _items(headers, "headers", provider):
         if (
             not isinstance(name, str)
@@ -303,6 +325,13 @@ def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]
         ):
             raise UsageError(
                 f"Header {name!r} must be a name and text without line breaks.", provider=provider
+            )
+        if name.lower() in _OF_THE_CONNECTION or (
+            name.lower() == "connection" and value.strip().lower() not in {"close", "keep-alive"}
+        ):
+            raise UsageError(
+                f"Header {name!r} belongs to the connection and is written by the HTTP client: leave it out.",
+                provider=provider,
             )
     return dict(headers)
 

@@ -43,12 +43,13 @@ A message says who (provider and model), what (status, a short excerpt of the bo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 # The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as the services' old clients had them do.
 from aiohttp import ClientError
 
-_SHORTEST_SECRET = 8
+from freeproviders.redaction import without_secrets
 
 
 def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
@@ -151,11 +152,12 @@ class ProviderError(FreeProvidersError, ClientError):
         self.unanswered = 0
         self.failed_generation: str | None = None
 
-    def without(self, secret: str | None) -> None:
-        """Take a secret that the service repeated out of what it said; one so short that it may be a word is left."""
-        if secret and len(secret) >= _SHORTEST_SECRET and secret in f"{self.message} {self.body}":
-            self.message, self.body = self.message.replace(secret, "***"), self.body.replace(secret, "***")
-            self.args = (self.message,)
+    def without(self, secrets: Iterable[str]) -> Self:
+        """Take secrets that the service repeated out of what it said; return the error itself."""
+        secrets = list(secrets)
+        self.message, self.body = without_secrets(self.message, secrets), without_secrets(self.body, secrets)
+        self.args = (self.message,)
+        return self
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message

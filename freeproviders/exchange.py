@@ -7,7 +7,7 @@ content of a stream, up to the end where the whole answer was asked for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final, Protocol
 
 from freeproviders.deadlines import Timeout, Watchdog
@@ -23,7 +23,7 @@ from freeproviders.errors import (
 )
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
-from freeproviders.transport import HttpRequest, Response, Route, send
+from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
 from freeproviders.types import Batch, ChatRequest, Finish, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
@@ -45,7 +45,7 @@ class Speaker(Protocol):
     def name(self) -> str: ...
 
     @property
-    def api_key(self) -> str | None: ...
+    def secrets(self) -> list[str]: ...
 
     @property
     def api_key_env(self) -> str | None: ...
@@ -59,9 +59,7 @@ class Speaker(Protocol):
     @property
     def route(self) -> Route: ...
 
-    async def ready(
-        self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]
-    ) -> None: ...
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None: ...
 
     def encode(self, request: ChatRequest) -> HttpRequest: ...
 
@@ -216,9 +214,9 @@ class Exchange:
         if not 200 <= response.status < 300:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
 
-    async def _fetch(self, request: HttpRequest) -> Response:
+    async def _fetch(self, request: HttpRequest, limit: int) -> Fetched:
         """What a provider may use to prepare the request, under the same deadlines."""
-        return await send(request, self._provider.route, self._provider.timeout.connect)
+        return await fetch(request, self._provider.route, self._provider.timeout.connect, limit)
 
     async def _read_error_body(self, response: Response) -> bytes:
         """What comes of it soon: the status says more than a body that stalls or breaks off."""
@@ -366,7 +364,7 @@ class Exchange:
                 error.body = excerpt(self._head)
             error.attempts = self._attempt
             error.env = error.env or self._provider.api_key_env
-            error.without(self._provider.api_key)
+            error.without(self._provider.secrets)
         return error.about(self._provider.name, self._request.model or "")
 
 

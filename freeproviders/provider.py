@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Unpack
 
@@ -17,6 +17,7 @@ from freeproviders.abilities import Learned
 from freeproviders.backend import Backend
 from freeproviders.checks import caution, check_request, meant
 from freeproviders.configuration import Configuration, Configured
+from freeproviders.deadlines import running_loop
 from freeproviders.errors import (
     MissingPageDataError,
     NotFoundError,
@@ -28,7 +29,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.exchange import exchanged
-from freeproviders.transport import HttpRequest, Response, send
+from freeproviders.transport import Fetch, HttpRequest, fetch
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.parts import PartDecoder
@@ -132,20 +133,15 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
 
     async def fetch(self, request: HttpRequest, limit: int) -> bytes:
         """Send a request that is no chat and return the whole answer, cut at `limit` bytes; raises errors of the tree."""
+        running_loop()
         try:
             async with asyncio.timeout(self.timeout.total):
-                response = await send(request, self.route, self.timeout.connect)
-                try:
-                    body = await response.read_all(limit)
-                finally:
-                    response.close()
+                fetched = await fetch(request, self.route, self.timeout.connect, limit, self.failure)
+        except ProviderError as error:
+            raise error.without(self.secrets).about(self.name, "") from error.__cause__
         except TimeoutError as error:
             raise ProviderTimeoutError("The service did not answer in time.", provider=self.name) from error
-        except ProviderError as error:
-            raise error.about(self.name, "") from error.__cause__
-        if response.status >= 400:
-            raise self.failure(response.status, response.headers, body).about(self.name, "")
-        return body
+        return fetched.body
 
     # --- what a protocol says ---
 
@@ -179,7 +175,7 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
         self._warn_of_options(request)
         return request
 
-    async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
         """Get what `encode` will need, as a nonce; called for each attempt, within its deadlines."""
 
     @abstractmethod

@@ -32,7 +32,7 @@ from freeproviders.sessions import (
     PooledConnectionError,
     session_for,
 )
-from freeproviders.wire.failure import EXCERPT_CHARS, redact
+from freeproviders.wire.failure import EXCERPT_CHARS, read_failure, redact
 from freeproviders.wire.packing import unpacker
 
 MAX_REDIRECTS: Final = 5
@@ -238,6 +238,37 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
     raise RedirectError(
         f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole answer that is no stream."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    cookies: Mapping[str, str]
+
+
+Fetch = Callable[[HttpRequest, int], Awaitable[Fetched]]
+"""How a provider gets a whole answer, cut at a number of bytes; raises errors of the tree."""
+
+
+async def fetch(
+    request: HttpRequest,
+    route: Route,
+    connect_timeout: float | None,
+    limit: int,
+    failure: Callable[[int, Mapping[str, str], bytes], ProviderError] = read_failure,
+) -> Fetched:
+    """Send a request and read its whole answer, cut at `limit` bytes. Raises what `failure` makes of a status outside of 2xx."""
+    response = await send(request, route, connect_timeout)
+    try:
+        body = await response.read_all(limit)
+    finally:
+        response.close()
+    if not 200 <= response.status < 300:
+        raise failure(response.status, response.headers, body)
+    return Fetched(body, response.headers, response.cookies)
 
 
 async def _on_a_fresh_connection(

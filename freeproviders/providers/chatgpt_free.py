@@ -24,7 +24,7 @@ from freeproviders.errors import (
     TruncatedResponseError,
 )
 from freeproviders.provider import AsyncGeneratorProvider
-from freeproviders.transport import HttpRequest, Response
+from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import (
     ReportedError,
@@ -32,7 +32,6 @@ from freeproviders.wire.failure import (
     classify,
     excerpt,
     looks_like_html,
-    read_failure,
 )
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.openai.answer import HEARTBEATS, MAX_STRAY_BYTES, ChunkReader
@@ -121,7 +120,7 @@ class ChatgptFree(AsyncGeneratorProvider):
         page = self._pages.known(self.base_url)
         return page.post_id if page is not None else None
 
-    async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
         """Have a page with a nonce, fetched once however many ask for it."""
         del request
         await self._pages.get(self.base_url, lambda: self._load(fetch))
@@ -177,18 +176,12 @@ class ChatgptFree(AsyncGeneratorProvider):
             },
         )
 
-    async def _load(self, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> _Page:
-        response = await fetch(HttpRequest("GET", f"{self.base_url}/", self._headers()))
-        try:
-            body = await response.read_all(MAX_PAGE_BYTES)
-        finally:
-            response.close()
-        if response.status >= 400:
-            raise read_failure(response.status, response.headers, body)
+    async def _load(self, fetch: Fetch) -> _Page:
+        page = await fetch(HttpRequest("GET", f"{self.base_url}/", self._headers()), MAX_PAGE_BYTES)
         return _Page(
-            _found(_POST_ID, "post id", body),
-            _found(_NONCE, "nonce", body),
-            response.cookies,
+            _found(_POST_ID, "post id", page.body),
+            _found(_NONCE, "nonce", page.body),
+            page.cookies,
             time.monotonic() + NONCE_SECONDS,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Self, Unpack, cast
@@ -31,7 +31,7 @@ from freeproviders.errors import FreeProvidersError, ProviderConnectionError, Pr
 from freeproviders.exchange import exchanged
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import HttpRequest, Response
+from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import Batch, ChatRequest, Message
 
 MAX_CONTEXT: Final = 8192  # tokens for each answer, unless asked for more: their memory is taken at the start
@@ -135,7 +135,7 @@ class Embedded(OpenAICompatible):
         options = request.options if self._prompt_cache else {"cache_prompt": False, **request.options}
         return replace(request, max_tokens=request.max_tokens or self.default_max_tokens, options=options)
 
-    async def ready(self, request: ChatRequest, fetch: Callable[[HttpRequest], Awaitable[Response]]) -> None:
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
         """Have the engine running, started anew if it died."""
         del fetch
         await ensure_server(self._settings[request.model or self.model])

@@ -397,3 +397,43 @@ async def test_only_2xx_is_an_answer(status):
             with pytest.raises(errors.ProviderError) as caught:
                 await text_of(provider_of(cls, url))
             assert caught.value.status == int(status[:3])
+
+
+# --- headers that are the connection's ------------------------------------------------------------
+
+FRAMING = {
+    "Content-Length": "3",
+    "transfer-encoding": "chunked",
+    "TE": "trailers",
+    "Trailer": "x",
+    "Upgrade": "h2c",
+    "Expect": "100-continue",
+    "Keep-Alive": "timeout=5",
+    "Proxy-Connection": "close",
+    "Connection": "Authorization",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), FRAMING.items(), ids=FRAMING)
+async def test_framing_headers_of_the_caller(name, value):
+    """They would turn the end of one request into the beginning of another: refused before anything is sent, wherever given."""
+    requests = []
+    with speaks(closes_after(0, requests)) as url:
+        with pytest.raises(errors.UsageError, match=name):
+            provider_of(OpenAICompatible, url, headers={name: value})
+        provider = provider_of(OpenAICompatible, url)
+        with pytest.raises(errors.UsageError, match=name):
+            provider.configured(headers={name: value})
+        with pytest.raises(errors.UsageError, match=name):
+            await provider.complete("Hi", headers={name: value})
+        assert requests == []
+
+
+async def test_other_headers_of_the_caller():
+    """A host of one's own and a connection for one request are the caller's to choose."""
+    requests = []
+    with speaks(closes_after(0, requests)) as url:
+        provider = provider_of(OpenAICompatible, url, headers={"Host": "example.org", "Connection": "close"})
+        assert (await provider.complete("Hi")).text == "here"
+    assert b"Host: example.org\r\n" in requests[0]
+    assert b"Connection: close\r\n" in requests[0]

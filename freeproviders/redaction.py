@@ -1,0 +1,75 @@
+"""Secrets of a configuration, so that they can be taken out of what a service repeats of them."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and taking it out would spoil every message
+
+_SECRET_NAME: Final = re.compile(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
+_SECRET_VALUE: Final = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
+
+
+def secrets_of(
+    key: str | None,
+    login: str | None,
+    headers: Mapping[str, str],
+    cookies: Mapping[str, str],
+    proxy: str | None,
+) -> list[str]:
+    """The secrets of a configuration, the longest first.
+
+    Args:
+        key: the API key.
+        login: an `Authorization` header.
+        headers: the caller's headers. A value counts as a secret by the header's name (`X-Api-Key`), or where it looks like one:
+            long, of letters and digits and without blanks.
+        cookies: the caller's cookies.
+        proxy: the proxy's address, whose user and password count.
+    """
+    found = {key or "", *_of_authorization(login or ""), *cookies.values(), *_of_address(proxy or "")}
+    for name, value in headers.items():
+        match name.lower():
+            case "authorization" | "proxy-authorization":
+                found.update(_of_authorization(value))
+            case "cookie":
+                found.update(pair.partition("=")[2].strip() for pair in value.split(";"))
+            case _ if _SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value):
+                found.add(value)
+    found.update([quote(secret, safe="") for secret in found])
+    return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """A text with three asterisks for each secret, also for one whose end the text has cut off."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+        for length in range(min(len(secret) - 1, len(text)), SHORTEST_SECRET - 1, -1):
+            if text.endswith(secret[:length]):
+                text = f"{text[:-length]}***"
+                break
+    return text
+
+
+def _of_authorization(value: str) -> set[str]:
+    """What is secret of `Bearer xyz` or `Basic xyz`, and of the user and password in the latter."""
+    scheme, _, secret = value.strip().rpartition(" ")
+    found = {secret}
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            found |= _of_login(b64decode(secret, validate=True).decode())
+    return found
+
+
+def _of_address(url: str) -> set[str]:
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    return _of_login(login) | _of_login(unquote(login))
+
+
+def _of_login(login: str) -> set[str]:
+    return {login, login.partition(":")[2], b64encode(login.encode()).decode()} if login else set()
