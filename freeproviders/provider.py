@@ -86,15 +86,11 @@ class ProviderModelMixin:
         return model
 
 
-class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
-    """A chat service.
-
-    Args:
-        model: the model used when a call names none; None is `default_model`.
-        configuration: how the service is reached; `Configured` says what each means.
-    """
+class Provider(ProviderModelMixin, Backend):
+    """A backend with a name and facts: a class that users choose, and whose instance is one configuration."""
 
     url: ClassVar[str] = ""
+    default_base_url: ClassVar[str] = ""
     api_endpoint: ClassVar[str] = ""
     protocol: ClassVar[str] = ""
     """In a few words, what goes out and what comes back."""
@@ -107,6 +103,80 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
     supports_message_history: ClassVar[bool] = True
     supports_system_message: ClassVar[bool] = True
     accepted_options: ClassVar[frozenset[str] | None] = frozenset()
+
+    base_url: str = ""
+    """Where requests go; "" for a model on this machine."""
+    login: str | None = None
+    _warned: set[str]
+
+    @abstractmethod
+    def __init__(self, model: str | None = None, **configuration: Any) -> None:
+        """Take the model used when a call names none, and the configuration."""
+
+    def checked(self, request: ChatRequest) -> ChatRequest:
+        """The request as it will be sent: the model's own name filled in.
+
+        Raises `UsageError`; warns once of each setting that the service cannot take.
+        """
+        model = self.get_model(request.model) if request.model else self.model
+        if model != request.model:
+            request = replace(request, model=model)
+        try:
+            check_request(request, self.accepted_options)
+        except UsageError as error:
+            raise error.about(self.name, mended(model))  # noqa: B904 - the same error
+        able = self.abilities(model)
+        if not able.images and any(
+            message.images for message in request.messages if not isinstance(message.content, str)
+        ):
+            raise UnsupportedInputError(
+                "This service takes no pictures: send text only, or use a provider whose models take images.",
+                provider=self.name,
+                model=model,
+            )
+        if request.tools and not able.tools:
+            raise UsageError(
+                "This service has no native tools: ask by `answer`, which has them for every model.",
+                provider=self.name,
+                model=model,
+            )
+        if self.accepted_options is None and request.options.get("n") not in {None, 1}:
+            raise UsageError(
+                "n must be 1: a stream holds one answer. Ask several times at once instead.",
+                provider=self.name,
+                model=model,
+            )
+        self._warn_of_options(request)
+        return request
+
+    def _warn_of_options(self, request: ChatRequest) -> None:
+        """Say once of each option that it is left out, and of one that looks misspelt."""
+        given = set(request.options)
+        if self.accepted_options is not None:
+            given.update(
+                name
+                for name in ("temperature", "top_p", "max_tokens", "response_format")
+                if getattr(request, name) is not None
+            )
+            given -= self.accepted_options
+        new = sorted(given - self._warned)
+        if not new:
+            return
+        self._warned.update(new)
+        doubts = "".join(f" Is {name!r} meant to be {word!r}?" for name in new if (word := meant(name)))
+        if self.accepted_options is not None:
+            caution(f"{self.name} cannot take {', '.join(new)}: left out of the request.{doubts}")
+        elif doubts:
+            caution(f"{self.name} gets options as they are.{doubts}")
+
+
+class AsyncGeneratorProvider(Configured, Provider):
+    """A chat service.
+
+    Args:
+        model: the model used when a call names none; None is `default_model`.
+        configuration: how the service is reached; `Configured` says what each means.
+    """
 
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
@@ -145,36 +215,6 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
 
     # --- what a protocol says ---
 
-    def checked(self, request: ChatRequest) -> ChatRequest:
-        """The request as it will be sent: the model's own name filled in.
-
-        Raises `UsageError`; warns once of each setting that the service cannot take.
-        """
-        model = self.get_model(request.model) if request.model else self.model
-        if model != request.model:
-            request = replace(request, model=model)
-        try:
-            check_request(request, self.accepted_options)
-        except UsageError as error:
-            raise error.about(self.name, mended(model))  # noqa: B904 - the same error
-        able = self.abilities(model)
-        if not able.images and any(
-            message.images for message in request.messages if not isinstance(message.content, str)
-        ):
-            raise UnsupportedInputError(
-                "This service takes no pictures: send text only, or use a provider whose models take images.",
-                provider=self.name,
-                model=model,
-            )
-        if request.tools and not able.tools:
-            raise UsageError(
-                "This service has no native tools: ask by `answer`, which has them for every model.",
-                provider=self.name,
-                model=model,
-            )
-        self._warn_of_options(request)
-        return request
-
     async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
         """Get what `encode` will need, as a nonce; called for each attempt, within its deadlines."""
 
@@ -212,23 +252,3 @@ class AsyncGeneratorProvider(ProviderModelMixin, Configured, Backend):
                 f"The public service may be gone ({self.status_note}). Pass base_url for another place, such "
                 "as a mirror or a replica."
             )
-
-    def _warn_of_options(self, request: ChatRequest) -> None:
-        """Say once of each option that it is left out, and of one that looks misspelt."""
-        given = set(request.options)
-        if self.accepted_options is not None:
-            given.update(
-                name
-                for name in ("temperature", "top_p", "max_tokens", "response_format")
-                if getattr(request, name) is not None
-            )
-            given -= self.accepted_options
-        new = sorted(given - self._warned)
-        if not new:
-            return
-        self._warned.update(new)
-        doubts = "".join(f" Is {name!r} meant to be {word!r}?" for name in new if (word := meant(name)))
-        if self.accepted_options is not None:
-            caution(f"{self.name} cannot take {', '.join(new)}: left out of the request.{doubts}")
-        elif doubts:
-            caution(f"{self.name} gets options as they are.{doubts}")

@@ -20,7 +20,7 @@ from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 import freeproviders
 from freeproviders import errors
 from freeproviders.deadlines import Timeout
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, Message
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
@@ -134,12 +134,12 @@ class ProviderSettings(Serializable):
     # --- the provider ---
 
     @classmethod
-    def provider_class(cls) -> type[AsyncGeneratorProvider]:
+    def provider_class(cls) -> type[Provider]:
         """The core's class behind this one."""
         return getattr(freeproviders, cls.core_name)  # type: ignore[no-any-return]
 
     @cached_property
-    def _provider(self) -> AsyncGeneratorProvider:
+    def _provider(self) -> Provider:
         try:
             provider = self.provider_class()(self.model_name or None, **self._configuration())
         except errors.FreeProvidersError as error:
@@ -197,7 +197,7 @@ class ProviderSettings(Serializable):
             )
         return provider.answer(provider.request(messages, stream=stream, **settings))
 
-    def _prepare(self, settings: dict[str, Any]) -> AsyncGeneratorProvider:
+    def _prepare(self, settings: dict[str, Any]) -> Provider:
         """Bring what LangChain's callers bind into the core's form; returns whom to ask: another, where the call has a time limit or retries of its own."""
         settings.pop("stream", None)
         settings.pop("stream_usage", None)

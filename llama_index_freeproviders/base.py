@@ -31,7 +31,7 @@ from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest, Message
 from llama_index_freeproviders.callbacks import (
@@ -127,7 +127,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may hold secrets
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]]
+    provider_class: ClassVar[type[Provider]]
 
     model: str = Field(
         default="", description="The service's model, or an alias of it; empty is the service's default."
@@ -182,7 +182,7 @@ class FreeProvidersLLM(StructuredPrediction):
         ),
     )
 
-    _provider: AsyncGeneratorProvider | None = PrivateAttr(default=None)
+    _provider: Provider | None = PrivateAttr(default=None)
     _window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
@@ -242,7 +242,7 @@ class FreeProvidersLLM(StructuredPrediction):
     # --- what it is -------------------------------------------------------------------------------
 
     @property
-    def provider(self) -> AsyncGeneratorProvider:
+    def provider(self) -> Provider:
         """The core's provider with this configuration."""
         provider = self._provider
         if provider is None:
@@ -535,7 +535,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
     def _chat_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
+    ) -> tuple[Provider, ChatRequest]:
         """Who is asked, and what; what cannot work raises `UsageError`."""
         folded = self.messages_to_prompt
         if (
@@ -546,7 +546,7 @@ class FreeProvidersLLM(StructuredPrediction):
 
     def _request(
         self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
+    ) -> tuple[Provider, ChatRequest]:
         provider = self.provider
         return provider, provider.request(messages, stream=stream, **self._options(kwargs))
 

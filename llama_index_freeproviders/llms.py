@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field
 
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.providers.ai_chat_free import AIChatFree as AIChatFreeProvider
 from freeproviders.providers.chatgpt_free import ChatgptFree as ChatgptFreeProvider
 from freeproviders.providers.embedded import Embedded as EmbeddedProvider
@@ -31,7 +31,7 @@ class FreeNetfly(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = FreeNetflyProvider
+    provider_class: ClassVar[type[Provider]] = FreeNetflyProvider
 
 
 class ChatgptFree(FreeProvidersLLM):
@@ -47,7 +47,7 @@ class ChatgptFree(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = ChatgptFreeProvider
+    provider_class: ClassVar[type[Provider]] = ChatgptFreeProvider
 
 
 class FlowGpt(FreeProvidersLLM):
@@ -79,7 +79,7 @@ class FlowGpt(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = FlowGptProvider
+    provider_class: ClassVar[type[Provider]] = FlowGptProvider
 
 
 class AIChatFree(FreeProvidersLLM):
@@ -96,7 +96,7 @@ class AIChatFree(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = AIChatFreeProvider
+    provider_class: ClassVar[type[Provider]] = AIChatFreeProvider
 
 
 class OpenAICompatible(FreeProvidersLLM):
@@ -114,7 +114,7 @@ class OpenAICompatible(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = OpenAICompatibleProvider
+    provider_class: ClassVar[type[Provider]] = OpenAICompatibleProvider
 
     json_schema: bool = Field(
         default=False, description="Whether the service constrains an answer to a JSON schema."
@@ -143,7 +143,7 @@ class Embedded(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[AsyncGeneratorProvider]] = EmbeddedProvider
+    provider_class: ClassVar[type[Provider]] = EmbeddedProvider
 
     model_path: str | None = Field(default=None, description="A GGUF file of one's own, instead of `model`.")
     slots: int | None = Field(default=None, ge=1, description="Answers at the same time; more requests wait.")

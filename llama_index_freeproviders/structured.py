@@ -24,7 +24,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ValidationError
 
 from freeproviders import bridge
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
 from llama_index_freeproviders.callbacks import ChatCall
@@ -56,7 +56,7 @@ class StructuredPrediction(FunctionCallingLLM):
     # Not an abstract method: LlamaIndex would make a span of each call.
     def _chat_request(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[AsyncGeneratorProvider, ChatRequest]:
+    ) -> tuple[Provider, ChatRequest]:
         """Who is asked, and what."""
         raise NotImplementedError
 

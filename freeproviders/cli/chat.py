@@ -15,7 +15,7 @@ from freeproviders.cli import terminal
 from freeproviders.cli.lookup import SLUGS, completing, provider_class
 
 if TYPE_CHECKING:
-    from freeproviders.provider import AsyncGeneratorProvider
+    from freeproviders.provider import Provider
     from freeproviders.types import ChatRequest, Completion
 
 INTERRUPTED_EXIT = 130
@@ -117,7 +117,7 @@ def _standard_input() -> str:
     return sys.stdin.read() if sys.stdin is not None else ""
 
 
-def _provider(name: str, model: str | None, given: dict[str, Any]) -> AsyncGeneratorProvider:
+def _provider(name: str, model: str | None, given: dict[str, Any]) -> Provider:
     """Make the provider; the embedded one has its weights then."""
     cls = provider_class(name)
     if cls.slug != EMBEDDED:
@@ -134,7 +134,7 @@ def _provider(name: str, model: str | None, given: dict[str, Any]) -> AsyncGener
     return embedded(model, given)
 
 
-async def _ask(provider: AsyncGeneratorProvider, request: ChatRequest, *, show: bool) -> Completion:
+async def _ask(provider: Provider, request: ChatRequest, *, show: bool) -> Completion:
     from freeproviders.cli.answer import Answer
 
     return await Answer(show=show).read(provider.batches(request))

@@ -14,20 +14,20 @@ from freeproviders.cli.answer import Answer, remark
 from freeproviders.cli.interrupt import interruptible
 from freeproviders.cli.terminal import complain, is_terminal, say
 from freeproviders.errors import FreeProvidersError
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 
 PROMPT: Final = "> "
 HELP: Final = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
 
 
-def converse(provider: AsyncGeneratorProvider, system: str | None, options: Mapping[str, Any]) -> None:
+def converse(provider: Provider, system: str | None, options: Mapping[str, Any]) -> None:
     """Ask, answer and remember until the user leaves.
 
     Ctrl-C ends the answer under way, and its request; what was said of it stays in the conversation. A failed question is forgotten, so that it can be asked again.
     """
     with suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its editing and its history, in memory only
-    where = "on this machine" if provider.slug == "embedded" else f"at {provider.base_url}"
+    where = f"at {provider.base_url}" if provider.base_url else "on this machine"
     say(f"{provider.name} {provider.model} {where}. {HELP}")
     beginning: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
     history = list(beginning)
@@ -52,7 +52,7 @@ def converse(provider: AsyncGeneratorProvider, system: str | None, options: Mapp
 
 def _turn(
     runner: asyncio.Runner,
-    provider: AsyncGeneratorProvider,
+    provider: Provider,
     messages: list[Mapping[str, Any]],
     options: Mapping[str, Any],
 ) -> list[Mapping[str, Any]] | None:

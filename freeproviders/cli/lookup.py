@@ -10,13 +10,13 @@ import typer
 from freeproviders.providers import PROVIDERS, find_provider, load_provider
 
 if TYPE_CHECKING:
-    from freeproviders.provider import AsyncGeneratorProvider
+    from freeproviders.provider import Provider
 
 SLUGS: Final = [row.slug for row in PROVIDERS]
 REPLICAS: Final = [row.slug for row in PROVIDERS if row.replica]
 
 
-def provider_class(name: str) -> type[AsyncGeneratorProvider]:
+def provider_class(name: str) -> type[Provider]:
     """Find a provider by its name or slug; only its own module is imported. Raises a usage error."""
     row = find_provider(name)
     if row is None:
@@ -26,7 +26,7 @@ def provider_class(name: str) -> type[AsyncGeneratorProvider]:
     return load_provider(row)
 
 
-def all_providers() -> list[type[AsyncGeneratorProvider]]:
+def all_providers() -> list[type[Provider]]:
     """Every provider class, in the order of the table."""
     return [load_provider(row) for row in PROVIDERS]
 

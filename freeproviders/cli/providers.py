@@ -11,7 +11,7 @@ import typer
 from freeproviders.cli import terminal
 
 if TYPE_CHECKING:
-    from freeproviders.provider import AsyncGeneratorProvider
+    from freeproviders.provider import Provider
 
 _FACTS = {
     "history": "supports_message_history",
@@ -48,7 +48,7 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
     )
 
 
-def facts(cls: type[AsyncGeneratorProvider]) -> dict[str, Any]:
+def facts(cls: type[Provider]) -> dict[str, Any]:
     """What a provider's class says of itself."""
     return {
         "name": cls.name,

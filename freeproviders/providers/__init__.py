@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:  # type checkers read no table; a test compares the two
-    from freeproviders.provider import AsyncGeneratorProvider
+    from freeproviders.provider import Provider
     from freeproviders.providers.ai_chat_free import AIChatFree as AIChatFree
     from freeproviders.providers.chatgpt_free import ChatgptFree as ChatgptFree
     from freeproviders.providers.embedded import Embedded as Embedded
@@ -55,9 +55,9 @@ def find_provider(name: str) -> Row | None:
     return next((row for row in PROVIDERS if wanted in {_squeezed(row.slug), _squeezed(row.name)}), None)
 
 
-def load_provider(row: Row) -> type[AsyncGeneratorProvider]:
+def load_provider(row: Row) -> type[Provider]:
     """Import the provider class of a row, and no other."""
-    cls: type[AsyncGeneratorProvider] = getattr(import_module(f"freeproviders.{row.module}"), row.name)
+    cls: type[Provider] = getattr(import_module(f"freeproviders.{row.module}"), row.name)
     return cls
 
 

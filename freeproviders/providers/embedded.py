@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Self, Unpack, cast
+from typing import Any, ClassVar, Final, Self, Unpack
 
 from freeproviders.abilities import Abilities
 from freeproviders.checks import caution
-from freeproviders.configuration import Configuration
+from freeproviders.configuration import CONFIGURATION, Configuration, checked_headers, unknown_names
 from freeproviders.deadlines import Timeout
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
-from freeproviders.embedded.fetch import fetch
+from freeproviders.embedded.fetch import fetch, repair
 from freeproviders.embedded.gguf import read_model_file
 from freeproviders.embedded.server import (
     SLOTS,
@@ -24,51 +25,65 @@ from freeproviders.embedded.server import (
     EngineSettings,
     engine_folder,
     ensure_server,
-    running_server,
 )
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
-from freeproviders.errors import FreeProvidersError, ProviderConnectionError, ProviderError, UsageError
+from freeproviders.errors import (
+    EmbeddedModelError,
+    FreeProvidersError,
+    ProviderConnectionError,
+    ProviderError,
+    UsageError,
+)
 from freeproviders.exchange import exchanged
+from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import Fetch, HttpRequest
+from freeproviders.transport import Fetch
 from freeproviders.types import Batch, ChatRequest, Message
 
-MAX_CONTEXT: Final = 8192  # tokens for each answer, unless asked for more: their memory is taken at the start
+MAX_CONTEXT: Final = 8192
+"""Tokens for each answer, unless more are asked for: their memory is taken at the start."""
 
-_NETWORK_ONLY: Final = ("base_url", "api_key", "proxy", "connector", "cookies", "trust_env")
+_OWN_CONFIGURATION: Final = ("headers", "timeout", "retry")
+_ARGUMENTS: Final = ("model_path", "context_window", "slots", "prompt_cache", "progress")
 
 
-class Embedded(OpenAICompatible):
+class Embedded(Provider):
     """A small model run by llama.cpp in a child process of this one, which all instances share.
 
-    Without arguments it is the file or name in `FREEPROVIDERS_MODEL`, else the best model in the cache, else the default, which the first question fetches
-    (half a gigabyte, said beforehand). Its answers are fluent and often wrong: never take them for facts.
+    Without arguments it is the file or name in `FREEPROVIDERS_MODEL`, else the best model in the cache,
+    else the default, which is downloaded on first use (491 MB, announced in the log with its source).
+    Its answers are fluent and often wrong: never take them for facts.
 
     Args:
         model: a name from `models`.
-        model_path: a GGUF file of one's own.
+        model_path: a GGUF file of your own.
         context_window: tokens for question and answer together; None is the model's own, at most 8192.
         slots: answers at the same time; more requests wait.
-        prompt_cache: False reads each prompt anew, which takes longer: then the same question at temperature 0 has the same answer, whatever was asked before it.
-        progress: called with the bytes that are there and in all while weights are fetched.
-        configuration: `headers`, `timeout` and `retry`, as for every provider.
+        prompt_cache: False reads each prompt anew, which takes longer. Then the same question at
+            temperature 0 has the same answer, whatever was asked before it.
+        progress: called with the bytes that are there and the bytes in all while weights are fetched.
+        configuration: `headers`, `timeout` and `retry`, as for every provider. The rest has no effect
+            on a model that runs here, and a warning says so.
     """
 
     name = "Embedded"
     slug = "embedded"
-    default_base_url = "http://127.0.0.1"  # the port is the engine's choice
+    protocol = "OpenAI; server-sent events"
     working = True
     status_note = "runs here"
     default_abilities = Abilities(schema=True)
-    api_key_env = None
+    accepted_options = None
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
     # On few cores, a long question takes minutes before the first word, and so does waiting for a slot.
-    default_timeout = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
-    default_retry = Retry(attempts=3, first=0.1)
+    default_timeout: ClassVar[Timeout] = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
+    default_retry: ClassVar[Retry] = Retry(attempts=3, first=0.1)
     default_max_tokens: ClassVar[int] = 1024
-    """Small models may go round in circles up to the end of the context, which is minutes: hence a bound where the caller sets none."""
+    """A bound where the caller sets none.
+
+    Small models may repeat themselves up to the end of the context, which takes minutes.
+    """
 
     def __init__(
         self,
@@ -84,15 +99,15 @@ class Embedded(OpenAICompatible):
         for name, value in (("context_window", context_window), ("slots", slots)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} must be a number of at least 1, not {value!r}.", provider=self.name)
-        super().__init__(None, native_tools=False, json_schema=True, **self._local(configuration))
+        self._warned = set()
+        self._configure({"headers": None, "timeout": None, "retry": None, **configuration}, _ARGUMENTS)
         self._choice = choose(model, model_path)
         self._context_window = context_window
         self._slots = slots
         self._prompt_cache = prompt_cache
         self._progress = progress
-        self._settings: dict[
-            str, EngineSettings
-        ] = {}  # by model name, once its file has been looked at; shared by copies
+        # By the model's name, once its file has been looked at; shared by copies.
+        self._settings: dict[str, EngineSettings] = {}
         self.model = self._choice.name
 
     def __repr__(self) -> str:
@@ -100,7 +115,11 @@ class Embedded(OpenAICompatible):
 
     @property
     def context_window(self) -> int:
-        """Tokens for question and answer together: the file's own number, at most 8192, unless set; from the list of models before the file is here."""
+        """Tokens for question and answer together.
+
+        Unless set, it is the number in the model's file, at most 8192. Before the file is here, the number
+        comes from the list of models.
+        """
         weights, path = self._choice.weights, self._choice.path
         length = (
             weights.context_length
@@ -111,12 +130,14 @@ class Embedded(OpenAICompatible):
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
-        """A model's own name, in any case; the default for None."""
+        """Return a model's own name, given in any case; the default for None."""
         return weights_named(model).name if model else cls.default_model
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
-        """A copy with other headers, timeout or retry."""
-        return super().configured(**self._local(changes))
+        """Return a copy with other headers, timeout or retry; it shares the engine."""
+        other = copy.copy(self)
+        other._configure(changes)  # noqa: SLF001 - of the same class
+        return other
 
     def request(
         self,
@@ -126,95 +147,95 @@ class Embedded(OpenAICompatible):
         **options: Any,
     ) -> ChatRequest:
         """Read what a caller passed as a `ChatRequest`; raises `UsageError` on what makes no sense."""
+        # The own model may have the name of a file, which is not in `models`.
         return super().request(messages, model=None if model == self.model else model, **options)
 
     def checked(self, request: ChatRequest) -> ChatRequest:
-        """The request as it will be sent."""
-        own = request.model == self.model  # which may be a file's name, and no name in `models`
+        """Return the request as it will be sent. Raises `UsageError`."""
+        own = request.model == self.model
         request = super().checked(replace(request, model=None) if own else request)
         options = request.options if self._prompt_cache else {"cache_prompt": False, **request.options}
         return replace(request, max_tokens=request.max_tokens or self.default_max_tokens, options=options)
 
-    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
-        """Have the engine running, started anew if it died."""
-        del fetch
-        await ensure_server(self._settings[request.model or self.model])
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of an answer by the bare protocol, once the engine runs.
 
-    def encode(self, request: ChatRequest) -> HttpRequest:
-        """Write the request for the engine that runs now."""
-        server = running_server(self._settings[request.model or self.model])
-        if server is None:
-            raise ProviderConnectionError("the engine ended.", provider=self.name, advice="")
-        written = super().encode(request)
-        # No keep-alive: the engine's server drops a connection now and then that it has said it would keep.
-        own = {"Authorization": f"Bearer {server.api_key}", "Connection": "close"}
-        return replace(
-            written, url=f"{server.address}/v1{self.api_endpoint}", headers={**written.headers, **own}
-        )
-
-    def recover(self, error: ProviderError) -> bool:
-        """An engine that died is started anew at once."""
-        return isinstance(error, ProviderConnectionError) or super().recover(error)
+        A request that cannot work raises `UsageError` here, before anything is started.
+        """
+        return self._batches(self.checked(request))
 
     async def list_models(self) -> list[str]:
-        """The names of the models that can be fetched, the best first."""
+        """List the names of the models that can be fetched, the best first."""
+        return list(self.models)
+
+    def list_models_sync(self) -> list[str]:
+        """List the same names in code without an event loop."""
         return list(self.models)
 
     async def prepare(self, model: str | None = None) -> EngineServer:
-        """Fetch the weights if need be, look at the file and start the engine: what else the first question does. Raises `EmbeddedModelError`."""
-        return await ensure_server(await self._prepared(model or self.model))
+        """Do what the first question would wait for: fetch the weights, check them, start the engine.
 
-    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Stream the parts of an answer by the bare protocol; the engine is started if need be."""
-        return self._asked(self.checked(request))
+        Raises `EmbeddedModelError`.
+        """
+        return await ensure_server(await self._running(model or self.model))
 
-    async def _asked(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        model = request.model or self.model
-        settings = await self._prepared(model)  # before any deadline: weights take as long as they take
-        replaced = False
-        while True:
-            try:
-                async with aclosing(exchanged(self, request)) as batches:
-                    async for batch in batches:
-                        yield batch
-            except ProviderConnectionError as error:
-                server = running_server(settings)
-                if replaced or server is None or not _refused(error):
-                    raise
-                # It lives and does not listen: nobody's answer is lost.
-                await ensure_server(settings, instead_of=server)
-                replaced = True
-            else:
-                return
+    # --- the engine ---
 
-    async def _prepared(self, model: str) -> EngineSettings:
-        known = self._settings.get(model)
-        if known is not None and known.model.exists():
-            return known
-        choice = self._choice if model == self.model else choose(model)
+    async def _batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        # Before any deadline: weights take as long as they take.
+        settings = await self._running(request.model or self.model)
+        client = _EngineClient(
+            settings,
+            await ensure_server(settings),
+            headers=self.headers,
+            timeout=self.timeout,
+            retry=self.retry,
+        )
+        async with aclosing(exchanged(client, request)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _running(self, model: str) -> EngineSettings:
+        """Have the engine running, and return what it was started with.
+
+        A file of the cache that is damaged is fetched again, once.
+        """
         try:
-            await self._obtain(choice)
-            file = await asyncio.to_thread(read_model_file, choice.path)
+            choice = self._choice if model == self.model else choose(model)
+            try:
+                return await self._started(model, choice)
+            except EmbeddedModelError:
+                weights = choice.weights
+                if weights is None or not await repair(weights, progress=self._progress):
+                    raise
+                return await self._started(model, choice)
         except FreeProvidersError as error:
             raise error.about(self.name, model)  # noqa: B904 - the same error
-        settings = EngineSettings(
+
+    async def _started(self, model: str, choice: Choice) -> EngineSettings:
+        settings = self._settings.get(model)
+        if settings is None or not settings.model.exists():
+            settings = await self._looked_at(choice)
+        await ensure_server(settings)
+        self._settings[model] = settings
+        return settings
+
+    async def _looked_at(self, choice: Choice) -> EngineSettings:
+        """Have the model's file here and whole, and read how it is to be run."""
+        if choice.weights is not None:
+            if not is_cached(choice.weights):
+                engine_folder()  # raises if the engine is missing: then the weights are no use
+            await fetch(choice.weights, progress=self._progress)
+        file = await asyncio.to_thread(read_model_file, choice.path)
+        return EngineSettings(
             model=choice.path,
             alias=choice.name,
             context=self._context(file.context_length),
             slots=self._slots,
         )
-        self._settings[model] = settings
-        return settings
-
-    async def _obtain(self, choice: Choice) -> None:
-        if choice.weights is None:
-            return
-        if not is_cached(choice.weights):
-            engine_folder()  # raises if the engine is missing: then the weights are no use
-        await fetch(choice.weights, progress=self._progress)
 
     def _context(self, length: int | None) -> int:
-        """The context for a model with a context of `length` tokens, if known."""
+        """Return the context for a model with a context of `length` tokens, if known."""
         if self._context_window is None:
             return min(length or MAX_CONTEXT, MAX_CONTEXT)
         if length is not None and self._context_window > length:
@@ -225,15 +246,74 @@ class Embedded(OpenAICompatible):
             )
         return self._context_window
 
-    def _local(self, configuration: Configuration) -> Configuration:
-        """The configuration without what only matters to a service elsewhere, which is said."""
-        idle = sorted(key for key in _NETWORK_ONLY if configuration.get(key))
+    def _configure(self, changes: Configuration, others: Sequence[str] = ()) -> None:
+        """Take headers, timeout and retry; warn of what only matters to a service elsewhere."""
+        if unknown := changes.keys() - set(CONFIGURATION):
+            raise unknown_names(unknown, (*others, *CONFIGURATION), self.name)
+        idle = sorted(key for key in changes.keys() - set(_OWN_CONFIGURATION) if changes.get(key))
         if idle:
             caution(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.")
-        return cast(
-            "Configuration", {key: value for key, value in configuration.items() if key not in _NETWORK_ONLY}
+        if "headers" in changes:
+            self.headers = checked_headers(changes["headers"] or {}, self.name)
+        if "timeout" in changes:
+            self.timeout = Timeout.of(changes["timeout"], self.default_timeout)
+        if "retry" in changes:
+            self.retry = Retry.of(changes["retry"], self.default_retry)
+
+
+class _EngineClient(OpenAICompatible):
+    """The client of an engine on this machine, for one request.
+
+    The address and the key are those of the engine that runs at the time of an attempt: an engine that
+    died is started anew, and one that lives and does not listen is replaced.
+    """
+
+    name = Embedded.name
+    slug = "embedded-engine"
+    api_key_env = None
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        server: EngineServer,
+        *,
+        headers: Mapping[str, str],
+        timeout: Timeout,
+        retry: Retry,
+    ) -> None:
+        super().__init__(
+            settings.alias,
+            base_url=f"{server.address}/v1",
+            headers=headers,
+            timeout=timeout,
+            retry=retry,
         )
+        self._settings = settings
+        self._server = server
+        self._silent: EngineServer | None = None
 
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
+        """Have the engine running."""
+        del request, fetch
+        self._server = await ensure_server(self._settings, instead_of=self._silent)
+        self.base_url, self.api_key = f"{self._server.address}/v1", self._server.api_key
 
-def _refused(error: ProviderError) -> bool:
-    return getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED
+    def http_headers(self, **headers: str) -> dict[str, str]:
+        """Return a request's headers. The connection is used once.
+
+        The engine's server now and then drops a connection that it has promised to keep.
+        """
+        return {**super().http_headers(**headers), "Connection": "close"}
+
+    def recover(self, error: ProviderError) -> bool:
+        """Send the request again at once where no engine was reached: the next attempt has another."""
+        if not isinstance(error, ProviderConnectionError):
+            return super().recover(error)
+        if getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED:
+            self._silent = self._server  # nobody's answer is lost
+        return True
+
+    def given_up(self, error: ProviderError) -> None:
+        """Give no advice about networks: there is none between here and the engine."""
+        if isinstance(error, ProviderConnectionError):
+            error.advice = "The engine on this machine was started anew and failed again."

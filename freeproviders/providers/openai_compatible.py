@@ -8,7 +8,7 @@ from typing import Final, Unpack
 from freeproviders import bridge
 from freeproviders.abilities import Abilities
 from freeproviders.configuration import Configuration
-from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
+from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
@@ -47,16 +47,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
     ) -> None:
         super().__init__(model, **configuration)
         self._claimed = replace(self.default_abilities, tools=native_tools, schema=json_schema)
-
-    def checked(self, request: ChatRequest) -> ChatRequest:
-        """The request as it will be sent."""
-        if request.options.get("n") not in {None, 1}:
-            raise UsageError(
-                "n must be 1: a stream holds one answer. Ask several times at once instead.",
-                provider=self.name,
-                model=request.model or "",
-            )
-        return super().checked(request)
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""

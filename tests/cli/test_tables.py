@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 import freeproviders
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.providers import PROVIDERS
 from tests.cli.command import Terminal, plain, run
 
@@ -29,9 +30,7 @@ def provider_classes() -> set[str]:
     return {
         name
         for name, value in exported.items()
-        if isinstance(value, type)
-        and issubclass(value, AsyncGeneratorProvider)
-        and value is not AsyncGeneratorProvider
+        if isinstance(value, type) and issubclass(value, Provider) and not inspect.isabstract(value)
     }
 
 

@@ -27,6 +27,7 @@ from pydantic import SecretStr
 import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.context_windows import context_window
+from freeproviders.provider import Provider
 from langchain_freeproviders import ChatEmbedded, ChatFlowGpt, ChatOpenAICompatible, chat_models, llms
 from tests.brain import CHAT, brain
 from tests.langchain.services import CHATS, FLOW, LLMS, OPENAI
@@ -68,8 +69,8 @@ def test_each_provider_has_its_classes():
     providers = {
         name
         for name in names
-        if issubclass(getattr(freeproviders, name), freeproviders.AsyncGeneratorProvider)
-        and name not in {"AsyncGeneratorProvider", "ProviderModelMixin"}
+        if issubclass(getattr(freeproviders, name), Provider)
+        and not inspect.isabstract(getattr(freeproviders, name))
     }
     for classes, head, tail, module in ((CHATS, "Chat", "", chat_models), (LLMS, "", "LLM", llms)):
         assert {cls.core_name for cls in classes} == providers

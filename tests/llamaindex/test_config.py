@@ -1,6 +1,7 @@
 """Configuration: what is planned with, saved, loaded, pickled and copied, and what never leaves."""
 
 import copy
+import inspect
 import json
 import pickle
 import subprocess
@@ -17,7 +18,7 @@ import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.context_windows import DEFAULT_WINDOW, WINDOWS, context_window
 from freeproviders.errors import UnknownModelError, UsageError
-from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.provider import Provider
 from freeproviders.testing import replica
 from llama_index_freeproviders import (
     AIChatFree,
@@ -48,8 +49,8 @@ def test_every_provider_of_the_core_has_a_class():
         value
         for name in freeproviders.__all__
         if isinstance(value := getattr(freeproviders, name), type)
-        and issubclass(value, AsyncGeneratorProvider)
-        and value is not AsyncGeneratorProvider
+        and issubclass(value, Provider)
+        and not inspect.isabstract(value)
     }
     assert {cls.provider_class for cls in ALL} == cores
     assert len(ALL) == 6
