@@ -16,7 +16,14 @@ from freeproviders.providers.free_netfly import FreeNetfly as FreeNetflyProvider
 from freeproviders.providers.openai_compatible import OpenAICompatible as OpenAICompatibleProvider
 from llama_index_freeproviders.base import FreeProvidersLLM
 
-__all__ = ["AIChatFree", "ChatgptFree", "Embedded", "FlowGpt", "FreeNetfly", "OpenAICompatible"]
+__all__ = [
+    "AIChatFree",
+    "ChatgptFree",
+    "Embedded",
+    "FlowGpt",
+    "FreeNetfly",
+    "OpenAICompatible",
+]
 
 
 class FreeNetfly(FreeProvidersLLM):

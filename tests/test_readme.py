@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from freeproviders import errors
+import freeproviders
+from freeproviders import errors, testing, tools
 from freeproviders.cli.lookup import all_providers
 from freeproviders.provider import Provider
 
@@ -18,9 +20,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN_PAGES = [
     ROOT / "README.md",
-    ROOT / "docs" / "architecture.md",
+    ROOT / "docs" / "providers.md",
     ROOT / "docs" / "tools.md",
 ]  # the adapters' pages have tests of their own
+OWN_PROSE = [
+    page for page in PAGES if page.name not in {"langchain.md", "llamaindex.md", "tools.md", "CHANGELOG.md"}
+]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -101,6 +106,22 @@ def test_every_error_is_in_the_tree() -> None:
         if isinstance(value, type) and issubclass(value, errors.FreeProvidersError)
     ]
     assert sorted(drawn) == sorted(classes)
+
+
+@pytest.mark.parametrize("package", [freeproviders, tools, testing], ids=lambda package: package.__name__)
+def test_the_page_of_public_names_has_them_all(package: ModuleType) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## `{package.__name__}`\n(.*?)(?=^## )", page, flags=re.DOTALL | re.MULTILINE)
+    assert section is not None
+    assert set(package.__all__) <= set(re.findall(r"`(\w+)`", section[1]))
+
+
+def test_lines_of_prose_are_at_most_100_columns() -> None:
+    """Tables cannot be broken, and code has its own limit."""
+    for page in OWN_PROSE:
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        for line in text.splitlines():
+            assert len(line) <= 100 or line.startswith("|"), f"{page.name}: {line}"
 
 
 @pytest.mark.parametrize("cls", all_providers(), ids=lambda cls: cls.name)
