@@ -6,9 +6,21 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from contextlib import ExitStack
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_ended_first: Final[list[Callable[[], None]]] = []
+_ended_last: Final[list[Callable[[], None]]] = []
+
+
+@atexit.register
+def _end_all() -> None:
+    """End the values. The order of imports, which differs between programs, plays no part in it."""
+    with ExitStack() as stack:  # which calls the latest first, and goes on after an error
+        for end in (*_ended_last, *_ended_first):
+            stack.callback(end)
 
 
 class PerProcess(Generic[T]):
@@ -23,6 +35,7 @@ class PerProcess(Generic[T]):
         usable: says whether the value can still be used; where not, another one is made.
         after_fork: called in a forked child with the parent's value, to take out of it what must not be closed here.
         at_exit: called with the value at the interpreter's end.
+        last: ends the value after those of all others, since they use it.
     """
 
     def __init__(
@@ -32,6 +45,7 @@ class PerProcess(Generic[T]):
         usable: Callable[[T], bool] = lambda value: True,  # noqa: ARG005 - a value that lasts
         after_fork: Callable[[T], None] | None = None,
         at_exit: Callable[[T], None] | None = None,
+        last: bool = False,
     ) -> None:
         self._make = make
         self._usable = usable
@@ -40,7 +54,7 @@ class PerProcess(Generic[T]):
         self._lock = threading.Lock()
         self._value: T | None = None
         self._inherited: list[T] = []
-        atexit.register(self._end)
+        (_ended_last if last else _ended_first).append(self._end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 

@@ -119,7 +119,8 @@ class _Engines:
             process.returncode = process.returncode or 0  # only the parent can wait for it
 
 
-_engines: Final = PerProcess(_Engines, after_fork=_Engines.let_go, at_exit=_Engines.close)
+# The requests to the engines are cancelled before the engines end.
+_engines: Final = PerProcess(_Engines, after_fork=_Engines.let_go, at_exit=_Engines.close, last=True)
 
 
 async def ensure_server(settings: EngineSettings, *, instead_of: EngineServer | None = None) -> EngineServer:
