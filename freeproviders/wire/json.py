@@ -7,9 +7,11 @@ library's reads what pydantic's refuses, see `loads_leniently`.
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic_core import from_json, to_json
+
+MAX_LENIENT_BYTES: Final = 2**20
 
 __all__ = [
     "dumps",
@@ -29,8 +31,11 @@ def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
 
     That is NaN and Infinity, control characters inside strings, bytes that are not UTF-8 (as U+FFFD), and
     halves of surrogate pairs, which stay in the strings as they are: see `freeproviders.wire.text.mended`.
-    `constants` False refuses NaN and Infinity.
+    `constants` False refuses NaN and Infinity. A document of more than `MAX_LENIENT_BYTES` is not tried: this
+    decoder is slow, and nobody else gets a turn meanwhile.
     """
+    if len(data) > MAX_LENIENT_BYTES:
+        raise ValueError(f"It is no JSON by the letter, and longer than {MAX_LENIENT_BYTES} bytes.")
     try:
         return json.loads(
             data.decode("utf-8", "replace"), strict=False, parse_constant=None if constants else _refuse

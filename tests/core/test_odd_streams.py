@@ -336,6 +336,14 @@ def test_other_lines_have_their_cap():
     assert len(decoder._strays) < 100
 
 
+@pytest.mark.parametrize("payload", [b"{}\n" * 20_000, raw(b'"\xff' + b"x" * 2**20 + b'"')])
+def test_leniency_has_its_bounds(payload):
+    """What takes long to read leniently is refused instead, so that others get their turn."""
+    decoder = ChatDecoder()
+    decoder.feed(b"".join(b"data: " + line + b"\n" for line in payload.split(b"\n")) + b"\n")
+    assert type(decoder.failure) is errors.MalformedResponseError
+
+
 def test_stray_lines_are_not_kept_for_ever():
     """A stream of lines that belong to no event costs no more than what names the error."""
     decoder = ChatDecoder()

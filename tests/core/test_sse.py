@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeproviders.errors import ResponseTooLargeError
-from freeproviders.wire.sse import SSEDecoder
+from freeproviders.wire.sse import UNFRAMED, SSEDecoder
 
 M = "message"
 
@@ -53,6 +53,30 @@ TABLE = [
     ),
     pytest.param(b"\n\n\ndata: a\n\n\n\n", [(M, b"a")], id="stray blank lines"),
     pytest.param(b"", [], id="nothing"),
+    pytest.param(
+        b"data:\x00\ndata:  two\rData:no\ndata\x00:no\n data:no\rda-ta:no\ndata_no\r\ndata\n\n",
+        [(M, b"\x00\n two\n")],
+        id="names of fields are exact, values are not",
+    ),
+    pytest.param(
+        b"data:\ttab\rdata: \ndata:none\n\n", [(M, b"\ttab\n\nnone")], id="a tab belongs to the data"
+    ),
+    pytest.param(b"data:a\r\ndata\ndata:b\r\n\r", [(M, b"a\n\nb")], id="three kinds of ends in one event"),
+    pytest.param(b"data:a\r:\x00\n:\r\n:data:no\rdata:b\n\n", [(M, b"a\nb")], id="comments inside an event"),
+    pytest.param(
+        b"event: \ndata:a\n\nevent:\ndata:b\n\nevent\ndata:c\n\n",
+        [(M, b"a"), (M, b"b"), (M, b"c")],
+        id="empty names",
+    ),
+    pytest.param(b"event: a\nevent: b\ndata: x\n\n", [("b", b"x")], id="the last name counts"),
+    pytest.param(b"event:  a \ndata: x\n\n", [(" a ", b"x")], id="blanks belong to a name"),
+    pytest.param(b"data: x\nid: 1\nretry: no\nid: 1\x00\n\n", [(M, b"x")], id="ids and times of any kind"),
+    pytest.param(
+        b"data: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n", [(M, b"a"), (M, b"c")], id="a mark in the middle"
+    ),
+    pytest.param(b"data: a:b: c\n\n", [(M, b"a:b: c")], id="colons after the first"),
+    pytest.param(b"data: \xff\xfe\n\n", [(M, b"\xff\xfe")], id="bytes that are not UTF-8"),
+    pytest.param(b"data: a\n\n\r\n\r\rdata: b\n\n", [(M, b"a"), (M, b"b")], id="blank lines of all kinds"),
 ]
 
 
@@ -68,6 +92,22 @@ def test_table(stream, events):
     assert decode([stream[i : i + 1] for i in range(len(stream))]) == events
     for cut in range(len(stream)):
         assert decode([stream[:cut], stream[cut:]]) == events
+
+
+def test_lines_that_belong_to_no_event():
+    """They are given out where they are asked for, whole and at their place; comments and known fields are not."""
+    stream = b"<p>\n: c\ndata: a\nx: y\n\nid\nretry: 1\n{}\r\ndata: b\n\nlast"
+    expected = [
+        (UNFRAMED, b"<p>"),
+        (UNFRAMED, b"x: y"),
+        (M, b"a"),
+        (UNFRAMED, b"{}"),
+        (M, b"b"),
+        (UNFRAMED, b"last"),
+    ]
+    for cut in range(len(stream)):
+        decoder = SSEDecoder(keep_unframed=True)
+        assert decoder.feed(stream[:cut]) + decoder.feed(stream[cut:]) + decoder.close() == expected
 
 
 line = st.one_of(

@@ -35,6 +35,8 @@ from freeproviders.wire.text import BOM, mended
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 MAX_STRAY_BYTES: Final = 2048
 """So much is kept of lines that belong to no event; it is enough to say what they are."""
+MAX_EVENTS_IN_ONE: Final = 10_000
+"""Events that lack the blank line between them are read as one; so many are told apart in one go."""
 REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
     "eos": "stop",
@@ -337,7 +339,7 @@ class ChatDecoder(ChunkReader):
             frame = self.read_json(payload)
         except ValueError:
             lines = payload.split(b"\n")
-            if len(lines) == 1:
+            if not 1 < len(lines) <= MAX_EVENTS_IN_ONE:
                 cls = TruncatedResponseError if at_end else MalformedResponseError
                 raise cls(f"An event holds no JSON: {error}.", body=excerpt(payload)) from error
             # events without the blank line between them
