@@ -14,8 +14,10 @@ from freeproviders.wire.failure import (
     classify,
     error_in_success,
     excerpt,
+    looks_like_html,
     read_failure,
     read_reported_error,
+    redact,
     retry_after,
 )
 
@@ -143,6 +145,113 @@ def test_status_map(status, body, cls, retryable):
 def test_words_inside_a_success(said, cls):
     """Where there is no status, the words decide."""
     assert type(classify(None, ReportedError(said))) is cls
+
+
+WORDS = {
+    errors.ContextOverflowError: [
+        "context_length_exceeded", "exceed_context_size_error", "the context length is 5", "the context window is 5",
+        "the context size is 5", "too many tokens", "too many input tokens", "Prompt is too long", "a maximum of 5 tokens",
+    ],
+    errors.ToolsNotSupportedError: [
+        "m does not support tools", "m doesn't support tool use", "we do not support function calls",
+        "No endpoints found that support tool use", "tools are not supported", "tool is not supported",
+    ],
+    errors.ContentFilterError: [
+        "content_filter", "content_policy_violation", "content management policy", "flagged by moderation",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "said"), [(cls, said) for cls, words in WORDS.items() for said in words])
+def test_words_beside_a_status(cls, said):
+    """A 400 with one of these words is what the words say; they count in the code as well as in the message."""
+    assert type(classify(400, ReportedError(said))) is cls
+    assert type(classify(400, ReportedError("no", code=said))) is cls
+    assert type(classify(None, ReportedError(said))) is cls
+
+
+def test_a_long_context_is_no_reason_for_a_500():
+    """A server's own fault that talks of the context window is tried again."""
+    assert type(classify(500, ReportedError("context window"))) is errors.ServerError
+    assert type(classify(400, ReportedError("context window"))) is errors.ContextOverflowError
+    assert type(classify(499, ReportedError("context window"))) is errors.ContextOverflowError
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["insufficient_quota", "per day", "per-day", "free-per_day", "perday", "per month", "daily limit", "monthly limit",
+     "out of credit", "billing", "limit: 0", "payment needed"],
+)  # fmt: skip
+def test_allowances_that_are_used_up(said):
+    """A 429 with one of these words is not tried again."""
+    assert type(classify(429, ReportedError(said))) is errors.QuotaExceededError
+    assert type(classify(429, ReportedError("limit: 01"))) is errors.RateLimitError
+
+
+MARKS = [
+    "_cf_chl_opt", "cf-chl-widget", "/cdn-cgi/challenge-platform/", "<title>Just a moment...", "Attention Required! | Cloudflare",
+    "Sorry, you have been blocked", "Checking your browser before accessing", "Verify you are human", "verifying that you are a human",
+    "_Incapsula_Resource", "DDoS-Guard", "Pardon Our Interruption", "datadome",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_of_a_bot_check(mark):
+    """They tell a bot check at any status, on a page and only there."""
+    page = f"<html><body>{mark}</body></html>".encode()
+    for status in (200, 403, 404, 500):
+        error = read_failure(status, {}, page)
+        assert type(error) is errors.BlockedError
+        assert "A bot check" in error.message
+    assert type(read_failure(500, {}, mark.removeprefix("<title>").encode())) is errors.ServerError
+    assert type(read_failure(500, {"cf-mitigated": "challenge"}, b"")) is errors.BlockedError
+
+
+@pytest.mark.parametrize("status", [403, 405, 429, 503], ids=str)
+def test_captchas(status):
+    """The bare word counts where bot checks are answered with, and not on a site's own pages."""
+    for word in (b"hCaptcha", b"challenge"):
+        page = b"<html><body>" + word
+        assert type(read_failure(status, {}, page)) is errors.BlockedError
+        assert type(read_failure(404, {}, page)) is errors.NotFoundError
+
+
+@pytest.mark.parametrize("secret", ["Bearer ", "sk-", "gsk_", "nvapi-", "xai-", "hf_", "key-", "AIza"])
+def test_what_looks_like_a_credential(secret):
+    """Each form is taken out of messages, whatever the case of its prefix."""
+    for word in (secret, secret.upper(), secret.lower()):
+        assert redact(f"your {word}0123456789abc is wrong") == f"your {word}*** is wrong"
+    assert redact(f"your {secret}01234") == f"your {secret}01234"
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"<!--",
+        b"<!DOCTYPE html>",
+        b"<html lang=en>",
+        b"<HEAD>",
+        b"<body>",
+        b"\xef\xbb\xbf\n <html>",
+        b'<?xml version="1.0"?>\n<html>',
+    ],
+)
+def test_what_begins_like_a_page(begin):
+    """Blanks, byte order marks and an XML declaration may come first."""
+    assert looks_like_html(begin)
+    assert not looks_like_html(b"x" + begin)
+
+
+@pytest.mark.parametrize("text", [b"<think>", b"<?xml version='1.0'?><feed>", b"<", b"{}", b"", b"<svg>"])
+def test_what_does_not(text):
+    """Markup of another kind is no page."""
+    assert not looks_like_html(text)
+
+
+def test_halves_of_characters_in_what_a_service_reports():
+    """An error can be printed whatever the service said."""
+    error = classify(400, ReportedError("no \ud83d", code="\ud83d"))
+    assert (error.message, error.code) == ("no \ufffd", "\ufffd")
 
 
 @pytest.mark.parametrize(
