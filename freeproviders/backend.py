@@ -166,6 +166,12 @@ class Backend(ABC):
         )
         return other
 
+    def with_model(self, model: str) -> Self:
+        """A copy whose own model is another."""
+        other = copy.copy(self)
+        other.model = self.get_model(model)
+        return other
+
     @property
     def learned(self) -> Learned:
         """What was learned of the service."""
@@ -348,6 +354,8 @@ class _Foreign(Backend):
     """A backend that is none of our classes."""
 
     def __init__(self, given: Answering) -> None:
+        if isinstance(given, type):
+            raise UsageError(f"A backend is an object, not a class: pass an instance of {given.__name__}.")
         missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
         if missing:
             raise UsageError(
@@ -362,7 +370,8 @@ class _Foreign(Backend):
         """What the given object says of its model, without what was refused; nothing where it says nothing."""
         if self._claimed is not None or not hasattr(self._given, "abilities"):
             return super().abilities(model)
-        return self.learned.without_refused(self._given.abilities(model), model or self.model)
+        model = model or self.model
+        return self.learned.without_refused(self._given.abilities(model or None), model)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         return self._given.batches(request)

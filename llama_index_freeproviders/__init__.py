@@ -1,7 +1,7 @@
 """LlamaIndex LLMs over freeproviders; the LLMs are in `llama_index.llms.freeproviders` as well.
 
-`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are first used: agents take long to import, and embeddings need
-the extra `rag`.
+`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are first used:
+agents take long to import, and embeddings need the extra `rag`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from freeproviders._version import __version__
 from freeproviders.lazy import lazy
 from llama_index_freeproviders import llms as _llms
-from llama_index_freeproviders.base import FreeProvidersLLM
+from llama_index_freeproviders.backend import BackendLLM
 from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each provider
+from llama_index_freeproviders.provider import ProviderLLM
 
 if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import WordLlamaEmbedding
@@ -25,7 +26,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "FreeProvidersLLM",
+    "BackendLLM",
+    "ProviderLLM",
     "TolerantReActAgent",
     "TolerantReActOutputParser",
     "WordLlamaEmbedding",

@@ -1,13 +1,16 @@
-"""One LlamaIndex LLM over any provider of the core; `llms.py` has a class for each provider."""
+"""One LlamaIndex LLM over the core, whoever is asked.
+
+`CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say who is asked:
+`BackendLLM` (in `backend.py`) an object that the caller brings, `ProviderLLM` (in `provider.py`) a provider made
+from its fields.
+"""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, cast
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -22,32 +25,39 @@ from llama_index.core.base.llms.types import (
     MessageRole,
 )
 from llama_index.core.chat_engine.types import AgentChatResponse
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
+from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.types import Model, PydanticProgramMode
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from freeproviders import bridge
-from freeproviders.backend import whole
+from freeproviders.backend import Backend, whole
+from freeproviders.configuration import split, unknown_names
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
-from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
-from freeproviders.provider import Provider
-from freeproviders.retry import Retry
-from freeproviders.types import Batch, ChatRequest, Message
+from freeproviders.types import Batch, ChatRequest, Message, OnInvalid, ReasoningMode
+from llama_index_freeproviders import structured
 from llama_index_freeproviders.callbacks import (
     Call,
     ChatCall,
     CompletionCall,
-    ResponseT,
     anybody_listens,
+    opened,
     spanned,
 )
 from llama_index_freeproviders.messages import to_core_messages
-from llama_index_freeproviders.responses import ChatAssembler, CompletionAssembler
-from llama_index_freeproviders.structured import StructuredPrediction
+from llama_index_freeproviders.responses import (
+    Assembler,
+    ChatAssembler,
+    CompletionAssembler,
+    ResponseT,
+)
 from llama_index_freeproviders.tools import chat_arguments, selections
 
 if TYPE_CHECKING:
+    from llama_index.core.program.utils import FlexibleModel
     from llama_index.core.tools.types import BaseTool
 
 FunctionCalling = Literal["auto", "native", "emulate", "off"]
@@ -55,23 +65,18 @@ FunctionCalling = Literal["auto", "native", "emulate", "off"]
 DEFAULT_OUTPUT: Final = 1024
 """Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 
-_PROVIDER_FIELDS: Final = frozenset(
-    {
-        "model",
-        "base_url",
-        "api_key",
-        "headers",
-        "cookies",
-        "proxy",
-        "connector",
-        "trust_env",
-        "timeout",
-        "retry",
-        "function_calling",
-    }
+_SETTINGS: Final = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "max_repairs",
+    "allow_repeats",
+    "on_invalid",
+    "reasoning",
+    "wait_up_to",
 )
-_REQUEST_FIELDS: Final = ("temperature", "top_p", "max_tokens", "stop")
-_NOT_FOR_SERVICES: Final = frozenset(
+_LLAMAINDEX_ONLY: Final = frozenset(
     {
         "allow_parallel_tool_calls",
         "error_on_no_tool_call",
@@ -81,91 +86,81 @@ _NOT_FOR_SERVICES: Final = frozenset(
         "verbose",
     }
 )
-"""What LlamaIndex passes along with a call and no service knows."""
+"""Keywords that LlamaIndex passes along with a call and that are no settings of the request."""
+_OTHER_WAYS: Final[Mapping[str, str]] = {
+    "is_chat_model": "Every model here is a chat model: leave it out.",
+    "is_function_calling_model": "Use function_calling: 'auto', 'native', 'emulate' or 'off'.",
+    "reuse_client": "Connections are safe to keep here: leave it out.",
+    "http_client": "Use proxy, connector, timeout and headers.",
+    "async_http_client": "Use proxy, connector, timeout and headers.",
+    "tokenizer": "LlamaIndex counts with Settings.tokenizer.",
+}
+"""Arguments of OpenAILike that have another form here."""
 
 
-class FreeProvidersLLM(StructuredPrediction):
-    """A provider of the core as a LlamaIndex LLM.
+class Question(NamedTuple):
+    """Who is asked, and what."""
 
-    Configuration is in fields, so that it can be pickled, saved with `to_dict` (without secrets) and loaded again; the core's provider is made from it.
-    One object serves any number of event loops, threads and calls at once, and need not be closed.
+    backend: Backend
+    request: ChatRequest
 
-    Errors are those of `freeproviders.errors`: a `UsageError` at the call, before anything is sent; a `ProviderError` for what went wrong at the service or on the
-    way; an `OutputError`, also a `ValueError`, when the model did not give a call or an object that was required, after it was asked again.
-
-    Examples:
-        A class for a provider of one's own:
-
-        ```python
-        from freeproviders import FlowGpt
-        from llama_index_freeproviders import FreeProvidersLLM
+    def batches(self) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of the answer."""
+        return self.backend.answer(self.request)
 
 
-        class Mine(FreeProvidersLLM):
-            provider_class = FlowGpt
+class CoreLLM(FunctionCallingLLM):
+    """The settings of a request and LlamaIndex's methods; a subclass says in `_made_backend` who is asked.
 
+    All state is in fields, so that an LLM can be pickled, saved with `to_dict` (without secrets) and loaded
+    again. One object serves any number of event loops, threads and calls at once, and need not be closed.
 
-        print(Mine().complete("Hello"))
-        ```
-
-        Objects instead of text:
-
-        ```python
-        from llama_index.core.prompts import PromptTemplate
-        from llama_index_freeproviders import FlowGpt
-        from pydantic import BaseModel
-
-
-        class Song(BaseModel):
-            title: str
-            seconds: int
-
-
-        print(FlowGpt().structured_predict(Song, PromptTemplate("A song about {what}."), what="rain"))
-        ```
+    Errors are those of `freeproviders.errors`: a `UsageError` at the call, before anything is sent; a
+    `ProviderError` for what went wrong at the service or on the way; an `OutputError`, also a `ValueError`,
+    when the model did not give a call or an object that was required, after it was asked again.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # it may hold secrets
-
-    provider_class: ClassVar[type[Provider]]
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)  # inputs may hold secrets
 
     model: str = Field(
-        default="", description="The service's model, or an alias of it; empty is the service's default."
+        default="", description="The model asked, or an alias of it; empty is the backend's default."
     )
-    base_url: str | None = Field(
-        default=None, description="Where the service is; None is its public address."
-    )
-    api_key: SecretStr | None = Field(
-        default=None, exclude=True, repr=False, description="The key, where the service wants one."
-    )
-    headers: dict[str, str] | None = Field(
-        default=None, exclude=True, repr=False, description="Headers sent with each request."
-    )
-    cookies: dict[str, str] | None = Field(
-        default=None, exclude=True, repr=False, description="Cookies sent with each request."
-    )
-    proxy: str | None = Field(
-        default=None, exclude=True, repr=False, description="http://user:password@host:port"
-    )
-    connector: Any = Field(
-        default=None, exclude=True, repr=False, description="An aiohttp connector, used and never closed."
-    )
-    trust_env: bool = Field(default=False, description="Whether the environment's proxy variables count.")
-    timeout: float | Timeout | None = Field(
-        default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
-    )
-    retry: int | Retry | None = Field(
-        default=None, description="Retries before the first text, or a Retry; None is the provider's own."
-    )
-
     temperature: float | None = Field(default=None, ge=0, description="None is the service's own.")
     top_p: float | None = Field(default=None, gt=0, le=1, description="None is the service's own.")
     max_tokens: int | None = Field(
         default=None, ge=1, description="Longest answer in tokens; None is the service's own limit."
     )
     stop: str | list[str] | None = Field(default=None, description="Texts at which an answer ends.")
+    max_repairs: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often a model is asked again for a call or an object that fits; None is twice.",
+    )
+    allow_repeats: bool | None = Field(
+        default=None, description="Whether a model may make a call again whose result it has."
+    )
+    on_invalid: OnInvalid | None = Field(
+        default=None,
+        description=(
+            "What becomes of a call that still does not fit: 'pass' hands it to the agent as it is, 'raise' "
+            "raises ToolCallError; None decides by whether the call was required."
+        ),
+    )
+    reasoning: ReasoningMode | None = Field(
+        default=None,
+        description=(
+            "What becomes of thinking that a model writes into its text, <think>...</think>: 'split' makes "
+            "it a ThinkingBlock, 'drop' leaves it out, 'keep' leaves the text alone; None splits where there "
+            "are tools or a schema, and keeps elsewhere."
+        ),
+    )
+    wait_up_to: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds in all that a call may wait for a busy service that says when to come back.",
+    )
     additional_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="More request settings, by the service's own names."
+        default_factory=dict, description="More settings of the request, by the service's own names."
     )
 
     context_window: int | None = Field(
@@ -177,122 +172,108 @@ class FreeProvidersLLM(StructuredPrediction):
     function_calling: FunctionCalling = Field(
         default="auto",
         description=(
-            "How tools are offered: by the service's own protocol (native), through the prompt (emulate), natively only where the provider's class says that the "
-            "service has tools (auto), or not at all (off: agents choose ReAct)."
+            "How tools are offered: by the service's own protocol (native), through the prompt (emulate), "
+            "natively only where the backend says that its model has tools (auto), or not at all (off: "
+            "agents choose ReAct)."
         ),
     )
 
-    _provider: Provider | None = PrivateAttr(default=None)
+    _backend: Backend | None = PrivateAttr(default=None)
     _window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
         self._refuse_unknown(fields)
         super().__init__(**{**fields, "model": model or ""})
-        # The provider is made at once, so that a wrong setting is found here; not in a validator, where pydantic would show the settings, keys and all.
-        self.__dict__["model"] = self.provider.model
+        # The backend is made at once, so that a wrong setting is found here; not in a validator, where pydantic
+        # would show the settings, keys and all.
+        self.__dict__["model"] = self.core.model
 
     @classmethod
-    def _refuse_unknown(cls, names: Iterable[str]) -> None:
-        """Raise `UsageError` on what is no setting; LlamaIndex would drop it without a word, and a mistyped temperature with it."""
-        if getattr(cls, "provider_class", None) is None:
+    def _refuse_unknown(cls, fields: Mapping[str, Any]) -> None:
+        """Raise `UsageError` for an argument without a field, which LlamaIndex would drop without a word."""
+        known = {*cls.model_fields, "class_name"}  # the class's name stands in what it saves of itself
+        unknown = fields.keys() - known
+        for name in sorted(unknown & _OTHER_WAYS.keys()):
+            raise UsageError(f"Unknown argument {name!r}. {_OTHER_WAYS[name]}", provider=cls._who())
+        if unknown:
+            raise unknown_names(unknown, list(cls.model_fields), cls._who(), options="additional_kwargs")
+        configuration, _ = split(fields.get("additional_kwargs") or {}, cls._who())
+        for name in configuration:
             raise UsageError(
-                f"{cls.__name__} is for all providers: use one of its classes, or write one with a provider_class."
+                f"{name} is no option of the service, and additional_kwargs are saved and shown: pass {name}= "
+                "to the constructor or with the call.",
+                provider=cls._who(),
             )
-        known = {*cls.model_fields, "class_name"}  # the name of the class stands in what it saves of itself
-        for name in names:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = (
-                    f"did you mean {near[0]}?"
-                    if near
-                    else "the service's own settings go into additional_kwargs."
-                )
-                raise UsageError(
-                    f"{cls.__name__} has no setting {name!r}: {hint}", provider=cls.provider_class.name
-                )
-
-    @field_serializer("base_url")
-    def _without_login(self, base_url: str | None) -> str | None:
-        """A login in the address is a secret like the key."""
-        return base_url and re.sub(r"//[^/?#]*@", "//", base_url)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """What is shown of it."""
-        for name, value in super().__repr_args__():
-            yield name, self._without_login(value) if name == "base_url" else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name in self._provider_fields():
-            self._provider = self._window = None
+        if self._makes_backend(name):
+            self._backend = self._window = None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, with other settings if so wished."""
+        """Return a copy, with other values of fields if so wished."""
         copy = super().model_copy(update=update, deep=deep)
         if update:
-            copy._provider = copy._window = None  # noqa: SLF001 - it is one of us
+            copy._backend = copy._window = None  # noqa: SLF001 - it is one of us
         return copy
 
-    @classmethod
-    def class_name(cls) -> str:
-        """The name under which the class is saved and found again."""
-        provider = getattr(cls, "provider_class", None)
-        return f"freeproviders_{provider.slug.replace('-', '_')}" if provider is not None else "freeproviders"
+    # --- who is asked -----------------------------------------------------------------------------
 
-    # --- what it is -------------------------------------------------------------------------------
+    @classmethod
+    def _who(cls) -> str:
+        """The name for errors that come before there is a backend."""
+        return cls.__name__
+
+    @classmethod
+    def _makes_backend(cls, name: str) -> bool:
+        """Whether the backend depends on a field: on the model, and on all that is not of this class."""
+        return name in {"model", "function_calling"} or (
+            name in cls.model_fields and name not in CoreLLM.model_fields
+        )
+
+    # Not an abstract method: LlamaIndex would make a span of each call.
+    def _made_backend(self) -> Backend:
+        """Make the backend that the fields describe."""
+        raise UsageError(
+            f"{type(self).__name__} does not say who is asked: use BackendLLM or a provider's class."
+        )
 
     @property
-    def provider(self) -> Provider:
-        """The core's provider with this configuration."""
-        provider = self._provider
-        if provider is None:
-            provider = self.provider_class(self.model or None, **self._configuration())
-            if self.function_calling == "native" and not provider.abilities().tools:
+    def core(self) -> Backend:
+        """The backend that is asked: made once, and again after a field that it depends on has changed."""
+        backend = self._backend
+        if backend is None:
+            backend = self._made_backend()
+            if self.function_calling == "native" and not backend.abilities().tools:
                 raise UsageError(
-                    "function_calling='native': this service has no tools of its own; use 'auto' or 'emulate'.",
-                    provider=provider.name,
+                    "function_calling='native': this backend has no tools of its own; use 'auto' or 'emulate'.",
+                    provider=backend.name,
                 )
             if self.function_calling == "emulate":
-                provider = provider.with_abilities(tools=False)
-            self._provider = provider
-        return provider
-
-    def _provider_fields(self) -> frozenset[str]:
-        """The fields that the provider is made from."""
-        return _PROVIDER_FIELDS
-
-    def _configuration(self) -> dict[str, Any]:
-        """The provider's keyword arguments."""
-        return {
-            "base_url": self.base_url,
-            "api_key": self.api_key.get_secret_value() if self.api_key else None,
-            "headers": self.headers,
-            "cookies": self.cookies,
-            "proxy": self.proxy,
-            "connector": self.connector,
-            "trust_env": self.trust_env,
-            "timeout": self.timeout,
-            "retry": self.retry,
-        }
+                backend = backend.with_abilities(tools=False)
+            self._backend = backend
+        return backend
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex plans with. Computed from the configuration; nothing is asked of the service."""
+        """What LlamaIndex plans with, computed from the fields; nothing is asked of the service."""
         window = self.context_window or self._looked_up_window()
         return LLMMetadata(
             context_window=window,
             num_output=max(1, min(self.num_output or self.max_tokens or DEFAULT_OUTPUT, window // 4)),
             is_chat_model=True,
             is_function_calling_model=self.function_calling != "off",
-            model_name=self.provider.model or "unknown",
+            model_name=self.core.model or "unknown",
             system_role=MessageRole.SYSTEM,
         )
 
     def _looked_up_window(self) -> int:
         if self._window is None:
+            backend = self.core
             self._window = (
-                getattr(self.provider, "context_window", None)
-                or known_window(self.provider.model)
+                getattr(backend, "context_window", None)
+                or backend.abilities().window
+                or known_window(backend.model)
                 or DEFAULT_WINDOW
             )
         return self._window
@@ -301,8 +282,8 @@ class FreeProvidersLLM(StructuredPrediction):
         """What observability tools are told about the model; no secrets."""
         return {
             **super().to_payload(),
-            "model": self.provider.model,
-            "provider": self.provider_class.name,
+            "model": self.core.model,
+            "provider": self.core.name,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }
@@ -318,7 +299,7 @@ class FreeProvidersLLM(StructuredPrediction):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """For symmetry with other clients: connections belong to the event loop and end with it, so there is nothing to do."""
+        """Do nothing, for symmetry with other clients: connections end with their event loop."""
 
     # --- chat -------------------------------------------------------------------------------------
 
@@ -327,38 +308,38 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            answer = whole(self._chat_batches(messages, kwargs, stream=False))
-            return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(bridge.run(answer)))
+            answer = whole(self.question(messages, kwargs, stream=False).batches())
+            return call.ended(_chat_assembler(kwargs).whole(bridge.run(answer)))
 
     @spanned
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = whole(self._chat_batches(messages, kwargs, stream=False))
-            return call.ended(ChatAssembler(kwargs.get("tool_names")).whole(await answer))
+            answer = whole(self.question(messages, kwargs, stream=False).batches())
+            return call.ended(_chat_assembler(kwargs).whole(await answer))
 
     @spanned
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
+        """Answer a conversation piece by piece.
+
+        The last chunk holds the whole message, and what is known about the answer in `raw`.
+        """
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            return _stream(
-                call,
-                self._chat_batches(messages, kwargs, stream=True),
-                ChatAssembler(kwargs.get("tool_names")),
-            )
+            batches = self.question(messages, kwargs, stream=True).batches()
+            return _stream(call, batches, _chat_assembler(kwargs))
 
     @spanned
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        """Answer a conversation piece by piece; the last chunk holds the whole message and what is known about it in `raw`."""
+        """Answer a conversation piece by piece.
+
+        The last chunk holds the whole message, and what is known about the answer in `raw`.
+        """
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            return _astream(
-                call,
-                self._chat_batches(messages, kwargs, stream=True),
-                ChatAssembler(kwargs.get("tool_names")),
-            )
+            batches = self.question(messages, kwargs, stream=True).batches()
+            return _astream(call, batches, _chat_assembler(kwargs))
 
     # --- completion -------------------------------------------------------------------------------
 
@@ -383,11 +364,8 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
-            return _stream(
-                call,
-                self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True),
-                CompletionAssembler(),
-            )
+            batches = self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True)
+            return _stream(call, batches, CompletionAssembler())
 
     @spanned
     async def astream_complete(
@@ -396,11 +374,72 @@ class FreeProvidersLLM(StructuredPrediction):
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             await call.wait_for_turn_async()
-            return _astream(
-                call,
-                self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True),
-                CompletionAssembler(),
+            batches = self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True)
+            return _astream(call, batches, CompletionAssembler())
+
+    # --- objects ----------------------------------------------------------------------------------
+
+    # With another `pydantic_program_mode` than the default, LlamaIndex's own programs are used.
+
+    @spanned
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Answer a prompt with an object.
+
+        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again.
+        """
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
+        return structured.predict(self, output_cls, prompt, llm_kwargs, prompt_args)
+
+    @spanned
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Answer a prompt with an object.
+
+        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again.
+        """
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return cast(
+                "Model", await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             )
+        return await structured.apredict(self, output_cls, prompt, llm_kwargs, prompt_args)
+
+    @spanned
+    def stream_structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Model | FlexibleModel, None, None]:
+        """Answer a prompt with an object that grows: partial ones first, the valid one last."""
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        return structured.stream_predict(self, output_cls, prompt, llm_kwargs, prompt_args)
+
+    @spanned
+    async def astream_structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Model | FlexibleModel, None]:
+        """Answer a prompt with an object that grows: partial ones first, the valid one last."""
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return await super().astream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        return await structured.astream_predict(self, output_cls, prompt, llm_kwargs, prompt_args)
 
     # --- tools ------------------------------------------------------------------------------------
 
@@ -418,7 +457,7 @@ class FreeProvidersLLM(StructuredPrediction):
         if self.function_calling == "off" and tools:
             raise UsageError(
                 "function_calling is 'off', so this model takes no tools: use a ReActAgent.",
-                provider=self.provider_class.name,
+                provider=self.core.name,
             )
         return chat_arguments(
             tools,
@@ -432,10 +471,11 @@ class FreeProvidersLLM(StructuredPrediction):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The calls in a response; raises `ToolCallError`, a `ValueError`, if there must be one and is none."""
+        """Return the calls in a response; `ToolCallError`, a `ValueError`, if one is due and there is none."""
         del kwargs
         return selections(response, error_on_no_tool_call=error_on_no_tool_call)
 
+    @spanned
     def predict_and_call(  # noqa: PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
@@ -459,6 +499,7 @@ class FreeProvidersLLM(StructuredPrediction):
             **self._with_react(kwargs),
         )
 
+    @spanned
     async def apredict_and_call(  # noqa: PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],
@@ -483,10 +524,11 @@ class FreeProvidersLLM(StructuredPrediction):
         )
 
     def _with_react(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """LlamaIndex's ReAct fallback fails unless it is given a formatter and a parser."""
+        """Add the formatter and the parser without which LlamaIndex's ReAct fallback fails."""
         if self.function_calling != "off":
             return kwargs
-        from llama_index.core.agent.react.formatter import ReActChatFormatter  # noqa: PLC0415 - only this needs the agents, which take long to import
+        # Only this needs the agents, which take long to import.
+        from llama_index.core.agent.react.formatter import ReActChatFormatter  # noqa: PLC0415
 
         from llama_index_freeproviders.react import TolerantReActOutputParser  # noqa: PLC0415
 
@@ -496,10 +538,31 @@ class FreeProvidersLLM(StructuredPrediction):
             **kwargs,
         }
 
-    # --- prompts ----------------------------------------------------------------------------------
+    # --- the core ---------------------------------------------------------------------------------
+
+    def question(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> Question:
+        """Say who is asked, and what; `kwargs` are a call's own settings and configuration.
+
+        Raises `UsageError` for what cannot work.
+        """
+        folded = self.messages_to_prompt
+        if folded is not None and folded is not default_messages_to_prompt:
+            return self._question(
+                (Message("user", folded(messages)),), kwargs, stream=stream
+            )  # the caller's own
+        return self._question(to_core_messages(messages, kwargs.get("tool_names")), kwargs, stream=stream)
+
+    def prompted(self, prompt: BasePromptTemplate, values: Mapping[str, Any]) -> list[ChatMessage]:
+        """Write a prompt as messages, with the system prompt and the query wrapper."""
+        return self._extend_messages(prompt.format_messages(llm=self, **values))
 
     def _extend_messages(self, messages: list[ChatMessage]) -> list[ChatMessage]:
-        """The system prompt before, and the query wrapper around what the user says, which LlamaIndex itself only does for models without chat."""
+        """Put the system prompt before, and the query wrapper around what the user says.
+
+        LlamaIndex itself wraps only prompts of models without chat.
+        """
         messages = list(super()._extend_messages(messages))
         wrapper = self.query_wrapper_prompt
         if (
@@ -513,72 +576,56 @@ class FreeProvidersLLM(StructuredPrediction):
             )
         return messages
 
-    # --- the core ---------------------------------------------------------------------------------
-
-    def _chat_batches(
-        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> AsyncGenerator[Batch, None]:
-        provider, request = self._chat_request(messages, kwargs, stream=stream)
-        return provider.answer(request)
-
     def _prompt_batches(
         self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool
     ) -> AsyncGenerator[Batch, None]:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         if not isinstance(prompt, str):
-            raise UsageError(
-                f"a prompt must be text, not {type(prompt).__name__}.", provider=self.provider_class.name
-            )
-        provider, request = self._request((Message("user", prompt),), kwargs, stream=stream)
-        return provider.answer(request)
+            raise UsageError(f"A prompt must be text, not {type(prompt).__name__}.", provider=self.core.name)
+        return self._question((Message("user", prompt),), kwargs, stream=stream).batches()
 
-    def _chat_request(
-        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[Provider, ChatRequest]:
-        """Who is asked, and what; what cannot work raises `UsageError`."""
-        folded = self.messages_to_prompt
-        if (
-            folded is not None and folded is not default_messages_to_prompt
-        ):  # the caller has a prompt format of their own
-            return self._request((Message("user", folded(messages)),), kwargs, stream=stream)
-        return self._request(to_core_messages(messages, kwargs.get("tool_names")), kwargs, stream=stream)
-
-    def _request(
+    def _question(
         self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[Provider, ChatRequest]:
-        provider = self.provider
-        return provider, provider.request(messages, stream=stream, **self._options(kwargs))
-
-    def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of one request: the fields, and over them the call's own."""
-        options = {name: value for name in _REQUEST_FIELDS if (value := getattr(self, name)) is not None}
+    ) -> Question:
+        backend = self.core
+        settings = {name: value for name in _SETTINGS if (value := getattr(self, name)) is not None}
         if self.additional_kwargs:
-            options.update(self.additional_kwargs)
-        options.update(
-            {
-                name: value
-                for name, value in kwargs.items()
-                if value is not None and name not in _NOT_FOR_SERVICES
-            }
-        )
-        return options
+            settings.update(self.additional_kwargs)
+        if kwargs:
+            configuration, own = split(opened(kwargs), backend.name)
+            if configuration:
+                backend = backend.configured(**with_plain_key(configuration))
+            settings.update(
+                (name, value)
+                for name, value in own.items()
+                if value is not None and name not in _LLAMAINDEX_ONLY
+            )
+        return Question(backend, backend.request(messages, stream=stream, **settings))
+
+
+def with_plain_key(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with its key as text."""
+    key = configuration.get("api_key")
+    return {**configuration, **({"api_key": key.get_secret_value()} if isinstance(key, SecretStr) else {})}
+
+
+def _chat_assembler(kwargs: Mapping[str, Any]) -> ChatAssembler:
+    return ChatAssembler(kwargs.get("tool_names"))
 
 
 async def _astream(
-    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any
+    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Assembler[ResponseT]
 ) -> AsyncGenerator[ResponseT, None]:
     response: ResponseT | None = None
     try:
         async with aclosing(batches):
             async for batch in batches:
-                listens = anybody_listens()
-                for part in assembler.prepared(batch):
-                    if (chunk := assembler.take(part)) is not None:
-                        response = chunk
-                        if listens:
-                            call.progressed(chunk)
-                        yield chunk
+                progressed = call.progressed if anybody_listens() else None
+                for response in assembler.chunks(batch):
+                    if progressed is not None:
+                        progressed(response)
+                    yield response
     except BaseException as error:
         call.failed(error)
         raise
@@ -586,19 +633,17 @@ async def _astream(
 
 
 def _stream(
-    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Any
+    call: Call[ResponseT], batches: AsyncGenerator[Batch, None], assembler: Assembler[ResponseT]
 ) -> Generator[ResponseT, None, None]:
     response: ResponseT | None = None
     try:
         with closing(cast("Generator[Batch, None, None]", bridge.iterate(batches))) as received:
             for batch in received:
-                listens = anybody_listens()
-                for part in assembler.prepared(batch):
-                    if (chunk := assembler.take(part)) is not None:
-                        response = chunk
-                        if listens:
-                            call.progressed(chunk)
-                        yield chunk
+                progressed = call.progressed if anybody_listens() else None
+                for response in assembler.chunks(batch):
+                    if progressed is not None:
+                        progressed(response)
+                    yield response
     except BaseException as error:
         call.failed(error)
         raise

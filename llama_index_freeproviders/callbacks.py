@@ -1,9 +1,13 @@
-"""What LlamaIndex wants to hear about a call: instrumentation events and spans, the callback manager, the trace, the rate limiter.
+"""What LlamaIndex is told about a call: instrumentation events and spans, callback manager, rate limiter.
 
-LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation anew, whether anybody listens or not; that costs more
-than all the rest of the chunk. Here an event is made when some dispatcher on the way to the root has a handler. With one, it sees what the decorators would
-have sent, in the same order; the callback manager and the rate limiter are always served, exactly once for each call. Spans likewise: entering one takes longer
-than asking a local service.
+LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation anew, whether
+anybody listens or not; that costs more than all the rest of the chunk. Here an event is made when some dispatcher
+on the way to the root has a handler. With one, it sees what the decorators would have sent, in the same order;
+the callback manager and the rate limiter are always served, exactly once for each call. Spans likewise: entering
+one takes longer than asking a local service.
+
+The configuration of a call (`api_key`, `headers` ...) holds credentials, and handlers write down what they see:
+it is in no event, and in spans it is `Hidden`.
 """
 
 from __future__ import annotations
@@ -32,20 +36,24 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 from llama_index_instrumentation.event_handlers import NullEventHandler
 from llama_index_instrumentation.span_handlers import NullSpanHandler
 
+from freeproviders.configuration import CONFIGURATION, SECOND_NAMES
+from llama_index_freeproviders.responses import ResponseT
+
 if TYPE_CHECKING:
     from llama_index.core.llms.llm import LLM
     from llama_index_instrumentation.dispatcher import Dispatcher
 
-ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
-dispatcher: Final = get_dispatcher(
-    "llama_index.core.llms.callbacks"
-)  # the decorators' own, so that handlers put there hear us as well
+dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")
+"""The dispatcher of LlamaIndex's decorators, so that handlers put there hear these events as well."""
+
+_HIDDEN: Final = "configuration"
+_CONFIGURATION: Final = frozenset({*CONFIGURATION, *SECOND_NAMES})
 
 
 def anybody_listens() -> bool:
-    """Whether an event would reach a handler; the root's own handler does nothing."""
+    """Tell whether an event would reach a handler; the root's own handler does nothing."""
     at: Dispatcher | None = dispatcher
     while at is not None:
         for handler in at.event_handlers:
@@ -56,7 +64,7 @@ def anybody_listens() -> bool:
 
 
 def anybody_watches(at: Dispatcher | None) -> bool:
-    """Whether a span would reach a handler."""
+    """Tell whether a span would reach a handler."""
     while at is not None:
         for handler in at.span_handlers:
             if type(handler) is not NullSpanHandler:
@@ -65,21 +73,67 @@ def anybody_watches(at: Dispatcher | None) -> bool:
     return False
 
 
+class Hidden:
+    """The configuration of a call, as a value that shows nothing but its names."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Mapping[str, Any]) -> None:
+        self.items = items
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self.items)}>"
+
+
+def hidden(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Put the configuration among a call's keywords out of sight, also that in `llm_kwargs`; `opened` undoes it."""
+    if isinstance(inner := kwargs.get("llm_kwargs"), Mapping):
+        kwargs = {**kwargs, "llm_kwargs": hidden(inner)}
+    found = {name: value for name, value in kwargs.items() if name in _CONFIGURATION}
+    return {**_without(kwargs), _HIDDEN: Hidden({**_inside(kwargs), **found})} if found else kwargs
+
+
+def opened(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a call's keywords with the configuration that was hidden."""
+    return {**_without(kwargs, configuration=False), **inside} if (inside := _inside(kwargs)) else kwargs
+
+
+def _inside(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = kwargs.get(_HIDDEN)
+    return value.items if isinstance(value, Hidden) else {}
+
+
+def _without(kwargs: Mapping[str, Any], *, configuration: bool = True) -> dict[str, Any]:
+    """The keywords without what is hidden, and without configuration."""
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if not isinstance(value, Hidden) and not (configuration and name in _CONFIGURATION)
+    }
+
+
 def spanned(method: MethodT) -> MethodT:
-    """A method with LlamaIndex's span around it where anybody would see it: a span's handler, or an event's, since events name their span."""
+    """Put LlamaIndex's span around a method where anybody would see it.
+
+    That is a span's handler, or an event's, since events name their span.
+    """
     of_module = get_dispatcher(method.__module__)
     within_span = of_module.span(method)
+
+    def seen(self: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        shown = [hidden(arg) if isinstance(arg, Mapping) else arg for arg in args]
+        return within_span.__get__(self, type(self))(*shown, **hidden(kwargs))
 
     @functools.wraps(method)
     def in_a_span_if_seen(self: object, *args: Any, **kwargs: Any) -> Any:
         if anybody_watches(of_module) or anybody_listens():
-            return within_span.__get__(self, type(self))(*args, **kwargs)
+            return seen(self, args, kwargs)
         return method(self, *args, **kwargs)
 
     @functools.wraps(method)
     async def in_a_span_if_seen_async(self: object, *args: Any, **kwargs: Any) -> Any:
         if anybody_watches(of_module) or anybody_listens():
-            return await within_span.__get__(self, type(self))(*args, **kwargs)
+            return await seen(self, args, kwargs)
         return await method(self, *args, **kwargs)
 
     wrapper = in_a_span_if_seen_async if inspect.iscoroutinefunction(method) else in_a_span_if_seen
@@ -88,10 +142,11 @@ def spanned(method: MethodT) -> MethodT:
 
 
 class Call(Generic[ResponseT]):
-    """One call of one model, as a context manager: entering says that it has begun, an exception within that it has failed.
+    """One call of one model, as a context manager.
 
-    A call that does not stream says `ended` inside. One that streams leaves the context when its generator is returned, as LlamaIndex's decorators do, and the
-    generator says `progressed`, then `ended` or `failed`.
+    Entering says that the call has begun, an exception within that it has failed. A call that does not stream
+    says `ended` inside. One that streams leaves the context when its generator is returned, as LlamaIndex's
+    decorators do, and the generator says `progressed`, then `ended` or `failed`.
     """
 
     trace: str
@@ -103,7 +158,7 @@ class Call(Generic[ResponseT]):
             llm.callback_manager = CallbackManager()
         self._llm = llm
         self._given = given
-        self._kwargs = dict(kwargs)
+        self._kwargs = _without(kwargs)
         self._manager: CallbackManager = llm.callback_manager
         self._trace: AbstractContextManager[None] = self._manager.as_trace(self.trace)
         self._event_id = ""
@@ -148,11 +203,11 @@ class Call(Generic[ResponseT]):
             await self._llm.rate_limiter.async_acquire()
 
     def progressed(self, response: ResponseT) -> None:
-        """A chunk came; call it only when `anybody_listens`."""
+        """Tell of a chunk; call it only when `anybody_listens`."""
         dispatcher.event(self._progress_event(response))
 
     def ended(self, response: ResponseT) -> ResponseT:
-        """The answer is complete."""
+        """Tell that the answer is complete."""
         self._over = True
         self._manager.on_event_end(
             CBEventType.LLM,
@@ -164,7 +219,7 @@ class Call(Generic[ResponseT]):
         return response
 
     def failed(self, error: BaseException) -> None:
-        """A stream broke off, by an error or because its reader left; one that has ended already cannot."""
+        """Tell that a stream broke off, by an error or because its reader left; nothing after its end."""
         if self._over:
             return
         self._over = True

@@ -7,14 +7,10 @@ from typing import Any, ClassVar
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field
 
+import freeproviders
 from freeproviders.provider import Provider
-from freeproviders.providers.ai_chat_free import AIChatFree as AIChatFreeProvider
-from freeproviders.providers.chatgpt_free import ChatgptFree as ChatgptFreeProvider
-from freeproviders.providers.embedded import Embedded as EmbeddedProvider
-from freeproviders.providers.flow_gpt import FlowGpt as FlowGptProvider
-from freeproviders.providers.free_netfly import FreeNetfly as FreeNetflyProvider
-from freeproviders.providers.openai_compatible import OpenAICompatible as OpenAICompatibleProvider
-from llama_index_freeproviders.base import FreeProvidersLLM
+from freeproviders.providers import PROVIDERS
+from llama_index_freeproviders.provider import ProviderLLM, saved_name
 
 __all__ = [
     "AIChatFree",
@@ -26,8 +22,24 @@ __all__ = [
 ]
 
 
-class FreeNetfly(FreeProvidersLLM):
-    """`free.netfly.top`, an OpenAI-style service without a key; it last answered a public client on 2024-11-06.
+class _Named:
+    """A class of the core by its name, imported when it is first used: who needs one provider pays for one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return getattr(freeproviders, self._name)
+
+
+def _core(name: str) -> Any:
+    return _Named(name)
+
+
+class FreeNetfly(ProviderLLM):
+    """`free.netfly.top`, an OpenAI-style service without a key.
+
+    It last answered a public client on 2024-11-06.
 
     Examples:
         ```python
@@ -38,10 +50,10 @@ class FreeNetfly(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = FreeNetflyProvider
+    provider_class: ClassVar[type[Provider]] = _core("FreeNetfly")
 
 
-class ChatgptFree(FreeProvidersLLM):
+class ChatgptFree(ProviderLLM):
     """`chatgptfree.ai`, a page with a chat plugin; it flattens a conversation into one prompt.
 
     Examples:
@@ -54,10 +66,10 @@ class ChatgptFree(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = ChatgptFreeProvider
+    provider_class: ClassVar[type[Provider]] = _core("ChatgptFree")
 
 
-class FlowGpt(FreeProvidersLLM):
+class FlowGpt(ProviderLLM):
     """`flowgpt.com`'s anonymous chat; it last answered a public client on 2024-11-06.
 
     Examples:
@@ -86,10 +98,10 @@ class FlowGpt(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = FlowGptProvider
+    provider_class: ClassVar[type[Provider]] = _core("FlowGpt")
 
 
-class AIChatFree(FreeProvidersLLM):
+class AIChatFree(ProviderLLM):
     """`aichatfree.info`; it last answered a public client on 2025-02-01. System messages go as the user's.
 
     Examples:
@@ -103,14 +115,15 @@ class AIChatFree(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = AIChatFreeProvider
+    provider_class: ClassVar[type[Provider]] = _core("AIChatFree")
 
 
-class OpenAICompatible(FreeProvidersLLM):
+class OpenAICompatible(ProviderLLM):
     """Any service or local server that speaks the OpenAI chat completions protocol.
 
-    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the prompt, as "emulate" does: which services and models take tools cannot
-    be known beforehand, some drop them without a word, and the prompt reaches every model.
+    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the prompt, as
+    "emulate" does: which services and models take tools cannot be known beforehand, some drop them without a
+    word, and the prompt reaches every model.
 
     Examples:
         ```python
@@ -121,14 +134,11 @@ class OpenAICompatible(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = OpenAICompatibleProvider
+    provider_class: ClassVar[type[Provider]] = _core("OpenAICompatible")
 
     json_schema: bool = Field(
         default=False, description="Whether the service constrains an answer to a JSON schema."
     )
-
-    def _provider_fields(self) -> frozenset[str]:
-        return super()._provider_fields() | {"json_schema"}
 
     def _configuration(self) -> dict[str, Any]:
         return {
@@ -138,8 +148,10 @@ class OpenAICompatible(FreeProvidersLLM):
         }
 
 
-class Embedded(FreeProvidersLLM):
-    """A small model on this machine: no key, no account, and no network once its weights are here. Fluent, and often wrong.
+class Embedded(ProviderLLM):
+    """A small model on this machine: no key, no account, and no network once its weights are here.
+
+    Its answers are fluent, and often wrong.
 
     Examples:
         ```python
@@ -150,31 +162,26 @@ class Embedded(FreeProvidersLLM):
         ```
     """
 
-    provider_class: ClassVar[type[Provider]] = EmbeddedProvider
+    provider_class: ClassVar[type[Provider]] = _core("Embedded")
 
-    model_path: str | None = Field(default=None, description="A GGUF file of one's own, instead of `model`.")
+    model_path: str | None = Field(default=None, description="A GGUF file of your own, instead of `model`.")
     slots: int | None = Field(default=None, ge=1, description="Answers at the same time; more requests wait.")
     prompt_cache: bool = Field(
         default=True,
         description="False reads each prompt anew, for answers that do not depend on what was asked before.",
     )
 
-    def _provider_fields(self) -> frozenset[str]:
-        return super()._provider_fields() | {"model_path", "context_window", "slots", "prompt_cache"}
+    @classmethod
+    def _makes_backend(cls, name: str) -> bool:
+        return name == "context_window" or super()._makes_backend(name)
 
     def _configuration(self) -> dict[str, Any]:
-        configuration = {
-            **super()._configuration(),
-            "context_window": self.context_window,
-            "prompt_cache": self.prompt_cache,
-        }
-        if self.slots is not None:
-            configuration["slots"] = self.slots
-        if self.model_path is not None:
-            configuration["model_path"] = self.model_path
-        return configuration
+        own = ("model_path", "context_window", "slots", "prompt_cache")
+        given = {name: value for name in own if (value := getattr(self, name)) is not None}
+        return {**super()._configuration(), **given}
 
 
 ALL = tuple(globals()[name] for name in __all__)
-for _cls in ALL:
-    RECOGNIZED_LLMS[_cls.class_name()] = _cls
+RECOGNIZED_LLMS.update(
+    {saved_name(row.slug): globals()[row.name] for row in PROVIDERS if row.name in __all__}
+)

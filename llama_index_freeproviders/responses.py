@@ -1,15 +1,15 @@
-"""LlamaIndex responses from core parts: whole ones, and the chunks of a stream.
+"""From the core's parts to LlamaIndex's responses: whole ones, and the chunks of a stream.
 
-Validating a `ChatResponse` with its message and block costs several times what decoding the chunk did, so a chunk is a copy of one that was validated once:
-its `__dict__` and containers are new, nothing is shared. `fast_copies_are_exact` compares the copies with validated objects; if a future pydantic or
-LlamaIndex makes them differ, chunks are validated one by one instead.
+Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates` says how and why.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -21,171 +21,132 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from pydantic import BaseModel
 
+from freeproviders.templates import quick_or_validated, template
 from freeproviders.types import Batch, Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
-from freeproviders.wire.json import dumps
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 
 LONG_TEXT: Final = 16_384
-"""Characters of text or thinking after which the pieces of one network read go out as one chunk: each chunk holds all of it so far, and copying that for
-each of many small pieces would make a long stream quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same text."""
+"""Characters after which the pieces of one network read go out as one chunk.
 
-_new = object.__new__
-_set = object.__setattr__
-
-
-class _Template:
-    """A validated object to be copied; the containers in it must be replaced by whoever copies."""
-
-    def __init__(self, model: BaseModel) -> None:
-        self._cls = type(model)
-        self._fields = dict(model.__dict__)
-        self._fields_set = set(model.model_fields_set)
-
-    def copy(self) -> tuple[Any, dict[str, Any]]:
-        """A new object and its `__dict__`."""
-        model, fields = _new(self._cls), self._fields.copy()
-        _set(model, "__dict__", fields)
-        _set(model, "__pydantic_fields_set__", self._fields_set.copy())
-        _set(model, "__pydantic_extra__", None)
-        _set(model, "__pydantic_private__", None)
-        return model, fields
+Each chunk holds all of the answer so far, and copying that for each of many small pieces would make a long stream
+quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same text.
+"""
 
 
-_BLOCK: Final = _Template(TextBlock(text=""))
-_MESSAGE: Final = _Template(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
-_CHAT: Final = _Template(
-    ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="")
-)
-_LAST: Final = _Template(
-    ChatResponse(
-        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]), delta="", raw={}
-    )
-)
-_COMPLETION: Final = _Template(CompletionResponse(text="", delta=""))
+# --- a piece of text ------------------------------------------------------------------------------
 
 
-def _fast_message(text: str) -> ChatMessage:
-    block, fields = _BLOCK.copy()
-    fields["text"] = text
-    message, fields = _MESSAGE.copy()
-    fields["additional_kwargs"] = {}
-    fields["blocks"] = [block]
-    return message  # type: ignore[no-any-return]  # what a template copies has no static type
+def validated_chat(text: str, delta: str) -> ChatResponse:
+    """Make a chunk of a chat the usual way."""
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
+    return ChatResponse(message=message, delta=delta)
 
 
-def _fast_chat_chunk(text: str, delta: str) -> ChatResponse:
-    response, fields = _CHAT.copy()
-    fields["message"] = _fast_message(text)
-    fields["delta"] = delta
-    fields["additional_kwargs"] = {}
-    return response  # type: ignore[no-any-return]  # as above
+def validated_last(text: str, raw: dict[str, Any]) -> ChatResponse:
+    """Make the last chunk of a chat the usual way."""
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
+    return ChatResponse(message=message, delta="", raw=raw)
 
 
-def _fast_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
-    response, fields = _LAST.copy()
-    fields["message"] = _fast_message(text)
-    fields["raw"] = raw
-    fields["additional_kwargs"] = {}
-    return response  # type: ignore[no-any-return]  # as above
-
-
-def _validated_chat_chunk(text: str, delta: str) -> ChatResponse:
-    return ChatResponse(
-        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta=delta
-    )
-
-
-def _validated_last_chunk(text: str, raw: dict[str, Any]) -> ChatResponse:
-    return ChatResponse(
-        message=ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)]), delta="", raw=raw
-    )
-
-
-def _fast_completion_chunk(text: str, delta: str) -> CompletionResponse:
-    response, fields = _COMPLETION.copy()
-    fields["text"] = text
-    fields["delta"] = delta
-    fields["additional_kwargs"] = {}
-    return response  # type: ignore[no-any-return]  # as above
-
-
-def _validated_completion_chunk(text: str, delta: str) -> CompletionResponse:
+def validated_completion(text: str, delta: str) -> CompletionResponse:
+    """Make a chunk of a completion the usual way."""
     return CompletionResponse(text=text, delta=delta)
 
 
-def identical(a: BaseModel, b: BaseModel) -> bool:
-    """Whether two objects cannot be told apart, down to which fields count as set, here and in the models they hold."""
-    if (
-        type(a) is not type(b)
-        or a != b
-        or a.model_fields_set != b.model_fields_set
-        or a.model_dump() != b.model_dump()
-    ):
-        return False
-    if a.__pydantic_private__ != b.__pydantic_private__ or a.__pydantic_extra__ != b.__pydantic_extra__:
-        return False
-    pairs = zip(_models_in(a), _models_in(b), strict=True)
-    return all(identical(one, other) for one, other in pairs)
+def _quick(usual: ChatResponse) -> Callable[..., ChatResponse]:
+    """Return the function that makes copies of a response with other text, delta and raw."""
+    block_values, make_block = template(usual.message.blocks[0])
+    message_values, make_message = template(usual.message)
+    response_values, make_response = template(usual)
+    new_block, new_message, new_response = block_values.copy, message_values.copy, response_values.copy
+
+    def copied(text: str, delta: str, raw: Any = None) -> ChatResponse:
+        block = new_block()
+        block["text"] = text
+        message = new_message()
+        message["additional_kwargs"], message["blocks"] = {}, [make_block(block)]
+        response = new_response()
+        response["message"], response["delta"], response["raw"] = make_message(message), delta, raw
+        response["additional_kwargs"] = {}
+        return make_response(response)
+
+    return copied
 
 
-def _models_in(model: BaseModel) -> list[BaseModel]:
-    found: list[BaseModel] = []
-    for value in model.__dict__.values():
-        items = value if isinstance(value, list) else [value]
-        found.extend(item for item in items if isinstance(item, BaseModel))
-    return found
+def quick_chat() -> Callable[[str, str], ChatResponse]:
+    """Return the function that makes a chunk of a chat as a copy of a template."""
+    return _quick(validated_chat("", ""))
 
 
-def fast_copies_are_exact() -> bool:
-    """Whether copied chunks equal validated ones with the installed versions."""
-    try:
-        return (
-            identical(_fast_chat_chunk("so far", "far"), _validated_chat_chunk("so far", "far"))
-            and identical(_fast_last_chunk("all", {"usage": {}}), _validated_last_chunk("all", {"usage": {}}))
-            and identical(
-                _fast_completion_chunk("so far", "far"), _validated_completion_chunk("so far", "far")
-            )
-        )
-    except (AttributeError, TypeError, ValueError):
-        return False
+def quick_last() -> Callable[[str, dict[str, Any]], ChatResponse]:
+    """Return the function that makes the last chunk of a chat as a copy of a template."""
+    copied = _quick(validated_last("", {}))
+    return lambda text, raw: copied(text, "", raw)
 
 
-_exact: Final = fast_copies_are_exact()
-chat_chunk: Final = _fast_chat_chunk if _exact else _validated_chat_chunk
-last_chunk: Final = _fast_last_chunk if _exact else _validated_last_chunk
-completion_chunk: Final = _fast_completion_chunk if _exact else _validated_completion_chunk
+def quick_completion() -> Callable[[str, str], CompletionResponse]:
+    """Return the function that makes a chunk of a completion as a copy of a template."""
+    values, make = template(validated_completion("", ""))
+    new_values = values.copy
+
+    def copied(text: str, delta: str) -> CompletionResponse:
+        response = new_values()
+        response["text"], response["delta"], response["additional_kwargs"] = text, delta, {}
+        return make(response)
+
+    return copied
+
+
+chat_chunk: Final = quick_or_validated(quick_chat, validated_chat, "so far", "far")
+last_chunk: Final = quick_or_validated(quick_last, validated_last, "all", {"usage": {}})
+completion_chunk: Final = quick_or_validated(quick_completion, validated_completion, "so far", "far")
 
 
 # --- the parts of an answer, added up -------------------------------------------------------------
 
 
-class ChatAssembler:
-    """Turns the parts of one answer into chunks whose `message` is the answer so far and whose `delta` is what is new.
+class Assembler(ABC, Generic[ResponseT]):
+    """Turns the parts of one answer into responses that hold the answer so far, and in `delta` what is new."""
 
-    The last chunk has no new text; it repeats the whole message and carries `raw`. `names` maps the tool names that the model was given
-    to the tools' own.
+    def __init__(self) -> None:
+        self._text = ""
+        self._reasoning = ""
+        self._usage: Usage | None = None
+
+    def chunks(self, batch: Batch) -> list[ResponseT]:
+        """Return the chunks for the parts of one network read; see `LONG_TEXT`."""
+        if len(batch) > 1 and len(self._text) + len(self._reasoning) > LONG_TEXT:
+            batch = _merged(batch)
+        take = self.take
+        return [chunk for part in batch if (chunk := take(part)) is not None]
+
+    @abstractmethod
+    def take(self, part: Part) -> ResponseT | None:
+        """Add a part; return the chunk to send, if the part makes one."""
+
+    @abstractmethod
+    def whole(self, completion: Completion) -> ResponseT:
+        """Return the response to a call that does not stream."""
+
+
+class ChatAssembler(Assembler[ChatResponse]):
+    """The responses of a chat; `message` is the answer so far.
+
+    The last chunk has no new text; it repeats the whole message and carries `raw`. `names` maps the tool names
+    that the model was given to the tools' own.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
-        self._text = ""
-        self._reasoning = ""
+        super().__init__()
         self._calls: list[ToolCall] = []
-        self._usage: Usage | None = None
         self._names = names or {}
         self._plain = True
         """Nothing but text so far: the quick way."""
 
-    def prepared(self, batch: Batch) -> Batch:
-        """The batch as it should be taken: see `LONG_TEXT`."""
-        return (
-            _merged(batch) if len(self._text) + len(self._reasoning) > LONG_TEXT and len(batch) > 1 else batch
-        )
-
     def take(self, part: Part) -> ChatResponse | None:
-        """Add a part; the chunk to send, if the part makes one."""
+        """Add a part; return the chunk to send, if the part makes one."""
         if type(part) is Text and self._plain:
             self._text = text = self._text + part.text
             return chat_chunk(text, part.text)
@@ -201,7 +162,7 @@ class ChatAssembler:
                 )
             case ToolCall():
                 self._plain = False
-                self._calls.append(part)
+                self._calls.append(self._renamed(part))
                 return ChatResponse(message=self._message(), delta="")
             case Usage():
                 self._usage = part
@@ -212,69 +173,46 @@ class ChatAssembler:
                 return ChatResponse(message=self._message(), delta="", raw=raw_of(part, self._usage))
 
     def whole(self, completion: Completion) -> ChatResponse:
-        """The response to a call that does not stream."""
+        """Return the response to a call that does not stream."""
         self._text, self._reasoning, self._calls, self._usage = (
             completion.text,
             completion.reasoning,
-            list(completion.tool_calls),
+            [self._renamed(call) for call in completion.tool_calls],
             completion.usage,
         )
         return ChatResponse(message=self._message(), raw=raw_of(completion.finish, completion.usage))
 
+    def _renamed(self, call: ToolCall) -> ToolCall:
+        """The call by the tool's own name."""
+        name = self._names.get(call.name, call.name)
+        return call if name == call.name else replace(call, name=name)
+
     def _message(self) -> ChatMessage:
         blocks: list[ContentBlock] = []
         if self._reasoning:
-            blocks.append(
-                ThinkingBlock(
-                    content=self._reasoning, num_tokens=self._usage.reasoning_tokens if self._usage else None
-                )
-            )
+            tokens = self._usage.reasoning_tokens if self._usage else None
+            blocks.append(ThinkingBlock(content=self._reasoning, num_tokens=tokens))
         if self._text:
             blocks.append(TextBlock(text=self._text))
         blocks.extend(
             [
-                ToolCallBlock(
-                    tool_call_id=call.id,
-                    tool_name=self._names.get(call.name, call.name),
-                    tool_kwargs=dict(call.arguments),
-                )
+                ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=dict(call.arguments))
                 for call in self._calls
             ]
         )
-        return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=self._legacy_calls())
-
-    def _legacy_calls(self) -> dict[str, Any]:
-        """The calls once more, as the OpenAI protocol writes them: LlamaIndex looks here for whether there are any. JSON only, so that agents' contexts can be saved."""
-        if not self._calls:
-            return {}
-        return {
-            "tool_calls": [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {
-                        "name": self._names.get(call.name, call.name),
-                        "arguments": dumps(call.arguments).decode(),
-                    },
-                }
-                for call in self._calls
-            ]
-        }
+        # LlamaIndex looks here for whether there are calls. JSON only, so that agents' contexts can be saved.
+        again = {"tool_calls": [call.to_openai() for call in self._calls]} if self._calls else {}
+        return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=again)
 
 
-class CompletionAssembler:
-    """The same for completions, which hold text alone: thinking shows as the `thinking_delta` of a stream's chunks, and nowhere in a whole response."""
+class CompletionAssembler(Assembler[CompletionResponse]):
+    """The responses of a completion, which hold text alone.
 
-    def __init__(self) -> None:
-        self._text = ""
-        self._usage: Usage | None = None
-
-    def prepared(self, batch: Batch) -> Batch:
-        """The batch as it should be taken: see `LONG_TEXT`."""
-        return _merged(batch) if len(self._text) > LONG_TEXT and len(batch) > 1 else batch
+    Thinking shows as the `thinking_delta` of a stream's chunks, and nowhere in a whole response.
+    """
 
     def take(self, part: Part) -> CompletionResponse | None:
-        """Add a part; the chunk to send, if the part makes one."""
+        """Add a part; return the chunk to send, if the part makes one."""
         match part:
             case Text():
                 self._text = text = self._text + part.text
@@ -290,7 +228,7 @@ class CompletionAssembler:
         return None
 
     def whole(self, completion: Completion) -> CompletionResponse:
-        """The response to a call that does not stream."""
+        """Return the response to a call that does not stream."""
         return CompletionResponse(text=completion.text, raw=raw_of(completion.finish, completion.usage))
 
 
@@ -306,23 +244,8 @@ def raw_of(finish: Finish, usage: Usage | None) -> dict[str, Any]:
     if finish.response_id is not None:
         raw["id"] = finish.response_id
     if usage is not None:
-        raw["usage"] = usage_dict(usage)
+        raw["usage"] = {**usage.to_openai(), "estimated": usage.estimated}
     return raw
-
-
-def usage_dict(usage: Usage) -> dict[str, Any]:
-    """Token counts by the names that LlamaIndex and the OpenAI protocol have for them."""
-    counts: dict[str, Any] = {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "estimated": usage.estimated,
-    }
-    if usage.reasoning_tokens is not None:
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    if usage.cached_tokens is not None:
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return counts
 
 
 def _merged(batch: Sequence[Part]) -> Batch:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
-from freeproviders.errors import ToolCallError, UsageError
+from freeproviders.errors import ToolCallError
 from freeproviders.types import new_call_id
-from llama_index_freeproviders.messages import arguments_of, sanitized
+from llama_index_freeproviders.messages import arguments_of
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
-_CHOICES: Final = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+    from freeproviders.tools.choice import Choice
 
 
 def chat_arguments(
@@ -25,10 +25,13 @@ def chat_arguments(
     chat_history: Sequence[ChatMessage] | None = None,
     allow_parallel_tool_calls: bool = False,
     tool_required: bool = False,
-    tool_choice: str | Mapping[str, Any] | None = None,
+    tool_choice: object = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """The keyword arguments for `chat` and its siblings: messages, tools in the OpenAI form, and how they may be used."""
+    """Write the keyword arguments for `chat` and its siblings: messages, tools in the OpenAI form, the choice.
+
+    Raises `UsageError` for a `tool_choice` that names none of the tools.
+    """
     messages = list(chat_history or ())
     if user_msg is not None:
         messages.append(
@@ -36,13 +39,11 @@ def chat_arguments(
         )
     arguments: dict[str, Any] = {"messages": messages, **kwargs}
     if not tools:
-        if tool_required:
-            raise UsageError("tool_required is True, but there are no tools.")
         return arguments
     written, names = _written(tools)
-    choice = read_choice(tool_choice, names)
-    arguments["tools"] = written
-    arguments["tool_choice"] = "required" if tool_required and choice in {None, "auto", "none"} else choice
+    choice, among = _chosen(tool_choice, names)
+    arguments["tools"] = [tool for tool in written if tool["function"]["name"] in among]
+    arguments["tool_choice"] = "required" if tool_required and choice in {None, "auto"} else choice
     arguments["parallel_tool_calls"] = allow_parallel_tool_calls
     renamed = {wire: name for wire, name in names.items() if wire != name}
     if renamed:
@@ -68,29 +69,23 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
     return written, names
 
 
-def read_choice(choice: str | Mapping[str, Any] | None, names: Mapping[str, str]) -> str | None:
-    """A `tool_choice` in any of the forms in use: "any", a tool's own name, OpenAI's mapping. Raises `UsageError` on a tool that is not there."""
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        choice = (
-            function.get("name") if isinstance(function, Mapping) else choice.get("name", choice.get("type"))
-        )
-    if choice is None:
-        return None
-    for wire, name in names.items():
-        if choice in {name, wire}:
-            return wire
-    if isinstance(choice, str) and choice in _CHOICES:
-        return _CHOICES[choice]
-    if isinstance(choice, str) and sanitized(choice) in names:
-        return sanitized(choice)
-    raise UsageError(
-        f"tool_choice {choice!r} is none of the tools: use one of {', '.join(names.values())}, or auto, none or required."
-    )
+def _chosen(choice: object, names: Mapping[str, str]) -> tuple[Choice, frozenset[str]]:
+    """A choice by the names that the model sees, given by these or by the tools' own, and the tools on offer."""
+    from freeproviders.tools.choice import offered, read_choice  # noqa: PLC0415 - plain chat needs none of it
+
+    wires = {wire: wire for wire in names} | {name: wire for wire, name in names.items()}
+    among = frozenset([wires[name] for name in offered(choice, wires)])
+    found = read_choice(choice, wires)
+    if isinstance(found, tuple):
+        return tuple([wires[name] for name in found]), among
+    return (wires.get(found, found) if found is not None else None), among
 
 
 def selections(response: ChatResponse, *, error_on_no_tool_call: bool = True) -> list[ToolSelection]:
-    """The calls in a response. Cheap, as agents ask for each chunk of a stream; raises `ToolCallError`, a `ValueError`, only if there are none and that is an error."""
+    """Return the calls in a response. Cheap, as agents ask for each chunk of a stream.
+
+    Raises `ToolCallError`, a `ValueError`, only if there are none and that is an error.
+    """
     calls = [
         ToolSelection(
             tool_id=block.tool_call_id or new_call_id(),

@@ -198,7 +198,15 @@ def test_two_names_of_one_thing():
 
 @pytest.mark.parametrize(
     "name",
-    ["openai_api_key", "groq_apikey", "Authorization", "x-api-key", "hf_token", "client_secret", "password"],
+    [
+        "openai_api_key",
+        "groq_apikey",
+        "Authorization",
+        "x-api-key",
+        "auth_token",
+        "client_secret",
+        "password",
+    ],
 )
 def test_a_credential_by_another_name_is_no_option(name):
     """It would be sent in the body of the request."""
@@ -207,7 +215,9 @@ def test_a_credential_by_another_name_is_no_option(name):
     assert "sk-hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["max_tokens_per_second", "prompt_cache_key", "tokenizer", "logit_bias"])
+@pytest.mark.parametrize(
+    "name", ["max_tokens_per_second", "prompt_cache_key", "tokenizer", "eos_token", "logit_bias"]
+)
 def test_an_option_that_is_no_credential(name):
     assert split({name: 1}) == ({}, {name: 1})
 

@@ -26,8 +26,8 @@ from llama_index_freeproviders import (
     Embedded,
     FlowGpt,
     FreeNetfly,
-    FreeProvidersLLM,
     OpenAICompatible,
+    ProviderLLM,
 )
 from llama_index_freeproviders.llms import ALL
 from tests.core.servers import forward_proxy
@@ -183,12 +183,12 @@ def test_function_calling_off_is_what_agents_see():
 def test_function_calling_native_needs_a_service_that_has_it():
     with pytest.raises(UsageError, match="native"):
         FlowGpt(function_calling="native")
-    assert make(OpenAICompatible, function_calling="native").provider.supports_native_tools
-    assert not make(OpenAICompatible, function_calling="emulate").provider.supports_native_tools
+    assert make(OpenAICompatible, function_calling="native").core.abilities().tools
+    assert not make(OpenAICompatible, function_calling="emulate").core.abilities().tools
     llm = make(OpenAICompatible)
     for value, native in (("native", True), ("auto", False), ("native", True), ("emulate", False)):
         llm.function_calling = value
-        assert llm.provider.supports_native_tools == native
+        assert llm.core.abilities().tools == native
 
 
 class NativeProvider(freeproviders.OpenAICompatible):
@@ -201,7 +201,7 @@ class NativeProvider(freeproviders.OpenAICompatible):
         super().__init__(model, **{"native_tools": True} | configuration)
 
 
-class Native(FreeProvidersLLM):
+class Native(ProviderLLM):
     """One's own class for it."""
 
     provider_class = NativeProvider
@@ -350,7 +350,7 @@ def test_aliases_are_resolved():
         (lambda: FlowGpt(timeout=0), ValueError),
         (lambda: FlowGpt(function_calling="maybe"), ValueError),
         (lambda: FlowGpt(temprature=0.5), UsageError),
-        (lambda: FreeProvidersLLM("m"), UsageError),
+        (lambda: ProviderLLM("m"), UsageError),
     ],
 )
 def test_wrong_settings_are_found_at_once(make_it, error):
@@ -361,8 +361,8 @@ def test_wrong_settings_are_found_at_once(make_it, error):
 @pytest.mark.parametrize(
     ("fields", "hint"),
     [
-        ({"temprature": 0.5}, "did you mean temperature"),
-        ({"max_token": 5}, "did you mean max_tokens"),
+        ({"temprature": 0.5}, "Did you mean temperature"),
+        ({"max_token": 5}, "Did you mean max_tokens"),
         ({"seed": 7}, "additional_kwargs"),
     ],
 )
@@ -413,9 +413,9 @@ async def test_it_can_be_used_as_a_context():
 def test_a_base_class_of_ones_own():
     """Users may bring a provider of their own with three lines."""
 
-    class Mine(FreeProvidersLLM):
+    class Mine(ProviderLLM):
         provider_class = freeproviders.FlowGpt
 
     with replica("flow-gpt", answer="ok") as r:
         assert Mine(base_url=r.base_url).complete("Hi").text == "ok"
-    assert FreeProvidersLLM.class_name() == "freeproviders"
+    assert ProviderLLM.class_name() == "freeproviders"

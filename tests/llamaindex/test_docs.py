@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from freeproviders.testing import replica
-from llama_index_freeproviders import FreeProvidersLLM, TolerantReActAgent, WordLlamaEmbedding
+from llama_index_freeproviders import BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding
 from llama_index_freeproviders.llms import ALL
 from tests.brain import brain
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "llamaindex.md"
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DOCUMENTED = [*ALL, FreeProvidersLLM, TolerantReActAgent, WordLlamaEmbedding]
+DOCUMENTED = [*ALL, BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding]
 
 
 def answer(messages):

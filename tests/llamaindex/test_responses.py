@@ -12,15 +12,17 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from freeproviders.templates import identical
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage
 from llama_index_freeproviders import responses
-from llama_index_freeproviders.responses import LONG_TEXT, ChatAssembler, CompletionAssembler, identical
+from llama_index_freeproviders.responses import LONG_TEXT, ChatAssembler, CompletionAssembler
 
 
 def test_the_quick_way_is_in_use_with_the_installed_versions():
-    assert responses.fast_copies_are_exact()
-    assert responses.chat_chunk is responses._fast_chat_chunk
-    assert responses.completion_chunk is responses._fast_completion_chunk
+    """With a version whose objects differ, `quick_or_validated` would have chosen the usual way."""
+    assert responses.chat_chunk is not responses.validated_chat
+    assert responses.last_chunk is not responses.validated_last
+    assert responses.completion_chunk is not responses.validated_completion
 
 
 @pytest.mark.parametrize(("text", "delta"), [("a", "a"), ("so far", " far"), ("é\u2028", "\u2028")])
@@ -69,22 +71,14 @@ def test_chunks_share_nothing():
     assert responses.completion_chunk("a", "a").additional_kwargs == {}
 
 
-def test_a_future_version_that_differs_is_noticed(monkeypatch):
-    monkeypatch.setattr(
-        responses,
-        "_CHAT",
-        responses._Template(ChatResponse(message=ChatMessage(content=""), delta="", raw={})),
-    )
-    assert not responses.fast_copies_are_exact()
-
-
 def test_the_validated_way_gives_the_same():
-    assert responses._validated_chat_chunk("ab", "b") == responses.chat_chunk("ab", "b")
-    assert responses._validated_completion_chunk("ab", "b") == responses.completion_chunk("ab", "b")
+    assert identical(responses.validated_chat("ab", "b"), responses.chat_chunk("ab", "b"))
+    assert identical(responses.validated_last("ab", {"a": 1}), responses.last_chunk("ab", {"a": 1}))
+    assert identical(responses.validated_completion("ab", "b"), responses.completion_chunk("ab", "b"))
 
 
 def run(assembler, parts):
-    return [chunk for part in parts if (chunk := assembler.take(part)) is not None]
+    return [chunk for part in parts for chunk in assembler.chunks([part])]
 
 
 def test_messages_add_up_deltas_do_not_repeat_and_the_last_chunk_is_whole():
@@ -173,7 +167,7 @@ def test_a_long_stream_copies_its_text_once_for_each_read_and_not_for_each_piece
     assembler, out = cls(), []
     reads = [[Text("word ")] * 400 for _ in range(100)]
     for batch in reads:
-        out += run(assembler, assembler.prepared(batch))
+        out += assembler.chunks(batch)
     whole = "word " * 40_000
     assert "".join(chunk.delta for chunk in out) == whole
     copied = sum(len(chunk.text if cls is CompletionAssembler else chunk.message.content) for chunk in out)
@@ -188,8 +182,8 @@ def test_a_long_stream_copies_its_text_once_for_each_read_and_not_for_each_piece
 def test_long_thinking_is_copied_once_for_each_read_as_well():
     assembler, out = ChatAssembler(), []
     for _ in range(100):
-        out += run(assembler, assembler.prepared([Reasoning("word ")] * 400))
-    out += run(assembler, assembler.prepared([Text("so ")] * 400))
+        out += assembler.chunks([Reasoning("word ")] * 400)
+    out += assembler.chunks([Text("so ")] * 400)
     assert (
         "".join(chunk.additional_kwargs.get("thinking_delta", "") for chunk in out)
         == out[-1].message.blocks[0].content

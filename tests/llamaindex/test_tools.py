@@ -134,13 +134,29 @@ def test_choice_none_is_chat(llm, r):
 def test_an_unknown_choice_is_found_before_anything_is_sent(llm, r):
     with pytest.raises(UsageError, match="get_tine"):
         llm.chat_with_tools([WEATHER, TIME], ASK, tool_choice="get_tine")
-    with pytest.raises(UsageError, match="no tools"):
-        llm.chat_with_tools([], ASK, tool_required=True)
     assert not r.requests
 
 
 def test_no_tools_is_chat(llm):
     assert llm.chat_with_tools([], "Hello!").message.content.startswith("Hello")
+
+
+def test_a_call_is_required_only_of_those_who_have_tools_and_may_call(llm, r):
+    """As with LlamaIndex's own models: without tools the flag means nothing, and a choice of none wins over it."""
+    response = llm.chat_with_tools([], "Hello!", tool_required=True)
+    assert response.message.content.startswith("Hello")
+    response = llm.chat_with_tools([WEATHER], ASK, tool_required=True, tool_choice="none")
+    assert not names(response)
+    assert len(r.requests) == 2
+
+
+def test_a_choice_may_leave_only_some_tools_on_offer(llm, r):
+    """OpenAI's "allowed_tools", by the tools' own names."""
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_time"}]}
+    llm.chat_with_tools([WEATHER, TIME], ASK, tool_choice=choice)
+    asked = r.requests[-1].json["system"] + r.requests[-1].json["question"]
+    assert "get_time" in asked
+    assert "get_weather" not in asked
 
 
 def test_off_takes_no_tools(r):
