@@ -18,7 +18,9 @@ def test_pulling_checks_the_file_that_is_here() -> None:
     first, second = (run("models", "pull", SMALL) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout
-    assert second.stderr.decode() == f"The model {SMALL} is already here and intact: its SHA-256 was checked.\n"
+    assert (
+        second.stderr.decode() == f"The model {SMALL} is already here and intact: its SHA-256 was checked.\n"
+    )
 
 
 def test_it_answers_without_a_provider_named() -> None:
