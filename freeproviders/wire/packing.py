@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from freeproviders.errors import MalformedResponseError
 
-PIECE_BYTES: Final = 2**18
+PIECE_BYTES: Final = 2**16
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 _RAW_WINDOW: Final = -zlib.MAX_WBITS
