@@ -1,7 +1,8 @@
 """The one place where sync meets async: a daemon thread with an event loop, one for each process.
 
-Sync calls work from any thread, inside a running loop (notebooks) and after a fork. What travels between the threads is a whole
-batch, never a single part: waking a thread costs more than decoding a hundred parts.
+Sync calls work from any thread, inside a running loop (notebooks) and after a fork. What travels
+between the threads is a whole batch, never a single part: waking a thread costs more than decoding
+a hundred parts.
 """
 
 from __future__ import annotations
@@ -53,9 +54,8 @@ class _Portal:
         asyncio.set_event_loop(self.loop)
         try:
             while not self.stopping:
-                with suppress(
-                    SystemExit, KeyboardInterrupt
-                ):  # asyncio lets these out of a task, to whose caller they belong, and stops for everybody
+                # asyncio lets these out of a task, to whose caller they belong, and stops for everybody.
+                with suppress(SystemExit, KeyboardInterrupt):
                     self.loop.run_forever()
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -98,7 +98,7 @@ def _get_portal() -> _Portal:
 
 
 def _final(message: str) -> ProviderConnectionError:
-    """The error for an answer that was broken off on this side, so that trying again makes no sense."""
+    """The error for an answer that was broken off on this side: trying again makes no sense."""
     error = ProviderConnectionError(message, advice="")
     error.is_retryable = False
     return error
@@ -173,11 +173,14 @@ class _Started:
 
 
 class SyncStream(Iterator[T], Generic[T]):
-    """The items of an asynchronous generator that runs on the background loop, from the first `next` on.
+    """The items of an asynchronous generator that runs on the background loop.
 
-    The generator runs ahead of the consumer by a bounded number of items. `close`, also from another thread, and the garbage
-    collector close it. A consumer whose stream another thread has closed gets a `ProviderConnectionError`, since what it has
-    is no whole answer. Raises `SyncOnLoopError` on the loop's own thread, and `UsageError` in a forked child for a stream that
+    It begins with the first `next`.
+
+    The generator runs ahead of the consumer by a bounded number of items. `close`, also from
+    another thread, and the garbage collector close it. A consumer whose stream another thread has
+    closed gets a `ProviderConnectionError`, since what it has is no whole answer. Raises
+    `SyncOnLoopError` on the loop's own thread, and `UsageError` in a forked child for a stream that
     the parent began.
     """
 
@@ -268,9 +271,8 @@ class _Pump:
             return
         with suppress(RuntimeError):  # the loop has been closed
             self._portal.loop.call_soon_threadsafe(self._cancel)
-        if (
-            threading.current_thread() is not self._portal.thread
-        ):  # the garbage collector may run on any thread
+        # The garbage collector may run on any thread.
+        if threading.current_thread() is not self._portal.thread:
             self._over.wait(timeout=5)
 
     def _start(self) -> None:

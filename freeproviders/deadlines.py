@@ -27,8 +27,9 @@ def running_loop() -> asyncio.AbstractEventLoop:
 class Timeout:
     """Limits of one attempt, in seconds; None is no limit.
 
-    `connect` runs until a connection stands, `first_content` until the first text, reasoning or tool call (headers and keep-alive
-    comments do not count), `stall` between two parts, `total` over everything.
+    `connect` runs until a connection stands, `first_content` until the first text, reasoning or
+    tool call (headers and keep-alive comments do not count), `stall` between two parts, `total`
+    over everything.
     """
 
     connect: float | None = 10.0
@@ -57,7 +58,9 @@ class Timeout:
 
 
 class Watchdog:
-    """The deadlines of one attempt, by one timer: progress only moves a number, since resetting a timer for each read costs more than the read.
+    """The deadlines of one attempt, by one timer.
+
+    Progress only moves a number, since resetting a timer for each read costs more than the read.
 
     `on_expiry` is called once, when a limit passes; `expired` then names it. The stall limit counts only while somebody waits for the service:
     a consumer may think as long as it likes about what it has got.

@@ -1,7 +1,7 @@
 """One attempt at one request - sent, answered, decoded, under deadlines - and the loop that tries again.
 
-An attempt that fails is made again as long as the caller has seen nothing of the answer: up to the first
-content of a stream, up to the end where the whole answer was asked for.
+An attempt that fails is made again as long as the caller has seen nothing of the answer: up to the
+first content of a stream, up to the end where the whole answer was asked for.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ DRAIN_BYTES: Final = 2**16
 
 
 class Speaker(Protocol):
-    """Who speaks a protocol, as far as an exchange needs it; `AsyncGeneratorProvider` says what each means."""
+    """A protocol and a configuration, as far as an exchange needs them.
+
+    `AsyncGeneratorProvider` says what each member means.
+    """
 
     @property
     def name(self) -> str: ...
@@ -73,7 +76,10 @@ class Speaker(Protocol):
 
 
 async def exchanged(speaker: Speaker, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-    """Stream the parts of an answer, a list for each network read; all in one where nothing is shown before the end."""
+    """Stream the parts of an answer, a list for each network read.
+
+    They come in one list where nothing is shown before the end.
+    """
     exchange, batch = await _begun(speaker, request)
     try:
         while batch:
@@ -137,7 +143,10 @@ class Exchange:
         self._opening: asyncio.Timeout | None = None
 
     async def first(self) -> Batch:
-        """Send the request and read up to the first content. Raises errors of the tree; nothing has been emitted then."""
+        """Send the request and read up to the first content.
+
+        Raises errors of the tree; nothing has been emitted then.
+        """
         try:
             await self._open()
             batch: Batch = []
@@ -164,7 +173,7 @@ class Exchange:
         return []
 
     async def whole(self) -> Batch:
-        """Send the request and read to its end. Raises as `first` does; nothing has been emitted then."""
+        """Send the request and read to its end. Raises as `first` does."""
         batch = await self.first()
         while more := await self.read():
             batch += more
@@ -172,7 +181,7 @@ class Exchange:
 
     @property
     def spent(self) -> Usage | None:
-        """What this attempt and those before it have cost, where one of them was answered in part."""
+        """The tokens of this attempt and of earlier ones, None where none was answered in part."""
         return _sum(self._spent, self._own_usage()) if self._decoder.output_chars else self._spent
 
     def _own_usage(self) -> Usage:
@@ -184,7 +193,7 @@ class Exchange:
 
     @property
     def unanswered(self) -> int:
-        """Requests that were sent beside the counted ones, to pooled connections that were dead: see `Response.unanswered`."""
+        """Requests beside the counted one that went to dead connections: `Response.unanswered`."""
         return self._response.unanswered if self._response is not None else 0
 
     def close(self) -> None:
@@ -207,9 +216,8 @@ class Exchange:
             raise self._timed_out() from error
         finally:
             self._opening = None
-        if (
-            self._watchdog.expired
-        ):  # in the very turn of the loop in which the headers came, so that nobody was woken
+        # In the very turn of the loop in which the headers came, so that nobody was woken.
+        if self._watchdog.expired:
             raise self._timed_out()
         if not 200 <= response.status < 300:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
@@ -250,7 +258,7 @@ class Exchange:
             self._head += data[:HEAD_BYTES]
         self._size += len(data)
         if self._size > MAX_ANSWER_BYTES:
-            raise ResponseTooLargeError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes.")
+            raise ResponseTooLargeError(f"The answer is longer than {MAX_ANSWER_BYTES} bytes.")
         batch = decoder.feed(data)
         if decoder.progress != self._progress:
             self._progress = decoder.progress
@@ -281,9 +289,9 @@ class Exchange:
             self._ended = False
             filtered = reason == "content_filter"
             decoder.failure = (
-                ContentFilterError("the service's content filter stopped the answer before it began.")
+                ContentFilterError("The service's content filter stopped the answer before it began.")
                 if filtered
-                else EmptyResponseError("the answer is empty: it holds no text and no tool call.")
+                else EmptyResponseError("The answer is empty: it holds no text and no tool call.")
             )
             return batch
         batch.append(_sum(self._spent, self._own_usage()))
@@ -301,13 +309,16 @@ class Exchange:
         return batch
 
     def _may_be_empty(self, reason: str) -> bool:
-        """A stop sequence at the very start and a token limit spent on thinking leave nothing, and that is what was asked for."""
+        """Whether an empty answer is what was asked for.
+
+        A stop sequence at the very start and a token limit spent on thinking leave nothing.
+        """
         return (bool(self._request.stop) and reason == "stop") or (
             reason == "length" and self._decoder.output_chars > 0
         )
 
     async def _drain(self) -> None:
-        """Read to the end of the body, so that the connection can be used again; clients that stop at [DONE] lose it."""
+        """Read to the end of the body, so that the connection can be used again."""
         response = self._response
         if response is None or response.at_end or not self._decoder.done:
             return
@@ -331,16 +342,19 @@ class Exchange:
         """The error for the limit that passed."""
         phase = self._watchdog.expired
         if phase is None:  # somebody else's, inside `ready`
-            return ProviderTimeoutError("no answer in time.")
+            return ProviderTimeoutError("There was no answer in time.")
         timeout = self._provider.timeout
         seconds = {"first content": timeout.first_content, "stall": timeout.stall}.get(phase, timeout.total)
-        what = {"first content": "no content came", "stall": "the stream stalled"}.get(
-            phase, "the answer was not complete"
+        what = {"first content": "No content came", "stall": "The stream stalled"}.get(
+            phase, "The answer was not complete"
         )
         return ProviderTimeoutError(f"{what} within {seconds:g} s.", phase=phase)
 
     async def _read_head(self, response: Response) -> bytes:
-        """The first read; enough of what is said to be HTML to know whether it is a page, since some services call any text HTML."""
+        """The first read, of what is said to be HTML enough to know whether it is a page.
+
+        Some services call any text HTML.
+        """
         data = await response.read()
         if "html" not in response.headers.get("Content-Type", ""):
             return data

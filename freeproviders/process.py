@@ -1,4 +1,4 @@
-"""What a process has one of: made when it is first needed, not shared with a forked child, put away at the end."""
+"""Values of which each process has one: made on first use, not shared with a forked child."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def _end_all() -> None:
 class PerProcess(Generic[T]):
     """A value of which each process has its own.
 
-    A fork copies the parent's value but neither its threads nor the right to its sockets and children. So the child forgets the
-    value, without closing or collecting it, and makes its own when it needs one. To be used for module variables: an instance
-    lives as long as the process.
+    A fork copies the parent's value but neither its threads nor the right to its sockets and
+    children. So the child forgets the value, without closing or collecting it, and makes its own
+    when it needs one. To be used for module variables: an instance lives as long as the process.
 
     Args:
         make: makes the value.
         usable: says whether the value can still be used; where not, another one is made.
-        after_fork: called in a forked child with the parent's value, to take out of it what must not be closed here.
+        after_fork: called in a forked child with the parent's value, to take out of it what must not
+            be closed here.
         at_exit: called with the value at the interpreter's end.
         last: ends the value after those of all others, since they use it.
     """

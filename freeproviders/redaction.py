@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and taking it out would spoil every message
+SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and is left for the message's sake
 
 _SECRET_NAME: Final = re.compile(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
 _SECRET_VALUE: Final = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
@@ -27,8 +27,8 @@ def secrets_of(
     Args:
         key: the API key.
         login: an `Authorization` header.
-        headers: the caller's headers. A value counts as a secret by the header's name (`X-Api-Key`), or where it looks like one:
-            long, of letters and digits and without blanks.
+        headers: the caller's headers. A value counts as a secret by the header's name (`X-Api-Key`),
+            or where it looks like one: long, of letters and digits and without blanks.
         cookies: the caller's cookies.
         proxy: the proxy's address, whose user and password count.
     """

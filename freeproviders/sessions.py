@@ -1,11 +1,12 @@
 """One aiohttp session for each running event loop and connector, and nobody has to close any.
 
-Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held by a started async generator on
-that loop: `asyncio.run`, `asyncio.Runner` and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a
-loop that was closed without that are let go of when the next loop comes by, and a forked child forgets all it inherited.
+Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held
+by a started async generator on that loop: `asyncio.run`, `asyncio.Runner` and test runners call
+`loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a loop that was closed without
+that are let go of when the next loop comes by, and a forked child forgets all it inherited.
 
-A session's requests and answers are of classes of our own, which know two things that aiohttp does not tell: whether a pooled
-connection carried the request, and how a connection ended.
+A session's requests and answers are of classes of our own, which know two things that aiohttp does
+not tell: whether a pooled connection carried the request, and how a connection ended.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ USER_AGENT: Final = f"freeproviders/{__version__}"
 # --- requests and answers -------------------------------------------------------------------------
 
 ONLY_FRESH: Final[ContextVar[bool]] = ContextVar("freeproviders_only_fresh", default=False)
-"""Set while a request must go out on a connection that has carried none: each pooled one it is given is closed instead."""
+"""True while a request may only go out on a connection that has carried none.
+
+Each pooled connection that the request is given is closed instead.
+"""
 _LONG_BODY_BYTES: Final = 2**15  # more than one write to a socket takes for certain
 _READ_BYTES: Final = 2**16
 
@@ -41,13 +45,16 @@ _ends: WeakKeyDictionary[object, asyncio.Future[None]] = WeakKeyDictionary()
 
 
 class PooledConnectionError(aiohttp.ClientConnectionError):
-    """A connection from the pool was offered where only a fresh one is wanted; nothing was sent on it."""
+    """A connection from the pool was offered where only a fresh one is wanted; nothing was sent."""
 
 
 class DeadConnectionError(aiohttp.ClientConnectionError):
-    """A connection from the pool ended before a byte of the answer, as when a server closes idle connections unannounced.
+    """A connection from the pool ended before a byte of the answer.
 
-    `delivered` is False where the request cannot have arrived whole; else the service may have worked on it.
+    So it does where a server closes idle connections unannounced.
+
+    `delivered` is False where the request cannot have arrived whole; else the service may have
+    worked on it.
     """
 
     delivered: bool = True
@@ -57,12 +64,15 @@ class Sent(aiohttp.ClientRequest):
     """A request that knows which connection carries it."""
 
     async def send(self, conn: Any) -> Any:
-        """Write the request. Raises `PooledConnectionError` or `DeadConnectionError` before anything is written."""
+        """Write the request.
+
+        Raises `PooledConnectionError` or `DeadConnectionError`; then nothing was written.
+        """
         protocol = conn.protocol
         ended = _ends.get(protocol)
         pooled = ended is not None
         if ended is None:
-            ended = protocol.closed  # asked for before the head is here: afterwards it may be too late
+            ended = protocol.closed  # asked for before the head comes: afterwards may be too late
             if ended is not None:
                 ended.add_done_callback(_seen)
                 _ends[protocol] = ended
@@ -96,7 +106,10 @@ class Answer(aiohttp.ClientResponse):
     """Done when the connection has ended; holds the error if it was reset."""
 
     async def start(self, connection: Any) -> Answer:
-        """Wait for the head. Raises `DeadConnectionError` where a connection from the pool brought nothing at all."""
+        """Wait for the head.
+
+        Raises `DeadConnectionError` where a connection from the pool brought nothing at all.
+        """
         protocol = connection.protocol
         try:
             try:
@@ -104,8 +117,9 @@ class Answer(aiohttp.ClientResponse):
             except aiohttp.ClientOSError:
                 if not self.long:
                     raise
-                # Writing failed, perhaps since the service had answered without waiting for the end. The end of the connection
-                # comes in one of the next turns of the loop, and with it what had arrived (see `_read_before_end`).
+                # Writing failed, perhaps since the service had answered without waiting for the end.
+                # The end of the connection comes in one of the next turns of the loop, and with it
+                # what had arrived (see `_read_before_end`).
                 for _ in range(3):
                     await asyncio.sleep(0)
                 if not len(protocol):
@@ -122,13 +136,13 @@ class Answer(aiohttp.ClientResponse):
 
 
 def _seen(ended: asyncio.Future[None]) -> None:
-    """Look at the error with which a connection ended, so that asyncio does not report it as overlooked."""
+    """Look at the error that ended a connection: asyncio reports one that nobody looked at."""
     if not ended.cancelled():
         ended.exception()
 
 
 def _watch_for_first_byte(protocol: Any) -> None:
-    """Put something in the way of what the connection receives, which goes away with the first byte."""
+    """Put a method in the way of what the connection receives; the first byte removes it."""
 
     def data_received(data: bytes) -> None:
         del protocol.data_received
@@ -140,8 +154,8 @@ def _watch_for_first_byte(protocol: Any) -> None:
 def _untouched(protocol: Any, error: Exception) -> bool:
     """Whether not a byte has come since `_watch_for_first_byte`.
 
-    An event loop may have taken the protocol's own method beforehand, as uvloop does; then at least an orderly end tells, with
-    what it found of a head.
+    An event loop may have taken the protocol's own method beforehand, as uvloop does; then at least
+    an orderly end tells, with what it found of a head.
     """
     begun = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
     return "data_received" in vars(protocol) and not begun
@@ -150,9 +164,10 @@ def _untouched(protocol: Any, error: Exception) -> bool:
 def _read_before_end(protocol: Any) -> None:
     """Have a connection that ends with an error read first what has arrived.
 
-    A service that refuses a long request answers and closes while the request is still being written. The client's next write
-    then fails, and asyncio gives up the connection without a look at the answer that has already arrived. Over TLS there is no
-    such look, since what has arrived is still encrypted.
+    A service that refuses a long request answers and closes while the request is still being
+    written. The client's next write then fails, and asyncio gives up the connection without a look
+    at the answer that has already arrived. Over TLS there is no such look, since what has arrived
+    is still encrypted.
     """
     if "connection_lost" in vars(protocol):
         return
@@ -166,7 +181,7 @@ def _read_before_end(protocol: Any) -> None:
             and transport is not None
             and not transport.get_extra_info("sslcontext")
         ):
-            with suppress(OSError, AttributeError):  # nothing more, no socket, or none that can be read so
+            with suppress(OSError, AttributeError):  # nothing more, or no socket to be read so
                 number = transport.get_extra_info("socket").fileno()
                 while data := os.read(number, _READ_BYTES):
                     protocol.data_received(data)
@@ -191,7 +206,10 @@ class _LoopSessions:
         await anext(self._holder)
 
     def open(self, connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-        """A new session. Those whose connector was closed meanwhile are let go of, since a caller may bring a connector for each call."""
+        """Make a session, and let go of those whose connector was closed meanwhile.
+
+        A caller may bring a connector for each call.
+        """
         if connector is not None:
             _check_connector(connector)
         self.by_connector = {
@@ -212,7 +230,10 @@ class _LoopSessions:
         return session
 
     def abandon(self) -> None:
-        """Let go of what a closed loop left: nothing can be awaited on it any more, and nothing shall be reported as forgotten."""
+        """Let go of what a closed loop left.
+
+        Nothing can be awaited on it any more, and nothing must be reported as forgotten.
+        """
         for given, session in self.by_connector.items():
             connector = session.connector
             session.detach()
@@ -238,16 +259,21 @@ class _LoopSessions:
 
 def _check_connector(connector: aiohttp.BaseConnector) -> None:
     if connector.closed:
-        raise UsageError("the connector is closed: pass one that is open, or none.")
+        raise UsageError("The connector is closed: pass one that is open, or none.")
     loop = asyncio.get_running_loop()
     if getattr(connector, "_loop", loop) is not loop:  # it has no public name
         raise UsageError(
-            "the connector belongs to another event loop: make it where the loop runs that uses it. Sync calls have a loop of their own and take none."
+            "The connector belongs to another event loop: make it where the loop runs that uses it. Sync "
+            "methods have a loop of their own and take no connector."
         )
 
 
 def _close_sockets(connector: aiohttp.BaseConnector) -> None:
-    """Close the idle connections of a closed loop; neither aiohttp nor asyncio has a public way to, so this looks inside and does without where it finds nothing."""
+    """Close the idle connections of a closed loop.
+
+    Neither aiohttp nor asyncio has a public way to: this looks inside, and does without where it
+    finds nothing.
+    """
     for idle in getattr(connector, "_conns", {}).values():
         for protocol, _ in idle:
             transport = getattr(protocol, "transport", None)
@@ -258,7 +284,7 @@ def _close_sockets(connector: aiohttp.BaseConnector) -> None:
 
 
 def _sweep(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
-    """Let go of the sessions of loops that were closed; the next loop does it for the last ones, and the interpreter's end."""
+    """Let go of the sessions of closed loops: when another loop comes, and at the interpreter's end."""
     for loop in [loop for loop in list(by_loop) if loop.is_closed()]:
         sessions = by_loop.pop(loop, None)
         if sessions is not None:
@@ -266,7 +292,7 @@ def _sweep(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
 
 
 def _keep_open(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
-    """Keep the parent's sessions from being closed or reported by a forked child: their sockets are the parent's."""
+    """Keep a forked child from closing or reporting the parent's sessions and their sockets."""
     for sessions in by_loop.values():
         _inherited.append(sessions.by_connector)
         sessions.by_connector = {}
@@ -276,11 +302,14 @@ _inherited: list[object] = []
 _sessions: Final = PerProcess[dict[asyncio.AbstractEventLoop, _LoopSessions]](
     dict, after_fork=_keep_open, at_exit=_sweep
 )
-"""By loop, which is held: a session must be let go of before the garbage collector finds it on a dead loop and complains."""
+"""By loop. The loop is held, so that the garbage collector cannot find a session on a dead loop."""
 
 
 async def session_for(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-    """The running loop's session for a connector of the caller's, or for our own (None). Raises `UsageError` where the connector cannot be used here."""
+    """The running loop's session for a connector of the caller's, or for its own (None).
+
+    Raises `UsageError` where no asyncio loop runs, or the connector cannot be used on it.
+    """
     loop = running_loop()
     by_loop = _sessions.get()
     held = by_loop.get(loop)

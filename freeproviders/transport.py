@@ -1,4 +1,4 @@
-"""The only HTTP client: a request goes out, the headers of its answer come back, and then its bytes."""
+"""The only HTTP client: a request goes out, the head of its answer comes back, then its bytes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request, ready to be sent; `body` is complete. Redirects stay on the host, unless `any_host`: for public files, with no secrets in the headers."""
+    """A request that is ready to be sent, with its whole body.
+
+    Redirects are followed on the same host only, with `any_host` on every host: for public files,
+    with no secrets in the headers.
+    """
 
     method: str
     url: str
@@ -55,7 +59,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How to get there: a proxy, proxies from the environment, or a connector of the caller's, which is used and never closed."""
+    """The way to a service: a proxy, the environment's proxies, or a connector of the caller's.
+
+    The connector is used and never closed.
+    """
 
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     trust_env: bool = False
@@ -79,7 +86,7 @@ class Route:
         if not proxy:
             return None
         proxy = proxy if "://" in proxy else f"http://{proxy}"
-        _check_proxy(proxy, "the environment's proxy")
+        _check_proxy(proxy, "The environment's proxy")
         return proxy
 
 
@@ -91,15 +98,17 @@ def _check_proxy(proxy: object, what: str) -> None:
     except ValueError:  # a port that is none
         pass
     raise UsageError(
-        f"{what} must look like http://user:password@host:port. For SOCKS pass a connector, for example one of the package aiohttp-socks."
+        f"{what} must look like http://user:password@host:port. For SOCKS pass a connector, for example "
+        "one of the package aiohttp-socks."
     )
 
 
 class Response:
-    """An answer whose headers have come.
+    """An answer whose head has come.
 
-    `unanswered` counts how often the request was sent before, whole, to a connection that then brought nothing: the service may
-    have worked on each, and whoever counts requests counts them too.
+    `unanswered` counts how often the request was sent before, whole, to a connection that then
+    brought nothing: the service may have worked on each, and whoever counts requests counts them
+    too.
     """
 
     __slots__ = ("_content", "_response", "_unpacker", "headers", "status", "unanswered")
@@ -144,7 +153,8 @@ class Response:
         packed = self._unpacker
         while True:
             if packed is not None and packed.more:
-                # Nothing is waited for here, so the loop gets its turn: a small body may unpack to a very large one.
+                # Nothing is waited for here, so the loop gets its turn: a small body may unpack to a
+                # very large one.
                 await asyncio.sleep(0)
                 self._check_open()
                 data = packed.unpack(b"")
@@ -172,7 +182,10 @@ class Response:
         return b"".join(pieces)[:limit]
 
     def close(self) -> None:
-        """End the request at once. After the last byte was read this frees nothing: the connection is back in the pool."""
+        """End the request at once.
+
+        After the last byte was read there is nothing to end: the connection is back in the pool.
+        """
         self._response.close()
 
     def _check_open(self) -> None:
@@ -184,19 +197,20 @@ class Response:
     def _check_end(self) -> None:
         """Raise if the body has ended where only a fault can have ended it."""
         if self._unpacker is not None and self._unpacker.begun and not self._unpacker.whole:
-            raise TruncatedResponseError("the transfer was cut off: the packed data has no end.")
+            raise TruncatedResponseError("The transfer was cut off: the packed data has no end.")
         ended = self._response.ended if isinstance(self._response, Answer) else None
         if ended is None or not ended.done() or ended.cancelled() or self.framed:
             return
         if (error := ended.exception()) is not None:
-            raise TruncatedResponseError("the transfer was cut off: the connection was reset.") from error
+            raise TruncatedResponseError("The transfer was cut off: the connection was reset.") from error
 
 
 async def send(request: HttpRequest, route: Route, connect_timeout: float | None) -> Response:
     """Send a request and wait for the headers of its answer.
 
-    A redirect is followed on the same host only, and for a request with a body only where the method is kept (307, 308). A request
-    that went to a connection of the pool which the server has just closed is sent once more, on a fresh one.
+    A redirect is followed on the same host only, and for a request with a body only where the
+    method is kept (307, 308). A request that went to a connection of the pool which the server has
+    just closed is sent once more, on a fresh one.
     """
     session = await session_for(route.connector)
     timeout = _client_timeout(connect_timeout)
@@ -236,7 +250,7 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
         response.close()
         url = _next_url(request, url, target, status)
     raise RedirectError(
-        f"more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
+        f"There were more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
     )
 
 
@@ -260,7 +274,10 @@ async def fetch(
     limit: int,
     failure: Callable[[int, Mapping[str, str], bytes], ProviderError] = read_failure,
 ) -> Fetched:
-    """Send a request and read its whole answer, cut at `limit` bytes. Raises what `failure` makes of a status outside of 2xx."""
+    """Send a request and read its whole answer, cut at `limit` bytes.
+
+    Raises what `failure` makes of a status outside of 2xx.
+    """
     response = await send(request, route, connect_timeout)
     try:
         body = await response.read_all(limit)
@@ -274,7 +291,10 @@ async def fetch(
 async def _on_a_fresh_connection(
     ask: Callable[..., Awaitable[aiohttp.ClientResponse]], body: bytes | None
 ) -> aiohttp.ClientResponse:
-    """Send on a connection that has carried nothing. Those that the pool offers are closed: they may be as dead as the first."""
+    """Send on a connection that has carried nothing.
+
+    Those that the pool offers are closed: they may be as dead as the first.
+    """
     token = ONLY_FRESH.set(True)
     try:
         while True:
@@ -290,7 +310,10 @@ def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
 
 
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    """A long body is written piece by piece; aiohttp warns of one given whole, since writing it may hold up the loop."""
+    """The body as aiohttp takes it: a long one as a file, which is written piece by piece.
+
+    Of a long one that is given whole, aiohttp warns, since writing it may hold up the loop.
+    """
     return body if body is None or len(body) < LONG_BODY_BYTES else io.BytesIO(body)
 
 
@@ -305,64 +328,64 @@ def _next_url(request: HttpRequest, url: str, target: str, status: int) -> str:
     except ValueError:
         same, elsewhere, origin = False, False, repr(target[:100])
     if not target:
-        raise RedirectError("the service redirects without saying where to.", status=status, advice="")
+        raise RedirectError("The service redirects without saying where to.", status=status, advice="")
     if not (same or elsewhere):
-        raise RedirectError(f"the service redirects to {origin}, which is not followed.", status=status)
+        raise RedirectError(f"The service redirects to {origin}, which is not followed.", status=status)
     if request.body is not None and status not in _PRESERVING:
         raise RedirectError(
-            f"the service redirects a {request.method} to {there.path} in a way that would lose the request.",
+            f"The service redirects a {request.method} to {there.path} in a way that would lose the request.",
             status=status,
         )
     return str(there)
 
 
 def _translated(error: Exception) -> ProviderError:
-    """The one place where aiohttp's errors become ours."""
+    """The error of the tree for one of aiohttp's."""
     said = redact(" ".join(str(error).split()))[:EXCERPT_CHARS] or type(error).__name__
     match error:
         case aiohttp.ServerTimeoutError() | TimeoutError():
-            return ProviderTimeoutError("no connection in time.", phase="connect")
+            return ProviderTimeoutError("There was no connection in time.", phase="connect")
         case aiohttp.ClientPayloadError():
-            return TruncatedResponseError(f"the transfer was cut off: {said}.")
+            return TruncatedResponseError(f"The transfer was cut off: {said}.")
         case aiohttp.ClientConnectorCertificateError():  # which is also a ValueError
             advice = "Mend the certificate, or pass a connector with an ssl.SSLContext that trusts it."
             return _permanent(
                 ProviderConnectionError(
-                    f"the certificate of {error.host} is not trusted: {error.certificate_error}.",
+                    f"The certificate of {error.host} is not trusted: {error.certificate_error}.",
                     advice=advice,
                 )
             )
         case aiohttp.InvalidURL():
             return _permanent(
-                ProviderConnectionError("the address cannot be used.", advice="Check base_url and proxy.")
+                ProviderConnectionError("The address cannot be used.", advice="Check base_url and proxy.")
             )  # it may hold a password
         case ValueError():
             return _permanent(
                 ProviderConnectionError(
-                    f"the request cannot be sent: {said}.", advice="Check base_url, headers and proxy."
+                    f"The request cannot be sent: {said}.", advice="Check base_url, headers and proxy."
                 )
             )
         case aiohttp.ClientHttpProxyError():
             refused = ProviderConnectionError(
-                f"the proxy refused: HTTP {error.status} {error.message}.", advice=_PROXY_ADVICE
+                f"The proxy refused: HTTP {error.status} {error.message}.", advice=_PROXY_ADVICE
             )
             return _permanent(refused) if error.status < 500 else refused
         case aiohttp.ClientResponseError():
             return MalformedResponseError(
-                f"the answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}."
+                f"The answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}."
             )
         case _:
-            return ProviderConnectionError(f"connection failed: {said}.")
+            return ProviderConnectionError(f"Connection failed: {said}.")
 
 
 def _not_from_the_service(status: int) -> ProviderError:
-    """Two answers that no chat service gives."""
+    """The error for a status that no chat service gives: 101 and 407."""
     if status == 407:
-        return _permanent(ProviderConnectionError("the proxy refused: HTTP 407.", advice=_PROXY_ADVICE))
-    return MalformedResponseError("the answer switches to another protocol.", status=status)
+        return _permanent(ProviderConnectionError("The proxy refused: HTTP 407.", advice=_PROXY_ADVICE))
+    return MalformedResponseError("The answer switches to another protocol.", status=status)
 
 
 def _permanent(error: ProviderError) -> ProviderError:
-    """Of a kind that may pass, but this one will not."""
+    """Mark an error as one that trying again does not help; return it."""
     error.is_retryable = False
     return error

@@ -1,7 +1,8 @@
-"""Packed bodies (`Content-Encoding`), unpacked in pieces of a bounded size, with an eye on the packed stream's own end.
+"""Packed bodies (`Content-Encoding`), unpacked in pieces of a bounded size up to their own end.
 
-The HTTP library's own unpacking takes a gzip or brotli stream that was cut off for a whole one, and gives a body of a few
-kilobytes that unpacks to hundreds of megabytes without ever letting the event loop turn.
+The HTTP library's own unpacking takes a gzip or brotli stream that was cut off for a whole one, and
+gives a body of a few kilobytes that unpacks to hundreds of megabytes without ever letting the event
+loop turn.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _GZIP_MAGIC: Final = b"\x1f"
 class Unpacker(ABC):
     """Unpacks one body.
 
-    `more` says that `unpack(b"")` has more to give without further input; `whole` that the packed stream has reached its own end;
-    `begun` that it has begun at all.
+    `more` says that `unpack(b"")` has more to give without further input; `whole` that the packed
+    stream has reached its own end; `begun` that it has begun at all.
     """
 
     def __init__(self) -> None:
@@ -45,14 +46,14 @@ class Unpacker(ABC):
         except MalformedResponseError:
             raise
         except Exception as error:  # each package has an error class of its own
-            raise MalformedResponseError(f"the answer cannot be unpacked: {error}.") from error
+            raise MalformedResponseError(f"The answer cannot be unpacked: {error}.") from error
 
     @abstractmethod
     def _unpack(self, data: bytes) -> bytes: ...
 
 
 def unpacker(encoding: str | None) -> Unpacker | None:
-    """The unpacker for a `Content-Encoding`; None for a body that is not packed, or packed in no way that anybody asked for.
+    """The unpacker for a `Content-Encoding`, None for one that is unknown or that there is not.
 
     Raises `MalformedResponseError` where the package that could unpack it is not installed.
     """
@@ -67,7 +68,7 @@ def unpacker(encoding: str | None) -> Unpacker | None:
         return None
     make = _OPTIONAL[name]()
     if make is None:
-        raise MalformedResponseError(f"the answer is packed as {name}, which was not asked for.")
+        raise MalformedResponseError(f"The answer is packed as {name}, which was not asked for.")
     return make()
 
 
@@ -78,7 +79,7 @@ def acceptable() -> str:
 
 
 class _Zlib(Unpacker):
-    """gzip, of one member or several, and deflate, with its header or, as some services send it, without."""
+    """gzip, of one member or several, and deflate, with its header or, as some send it, without."""
 
     def __init__(self, window: int) -> None:
         super().__init__()

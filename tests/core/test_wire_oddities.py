@@ -128,7 +128,7 @@ async def test_a_deadline_in_the_turn_of_the_loop_in_which_the_headers_come():
         call = asyncio.create_task(provider.complete(HI))
         await r.await_requests()
         time.sleep(0.4)  # now both are due at once
-        with pytest.raises(errors.ProviderTimeoutError, match="no content"):
+        with pytest.raises(errors.ProviderTimeoutError, match="No content"):
             async with asyncio.timeout(10):
                 await call
 
