@@ -88,11 +88,11 @@ class Patience:
         self._failed = 0
         self._waited = 0.0
 
-    def delay(self, error: ProviderError) -> float | None:
-        """Seconds to wait before the next request after this error; None to give up."""
+    def delay(self, error: ProviderError, requests: int = 1) -> float | None:
+        """Seconds to wait before the next request after this error of so many; None to give up."""
         delay = self._invited_back(error)
         if delay is None:
-            self._failed += 1
+            self._failed += requests
             delay = self._retry.delay(error, self._failed, self._waited)
         if delay is not None:
             self._waited += delay

@@ -200,10 +200,12 @@ class ChatRequest:
     The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
     `max_repairs` bounds how often a model is asked again for a call or an object that fits. `allow_repeats`
     lets a model make a call again whose result it has. `on_invalid` says what becomes of a call that still
-    does not fit: "pass" hands it on as it is, "raise" raises `ToolCallError`; None leaves it to the engine.
+    does not fit or whose name is not bound, once there is no asking again: "pass" hands it on as it is, where
+    its arguments are a JSON object; "raise" raises `ToolCallError`; None leaves it to the engine.
     `reasoning` says what becomes of thinking that a model writes into its text (`<think>...</think>`): "split"
-    makes it `Reasoning` parts, "drop" leaves it out, "keep" leaves the text alone; None splits where there are
-    tools or a response format and keeps elsewhere. `wait_up_to` is how many seconds in all a call may wait for
+    makes it `Reasoning` parts, "drop" leaves it out, with what the service itself tells apart; "keep" leaves
+    the text alone, but for the text of an object. None splits where there are tools or a response format and
+    keeps elsewhere. `wait_up_to` is how many seconds in all a call may wait for
     a service that says when to come back, however often; None leaves that to the backend's `Retry`.
     """
 

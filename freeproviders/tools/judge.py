@@ -31,10 +31,14 @@ _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Why a call cannot be made, in words for the model; `unbound` when it names no bound tool at all."""
+    """Why a call cannot be made, in words for the model; `unbound` when it names no bound tool at all.
+
+    `call` is the call as the model meant it, where its arguments are a JSON object.
+    """
 
     text: str
     unbound: bool = False
+    call: ToolCall | None = None
 
 
 class Judge:
@@ -45,51 +49,76 @@ class Judge:
         self._checks: dict[str, SchemaCheck] = {}
 
     def judge(self, raw: RawCall, *, call_id: str = "") -> ToolCall | Complaint:
-        """The call, with the tool's own name and coerced arguments, or the complaint. `call_id` is kept if there is one."""
+        """Return the call, with the tool's own name and coerced arguments, or the complaint.
+
+        `call_id` is kept if there is one.
+        """
         if raw.fault:
             what = f"The call to {raw.name}" if raw.name else "Your tool call"
             return Complaint(f"{what} cannot be read: {raw.fault}. You wrote: {raw.source[:300]}")
+        call_id = call_id or new_call_id()
         tool = self.box.match(raw.name)
         if tool is None:
+            meant = _json_object(raw.arguments)
             return Complaint(
                 f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}.",
                 unbound=True,
+                call=ToolCall(call_id, raw.name, meant) if raw.name and meant is not None else None,
             )
-        arguments = self.arguments(tool, raw.arguments)
-        if isinstance(arguments, Complaint):
-            return arguments
-        return ToolCall(call_id or new_call_id(), tool.name, arguments)
+        given = _as_object(tool, raw.arguments)
+        if given is None:
+            return Complaint(
+                f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
+            )
+        arguments, fault = self._bent(tool, given)
+        call = ToolCall(call_id, tool.name, arguments)
+        if not fault:
+            return call
+        return Complaint(fault, call=call if _json_object(raw.arguments) is not None else None)
 
-    def arguments(self, tool: Tool, given: object) -> dict[str, Any] | Complaint:
-        """Arguments that fit the tool's schema, or the complaint."""
+    def _bent(self, tool: Tool, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Bend arguments towards the tool's schema; return them, and what is still wrong with them."""
         check = self._checks.setdefault(tool.name, SchemaCheck(tool.parameters))
-        arguments = _as_object(tool, given)
-        if arguments is None:
-            return Complaint(f"The arguments of {tool.name} must be a JSON object, not {given!r:.200}.")
-        arguments = renamed(arguments, properties(tool))
+        arguments = renamed(given, properties(tool))
         coerced = check.coerced(arguments)
         findings = check.findings(coerced)
         if not findings:
-            return self._known(tool, coerced)
+            return self._without_strange(tool, coerced)
         inner = _unwrapped(tool, arguments)
         if inner is not None:
-            coerced = check.coerced(inner)
-            if not check.findings(coerced):
-                return self._known(tool, coerced)
-        return Complaint(f"The arguments of {tool.name} are invalid: {'; '.join(findings)}.")
+            unwrapped = check.coerced(inner)
+            if not check.findings(unwrapped):
+                return self._without_strange(tool, unwrapped)
+        return dict(coerced), f"The arguments of {tool.name} are invalid: {'; '.join(findings)}."
 
-    def _known(self, tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | Complaint:
-        """The arguments without those that the tool does not have: a function would refuse them. When they are another tool's, two calls were meant."""
+    def _without_strange(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Leave out arguments that the tool does not have, which a function would refuse.
+
+        Where they are another tool's, two calls were meant, and that is what is wrong.
+        """
         if not properties(tool) or any(parameters(tool).get(key, False) is not False for key in _OPEN):
-            return dict(arguments)
+            return dict(arguments), ""
         strange = arguments.keys() - properties(tool)
         for other in self.box.tools:
             needed = required_keys(parameters(other))
             if strange and other is not tool and needed and strange.issuperset(needed):
-                return Complaint(
-                    f"{tool.name} has no {', '.join(sorted(strange))}: that belongs to {other.name}. Call both functions, each with its own arguments."
+                return dict(arguments), (
+                    f"{tool.name} has no {', '.join(sorted(strange))}: that belongs to {other.name}. "
+                    "Call both functions, each with its own arguments."
                 )
-        return {key: value for key, value in arguments.items() if key not in strange}
+        return {key: value for key, value in arguments.items() if key not in strange}, ""
+
+
+def _json_object(given: object) -> dict[str, Any] | None:
+    """Read arguments that are a JSON object, or the text of one; none at all are an empty one."""
+    if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
+        return {}
+    if isinstance(given, str):
+        try:
+            given = read_json(given)
+        except ValueError:
+            return None
+    return dict(given) if isinstance(given, Mapping) else None
 
 
 def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:

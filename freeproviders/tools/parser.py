@@ -31,17 +31,22 @@ class Parser:
 
     Args:
         tools: the bound tools; without any, only reasoning is told from text.
-        thinking: the answer begins inside the reasoning, as with models whose template opens it: everything up to `</think>` is reasoning.
-            It cannot be guessed while streaming; without it, a `</think>` that nothing opened stays in the text.
+        thinking: the answer begins inside the reasoning, as with models whose template opens it: everything up
+            to `</think>` is reasoning. It cannot be guessed while streaming; without it, a `</think>` that
+            nothing opened stays in the text.
+        keep_thinking: reasoning stays in the text, tags and all; a call in it is none.
     """
 
-    def __init__(self, tools: Toolbox | Iterable[Tool] = (), *, thinking: bool = False) -> None:
+    def __init__(
+        self, tools: Toolbox | Iterable[Tool] = (), *, thinking: bool = False, keep_thinking: bool = False
+    ) -> None:
         self._box = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         self._opener = OPENER if self._box else THINK_OPENER
         self._cursor = Cursor()
         self._reading: Recogniser | None = None
-        self._thinking = THINKING["<think>"] if thinking else ""
-        self._closer = ""  # everything is text up to this
+        self._keep_thinking = keep_thinking
+        self._thinking = THINKING["<think>"] if thinking and not keep_thinking else ""
+        self._closer = THINKING["<think>"] if thinking and keep_thinking else ""  # all is text up to this
         self._inline = False  # or to the end of the line
         self._seen = ""  # the end of the last piece, which may be the closer's beginning
         self._swallow = 0  # the number of backticks of a fence to drop
@@ -154,6 +159,8 @@ class Parser:
         return True
 
     def _go_on(self, c: Cursor, after: After) -> None:
+        if after.thinking and self._keep_thinking:
+            after = After(text=True, until=after.thinking)
         if after.text:
             self._seen = (
                 c.held()[1 - len(after.until) :] if after.until else ""

@@ -14,11 +14,14 @@ from freeproviders.types import ChatRequest, Message, ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`box` are the tools on offer, `must` says that one of them is called, `single` that no two are; `target` is the answer's schema, if it has one.
+    """What a request asks for.
 
-    `outstanding` are those of a required choice that have not been answered since the user last spoke: after a result, a small model under constraint
-    would repeat its call for ever, so that only these are left to be forced. `settled` are the calls that have given a result since then: a small model
-    likes to make them again.
+    `box` are the tools on offer, `must` says that one of them is called, `single` that no two are; `target` is
+    the answer's schema, if it has one. `choice` is what a service with tools of its own is told.
+
+    `outstanding` are those of a required choice that have no result since the user last spoke. Only these are
+    forced: a small model under constraint would repeat a call that has a result for ever. `settled` are the
+    calls that have a result since then, which small models like to make again.
     """
 
     box: Toolbox
@@ -26,11 +29,12 @@ class Plan:
     single: bool
     target: Target | None
     outstanding: Toolbox
+    choice: str | None = None
     settled: tuple[ToolCall, ...] = ()
 
 
 def plan_of(request: ChatRequest) -> Plan:
-    """Read a request. Raises `UsageError` when it requires a tool that it does not have."""
+    """Read what a request asks for. Raises `UsageError` when it requires a tool that it does not have."""
     box = Toolbox(request.tools)
     choice = read_choice(request.tool_choice, box.names)
     must = choice not in {None, "auto", "none"}
@@ -40,13 +44,20 @@ def plan_of(request: ChatRequest) -> Plan:
         box = box.only((choice,) if isinstance(choice, str) else choice or ())
     if must and not box:
         raise UsageError("tool_choice requires a tool, but the request has none.")
-    turns = [
-        message for message in request.messages if message.role != "system"
-    ]  # one may come late, as the last of all
+    # A system message may come late, as the last of all.
+    turns = [message for message in request.messages if message.role != "system"]
     settled = _settled(turns) if turns and turns[-1].role == "tool" else ()
     answered = {call.name for call in settled}
     outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
-    return Plan(box, must, request.parallel_tool_calls is False, target_of(request), outstanding, settled)
+    return Plan(
+        box,
+        must,
+        single=request.parallel_tool_calls is False,
+        target=target_of(request),
+        outstanding=outstanding,
+        choice="required" if isinstance(choice, tuple) else choice,
+        settled=settled,
+    )
 
 
 def target_of(request: ChatRequest) -> Target | None:

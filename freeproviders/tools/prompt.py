@@ -19,10 +19,13 @@ from freeproviders.wire.json import dumps
 class ToolPrompt:
     """How tools are put to a model that has none.
 
-    `dialect` names the form of calls, "" leaves it to the model's family. The other fields are templates: `intro` with `{tools}` and `{format}`, `required` and `single`
-    are added to it where they apply, `named` with `{name}`. `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned;
-    `told`, with `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`, a system message that comes late. `complaint` and `no_call`, with `{complaint}`, ask again; `schema`, with `{schema}`, and `misfit`, with `{complaint}`, ask for an object, both with
-    its shape as `{form}`.
+    `dialect` names the form of calls, "" leaves it to the model's family. The other fields are templates.
+    `intro` has `{tools}` and `{format}`; `required`, `single` and `named`, with `{name}`, are added to it where
+    they apply. `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned; `told`, with
+    `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`, holds a system
+    message that comes late. `complaint`, `unbound` and `no_call` ask for a call again, with `{complaint}` or
+    `{names}`, and `{format}`. `schema`, with `{schema}`, asks for an object and `misfit`, with `{complaint}`,
+    asks again, both with the object's shape as `{form}`.
     """
 
     dialect: str = ""
@@ -40,6 +43,9 @@ class ToolPrompt:
     told: str = "[{name}({arguments}) gave this result: {content}]"
     note: str = "[Instruction]\n{content}"
     complaint: str = "{complaint}\nAnswer again with the corrected function call and nothing else.\n{format}"
+    unbound: str = (
+        "{complaint}\nAnswer again: in plain words, or with a call to one of these functions.\n{format}"
+    )
     no_call: str = "You did not call a function, but one is required (available: {names}). Answer with a function call and nothing else.\n{format}"
     schema: str = (
         "JSON schema of the answer:\n{schema}\n\n"

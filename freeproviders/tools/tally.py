@@ -1,8 +1,8 @@
-"""Asking a model again: how often, what it is shown of its last answer, and what all of it costs."""
+"""What the requests for one answer add up to: repairs, usage, and the turns that ask again."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from freeproviders.abilities import Answering, Feature
 from freeproviders.types import ChatRequest, Finish, Message, Usage
@@ -12,14 +12,25 @@ MAX_QUOTED_CHARS: Final = 4000
 """How much of a failed answer the model is shown when it is asked again."""
 
 
+class _Answer(Protocol):
+    """An answer as far as it is counted."""
+
+    @property
+    def said(self) -> str: ...
+
+    untouched: bool
+    usage: Usage | None
+    finish: Finish | None
+
+
 class Tally:
     """What the requests for one answer add up to.
 
-    `requests` counts all that were sent; `repairs` those that asked again because of what the model had said.
+    `requests` counts all that were sent, `repairs` those that asked again because of what the model had said.
     """
 
-    def __init__(self, provider: Answering, model: str, max_repairs: int) -> None:
-        self._provider = provider
+    def __init__(self, backend: Answering, model: str, max_repairs: int) -> None:
+        self._backend = backend
         self._model = model
         self._max_repairs = max_repairs
         self._refused: Feature | None = None
@@ -33,18 +44,25 @@ class Tally:
         return self.repairs >= self._max_repairs
 
     def refused(self, feature: Feature, attempts: int, *, certain: bool = False) -> None:
-        """A request was refused, because of a feature as it seems: that is remembered once it is `certain`, or once the model answers without it."""
+        """Count a request that was refused, because of a feature as it seems.
+
+        That is remembered once it is `certain`, or once the model answers without the feature.
+        """
         self.requests += attempts
         self._refused = feature
         if certain:
             self._remember()
 
-    def answered(self, request: ChatRequest, said: str, usage: Usage | None, finish: Finish | None) -> None:
-        """The model has answered; `usage` None, as of an answer that was not read to its end, is estimated."""
-        if usage is None:
-            usage = Usage(estimate_input_tokens(request.messages), estimate_tokens(len(said)), estimated=True)
-        self._usage = usage if self._usage is None else self._usage + usage
-        self.requests += finish.attempts if finish is not None else 1
+    def broke_off(self, request: ChatRequest, answer: _Answer, attempts: int) -> None:
+        """Count an answer that broke off; one of which nothing had come cost nothing."""
+        self.requests += attempts
+        if not answer.untouched:
+            self._spend(request, answer)
+
+    def answered(self, request: ChatRequest, answer: _Answer) -> None:
+        """Count an answer; where its usage is not known, as when it was not read to its end, it is estimated."""
+        self.requests += answer.finish.attempts if answer.finish is not None else 1
+        self._spend(request, answer)
         self._remember()
 
     @property
@@ -52,12 +70,19 @@ class Tally:
         """The sum of all answers."""
         return self._usage or Usage(0, 0, estimated=True)
 
+    def _spend(self, request: ChatRequest, answer: _Answer) -> None:
+        usage = answer.usage
+        if usage is None:
+            said = estimate_tokens(len(answer.said))
+            usage = Usage(estimate_input_tokens(request.messages), said, estimated=True)
+        self._usage = usage if self._usage is None else self._usage + usage
+
     def _remember(self) -> None:
         if self._refused:
-            self._provider.learned.refuse(self._refused, self._model)
+            self._backend.learned.refuse(self._refused, self._model)
             self._refused = None
 
 
 def turns_again(said: str, turn: str) -> tuple[Message, Message]:
-    """The two turns that ask again: what the model said, and what is to be said of it."""
+    """Write the two turns that ask again: what the model said, and what is to be said of it."""
     return Message("assistant", said[:MAX_QUOTED_CHARS] or "(nothing)"), Message("user", turn)

@@ -1,0 +1,274 @@
+"""Readers of one answer each: what of it goes out, and what it holds. No I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, Final, Generic, TypeVar
+
+from freeproviders.tools.cursor import RawCall
+from freeproviders.tools.judge import Complaint, Judge
+from freeproviders.tools.parser import Parser, Piece
+from freeproviders.tools.toolbox import Toolbox
+from freeproviders.types import Batch, Finish, Part, Reasoning, ReasoningMode, Text, ToolCall, Usage
+from freeproviders.wire.json import dumps
+
+Out = TypeVar("Out")
+
+MAX_REPEATED: Final = 3
+"""So often a model may repeat itself before it is taken to be going round in circles and its answer is ended."""
+
+_NO_TOOLS: Final = Toolbox(())
+
+
+class Reader(ABC, Generic[Out]):
+    """Reads one answer, batch by batch.
+
+    Args:
+        box: the tools whose calls are told from text.
+        starts_thinking: the answer begins inside the reasoning.
+        reasoning: what becomes of the thinking; None is "split".
+    """
+
+    def __init__(
+        self,
+        box: Toolbox = _NO_TOOLS,
+        *,
+        starts_thinking: bool = False,
+        reasoning: ReasoningMode | None = None,
+    ) -> None:
+        self._box = box
+        self._drops_reasoning = reasoning == "drop"
+        self._keeps_tags = reasoning == "keep"
+        self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags)
+        self._said: list[str] = []
+        self.usage: Usage | None = None
+        self.finish: Finish | None = None
+        self.stopped = False
+        """Whether the rest of the answer is not wanted."""
+        self.untouched = True
+        """Whether nothing has come."""
+
+    @property
+    def said(self) -> str:
+        """Everything that the model wrote, calls included, but for thinking that came apart from the text."""
+        return "".join(self._said)
+
+    @property
+    def quoted(self) -> str:
+        """What the model is shown of its answer when it is asked again; an error tells it as well."""
+        return self.said
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit ended the answer."""
+        return self.finish is not None and self.finish.reason == "length"
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the answer is complete as far as is known: not where the connection just ended."""
+        return self.finish is None or self.finish.confirmed
+
+    def take(self, batch: Batch) -> list[Out]:
+        """Take what came; return what goes out."""
+        out: list[Out] = []
+        self.untouched = False
+        for part in batch:
+            if self.stopped:
+                break
+            match part:
+                case Text():
+                    self._said.append(part.text)
+                    for piece in self._parser.feed(part.text):
+                        self._piece(piece, out)
+                case Reasoning():
+                    self._piece(part, out)
+                case ToolCall():
+                    self._said.append(f"{part.name}({dumps(part.arguments).decode()})")
+                    self._native_call(part, out)
+                case Usage():
+                    self.usage = part
+                case Finish():
+                    self.finish = part
+        return out
+
+    def end(self) -> list[Out]:
+        """Take the end of the answer; return what goes out at last."""
+        out: list[Out] = []
+        for piece in self._parser.close(truncated=self.truncated or not self.confirmed):
+            self._piece(piece, out)
+        return out
+
+    @abstractmethod
+    def _piece(self, piece: Piece, out: list[Out]) -> None:
+        """Take a piece of the answer; what goes out is added to `out`."""
+
+    def _native_call(self, call: ToolCall, out: list[Out]) -> None:
+        """Take a call that the service itself has told from the text."""
+
+
+class PlainReader(Reader[Part]):
+    """Tells reasoning from text; all of it goes out."""
+
+    def _piece(self, piece: Piece, out: list[Part]) -> None:
+        if isinstance(piece, Text) or (isinstance(piece, Reasoning) and not self._drops_reasoning):
+            out.append(piece)
+
+    def _native_call(self, call: ToolCall, out: list[Part]) -> None:
+        out.append(call)
+
+
+class CallReader(Reader[Part]):
+    """Reads the answer of a model that was given tools.
+
+    Args:
+        judge: judges the calls; with an empty box everything is text.
+        holds: nothing but thinking goes out before the end of the answer, so that an answer that breaks off can
+            be asked for again; text then stays in `held_text`, since it may not be wanted.
+        introduces: held text goes out before the first call.
+        single: the first valid call ends the answer; `stopped` says so.
+        handed_out: the calls of earlier answers, which do not go out again.
+        settled: calls that have given their results; made once more they are in `repeated` instead. None lets
+            every call through, and the same one several times.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        holds: bool = False,
+        introduces: bool = True,
+        single: bool = False,
+        handed_out: Iterable[ToolCall] = (),
+        settled: Iterable[ToolCall] | None = (),
+        starts_thinking: bool = False,
+        reasoning: ReasoningMode | None = None,
+    ) -> None:
+        super().__init__(judge.box, starts_thinking=starts_thinking, reasoning=reasoning)
+        self._judge = judge
+        self._holds = holds
+        self._held_calls: Batch = []  # and the text that introduces them
+        self._introduces = introduces
+        self._single = single
+        handed_out = tuple(handed_out)
+        self._handed_out = {call_key(call) for call in handed_out}
+        self._ids = {call.id for call in handed_out}
+        self._refuses_repeats = settled is not None
+        self._settled = {call_key(call) for call in settled or ()}
+        self._made_here: set[tuple[str, Any]] = set()
+        self.held_text: list[str] = []
+        self.given_text: list[str] = []
+        self.calls: list[ToolCall] = []
+        self.repeated: list[ToolCall] = []
+        self.complaints: list[Complaint] = []
+
+    def end(self) -> Batch:
+        """Take the end of the answer; return what goes out at last."""
+        out = [] if self.stopped else super().end()
+        return [*out, *self._held_calls]
+
+    def add(self, raw: RawCall) -> Batch:
+        """Take a call that came in another way; return what goes out."""
+        out: Batch = []
+        self._said.append(raw.source)
+        self._call(raw, out)
+        return out
+
+    def _piece(self, piece: Piece, out: Batch) -> None:
+        if self.stopped:
+            return
+        if isinstance(piece, RawCall):
+            self._call(piece, out)
+        elif isinstance(piece, Reasoning):
+            if not self._drops_reasoning:
+                out.append(piece)
+        elif self._holds:
+            self.held_text.append(piece.text)
+        else:
+            self.given_text.append(piece.text)
+            out.append(piece)
+
+    def _native_call(self, call: ToolCall, out: Batch) -> None:
+        """Take a call beside the text: what the parser held has ended before it.
+
+        White space before a call is no part of the answer.
+        """
+        held = self._parser.close()
+        self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
+        for piece in held:
+            if not (isinstance(piece, Text) and piece.text.isspace()):
+                self._piece(piece, out)
+        self._call(RawCall(call.name, call.arguments), out, call.id)
+
+    def _call(self, raw: RawCall, out: Batch, call_id: str = "") -> None:
+        verdict = self._judge.judge(raw, call_id="" if call_id in self._ids else call_id)
+        if isinstance(verdict, Complaint):
+            self.complaints.append(verdict)
+            return
+        key = call_key(verdict)
+        if key in self._handed_out:
+            return
+        if self._refuses_repeats and (key in self._settled or key in self._made_here):
+            self.repeated.append(verdict)
+            self.stopped = len(self.repeated) >= MAX_REPEATED
+            return
+        self._made_here.add(key)
+        self._ids.add(verdict.id)
+        self.calls.append(verdict)
+        if self._holds:
+            out = self._held_calls
+        if self._introduces and self.held_text:
+            text = "".join(self.held_text)
+            self.held_text.clear()
+            self.given_text.append(text)
+            out.append(Text(text))
+        out.append(verdict)
+        self.stopped = self._single
+
+
+class ObjectReader(Reader[Out]):
+    """Reads an answer that is to hold an object: `text` is all of it but the thinking."""
+
+    def __init__(self, *, starts_thinking: bool = False, reasoning: ReasoningMode | None = None) -> None:
+        # Thinking that stayed in the text would be searched for the object.
+        mode = None if reasoning == "keep" else reasoning
+        super().__init__(starts_thinking=starts_thinking, reasoning=mode)
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self.committed = False
+        """Whether the text has gone out: nothing can be found in it or asked for again any more."""
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking so far, where it is not dropped."""
+        return "".join(self._reasoning)
+
+    @property
+    def quoted(self) -> str:
+        """The text, without the thinking."""
+        return self.text
+
+    def _piece(self, piece: Piece, out: list[Out]) -> None:
+        if isinstance(piece, Text):
+            self._text.append(piece.text)
+            self._more_text(piece, out)
+        elif isinstance(piece, Reasoning) and not self._drops_reasoning:
+            self._reasoning.append(piece.text)
+            self._more_reasoning(piece, out)
+
+    @abstractmethod
+    def _more_text(self, piece: Text, out: list[Out]) -> None:
+        """Take a piece of the text; what goes out is added to `out`."""
+
+    def _more_reasoning(self, piece: Reasoning, out: list[Out]) -> None:
+        """Take a piece of the thinking; what goes out is added to `out`."""
+
+
+def call_key(call: ToolCall) -> tuple[str, Any]:
+    """What two calls have in common that are the same call."""
+    return call.name, dumps(call.arguments)

@@ -1,0 +1,158 @@
+"""Asking a model until its answer is good: the one loop behind calls, typed answers and thinking."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import ClassVar, Generic, TypeVar
+
+from freeproviders.abilities import Answering
+from freeproviders.errors import (
+    BadRequestError,
+    ContextOverflowError,
+    OutputError,
+    ProviderError,
+    ToolCallError,
+)
+from freeproviders.retry import Patience
+from freeproviders.tools.prompt import ToolPrompt
+from freeproviders.tools.quirks import quirks_of
+from freeproviders.tools.readers import Out, Reader
+from freeproviders.tools.tally import Tally
+from freeproviders.types import ChatRequest, Finish
+
+R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as the question
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an answer.
+
+    `what` says it, `turn` asks the model again, `error` is raised when there is no asking again; `final` says
+    that there is none, since the answer has gone out.
+    """
+
+    what: str
+    turn: str
+    error: type[OutputError]
+    final: bool = False
+
+
+class Question(ABC, Generic[Out, R]):
+    """One question: a request and a reader for each round, a judgement of each answer, and the turns that repair it."""
+
+    revocable: ClassVar[bool] = False
+    """Whether what goes out may be taken back by what follows, as a draft is."""
+
+    def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
+        self._backend = backend
+        self._request = request
+        self._prompt = prompt
+        self._model = request.model or backend.model
+        self._quirks = quirks_of(self._model)
+        self._tally = Tally(backend, self._model, request.max_repairs)
+
+    async def rounds(self) -> AsyncGenerator[list[Out], None]:
+        """Ask until the answer is good or there is no asking again; stream what goes out.
+
+        Where the request is not streamed, nothing goes out before the end. A request that breaks off before
+        anything of its answer has gone out is sent again as the backend's `Retry` and `wait_up_to` allow.
+        """
+        streamed = self._request.stream
+        patience = Patience(self._backend.retry, self._request.wait_up_to)
+        waiting: list[Out] = []  # what goes out at the end
+        broken = 0  # requests of the round that broke off
+        while True:
+            request, reader = self._next_request(), self._reader()
+            out_here: list[Out] = []
+            shown = False
+            try:
+                async with aclosing(self._backend.batches(request)) as batches:
+                    async for batch in batches:
+                        if out := reader.take(batch):
+                            if streamed:
+                                shown = not self.revocable
+                                yield out
+                            else:
+                                out_here += out
+                        if reader.stopped:
+                            break
+            except (BadRequestError, ToolCallError) as error:
+                refused = isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)
+                if refused and not reader.said and self._put_otherwise(error):
+                    continue
+                salvaged = self._salvaged(error, reader)
+                if salvaged is None:
+                    raise
+                out_here += salvaged
+            except ProviderError as error:
+                # What failed before anything came has been tried again by the backend itself.
+                retries = not shown and not reader.untouched
+                delay = patience.delay(error, error.attempts) if retries else None
+                self._tally.broke_off(request, reader, error.attempts)
+                broken += error.attempts
+                error.attempts = broken
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+                continue
+            broken = 0
+            out_here += reader.end()
+            if not streamed:
+                waiting += out_here
+            elif out_here:
+                yield out_here
+            self._tally.answered(request, reader)
+            fault = self._fault_of(reader)
+            if fault is None:
+                yield [*waiting, *self._ending(reader)]
+                return
+            self._repair(reader, fault)
+
+    def _repair(self, reader: R, fault: Fault) -> None:
+        """Prepare the next round; raise the fault's error where there is none."""
+        if fault.final or self._tally.exhausted:
+            raise fault.error(
+                fault.what,
+                said=reader.quoted,
+                attempts=self._tally.repairs + 1,
+                provider=self._backend.name,
+                model=self._model,
+            )
+        self._tally.repairs += 1
+        self._ask_again(reader, fault)
+
+    def _finish(self, reader: R) -> Finish:
+        """The end of the last answer, with the number of all requests."""
+        finish = reader.finish or Finish(provider=self._backend.name, model=self._model)
+        return replace(finish, attempts=self._tally.requests)
+
+    @abstractmethod
+    def _next_request(self) -> ChatRequest:
+        """Write the request of the next round."""
+
+    @abstractmethod
+    def _reader(self) -> R:
+        """Make the reader for the answer of the next round."""
+
+    def _put_otherwise(self, _error: BadRequestError | ToolCallError) -> bool:
+        """Put the question in another way where the service refuses this one; False where there is none."""
+        return False
+
+    def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
+        """Read what a service sent along with its refusal of an answer; None where there is nothing to read."""
+        return None
+
+    def _fault_of(self, _reader: R) -> Fault | None:
+        """Judge a whole answer; None is a good one."""
+        return None
+
+    @abstractmethod
+    def _ending(self, reader: R) -> list[Out]:
+        """What goes out at the end of a good answer."""
+
+    def _ask_again(self, reader: R, fault: Fault) -> None:
+        """Prepare the next round."""

@@ -1,0 +1,135 @@
+"""Thinking that a model writes into its text: told apart, left out, or left alone."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freeproviders import FlowGpt, OpenAICompatible
+from freeproviders.testing import replica
+from freeproviders.tools import complete_structured
+from freeproviders.tools.parser import Parser
+from freeproviders.tools.readers import PlainReader
+from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage, collect
+from tests.tools.asking import CALL
+from tests.tools.reading import TOOLS
+
+SAID = "<think>let me see</think>\n\nThe answer <think>or</think> is <thinking>well</thinking>4."
+SPLIT = ("The answer is 4.", "let me seeorwell")
+
+
+async def answer_of(provider, **asked):
+    request = provider.request("Hi", **asked)
+    return collect([part async for batch in provider.answer(request) for part in batch])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+async def test_every_mode_without_tools(size, stream):
+    """At the start of and within the text, at any cut; None and "keep" leave the text alone."""
+    pieces = [SAID[at : at + size] for at in range(0, len(SAID), size)]
+    with replica(OpenAICompatible, answer=pieces) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url)
+        found = {
+            mode: await answer_of(provider, reasoning=mode, stream=stream)
+            for mode in (None, "keep", "split", "drop")
+        }
+        assert len(r.requests) == 4
+        assert all(sent.json == r.requests[0].json for sent in r.requests)
+    assert {mode: (answer.text, answer.reasoning) for mode, answer in found.items()} == {
+        None: (SAID, ""),
+        "keep": (SAID, ""),
+        "split": SPLIT,
+        "drop": (SPLIT[0], ""),
+    }
+    assert {answer.finish.reason for answer in found.values()} == {"stop"}
+    assert len({answer.usage for answer in found.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "reasoning"),
+    [
+        (None, "Well. No.", f"hm {CALL}"),
+        ("split", "Well. No.", f"hm {CALL}"),
+        ("drop", "Well. No.", ""),
+        ("keep", f"Well. <think>hm {CALL}</think>No.", ""),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+async def test_every_mode_with_tools(mode, text, reasoning, size):
+    """A call that is only thought about is none, also where the thinking stays in the text."""
+    said = f"Well. <think>hm {CALL}</think>No."
+    with replica(FlowGpt, answer=[said[at : at + size] for at in range(0, len(said), size)]) as r:
+        answer = await answer_of(FlowGpt(base_url=r.base_url), tools=TOOLS, reasoning=mode)
+    assert (answer.text, answer.reasoning, answer.tool_calls) == (text, reasoning, ())
+
+
+async def test_a_call_behind_thinking_that_is_kept():
+    with replica(FlowGpt, answer=f"<think>hm</think>{CALL}") as r:
+        answer = await answer_of(FlowGpt(base_url=r.base_url), tools=TOOLS, reasoning="keep")
+    assert (answer.text, len(answer.tool_calls)) == ("<think>hm</think>", 1)
+
+
+@pytest.mark.parametrize("mode", ["split", "drop", "keep"])
+async def test_an_object_is_never_looked_for_in_the_thinking(mode):
+    """Also where thinking is kept: the text of a typed answer is the object alone."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    with replica(FlowGpt, answer='<think>{"a": 1}</think>{"a": 2}') as r:
+        provider = FlowGpt(base_url=r.base_url)
+        answer = await answer_of(provider, response_format=form, reasoning=mode)
+        with_tools = await answer_of(provider, response_format=form, reasoning=mode, tools=TOOLS)
+        found = await complete_structured(provider, provider.request("Hi", reasoning=mode), schema)
+    assert answer.text == with_tools.text == '{"a":2}'
+    assert found.data == {"a": 2}
+    assert (
+        answer.reasoning == with_tools.reasoning == found.reasoning == ("" if mode == "drop" else '{"a": 1}')
+    )
+
+
+async def test_what_a_service_tells_apart_is_reasoning():
+    """Apart from the text it stays apart, and "drop" leaves it out as well."""
+    with replica(OpenAICompatible, answer=[Reasoning("hm"), "Hi"]) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url)
+        found = [(await answer_of(provider, reasoning=mode)).reasoning for mode in ("keep", "split", "drop")]
+    assert found == ["hm", "hm", ""]
+
+
+def native(*pieces):
+    reader = PlainReader(reasoning="split")
+    return [part for piece in pieces for part in reader.take([piece])] + reader.end()
+
+
+def test_calls_pass_through():
+    """A question without tools may still be answered with a call, where the conversation holds some."""
+    call = ToolCall("c", "f", {})
+    assert native(Text("a"), call, Usage(1, 1), Finish()) == [Text("a"), call]
+
+
+async def test_a_plain_request_has_no_layer():
+    """Nothing stands between a plain request and the service's own stream."""
+    provider = FlowGpt()
+    for request in (provider.request("Hi"), provider.request("Hi", reasoning="keep")):
+        assert provider.answer(request).ag_code is provider.batches(request).ag_code
+    tools_told = [Message("user", "Hi"), Message("assistant", "", tool_calls=(ToolCall("c", "f", {}),))]
+    provider = OpenAICompatible("m", base_url="http://127.0.0.1:9", native_tools=True)
+    request = provider.request(tools_told)
+    assert provider.answer(request).ag_code is provider.batches(request).ag_code
+
+
+WORDS = st.sampled_from(
+    ["<think>", "</think>", "<thinking>", "hm", " ", "\n", "<", "`", "```", "a", "{", "<t"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, max_size=12).map("".join), st.lists(st.integers(1, 5), max_size=20), st.booleans())
+def test_kept_thinking_leaves_the_text_alone(said, sizes, inside):
+    """Whatever the cuts: without tools the text is what the model wrote."""
+    parser = Parser(thinking=inside, keep_thinking=True)
+    out, at = [], 0
+    for size in [*sizes, len(said)]:
+        out += parser.feed(said[at : at + size])
+        at += size
+    out += parser.close()
+    assert all(isinstance(piece, Text) for piece in out)
+    assert "".join(piece.text for piece in out) == said
