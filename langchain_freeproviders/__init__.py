@@ -1,6 +1,6 @@
-"""Free LLM chat as LangChain models: streaming, tools, structured output, usage and tracing over every provider of `freeproviders`.
+"""Free LLM chat as LangChain models: streaming, tools, structured output, usage and tracing.
 
-The chat models are loaded at once, the rest when it is first used.
+They work over every provider of `freeproviders`. The chat models are loaded at once, the rest when it is first used.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from freeproviders.lazy import lazy
 from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chat_models import *  # noqa: F403 - a class for each provider
+from langchain_freeproviders.chat_models import *  # noqa: F403 - a class for each provider, and one for any backend
 
 if TYPE_CHECKING:
     from langchain_freeproviders.llms import (
         AIChatFreeLLM,
+        BackendLLM,
         ChatgptFreeLLM,
         EmbeddedLLM,
         FlowGptLLM,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AIChatFreeLLM": "llms",
+    "BackendLLM": "llms",
     "ChatgptFreeLLM": "llms",
     "EmbeddedLLM": "llms",
     "FlowGptLLM": "llms",
@@ -36,6 +38,7 @@ _HOMES = {
 
 __all__ = [
     "AIChatFreeLLM",
+    "BackendLLM",
     "ChatgptFreeLLM",
     "EmbeddedLLM",
     "FlowGptLLM",

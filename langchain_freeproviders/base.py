@@ -1,14 +1,15 @@
-"""What all chat models here share: LangChain's methods over a core provider's one stream.
+"""The base of all chat models: LangChain's methods over the one stream of a backend.
 
-Async runs on the caller's loop, batch by batch; sync goes through `freeproviders.bridge`, a whole batch at a time. What a service cannot do itself - tools,
-structured output, stop sequences, counting - the core does, below LangChain's callbacks, so that one call is one call in every trace.
+Async runs on the caller's loop, batch by batch; sync goes through `freeproviders.bridge`, a whole batch at a
+time. What a service cannot do itself - tools, structured output, stop sequences, counting - the core does, below
+LangChain's callbacks, so that one call is one call in every trace.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
@@ -23,18 +24,14 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
-from freeproviders import bridge
-from freeproviders.backend import whole
 from freeproviders.context_windows import context_window
-from freeproviders.errors import FreeProvidersError
-from freeproviders.types import Completion, Text
 from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, words
 from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chunks import ChunkWriter, result, text_chunk
-from langchain_freeproviders.errors import translated
+from langchain_freeproviders.chunks import ChunkWriter, result
+from langchain_freeproviders.errors import translating
 from langchain_freeproviders.messages import core_messages
-from langchain_freeproviders.settings import ProviderSettings
+from langchain_freeproviders.settings import BackendSettings, ProviderSettings, shown
 from langchain_freeproviders.tools import choose, core_format, openai_tools
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -43,22 +40,124 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def _with_signature(method: F) -> F:
-    """Write down a method's signature once: LangChain works it out at every call, which costs more than our conversion and request together."""
+    """Write down a method's signature once.
+
+    LangChain works it out at every call, which costs more than our conversion and request together.
+    """
     method.__dict__["__signature__"] = inspect.signature(method)
     return method
 
 
 class ResolvedProfile(dict[str, Any]):
-    """A profile that nobody passed: its `max_input_tokens` may be known by the model's name only, good to plan with, but not to refuse a question."""
+    """A profile computed from the model's name, not set by the user.
+
+    Its `max_input_tokens` may be known by the name only: good to plan with, and no reason to refuse a question.
+    """
 
 
-class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
-    """A chat model over a core provider; the classes to use are in `chat_models`."""
+class FreeProvidersChatModel(BackendSettings, BaseChatModel):
+    """A chat model over a backend of the core; the classes to use are in `chat_models`.
+
+    Setup:
+        ```bash
+        pip install 'freeproviders[langchain]'
+        ```
+
+        `<NAME>_API_KEY`, `<NAME>_API_BASE` and `<NAME>_PROXY` are read from the environment.
+
+    Key init args - completion params:
+        `model`, `temperature`, `top_p`, `max_tokens`: what a service has no place for is left out, with one warning.
+        `stop`: texts that end the answer; they work on every service.
+        `max_repairs`, `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`: as in `freeproviders.ChatRequest`.
+        `model_kwargs`, `extra_body`: options of the service, by its own names; `extra_body` is not saved or shown.
+
+    Key init args - client params:
+        `base_url`: a mirror, a self-hosted clone, or a replica. `api_key`: where the service wants one.
+        `timeout`: seconds for an attempt, or a `freeproviders.Timeout`.
+        `max_retries`: attempts after the first one, or a `freeproviders.Retry`.
+        `proxy`: `http://user:password@host:port`. `headers`, `cookies`, `connector`, `trust_env`: see `settings`.
+
+        A call takes all of them as well: `model.invoke("Hi", temperature=0, timeout=5, max_retries=0)`.
+
+    Instantiate:
+        ```python
+        from langchain_freeproviders import ChatFlowGpt
+
+        model = ChatFlowGpt()
+        ```
+
+    Invoke:
+        ```python
+        messages = [("system", "Translate the sentence to French."), ("human", "I love programming.")]
+        model.invoke(messages).content  # -> "J'adore la programmation."
+        ```
+
+    Stream:
+        ```python
+        pieces = [chunk.content for chunk in model.stream(messages)]
+        "".join(pieces)  # -> "J'adore la programmation."
+        ```
+
+    Async:
+        ```python
+        (await model.ainvoke(messages)).content  # -> "J'adore la programmation."
+        pieces = [chunk.content async for chunk in model.astream(messages)]
+        answers = await model.abatch([messages, messages])
+        ```
+
+    Tool calling:
+        Where the service has no tools, they go through the prompt. Only complete calls whose arguments fit come out.
+
+        ```python
+        def get_weather(city: str) -> str:
+            '''The weather in a city.'''
+            return f"21 degrees in {city}"
+
+
+        with_tools = model.bind_tools([get_weather], tool_choice="any")
+        answer = with_tools.invoke("What is the weather in Paris?")
+        answer.tool_calls[0]["args"]  # -> {'city': 'Paris'}
+        ```
+
+    Structured output:
+        ```python
+        from pydantic import BaseModel
+
+
+        class City(BaseModel):
+            '''A city.'''
+
+            name: str
+            country: str
+
+
+        model.with_structured_output(City).invoke('Which city and country is "Paris" in "France"?')  # -> City(...)
+        ```
+
+    JSON mode:
+        ```python
+        question = "Answer in JSON with 'name' and 'country': Paris is a city in France."
+        model.with_structured_output(City, method="json_mode").invoke(question)  # -> City(...)
+        ```
+
+    Token usage:
+        Reported by the service, else estimated, which `response_metadata["usage_estimated"]` says.
+
+        ```python
+        model.invoke(messages).usage_metadata["total_tokens"] > 0  # -> True
+        ```
+
+    Response metadata:
+        ```python
+        metadata = model.invoke(messages).response_metadata
+        metadata["model_name"] == model.model, metadata["finish_reason"]  # -> (True, 'stop')
+        ```
+    """
 
     streaming: bool = False
-    """Whether `invoke` and `ainvoke` stream underneath; False, said explicitly, makes `stream` wait for the whole answer."""
+    """Whether `invoke` and `ainvoke` stream; False, set explicitly, makes `stream` wait for the whole answer."""
     stream_usage: bool = True
-    """Whether the last chunk of a stream says how many tokens it took; a whole answer always says it."""
+    """Whether the last chunk of a stream has the token counts; a whole answer always has them."""
 
     # --- the four methods ---
 
@@ -70,27 +169,18 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
         **kwargs: Any,
     ) -> ChatResult:
-        try:
-            return self._result(
-                bridge.run(whole(self._answer(core_messages(messages), stop, kwargs, stream=False)))
-            )
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        return result(self._complete(partial(core_messages, messages), stop, kwargs), self.model_provider)
 
     @_with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - as above
         **kwargs: Any,
     ) -> ChatResult:
-        try:
-            return self._result(
-                await whole(self._answer(core_messages(messages), stop, kwargs, stream=False))
-            )
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        completion = await self._acomplete(partial(core_messages, messages), stop, kwargs)
+        return result(completion, self.model_provider)
 
     def _stream(
         self,
@@ -99,52 +189,21 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        write = ChunkWriter(
-            self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)
-        ).write
-        try:
-            with closing(
-                bridge.iterate(self._answer(core_messages(messages), stop, kwargs, stream=True))
-            ) as batches:
-                for batch in batches:
-                    for part in batch:
-                        if part.__class__ is Text:
-                            chunk = text_chunk(part.text)
-                        elif (other := write(part)) is not None:
-                            chunk = other
-                        else:
-                            continue
-                        if run_manager is not None:
-                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        read = partial(core_messages, messages)
+        return self._chunks(read, stop, kwargs, self._writer(kwargs).chunks, run_manager)
 
-    async def _astream(
+    def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        write = ChunkWriter(
-            self.model_provider, shows_usage=kwargs.get("stream_usage", self.stream_usage)
-        ).write
-        try:
-            async with aclosing(self._answer(core_messages(messages), stop, kwargs, stream=True)) as batches:
-                async for batch in batches:
-                    for part in batch:
-                        if part.__class__ is Text:
-                            chunk = text_chunk(part.text)
-                        elif (other := write(part)) is not None:
-                            chunk = other
-                        else:
-                            continue
-                        if run_manager is not None:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        read = partial(core_messages, messages)
+        return self._achunks(read, stop, kwargs, self._writer(kwargs).chunks, run_manager)
+
+    def _writer(self, options: Mapping[str, Any]) -> ChunkWriter:
+        return ChunkWriter(self.model_provider, shows_usage=options.get("stream_usage", self.stream_usage))
 
     @property
     def _known_window(self) -> int | None:
@@ -152,9 +211,6 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         if profile is None or type(profile) is ResolvedProfile:
             return self._own_window
         return profile.get("max_input_tokens")  # the caller's word
-
-    def _result(self, completion: Completion) -> ChatResult:
-        return result(completion, self.model_provider)
 
     # --- tools and structured output ---
 
@@ -170,26 +226,26 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Let the model call tools.
 
-        Works on every provider: where the service has no tools of its own, they go through the prompt, and only complete calls whose arguments fit come out.
+        Works on every provider: where the service has no tools of its own, they go through the prompt, and only
+        complete calls whose arguments fit come out.
 
         Args:
-            tools: a `BaseTool`, function, pydantic class, TypedDict or JSON schema each; may be empty.
-            tool_choice: "auto", "none", "any" (or "required", True), a tool's name, or several names.
+            tools: each a `BaseTool`, a function, a pydantic class, a TypedDict or a JSON schema; may be empty.
+            tool_choice: "auto", "none", "any" (or "required", True), a tool's name, several names, or a mapping as
+                OpenAI and Anthropic write it.
             parallel_tool_calls: False ends the answer after the first call.
             strict: passed on with each tool's schema.
             response_format: the form of the final answer, as `{"type": "json_schema", ...}` or a class.
-            kwargs: further settings of the request.
+            kwargs: further settings of the request, as `max_repairs` or `allow_repeats`.
 
         Raises:
             UsageError: for what cannot be bound.
         """
-        try:
+        with translating:
             offered, choice = choose(openai_tools(tools, strict=strict), tool_choice)
             bound: dict[str, Any] = {"tools": offered} if offered else {}
             if response_format is not None:
                 bound["response_format"] = core_format(response_format)
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
         if choice is not None:
             bound["tool_choice"] = choice
         if parallel_tool_calls is not None and tools:
@@ -207,37 +263,36 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Let the model answer with an object that fits a schema.
 
-        The answer is constrained where the service can do that, else asked for in the prompt; it is found in whatever the model says, checked, and asked for
-        again with the exact complaint. What comes out is valid, or an error of its own type is raised: never None.
+        The answer is constrained where the service can do that, else asked for in the prompt. It is found in
+        whatever the model says, checked, and asked for again with the exact complaint. What comes out is valid,
+        or an error of its own type is raised: never None.
 
         Args:
-            schema: a pydantic class (instances come out), a TypedDict, a dataclass, or a JSON or function schema with a title.
-            method: "json_schema" asks for the object as the answer, "function_calling" as the arguments of a tool call, "json_mode" for any JSON that
-                your own prompt describes.
-            include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error or None}` and raise nothing for a bad answer.
+            schema: a pydantic class (instances come out), a TypedDict, a dataclass, or a JSON or function schema
+                with a title.
+            method: "json_schema" asks for the object as the answer, "function_calling" as the arguments of a tool
+                call, "json_mode" for any JSON that your own prompt describes.
+            include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error or None}` and
+                raise nothing for a bad answer.
             strict: passed on with a tool's schema; for an object, a service with schemas of its own is always strict.
             kwargs: further settings of the request.
         """
         from langchain_freeproviders.structured import structured  # noqa: PLC0415 - runnables and parsers, for those who use them
 
-        try:
+        with translating:
             return structured(
                 self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs
             )
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
 
     # --- counting ---
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Tokens of a conversation and of the schemas of its tools; a picture counts for the least that it may be."""
-        try:
+        """Count the tokens of a conversation and of its tools' schemas; a picture counts for the least it may be."""
+        with translating:
             turns = core_messages(messages) if messages else ()
             written = [dumps(tool["function"]).decode() for tool in openai_tools(tools or ())]
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
         count = sum(
             TOKENS_PER_MESSAGE + self.get_num_tokens(words(turn)) + TOKENS_PER_PICTURE * len(turn.images)
             for turn in turns
@@ -248,7 +303,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     @property
     def _llm_type(self) -> str:
-        return f"{self.slug}-chat"
+        return f"{self._slug}-chat"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -256,11 +311,11 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         # As the base class, without the detour over a deprecated method, which costs more than all the rest.
-        return {**self._identity, "_type": self._llm_type, "stop": stop, **kwargs}
+        return {**self._identity, "_type": self._llm_type, "stop": stop, **shown(kwargs)}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # A cache's key. The saved form, which the base class takes, leaves out what is default: which model that is may change.
-        # What is kept is the message as it came out, and the output version is its form.
+        # A cache's key. The saved form, which the base class takes, leaves out what is default: which model that
+        # is may change. What is kept is the message as it came out, and the output version is its form.
         return str(
             sorted(
                 {
@@ -274,7 +329,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        pictures = self._provider.abilities().images
+        pictures = self._backend.abilities(self.model_name or None).images
         profile = ResolvedProfile(
             text_inputs=True,
             text_outputs=True,
@@ -294,7 +349,7 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _resolve_anew(cls, values: Any) -> Any:
-        # LangChain makes a model with other fields by passing all the old ones on, also the profile of the old model.
+        # LangChain makes a model with other fields by passing all the old ones on, the old profile among them.
         if isinstance(values, dict) and type(values.get("profile")) is ResolvedProfile:
             return {name: value for name, value in values.items() if name != "profile"}
         return values
@@ -323,9 +378,16 @@ class FreeProvidersChatModel(ProviderSettings, BaseChatModel):
         self.close()
 
     async def aclose(self) -> None:
-        """Let go of what was learned from the service. Connections belong to the event loop and end with it; the model can still be used."""
+        """Drop cached state, such as a nonce or refused features; the model can still be used.
+
+        Connections belong to the event loop and end with it.
+        """
         self.close()
 
     def close(self) -> None:
         """As `aclose`."""
         self._forget()
+
+
+class ProviderChatModel(ProviderSettings, FreeProvidersChatModel):
+    """A chat model over a provider of the core; a subclass names the `provider_class`."""

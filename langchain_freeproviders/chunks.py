@@ -14,7 +14,7 @@ from langchain_core.messages.tool import tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from freeproviders.templates import quick_or_validated, template
-from freeproviders.types import Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import Batch, Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
@@ -83,7 +83,7 @@ reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning
 
 
 class ChunkWriter:
-    """Turns the parts of one stream into chunks; metadata comes once, on the last of them."""
+    """Turns the parts of one stream into chunks; metadata comes once, on the last chunk."""
 
     def __init__(self, model_provider: str, *, shows_usage: bool = True) -> None:
         self._model_provider = model_provider
@@ -91,11 +91,17 @@ class ChunkWriter:
         self._usage: Usage | None = None
         self._calls = 0
 
-    def write(self, part: Part) -> ChatGenerationChunk | None:
-        """The chunk for one part; None for usage, which goes with the last chunk."""
+    def chunks(self, batch: Batch) -> list[ChatGenerationChunk]:
+        """Make the chunks of the parts that came together."""
+        return [
+            chunk
+            for part in batch
+            if (chunk := text_chunk(part.text) if part.__class__ is Text else self._other(part)) is not None
+        ]
+
+    def _other(self, part: Part) -> ChatGenerationChunk | None:
+        """The chunk for a part that is no text; None for usage, which goes with the last chunk."""
         match part:
-            case Text():
-                return text_chunk(part.text)
             case Reasoning():
                 return reasoning_chunk(part.text)
             case ToolCall():
@@ -131,7 +137,7 @@ class ChunkWriter:
 
 
 def result(completion: Completion, model_provider: str) -> ChatResult:
-    """A whole answer as LangChain's result."""
+    """Make LangChain's result of a whole answer."""
     message = AIMessage(
         content=completion.text,
         additional_kwargs={REASONING: completion.reasoning} if completion.reasoning else {},
@@ -145,7 +151,7 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
 
 
 def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) -> dict[str, Any]:
-    """Who answered, with which model, and how it ended; what goes without saying is left out."""
+    """Say who answered, with which model, and how the answer ended; what goes without saying is left out."""
     metadata: dict[str, Any] = {
         "model_name": finish.model,
         "model_provider": model_provider,
@@ -165,7 +171,7 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
 
 
 def usage_metadata(usage: Usage) -> UsageMetadata:
-    """Tokens as LangChain counts them."""
+    """Write token counts as LangChain has them."""
     metadata = UsageMetadata(
         input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
     )

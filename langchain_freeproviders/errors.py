@@ -1,8 +1,9 @@
 """The core's errors, each of which is here also LangChain's.
 
-Every class below is a core error *and* the `langchain_core.exceptions.ModelError` that stands for the same condition, so that code which catches either goes
-on working, `ModelRetryMiddleware` sees `is_retryable`, and `SummarizationMiddleware` sees a `ContextOverflowError`. The core's word on whether the same
-request may work later wins: a used-up quota is a rate limit that waiting seconds does not lift.
+Every class below is a core error *and* the `langchain_core.exceptions.ModelError` for the same condition. So
+code that catches either goes on working, `ModelRetryMiddleware` sees `is_retryable`, and
+`SummarizationMiddleware` sees a `ContextOverflowError`. The core's word on whether the same request may work
+later wins: a used-up quota is a rate limit that waiting seconds does not lift.
 
 `response` is what LangChain's traces look at: status, headers and the excerpt of the body, plain and synchronous.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final
 
 from langchain_core import exceptions as langchain
@@ -20,14 +22,14 @@ from freeproviders import errors as core
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """What is known of the HTTP answer behind an error; looks like what SDKs attach to theirs."""
+    """The HTTP answer behind an error as far as it is known, in the form of an SDK's response."""
 
     status_code: int
     text: str
     headers: dict[str, str]
 
     def json(self) -> Any:
-        """The body, decoded; raises `ValueError` where it is not JSON, or only the beginning of it."""
+        """Decode the body; raises `ValueError` where it is not JSON, or only the beginning of it."""
         return json.loads(self.text)
 
 
@@ -182,46 +184,19 @@ class StructuredOutputError(core.StructuredOutputError, OutputError):
     """An object was required, and none that fits the schema came."""
 
 
-_OURS: Final = (
-    UsageError,
-    UnsupportedInputError,
-    UnknownModelError,
-    SyncOnLoopError,
-    MissingDependencyError,
-    ProviderError,
-    ProviderConnectionError,
-    ProviderTimeoutError,
-    BadRequestError,
-    ContextOverflowError,
-    ToolsNotSupportedError,
-    AuthenticationError,
-    PermissionDeniedError,
-    NotFoundError,
-    RedirectError,
-    RateLimitError,
-    QuotaExceededError,
-    ServerError,
-    BlockedError,
-    ContentFilterError,
-    ResponseError,
-    EmptyResponseError,
-    MalformedResponseError,
-    MissingPageDataError,
-    ResponseTooLargeError,
-    TruncatedResponseError,
-    EmbeddedModelError,
-    OutputError,
-    ToolCallError,
-    StructuredOutputError,
-)
-TWINS: Final = {getattr(core, cls.__name__): cls for cls in _OURS}
-"""From a core error's class to the one here."""
+TWINS: Final = {
+    getattr(core, name): cls
+    for name, cls in tuple(globals().items())
+    if isinstance(cls, type) and issubclass(cls, core.FreeProvidersError)
+}
+"""From the class of a core error to the class here."""
 
 
 def translated(error: core.FreeProvidersError) -> core.FreeProvidersError:
-    """The error as LangChain's own, with all it says and where it came from; an error of no known class stays itself.
+    """Return the error as LangChain's own, with all it says and the place it came from.
 
-    A subclass that only one provider knows becomes the nearest class that has a twin.
+    A subclass that only one provider knows becomes the nearest class that has a twin; an error of no known class
+    stays itself.
     """
     if isinstance(error, langchain.LangChainException):
         return error
@@ -234,3 +209,20 @@ def translated(error: core.FreeProvidersError) -> core.FreeProvidersError:
         other.llm_output = other.said
     other.__cause__, other.__suppress_context__ = error.__cause__, True
     return other.with_traceback(error.__traceback__)
+
+
+class _Translating:
+    """A context whose errors leave it as LangChain's own."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, core.FreeProvidersError):
+            raise translated(error) from error.__cause__
+
+
+translating: Final = _Translating()
+"""`with translating:` around calls of the core; it has no state, so that all may use it at once."""

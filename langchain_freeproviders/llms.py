@@ -1,10 +1,10 @@
-"""The string models: a prompt in, text out, over the same providers. New code wants the chat models."""
+"""The string models: a prompt in, text out, over the same backends. New code wants the chat models."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -13,18 +13,23 @@ from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field, model_validator
 
+import freeproviders
 from freeproviders import bridge
-from freeproviders.backend import whole
-from freeproviders.errors import FreeProvidersError
-from freeproviders.types import Completion, Finish, Message, Text, Usage
+from freeproviders.provider import Provider
+from freeproviders.types import Batch, Completion, Finish, Text, Usage, as_messages
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
-from langchain_freeproviders.errors import translated
-from langchain_freeproviders.settings import EmbeddedSettings, ProviderSettings
+from langchain_freeproviders.errors import translating
+from langchain_freeproviders.settings import (
+    BackendSettings,
+    EmbeddedSettings,
+    GivenBackend,
+    ProviderSettings,
+)
 
 
-class FreeProvidersLLM(ProviderSettings, LLM):
-    """A string model over a core provider; the prompt is one message of the user."""
+class FreeProvidersStringModel(BackendSettings, LLM):
+    """The base of all string models; the prompt is one message of the user."""
 
     streaming: bool = False
     """Kept for symmetry with the chat models; `stream` and `astream` always stream."""
@@ -54,19 +59,23 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
         **kwargs: Any,
     ) -> LLMResult:
-        return bridge.run(self._agenerate(prompts, stop, **kwargs))
+        with translating:
+            return bridge.run(self._agenerate(prompts, stop, **kwargs))
 
     async def _agenerate(
         self,
         prompts: list[str],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - as above
         **kwargs: Any,
     ) -> LLMResult:
         # The base class asks one prompt after the other.
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._complete(prompt, stop, kwargs)) for prompt in prompts]
+                tasks = [
+                    group.create_task(self._acomplete(partial(as_messages, prompt), stop, kwargs))
+                    for prompt in prompts
+                ]
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]  # the others were cancelled, or failed at the same moment
             raise first from first.__cause__
@@ -83,42 +92,18 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        usage: list[Usage] = []
-        try:
-            with closing(bridge.iterate(self._answer(_turn(prompt), stop, kwargs, stream=True))) as batches:
-                for batch in batches:
-                    for part in batch:
-                        if (chunk := self._chunk(part, usage)) is not None:
-                            if run_manager is not None:
-                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                            yield chunk
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        write = _PieceWriter(self.model_provider).chunks
+        return self._chunks(partial(as_messages, prompt), stop, kwargs, write, run_manager)
 
-    async def _astream(
+    def _astream(
         self,
         prompt: str,
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        usage: list[Usage] = []
-        try:
-            async with aclosing(self._answer(_turn(prompt), stop, kwargs, stream=True)) as batches:
-                async for batch in batches:
-                    for part in batch:
-                        if (chunk := self._chunk(part, usage)) is not None:
-                            if run_manager is not None:
-                                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                            yield chunk
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
-
-    async def _complete(self, prompt: str, stop: list[str] | None, options: dict[str, Any]) -> Completion:
-        try:
-            return await whole(self._answer(_turn(prompt), stop, options, stream=False))
-        except FreeProvidersError as error:
-            raise translated(error) from error.__cause__
+        write = _PieceWriter(self.model_provider).chunks
+        return self._achunks(partial(as_messages, prompt), stop, kwargs, write, run_manager)
 
     def _generation(self, completion: Completion) -> Generation:
         info = response_metadata(completion.finish, completion.usage, self.model_provider)
@@ -126,29 +111,11 @@ class FreeProvidersLLM(ProviderSettings, LLM):
             text=completion.text, generation_info={**info, "usage_metadata": usage_metadata(completion.usage)}
         )
 
-    def _chunk(self, part: object, usage: list[Usage]) -> GenerationChunk | None:
-        """Text as it comes, and what is known of the whole answer once, at its end."""
-        match part:
-            case Text():
-                return GenerationChunk(text=part.text)
-            case Usage():
-                usage.append(part)
-            case Finish():
-                info = response_metadata(part, usage[0] if usage else None, self.model_provider)
-                return GenerationChunk(
-                    text="",
-                    generation_info={
-                        **info,
-                        **({"usage_metadata": usage_metadata(usage[0])} if usage else {}),
-                    },
-                )
-        return None
-
     # --- what LangChain asks of a model ---
 
     @property
     def _llm_type(self) -> str:
-        return f"{self.slug}-llm"
+        return f"{self._slug}-llm"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -163,52 +130,78 @@ class FreeProvidersLLM(ProviderSettings, LLM):
         return self
 
 
-def _turn(prompt: str) -> tuple[Message, ...]:
-    return (Message("user", prompt),)
+class ProviderLLM(ProviderSettings, FreeProvidersStringModel):
+    """A string model over a provider of the core; a subclass names the `provider_class`."""
 
 
-class FreeNetflyLLM(FreeProvidersLLM):
+class _PieceWriter:
+    """Turns the parts of one stream into chunks; what is known of the whole answer is on the last chunk."""
+
+    def __init__(self, model_provider: str) -> None:
+        self._model_provider = model_provider
+        self._usage: Usage | None = None
+
+    def chunks(self, batch: Batch) -> list[GenerationChunk]:
+        """Make the chunks of the parts that came together; thinking has no place in them."""
+        made = []
+        for part in batch:
+            match part:
+                case Text():
+                    made.append(GenerationChunk(text=part.text))
+                case Usage():
+                    self._usage = part
+                case Finish():
+                    info = response_metadata(part, self._usage, self._model_provider)
+                    if self._usage is not None:
+                        info["usage_metadata"] = usage_metadata(self._usage)
+                    made.append(GenerationChunk(text="", generation_info=info))
+        return made
+
+
+class FreeNetflyLLM(ProviderLLM):
     """`free.netfly.top` as a string model; see `ChatFreeNetfly`."""
 
-    core_name: ClassVar[str] = "FreeNetfly"
-    slug: ClassVar[str] = "free-netfly"
+    provider_class: ClassVar[type[Provider]] = freeproviders.FreeNetfly
 
-    model_name: str = Field(default="gpt-3.5-turbo", alias="model")
+    model_name: str = Field(default=freeproviders.FreeNetfly.default_model, alias="model")
 
 
-class ChatgptFreeLLM(FreeProvidersLLM):
+class ChatgptFreeLLM(ProviderLLM):
     """`chatgptfree.ai` as a string model; see `ChatChatgptFree`."""
 
-    core_name: ClassVar[str] = "ChatgptFree"
-    slug: ClassVar[str] = "chatgpt-free"
+    provider_class: ClassVar[type[Provider]] = freeproviders.ChatgptFree
 
-    model_name: str = Field(default="gpt-4o-mini-2024-07-18", alias="model")
+    model_name: str = Field(default=freeproviders.ChatgptFree.default_model, alias="model")
 
 
-class FlowGptLLM(FreeProvidersLLM):
+class FlowGptLLM(ProviderLLM):
     """`flowgpt.com` as a string model; see `ChatFlowGpt`."""
 
-    core_name: ClassVar[str] = "FlowGpt"
-    slug: ClassVar[str] = "flow-gpt"
+    provider_class: ClassVar[type[Provider]] = freeproviders.FlowGpt
 
-    model_name: str = Field(default="gpt-3.5-turbo", alias="model")
+    model_name: str = Field(default=freeproviders.FlowGpt.default_model, alias="model")
 
 
-class AIChatFreeLLM(FreeProvidersLLM):
+class AIChatFreeLLM(ProviderLLM):
     """`aichatfree.info` as a string model; see `ChatAIChatFree`."""
 
-    core_name: ClassVar[str] = "AIChatFree"
-    slug: ClassVar[str] = "ai-chat-free"
+    provider_class: ClassVar[type[Provider]] = freeproviders.AIChatFree
 
-    model_name: str = Field(default="gemini-1.5-pro", alias="model")
-
-
-class OpenAICompatibleLLM(FreeProvidersLLM):
-    """Any service that speaks the OpenAI protocol as a string model, by its chat endpoint; see `ChatOpenAICompatible`."""
-
-    core_name: ClassVar[str] = "OpenAICompatible"
-    slug: ClassVar[str] = "openai-compatible"
+    model_name: str = Field(default=freeproviders.AIChatFree.default_model, alias="model")
 
 
-class EmbeddedLLM(EmbeddedSettings, FreeProvidersLLM):
+class OpenAICompatibleLLM(ProviderLLM):
+    """Any service that speaks the OpenAI protocol as a string model, by its chat endpoint.
+
+    See `ChatOpenAICompatible`.
+    """
+
+    provider_class: ClassVar[type[Provider]] = freeproviders.OpenAICompatible
+
+
+class EmbeddedLLM(EmbeddedSettings, ProviderLLM):
     """The model on this machine as a string model; see `ChatEmbedded`."""
+
+
+class BackendLLM(GivenBackend, FreeProvidersStringModel):
+    """Any backend as a string model; see `ChatBackend`."""

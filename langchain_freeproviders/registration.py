@@ -1,9 +1,11 @@
-"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: LangChain's own way to name a model, opened to the providers here.
+"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: LangChain's way to name a model, opened to the providers here.
 
-LangChain keeps its providers in a private dictionary and offers packages outside no way in, although its documentation speaks of any provider; asked for one,
-its maintainers declined. So there are two ways here: `init_chat_model`, a function of this package that knows our providers, hands everything else on to
-LangChain's own, and touches nothing; and `register`, which writes to that private dictionary, so that LangChain's own function (and what calls it
-with a string, as `create_agent("flow_gpt:gpt-3.5-turbo")`) finds our classes. Should the dictionary change its form, `register` raises and says so.
+LangChain keeps its providers in a private dictionary and offers packages outside no way in, although its
+documentation speaks of any provider; asked for one, its maintainers declined. So there are two ways here.
+`init_chat_model`, a function of this package, knows our providers, hands everything else on to LangChain's own,
+and touches nothing. `register` writes to that private dictionary, so that LangChain's own function, and what
+calls it with a string, as `create_agent("flow_gpt:gpt-3.5-turbo")`, finds our classes. Should the dictionary
+change its form, `register` raises and says so.
 """
 
 from __future__ import annotations
@@ -14,16 +16,15 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
-from freeproviders.providers import find_provider
 from langchain_freeproviders import chat_models
-from langchain_freeproviders.base import FreeProvidersChatModel
+from langchain_freeproviders.base import ProviderChatModel
 from langchain_freeproviders.errors import MissingDependencyError, UsageError
 
-PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType(
+PROVIDERS: Final[Mapping[str, type[ProviderChatModel]]] = MappingProxyType(
     {
-        cls.slug.replace("-", "_"): cls
+        cls.provider_class.slug.replace("-", "_"): cls
         for cls in (getattr(chat_models, name) for name in chat_models.__all__)
-        if find_provider(cls.slug) is not None
+        if issubclass(cls, ProviderChatModel)
     }
 )
 """Our providers by the names that `init_chat_model` knows them by."""
@@ -32,33 +33,38 @@ PROVIDERS: Final[Mapping[str, type[FreeProvidersChatModel]]] = MappingProxyType(
 def init_chat_model(
     model: str | None = None, *, model_provider: str | None = None, **kwargs: Any
 ) -> BaseChatModel:
-    """A chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
+    """Make a chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
 
-    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is installed. `kwargs` are the model's own.
+    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is installed.
+    `kwargs` are the model's own.
 
     Raises:
         MissingDependencyError: the provider is not ours, and langchain is not installed.
-        UsageError: `configurable_fields` or `config_prefix` with a provider of ours: such models only LangChain's own function makes, after `register()`.
+        UsageError: `configurable_fields` or `config_prefix` with a provider of ours: only LangChain's own function
+            makes such models, after `register()`.
     """
     provider, name = _split(model, model_provider)
     if provider in PROVIDERS:
         if kwargs.pop("configurable_fields", None) or kwargs.pop("config_prefix", None):
             raise UsageError(
-                "for a configurable model call register(), then langchain.chat_models.init_chat_model; or use the model's configurable_fields()."
+                "A configurable model is made by langchain.chat_models.init_chat_model after register(), or by the "
+                "model's own configurable_fields()."
             )
         return _make(PROVIDERS[provider], model=name, **kwargs)
     try:
         from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingDependencyError(
-            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}, and for others langchain is not installed."
+            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}; for others run pip install langchain."
         ) from error
-    made: BaseChatModel = langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[assignment]  # one that is configurable only looks like one
+    made: BaseChatModel = langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[assignment]  # a configurable one only looks like one
     return made
 
 
 def register() -> None:
-    """Make our providers known to LangChain's own `init_chat_model`, for this process; calling it again changes nothing.
+    """Make our providers known to LangChain's own `init_chat_model`, for this process.
+
+    Calling it again changes nothing.
 
     Raises:
         MissingDependencyError: langchain is not installed.
@@ -67,13 +73,14 @@ def register() -> None:
     try:
         from langchain.chat_models import base  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise MissingDependencyError("langchain is not installed: pip install langchain") from error
+        raise MissingDependencyError("langchain is not installed: run pip install langchain.") from error
     known = getattr(base, "_BUILTIN_PROVIDERS", None)
     if not isinstance(known, dict) or not all(
         isinstance(row, tuple) and len(row) == 3 for row in known.values()
     ):
         raise UsageError(
-            "This version of langchain keeps its providers in another way: use langchain_freeproviders.init_chat_model."
+            "This version of langchain keeps its providers in another way: use "
+            "langchain_freeproviders.init_chat_model."
         )
     for name, cls in PROVIDERS.items():
         known[name] = (cls.__module__, cls.__name__, _make)
@@ -86,7 +93,7 @@ def _make(cls: Callable[..., BaseChatModel], **kwargs: Any) -> BaseChatModel:
 
 
 def _split(model: str | None, provider: str | None) -> tuple[str, str]:
-    """The provider's name and the model's."""
+    """Split a name into the provider's and the model's."""
     if provider is not None:
         return provider.replace("-", "_").lower(), model or ""
     head, _, tail = (model or "").partition(":")

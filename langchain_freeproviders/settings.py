@@ -1,83 +1,125 @@
-"""What a model is configured with: fields that LangChain can show, save, copy and compare, and from them the core's provider.
+"""The fields of the models: the settings of a request, and how a provider is reached.
 
-The provider is made from the fields and never part of the model's state: it is dropped and made anew after a copy, an unpickling or a change of a field.
+The core's backend is made from the fields and is no part of a model's state. It is dropped, and made anew, after
+a copy, an unpickling or a change of a field.
 """
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.load.serializable import Serializable
-from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator, model_validator
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+from pydantic import (
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
-import freeproviders
-from freeproviders import errors
+from freeproviders import bridge
+from freeproviders.backend import Backend, whole
+from freeproviders.checks import SETTINGS
+from freeproviders.configuration import (
+    CONFIGURATION,
+    SECOND_NAMES,
+    from_environment,
+    split,
+    unknown_names,
+    variable,
+    without_login,
+)
 from freeproviders.deadlines import Timeout
+from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
 from freeproviders.provider import Provider
+from freeproviders.providers.embedded import Embedded
 from freeproviders.retry import Retry
-from freeproviders.types import Batch, Message
+from freeproviders.types import Batch, Completion, Message, OnInvalid, ReasoningMode
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
-from langchain_freeproviders.errors import translated
+from freeproviders.wire.json import dumps
+from langchain_freeproviders.errors import translating
 from langchain_freeproviders.tools import choose, core_format, openai_tools
 
-_DERIVED: Final = ("_provider", "_settings", "_identity", "_own_window", "_serialized")
-"""What is computed from the fields and kept in `__dict__` by `cached_property`; `_serialized` is LangChain's."""
+C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
+Read = Callable[[], tuple[Message, ...]]
+"""Reads what LangChain passed, where an error in it can be translated."""
+
+_DERIVED: Final = ("_backend", "_settings", "_identity", "_own_window", "_serialized")
+"""What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
 _CERTAINLY_TOO_LONG: Final = 1.25
-"""An estimate may be wrong by so much; only what is longer even so is refused without asking."""
-_NAMES_IN_CALLS: Final = {"model_name": "model", "stop_sequences": "stop", "request_timeout": "timeout"}
-"""Some fields have a second name, and so have the settings of a call."""
+"""The error that an estimate may have: only what is longer even so is refused without asking."""
+_SECOND_NAMES: Final[Mapping[str, str]] = {
+    **SECOND_NAMES,
+    "max_completion_tokens": "max_tokens",
+    "model_name": "model",
+    "openai_api_base": "base_url",
+    "openai_api_key": "api_key",
+    "openai_proxy": "proxy",
+    "stop_sequences": "stop",
+}
+"""Second names, among them `ChatOpenAI`'s, and the core's names: for fields and for a call's keywords alike."""
+_FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retries"}
+"""The fields that are not called as in the core."""
+_SETTINGS: Final = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_repairs",
+    "allow_repeats",
+    "on_invalid",
+    "reasoning",
+    "wait_up_to",
+    "extra_body",
+)
+"""The fields that are settings of a request, beside `stop`."""
+_SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
+"""Fields and keywords whose values are in no trace and no cache's key."""
 
 
-class ProviderSettings(Serializable):
-    """The fields that every model class here has."""
-
-    core_name: ClassVar[str]
-    """The name of the core's provider, in `freeproviders`."""
-    slug: ClassVar[str]
-    """The same in lower case with hyphens: the head of the environment variables."""
+class BackendSettings(Serializable):
+    """The settings of a request, as fields; a subclass says which backend is asked."""
 
     model_name: str = Field(default="", alias="model")
-    """The model asked for; "" is the service's default."""
-    base_url: str | None = None
-    """Where the service is; None is its public address. Read from `<NAME>_API_BASE` if not given."""
-    api_key: SecretStr | None = None
-    """Sent as a bearer token, where the protocol has a place for it. Read from `<NAME>_API_KEY` if not given."""
-    timeout: float | Timeout | None = Field(
-        default=None, validation_alias=AliasChoices("timeout", "request_timeout")
-    )
-    """Seconds for one attempt, or a `freeproviders.Timeout` with limits for connecting, first content, stalls and all."""
-    max_retries: int | Retry | None = None
-    """Attempts after the first one, or a `freeproviders.Retry`; None is the provider's own default. Nothing is retried once something was emitted."""
-    proxy: str | None = Field(default=None, exclude=True, repr=False)
-    """`http://user:password@host:port`. Read from `<NAME>_PROXY` if not given. Not saved: it may hold a password."""
-    headers: Mapping[str, str] | None = Field(default=None, alias="default_headers", exclude=True, repr=False)
-    """Sent with each request. Not saved: they may hold credentials."""
-    cookies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with each request. Not saved."""
-    connector: Any = Field(default=None, exclude=True, repr=False)
-    """An `aiohttp` connector, used and never closed; it belongs to one event loop."""
-    trust_env: bool = False
-    """Whether the environment's proxy variables count."""
-
-    temperature: float | None = None
+    """The model asked for; "" is the backend's default."""
+    temperature: float | None = Field(default=None, ge=0)
     """How freely the model chooses its words."""
-    top_p: float | None = None
+    top_p: float | None = Field(default=None, gt=0, le=1)
     """Choose among the likeliest words that together have this probability."""
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
     """The longest answer, in tokens."""
-    stop: list[str] | str | None = Field(default=None, alias="stop_sequences")
-    """The answer ends before any of these; they work on every service."""
+    stop: list[str] | str | None = None
+    """The answer ends before any of these texts, on every service."""
     n: int | None = Field(default=1, ge=1, le=1)
     """Answers to one question: there is always one."""
+    max_repairs: int | None = Field(default=None, ge=0)
+    """How often a model is asked again for a tool call or an object that fits; None is twice."""
+    allow_repeats: bool | None = None
+    """Whether a model may make a call again whose result it has."""
+    on_invalid: OnInvalid | None = None
+    """What becomes of a tool call that still does not fit: "pass" hands it on, "raise" raises `ToolCallError`."""
+    reasoning: ReasoningMode | None = None
+    """What becomes of `<think>...</think>` in the text: "split", "keep" or "drop".
+
+    "split" makes it `additional_kwargs["reasoning_content"]`. None splits where there are tools or a response
+    format, and keeps elsewhere.
+    """
+    wait_up_to: float | None = Field(default=None, ge=0)
+    """Seconds in all that a call may wait for a service that says when to come back."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further settings of the request, by the service's own names."""
+    """Options of the service, by its own names."""
+    extra_body: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    """Options of the service that may hold credentials: as `model_kwargs`, but neither saved nor shown."""
 
     if TYPE_CHECKING:
         custom_get_token_ids: Callable[[str], list[int]] | None = None
@@ -95,83 +137,69 @@ class ProviderSettings(Serializable):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_environment_and_extras(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        known = _names(cls)
-        head = cls.slug.upper().replace("-", "_")
-        values = dict(values)
-        for name, tail in (("base_url", "API_BASE"), ("api_key", "API_KEY"), ("proxy", "PROXY")):
-            if values.get(name) is None and (value := os.environ.get(f"{head}_{tail}")):
-                values[name] = value
-        extras = {name: values.pop(name) for name in [name for name in values if name not in known]}
-        if extras:
-            warnings.warn(
-                f"{cls.__name__} has no field {', '.join(extras)}: passed on to the service through model_kwargs.",
-                stacklevel=2,
+    def _read_names(cls, values: Any) -> Any:
+        return cls._named(values) if isinstance(values, dict) else values
+
+    @classmethod
+    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values by the names of their fields. Raises `UsageError` for names that are not known."""
+        fields, unknown = _fields(cls), []
+        out: dict[str, Any] = {}
+        for name, value in values.items():
+            field = fields.get(name)
+            if field is None:
+                unknown.append(name)
+            elif field in out and out[field] is not None and value is not None:
+                raise UsageError(f"{name} is a second name of {field}: pass one of them.")
+            elif value is not None or field not in out:
+                out[field] = value
+        if unknown:
+            raise unknown_names(unknown, fields, cls.__name__, options="model_kwargs")
+        return out
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _check_options(cls, value: dict[str, Any]) -> dict[str, Any]:
+        split(value, cls.__name__)  # raises for what looks like a credential
+        known = {*CONFIGURATION, *SETTINGS, *_SECOND_NAMES, *_fields(cls)}
+        if wrong := [name for name in value if name in known]:
+            raise UsageError(
+                f"model_kwargs holds {', '.join(wrong)}: it is for the service's own options. Pass {wrong[0]} as an "
+                "argument of its own.",
+                provider=cls.__name__,
             )
-            values["model_kwargs"] = {**extras, **(values.get("model_kwargs") or {})}
-        return values
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _read_timeout(cls, value: object) -> object:
-        return Timeout(**value) if isinstance(value, dict) else value
-
-    @field_validator("max_retries", mode="before")
-    @classmethod
-    def _read_retry(cls, value: object) -> object:
-        return Retry(**value) if isinstance(value, dict) else value
+        return value
 
     @model_validator(mode="after")
-    def _check_by_making_the_provider(self) -> Self:
-        provider = self._provider  # raises on what cannot work
-        if provider.login is not None:  # a password in the address, which would be shown and saved with it
-            self.__dict__["base_url"] = provider.base_url
-            self.__dict__["headers"] = {"Authorization": provider.login, **(self.headers or {})}
+    def _check_by_making_the_backend(self) -> Self:
+        self._backend  # noqa: B018 - raises on what cannot work
         return self
 
-    # --- the provider ---
-
-    @classmethod
-    def provider_class(cls) -> type[Provider]:
-        """The core's class behind this one."""
-        return getattr(freeproviders, cls.core_name)  # type: ignore[no-any-return]
+    # --- the backend ---
 
     @cached_property
-    def _provider(self) -> Provider:
-        try:
-            provider = self.provider_class()(self.model_name or None, **self._configuration())
-        except errors.FreeProvidersError as error:
-            raise translated(error) from error.__cause__
-        return self.__dict__.setdefault("_provider", provider)  # type: ignore[no-any-return]  # threads agree on the first
+    def _backend(self) -> Backend:
+        with translating:
+            backend = self._made_backend()
+        return self.__dict__.setdefault("_backend", backend)  # type: ignore[no-any-return]  # threads agree on the first
 
-    def _configuration(self) -> dict[str, Any]:
-        """The provider's keywords beside the model."""
-        return {
-            "base_url": self.base_url,
-            "api_key": self.api_key.get_secret_value() if self.api_key is not None else None,
-            "headers": self.headers,
-            "proxy": self.proxy,
-            "timeout": self.timeout,
-            "cookies": self.cookies,
-            "connector": self.connector,
-            "retry": self.max_retries,
-            "trust_env": self.trust_env,
-        }
+    def _made_backend(self) -> Backend:
+        raise NotImplementedError(f"{type(self).__name__} has no backend: use one of its subclasses.")
 
     # --- a request ---
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        """What each request is made with, unless the call says otherwise."""
-        fields = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "max_tokens": self.max_tokens,
-            "stop": self.stop or None,
+        """The settings that each request has, unless the call says otherwise."""
+        return self._made_settings()
+
+    def _made_settings(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in _SETTINGS}
+        return {
+            **self.model_kwargs,
+            **{name: value for name, value in fields.items() if value is not None},
+            **({"stop": self.stop} if self.stop else {}),
         }
-        return {**self.model_kwargs, **{name: value for name, value in fields.items() if value is not None}}
 
     def _answer(
         self,
@@ -181,30 +209,83 @@ class ProviderSettings(Serializable):
         *,
         stream: bool,
     ) -> AsyncGenerator[Batch, None]:
-        """Ask with the model's settings, over them the call's. Raises `UsageError` at once, and `ContextOverflowError` where that is certain."""
-        provider, settings = self._provider, self._settings.copy()
+        """Ask with the settings of the model, and over them those of the call.
+
+        Raises `UsageError` before anything is sent, and `ContextOverflowError` where that is certain.
+        """
+        backend, settings = self._backend, self._settings.copy()
         if options:
-            settings.update((_NAMES_IN_CALLS.get(name, name), value) for name, value in options.items())
-            provider = self._prepare(settings)
+            backend = self._prepare(settings, options)
         if stop is not None:
             settings["stop"] = stop
         window = self._known_window if (settings.get("model") or self.model) == self.model else None
         if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
-            raise errors.ContextOverflowError(
-                f"about {tokens} tokens are more than the model's window of {window}.",
-                provider=self.core_name,
+            raise ContextOverflowError(
+                f"About {tokens} tokens are more than the model's window of {window}: shorten the conversation.",
+                provider=backend.name,
                 model=self.model,
             )
-        return provider.answer(provider.request(messages, stream=stream, **settings))
+        return backend.answer(backend.request(messages, stream=stream, **settings))
 
-    def _prepare(self, settings: dict[str, Any]) -> Provider:
-        """Bring what LangChain's callers bind into the core's form; returns whom to ask: another, where the call has a time limit or retries of its own."""
-        settings.pop("stream", None)
-        settings.pop("stream_usage", None)
+    def _complete(self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]) -> Completion:
+        """Wait for a whole answer."""
+        with translating:
+            return bridge.run(whole(self._answer(messages(), stop, options, stream=False)))
+
+    async def _acomplete(
+        self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]
+    ) -> Completion:
+        """Wait for a whole answer."""
+        with translating:
+            return await whole(self._answer(messages(), stop, options, stream=False))
+
+    def _chunks(
+        self,
+        messages: Read,
+        stop: Sequence[str] | None,
+        options: Mapping[str, Any],
+        write: Callable[[Batch], list[C]],
+        run_manager: CallbackManagerForLLMRun | None,
+    ) -> Iterator[C]:
+        """Stream an answer in LangChain's chunks, which `write` makes of the parts."""
+        with (
+            translating,
+            closing(bridge.iterate(self._answer(messages(), stop, options, stream=True))) as batches,
+        ):
+            for batch in batches:
+                for chunk in write(batch):
+                    if run_manager is not None:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _achunks(
+        self,
+        messages: Read,
+        stop: Sequence[str] | None,
+        options: Mapping[str, Any],
+        write: Callable[[Batch], list[C]],
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+    ) -> AsyncIterator[C]:
+        """Stream an answer in LangChain's chunks, which `write` makes of the parts."""
+        with translating:
+            async with aclosing(self._answer(messages(), stop, options, stream=True)) as batches:
+                async for batch in batches:
+                    for chunk in write(batch):
+                        if run_manager is not None:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+
+    def _prepare(self, settings: dict[str, Any], options: Mapping[str, Any]) -> Backend:
+        """Add the keywords of a call to the settings, in the core's form.
+
+        Returns the backend to ask: a copy that is reached in another way where the call says so.
+        """
+        configuration, own = split(_keywords_of_a_call(options), self._backend.name)
+        settings.update(own)
+        for name in ("stream", "stream_usage"):
+            settings.pop(name, None)
         if settings.pop("n", 1) not in {1, None}:
-            raise errors.UsageError(
-                "n must be 1: there is one answer to a question.", provider=self.core_name
-            )
+            raise UsageError("n must be 1: there is one answer to a question.", provider=self._backend.name)
         tools, choice = choose(
             openai_tools(settings.pop("tools", None) or ()), settings.pop("tool_choice", None)
         )
@@ -214,22 +295,15 @@ class ProviderSettings(Serializable):
             settings["tool_choice"] = choice
         if settings.get("response_format") is not None:
             settings["response_format"] = core_format(settings["response_format"])
-        own = {
-            ours: settings.pop(name)
-            for name, ours in (("timeout", "timeout"), ("max_retries", "retry"))
-            if name in settings
-        }
-        own = {name: value for name, value in own.items() if value is not None}
-        return self._provider.configured(**own) if own else self._provider
+        return self._backend.configured(**configuration) if configuration else self._backend
 
     @cached_property
     def _own_window(self) -> int | None:
-        """The context window, where the provider itself knows it; a model's file that cannot be read is the matter of a call."""
+        """The context window, where the backend knows it."""
         try:
-            window = getattr(self._provider, "context_window", None)
-        except errors.FreeProvidersError:
-            return None
-        return window if isinstance(window, int) else None
+            return self._backend.abilities(self.model_name or None).window
+        except FreeProvidersError:
+            return None  # a model's file that cannot be read is the matter of a call
 
     @property
     def _known_window(self) -> int | None:
@@ -239,15 +313,22 @@ class ProviderSettings(Serializable):
     # --- counting ---
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Token ids, where `custom_get_token_ids` was given: no service tells its tokenizer. `get_num_tokens` estimates without."""
+        """Token ids by `custom_get_token_ids`: no service tells its tokenizer.
+
+        Raises `NotImplementedError` without one; `get_num_tokens` estimates then.
+        """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
         raise NotImplementedError(
-            "The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which estimates."
+            "The service's tokenizer is not known: pass custom_get_token_ids, or use get_num_tokens, which "
+            "estimates."
         )
 
     def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text: counted with `custom_get_token_ids`, else estimated at four characters each. Needs no network and no tokenizer."""
+        """Count the tokens of a text with `custom_get_token_ids`, else estimate four characters for each.
+
+        Needs no network and no tokenizer.
+        """
         return (
             len(self.custom_get_token_ids(text))
             if self.custom_get_token_ids is not None
@@ -256,50 +337,37 @@ class ProviderSettings(Serializable):
 
     # --- what LangChain asks of a model ---
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Saved as its settings, without secrets."""
-        return True
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """The key is saved as the name of its environment variable."""
-        return {"api_key": f"{self.slug.upper().replace('-', '_')}_API_KEY"}
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """Settings that are objects, as plain data."""
-        attributes: dict[str, Any] = {}
-        if isinstance(self.timeout, Timeout):
-            attributes["timeout"] = asdict(self.timeout)
-        if isinstance(self.max_retries, Retry):
-            attributes["max_retries"] = asdict(self.max_retries)
-        return attributes
-
     @property
     def model(self) -> str:
         """The model that a call goes to if it names none."""
-        return self.model_name or self._provider.model
+        return self.model_name or self._backend.model
 
     @property
     def model_provider(self) -> str:
-        """Who answers, as LangChain writes it in `ls_provider`, `response_metadata` and `init_chat_model`."""
-        return self.slug.replace("-", "_")
+        """Who answers, as in `ls_provider`, `response_metadata` and `init_chat_model`."""
+        return self._slug.replace("-", "_")
+
+    @property
+    def _slug(self) -> str:
+        return self._backend.slug or re.sub(r"[^a-z0-9]+", "-", self._backend.name.lower()).strip("-")
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
         """What tells this model from another, for traces and caches; no secrets."""
+        return self._made_identity()
+
+    def _made_identity(self) -> dict[str, Any]:
         return {
             "provider": self.model_provider,
-            "base_url": self._provider.base_url,
+            **shown(self._settings),
+            "base_url": getattr(self._backend, "base_url", None),
             "model_name": self.model,
-            **self._settings,
         }
 
     def _traced_params(
         self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
     ) -> LangSmithParams:
-        """What LangSmith shows of a call; the base classes find it out by asking for attributes one by one."""
+        """What LangSmith shows of a call; the base classes would ask for attributes one by one."""
         settings = {**self._settings, **options}
         params = LangSmithParams(
             ls_provider=self.model_provider,
@@ -327,7 +395,7 @@ class ProviderSettings(Serializable):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super(ProviderSettings, self.__copy__()).__deepcopy__(memo)
+        return super(BackendSettings, self.__copy__()).__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
@@ -339,11 +407,106 @@ class ProviderSettings(Serializable):
             self.__dict__.pop(name, None)
 
 
+class ProviderSettings(BackendSettings):
+    """The settings of a request, and the configuration of a provider of the core."""
+
+    provider_class: ClassVar[type[Provider]]
+    """The provider that answers."""
+
+    base_url: str | None = None
+    """Where the service is; None is `<NAME>_API_BASE` of the environment, else the public address."""
+    api_key: SecretStr | None = None
+    """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`."""
+    timeout: float | Timeout | None = None
+    """Seconds for one attempt, or a `freeproviders.Timeout` with limits for each phase."""
+    max_retries: int | Retry | None = None
+    """Attempts after the first one, or a `freeproviders.Retry`; None is the provider's own default.
+
+    Nothing is retried once a part of the answer was shown.
+    """
+    proxy: str | None = Field(default=None, exclude=True, repr=False)
+    """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may hold a password."""
+    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with each request. Not saved: they may hold credentials."""
+    cookies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with each request. Not saved."""
+    connector: Any = Field(default=None, exclude=True, repr=False)
+    """An `aiohttp` connector, used and never closed; it belongs to one event loop."""
+    trust_env: bool = False
+    """Whether the environment's general proxy variables (`HTTPS_PROXY` ...) count."""
+
+    @classmethod
+    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if not hasattr(cls, "provider_class"):
+            raise UsageError(
+                f"{cls.__name__} is the base of many models: use one of them, or a subclass with a provider_class."
+            )
+        out = super()._named(values)
+        outside = dict(from_environment(cls.provider_class.slug))
+        address = out.get("base_url") or outside.get("base_url")
+        if isinstance(address, str) and without_login(address) != address:
+            outside.pop("api_key", None)  # the login takes its place
+        return {**out, **{name: value for name, value in outside.items() if out.get(name) is None}}
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _read_timeout(cls, value: object) -> object:
+        return Timeout(**value) if isinstance(value, dict) else value  # as it was saved
+
+    @field_validator("max_retries", mode="before")
+    @classmethod
+    def _read_retry(cls, value: object) -> object:
+        return Retry(**value) if isinstance(value, dict) else value
+
+    # --- the provider ---
+
+    def _made_backend(self) -> Backend:
+        provider: Any = self.provider_class
+        made: Backend = provider(self.model_name or None, **self._configuration())
+        return made
+
+    def _configuration(self) -> dict[str, Any]:
+        """The provider's keywords beside the model."""
+        fields = {name: getattr(self, _FIELD_OF.get(name, name)) for name in CONFIGURATION}
+        return {**fields, "api_key": self.api_key.get_secret_value() if self.api_key is not None else None}
+
+    # --- what is shown and saved ---
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Saved as its settings, without secrets."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The key is saved as the name of its environment variable."""
+        return {"api_key": variable(self.provider_class.slug, "api_key")}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Settings that are objects, as plain data, and an address without its login."""
+        attributes: dict[str, Any] = {}
+        if self.base_url is not None:
+            attributes["base_url"] = without_login(self.base_url)
+        if isinstance(self.timeout, Timeout):
+            attributes["timeout"] = asdict(self.timeout)
+        if isinstance(self.max_retries, Retry):
+            attributes["max_retries"] = asdict(self.max_retries)
+        return attributes
+
+    @field_serializer("base_url")
+    def _write_base_url(self, base_url: str | None) -> str | None:
+        return base_url and without_login(base_url)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_login(value) if name == "base_url" and value else value
+
+
 class EmbeddedSettings(ProviderSettings):
     """The fields of the models on this machine."""
 
-    core_name: ClassVar[str] = "Embedded"
-    slug: ClassVar[str] = "embedded"
+    provider_class: ClassVar[type[Provider]] = Embedded
 
     model_path: str | Path | None = None
     """A GGUF file of your own."""
@@ -352,9 +515,12 @@ class EmbeddedSettings(ProviderSettings):
     slots: int | None = None
     """Answers at the same time; more requests wait."""
     prompt_cache: bool = True
-    """False reads each prompt anew: the same question at temperature 0 then has the same answer, whatever was asked before it."""
+    """False reads each prompt anew, which takes longer.
+
+    Then the same question at temperature 0 has the same answer, whatever was asked before it.
+    """
     progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
-    """Called with the bytes that are there and in all while weights are fetched."""
+    """Called with the bytes that are there and the bytes in all while weights are downloaded."""
 
     def _configuration(self) -> dict[str, Any]:
         own = {
@@ -365,14 +531,81 @@ class EmbeddedSettings(ProviderSettings):
         }
         return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}
 
+    @cached_property
+    def _own_window(self) -> int | None:
+        try:
+            return self._backend.context_window if isinstance(self._backend, Embedded) else None
+        except FreeProvidersError:
+            return None  # a model's file that cannot be read is the matter of a call
+
+
+class GivenBackend(BackendSettings):
+    """The settings of a request, and a backend that the caller made."""
+
+    backend: Any = Field(exclude=True)
+    """A `freeproviders.Backend`, or any object with `name`, `model` and `batches(request)`."""
+
+    @classmethod
+    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        configuration = [name for name in values if SECOND_NAMES.get(name, name) in CONFIGURATION]
+        if configuration:
+            raise UsageError(
+                f"{', '.join(configuration)} belongs to the backend: configure the backend, or pass it with a call.",
+                provider=cls.__name__,
+            )
+        return super()._named(values)
+
+    def _made_backend(self) -> Backend:
+        return Backend.of(self.backend)
+
+    def _made_settings(self) -> dict[str, Any]:
+        return {**super()._made_settings(), **({"model": self.model_name} if self.model_name else {})}
+
+    def _made_identity(self) -> dict[str, Any]:
+        cls = type(self.backend)
+        return {**super()._made_identity(), "backend": f"{cls.__module__}.{cls.__qualname__}"}
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self._backend.name if name == "backend" else value
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # A backend is shared by all copies, as connections and what was learned of the service are.
+        return super().__deepcopy__({id(self.backend): self.backend, **(memo or {})})
+
 
 @cache
-def _names(cls: type[ProviderSettings]) -> frozenset[str]:
-    """Everything that a constructor takes."""
-    names = set(cls.model_fields)
-    for field in cls.model_fields.values():
-        if field.alias:
-            names.add(field.alias)
-        if isinstance(field.validation_alias, AliasChoices):
-            names.update(choice for choice in field.validation_alias.choices if isinstance(choice, str))
-    return frozenset(names)
+def _fields(cls: type[BackendSettings]) -> Mapping[str, str]:
+    """Everything that a constructor takes, each with the field it fills."""
+    fields = {name: name for name in cls.model_fields}
+    fields.update((field.alias, name) for name, field in cls.model_fields.items() if field.alias)
+    for name, first in {**_SECOND_NAMES, **{name: name for name in _FIELD_OF}}.items():
+        field = _FIELD_OF.get(first, first)
+        if field in cls.model_fields:
+            fields.setdefault(name, field)
+    return fields
+
+
+def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call by the core's names; one that is None leaves a configuration as it is."""
+    out: dict[str, Any] = {}
+    for name, value in {**(options.get("model_kwargs") or {}), **options}.items():
+        if name == "model_kwargs":
+            continue
+        first = _SECOND_NAMES.get(name, name)
+        out[first] = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return out
+
+
+def shown(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as traces and caches may see them."""
+    out = {}
+    for name, value in options.items():
+        first = _SECOND_NAMES.get(name, name)
+        if first == "extra_body" and value:
+            out[name] = hashlib.sha256(dumps(value)).hexdigest()  # tells answers apart, and nothing more
+        elif first == "base_url" and isinstance(value, str):
+            out[name] = without_login(value)
+        elif first not in _SECRET:
+            out[name] = value
+    return out

@@ -1,4 +1,4 @@
-"""Structured output: the request's side is the core's, the answer's side are LangChain's parsers, which may not keep silent."""
+"""Structured output: the core asks, and LangChain's parsers, which raise instead of returning None, read."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ def structured(
     strict: bool | None,
     settings: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """What `with_structured_output` returns; its docstring says the rest."""
+    """Make what `with_structured_output` returns; its docstring says the rest."""
     if schema is None:
-        raise UsageError("with_structured_output needs a schema.")
+        raise UsageError(
+            "with_structured_output needs a schema: pass a pydantic class, a TypedDict or a JSON schema."
+        )
     kind: Any = (
         _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
     )
@@ -101,58 +103,51 @@ def _dataclass_schema(cls: type) -> dict[str, Any]:
 
 
 def _traceable(schema: Any) -> Any:
-    """What the trace shows; LangChain makes a JSON schema of it, and is given one where it could not."""
+    """The schema for the trace: LangChain makes a JSON schema of it, and is given one where it could not."""
     try:
         convert_to_openai_tool(schema)
     except Exception as error:
-        raise UsageError(f"{schema!r:.200} is no schema: {error}") from error
+        raise UsageError(f"{schema!r:.200} is no schema: {error}.") from error
     return schema if isinstance(schema, type) else convert_to_json_schema(schema)
 
 
-# --- parsers that do not keep silent --------------------------------------------------------------
+# --- parsers that raise instead of returning None -------------------------------------------------
 
 
-def _insist(value: Any, result: list[Generation], *, partial: bool) -> Any:
-    if value is None and not partial:
-        raise StructuredOutputError("The answer holds no object.", said=result[0].text if result else "")
-    return value
+class _Insisting(BaseLLMOutputParser[Any]):
+    """A parser that raises `StructuredOutputError` where the parser after it in the order of bases finds nothing."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        value = super().parse_result(result, partial=partial)  # type: ignore[safe-super]  # of the other base
+        if value is None and not partial:
+            raise StructuredOutputError("The answer holds no object.", said=result[0].text if result else "")
+        return value
 
 
-class _JsonAnswer(JsonOutputParser):
+class _JsonAnswer(_Insisting, JsonOutputParser):
     """The answer is the object."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
-
-class _PydanticAnswer(PydanticOutputParser[Any]):
+class _PydanticAnswer(_Insisting, PydanticOutputParser[Any]):
     """The answer is the object, as an instance."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
-
-class _JsonCall(JsonOutputKeyToolsParser):
+class _JsonCall(_Insisting, JsonOutputKeyToolsParser):
     """The call's arguments are the object."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
-
-class _PydanticCall(PydanticToolsParser):
+class _PydanticCall(_Insisting, PydanticToolsParser):
     """The call's arguments are the object, as an instance."""
-
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _insist(super().parse_result(result, partial=partial), result, partial=partial)
 
 
 # --- include_raw ----------------------------------------------------------------------------------
 
 
 class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
-    """Returns a failure of the model's words instead of raising it; the model has been asked again by then, below the callbacks.
+    """Returns a failure of the model's words instead of raising it.
 
-    No binding: that would hand batches, and streams inside a chain, on to what is bound and not come by here.
+    The model has been asked again by then, below the callbacks. This is no binding, which would hand batches, and
+    streams inside a chain, on to what is bound without coming by here.
     """
 
     bound: Runnable[LanguageModelInput, dict[str, Any]]

@@ -36,10 +36,10 @@ class Service:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.chat.slug
+        return self.chat.provider_class.slug
 
     def replica(self, answer: Any = None, **options: Any) -> Any:
-        return replica(self.chat.provider_class(), answer=answer, **options)
+        return replica(self.chat.provider_class, answer=answer, **options)
 
     def model(self, replica: Any, **fields: Any) -> Any:
         return self.chat(base_url=replica.base_url, **{"max_retries": 0, **self.options, **fields})

@@ -98,7 +98,7 @@ PARTS = [
 
 def added(parts):
     writer = ChunkWriter("p")
-    made = [chunk for part in parts if (chunk := writer.write(part)) is not None]
+    made = [chunk for part in parts for chunk in writer.chunks([part])]
     total = made[0]
     for chunk in made[1:]:
         total += chunk

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from freeproviders.configuration import variable
+from langchain_freeproviders import BackendLLM, ChatBackend, ChatEmbedded
+from langchain_freeproviders.base import FreeProvidersChatModel
 from tests.brain import View, brain
-from tests.langchain.services import CHATS, LLMS, SERVICES
+from tests.langchain.services import CHATS, FLOW, LLMS, SERVICES
 
 SECTIONS = [
     "Setup",
@@ -45,7 +48,11 @@ def matches(value, expected):
     return re.fullmatch(pattern, repr(value), re.DOTALL) is not None
 
 
-async def run(block, names):
+def matches_kind(value, expected):
+    return isinstance(value, str) if expected[0] in "'\"" else matches(value, expected)
+
+
+async def run(block, names, matches=matches):
     """Run a block statement by statement; returns how many values were compared."""
     compared = 0
     lines = block.splitlines()
@@ -72,25 +79,48 @@ def answer(messages):
     return "J'adore la programmation." if "I love programming." in View(messages).whole else brain(messages)
 
 
-@pytest.mark.parametrize("cls", CHATS, ids=lambda cls: cls.__name__)
-def test_every_section_is_there(cls):
-    found = re.findall(r"^    ([A-Z][\w -]+):$", inspect.getdoc(cls) and cls.__doc__, re.MULTILINE)
-    assert [section for section in found if section in SECTIONS] == SECTIONS
+def test_every_section_is_there():
+    found = re.findall(r"^    ([A-Z][\w -]+):$", FreeProvidersChatModel.__doc__, re.MULTILINE)
+    assert found == SECTIONS
+
+
+@pytest.mark.parametrize("cls", [*CHATS, ChatBackend], ids=lambda cls: cls.__name__)
+def test_a_class_says_only_what_is_its_own(cls):
+    """How to use a model stands in the docstring of the base, once."""
+    first = blocks(cls.__doc__)[0]
+    assert f"model = {cls.__name__}(" in first
+    assert len(cls.__doc__.splitlines()) <= 25
+    assert inspect.getdoc(cls).splitlines()[0][:100] == inspect.getdoc(cls).splitlines()[0]
+
+
+async def run_docstrings(cls, names, matches=matches):
+    """Run the examples of a class, then those of the base with the model that the class's own example made."""
+    (own, *more) = blocks(cls.__doc__)
+    instantiate, *common = blocks(FreeProvidersChatModel.__doc__)
+    assert "model = " in instantiate
+    await run(own, names, matches)
+    assert type(names["model"]) is cls
+    return sum([await run(block, names, matches) for block in (*common, *more)])
 
 
 async def test_the_examples_run(service, monkeypatch):
     with service.replica(answer) as r:
-        monkeypatch.setenv(f"{service.chat.slug.upper().replace('-', '_')}_API_BASE", r.base_url)
-        names = {}
-        assert sum([await run(block, names) for block in blocks(service.chat.__doc__)]) >= 8
+        monkeypatch.setenv(variable(service.chat.provider_class.slug, "base_url"), r.base_url)
+        assert await run_docstrings(service.chat, {}) >= 8
+
+
+async def test_the_example_of_any_backend_runs(monkeypatch):
+    with FLOW.replica(answer) as r:
+        monkeypatch.setenv("FLOW_GPT_API_BASE", r.base_url)
+        assert await run_docstrings(ChatBackend, {}) >= 8
 
 
 @pytest.mark.real
 @pytest.mark.timeout(900)
 async def test_the_embedded_models_examples_run(weights_05b):
+    """It knows less French, so that of a text only its type is compared."""
     assert weights_05b.exists()
-    names = {}
-    assert sum([await run(block, names) for block in blocks(CHATS[-1].__doc__)]) >= 8
+    assert await run_docstrings(ChatEmbedded, {}, matches_kind) >= 8
 
 
 def pages_blocks():
@@ -121,7 +151,7 @@ def test_the_pages_code_runs(block):
 
 def test_the_page_names_every_class_and_error():
     page = PAGE.read_text(encoding="utf-8")
-    assert all(f"`{cls.__name__}`" in page for cls in (*CHATS, *LLMS))
+    assert all(f"`{cls.__name__}`" in page for cls in (*CHATS, *LLMS, ChatBackend, BackendLLM))
     assert len(blocks(page)) == len(pages_blocks()) >= 4
 
 

@@ -11,7 +11,7 @@ from langchain_core.prompts import PromptTemplate
 
 from freeproviders.types import Finish, Text, Usage
 from langchain_freeproviders import errors
-from langchain_freeproviders.llms import FlowGptLLM, FreeProvidersLLM
+from langchain_freeproviders.llms import FlowGptLLM, FreeProvidersStringModel
 from tests.langchain.services import FLOW, OPENAI
 
 PIECES = ["Hello", " there,", "\u2028", " friend"]
@@ -29,7 +29,7 @@ async def test_all_four_ways(service):
 
 def test_streaming_is_native():
     for name in ("_stream", "_astream", "_call", "_acall", "_generate", "_agenerate"):
-        assert name in vars(FreeProvidersLLM)
+        assert name in vars(FreeProvidersStringModel)
 
 
 async def test_pieces_come_one_by_one():

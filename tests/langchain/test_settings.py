@@ -5,6 +5,7 @@ import copy
 import inspect
 import json
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -27,8 +28,19 @@ from pydantic import SecretStr
 import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.context_windows import context_window
+<<<<<<< HEAD
 from freeproviders.provider import Provider
 from langchain_freeproviders import ChatEmbedded, ChatFlowGpt, ChatOpenAICompatible, chat_models, llms
+=======
+from langchain_freeproviders import (
+    ChatEmbedded,
+    ChatFlowGpt,
+    ChatOpenAICompatible,
+    FlowGptLLM,
+    chat_models,
+    llms,
+)
+>>>>>>> 7eeaebc (LangChain: configuration once, any backend, the pump and the docstrings once)
 from tests.brain import CHAT, brain
 from tests.langchain.services import CHATS, FLOW, LLMS, OPENAI
 
@@ -73,15 +85,14 @@ def test_each_provider_has_its_classes():
         and not inspect.isabstract(getattr(freeproviders, name))
     }
     for classes, head, tail, module in ((CHATS, "Chat", "", chat_models), (LLMS, "", "LLM", llms)):
-        assert {cls.core_name for cls in classes} == providers
+        assert {cls.provider_class.name for cls in classes} == providers
         for cls in classes:
-            provider = cls.provider_class()
-            assert cls.__name__ == f"{head}{cls.core_name}{tail}"
-            assert cls.slug == provider.slug
+            provider = cls.provider_class
+            assert cls.__name__ == f"{head}{provider.name}{tail}"
             assert cls.__module__ == module.__name__
             default = cls.model_fields["model_name"].default
             assert default == (
-                "" if cls.core_name in {"OpenAICompatible", "Embedded"} else provider.default_model
+                "" if provider.name in {"OpenAICompatible", "Embedded"} else provider.default_model
             )
 
 
@@ -89,13 +100,13 @@ def test_every_keyword_of_a_provider_has_a_field():
     renamed = {"model": "model_name", "retry": "max_retries"}
     for cls in (*CHATS, *LLMS):
         keywords: set = set()
-        for base in cls.provider_class().__mro__:
+        for base in cls.provider_class.__mro__:
             keywords |= {
                 p.name
                 for p in inspect.signature(base.__init__).parameters.values()
                 if p.kind in {p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD}
             }
-        if issubclass(cls.provider_class(), freeproviders.Embedded):
+        if issubclass(cls.provider_class, freeproviders.Embedded):
             keywords -= {"native_tools", "json_schema"}  # its own business
         if cls.__name__ == "OpenAICompatibleLLM":
             keywords -= {"native_tools", "json_schema"}  # a string model calls no tools
@@ -127,10 +138,103 @@ def test_names_that_langchain_users_know():
     )
 
 
-def test_an_unknown_field_is_said_and_passed_on():
-    with pytest.warns(UserWarning, match="seed"):
-        model = ChatOpenAICompatible(base_url="http://127.0.0.1:1/v1", model="m", seed=7)
-    assert model.model_kwargs == {"seed": 7}
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ({"temperatur": 1}, "'temperatur'. Did you mean temperature?"),
+        ({"seed": 7}, "'seed'. A service's own options go into model_kwargs."),
+        ({"max_token": 7, "seed": 1}, "'max_token', 'seed'. Did you mean max_tokens?"),
+        ({"tools": []}, "tools is a setting of a request"),
+    ],
+)
+@pytest.mark.parametrize("cls", [ChatFlowGpt, FlowGptLLM])
+def test_an_unknown_field_is_refused_with_a_suggestion(cls, wrong, hint):
+    """As in the core and in LlamaIndex: a mistyped temperature is never sent as an option."""
+    with pytest.raises(ValueError, match="Unknown argument") as info:
+        cls(**wrong)
+    assert hint in str(info.value)
+
+
+def test_two_names_of_one_field():
+    with pytest.raises(ValueError, match="openai_api_base is a second name of base_url: pass one of them"):
+        ChatFlowGpt(base_url="http://127.0.0.1:1", openai_api_base="http://127.0.0.1:2")
+    assert ChatFlowGpt(base_url="http://127.0.0.1:1", openai_api_base=None).base_url == "http://127.0.0.1:1"
+
+
+def test_names_of_chat_openai():
+    """A swap of the class sends the key where a key belongs, and to the address that was given."""
+    with OPENAI.replica("ok") as r:
+        model = ChatOpenAICompatible(
+            model="m",
+            openai_api_key="sk-secret-6",
+            openai_api_base=r.base_url,
+            openai_proxy=None,
+            request_timeout=5,
+            max_completion_tokens=7,
+        )
+        model.invoke("Hi")
+        model.invoke("Hi", openai_api_key="sk-secret-7", max_completion_tokens=8)
+    assert (model.model_kwargs, model.timeout, model.max_tokens) == ({}, 5, 7)
+    for text in (repr(model), dumps(model), model.model_dump_json(), model._get_llm_string()):
+        assert "sk-secret" not in text
+    assert [request.headers["Authorization"] for request in r.requests] == [
+        "Bearer sk-secret-6",
+        "Bearer sk-secret-7",
+    ]
+    assert [request.json["max_tokens"] for request in r.requests] == [7, 8]
+    assert "sk-secret" not in str([request.json for request in r.requests])
+    with pytest.raises(ValueError, match="proxy"):
+        ChatOpenAICompatible(model="m", base_url="http://127.0.0.1:1", openai_proxy="no address")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"openai_api_key": "sk-secret"},
+        {"api_key": "sk-secret"},
+        {"Authorization": "Bearer sk-secret"},
+        {"x-api-key": "sk-secret"},
+        {"access_token": "sk-secret"},
+        {"headers": {"X": "sk-secret"}},
+        {"cookies": {"session": "sk-secret"}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_credential_is_no_option(wrong):
+    """In `model_kwargs` it would be sent in the body, shown and saved."""
+    with pytest.raises(ValueError, match=next(iter(wrong))) as info:
+        ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="m", model_kwargs=wrong)
+    assert "sk-secret" not in str(info.value)
+    assert re.search(r"pass (it as )?(api_key|headers|cookies)", str(info.value), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", ["temperature", "stop", "tools", "base_url", "timeout", "stream", "model"])
+def test_settings_are_no_options(name):
+    with pytest.raises(
+        ValueError, match=f"model_kwargs holds {name}: .* Pass {name} as an argument of its own"
+    ):
+        ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="m", model_kwargs={name: None, "seed": 1})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -1},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"max_tokens": 0},
+        {"n": 2},
+        {"max_repairs": -1},
+        {"on_invalid": "shrug"},
+        {"reasoning": "aloud"},
+        {"wait_up_to": -1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", [ChatFlowGpt, FlowGptLLM])
+def test_what_makes_no_sense_is_refused(cls, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        cls(**wrong)
 
 
 def test_settings_reach_the_service():
@@ -279,7 +383,7 @@ def test_pickled_and_copied(use_before):
             model.model_copy(deep=True),
         ):
             assert other == model
-            assert other._provider is not model._provider
+            assert other._backend is not model._backend
             assert other.invoke("Hi").content == "Hello"
             assert other.api_key == SecretStr("sk-1")
 
@@ -411,7 +515,7 @@ def test_threads_share_one_provider():
 
     def look():
         start.wait()
-        found.append(model._provider)
+        found.append(model._backend)
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:

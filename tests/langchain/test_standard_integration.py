@@ -24,7 +24,8 @@ class IntegrationSuite(ChatModelIntegrationTests):
     def _replica(self, monkeypatch):
         with self.service.replica(self.answer) as replica:
             monkeypatch.setenv(
-                f"{self.service.chat.slug.upper().replace('-', '_')}_API_BASE", replica.base_url
+                f"{self.service.chat.provider_class.slug.upper().replace('-', '_')}_API_BASE",
+                replica.base_url,
             )
             yield
 

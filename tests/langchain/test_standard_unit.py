@@ -24,7 +24,7 @@ class UnitSuite(ChatModelUnitTests):
 class FromEnvironment(UnitSuite):
     @property
     def init_from_env_params(self):
-        head = self.chat_model_class.slug.upper().replace("-", "_")
+        head = self.chat_model_class.provider_class.slug.upper().replace("-", "_")
         environment = {
             f"{head}_API_KEY": "sk-1",
             f"{head}_API_BASE": "http://127.0.0.1:1",
