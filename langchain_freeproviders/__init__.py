@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from freeproviders.lazy import lazy
 from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chat_models import *  # noqa: F403 - a class for each provider, and one for any backend
+from langchain_freeproviders.chat_models import *  # noqa: F403 - the classes of the table, and one for any backend
 
 if TYPE_CHECKING:
     from langchain_freeproviders.llms import (

@@ -28,10 +28,7 @@ from pydantic import SecretStr
 import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.context_windows import context_window
-<<<<<<< HEAD
 from freeproviders.provider import Provider
-from langchain_freeproviders import ChatEmbedded, ChatFlowGpt, ChatOpenAICompatible, chat_models, llms
-=======
 from langchain_freeproviders import (
     ChatEmbedded,
     ChatFlowGpt,
@@ -40,7 +37,6 @@ from langchain_freeproviders import (
     chat_models,
     llms,
 )
->>>>>>> 7eeaebc (LangChain: configuration once, any backend, the pump and the docstrings once)
 from tests.brain import CHAT, brain
 from tests.langchain.services import CHATS, FLOW, LLMS, OPENAI
 
