@@ -36,6 +36,7 @@ from freeproviders.wire.failure import (
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.openai.answer import HEARTBEATS, MAX_STRAY_BYTES, ChunkReader
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.sse import Event
 from freeproviders.wire.text import BOM, mended
 
 NONCE_SECONDS: Final = 12 * 3600.0
@@ -271,10 +272,18 @@ class _AjaxDecoder(ChunkReader):
 
     def decode(self, data: bytes, batch: Batch) -> None:
         """Decode one network read into the batch."""
+        events: list[Event] = []
         for line in self._lines.feed(data):
             if self.done:
                 return
-            self._line(line, batch)
+            if line.startswith(b"data: {") and line.endswith(b"}") and not self._data and not self._name:
+                events.append(("message", line[6:]))  # a whole event on one line, as nearly all are
+            elif line or self._data or self._name:
+                self.events(events, batch)
+                events.clear()
+                self._line(line, batch)
+        if events:
+            self.events(events, batch)
 
     def finish(self, batch: Batch) -> None:
         """Decode what is left at the end of the body into the batch."""

@@ -21,7 +21,7 @@ from freeproviders.wire.failure import (
     excerpt,
     read_reported_error,
 )
-from freeproviders.wire.json import dumps
+from freeproviders.wire.json import dumps, from_json
 from freeproviders.wire.lines import LineDecoder
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.text import BOM
@@ -153,15 +153,10 @@ class _EventDecoder(PartDecoder):
         self.reason = "stop"
 
     def _line(self, line: bytes, batch: Batch, *, last: bool = False) -> None:
-        while line.startswith(BOM):
-            line = line[len(BOM) :]
-        if not line:
-            return
         try:
-            event = self.read_json(line)
+            event = from_json(line)
         except ValueError as error:
-            cls = TruncatedResponseError if last and self.answered else MalformedResponseError
-            raise cls(f"A line holds no JSON: {error}.", body=excerpt(line)) from error
+            event = self._odd_line(line, error, last=last)
         if not isinstance(event, dict):
             return
         kind, data = event.get("event"), event.get("data")
@@ -177,3 +172,15 @@ class _EventDecoder(PartDecoder):
             raise classify(None, reported)
         elif kind is None and (inside := error_in_success(event)) is not None:
             raise classify(None, inside)
+
+    def _odd_line(self, line: bytes, error: ValueError, *, last: bool) -> Any:
+        """Read a line that is no JSON by the letter."""
+        while line.startswith(BOM):
+            line = line[len(BOM) :]
+        if not line:
+            return None
+        try:
+            return self.read_json(line)
+        except ValueError:
+            cls = TruncatedResponseError if last and self.answered else MalformedResponseError
+            raise cls(f"A line holds no JSON: {error}.", body=excerpt(line)) from error

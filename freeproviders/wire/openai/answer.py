@@ -61,6 +61,71 @@ class ChunkReader(PartDecoder):
         super().__init__()
         self._calls = CallAssembler()
 
+    def events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
+        """Decode events.
+
+        The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but
+        the decoder's. Frames of halves of surrogate pairs never do, since the strict decoder refuses them; while
+        one is held, no frame does.
+        """
+        append, chars, known = batch.append, 0, self.model is not None and not self.half
+        try:
+            for name, payload in events:
+                try:
+                    frame = from_json(payload)
+                except ValueError as error:
+                    if chars:
+                        chars = self._said(chars)
+                    self.odd_event(name, payload, batch, error, at_end=at_end)
+                    if self.done:
+                        break  # what follows in the same read counts as little as in the next one
+                    known = self.model is not None and not self.half
+                    continue
+                try:
+                    choice = frame["choices"][0]
+                    delta = choice["delta"]
+                    content = delta["content"]
+                except (KeyError, IndexError, TypeError):
+                    content = None
+                if (
+                    content.__class__ is str
+                    and content
+                    and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
+                    and choice.get("finish_reason") is None
+                    and frame.get("usage") is None
+                    and "error" not in frame
+                    and known
+                ):
+                    append(Text(content))
+                    chars += len(content)
+                else:
+                    if chars:
+                        chars = self._said(chars)
+                    if name == "error":
+                        raise self.reported(frame, payload)
+                    self.chunk(frame, batch)
+                    known = self.model is not None and not self.half
+        finally:
+            if chars:
+                self._said(chars)
+
+    def _said(self, chars: int) -> int:
+        """Count characters of text; nothing of them is left to count."""
+        self.output_chars += chars
+        self.progress += 1
+        self.answered = True
+        return 0
+
+    def odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
+        """Read an event that holds no JSON by the letter; `error` says why."""
+        del name
+        try:
+            frame = self.read_json(payload)
+        except ValueError:
+            cls = TruncatedResponseError if at_end else MalformedResponseError
+            raise cls(f"An event holds no JSON: {error}.", body=excerpt(payload)) from error
+        self.chunk(frame, batch)
+
     def chunk(self, frame: Any, batch: Batch) -> None:
         """Read one chunk of a stream, or whatever else came in its place."""
         if not isinstance(frame, dict):
@@ -241,14 +306,14 @@ class ChatDecoder(ChunkReader):
             self._document.append(data)
             self._count(len(data))
             return
-        self._events(self._sse.feed(data), batch)
+        self.events(self._sse.feed(data), batch)
 
     def finish(self, batch: Batch) -> None:
         """Decode what is left at the end of the body into the batch."""
         if self._document is not None:
             self.document(b"".join(self._document), batch)
             return
-        self._events(self._sse.close(), batch, at_end=True)
+        self.events(self._sse.close(), batch, at_end=True)
         if self.done:
             return
         if self.raw_reason is None:
@@ -265,92 +330,42 @@ class ChatDecoder(ChunkReader):
         if self._size > MAX_DOCUMENT_BYTES:
             raise ResponseTooLargeError(f"The answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
 
-    def _events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
-        """Decode events.
-
-        The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but
-        the decoder's. Frames of halves of surrogate pairs never do, since the strict decoder refuses them; while
-        one is held, no frame does.
-        """
-        append, chars, known = batch.append, 0, self.model is not None and not self.half
-        try:
-            for name, payload in events:
-                try:
-                    frame = from_json(payload)
-                except ValueError as error:
-                    if chars:
-                        chars = self._said(chars)
-                    self._odd_event(name, payload, batch, error, at_end=at_end)
-                    if self.done:
-                        break  # what follows in the same read counts as little as in the next one
-                    known = self.model is not None and not self.half
-                    continue
-                try:
-                    choice = frame["choices"][0]
-                    delta = choice["delta"]
-                    content = delta["content"]
-                except (KeyError, IndexError, TypeError):
-                    content = None
-                if (
-                    content.__class__ is str
-                    and content
-                    and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
-                    and choice.get("finish_reason") is None
-                    and frame.get("usage") is None
-                    and "error" not in frame
-                    and known
-                ):
-                    append(Text(content))
-                    chars += len(content)
-                else:
-                    if chars:
-                        chars = self._said(chars)
-                    if name == "error":
-                        raise self.reported(frame, payload)
-                    self.chunk(frame, batch)
-                    known = self.model is not None and not self.half
-        finally:
-            if chars:
-                self._said(chars)
-
-    def _said(self, chars: int) -> int:
-        """Count characters of text; nothing of them is left to count."""
-        self.output_chars += chars
-        self.progress += 1
-        self.answered = True
-        return 0
-
-    def _odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
-        """Read an event that holds no JSON by the letter."""
+    def odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
+        """Read an event that holds no JSON by the letter: the end, a heartbeat, a stray line, an error."""
         text = payload.strip(_BLANK)
         if text.startswith(_END):
             if self._stray and not self.answered:
                 raise self._stray_error()
             self.complete(batch)
+        elif text in HEARTBEATS:
             return
-        if text in HEARTBEATS:
-            return
-        if name == UNFRAMED:
+        elif name == UNFRAMED:
             self._unframed(text, batch, error)
-            return
-        if name == "error":
+        elif name == "error":
             raise classify(None, ReportedError(excerpt(payload)))
+        elif b"\n" in payload:
+            self._odd_lines(name, payload, batch, error, at_end=at_end)
+        else:
+            super().odd_event(name, payload, batch, error, at_end=at_end)
+
+    def _odd_lines(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
+        """Read data of several lines: one event, or events that lack the blank line between them."""
         try:
             frame = self.read_json(payload)
         except ValueError:
             lines = payload.split(b"\n")
-            if not 1 < len(lines) <= MAX_EVENTS_IN_ONE:
-                cls = TruncatedResponseError if at_end else MalformedResponseError
-                raise cls(f"An event holds no JSON: {error}.", body=excerpt(payload)) from error
-            # events without the blank line between them
-            self._events([(name, line) for line in lines], batch, at_end=at_end)
+            if len(lines) > MAX_EVENTS_IN_ONE:
+                raise MalformedResponseError(
+                    f"An event holds no JSON: {error}.", body=excerpt(payload)
+                ) from error
+            self.events([(name, line) for line in lines], batch, at_end=at_end)
         else:
             self.chunk(frame, batch)
 
     def _unframed(self, line: bytes, batch: Batch, error: ValueError) -> None:
         """Keep a line that belongs to no event; one with a byte order mark or blanks before it may be data."""
         if line.startswith(b"data:"):
-            self._odd_event("message", line[5:], batch, error, at_end=False)
+            self.odd_event("message", line[5:], batch, error, at_end=False)
         elif line.startswith(b"error:"):
             raise self.reported(None, line[6:])
         elif self._stray_size < MAX_STRAY_BYTES:
