@@ -13,11 +13,12 @@ from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.loading import RECOGNIZED_LLMS, load_llm
 from llama_index.core.llms.utils import resolve_llm
+from pydantic import SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.context_windows import DEFAULT_WINDOW, WINDOWS, context_window
-from freeproviders.errors import UnknownModelError, UsageError
+from freeproviders.errors import AuthenticationError, UnknownModelError, UsageError
 from freeproviders.provider import Provider
 from freeproviders.testing import replica
 from llama_index_freeproviders import (
@@ -386,6 +387,87 @@ def test_errors_of_configuration_show_no_secrets(wrong):
     with pytest.raises(ValueError) as caught:
         FlowGpt(**{"api_key": SECRET, "headers": {"Authorization": SECRET}} | wrong)
     assert SECRET not in str(caught.value)
+
+
+# --- configuration --------------------------------------------------------------------------------
+
+
+def test_the_environment_configures(monkeypatch):
+    """`<NAME>_API_BASE`, `_API_KEY` and `_PROXY` count where nothing is passed, and are not saved."""
+    with replica("openai-compatible", answer="ok", api_key=SECRET) as r, forward_proxy() as proxy:
+        monkeypatch.setenv("OPENAI_COMPATIBLE_API_BASE", r.base_url)
+        monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", SECRET)
+        llm = OpenAICompatible("m")
+        assert llm.complete("Hi").text == "ok"
+        assert pickle.loads(pickle.dumps(llm)).complete("Hi").text == "ok"
+        for shown in (llm.to_json(), repr(llm), str(llm.to_payload())):
+            assert SECRET not in shown
+            assert r.base_url not in shown
+        with pytest.raises(AuthenticationError):
+            OpenAICompatible("m", api_key="sk-other", retry=0).complete("Hi")
+        with pytest.raises(AuthenticationError):  # no key at all is a choice, too
+            OpenAICompatible("m", api_key="", retry=0).complete("Hi")
+        monkeypatch.setenv("OPENAI_COMPATIBLE_PROXY", proxy.url)
+        assert OpenAICompatible("m").complete("Hi").text == "ok"
+        assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("key", [SECRET, SecretStr(SECRET)], ids=["text", "SecretStr"])
+def test_a_key_may_be_text(key):
+    with replica("openai-compatible", answer="ok", api_key=SECRET) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url, api_key=key)
+        assert llm.complete("Hi").text == "ok"
+        assert isinstance(llm.api_key, SecretStr)
+        llm.api_key = "sk-other"
+        llm.retry = 0
+        with pytest.raises(AuthenticationError):
+            llm.complete("Hi")
+        llm.api_key = key
+        assert llm.complete("Hi").text == "ok"
+        assert SECRET not in repr(llm) + llm.to_json()
+
+
+def test_the_names_of_openailike():
+    """Its names for the same things are understood, and what it has beside is answered with what to do here."""
+    with replica("openai-compatible", answer="ok") as r:
+        llm = OpenAICompatible(
+            model="m",
+            api_base=r.base_url,
+            api_key=SECRET,
+            max_retries=1,
+            default_headers={"X-Mine": "1"},
+            timeout=7,
+            context_window=9000,
+        )
+        assert llm.complete("Hi").text == "ok"
+        assert r.requests[-1].headers["X-Mine"] == "1"
+        assert (llm.base_url, llm.retry, llm.metadata.context_window) == (r.base_url, 1, 9000)
+        assert load_llm(json.loads(llm.to_json())).base_url == r.base_url
+    for fields, hint in (
+        ({"is_chat_model": True}, "leave it out"),
+        ({"is_function_calling_model": True}, "Use function_calling"),
+        ({"reuse_client": False}, "leave it out"),
+        ({"http_client": object()}, "Use proxy, connector"),
+        ({"strict": True}, "additional_kwargs"),
+        ({"max_retries": 1, "retry": 1}, "two names of one thing"),
+        ({"tools": []}, "tools is a setting of a request"),
+    ):
+        with pytest.raises(UsageError, match=hint):
+            make(OpenAICompatible, **fields)
+
+
+@pytest.mark.parametrize(
+    "name", ["openai_api_key", "api_key", "Authorization", "headers", "default_headers", "cookies", "proxy"]
+)
+def test_no_credential_becomes_an_option(name):
+    """Options are saved, shown and sent in the body, so that credentials are refused there by any name."""
+    with pytest.raises(UsageError, match=name.removeprefix("default_")) as caught:
+        make(OpenAICompatible, additional_kwargs={name: SECRET})
+    assert SECRET not in str(caught.value)
+    if name in {"openai_api_key", "Authorization"}:
+        with pytest.raises(UsageError) as caught:
+            make(OpenAICompatible, **{name: SECRET})
+        assert SECRET not in str(caught.value)
 
 
 def test_settings_take_the_model():
