@@ -5,9 +5,17 @@ They work over every provider of `freeproviders`. The chat models are loaded at 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from freeproviders.errors import MissingDependencyError
 from freeproviders.lazy import lazy
+
+if find_spec("langchain_core") is None:
+    raise MissingDependencyError(
+        "LangChain is not installed.", advice='Run: pip install "freeproviders[langchain]"'
+    )
+
 from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import *  # noqa: F403 - the classes of the table, and one for any backend

@@ -6,10 +6,18 @@ agents take long to import, and embeddings need the extra `rag`.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
+from freeproviders.errors import MissingDependencyError
 from freeproviders.lazy import lazy
+
+if find_spec("llama_index.core") is None:
+    raise MissingDependencyError(
+        "LlamaIndex is not installed.", advice='Run: pip install "freeproviders[llama-index]"'
+    )
+
 from llama_index_freeproviders import llms as _llms
 from llama_index_freeproviders.backend import BackendLLM
 from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each provider

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from freeproviders import Embedded
 from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.weights import weights_named
 
 FETCHING_SECONDS = 900
+MAY_BLOCK = [
+    ("freeproviders/bridge.py", {"run", "get", "end"}, "a sync method called in a running loop blocks it"),
+    ("<frozen importlib._bootstrap>", {"_find_and_load"}, "the first use of a part imports it"),
+    ("freeproviders/tools/quirks.py", {"_families"}, "a small file of the package is read once"),
+    ("jsonschema_specifications/_core.py", {"_schemas"}, "its files are read at the first import"),
+    ("freeproviders/embedded/choice.py", {"choose"}, "a constructor that looks which weights are here"),
+    ("llama_index_freeproviders/embeddings.py", {"_weights"}, "a constructor that loads its weights once"),
+]
+"""Where our code may block an event loop: the end of a file's name, functions in it, and why."""
+OURS = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
 
 # Where the tests run in the background, Ctrl-C is ignored by them and by all that they start, and some of them press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +37,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FETCHING_SECONDS))
+
+
+def folder(name: str) -> ModuleType:
+    """A package as the guard wants it: importing both frameworks for its path would take seconds."""
+    package = ModuleType(name)
+    package.__path__ = [str(Path(__file__).parents[1] / name)]
+    return package
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an async test in which our code blocks the event loop: in a file, a socket, a lock or a sleep.
+
+    This is the guard of LangChain's own tests. A test that blocks on purpose is marked `blocks`, with its reason.
+    """
+    function = getattr(request, "function", None)
+    if not inspect.iscoroutinefunction(function) or request.node.get_closest_marker("blocks") is not None:
+        yield
+        return
+    with blockbuster_ctx(
+        [folder(name) for name in OURS], excluded_modules=[folder("freeproviders/testing")]
+    ) as guard:
+        for called in guard.functions.values():
+            for file, functions, _ in MAY_BLOCK:
+                called.can_block_in(file, functions)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def _examples(cls):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("block", programs())
+@pytest.mark.parametrize("block", list(programs()))
 def test_it_runs(block, monkeypatch, capsys, request):
     if "Embedded(" in block:
         assert request.getfixturevalue("weights_135m").exists()

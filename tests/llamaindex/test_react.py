@@ -211,6 +211,7 @@ async def test_off_makes_workflows_choose_react_and_handing_over_works_by_text()
         assert output.current_agent_name == "adder"
 
 
+@pytest.mark.blocks("a sync method is called in a running loop, where LlamaIndex waits for a thread")
 async def test_predict_and_call_without_function_calling():
     """LlamaIndex's own fallback fails with a validation error here."""
     async with replica("flow-gpt", answer=lambda messages: ACTIONS["bold labels"]) as r:

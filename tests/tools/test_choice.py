@@ -70,7 +70,7 @@ def test_every_notation(choice, expected):
             {"name": 5},
             {"type": ["auto"]},
         ),
-        *((), [], ["fly"], ["add", 5], [["add"]], b"add", 5, 1.0, object()),
+        *((), [], ["fly"], ["add", 5], [["add"]], b"add", 5, 1.0, {1}),
         *(allowed("required"), allowed("auto"), allowed("auto", "fly"), allowed("never", "add")),
         {"type": "allowed_tools", "tools": "add"},
     ],
