@@ -1,0 +1,193 @@
+"""Check what users get: the lowest versions, every Python that is here, and the built packages alone.
+
+    python .ci/release_check.py                     everything
+    python .ci/release_check.py lowest              the tests without a model, on the lowest versions declared
+    python .ci/release_check.py pythons packages    the same tests on CPython 3.11 to 3.13; wheel and sdist
+
+Each environment is made anew below build/release. With uv where it is installed, else with venv and pip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lowest import lowest_versions
+
+ROOT = Path(__file__).parent.parent
+WORK = ROOT / "build" / "release"
+PYTHONS = ("3.11", "3.12", "3.13")
+UV = shutil.which("uv")
+
+CORE = """
+from freeproviders import FlowGpt
+from freeproviders.testing import replica
+with replica(FlowGpt, answer="It works.") as server:
+    {question}
+"""
+QUESTIONS = {
+    "": 'assert FlowGpt(base_url=server.base_url).complete_sync("Hi").text == "It works."',
+    "langchain": "from langchain_freeproviders import ChatFlowGpt\n"
+    '    assert ChatFlowGpt(base_url=server.base_url).invoke("Hi").text == "It works."',
+    "llama-index": "from llama_index.llms.freeproviders import FlowGpt\n"
+    '    assert FlowGpt(base_url=server.base_url).complete("Hi").text == "It works."',
+    "cli": "import subprocess, sys\n"
+    '    words = ["chat", "-p", "flow-gpt", "--base-url", server.base_url, "Hi"]\n'
+    "    said = subprocess.run([sys.argv[1], *words], capture_output=True, text=True, check=True).stdout\n"
+    '    assert said == "It works.\\n", said',
+    "embedded": 'assert FlowGpt(base_url=server.base_url).complete_sync("Hi").text == "It works."\n'
+    "    import xllamacpp",
+}
+"""What is asked in an environment with one extra and nothing else."""
+MISSING = """
+import importlib
+for module, extra in (("langchain_freeproviders", "langchain"), ("llama_index.llms.freeproviders", "llama-index")):
+    if extra == {extra!r}:
+        continue
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        assert f"freeproviders[{{extra}}]" in str(error), error
+    else:
+        raise AssertionError(f"{{module}} was imported without its extra")
+"""
+
+
+def main(wanted: list[str]) -> None:
+    """Run the named checks, or all of them; exits with 1 where one failed."""
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "lowest": lowest,
+        "pythons": pythons,
+        "packages": packages,
+    }
+    unknown = set(wanted) - set(checks)
+    if unknown:
+        raise SystemExit(f"There is no check {', '.join(sorted(unknown))}: there are {', '.join(checks)}.")
+    failed, begun = [], time.monotonic()
+    for name in wanted or checks:
+        for line in checks[name]():
+            print(f"{time.monotonic() - begun:6.0f} s  {name}: {line}", flush=True)
+            if line.startswith("FAILED"):
+                failed.append(line)
+    sys.exit(1 if failed else 0)
+
+
+def lowest() -> Iterator[str]:
+    """The tests that need no model, with exactly the lowest versions declared."""
+    constraints = WORK / "lowest.txt"
+    constraints.parent.mkdir(parents=True, exist_ok=True)
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in lowest_versions().items()))
+    python = environment("lowest", sys.executable)
+    install(
+        python, "-c", str(constraints), "-e", f"{ROOT}[all,rag]", "--group", f"{ROOT}/pyproject.toml:test"
+    )
+    yield outcome("lowest versions", quick_tests(python))
+
+
+def pythons() -> Iterator[str]:
+    """The tests that need no model, on each CPython of the machine."""
+    for version in PYTHONS:
+        interpreter = find_python(version)
+        if interpreter is None:
+            yield f"CPython {version} is not on this machine: not checked"
+            continue
+        python = environment(f"python{version}", interpreter)
+        install(python, "-e", f"{ROOT}[all,rag]", "--group", f"{ROOT}/pyproject.toml:test")
+        yield outcome(f"CPython {version}", quick_tests(python))
+
+
+def packages() -> Iterator[str]:
+    """The wheel and the sdist, each in clean environments with one extra."""
+    dist = WORK / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    python = environment("build", sys.executable)
+    install(python, "hatchling>=1.26")
+    run([python, "-m", "hatchling", "build", "-d", str(dist)], cwd=ROOT)
+    for package in sorted(dist.iterdir()):
+        for extra, question in QUESTIONS.items():
+            python = environment("package", sys.executable)
+            install(python, f"{package}[{extra}]" if extra else str(package))
+            command = Path(python).with_name("freeproviders")
+            programs = [CORE.format(question=question), MISSING.format(extra=extra)]
+            done = [run([python, "-c", program, str(command)], cwd=WORK, check=False) for program in programs]
+            done.append(
+                run([str(command), "--help"], cwd=WORK, check=False, expect=0 if extra == "cli" else 1)
+            )
+            yield outcome(f"{package.name} with {extra or 'no extra'}", all(done))
+
+
+def environment(name: str, interpreter: str) -> str:
+    """Make a fresh virtual environment; returns its Python."""
+    path = WORK / name
+    shutil.rmtree(path, ignore_errors=True)
+    if UV:
+        run([UV, "venv", "--quiet", "--python", interpreter, str(path)])
+    else:
+        run([interpreter, "-m", "venv", str(path)])
+        run([str(path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade", "pip"])
+    return str(path / "bin" / "python")
+
+
+def install(python: str, *what: str) -> None:
+    """Install into the environment of a Python."""
+    tool = [UV, "pip", "install", "--python", python] if UV else [python, "-m", "pip", "install"]
+    run([*tool, "--quiet", *what], cwd=ROOT)
+
+
+def quick_tests(python: str) -> bool:
+    """Whether the tests pass that need no model."""
+    return run(
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "auto",
+            "-m",
+            "not real",
+            "--durations=0",
+            "-p",
+            "no:cacheprovider",
+        ],
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def find_python(version: str) -> str | None:
+    """CPython of a version: on the path, or among those of pyenv."""
+    candidates = [shutil.which(f"python{version}")]
+    candidates += map(str, sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python")))
+    for candidate in candidates:
+        if candidate is not None and run([candidate, "-c", "import venv"], check=False, quiet=True):
+            return candidate
+    return None
+
+
+def run(
+    command: list[str], *, cwd: Path | None = None, check: bool = True, expect: int = 0, quiet: bool = False
+) -> bool:
+    """Run a command to its end; whether it exited as expected. `check` ends the whole run where it did not."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=variables)
+    good = done.returncode == expect
+    if not good and not quiet:
+        print(done.stdout[-4000:], done.stderr[-4000:], sep="\n", flush=True)
+    if not good and check:
+        raise SystemExit(f"{' '.join(command)} exited with {done.returncode}.")
+    return good
+
+
+def outcome(what: str, good: bool) -> str:
+    """One line about a check."""
+    return f"{'passed' if good else 'FAILED'}: {what}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
