@@ -25,9 +25,9 @@ from freeproviders.retry import Retry
 from freeproviders.transport import Route
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0]")
-_NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;]")
-_NOT_IN_A_URL: Final = re.compile(r"[\s\0]")
+_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
+_NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;\ud800-\udfff]")
+_NOT_IN_A_URL: Final = re.compile(r"[\s\0\ud800-\udfff]")
 _OF_THE_CONNECTION: Final = frozenset(
     {
         "content-length",
@@ -302,7 +302,7 @@ def checked_key(key: object, provider: str, login: str | None = None) -> str | N
         raise UsageError(f"api_key must be text, not {type(key).__name__}.", provider=provider)
     key = key.strip()
     if _NOT_IN_A_HEADER.search(key):
-        raise UsageError("api_key must be one line.", provider=provider)
+        raise UsageError("api_key must be one line of whole characters.", provider=provider)
     if key and login:
         raise UsageError(
             "Pass api_key or a user and password in base_url, not both: a request has one Authorization header.",
@@ -324,7 +324,8 @@ def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]
             or _NOT_IN_A_HEADER.search(value)
         ):
             raise UsageError(
-                f"Header {name!r} must be a name and text without line breaks.", provider=provider
+                f"Header {name!r} must be a name and text without line breaks or halves of characters.",
+                provider=provider,
             )
         if name.lower() in _OF_THE_CONNECTION or (
             name.lower() == "connection" and value.strip().lower() not in {"close", "keep-alive"}
@@ -348,7 +349,7 @@ def checked_cookies(cookies: Mapping[str, str], provider: str) -> dict[str, str]
             or _NOT_IN_A_COOKIE.search(text)
         ):
             raise UsageError(
-                f"Cookie {name!r} must be a name and text without semicolons and line breaks.",
+                f"Cookie {name!r} must be a name and text without semicolons, line breaks or halves of characters.",
                 provider=provider,
             )
         out[name] = text

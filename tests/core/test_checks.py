@@ -381,6 +381,23 @@ def test_halves_of_characters(wrong, place):
     str(caught.value).encode()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"headers": {"X-A": HALF}},
+        {"headers": {HALF: "x"}},
+        {"cookies": {"a": HALF}},
+        {"api_key": HALF},
+        {"base_url": f"http://127.0.0.1:9/{HALF}"},
+    ],
+)
+def test_halves_of_characters_in_a_configuration(wrong):
+    """Neither headers nor addresses can hold them."""
+    with pytest.raises(errors.UsageError) as caught:
+        provider_of(**wrong)
+    str(caught.value).encode()
+
+
 def test_half_a_character_in_the_models_name():
     """The provider's own model is looked at as well, also in a request made by hand."""
     provider = OpenAICompatible(HALF, base_url="http://127.0.0.1:9/v1")
