@@ -163,7 +163,8 @@ class ProviderError(FreeProvidersError, ClientError):
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message
         if what[-1:].isalnum():  # a service's own words, often without an end
             what += "."
-        if self.body and self.body not in self.message:
+        # A message that was read out of the body is not repeated.
+        if self.body and self.body not in self.message and self.message.rstrip(".") not in self.body:
             what += f" The answer began: {self.body!r}."
         if self.retry_after is not None:
             what += f" Try again in {self.retry_after:g} s."

@@ -1,20 +1,23 @@
-"""One answer: shown as it comes, and remembered."""
+"""One answer: shown as it comes, and kept."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 import typer
 
+from freeproviders.backend import Backend
 from freeproviders.cli.terminal import dimmed, is_terminal, printable, say
-from freeproviders.types import Batch, Completion, Part, Reasoning, Text, collect
+from freeproviders.errors import ProviderTimeoutError
+from freeproviders.types import Batch, ChatRequest, Completion, Part, Reasoning, Text, collect
 
 
 class Answer:
-    """What has come so far; `show` writes it to standard output meanwhile.
+    """The parts that have come so far; `show` writes them to standard output meanwhile.
 
     Thinking is shown, dimmed, to somebody who looks, and is left out of files and pipes.
     """
@@ -26,20 +29,32 @@ class Answer:
         self._thinking = False
         self._line_open = False
 
-    async def read(self, batches: AsyncGenerator[Batch, None]) -> Completion:
-        """Read to the end. Whatever ends it early, the request ends too and the terminal's line is closed."""
+    async def read(self, backend: Backend, request: ChatRequest, limit: float | None) -> Completion:
+        """Ask, and read the answer to its end, in at most `limit` seconds.
+
+        Whatever ends it early, the request ends too and the terminal's line is closed.
+        """
         try:
-            async with aclosing(batches):
+            async with asyncio.timeout(limit) as scope, aclosing(backend.answer(request)) as batches:
                 async for batch in batches:
                     self._parts += batch
                     if self._show:
                         self._write(batch)
+        except TimeoutError as error:
+            if not scope.expired():  # one of the core's own limits
+                raise
+            raise ProviderTimeoutError(
+                f"The answer was not complete within {limit:g} s.",
+                provider=backend.name,
+                model=request.model or backend.model,
+                advice="Allow more with --timeout.",
+            ) from error
         finally:
             self._end_line()
         return self.so_far()
 
     def so_far(self) -> Completion:
-        """What has come."""
+        """Collect the parts that have come."""
         return collect(self._parts)
 
     def _write(self, batch: Batch) -> None:
@@ -78,37 +93,24 @@ class Answer:
 
 
 def remark(completion: Completion) -> None:
-    """Say what a reader could not see in the text: that it is not all of it."""
+    """Say that an answer is incomplete, which its text does not show."""
     finish = completion.finish
     if finish.reason == "length":
         say("(The answer stopped at its length limit.)")
     elif finish.reason == "content_filter":
         say("(The service's content filter stopped the answer.)")
     elif not finish.confirmed:
-        say("(The connection ended without a word that this was all.)")
+        say("(The connection closed before the service confirmed the end of the answer.)")
 
 
 def as_json(completion: Completion) -> dict[str, Any]:
-    """The answer as one JSON object."""
-    usage, finish = completion.usage, completion.finish
+    """Write an answer as one JSON object."""
+    finish = asdict(completion.finish)
     return {
         "text": completion.text,
         "reasoning": completion.reasoning,
-        "usage": {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "total_tokens": usage.total_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
-            "cached_tokens": usage.cached_tokens,
-            "estimated": usage.estimated,
-        },
-        "finish": {
-            "reason": finish.reason,
-            "raw_reason": finish.raw_reason,
-            "confirmed": finish.confirmed,
-            "attempts": finish.attempts,
-            "response_id": finish.response_id,
-        },
-        "provider": finish.provider,
-        "model": finish.model,
+        "usage": {**asdict(completion.usage), "total_tokens": completion.usage.total_tokens},
+        "provider": finish.pop("provider"),
+        "model": finish.pop("model"),
+        "finish": finish,
     }

@@ -1,4 +1,4 @@
-"""The commands put together, and what becomes of their errors."""
+"""The commands put together, and their errors turned into lines and exit codes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Free LLM chat: a model on this machine, and services that speak one of five protocols."""
+    """Free LLM chat: a model on this machine, and services that speak a known protocol."""
 
 
 def run_app() -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from freeproviders.cli import terminal
 from freeproviders.cli.lookup import SLUGS, completing, provider_class
 
 if TYPE_CHECKING:
+    from freeproviders.backend import Backend
     from freeproviders.provider import Provider
     from freeproviders.types import ChatRequest, Completion
 
@@ -55,14 +57,21 @@ def chat(
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     api_key: Annotated[
         str | None,
-        typer.Option(
-            envvar="FREEPROVIDERS_API_KEY",
-            show_envvar=True,
-            help="The service's key; better in the environment, where no process list shows it.",
-        ),
+        typer.Option(help="The service's key. Other processes can see it here: better in the environment."),
     ] = None,
     proxy: Annotated[str | None, typer.Option(help="http://user:password@host:port")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for a whole answer.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds until the whole answer must be there, with all retries.")
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A JSON schema. The answer is printed as JSON that fits it, or the exit code is 1.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -72,30 +81,40 @@ def chat(
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
-    The default provider is a small model that runs on this machine: it needs no key, and what is asked does not leave the machine.
+    The default provider is a small model that runs on this machine: it needs no key, and the question does not leave the machine.
     With another provider the conversation goes to that service.
+
+    The environment may hold a service's key, address and proxy, as OPENAI_COMPATIBLE_API_KEY, FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
     """
     text = _prompt(prompt)
     if text is not None and not text.strip():
         raise typer.BadParameter("The question is empty.", param_hint="PROMPT")
-    if text is None and as_json:
-        raise typer.BadParameter("It needs a question.", param_hint="--json")
-    configuration = {"base_url": base_url, "api_key": api_key, "proxy": proxy, "timeout": timeout}
-    given = {key: value for key, value in configuration.items() if value is not None}
+    for option, given in (("--json", as_json), ("--schema", schema)):
+        if text is None and given:
+            raise typer.BadParameter("It needs a question.", param_hint=option)
+    if timeout is not None and not timeout > 0:
+        raise typer.BadParameter("It must be a number of seconds above 0.", param_hint="--timeout")
+    form = None if schema is None else _response_format(schema)
     try:
         with _warnings_as_remarks():
-            answering = _provider(provider, model, given)
-            options: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+            answering = _provider(
+                provider, model, timeout, {"base_url": base_url, "api_key": api_key, "proxy": proxy}
+            )
+            settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             if text is None:
                 from freeproviders.cli.conversation import converse
 
-                converse(answering, system, options)
+                converse(answering, system, settings, timeout)
                 return
             import asyncio
 
             messages = [{"role": "system", "content": system}] if system else []
-            request = answering.request([*messages, {"role": "user", "content": text}], **options)
-            _print(asyncio.run(_ask(answering, request, show=not as_json)), as_json)
+            request = answering.request(
+                [*messages, {"role": "user", "content": text}], response_format=form, **settings
+            )
+            shown = not as_json and form is None  # an object is no use before it is known to fit
+            completion = asyncio.run(_ask(answering, request, timeout, show=shown))
+            _print(completion, as_json=as_json, typed=form is not None)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED_EXIT) from None
 
@@ -117,41 +136,63 @@ def _standard_input() -> str:
     return sys.stdin.read() if sys.stdin is not None else ""
 
 
-def _provider(name: str, model: str | None, given: dict[str, Any]) -> Provider:
+def _response_format(path: Path) -> dict[str, Any]:
+    """Read a file with a JSON schema as the setting of a request."""
+    try:
+        schema = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}.", param_hint="--schema") from None
+    if not isinstance(schema, dict):
+        raise typer.BadParameter(f"{path} holds no JSON schema.", param_hint="--schema")
+    return {"type": "json_schema", "json_schema": {"name": schema.get("title") or "answer", "schema": schema}}
+
+
+def _provider(
+    name: str, model: str | None, timeout: float | None, configuration: dict[str, str | None]
+) -> Provider:
     """Make the provider; the embedded one has its weights then."""
     cls = provider_class(name)
+    given: dict[str, Any] = {key: value for key, value in configuration.items() if value is not None}
+    if timeout is not None:  # the whole command's, so that the attempts need no limit of their own
+        from freeproviders.deadlines import Timeout
+
+        given["timeout"] = Timeout(first_content=None, stall=None, total=None)
     if cls.slug != EMBEDDED:
         return cls(model, **given)
     from freeproviders.cli.weights import embedded
 
-    for key in ("base_url", "proxy"):
+    for key in configuration:
         if key in given:
             raise typer.BadParameter(
                 "The embedded model is on this machine: name another --provider.",
                 param_hint=f"--{key.replace('_', '-')}",
             )
-    given.pop("api_key", None)
     return embedded(model, given)
 
 
-async def _ask(provider: Provider, request: ChatRequest, *, show: bool) -> Completion:
+async def _ask(backend: Backend, request: ChatRequest, limit: float | None, *, show: bool) -> Completion:
     from freeproviders.cli.answer import Answer
 
-    return await Answer(show=show).read(provider.batches(request))
+    return await Answer(show=show).read(backend, request, limit)
 
 
-def _print(completion: Completion, as_json: bool) -> None:
+def _print(completion: Completion, *, as_json: bool, typed: bool) -> None:
     from freeproviders.cli import answer
 
     if as_json:
-        typer.echo(json.dumps(answer.as_json(completion), ensure_ascii=False))
-    else:
-        answer.remark(completion)
+        document = answer.as_json(completion)
+        if typed:
+            document["object"] = json.loads(completion.text)
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    if typed:
+        typer.echo(completion.text)
+    answer.remark(completion)
 
 
 @contextmanager
 def _warnings_as_remarks() -> Iterator[None]:
-    """What a service cannot take is said in one line, without the place in our code."""
+    """Show a warning about what a service cannot take as one line, without the place in our code."""
     from freeproviders.errors import UnsupportedOptionWarning
 
     with warnings.catch_warnings():

@@ -20,10 +20,13 @@ PROMPT: Final = "> "
 HELP: Final = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
 
 
-def converse(provider: Provider, system: str | None, options: Mapping[str, Any]) -> None:
+def converse(
+    provider: Provider, system: str | None, settings: Mapping[str, Any], limit: float | None
+) -> None:
     """Ask, answer and remember until the user leaves.
 
-    Ctrl-C ends the answer under way, and its request; what was said of it stays in the conversation. A failed question is forgotten, so that it can be asked again.
+    Each answer may take `limit` seconds. Ctrl-C ends the answer under way, and its request; the text that had come
+    stays in the conversation. A failed question is forgotten, so that it can be asked again.
     """
     with suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its editing and its history, in memory only
@@ -45,7 +48,9 @@ def converse(provider: Provider, system: str | None, options: Mapping[str, Any])
                     say(HELP)
                 case _:
                     history = (
-                        _turn(runner, provider, [*history, {"role": "user", "content": line}], options)
+                        _turn(
+                            runner, provider, [*history, {"role": "user", "content": line}], settings, limit
+                        )
                         or history
                     )
 
@@ -54,12 +59,13 @@ def _turn(
     runner: asyncio.Runner,
     provider: Provider,
     messages: list[Mapping[str, Any]],
-    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    limit: float | None,
 ) -> list[Mapping[str, Any]] | None:
     """One question and its answer; the conversation with both, or None where there is no answer."""
     answer = Answer(show=True)
     try:
-        remark(runner.run(answer.read(provider.batches(provider.request(messages, **options)))))
+        remark(runner.run(answer.read(provider, provider.request(messages, **settings), limit)))
     except KeyboardInterrupt:
         say("(Stopped.)")
     except FreeProvidersError as error:

@@ -1,8 +1,9 @@
-"""What is said and where: answers and tables go to standard output, everything else to standard error."""
+"""Output of the command line: answers and tables go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,14 +12,27 @@ from typing import IO, Final
 
 import typer
 
-# A model's words may hold sequences that move the cursor, rename the window or write to the clipboard. Line breaks and tabs stay.
+# An answer may hold sequences that move the cursor, rename the window or write to the clipboard. Line breaks and
+# tabs stay.
 _CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
 WIDE: Final = 400
 """Columns of a table that no terminal limits."""
 
+_OPTIONS: Final = {
+    "timeout=Timeout(...)": "--timeout",
+    "base_url": "--base-url",
+    "api_key": "--api-key",
+    "max_tokens": "--max-tokens",
+    "model_path": "--model",
+    "Check base_url and model.": "Check --base-url and --model.",
+}
+"""What the core's errors name, and what it is called here."""
+_NAMES: Final = re.compile("|".join(re.escape(name) for name in sorted(_OPTIONS, key=len, reverse=True)))
+_KEY_ADVICE: Final = re.compile(r"(?:Set \w+ or pass|Pass a valid) api_key\.$")
+
 
 def prepare() -> None:
-    """Let no character that a stream cannot carry end the program, nor an output that was closed (`>&-`)."""
+    """Keep unencodable characters and an output that was closed (`>&-`) from ending the program."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open to the end
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -27,7 +41,7 @@ def prepare() -> None:
 
 
 def is_terminal(stream: IO[str] | None) -> bool:
-    """Whether somebody looks at the stream; it may be missing or closed."""
+    """Whether a stream is a terminal; it may be missing or closed."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -35,37 +49,51 @@ def is_terminal(stream: IO[str] | None) -> bool:
 
 
 def printable(text: str) -> str:
-    """The text without control characters."""
+    """Remove control characters from a text."""
     return text.translate(_CONTROLS)
 
 
 def dimmed(text: str, stream: IO[str]) -> str:
-    """The text in a paler colour, where that can be shown."""
+    """Colour a text paler, where the stream can show that."""
     if not is_terminal(stream) or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         return text
     return typer.style(text, dim=True)
 
 
 def say(text: str) -> None:
-    """A remark that is no part of the answer: one line."""
+    """Write a remark that is no part of the answer, in one line."""
     typer.echo(dimmed(_one_line(text), sys.stderr), err=True)
 
 
 def complain(error: Exception) -> None:
-    """Say what went wrong: one line."""
-    typer.echo(f"Error: {_one_line(str(error))}", err=True)
+    """Write an error in one line, with the command line's own names for what can be changed."""
+    typer.echo(f"Error: {_one_line(_in_options(error))}", err=True)
+
+
+def _in_options(error: Exception) -> str:
+    """An error's text with `--base-url` for `base_url` and so on; a service's own words stay as they are."""
+    from freeproviders.errors import FreeProvidersError, ProviderError
+
+    text = str(error)
+    if not isinstance(error, FreeProvidersError):
+        return text
+    ours = error.advice if isinstance(error, ProviderError) else text
+    if not ours and (advice := _KEY_ADVICE.search(text)):
+        ours = advice[0]
+    theirs = text.removesuffix(ours)
+    return theirs + _NAMES.sub(lambda name: _OPTIONS[name[0]], ours)
 
 
 def forget_output() -> None:
-    """Let what could not be written go, or Python tries once more at its end and says so."""
+    """Drop output that could not be written; else Python tries again at its end and complains."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int) -> None:
-    """Print a table without a frame; into a pipe as wide as it wants to be, so that a line is a row.
+    """Print a table without a frame; in a pipe each row is one line, however wide.
 
-    A terminal of fewer columns than `narrowest` gets a list: cells of three letters can be read by nobody.
+    A terminal of fewer columns than `narrowest` gets a list, since cells of three letters cannot be read.
     """
     from rich import box
     from rich.console import Console

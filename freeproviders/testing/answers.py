@@ -1,16 +1,18 @@
-"""What a replica answers.
+"""The answers of a replica.
 
 `answer=` is one of
 
 * None: the last user message comes back (an echo);
 * a string, sent word by word;
 * a list of pieces, each sent as one;
-* a provider instance: its words are sent on as they come;
-* a callable over the decoded messages that returns any of these, an (async) iterator of pieces, or an awaitable of one of them. A callable with a
-  second parameter also gets the whole `RecordedRequest`.
+* a backend: a provider instance, or any object with `name`, `model` and `batches(request)`. The replica asks
+  it with the request's tools and response format, and sends its parts on as they come;
+* a callable over the decoded messages that returns any of these, an (async) iterator of pieces, or an
+  awaitable of one of them. A callable with a second parameter also gets the whole `RecordedRequest`.
 
-A piece is a `str` or `Text`. The protocols that have a place for them (FreeNetfly, OpenAI) also take `Reasoning`, `ToolCall`, `Usage`
-and `Finish`. On each protocol a mapping is sent as a raw frame, and `bytes` are sent as they are.
+A piece is a `str` or `Text`. The protocols that have a place for them (FreeNetfly, OpenAI) also take
+`Reasoning`, `ToolCall`, `Usage` and `Finish`. On each protocol a mapping is sent as a raw frame, and `bytes` are
+sent as they are.
 """
 
 from __future__ import annotations
@@ -20,34 +22,25 @@ import itertools
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
+from freeproviders.abilities import Answering
+from freeproviders.backend import Backend
 from freeproviders.errors import FreeProvidersError
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import Batch, Finish, Reasoning, Text, ToolCall, Usage
 
 Piece = Text | Reasoning | ToolCall | Usage | Finish | bytes | Mapping[str, Any]
 MAX_WORDS = 64
 """A string is cut into at most so many pieces."""
 
 
-@runtime_checkable
-class AnsweringProvider(Protocol):
-    """What a provider must have to answer in a replica's place."""
-
-    def request(self, messages: Any, **settings: Any) -> ChatRequest:
-        """Make a request."""
-
-    def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Stream the answer to it."""
-
-
-Scripted = str | Sequence[Any] | Iterator[Any] | AsyncIterator[Any] | AnsweringProvider
-Answer = str | Sequence[Any] | Callable[..., Scripted | Awaitable[Scripted]] | AnsweringProvider | None
+Scripted = str | Sequence[Any] | Iterator[Any] | AsyncIterator[Any] | Answering
+Answer = str | Sequence[Any] | Callable[..., Scripted | Awaitable[Scripted]] | Answering | None
 
 
 class AnswerError(Exception):
-    """The answering provider failed; `status` is the HTTP status to say so with."""
+    """The answering backend failed; `status` is the HTTP status of the replica's error."""
 
     def __init__(self, error: FreeProvidersError) -> None:
         super().__init__(str(error))
@@ -58,37 +51,46 @@ class Script:
     """Turns an `answer` into the pieces for one request."""
 
     def __init__(self, answer: Answer) -> None:
-        if isinstance(answer, type) and isinstance(answer, AnsweringProvider):
-            msg = f"answer={answer.__name__} is a class: pass an instance, {answer.__name__}()."
-            raise TypeError(msg)
-        fixed = answer is None or isinstance(answer, str | list | tuple | AnsweringProvider)
+        if isinstance(answer, type) and hasattr(answer, "batches"):
+            raise TypeError(f"answer={answer.__name__} is a class: pass an instance, {answer.__name__}().")
+        self._answer = answer = _backend(answer)
+        fixed = answer is None or isinstance(answer, str | list | tuple | Backend)
         if not fixed and not callable(answer):
-            msg = f"answer must be a string, a list of pieces, a callable or a provider instance, not {type(answer).__name__}."
-            raise TypeError(msg)
-        self._answer = answer
+            raise TypeError(
+                "answer must be a string, a list of pieces, a callable or a backend, "
+                f"not {type(answer).__name__}."
+            )
         self._wants_request = not fixed and _wants_request(cast("Callable[..., Any]", answer))
 
     async def open(
         self, request: RecordedRequest, settings: Mapping[str, Any], stack: AsyncExitStack
     ) -> AsyncGenerator[Piece, None]:
-        """Start the answer; a provider's first words are waited for, so that its failure can still be an error status.
+        """Start the answer.
 
-        What is opened is closed with the stack. Raises `AnswerError` when the provider fails, and whatever a callable raises.
+        A backend's first parts are waited for, so that its failure can still become an error status. The
+        answer is closed with the stack. Raises `AnswerError` when the backend fails, and whatever a callable
+        raises.
         """
         answer: Any = self._answer
         if answer is None:
             answer = echo(request.messages)
-        elif callable(answer) and not isinstance(answer, AnsweringProvider):
+        elif callable(answer) and not isinstance(answer, Backend):
             answer = answer(request.messages, request) if self._wants_request else answer(request.messages)
             if inspect.isawaitable(answer):
                 answer = await answer
-        if isinstance(answer, AnsweringProvider):
+            answer = _backend(answer)
+        if isinstance(answer, Backend):
             return await _ask(answer, request.messages, settings, stack)
         return await stack.enter_async_context(aclosing(_pieces(answer)))
 
 
+def _backend(answer: Any) -> Any:
+    """Make a `Backend` of an object that can be asked; leave all else as it is."""
+    return Backend.of(answer) if hasattr(answer, "batches") else answer
+
+
 def echo(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The text of the last user message, or of the last message."""
+    """Return the text of the last user message, or of the last message."""
     spoken = [message for message in messages if message.get("role") == "user"] or messages
     content = spoken[-1].get("content") if spoken else ""
     if isinstance(content, str):
@@ -106,7 +108,7 @@ def words(text: str) -> list[str]:
 
 
 def _wants_request(answer: Callable[..., Any]) -> bool:
-    """Whether a second parameter is there to be filled: one without a default, or one called `request`."""
+    """Whether a callable wants the request: its second parameter has no default or is called `request`."""
     parameters = [
         p
         for p in inspect.signature(answer).parameters.values()
@@ -140,19 +142,18 @@ def _piece(item: object) -> Piece:
         return Text(item)
     if isinstance(item, Text | Reasoning | ToolCall | Usage | Finish | bytes | Mapping):
         return item
-    msg = f"An answer is made of str, parts, bytes or mappings, not {type(item).__name__}."
-    raise TypeError(msg)
+    raise TypeError(f"An answer is made of str, parts, bytes or mappings, not {type(item).__name__}.")
 
 
 async def _ask(
-    provider: AnsweringProvider,
+    backend: Backend,
     messages: list[dict[str, Any]],
     settings: Mapping[str, Any],
     stack: AsyncExitStack,
 ) -> AsyncGenerator[Piece, None]:
     try:
         batches = await stack.enter_async_context(
-            aclosing(provider.answer(provider.request(messages, **settings)))
+            aclosing(backend.answer(backend.request(messages, **settings)))
         )
         first: Batch = await anext(batches, [])
     except FreeProvidersError as error:

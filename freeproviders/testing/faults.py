@@ -1,10 +1,12 @@
-r"""What a replica can do wrong, by name and place.
+r"""The faults of a replica, by name and place.
 
-`replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of mappings: the n-th request gets the n-th,
-and after the last one nothing goes wrong any more; `{}` and None are requests where nothing does. Several names in one mapping combine.
+`replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of mappings: the
+n-th request gets the n-th, and requests after the last one have no fault. `{}` and None are requests without a
+fault. Several names in one mapping combine.
 
-Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1), `"on": "models"` to the OpenAI
-protocol's list of models; each place counts its own requests. A wrong request is refused before any fault is looked at, and uses none up.
+Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1), `"on": "models"`
+to the OpenAI protocol's list of models; each place counts its own requests. A wrong request is refused before any
+fault is applied, and uses none up.
 
 =================  =============================  ==================================================================================
 name               value                          what happens
@@ -92,7 +94,7 @@ _NUMBERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with one request; the module's table says what each name does."""
+    """The faults of one request; the module's table describes each."""
 
     on: str = "answer"
     drop: bool = False
@@ -140,14 +142,14 @@ PAGE_FAULTS: Final = frozenset({"nonce_expired", "page"})
 EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS
 """The faults that every protocol has a place for."""
 ELSEWHERE: Final = EVERYWHERE - {"quota", "error_at", "empty", "pace"} | {"page", "error_shape"}
-"""Those that pages and lists of models have a place for."""
+"""The faults that pages and lists of models have a place for."""
 
 Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
-"""What `faults=` takes."""
+"""The type of `faults=`."""
 
 
 class FaultyService(Protocol):
-    """What faults need to know of a service."""
+    """A service as far as faults need it."""
 
     name: ClassVar[str]
     places: ClassVar[tuple[str, ...]]
@@ -156,13 +158,14 @@ class FaultyService(Protocol):
 
 
 def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
-    """Read one mapping; raises `ValueError` on a name or value that would do nothing."""
+    """Read one mapping. Raises `ValueError` on a name or value that would have no effect."""
     if not spec:
         return NO_FAULT
     place = "page" if "page" in spec else spec.get("on", "answer")
     if place not in service.places:
-        msg = f"{service.name} has no {place!r}: a fault can be on {', '.join(map(repr, service.places))}."
-        raise ValueError(msg)
+        raise ValueError(
+            f"{service.name} has no {place!r}: a fault can be on {', '.join(map(repr, service.places))}."
+        )
     known = service.fault_names if place == "answer" else service.fault_names & ELSEWHERE
     for name, value in spec.items():
         if name not in known:
@@ -171,21 +174,21 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
                 if name in FAULT_NAMES
                 else f"Unknown fault {name!r}"
             )
-            msg = f"{why}: use {', '.join(sorted(known))}."
-            raise ValueError(msg)
+            raise ValueError(f"{why}: use {', '.join(sorted(known))}.")
         if name in _CHOICES and value not in _CHOICES[name]:
-            msg = f"Fault {name!r} takes one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}."
-            raise ValueError(msg)
+            raise ValueError(
+                f"Fault {name!r} takes one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}."
+            )
         if (
             name in _NUMBERS
             and value is not None
             and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0)
         ):
-            msg = f"Fault {name!r} takes a number from 0 up, not {value!r}."
-            raise ValueError(msg)
+            raise ValueError(f"Fault {name!r} takes a number from 0 up, not {value!r}.")
     if spec.get("line_end", "\n") not in service.line_ends:
-        msg = f"{service.name}: fault 'line_end' takes one of {', '.join(map(repr, service.line_ends))}."
-        raise ValueError(msg)
+        raise ValueError(
+            f"{service.name}: fault 'line_end' takes one of {', '.join(map(repr, service.line_ends))}."
+        )
     _check_chunk(spec.get("chunk"))
     return Fault(**{**spec, "on": place})
 
@@ -193,12 +196,13 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
 def _check_chunk(chunk: object) -> None:
     sizes = chunk if isinstance(chunk, Sequence) else [1 if chunk is None else chunk]
     if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
-        msg = f"Fault 'chunk' takes a number of bytes from 1 up, or a list of them, not {chunk!r}."
-        raise ValueError(msg)
+        raise ValueError(
+            f"Fault 'chunk' takes a number of bytes from 1 up, or a list of them, not {chunk!r}."
+        )
 
 
 class FaultPlan:
-    """Which request gets which fault."""
+    """The assignment of faults to requests."""
 
     def __init__(self, faults: Faults, service: FaultyService) -> None:
         self._always: dict[str, Fault] = {}
@@ -212,7 +216,7 @@ class FaultPlan:
             self._queues[fault.on].append(fault)
 
     def next(self, place: str) -> Fault:
-        """The fault for the next request to a place."""
+        """Return the fault for the next request to a place."""
         if place in self._always:
             return self._always[place]
         queue = self._queues.get(place)

@@ -1,4 +1,4 @@
-"""What a replica has seen, written on its thread and read on any other."""
+"""The requests and connections of a replica, written on its thread and read on any other."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from freeproviders.testing.record import RecordedRequest
 
 
 class Ledger:
-    """Requests, connections, clients that left, and answers that failed."""
+    """Requests, connections, clients that left, and answers that failed.
 
-    def __init__(self) -> None:
+    `watch` is called with each request on the replica's thread.
+    """
+
+    def __init__(self, watch: Callable[[RecordedRequest], object] | None = None) -> None:
+        self._watch = watch
         self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.disconnects = 0
@@ -19,25 +23,29 @@ class Ledger:
         self._changed = threading.Condition()
 
     def request(self, request: RecordedRequest) -> None:
-        """A request has come."""
+        """Keep a request that was judged."""
         with self._changed:
             self.requests.append(request)
             self._changed.notify_all()
+        if self._watch is not None:
+            self._watch(request)
 
     def connection(self) -> int:
-        """A connection was accepted; its number."""
+        """Count a connection that was accepted; return its number."""
         self.connections += 1
         return self.connections
 
     def disconnect(self) -> None:
-        """A client has left before its answer was complete."""
+        """Count a client that left before its answer was complete."""
         with self._changed:
             self.disconnects += 1
             self._changed.notify_all()
 
     def wait(self, seen: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until something was seen; raises `TimeoutError` when it is not within `timeout` seconds."""
+        """Wait until `seen()` is true. Raises `TimeoutError` when it is not within `timeout` seconds."""
         with self._changed:
             if not self._changed.wait_for(seen, timeout):
-                msg = f"{what} within {timeout:g} s: {len(self.requests)} request(s), {self.disconnects} disconnect(s) so far."
-                raise TimeoutError(msg)
+                raise TimeoutError(
+                    f"{what} within {timeout:g} s: {len(self.requests)} request(s), "
+                    f"{self.disconnects} disconnect(s) so far."
+                )

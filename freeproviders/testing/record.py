@@ -1,4 +1,4 @@
-"""What a client sent, kept for the test to look at."""
+"""The requests that a client sent, kept for tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from multidict import CIMultiDictProxy
 class RecordedRequest:
     """One request, as it came.
 
-    `headers` is looked up in any case. `messages` are the decoded role/content mappings of a chat request; where the protocol flattens the
-    conversation it is one user message that holds the prompt. `connection` numbers the TCP connections from 1, so two requests with the same
-    number shared one. `refusal` says why the request was refused, and is None when it was not.
+    `headers` is looked up in any case. `messages` are the decoded role/content mappings of a chat request; where
+    the protocol flattens the conversation it is one user message with the prompt. `connection` numbers the TCP
+    connections from 1: two requests with the same number shared one. `refusal` is the reason for which the
+    request was refused, None if it was not.
     """
 
     method: str
@@ -45,15 +46,15 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; raises `ValueError` where it is not."""
+        """The body read as JSON. Raises `ValueError` where it is none."""
         return json.loads(self.body)
 
     @property
     def form(self) -> dict[str, str]:
-        """The body as an HTML form; raises `ValueError` where it is not."""
+        """The body read as an HTML form. Raises `ValueError` where it is none."""
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=True))
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies that came along."""
+        """The cookies of the request."""
         return {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("Cookie", "")).items()}

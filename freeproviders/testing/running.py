@@ -1,4 +1,4 @@
-"""Starting and stopping a replica: a server on a loop of its own, in a thread of its own, for sync and async tests alike."""
+"""Replicas that start and stop: each has a thread and an event loop of its own, for sync and async tests alike."""
 
 from __future__ import annotations
 
@@ -20,16 +20,24 @@ from freeproviders.testing.services.base import Service
 
 START_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.5
+Watch = Callable[[RecordedRequest], object]
 
 
 class Replica:
     """A local server that speaks one service's protocol. Made by `replica`; a context manager, sync and async."""
 
     def __init__(
-        self, provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any
+        self,
+        provider: object,
+        answer: Answer = None,
+        *,
+        faults: Faults = None,
+        port: int = 0,
+        watch: Watch | None = None,
+        **options: Any,
     ) -> None:
         self._service = _service(provider, options)
-        self._ledger = Ledger()
+        self._ledger = Ledger(watch)
         self._server = ReplicaServer(self._service, self._ledger)
         self._wanted_port = port
         self._port: int | None = None
@@ -40,13 +48,14 @@ class Replica:
         self.faults = faults
 
     def __repr__(self) -> str:
-        return f"<Replica of {self._service.name}, {self.base_url if self._port else 'not started'}, {len(self.requests)} request(s)>"
+        where = self.base_url if self._port else "not started"
+        return f"<Replica of {self._service.name}, {where}, {len(self.requests)} request(s)>"
 
-    # --- what it does -----------------------------------------------------------------------------
+    # --- what it answers --------------------------------------------------------------------------
 
     @property
     def answer(self) -> Answer:
-        """What is answered; may be set while the replica runs."""
+        """The answer, as `freeproviders.testing.answers` describes it; may be set while the replica runs."""
         return self._answer
 
     @answer.setter
@@ -56,7 +65,10 @@ class Replica:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong; may be set while the replica runs, and then counts from the first again."""
+        """The faults, as `freeproviders.testing.faults` describes them; may be set while the replica runs.
+
+        A list that is set applies from its first mapping again.
+        """
         return self._faults
 
     @faults.setter
@@ -68,31 +80,31 @@ class Replica:
 
     @property
     def base_url(self) -> str:
-        """Where it listens, as the provider's `base_url` wants it."""
+        """The replica's address, for the provider's `base_url`."""
         if self._port is None:
-            msg = "The replica is not running: use it in a with statement."
-            raise RuntimeError(msg)
+            raise RuntimeError("The replica is not running: use it in a with statement.")
         return f"http://127.0.0.1:{self._port}{self._service.base_path}"
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request so far, refused ones too, in the order of their coming."""
+        """Every request so far, refused ones too, in the order in which they came."""
         return self._ledger.requests
 
     @property
     def connections(self) -> int:
-        """How many TCP connections were accepted so far."""
+        """The number of TCP connections accepted so far."""
         return self._ledger.connections
 
     @property
     def disconnects(self) -> int:
-        """How many clients have left before their answer was complete."""
+        """The number of clients that left before their answer was complete."""
         return self._ledger.disconnects
 
     def wait_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:
-        """Wait until `count` clients have left early; returns how many have.
+        """Wait until `count` clients have left early; return how many have.
 
-        Raises `TimeoutError` when they have not within `timeout` seconds. In async code use `await_disconnect`: a client on a blocked loop cannot leave.
+        Raises `TimeoutError` when they have not within `timeout` seconds. In async code use
+        `await_disconnect`: a client on a blocked loop cannot leave.
         """
         self._ledger.wait(lambda: self.disconnects >= count, timeout, f"No {count} client(s) left early")
         return self.disconnects
@@ -102,7 +114,7 @@ class Replica:
         return await asyncio.to_thread(self.wait_disconnect, count, timeout=timeout)
 
     def wait_requests(self, count: int = 1, *, timeout: float = 5.0) -> RecordedRequest:
-        """Wait until `count` requests have come; returns the last of them. Raises `TimeoutError`."""
+        """Wait until `count` requests have come; return the last of them. Raises `TimeoutError`."""
         self._ledger.wait(lambda: len(self.requests) >= count, timeout, f"No {count} request(s) came")
         return self.requests[count - 1]
 
@@ -115,8 +127,7 @@ class Replica:
     def start(self) -> Self:
         """Start serving. Raises `OSError` when the port is taken."""
         if self._thread is not None:
-            msg = "The replica was started before: make another."
-            raise RuntimeError(msg)
+            raise RuntimeError("The replica was started before: make another.")
         ready: Future[int] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(ready,), name=f"replica-{self._service.slug}", daemon=True
@@ -126,7 +137,7 @@ class Replica:
         return self
 
     def stop(self) -> None:
-        """Stop serving and break off what is still being answered; does nothing when it does not run."""
+        """Stop serving and break off unfinished answers; does nothing when the replica does not run."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
@@ -140,7 +151,7 @@ class Replica:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        self._tell_failures(error)
+        self._raise_failures(error)
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
@@ -149,10 +160,10 @@ class Replica:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.stop)
-        self._tell_failures(error)
+        self._raise_failures(error)
 
-    def _tell_failures(self, error: BaseException | None) -> None:
-        """A script's exception, a failed assert perhaps, must not go unseen in the other thread."""
+    def _raise_failures(self, error: BaseException | None) -> None:
+        """Raise the first exception of a script, such as a failed assert; else it would stay in the other thread."""
         for failure in self._ledger.failures[:1]:
             if error is None:
                 raise failure
@@ -179,40 +190,45 @@ class Replica:
 
 
 def _service(provider: object, options: dict[str, Any]) -> Service:
-    """Make the service; what is no option of it is told where it belongs."""
+    """Make the service. Raises `TypeError` on an unknown option, with the place where it belongs."""
     cls = service_class(provider)
     known = inspect.signature(cls).parameters
     for name in options:
         if name not in known:
-            has = f"it has {', '.join(['port', *known])}"
             advice = (
                 f"that is a fault, faults={{{name!r}: ...}}"
                 if name in FAULT_NAMES
-                else f"{has}, and what goes wrong or slowly is for faults={{...}}"
+                else f"it has {', '.join(['port', *known])}. Failures and delays go into faults={{...}}"
             )
-            msg = f"The replica of {cls.name} has no option {name!r}: {advice}."
-            raise TypeError(msg)
+            raise TypeError(f"The replica of {cls.name} has no option {name!r}: {advice}.")
     return cls(**options)
 
 
 def replica(
-    provider: object, answer: Answer = None, *, faults: Faults = None, port: int = 0, **options: Any
+    provider: object,
+    answer: Answer = None,
+    *,
+    faults: Faults = None,
+    port: int = 0,
+    watch: Watch | None = None,
+    **options: Any,
 ) -> Replica:
-    """Make a replica of a provider's service, to be used in a `with` or `async with` statement.
+    """Make a replica of a provider's service, for a `with` or `async with` statement.
 
     Args:
-        provider: A provider class (or its name or slug, "flow-gpt").
-        answer: What it answers (see `freeproviders.testing.answers`); by default the last user message comes back.
-        faults: What goes wrong (see `freeproviders.testing.faults`).
-        port: Where it listens on 127.0.0.1; 0 is any free port.
-        options: The service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
+        provider: a provider class (or its name or slug, "flow-gpt").
+        answer: the answer, see `freeproviders.testing.answers`; None sends the last user message back.
+        faults: failures and delays, see `freeproviders.testing.faults`.
+        port: the port on 127.0.0.1; 0 is any free port.
+        watch: called with each `RecordedRequest`, on the replica's thread.
+        options: the service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
             `freeproviders.testing.services.openai.OpenAIService`.
 
     Raises:
-        ValueError: When there is no replica of the provider, or an unknown fault.
-        TypeError: When the answer is none, or the service has no such option.
+        ValueError: there is no replica of the provider, or a fault is unknown.
+        TypeError: the answer is none, or the service has no such option.
     """
-    return Replica(provider, answer, faults=faults, port=port, **options)
+    return Replica(provider, answer, faults=faults, port=port, watch=watch, **options)
 
 
 def serve(
@@ -222,10 +238,11 @@ def serve(
     *,
     faults: Faults = None,
     started: Callable[[Replica], object] | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> None:
-    """Run a replica until Ctrl-C; `started` is called with it when it listens."""
-    with Replica(provider, answer, faults=faults, port=port, **options) as server:
+    """Run a replica until Ctrl-C. `started` is called with it when it listens, `watch` with each request."""
+    with Replica(provider, answer, faults=faults, port=port, watch=watch, **options) as server:
         if started is not None:
             started(server)
         forever = threading.Event()

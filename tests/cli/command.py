@@ -24,7 +24,7 @@ def environment(**changes: str) -> dict[str, str]:
     kept = {
         key: value
         for key, value in os.environ.items()
-        if key not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "FREEPROVIDERS_API_KEY"}
+        if key not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"} and not key.endswith(("_API_KEY", "_API_BASE"))
     }
     return {**kept, "TERM": "xterm-256color", **changes}
 

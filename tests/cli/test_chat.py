@@ -215,12 +215,84 @@ def test_what_is_asked_for_is_sent() -> None:
         done = run(
             *arguments("openai-compatible", server.base_url),
             *("--system", "Be brief.", "--temperature", "0.25", "--max-tokens", "7", "Hi"),
-            env={"FREEPROVIDERS_API_KEY": "sk-not-a-real-key"},
+            env={"OPENAI_COMPATIBLE_API_KEY": "sk-not-a-real-key"},
         )
     assert (done.returncode, done.stderr) == (0, b"")
     body = server.requests[-1].json
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert (body["temperature"], body["max_tokens"], body["model"], body["stream"]) == (0.25, 7, "any", True)
+
+
+def test_the_environment_is_the_cores() -> None:
+    """The variables of the core and both adapters count here too; there is no other one for the key."""
+    with replica("openai-compatible", api_key="sk-not-a-real-key", answer="Hello") as server:
+        env = {
+            "OPENAI_COMPATIBLE_API_BASE": server.base_url,
+            "OPENAI_COMPATIBLE_API_KEY": "sk-not-a-real-key",
+        }
+        done = run("chat", "-p", "openai-compatible", "-m", "any", "Hi", env=env)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello\n", b"")
+        env = {**env, "OPENAI_COMPATIBLE_API_KEY": "", "FREEPROVIDERS_API_KEY": "sk-not-a-real-key"}
+        done = run("chat", "-p", "openai-compatible", "-m", "any", "Hi", env=env)
+    assert done.returncode == 1
+    assert only_error(done).endswith("Set OPENAI_COMPATIBLE_API_KEY or pass --api-key.")
+
+
+PERSON = {
+    "title": "person",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def schema_file(folder: Path) -> str:
+    (folder / "person.json").write_text(json.dumps(PERSON), encoding="utf-8")
+    return str(folder / "person.json")
+
+
+@pytest.mark.parametrize("slug", SERVICES)
+def test_a_typed_answer(tmp_path: Path, slug: str) -> None:
+    """The object alone goes to standard output, whatever the model says around it."""
+    answer = 'Here it is:\n```json\n{"name": "Zoë", "age": "31"}\n```\nAnything else?'
+    with replica(slug, answer=answer) as server:
+        done = run(*arguments(slug, server.base_url), "--schema", schema_file(tmp_path), "Who?")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout) == {"name": "Zoë", "age": 31}
+
+
+def test_a_typed_answer_with_what_is_known_of_it(tmp_path: Path) -> None:
+    with replica("flow-gpt", answer='{"name": "Zoë", "age": 31}') as server:
+        done = run(
+            *arguments("flow-gpt", server.base_url), "--json", "--schema", schema_file(tmp_path), "Who?"
+        )
+    document = json.loads(done.stdout)
+    assert document["object"] == json.loads(document["text"]) == {"name": "Zoë", "age": 31}
+    assert document["provider"] == "FlowGpt"
+
+
+def test_an_answer_that_does_not_fit_its_schema(tmp_path: Path) -> None:
+    """The model is asked again twice; then nothing goes to standard output and the exit code is 1."""
+    with replica("flow-gpt", answer='{"name": "Zoë"}') as server:
+        done = run(*arguments("flow-gpt", server.base_url), "--schema", schema_file(tmp_path), "Who?")
+    assert (done.returncode, done.stdout) == (1, b"")
+    line = only_error(done)
+    assert "[FlowGpt gpt-3.5-turbo]" in line
+    assert "age" in line
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("{", "is not JSON"), ("[1]", "holds no JSON schema"), (None, "does not exist")]
+)
+def test_a_schema_that_cannot_be_used(tmp_path: Path, text: str | None, complaint: str) -> None:
+    file = tmp_path / "s.json"
+    if text is not None:
+        file.write_text(text)
+    done = run("chat", "--provider", "flow-gpt", "--schema", str(file), "Hi", env={"COLUMNS": "400"})
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert complaint in done.stderr.decode()
 
 
 def test_what_a_service_cannot_take_is_said_in_one_line() -> None:
@@ -234,7 +306,9 @@ def test_an_answer_that_is_not_all() -> None:
     with replica("openai-compatible", answer="Hi", faults={"no_finish": True, "no_done": True}) as server:
         done = run(*arguments("openai-compatible", server.base_url), "Hi")
     assert (done.returncode, done.stdout) == (0, b"Hi\n")
-    assert done.stderr.decode() == "(The connection ended without a word that this was all.)\n"
+    assert done.stderr.decode() == (
+        "(The connection closed before the service confirmed the end of the answer.)\n"
+    )
 
 
 def test_the_proxy_is_used() -> None:
@@ -299,7 +373,30 @@ def test_the_time_limit() -> None:
     with replica("flow-gpt", faults=[{"delay_first": 50}] * 3) as server:
         done = run(*arguments("flow-gpt", server.base_url), "--timeout", "0.2", "Hi")
     assert done.returncode == 1
-    assert "0.2 s" in only_error(done)
+    line = only_error(done)
+    assert "[FlowGpt gpt-3.5-turbo] The answer was not complete within 0.2 s." in line
+    assert line.endswith("Allow more with --timeout.")
+    assert len(server.requests) == 1  # the limit is the whole answer's: there is no time for a retry
+
+
+def test_the_time_limit_is_above_those_of_attempts() -> None:
+    """A refused attempt is tried again as long as there is time."""
+    with replica("flow-gpt", answer="Hi", faults=[{"status": 503}]) as server:
+        done = run(*arguments("flow-gpt", server.base_url), "--timeout", "50", "Hi")
+    assert (done.returncode, done.stdout) == (0, b"Hi\n")
+    assert len(server.requests) == 2
+
+
+def test_errors_speak_of_options() -> None:
+    """Where our advice names an argument, it is the option's name; a service's own words stay."""
+    with replica(
+        "openai-compatible", faults={"status": 404, "error": "Set base_url to max_tokens."}
+    ) as server:
+        done = run(*arguments("openai-compatible", server.base_url), "Hi")
+    line = only_error(done)
+    assert "HTTP 404: Set base_url to max_tokens." in line
+    assert line.endswith("Check --base-url and --model.")
+    assert line.count("Set base_url") == 1  # once, not in an excerpt of the body again
 
 
 @pytest.mark.parametrize(
@@ -309,13 +406,14 @@ def test_the_time_limit() -> None:
         (["chat", "--provider", "flow-gpt", "--model", "gpt-9", "Hi"], "gpt-9"),
         (
             ["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"],
-            "base_url must look like https://host:port",
+            "--base-url must look like https://host:port",
         ),
-        (["chat", "--provider", "openai-compatible", "Hi"], "base_url is required"),
+        (["chat", "--provider", "openai-compatible", "Hi"], "--base-url is required"),
         (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
+        (["chat", "--api-key", "sk-not-a-real-key", "Hi"], "name another --provider"),
         (
             ["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"],
-            "max_tokens must be a whole number of at least 1",
+            "--max-tokens must be a whole number of at least 1",
         ),
         (["chat", "--provider", "flow-gpt", "--timeout", "-1", "Hi"], "number of seconds above 0"),
         (["chat", "--temperature", "warm", "Hi"], "--temperature"),
@@ -336,7 +434,8 @@ def test_a_wrong_command_is_exit_code_2(arguments: list[str], complaint: str) ->
 
 
 @needs_terminal
-def test_json_needs_a_question() -> None:
-    with Terminal("chat", "--provider", "flow-gpt", "--json") as at:
+@pytest.mark.parametrize("option", [["--json"], ["--schema", __file__]])
+def test_an_option_that_needs_a_question(option: list[str]) -> None:
+    with Terminal("chat", "--provider", "flow-gpt", *option) as at:
         assert at.wait() == 2
     assert "It needs a question" in plain(at.shown)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
 import shlex
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
 from freeproviders.testing.services import SLUGS
 from tests.cli.command import run, start
+from tests.devmode import complaints
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[list[str]]:
-    """A replica; gives the command that it says to paste, and ends it with Ctrl-C."""
+def running(*arguments: str, log: str = "") -> Iterator[list[str]]:
+    """A replica; gives the command that it says to paste, ends it with Ctrl-C, and compares its log."""
     with start("replica", *arguments, "--port", "0") as process:
         assert process.stdout is not None
         try:
@@ -29,19 +32,58 @@ def running(*arguments: str) -> Iterator[list[str]]:
         finally:
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
-        assert (process.returncode, err.decode()) == (0, "Ctrl-C ends it.\n")
+        assert (process.returncode, complaints(err.decode())) == (0, f"Ctrl-C ends it.\n{log}".splitlines())
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_the_printed_command_gets_the_given_answer(slug: str) -> None:
-    with running(slug, "--backend", "So it is.") as command:
+    paths = {
+        "free-netfly": ["POST /api/openai/v1/chat/completions"],
+        "chatgpt-free": ["GET /", "POST /wp-admin/admin-ajax.php"],
+        "flow-gpt": ["POST /v3/chat-anonymous"],
+        "ai-chat-free": ["POST /api/generate"],
+        "openai-compatible": ["POST /v1/chat/completions"],
+    }
+    log = "".join(f"{line}\n" for line in paths[slug])  # a server that is silent is hard to look into
+    with running(slug, "--backend", "So it is.", log=log) as command:
         done = run(*command)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"So it is.\n", b"")
 
 
 def test_the_echo_is_the_default() -> None:
-    with running("FlowGpt") as command:
+    with running("FlowGpt", log="POST /v3/chat-anonymous\n") as command:
         assert run(*command).stdout == b"Hello\n"
+
+
+def test_a_refusal_is_told_with_its_reason() -> None:
+    log = "POST /v3/chat-anonymous: refused, Header Accept-Language must be there once, not 0 times.\n"
+    with running("FlowGpt", log=log) as command:
+        url = urlsplit(command[command.index("--base-url") + 1])
+        connection = http.client.HTTPConnection(url.netloc, timeout=30)
+        connection.request("POST", "/v3/chat-anonymous", b"{}", {"Accept": "*/*"})
+        assert connection.getresponse().status == 403
+        connection.close()
+
+
+def test_faults_from_the_shell() -> None:
+    log = "POST /v3/chat-anonymous\n" * 2
+    with running("FlowGpt", "--faults", '[{"status": 503}]', log=log) as command:
+        assert run(*command).stdout == b"Hello\n"  # tried again
+
+
+@pytest.mark.parametrize(
+    ("faults", "complaint"),
+    [
+        ("{", "This is not JSON"),
+        ("3", "It must be an object or a list of objects"),
+        ('{"no_such": 1}', "Unknown fault 'no_such'"),
+        ('{"nonce_expired": "-1"}', "FlowGpt has no place for the fault 'nonce_expired'"),
+    ],
+)
+def test_faults_that_are_none(faults: str, complaint: str) -> None:
+    done = run("replica", "flow-gpt", "--port", "0", "--faults", faults)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert complaint in " ".join(done.stderr.decode().replace("│", " ").split())
 
 
 def test_a_port_that_is_taken() -> None:

@@ -9,11 +9,11 @@ import pytest
 import right_requests as right
 from right_requests import SLUGS, ask, right_request, said
 
+from freeproviders import Abilities
 from freeproviders.errors import RateLimitError
 from freeproviders.testing import replica
 from freeproviders.testing.answers import MAX_WORDS, echo, words
-from freeproviders.types import ChatRequest as AskedFor
-from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage, as_messages
+from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
 from tests.devmode import complaints
 
 every_service = pytest.mark.parametrize("slug", SLUGS)
@@ -216,20 +216,19 @@ async def test_pieces_of_another_kind_fail():
 # --- providers ------------------------------------------------------------------------------------
 
 
-class Backend:
-    """A provider in the least sense: what a replica leans on and no more."""
+class Foreign:
+    """A backend in the least sense: a name, a model and `batches`."""
 
-    def __init__(self, *batches, error=None):
-        self.batches, self.error = batches, error
+    name, model = "Foreign", "small"
+
+    def __init__(self, *said, error=None):
+        self.said, self.error = said, error
         self.asked, self.closed = [], 0
 
-    def request(self, messages, **settings):
-        self.asked.append((messages, settings))
-        return AskedFor(messages=as_messages(messages))
-
-    async def answer(self, request):
+    async def batches(self, request):
+        self.asked.append(request)
         try:
-            for batch in self.batches:
+            for batch in self.said:
                 await asyncio.sleep(0)
                 yield batch
             if self.error:
@@ -238,22 +237,27 @@ class Backend:
             self.closed += 1
 
 
+class Able(Foreign):
+    """A backend that says of itself that its model has tools and schemas."""
+
+    def abilities(self, model=None):
+        return Abilities(tools=True, schema=True)
+
+
 @every_service
 async def test_a_provider_answers(slug):
-    backend = Backend(
-        [Reasoning("hm"), Text("Hel")], [Text("lo")], [Usage(1, 2), Finish(reason="stop", provider="Backend")]
-    )
+    backend = Foreign([Reasoning("hm"), Text("Hel")], [Text("lo")], [Usage(1, 2), Finish(reason="stop")])
 
     assert await hear(slug, backend) == "Hello"
     assert await hear(slug, lambda messages: backend) == "Hello"
-    assert backend.asked[0][0] == [{"role": "user", "content": "Hi"}]
+    assert backend.asked[0].messages == (Message("user", "Hi"),)
     assert backend.closed == 2
 
 
 async def test_a_provider_behind_openai_is_told_everything():
     tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
     named = {"type": "function", "function": {"name": "add"}}
-    backend = Backend([ToolCall("c1", "add", {"a": 1})], [Usage(5, 6), Finish(reason="tool_calls")])
+    backend = Able([ToolCall("c1", "add", {"a": 1})], [Usage(5, 6), Finish(reason="tool_calls")])
     with replica("openai-compatible", answer=backend) as r:
         asked = right.openai(
             tools=[tool],
@@ -265,20 +269,45 @@ async def test_a_provider_behind_openai_is_told_everything():
         )
         frames = right.events((await ask(r, asked))[1])
 
-    assert backend.asked[0][1] == {
-        "tools": [tool],
-        "tool_choice": "add",
-        "max_tokens": 9,
-        "temperature": 0,
-        "stop": ["x"],
-    }
+    (request,) = backend.asked
+    assert [one.name for one in request.tools] == ["add"]
+    assert (request.tool_choice, request.max_tokens, request.temperature, request.stop) == (
+        "add",
+        9,
+        0,
+        ("x",),
+    )
     assert frames[-2]["usage"]["total_tokens"] == 11
     assert frames[-3]["choices"][0]["finish_reason"] == "tool_calls"
     assert frames[1]["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] == "add"
 
 
+async def test_a_backend_that_only_says_text_has_tools_and_objects_behind_openai():
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+        },
+    }
+    call = Foreign([Text('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>')])
+    with replica("openai-compatible", answer=call) as r:
+        frames = right.events((await ask(r, right.openai(tools=[tool])))[1])
+    deltas = [delta for frame in frames[1:-1] for delta in frame["choices"][0]["delta"].get("tool_calls", ())]
+    assert deltas[0]["function"]["name"] == "add"
+    assert json.loads("".join(delta["function"].get("arguments", "") for delta in deltas)) == {"a": 1}
+    assert "add" in call.asked[0].messages[0].text  # the prompt tells of the tool
+
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    form = {"type": "json_schema", "json_schema": {"name": "sum", "schema": schema}}
+    typed = Foreign([Text('Sure: {"a": "3"}')])
+    with replica("openai-compatible", answer=typed) as r:
+        _, body = await ask(r, right.openai(response_format=form))
+    assert json.loads(said("openai-compatible", body)) == {"a": 3}
+
+
 async def test_a_temperature_is_passed_on_when_it_was_chosen():
-    backend = Backend([Text("a")])
+    backend = Foreign([Text("a")])
     with replica("flow-gpt", answer=backend) as r:
         await ask(r, right.flow_gpt())
         await ask(r, right.flow_gpt().changed(temperature=0))
@@ -286,28 +315,28 @@ async def test_a_temperature_is_passed_on_when_it_was_chosen():
         await ask(r, right.free_netfly())
         await ask(r, right.free_netfly().changed(temperature=0, max_tokens=5))
 
-    assert [settings for _, settings in backend.asked] == [
-        {},
-        {"temperature": 0},
-        {},
-        {"temperature": 0, "max_tokens": 5},
+    assert [(request.temperature, request.max_tokens) for request in backend.asked] == [
+        (None, None),
+        (0, None),
+        (None, None),
+        (0, 5),
     ]
 
 
 async def test_a_failing_provider_fails_as_a_service_does():
-    with replica("flow-gpt", answer=Backend(error=RateLimitError("Slow down.", status=429))) as r:
+    with replica("flow-gpt", answer=Foreign(error=RateLimitError("Slow down.", status=429))) as r:
         status, body = await ask(r, right.flow_gpt())
         assert (status, "Slow down." in body.decode()) == (429, True)
     with replica(
-        "flow-gpt", answer=Backend([Text("a")], error=RateLimitError("Slow down.", status=429))
+        "flow-gpt", answer=Foreign([Text("a")], error=RateLimitError("Slow down.", status=429))
     ) as r:
         status, body = await ask(r, right.flow_gpt())
         assert (status, b'"event":"error"' in body, b"Slow down." in body) == (200, True, True)
 
 
 async def test_a_provider_is_told_when_the_client_leaves():
-    class Endless(Backend):
-        async def answer(self, request):
+    class Endless(Foreign):
+        async def batches(self, request):
             try:
                 while True:
                     yield [Text("a ")]
@@ -365,5 +394,16 @@ asyncio.run(main())
 
 
 def test_a_provider_class_is_not_an_instance():
-    with pytest.raises(TypeError, match=r"Backend\(\)"):
-        replica("flow-gpt", answer=Backend)
+    with pytest.raises(TypeError, match=r"Foreign\(\)"):
+        replica("flow-gpt", answer=Foreign)
+
+
+def test_a_backend_without_a_model_is_refused():
+    class Nameless:
+        name = "Nameless"
+
+        def batches(self, request):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match="has no model"):
+        replica("flow-gpt", answer=Nameless())

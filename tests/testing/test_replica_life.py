@@ -181,7 +181,7 @@ def test_an_option_that_is_none_is_told_where_it_belongs():
         replica("flow-gpt", pace=0.1)
     with pytest.raises(
         TypeError,
-        match=r"has no option 'delay': it has port, secret, and what goes wrong or slowly is for faults=\{\.\.\.\}\.$",
+        match=r"has no option 'delay': it has port, secret\. Failures and delays go into faults=\{\.\.\.\}\.$",
     ):
         replica("ai-chat-free", delay=0.1)
 

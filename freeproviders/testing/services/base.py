@@ -167,8 +167,7 @@ def read_json(request: RecordedRequest) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
+    raise ValueError(f"{name} is not JSON")
 
 
 def is_number(value: object) -> bool:

@@ -56,8 +56,7 @@ class ChatgptFreeService(Service):
 
     def __init__(self, style: str = "sse") -> None:
         if style not in STYLES:
-            msg = f"style must be one of {', '.join(STYLES)}, not {style!r}."
-            raise ValueError(msg)
+            raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}.")
         self._style = style
         self._post_id = str(1000 + secrets.randbelow(9000))
         self._sessions: dict[str, set[str]] = {}  # cookie -> the nonces that came with it

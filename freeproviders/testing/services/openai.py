@@ -1,6 +1,6 @@
 """The OpenAI chat completions protocol, as strict as its inventor."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -331,19 +331,12 @@ def _is_name(name: object) -> bool:
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What an answering provider is told, in the words of `provider.request`."""
-    keys = ("temperature", "top_p", "stop", "tools", "parallel_tool_calls", "response_format")
+    """Write the settings of a request for an answering backend, in the words of `Backend.request`."""
+    keys = (
+        "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format",
+    )  # fmt: skip
     settings = {key: body[key] for key in keys if body.get(key) is not None}
     limit = body.get("max_completion_tokens", body.get("max_tokens"))
     if limit is not None:
         settings["max_tokens"] = limit
-    choice = body.get("tool_choice")
-    if isinstance(choice, dict):
-        choice = (
-            tuple(t["function"]["name"] for t in choice["allowed_tools"]["tools"])
-            if "allowed_tools" in choice
-            else choice["function"]["name"]
-        )
-    if choice is not None:
-        settings["tool_choice"] = choice
     return settings
