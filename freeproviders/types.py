@@ -288,8 +288,9 @@ class Usage:
 class Finish:
     """The end of a stream: why, who answered, with which model.
 
-    `confirmed` is False when the connection ended cleanly after text but the service never said that the answer was complete.
-    `raw_reason` is the service's own word. `attempts` counts the requests that were sent.
+    `confirmed` is False when the connection ended cleanly after text but nothing said that the answer
+    was complete. `raw_reason` is the service's own word. `attempts` counts the requests that were
+    sent, without those that went to a dead connection of the pool and were sent again at once.
     """
 
     reason: FinishReason = "stop"
