@@ -40,8 +40,22 @@ Each pooled connection that the request is given is closed instead.
 _LONG_BODY_BYTES: Final = 2**15  # more than one write to a socket takes for certain
 _READ_BYTES: Final = 2**16
 
-_ends: WeakKeyDictionary[object, asyncio.Future[None]] = WeakKeyDictionary()
-"""By connection that has carried a request: the future of its end."""
+
+class _End:
+    """How a connection ends: `error` is what ended it, None before that and after an orderly end.
+
+    With `read_first`, what has arrived is read before the error counts.
+    """
+
+    __slots__ = ("error", "read_first")
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.read_first = False
+
+
+_ends: WeakKeyDictionary[object, _End] = WeakKeyDictionary()
+"""By connection that has carried a request."""
 
 
 class PooledConnectionError(aiohttp.ClientConnectionError):
@@ -69,20 +83,15 @@ class Sent(aiohttp.ClientRequest):
         Raises `PooledConnectionError` or `DeadConnectionError`; then nothing was written.
         """
         protocol = conn.protocol
-        ended = _ends.get(protocol)
-        pooled = ended is not None
-        if ended is None:
-            ended = protocol.closed  # asked for before the head comes: afterwards may be too late
-            if ended is not None:
-                ended.add_done_callback(_seen)
-                _ends[protocol] = ended
+        end = _ends.get(protocol)
+        pooled = end is not None
+        if end is None:
+            end = _ends[protocol] = _watched(protocol)
         elif ONLY_FRESH.get():
             raise PooledConnectionError
         if pooled:
             _watch_for_first_byte(protocol)
-        long = int(self.headers.get("Content-Length", 0)) > _LONG_BODY_BYTES
-        if long:
-            _read_before_end(protocol)
+        end.read_first = int(self.headers.get("Content-Length", 0)) > _LONG_BODY_BYTES
         try:
             answer: Any = await super().send(conn)
         except aiohttp.ClientConnectionError as error:
@@ -91,7 +100,7 @@ class Sent(aiohttp.ClientRequest):
                 dead.delivered = False
                 raise dead from error
             raise
-        answer.pooled, answer.ended, answer.long = pooled, ended, long
+        answer.pooled, answer.end = pooled, end
         return answer
 
 
@@ -100,10 +109,8 @@ class Answer(aiohttp.ClientResponse):
 
     pooled = False
     """The connection had carried a request before."""
-    long = False
-    """The request is so long that an answer may come while it is still being written."""
-    ended: asyncio.Future[None] | None = None
-    """Done when the connection has ended; holds the error if it was reset."""
+    end: _End | None = None
+    """How its connection ends; what has not ended has no error."""
 
     async def start(self, connection: Any) -> Answer:
         """Wait for the head.
@@ -115,11 +122,11 @@ class Answer(aiohttp.ClientResponse):
             try:
                 await super().start(connection)
             except aiohttp.ClientOSError:
-                if not self.long:
+                if self.end is None or not self.end.read_first:
                     raise
                 # Writing failed, perhaps since the service had answered without waiting for the end.
                 # The end of the connection comes in one of the next turns of the loop, and with it
-                # what had arrived (see `_read_before_end`).
+                # what had arrived (see `_watched`).
                 for _ in range(3):
                     await asyncio.sleep(0)
                 if not len(protocol):
@@ -133,12 +140,6 @@ class Answer(aiohttp.ClientResponse):
             dead.delivered = not unwritten and getattr(self, "_writer", None) is None
             raise dead from error
         return self
-
-
-def _seen(ended: asyncio.Future[None]) -> None:
-    """Look at the error that ended a connection: asyncio reports one that nobody looked at."""
-    if not ended.cancelled():
-        ended.exception()
 
 
 def _watch_for_first_byte(protocol: Any) -> None:
@@ -161,26 +162,22 @@ def _untouched(protocol: Any, error: Exception) -> bool:
     return "data_received" in vars(protocol) and not begun
 
 
-def _read_before_end(protocol: Any) -> None:
-    """Have a connection that ends with an error read first what has arrived.
+def _watched(protocol: Any) -> _End:
+    """Have a connection note how it ends.
 
     A service that refuses a long request answers and closes while the request is still being
-    written. The client's next write then fails, and asyncio gives up the connection without a look
-    at the answer that has already arrived. Over TLS there is no such look, since what has arrived
-    is still encrypted.
+    written. The client's next write then fails, and asyncio gives up the connection without a look at
+    the answer that has already arrived: hence `read_first`. Over TLS there is no such look, since
+    what has arrived is still encrypted.
     """
-    if "connection_lost" in vars(protocol):
-        return
-    lost = protocol.connection_lost
+    end, lost = _End(), protocol.connection_lost
 
     def connection_lost(error: BaseException | None) -> None:
         del protocol.connection_lost
+        end.error = error
         transport = protocol.transport
-        if (
-            isinstance(error, OSError)
-            and transport is not None
-            and not transport.get_extra_info("sslcontext")
-        ):
+        readable = transport is not None and not transport.get_extra_info("sslcontext")
+        if end.read_first and readable and isinstance(error, OSError):
             with suppress(OSError, AttributeError):  # nothing more, or no socket to be read so
                 number = transport.get_extra_info("socket").fileno()
                 while data := os.read(number, _READ_BYTES):
@@ -188,6 +185,7 @@ def _read_before_end(protocol: Any) -> None:
         lost(error)
 
     protocol.connection_lost = connection_lost
+    return end
 
 
 # --- sessions -------------------------------------------------------------------------------------

@@ -198,11 +198,9 @@ class Response:
         """Raise if the body has ended where only a fault can have ended it."""
         if self._unpacker is not None and self._unpacker.begun and not self._unpacker.whole:
             raise TruncatedResponseError("The transfer was cut off: the packed data has no end.")
-        ended = self._response.ended if isinstance(self._response, Answer) else None
-        if ended is None or not ended.done() or ended.cancelled() or self.framed:
-            return
-        if (error := ended.exception()) is not None:
-            raise TruncatedResponseError("The transfer was cut off: the connection was reset.") from error
+        end = self._response.end if isinstance(self._response, Answer) else None
+        if end is not None and end.error is not None and not self.framed:
+            raise TruncatedResponseError("The transfer was cut off: the connection was reset.") from end.error
 
 
 async def send(request: HttpRequest, route: Route, connect_timeout: float | None) -> Response:

@@ -437,3 +437,13 @@ async def test_other_headers_of_the_caller():
         assert (await provider.complete("Hi")).text == "here"
     assert b"Host: example.org\r\n" in requests[0]
     assert b"Connection: close\r\n" in requests[0]
+
+
+async def test_a_limit_passes_while_a_body_unpacks():
+    """The limit on the whole answer counts though not a byte is waited for any more."""
+    packed = gzip.compress(b": nothing said\n" * 10**7, 1)
+    limit = Timeout(connect=5, first_content=0.2, stall=5, total=10)
+    with speaks(once(answer(packed, "Content-Encoding: gzip"))) as url:
+        with pytest.raises(errors.ProviderTimeoutError) as caught:
+            await text_of(provider_of(OpenAICompatible, url, timeout=limit))
+        assert caught.value.phase == "first content"
