@@ -2,7 +2,7 @@
 
 import time
 
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.read.parser import Parser
 from freeproviders.types import Text, Tool
 
 TOOLS = [

@@ -16,7 +16,7 @@ from llama_index.core.memory import BaseMemory
 from llama_index.core.workflow import Context
 from pydantic import Field
 
-from freeproviders.tools.lenient import read_json
+from freeproviders.tools.read.lenient import read_json
 
 IMPLICIT: Final = "(Implicit) I can answer without any more tools!"
 

@@ -8,22 +8,23 @@ from typing import Literal
 
 from freeproviders.abilities import Answering
 from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError, ToolsNotSupportedError
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.dialects.registry import DIALECTS, Dialect
-from freeproviders.tools.extract import extract
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
 from freeproviders.tools.judge import Judge
-from freeproviders.tools.parser import Parser
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect, fill, instructions
 from freeproviders.tools.quirks import quirks_of
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.dialects.dialect import Dialect
+from freeproviders.tools.read.dialects.registry import DIALECTS
+from freeproviders.tools.read.extract import extract
+from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.readers import CallReader, PlainReader, call_key
 from freeproviders.tools.rounds import Fault, Question
-from freeproviders.tools.schema import call_schema, response_format
+from freeproviders.tools.schema.target import Misfit, any_object
+from freeproviders.tools.schema.variants import call_schema, response_format
 from freeproviders.tools.structured import TextObject, misfit_turn, schema_instructions
 from freeproviders.tools.tally import turns_again
-from freeproviders.tools.target import Misfit, any_object
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import Batch, ChatRequest, Message, Part, Text, ToolCall
 from freeproviders.wire.json import dumps

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.markup import MARKUP, ROLE
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.dialects.registry import READERS
+from freeproviders.tools.read.markup import ROLE, markup
+from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.toolbox import Toolbox
 
+_MARKUP: Final = markup(READERS)
 _BRACKETS: Final = str.maketrans("{}[]()", "｛｝［］（）")  # noqa: RUF001 - look-alikes on purpose
 _LOOK_ALIKES: Final = {"tag": "‹", "square": "⟦"}  # noqa: RUF001
 _MAX_ROUNDS: Final = 4
@@ -20,7 +22,7 @@ _MAX_ROUNDS: Final = 4
 
 def fence(text: str, box: Toolbox | None = None) -> str:
     """Neutralise the markup in a text from outside; with `box`, also what would be read as a call to one of its tools."""
-    text = ROLE.sub(r"\g<before>：", MARKUP.sub(lambda match: _LOOK_ALIKES[match.lastgroup or "tag"], text))  # noqa: RUF001
+    text = ROLE.sub(r"\g<before>：", _MARKUP.sub(lambda match: _LOOK_ALIKES[match.lastgroup or "tag"], text))  # noqa: RUF001
     if not box:
         return text
     for _ in range(_MAX_ROUNDS):
@@ -52,3 +54,8 @@ def _calls_in(text: str, box: Toolbox) -> list[str]:
         for piece in pieces
         if isinstance(piece, RawCall) and piece.source and (piece.fault or box.match(piece.name))
     ]
+
+
+def escape(json_text: str) -> str:
+    """Escape the markup in the strings of a JSON text: it decodes to what it was, yet nobody reads a tag in it."""
+    return _MARKUP.sub(lambda match: f"\\u{ord(match.group()):04x}", json_text)

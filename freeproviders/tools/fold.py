@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from freeproviders.tools.dialects.registry import Dialect
 from freeproviders.tools.fence import fence
 from freeproviders.tools.prompt import ToolPrompt, fill
+from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Block, Message, TextBlock, ToolCall
 

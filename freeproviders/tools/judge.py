@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freeproviders.tools.coerce import renamed, required_keys
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import ARGUMENT_KEYS
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.shapes import ARGUMENT_KEYS
+from freeproviders.tools.schema.coerce import renamed, required_keys
+from freeproviders.tools.schema.validate import SchemaCheck
 from freeproviders.tools.toolbox import Toolbox, parameters, properties
-from freeproviders.tools.validate import SchemaCheck
 from freeproviders.types import Tool, ToolCall, new_call_id
 
 _WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.choice import read_choice
-from freeproviders.tools.target import Target, any_object
+from freeproviders.tools.schema.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ChatRequest, Message, ToolCall
 

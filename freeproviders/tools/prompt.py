@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from freeproviders.tools.dialects.registry import Dialect, dialect_of
-from freeproviders.tools.fence import fence
-from freeproviders.tools.markup import escape
-from freeproviders.tools.schema import object_schema, pruned
+from freeproviders.tools.fence import escape, fence
+from freeproviders.tools.read.dialects.dialect import Dialect
+from freeproviders.tools.read.dialects.registry import dialect_of
+from freeproviders.tools.schema.variants import object_schema, pruned
 from freeproviders.types import Tool
 from freeproviders.wire.json import dumps
 

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar
 
-from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.judge import Complaint, Judge
-from freeproviders.tools.parser import Parser, Piece
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.parser import Parser, Piece
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Batch, Finish, Part, Reasoning, ReasoningMode, Text, ToolCall, Usage
 from freeproviders.wire.json import dumps

@@ -9,18 +9,17 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from freeproviders.abilities import Answering
 from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError
-from freeproviders.tools.dialects.registry import HERMES
-from freeproviders.tools.extract import Growing, extends, extract
-from freeproviders.tools.fence import fence
+from freeproviders.tools.fence import escape, fence
 from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
-from freeproviders.tools.markup import escape
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
+from freeproviders.tools.read.dialects.registry import HERMES
+from freeproviders.tools.read.extract import Growing, extends, extract
 from freeproviders.tools.readers import ObjectReader, Out
 from freeproviders.tools.rounds import Fault, Question
-from freeproviders.tools.schema import constrained, pruned, response_format
-from freeproviders.tools.sketch import sketch
+from freeproviders.tools.schema.sketch import sketch
+from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.tools.schema.variants import constrained, pruned, response_format
 from freeproviders.tools.tally import turns_again
-from freeproviders.tools.target import Misfit, Target
 from freeproviders.types import Batch, ChatRequest, Finish, Part, Reasoning, ReasoningMode, Text, Usage
 from freeproviders.wire.json import dumps, loads
 

@@ -12,11 +12,12 @@ MAX_QUOTED_CHARS: Final = 4000
 """How much of a failed answer the model is shown when it is asked again."""
 
 
-class _Answer(Protocol):
+class Counted(Protocol):
     """An answer as far as it is counted."""
 
     @property
-    def said(self) -> str: ...
+    def said(self) -> str:
+        """Everything that the model wrote."""
 
     untouched: bool
     usage: Usage | None
@@ -53,13 +54,13 @@ class Tally:
         if certain:
             self._remember()
 
-    def broke_off(self, request: ChatRequest, answer: _Answer, attempts: int) -> None:
+    def broke_off(self, request: ChatRequest, answer: Counted, attempts: int) -> None:
         """Count an answer that broke off; one of which nothing had come cost nothing."""
         self.requests += attempts
         if not answer.untouched:
             self._spend(request, answer)
 
-    def answered(self, request: ChatRequest, answer: _Answer) -> None:
+    def answered(self, request: ChatRequest, answer: Counted) -> None:
         """Count an answer; where its usage is not known, as when it was not read to its end, it is estimated."""
         self.requests += answer.finish.attempts if answer.finish is not None else 1
         self._spend(request, answer)
@@ -70,7 +71,7 @@ class Tally:
         """The sum of all answers."""
         return self._usage or Usage(0, 0, estimated=True)
 
-    def _spend(self, request: ChatRequest, answer: _Answer) -> None:
+    def _spend(self, request: ChatRequest, answer: Counted) -> None:
         usage = answer.usage
         if usage is None:
             said = estimate_tokens(len(answer.said))

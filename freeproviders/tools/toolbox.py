@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from freeproviders.tools.coerce import resolved
+from freeproviders.tools.schema.coerce import resolved
 from freeproviders.types import Tool
 
 _PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")

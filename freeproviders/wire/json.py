@@ -23,7 +23,10 @@ __all__ = [
 
 def loads(data: str | bytes) -> Any:
     """Decode a JSON document; raises `ValueError` with the place of the fault. NaN and Infinity are refused."""
-    return from_json(data, allow_inf_nan=False)
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except TypeError as error:  # pydantic's word for a text with half a character in it
+        raise ValueError(f"The document is no text that can be encoded: {error}.") from error
 
 
 def loads_leniently(data: bytes, *, constants: bool = True) -> Any:

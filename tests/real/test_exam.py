@@ -9,7 +9,7 @@ from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly
 from freeproviders.errors import StructuredOutputError
 from freeproviders.testing import replica
 from freeproviders.tools import complete_structured
-from freeproviders.tools.target import Target
+from freeproviders.tools.schema.target import Target
 from tests.real.exam import deterministic, sit
 from tests.real.schemas import SCHEMAS, name_of
 

@@ -1,7 +1,7 @@
 """What the tests of the parser share: some tools, and an answer read at every way to cut it."""
 
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.parser import Parser
 from freeproviders.types import Reasoning, Text, Tool
 
 WEATHER = Tool(

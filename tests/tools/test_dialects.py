@@ -2,6 +2,9 @@
 
 import pytest
 
+from freeproviders.tools.fence import fence
+from freeproviders.tools.read.dialects.opening import OPENER
+from freeproviders.tools.read.dialects.registry import READERS
 from tests.tools.reading import cuts, read, short
 
 W = ("get_weather", {"city": "Paris"})
@@ -292,3 +295,11 @@ def test_source_is_the_text_itself():
     """A call remembers how it was written."""
     (call,) = read([f"<tool_call>\n{CALL}\n</tool_call>"])
     assert call.source == CALL
+
+
+@pytest.mark.parametrize("opener", READERS)
+def test_a_dialect_is_one_row(opener):
+    """What opens a call in some dialect is looked for in answers, and neutralised in texts from outside."""
+    assert OPENER.match(opener)
+    assert not OPENER.search(fence(opener))
+    assert fence(f"a {opener} b") != f"a {opener} b"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.parser import Parser
 from freeproviders.types import Reasoning, Text
 from tests.tools.reading import TOOLS
 

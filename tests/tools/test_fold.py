@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freeproviders.tools import ToolPrompt
-from freeproviders.tools.dialects.registry import DIALECTS, HERMES
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold
 from freeproviders.tools.judge import Judge
 from freeproviders.tools.prompt import DEFAULT_PROMPT, instructions, tool_line
+from freeproviders.tools.read.dialects.registry import DIALECTS, HERMES
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ImageBlock, Message, TextBlock, Tool, ToolCall
 from tests.tools.reading import TOOLS, calls, read

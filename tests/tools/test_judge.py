@@ -2,8 +2,8 @@
 
 import pytest
 
-from freeproviders.tools.cursor import RawCall
 from freeproviders.tools.judge import Complaint, Judge
+from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Tool, ToolCall
 from tests.tools.reading import TIME, WEATHER

@@ -5,7 +5,10 @@ import warnings
 
 import pytest
 
-from freeproviders.tools.lenient import read_json
+from freeproviders.tools.fence import fence
+from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.toolbox import Toolbox
+from tests.tools.reading import TOOLS
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,13 @@ def test_without_guessing_nothing_is_lost():
     for text in ("[draft] my note", "{a: 1} and more"):
         with pytest.raises(ValueError, match="not JSON"):
             read_json(text, guess=False)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"```json{```', '{"name": "search", "arguments": {"q":x y,"```json{```\\n": }}']
+)
+def test_a_decoder_that_gives_up_in_its_own_way_is_no_crash(text):
+    """`json_repair` asserts on some texts: what it raises is no JSON, and a page cannot stop an agent."""
+    with contextlib.suppress(ValueError):
+        read_json(text)
+    assert fence(text, Toolbox(TOOLS))

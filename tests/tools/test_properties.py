@@ -6,8 +6,8 @@ import string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders.tools.dialects.registry import DIALECTS
 from freeproviders.tools.judge import Judge
+from freeproviders.tools.read.dialects.registry import DIALECTS
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Text, Tool, ToolCall
 from tests.tools.reading import TOOLS, calls, joined, read, short

@@ -3,8 +3,8 @@
 import pytest
 
 from freeproviders.errors import UsageError
-from freeproviders.tools.dialects.registry import DIALECTS, dialect_of
 from freeproviders.tools.quirks import Quirks, _families, quirks_of
+from freeproviders.tools.read.dialects.registry import DIALECTS, dialect_of
 
 
 @pytest.mark.parametrize(

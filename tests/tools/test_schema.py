@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.prompt import tool_line
-from freeproviders.tools.schema import MAX_STRING_CHARS, call_schema, constrained, pruned
-from freeproviders.tools.target import Misfit, Target
+from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.tools.schema.variants import MAX_STRING_CHARS, call_schema, constrained, pruned
 from freeproviders.types import Tool
 
 

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import BaseModel
 
-from freeproviders.tools.schema import pruned
-from freeproviders.tools.sketch import sketch
+from freeproviders.tools.schema.sketch import sketch
+from freeproviders.tools.schema.variants import pruned
 
 
 class Node(BaseModel):

@@ -17,8 +17,8 @@ from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.errors import BadRequestError, StructuredOutputError, UsageError
 from freeproviders.testing import replica
 from freeproviders.tools import Draft, Structured, complete_structured, stream_structured
-from freeproviders.tools.extract import Growing, extends, extract
-from freeproviders.tools.target import Misfit, Target
+from freeproviders.tools.read.extract import Growing, extends, extract
+from freeproviders.tools.schema.target import Misfit, Target
 from freeproviders.types import Message, Text, ToolCall
 from tests.tools.asking import CALL, answer_of, calls_of, flow, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.testing import replica
 from freeproviders.tools import complete_structured
-from freeproviders.tools.parser import Parser
+from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.readers import PlainReader
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage, collect
 from tests.tools.asking import CALL

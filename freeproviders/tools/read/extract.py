@@ -7,15 +7,13 @@ from collections.abc import Generator, Iterator, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
-from pydantic_core import from_json
-
-from freeproviders.tools.coerce import Coercer, is_type, resolved
-from freeproviders.tools.cursor import Cursor
-from freeproviders.tools.jsonscan import End, scan_json
-from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import ARGUMENT_KEYS, NAME_KEYS
-from freeproviders.tools.target import Misfit, Target
-from freeproviders.wire.json import loads
+from freeproviders.tools.read.cursor import Cursor
+from freeproviders.tools.read.jsonscan import End, scan_json
+from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.shapes import ARGUMENT_KEYS, NAME_KEYS
+from freeproviders.tools.schema.coerce import Coercer, is_type, resolved
+from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.wire.json import from_json, loads
 
 MAX_CANDIDATES: Final = 1000
 MAX_UNCLOSED: Final = 32
@@ -37,8 +35,8 @@ def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bo
     Raises `Misfit` that says what is wrong with the largest one, or that there is none.
     """
     found: tuple[int, Misfit] | None = None
-    words = target.root.get("type") not in {"object", "array"}
-    for size, value in _values(text, cut=truncated or not confirmed, words=words and not truncated):
+    plain = target.root.get("type") not in {"object", "array"} and not truncated
+    for size, value in _values(text, cut=truncated or not confirmed, plain=plain):
         for variant in _variants(value, target):
             try:
                 return target.load(variant), target.check.coerced(variant)
@@ -47,12 +45,13 @@ def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bo
                     found = size, misfit
     if found is not None:
         raise found[1]
-    msg = "it was cut off before its end" if truncated or not confirmed else "there is no JSON in it"
-    raise Misfit(msg)
+    if truncated or not confirmed:
+        raise Misfit("it was cut off before its end")
+    raise Misfit("there is no JSON in it")
 
 
-def _values(text: str, *, cut: bool, words: bool) -> Iterator[tuple[int, Any]]:
-    """The JSON values in a text, with their sizes; with `words`, a plain word or sentence last of all."""
+def _values(text: str, *, cut: bool, plain: bool) -> Iterator[tuple[int, Any]]:
+    """Find the JSON values in a text, with their sizes; with `plain`, the text itself last of all."""
     stripped = text.strip()
     try:
         whole = loads(stripped)
@@ -68,7 +67,7 @@ def _values(text: str, *, cut: bool, words: bool) -> Iterator[tuple[int, Any]]:
             yield len(candidate), read_json(candidate)
         except ValueError:
             continue
-    if stripped and words:
+    if stripped and plain:
         fenced = _FENCE.match(stripped)
         yield 0, stripped[fenced.end() : -3].strip() if fenced and stripped.endswith("```") else stripped
 
@@ -113,12 +112,14 @@ def _variants(value: Any, target: Target) -> Iterator[Any]:
         if key in known or not isinstance(inner, Mapping | list | str):
             continue
         if key in ARGUMENT_KEYS or key == "properties" or len(value) == 1:
-            if isinstance(inner, str):
-                try:
-                    inner = read_json(inner)  # noqa: PLW2901
-                except ValueError:
-                    continue
-            yield inner
+            if not isinstance(inner, str):
+                yield inner
+                continue
+            try:
+                read = read_json(inner)
+            except ValueError:
+                continue
+            yield read
 
 
 class Growing:
@@ -166,7 +167,7 @@ class Growing:
                 from_json(body, allow_partial=True),
                 from_json(body, allow_partial="trailing-strings"),
             )
-        except ValueError:
+        except (ValueError, TypeError):  # the latter for half a character
             if self._last is None:
                 self._seek(self._start + 1)  # a bracket in the prose
             return None

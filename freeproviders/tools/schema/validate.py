@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from freeproviders.tools.coerce import Coercer
-from freeproviders.tools.modern import modern
-from freeproviders.tools.unions import adapted, remembering
+from freeproviders.tools.schema.coerce import Coercer
+from freeproviders.tools.schema.modern import modern
+from freeproviders.tools.schema.unions import adapted, remembering
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from freeproviders.tools.cursor import Cursor, Waiting, more, peek, skip, until
+from freeproviders.tools.read.cursor import Cursor, Waiting, more, peek, skip, until
 from freeproviders.wire.json import loads
 
 MAX_DEPTH: Final = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from freeproviders.tools.cursor import CALLS, After, Cursor, Recogniser, literal, skip
-from freeproviders.tools.dialects.bare import bare, square
+from freeproviders.tools.read.cursor import CALLS, After, Cursor, Recogniser, literal, skip
+from freeproviders.tools.read.dialects.bare import bare, square
 from freeproviders.tools.toolbox import Toolbox
 
 TAGS: Final = {"<tool_response>": "</tool_response>"}
@@ -18,7 +18,7 @@ def result(c: Cursor, box: Toolbox, tag: str) -> Recogniser:
     while following in {"{", "["}:
         if following == "[":
             c.pos += 1
-        after = yield from (bare if following == "{" else square)(c, box, whole=False)
+        after = yield from (bare if following == "{" else square)(c, box, at_start=False)
         if after.text:
             return after if found or closer in c.since(start) else After(text=True, until=closer)
         found = True

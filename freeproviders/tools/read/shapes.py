@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from freeproviders.tools.cursor import RawCall
-from freeproviders.tools.lenient import read_json
+from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import Tool
 
@@ -49,13 +49,13 @@ class _Call:
 class CallProbe:
     """Rules out a JSON value as soon as it cannot be a call to a bound tool.
 
-    With `whole`, where nothing has been said before, also what looks like a call to *no* bound tool goes through (`{"name": "bye"}`):
+    With `at_start`, where nothing has been said before, also what looks like a call to *no* bound tool goes through (`{"name": "bye"}`):
     small models answer small talk so, and whoever judges asks them again.
     """
 
-    def __init__(self, box: Toolbox, *, whole: bool) -> None:
+    def __init__(self, box: Toolbox, *, at_start: bool) -> None:
         self._box = box
-        self._whole = whole
+        self._at_start = at_start
         self._levels: list[tuple[str, _Call]] = []
         self._key = ""
         self.watching = True
@@ -87,7 +87,7 @@ class CallProbe:
             return call.complete
         return (
             call.complete
-            or (self._whole and not call.odd)
+            or (self._at_start and not call.odd)
             or (call.tool is not None and not properties(call.tool))
         )
 
@@ -141,7 +141,7 @@ class CallProbe:
             or (call.tool is not None and self._key in properties(call.tool))
         ):
             return self._key not in {"content", *_LIST_KEYS} or not prefix
-        return self._box.could_begin(prefix) or (self._whole and len(prefix) <= _MAX_NAME_CHARS)
+        return self._box.could_begin(prefix) or (self._at_start and len(prefix) <= _MAX_NAME_CHARS)
 
     def _name(self, call: _Call, value: str) -> bool:
         tool = self._box.match(value)
@@ -149,7 +149,7 @@ class CallProbe:
             call.tool = tool
             self.named = True
             return True
-        call.unbound = self._whole and 0 < len(value) <= _MAX_NAME_CHARS
+        call.unbound = self._at_start and 0 < len(value) <= _MAX_NAME_CHARS
         call.odd = not is_identifier(value)
         return call.unbound
 

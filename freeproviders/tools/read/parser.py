@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from freeproviders.tools.cursor import After, Cursor, RawCall, Recogniser
-from freeproviders.tools.dialects.bare import NO_KEY, closing
-from freeproviders.tools.dialects.opening import OPENER, THINK_OPENER, THINKING, opening, sample
+from freeproviders.tools.read.cursor import After, Cursor, RawCall, Recogniser
+from freeproviders.tools.read.dialects.bare import NO_KEY, closing
+from freeproviders.tools.read.dialects.opening import OPENER, THINK_OPENER, THINKING, opening, sample
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
@@ -135,7 +135,7 @@ class Parser:
             self._say(c)
         else:
             self._reading = opening(
-                c, self._box, whole=not self.said, line_start=_LINE_START.search(self._tail) is not None
+                c, self._box, at_start=not self.said, line_start=_LINE_START.search(self._tail) is not None
             )
         return True
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from freeproviders.tools.coerce import required_keys, resolve
-from freeproviders.tools.modern import modern
+from freeproviders.tools.schema.coerce import required_keys, resolve
+from freeproviders.tools.schema.modern import modern
 from freeproviders.tools.toolbox import parameters
 from freeproviders.types import Tool
 

@@ -1,7 +1,8 @@
 """JSON as models write it.
 
-In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates), the same without comments and trailing commas,
-Python literals, and at last `json_repair`, which guesses. It takes cubic time on some texts, so that it only gets those which cannot take long.
+In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates), the same
+without comments and trailing commas, Python literals, and at last `json_repair`, which guesses. It takes cubic
+time on some texts, so that it only gets those which cannot take long.
 """
 
 from __future__ import annotations
@@ -41,10 +42,9 @@ def read_json(text: str, *, guess: bool = True) -> Any:
     for decode in (_standard, _tidied, _python, _repaired)[: None if guess else -1]:
         try:
             return _clean(decode(text))
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        except Exception:  # noqa: BLE001, S112 - decoders of others, on hostile text: whatever they raise, it is no JSON
             continue
-    msg = f"not JSON: {fault}"
-    raise ValueError(msg)
+    raise ValueError(f"not JSON: {fault}")
 
 
 def _standard(text: str) -> object:
@@ -59,12 +59,15 @@ def _tidied(text: str) -> object:
 
 def _python(text: str) -> object:
     if len(text) > MAX_LITERAL_CHARS:
-        raise ValueError
+        raise ValueError("too long for a literal")
     return ast.literal_eval(without_odd_escapes(text.strip()))
 
 
 def without_odd_escapes(text: str) -> str:
-    """Double the backslashes that begin no escape of Python's: it would keep them as well, but with a warning on the caller's screen."""
+    """Double the backslashes that begin no escape of Python's.
+
+    Python would keep them as well, but with a warning on the caller's screen.
+    """
     return _ESCAPE.sub(
         lambda match: match.group() if match.group(1) in _PYTHON_ESCAPES else "\\" + match.group(), text
     )
@@ -73,17 +76,17 @@ def without_odd_escapes(text: str) -> str:
 def _repaired(text: str) -> object:
     stripped = text.strip()
     if not stripped.startswith(("{", "[")) or not _is_cheap(stripped):
-        raise ValueError
+        raise ValueError("not to be guessed")
     import json_repair  # noqa: PLC0415 - takes time, and is seldom needed
 
     value = json_repair.loads(stripped)
     if not isinstance(value, dict | list) or (not value and stripped.strip("{}[] \n\t")):
-        raise ValueError
+        raise ValueError("nothing was found")
     return value
 
 
 def _is_cheap(text: str) -> bool:
-    """Whether `json_repair` can only take a short while: it goes back again and again at open brackets and at odd quotes."""
+    """Whether `json_repair` takes a short while at most: it goes back again and again at open brackets and odd quotes."""
     unclosed = max(abs(text.count(opening) - text.count(closing)) for opening, closing in ("{}", "[]"))
     return (
         unclosed <= MAX_REPAIR_DEPTH
@@ -106,8 +109,7 @@ def _clean(value: object) -> Any:
             return [_clean(item) for item in value]
         case dict():
             return {_text(str(key)): _clean(item) for key, item in value.items()}
-    msg = f"not a JSON value: {type(value).__name__}"
-    raise ValueError(msg)
+    raise ValueError(f"not a JSON value: {type(value).__name__}")
 
 
 def _text(text: str) -> str:

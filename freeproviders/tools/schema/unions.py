@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from freeproviders.tools.coerce import is_type, required_keys, resolved
+from freeproviders.tools.schema.coerce import is_type, required_keys, resolved
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

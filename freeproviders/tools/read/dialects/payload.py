@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from freeproviders.tools.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
-from freeproviders.tools.dialects.pythonic import NAME_START, read_list
-from freeproviders.tools.jsonscan import End, scan_json
-from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import calls_in
+from freeproviders.tools.read.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
+from freeproviders.tools.read.dialects.pythonic import NAME_START, read_list
+from freeproviders.tools.read.jsonscan import End, scan_json
+from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.shapes import calls_in
 from freeproviders.tools.toolbox import Toolbox
 
 _LINE = re.compile(r"[^\n<]*")

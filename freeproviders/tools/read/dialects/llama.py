@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.cursor import CALLS, TEXT, Cursor, Recogniser, literal, skip
-from freeproviders.tools.dialects.payload import read_calls
-from freeproviders.tools.dialects.pythonic import NAME_START, named_call
-from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, Recogniser, literal, skip
+from freeproviders.tools.read.dialects.payload import read_calls
+from freeproviders.tools.read.dialects.pythonic import NAME_START, named_call
+from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -19,7 +19,7 @@ _ENDS: Final = ("<|eom_id|>", "<|eot_id|>")
 _BETWEEN = re.compile(r"[\s,;]*")
 
 
-def llama(c: Cursor, box: Toolbox) -> Recogniser:
+def llama(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `<|python_tag|>`."""
     found = False
     following = yield from skip(c)

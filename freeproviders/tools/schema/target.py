@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from freeproviders.errors import UsageError
-from freeproviders.tools.coerce import resolved
-from freeproviders.tools.validate import MAX_FINDINGS, SchemaCheck
+from freeproviders.tools.schema.coerce import resolved
+from freeproviders.tools.schema.validate import MAX_FINDINGS, SchemaCheck
 from freeproviders.wire.json import dumps
 
 
@@ -55,8 +55,10 @@ class Target:
             return _of_type(source)
         if isinstance(source, type) or typing.get_origin(source) is not None:
             return _of_type(source)
-        msg = f"A schema must be a pydantic class, a TypedDict, a dataclass or a JSON schema, not {type(source).__name__}."
-        raise UsageError(msg)
+        raise UsageError(
+            "A schema must be a pydantic class, a TypedDict, a dataclass or a JSON schema, "
+            f"not {type(source).__name__}."
+        )
 
 
 def any_object() -> Target:
@@ -75,8 +77,7 @@ def _of_schema(source: Mapping[str, Any]) -> Target:
     if not isinstance(schema, Mapping) or (
         schema is not source and source.get("type") == "json_schema" and "schema" in schema
     ):
-        msg = f"The response format holds no schema: {source!r:.200}"
-        raise UsageError(msg)
+        raise UsageError(f"The response format holds no schema: {source!r:.200}.")
     check = SchemaCheck(schema)
     return Target(
         name or str(schema.get("title") or "answer"),
@@ -103,8 +104,7 @@ def _of_type(source: Any) -> Target:
         adapter: TypeAdapter[Any] = TypeAdapter(_typed_dict(source))
         schema = adapter.json_schema()
     except Exception as error:
-        msg = f"{source!r} cannot be written as a JSON schema: {error}"
-        raise UsageError(msg) from error
+        raise UsageError(f"{source!r} cannot be written as a JSON schema: {error}.") from error
     check = SchemaCheck(schema)
 
     def load(value: Any) -> Any:

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import unquote
 
-from freeproviders.tools.lenient import read_json
+from freeproviders.tools.read.lenient import read_json
 
 Fits = Callable[[Any, Mapping[str, Any]], bool]
 """Whether a value is valid under a schema."""

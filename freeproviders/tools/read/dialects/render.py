@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from freeproviders.tools.markup import escape
+from freeproviders.tools.read.markup import OWN
 from freeproviders.types import ToolCall
 from freeproviders.wire.json import dumps
 
 
 def plain_json(value: Any) -> str:
-    """Encode as JSON in which all `<` and the brackets of `[INST]` and its like are escaped: no string can hold a tag."""
-    return escape(dumps(value).decode()).replace("<", "\\u003c")
+    """Encode as JSON in which each `<` and the brackets of `[INST]` and its like are escaped: no string holds a tag."""
+    return OWN.sub(lambda match: f"\\u{ord(match.group()):04x}", dumps(value).decode())
 
 
 def call_json(call: ToolCall, arguments: str = "arguments") -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from freeproviders.tools.cursor import (
+from freeproviders.tools.read.cursor import (
     CALLS,
     CUT_OFF,
     TEXT,
@@ -22,10 +22,10 @@ from freeproviders.tools.cursor import (
     more,
     skip,
 )
-from freeproviders.tools.dialects.render import calls_json
-from freeproviders.tools.jsonscan import scan_json
-from freeproviders.tools.lenient import read_json, without_odd_escapes
-from freeproviders.tools.markup import MARKUP
+from freeproviders.tools.read.dialects.render import calls_json
+from freeproviders.tools.read.jsonscan import scan_json
+from freeproviders.tools.read.lenient import read_json, without_odd_escapes
+from freeproviders.tools.read.markup import OWN
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import ToolCall
 
@@ -168,8 +168,7 @@ def _string(c: Cursor, quote: str) -> Waiting:
 
 def _evaluate(text: str, box: Toolbox, name: str) -> Any:
     if len(text) > MAX_ARGUMENT_CHARS:
-        msg = f"more than {MAX_ARGUMENT_CHARS} characters"
-        raise ValueError(msg)
+        raise ValueError(f"more than {MAX_ARGUMENT_CHARS} characters")
     node = ast.parse("f" + without_odd_escapes(text), mode="eval").body
     if not isinstance(node, ast.Call):
         raise TypeError(text[:100])
@@ -181,18 +180,15 @@ def _evaluate(text: str, box: Toolbox, name: str) -> Any:
     if len(node.args) > len(arguments):
         if len(node.args) == 1 and not node.keywords:
             return _literal(node.args[0])
-        msg = "too many positional arguments"
-        raise ValueError(msg)
+        raise ValueError("too many positional arguments")
     for keyword in node.keywords:
         value = _literal(keyword.value)
         if keyword.arg is None:
             arguments.update(value)
         else:
             arguments[keyword.arg] = value
-    only = next(iter(arguments.values()), None)
-    return (
-        only if len(node.args) == len(arguments) == 1 and isinstance(only, dict) else arguments
-    )  # f({"city": "Paris"})
+    only = next(iter(arguments.values()), None)  # of `f({"city": "Paris"})`
+    return only if len(node.args) == len(arguments) == 1 and isinstance(only, dict) else arguments
 
 
 def _literal(node: ast.expr) -> Any:
@@ -209,8 +205,7 @@ def _literal(node: ast.expr) -> Any:
             }
     value = ast.literal_eval(node)
     if not isinstance(value, str | int | float | bool | None):
-        msg = f"{value!r:.100} is not a JSON value"
-        raise TypeError(msg)
+        raise TypeError(f"{value!r:.100} is not a JSON value")
     return value
 
 
@@ -234,7 +229,7 @@ def _render(call: ToolCall) -> str:
 
 def _plain(value: object) -> str:
     """A Python literal in which no string can hold a tag."""
-    return MARKUP.sub(lambda match: f"\\x{ord(match.group()):02x}", repr(value))
+    return OWN.sub(lambda match: f"\\x{ord(match.group()):02x}", repr(value))
 
 
 def _is_keyword(name: str) -> bool:

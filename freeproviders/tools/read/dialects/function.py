@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from freeproviders.tools.cursor import (
+from freeproviders.tools.read.cursor import (
     CALLS,
     CUT_OFF,
     TEXT,
@@ -22,12 +22,13 @@ from freeproviders.tools.cursor import (
     until,
     word,
 )
-from freeproviders.tools.dialects.payload import read_value
-from freeproviders.tools.dialects.render import call_json, plain_json
-from freeproviders.tools.markup import MARKUP, ROLE
+from freeproviders.tools.read.dialects.payload import read_value
+from freeproviders.tools.read.dialects.render import call_json, plain_json
+from freeproviders.tools.read.markup import OWN, ROLE
 from freeproviders.tools.toolbox import Toolbox, is_identifier
 from freeproviders.types import ToolCall
 
+OPENER: Final = "<function="
 CLOSER: Final = "</function>"
 _PARAMETER: Final = "<parameter="
 _PARAMETER_CLOSER: Final = "</parameter>"
@@ -40,9 +41,8 @@ _BEFORE_ARGUMENTS = re.compile(r"[\s>(\[\],=\"']*")
 _AFTER_ARGUMENTS = re.compile(r"[\s>)\]}]*")
 
 
-def function(c: Cursor, box: Toolbox) -> Recogniser:
+def function(c: Cursor, _box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `<function=`."""
-    del box
     start = c.tell()
     yield from skip(c, _QUOTE)
     name = (yield from word(c, _NAME, _MAX_NAME_CHARS)).strip()
@@ -60,7 +60,7 @@ def function(c: Cursor, box: Toolbox) -> Recogniser:
         return TEXT
     source = c.since(start) if start < c.tell() else ""
     yield from literal(c, (CLOSER,))
-    yield RawCall(name, value, f"<function={source}", fault)
+    yield RawCall(name, value, f"{OPENER}{source}", fault)
     return CALLS
 
 
@@ -111,13 +111,7 @@ def _render(call: ToolCall) -> str:
 
 def _can_stand(value: str) -> bool:
     """Whether a text can stand between tags as it is."""
-    return (
-        bool(value)
-        and value == value.strip()
-        and "<" not in value
-        and not MARKUP.search(value)
-        and not ROLE.search(value)
-    )
+    return bool(value) and value == value.strip() and not OWN.search(value) and not ROLE.search(value)
 
 
 def _render_parameters(call: ToolCall) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.cursor import (
+from freeproviders.tools.read.cursor import (
     CALLS,
     CUT_OFF,
     TEXT,
@@ -23,11 +23,11 @@ from freeproviders.tools.cursor import (
     peek,
     skip,
 )
-from freeproviders.tools.dialects.pythonic import NAME_START, call_list, named_call
-from freeproviders.tools.dialects.render import call_json
-from freeproviders.tools.jsonscan import End, scan_json
-from freeproviders.tools.lenient import read_json
-from freeproviders.tools.shapes import KEY_LETTERS, CallProbe, calls_in
+from freeproviders.tools.read.dialects.pythonic import NAME_START, call_list, named_call
+from freeproviders.tools.read.dialects.render import call_json
+from freeproviders.tools.read.jsonscan import End, scan_json
+from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.shapes import KEY_LETTERS, CallProbe, calls_in
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -62,22 +62,22 @@ _TICKS = re.compile("`*")
 _INFO = re.compile(r"[\w+.#\-]*")
 
 
-def bare(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
-    """Read an object. `whole`: nothing has been said before."""
+def bare(c: Cursor, box: Toolbox, *, at_start: bool) -> Recogniser:
+    """Read an object. `at_start`: nothing has been said before."""
     start = c.tell()
     c.pos += 1
     following = yield from skip(c)
     if not following or not KEY_START.match(following):
         return TEXT
-    return (yield from _bare(c, box, CallProbe(box, whole=whole), start, "{"))
+    return (yield from _bare(c, box, CallProbe(box, at_start=at_start), start, "{"))
 
 
-def square(c: Cursor, box: Toolbox, *, whole: bool) -> Recogniser:
+def square(c: Cursor, box: Toolbox, *, at_start: bool) -> Recogniser:
     """Read on behind `[`: a list of objects, or of Python calls."""
     start = c.tell() - 1
     following = yield from skip(c)
     if following == "{":
-        return (yield from _bare(c, box, CallProbe(box, whole=whole), start, "["))
+        return (yield from _bare(c, box, CallProbe(box, at_start=at_start), start, "["))
     if following and NAME_START.match(following):
         return (yield from call_list(c, box))
     return TEXT
@@ -101,7 +101,7 @@ def _calls(text: str, box: Toolbox, *, named: bool) -> list[RawCall]:
         return [RawCall("", source=text, fault=str(error))] if named else []
 
 
-def fenced(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool, markup: Recogniser) -> Recogniser:
+def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup: Recogniser) -> Recogniser:
     """Read on at a run of at least three backticks: calls in a block of code, or a block that is text to its end.
 
     `markup` reads what begins with `<` or `[`, as outside of blocks.
@@ -119,7 +119,7 @@ def fenced(c: Cursor, box: Toolbox, *, whole: bool, line_start: bool, markup: Re
     following = yield from skip(c)
     after = TEXT
     if following == "{":
-        after = yield from bare(c, box, whole=whole)
+        after = yield from bare(c, box, at_start=at_start)
     elif following in {"[", "<"}:
         after = yield from markup
     elif following and language == "tool_code":

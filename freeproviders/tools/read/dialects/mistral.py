@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.cursor import CALLS, TEXT, Cursor, RawCall, Recogniser, literal, skip, word
-from freeproviders.tools.dialects.payload import read_calls, read_value
-from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, RawCall, Recogniser, literal, skip, word
+from freeproviders.tools.read.dialects.payload import read_calls, read_value
+from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[\w.:/\-]*")
 _BETWEEN = re.compile(r"[\s,;]*")
 
 
-def mistral(c: Cursor, box: Toolbox) -> Recogniser:
+def mistral(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `[TOOL_CALLS]`."""
     following = yield from skip(c)
     if following in {"{", "["}:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.cursor import CALLS, TEXT, Cursor, Recogniser, Waiting, literal, skip
-from freeproviders.tools.dialects.function import function
-from freeproviders.tools.dialects.payload import read_calls
-from freeproviders.tools.dialects.pythonic import named_call
-from freeproviders.tools.dialects.render import call_json
+from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, Recogniser, Waiting, literal, skip
+from freeproviders.tools.read.dialects.function import OPENER, function
+from freeproviders.tools.read.dialects.payload import read_calls
+from freeproviders.tools.read.dialects.pythonic import named_call
+from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -42,7 +42,7 @@ def hermes(c: Cursor, box: Toolbox, tag: str) -> Recogniser:
         if following in {"{", "["}:
             yield from (yield from read_calls(c, box, closer))
         elif following == "<":
-            if not (yield from literal(c, ("<function=",))):
+            if not (yield from literal(c, (OPENER,))):
                 break
             after = yield from function(c, box)
             if after.text:

@@ -1,0 +1,1 @@
+"""Reading what a model wrote: text, thinking, calls and objects, however it is cut. No I/O."""
