@@ -221,7 +221,7 @@ class BackendSettings(Serializable):
         window = self._known_window if (settings.get("model") or self.model) == self.model else None
         if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
             raise ContextOverflowError(
-                f"About {tokens} tokens are more than the model's window of {window}: shorten the conversation.",
+                f"About {tokens} tokens are more than the model's window of {window}.",
                 provider=backend.name,
                 model=self.model,
             )

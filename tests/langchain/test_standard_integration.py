@@ -1,4 +1,6 @@
-"""LangChain's own integration suite, for the five protocols over their replicas: the model behind them is scripted and obeys.
+"""LangChain's own integration suite, for the five protocols over their replicas, and for a backend of ones own.
+
+The model behind them is scripted and obeys.
 
 The real model goes through the suite in `test_standard_real.py`.
 """
@@ -6,8 +8,10 @@ The real model goes through the suite in `test_standard_real.py`.
 import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
+from langchain_freeproviders import ChatBackend
 from tests.brain import brain, native_brain
 from tests.langchain.services import FLOW, OPENAI, SERVICES
+from tests.langchain.test_backends import Scripted
 
 FREE_NETFLY, CHATGPT_FREE, _, AI_CHAT_FREE, _ = SERVICES
 
@@ -92,3 +96,13 @@ class TestOwnToolsOfTheService(IntegrationSuite):
     @property
     def chat_model_params(self):
         return {**self.service.options, "native_tools": True, "json_schema": True}
+
+
+class TestAnyBackend(ChatModelIntegrationTests):
+    """An object that is none of our classes, and speaks no protocol at all."""
+
+    chat_model_class = ChatBackend
+    chat_model_params = {"backend": Scripted()}  # noqa: RUF012 - the suite's property
+    supports_json_mode = True
+    standard_chat_model_params = {}  # noqa: RUF012
+    model_override_value = "blend-2"

@@ -1,16 +1,18 @@
-"""LangChain's own unit suite, for all six chat models."""
+"""LangChain's own unit suite, for all chat models."""
 
 import pytest
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_freeproviders import (
     ChatAIChatFree,
+    ChatBackend,
     ChatChatgptFree,
     ChatEmbedded,
     ChatFlowGpt,
     ChatFreeNetfly,
     ChatOpenAICompatible,
 )
+from tests.langchain.test_backends import Scripted
 
 NOT_IN_THE_LIST = "langchain-core loads only classes of a fixed list, and offers packages outside it no way in; loading by name is tested in test_settings"
 
@@ -64,3 +66,9 @@ class TestOpenAICompatible(FromEnvironment):
 )  # the suite passes an api_key, which this model has no use for
 class TestEmbedded(UnitSuite):
     chat_model_class = ChatEmbedded
+
+
+class TestAnyBackend(ChatModelUnitTests):
+    chat_model_class = ChatBackend
+    chat_model_params = {"backend": Scripted()}  # noqa: RUF012 - the suite's property
+    standard_chat_model_params = {"temperature": 0, "max_tokens": 100, "stop": []}  # noqa: RUF012 - without a timeout and retries, which are the backend's
