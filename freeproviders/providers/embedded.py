@@ -214,7 +214,7 @@ class Embedded(Provider):
 
     async def _started(self, model: str, choice: Choice) -> EngineSettings:
         settings = self._settings.get(model)
-        if settings is None or not settings.model.exists():
+        if settings is None or not await asyncio.to_thread(settings.model.exists):
             settings = await self._looked_at(choice)
         await ensure_server(settings)
         self._settings[model] = settings
@@ -223,7 +223,7 @@ class Embedded(Provider):
     async def _looked_at(self, choice: Choice) -> EngineSettings:
         """Have the model's file here and whole, and read how it is to be run."""
         if choice.weights is not None:
-            if not is_cached(choice.weights):
+            if not await asyncio.to_thread(is_cached, choice.weights):
                 engine_folder()  # raises if the engine is missing: then the weights are no use
             await fetch(choice.weights, progress=self._progress)
         file = await asyncio.to_thread(read_model_file, choice.path)
