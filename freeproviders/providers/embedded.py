@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Self, Unpack
 from freeproviders.abilities import Abilities
 from freeproviders.checks import caution
 from freeproviders.configuration import CONFIGURATION, Configuration, checked_headers, unknown_names
-from freeproviders.deadlines import Timeout
+from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
 from freeproviders.embedded.fetch import fetch, repair
@@ -182,6 +182,7 @@ class Embedded(Provider):
     # --- the engine ---
 
     async def _batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        running_loop()  # or an error that says so, before half a gigabyte is fetched
         # Before any deadline: weights take as long as they take.
         settings = await self._running(request.model or self.model)
         client = _EngineClient(

@@ -14,7 +14,7 @@ import warnings
 
 import pytest
 
-from freeproviders import FlowGpt, OpenAICompatible, bridge, errors
+from freeproviders import Embedded, FlowGpt, OpenAICompatible, bridge, errors
 from freeproviders.testing import replica
 from freeproviders.types import Text
 from tests.core.services import HI, SERVICES, text_of
@@ -508,6 +508,7 @@ def test_without_asyncio(r):
     step(provider.complete("Hi"))
     step(provider.stream("Hi").__anext__())
     step(provider.list_models())
+    step(Embedded().complete("Hi"))
     trio = pytest.importorskip("trio")
 
     async def main():
