@@ -1,7 +1,8 @@
 """Free LLM chat over one async core.
 
-`freeproviders.backend` says how to ask, `freeproviders.types` what comes back, `freeproviders.providers` who can
-be asked. Names are loaded when they are first used, so that a program that needs one provider loads one.
+`freeproviders.backend` says how to ask, `freeproviders.types` what comes back,
+`freeproviders.providers` who can be asked. Names are loaded when they are first used, so that a
+program that needs one provider loads one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Context windows by model family: tokens for question and answer together.
 
-Data, for what has to be planned before a service can be asked: how much history to send, how much of a document fits. A provider that knows better has an attribute
-`context_window`, and callers can set their own number. The longest pattern found in a model's name decides. From the models' own cards, November 2026.
+The numbers serve plans made before a service is asked: how much history to send, how much of a
+document fits. A provider that knows better has an attribute `context_window`, and callers can set
+their own number. The longest pattern found in a model's name decides. From the models' own cards,
+November 2026.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 DEFAULT_WINDOW: Final = 8192
-"""For models that nothing is known about: few have less, and a guess that is too high makes services refuse."""
+"""The window of unknown models: few have less, and services refuse more than they have."""
 
 WINDOWS: Final[Mapping[str, int]] = {
     "chronos-hermes": 2048,
@@ -59,7 +61,7 @@ WINDOWS: Final[Mapping[str, int]] = {
 
 @lru_cache(maxsize=256)
 def context_window(model: str) -> int | None:
-    """The context window of a model by its name, None where the family is not known."""
+    """Look up the context window of a model by its name; None where the family is not known."""
     lowered = model.lower()
     found = [pattern for pattern in WINDOWS if pattern in lowered]
     return WINDOWS[max(found, key=len)] if found else None

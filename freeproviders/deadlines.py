@@ -1,4 +1,4 @@
-"""Every wait has a limit: what the limits of an attempt are, and who watches them."""
+"""The time limits of an attempt, and the watchdog that enforces them."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Watchdog:
 
     Progress only moves a number, since resetting a timer for each read costs more than the read.
 
-    `on_expiry` is called once, when a limit passes; `expired` then names it. The stall limit counts only while somebody waits for the service:
-    a consumer may think as long as it likes about what it has got.
+    `on_expiry` is called once, when a limit passes; `expired` then names the limit. The stall limit
+    counts only while the service is waited for: a consumer may take any time over the parts it has.
     """
 
     __slots__ = (
@@ -92,19 +92,19 @@ class Watchdog:
         self._arm(min(self._deadline, self._end, now + self._stall))
 
     def progress(self) -> None:
-        """A part came, or somebody waits for the next one: the stall limit starts anew."""
+        """Start the stall limit anew: a part came, or the wait for the next one began."""
         self._deadline = self._loop.time() + self._stall
         self._phase = "stall"
 
     def drain(self, seconds: float) -> None:
-        """The answer is complete; only so long may the end of the body take."""
+        """Limit the time that the end of the body may take after a complete answer."""
         self._deadline = self._loop.time() + seconds
         self._phase = "drain"
         self.stop()
         self._arm(self._deadline)
 
     def stop(self) -> None:
-        """The attempt is over."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -34,10 +34,11 @@
         ├── ToolCallError                         no valid tool call, after asking again
         └── StructuredOutputError                 no valid object, after asking again
 
-A message says who (provider and model), what (status, a short excerpt of the body without secrets) and what to do. Errors pickle.
-`is_retryable` says whether the same request may work later.
+A message says who (provider and model), what (status, a short excerpt of the body without secrets)
+and what to do. Errors pickle. `is_retryable` says whether the same request may work later.
 
-`UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a setting.
+`UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
+setting.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
-# The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as the services' old clients had them do.
+# The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as they
+# did with the services' old clients.
 from aiohttp import ClientError
 
 from freeproviders.redaction import without_secrets
@@ -110,7 +112,7 @@ class UnknownModelError(UsageError):
 
 
 class SyncOnLoopError(UsageError, RuntimeError):
-    """A sync method was called on freeproviders' own event-loop thread, which would wait for itself."""
+    """A sync method was called on freeproviders' own event-loop thread."""
 
 
 class MissingDependencyError(UsageError, ImportError):
@@ -123,10 +125,12 @@ class MissingDependencyError(UsageError, ImportError):
 class ProviderError(FreeProvidersError, ClientError):
     """Something went wrong at the service or on the way.
 
-    `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the service's own error code,
-    `retry_after` the seconds after which the service said to come back, `env` the environment variable that holds its key,
-    `attempts` how many requests were sent, `unanswered` how many more went whole to a pooled connection that brought nothing (the
-    service may have worked on them), `failed_generation` the model's own words where the service could not read a tool call in them.
+    `status` is the HTTP status if there was one, `body` a short excerpt of the answer, `code` the
+    service's own error code, `retry_after` the seconds after which the service said to come back,
+    `env` the environment variable that holds its key, `attempts` the number of requests sent,
+    `unanswered` the number of further ones that went whole to a pooled connection that brought
+    nothing (the service may have worked on them), `failed_generation` the model's own words where
+    the service could not read a tool call in them.
     """
 
     def __init__(
@@ -226,7 +230,10 @@ class NotFoundError(ProviderError):
 
 
 class RedirectError(ProviderError):
-    """The service answered with a redirect that is not followed: prompts and credentials stay with the host that was named."""
+    """The service answered with a redirect that is not followed.
+
+    Prompts and credentials stay with the host that the caller named.
+    """
 
     advice = "If you trust the new address, pass it as base_url."
 
@@ -250,7 +257,7 @@ class ServerError(ProviderError):
 
 
 class BlockedError(ProviderError):
-    """A bot check or another HTML page came where data was due; it is reported and never worked around."""
+    """A bot check or another HTML page came where data was due; it is never worked around."""
 
     advice = "The service refuses this client or is down: use another provider or base_url."
 
@@ -286,7 +293,7 @@ class ResponseTooLargeError(ResponseError):
 
 
 class TruncatedResponseError(ResponseError):
-    """The answer was cut off: the transfer broke, or it ended inside a tool call or a JSON document."""
+    """The transfer broke, or the answer ended inside a tool call or a JSON document."""
 
 
 # --- the local engine -----------------------------------------------------------------------------

@@ -1,11 +1,12 @@
-"""What goes in and what comes out: messages and a request, then a stream of parts.
+"""Messages and requests, which go in, and the parts of a stream, which come out.
 
 A stream is a sequence of small frozen parts::
 
     Text | Reasoning | ToolCall ...  Usage  Finish
 
-`Text` and `Reasoning` come in pieces; a `ToolCall` is always whole; `Usage` comes at most once and `Finish` exactly once, last.
-Inside the package the parts travel in batches, a list for each network read, because an `await` for each part would cost more than the part.
+`Text` and `Reasoning` come in pieces; a `ToolCall` is always whole; `Usage` comes at most once and
+`Finish` exactly once, last. Inside the package the parts travel in batches, a list for each network
+read, because an `await` for each part would cost more than the part.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OnInvalid = Literal["pass", "raise"]
 ReasoningMode = Literal["split", "keep", "drop"]
 
 MAX_REPAIRS: Final = 2
-"""How often a model is asked again for a valid call or object, unless the request says otherwise."""
+"""The usual number of times that a model is asked again for a valid call or object."""
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 _ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
@@ -52,7 +53,7 @@ Block = TextBlock | ImageBlock
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A complete tool call: a part of a stream, and what an assistant message remembers of it.
+    """A complete tool call: a part of a stream, and an item of an assistant message's `tool_calls`.
 
     `arguments` is a parsed JSON object, never a string and never half of one.
     """
@@ -73,7 +74,8 @@ class ToolCall:
 class Message:
     """One turn of a conversation.
 
-    `content` is text or a tuple of blocks. An assistant's `tool_calls` are answered by `tool` messages whose `tool_call_id` names the call;
+    `content` is text or a tuple of blocks. `tool_calls` are the tool calls that the assistant made
+    in this turn; they are answered by `tool` messages whose `tool_call_id` names the call.
     `is_error` marks a result that reports a failure.
     """
 
@@ -102,7 +104,8 @@ class Message:
     def of(cls, value: Message | Mapping[str, Any]) -> Message:
         """Read a message as the OpenAI protocol writes it: a mapping with `role` and `content`.
 
-        Raises `UsageError` on anything that is not one, and `UnsupportedInputError` on content that is neither text nor a picture.
+        Raises `UsageError` on anything that is not one, and `UnsupportedInputError` on content that
+        is neither text nor a picture.
         """
         if isinstance(value, Message):
             return value
@@ -125,7 +128,7 @@ class Message:
 
 
 Messages = list[Mapping[str, Any]]
-"""What callers pass: a list of `{"role": ..., "content": ...}` mappings (`Message` objects are taken as well)."""
+"""A conversation: a list of `{"role": ..., "content": ...}` mappings, or of `Message` objects."""
 
 
 def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
@@ -156,7 +159,7 @@ class Tool:
 
     @classmethod
     def of(cls, value: Tool | Mapping[str, Any]) -> Tool:
-        """Read a tool in the OpenAI form, `{"type": "function", "function": {...}}`, or just the inner mapping."""
+        """Read a tool in OpenAI's form, with or without its `{"type": "function", ...}` around it."""
         if isinstance(value, Tool):
             return value
         function = value.get("function", value) if isinstance(value, Mapping) else None
@@ -191,22 +194,24 @@ class Tool:
 class ChatRequest:
     """One question to one model, in no service's dialect.
 
-    `model` None means the backend's default. `tool_choice` is "auto", "none", "required", or the name of one
-    tool or a tuple of allowed names; None leaves it to the model. `response_format` is the OpenAI one
-    (`{"type": "json_schema", ...}`). `stream` False says that nothing is shown before the end: a service that
-    has both may answer in one piece, and an answer that breaks off is asked for again. `options` holds every
-    other setting by the service's own name; what a service cannot take is said in a warning.
+    `model` None means the backend's default. `tool_choice` is "auto", "none", "required", or the
+    name of one tool or a tuple of allowed names; None leaves it to the model. `response_format` is
+    the OpenAI one (`{"type": "json_schema", ...}`). `stream` False says that nothing is shown
+    before the end: a service that has both may answer in one piece, and an answer that breaks off
+    is asked for again. `options` holds every other setting by the service's own name; what a
+    service cannot take is said in a warning.
 
     The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
-    `max_repairs` bounds how often a model is asked again for a call or an object that fits. `allow_repeats`
-    lets a model make a call again whose result it has. `on_invalid` says what becomes of a call that still
-    does not fit or whose name is not bound, once there is no asking again: "pass" hands it on as it is, where
-    its arguments are a JSON object; "raise" raises `ToolCallError`; None leaves it to the engine.
-    `reasoning` says what becomes of thinking that a model writes into its text (`<think>...</think>`): "split"
-    makes it `Reasoning` parts, "drop" leaves it out, with what the service itself tells apart; "keep" leaves
-    the text alone, but for the text of an object. None splits where there are tools or a response format and
-    keeps elsewhere. `wait_up_to` is how many seconds in all a call may wait for
-    a service that says when to come back, however often; None leaves that to the backend's `Retry`.
+    `max_repairs` bounds how often a model is asked again for a call or an object that fits.
+    `allow_repeats` lets a model make a call again whose result it has. `on_invalid` says what
+    becomes of a call that still does not fit or whose name is not bound, once there is no asking
+    again: "pass" hands it on as it is, where its arguments are a JSON object; "raise" raises
+    `ToolCallError`; None leaves it to the engine. `reasoning` says what becomes of thinking that a
+    model writes into its text (`<think>...</think>`): "split" makes it `Reasoning` parts, "drop"
+    leaves it out, with what the service itself tells apart; "keep" leaves the text alone, but for
+    the text of an object. None splits where there are tools or a response format and keeps
+    elsewhere. `wait_up_to` is how many seconds in all a call may wait for a service that says when
+    to come back, however often; None leaves that to the backend's `Retry`.
     """
 
     messages: tuple[Message, ...]
@@ -247,7 +252,7 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of the whole call; `estimated` when the service did not count them itself."""
+    """Tokens of a whole call; `estimated` when the service did not count them itself."""
 
     input_tokens: int
     output_tokens: int
@@ -288,9 +293,9 @@ class Usage:
 class Finish:
     """The end of a stream: why, who answered, with which model.
 
-    `confirmed` is False when the connection ended cleanly after text but nothing said that the answer
-    was complete. `raw_reason` is the service's own word. `attempts` counts the requests that were
-    sent, without those that went to a dead connection of the pool and were sent again at once.
+    `confirmed` is False when the connection ended cleanly after text but nothing said that the
+    answer was complete. `raw_reason` is the service's own word. `attempts` counts the requests that
+    were sent, without those that went to a dead connection of the pool and were sent again at once.
     """
 
     reason: FinishReason = "stop"
@@ -318,7 +323,7 @@ class Completion:
 
 
 def collect(parts: Iterable[Part]) -> Completion:
-    """Add up the parts of one finished stream."""
+    """Add up the parts of a finished stream."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
@@ -339,7 +344,7 @@ def collect(parts: Iterable[Part]) -> Completion:
 
 
 def new_call_id() -> str:
-    """A fresh id for a tool call that came without one."""
+    """Make an id for a tool call that came without one."""
     return f"call_{secrets.token_hex(12)}"
 
 

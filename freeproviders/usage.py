@@ -1,4 +1,4 @@
-"""Token counts where a service gives none: an estimate, and flagged as one."""
+"""Estimated token counts, for services that report none."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ CHARS_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
 """Role and separators."""
 TOKENS_PER_PICTURE: Final = 85
-"""The least that services count for one; how many more depends on its size, which an address does not tell."""
+"""The least that services count for a picture; its unknown size may add more."""
 
 
 def estimate_tokens(chars: int) -> int:
-    """Tokens of a text of so many characters."""
+    """Estimate the tokens of a text from its number of characters."""
     return -(-chars // CHARS_PER_TOKEN)
 
 
 def estimate_input_tokens(messages: Iterable[Message]) -> int:
-    """Tokens of a conversation."""
+    """Estimate the tokens of a conversation."""
     return sum(
         [
             TOKENS_PER_MESSAGE
@@ -34,7 +34,7 @@ def estimate_input_tokens(messages: Iterable[Message]) -> int:
 
 
 def words(message: Message) -> str:
-    """What of a message costs tokens, but for its pictures: its text, and the tool calls it remembers."""
+    """The text and tool calls of a message, as counted for token estimates."""
     if not message.tool_calls:
         return message.text
     return " ".join(

@@ -1,6 +1,7 @@
 """The command line `freeproviders`; it needs the extra `cli`. Nothing of the core imports it.
 
-`freeproviders.cli.app` puts the commands together, one module for each. Providers are imported when a command needs one, so that help is quick.
+`freeproviders.cli.app` puts the commands together, one module for each. Providers are imported when
+a command needs one, so that help is quick.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ _NEEDED = ("typer", "rich")
 
 
 def main() -> None:
-    """Run the command line and exit: 0 is done, 1 an error of a service or of the model, 2 a wrong command, 130 an interrupt."""
+    """Run the command line and exit.
+
+    Exit code 0 is success, 1 an error of a service or of the model, 2 a wrong command, 130 an
+    interrupt.
+    """
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         sys.stderr.write('The command line needs two more packages: pip install "freeproviders[cli]"\n')
         sys.exit(1)

@@ -19,7 +19,7 @@ from freeproviders.types import Batch, ChatRequest, Completion, Part, Reasoning,
 class Answer:
     """The parts that have come so far; `show` writes them to standard output meanwhile.
 
-    Thinking is shown, dimmed, to somebody who looks, and is left out of files and pipes.
+    Thinking is shown dimmed at a terminal, and is left out of files and pipes.
     """
 
     def __init__(self, *, show: bool) -> None:

@@ -28,7 +28,7 @@ def chat(
     prompt: Annotated[
         list[str] | None,
         typer.Argument(
-            help='The question. A "-" at its end stands for standard input; left out in a pipe, that is the question.',
+            help='The question. A "-" at its end stands for standard input, which is the whole question in a pipe.',
             show_default=False,
         ),
     ] = None,
@@ -81,10 +81,12 @@ def chat(
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
-    The default provider is a small model that runs on this machine: it needs no key, and the question does not leave the machine.
-    With another provider the conversation goes to that service.
+    The default provider is a small model that runs on this machine: it needs no key, and the
+    question does not leave the machine. With another provider the conversation goes to that
+    service.
 
-    The environment may hold a service's key, address and proxy, as OPENAI_COMPATIBLE_API_KEY, FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
+    The environment may hold a service's key, address and proxy, as OPENAI_COMPATIBLE_API_KEY,
+    FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
     """
     text = _prompt(prompt)
     if text is not None and not text.strip():
@@ -120,9 +122,10 @@ def chat(
 
 
 def _prompt(words: list[str] | None) -> str | None:
-    """The question; None when somebody sits at the terminal and is to be asked for it.
+    """Put the question together; None where standard input is a terminal, which is then asked.
 
-    Standard input is read only when it is named, or is all there is: in a shell's loop it belongs to the loop.
+    Standard input is read only when it is named, or when there is nothing else: in a shell's loop
+    it belongs to the loop.
     """
     if not words:
         return None if terminal.is_terminal(sys.stdin) else _standard_input()
@@ -192,7 +195,7 @@ def _print(completion: Completion, *, as_json: bool, typed: bool) -> None:
 
 @contextmanager
 def _warnings_as_remarks() -> Iterator[None]:
-    """Show a warning about what a service cannot take as one line, without the place in our code."""
+    """Show warnings about unsupported settings as one line, without the place in our code."""
     from freeproviders.errors import UnsupportedOptionWarning
 
     with warnings.catch_warnings():

@@ -25,8 +25,9 @@ def converse(
 ) -> None:
     """Ask, answer and remember until the user leaves.
 
-    Each answer may take `limit` seconds. Ctrl-C ends the answer under way, and its request; the text that had come
-    stays in the conversation. A failed question is forgotten, so that it can be asked again.
+    Each answer may take `limit` seconds. Ctrl-C ends the answer under way, and its request; the
+    text that had come stays in the conversation. A failed question is forgotten, so that it can be
+    asked again.
     """
     with suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its editing and its history, in memory only
@@ -62,7 +63,7 @@ def _turn(
     settings: Mapping[str, Any],
     limit: float | None,
 ) -> list[Mapping[str, Any]] | None:
-    """One question and its answer; the conversation with both, or None where there is no answer."""
+    """Ask one question; return the conversation with its answer, None where there is no answer."""
     answer = Answer(show=True)
     try:
         remark(runner.run(answer.read(provider, provider.request(messages, **settings), limit)))
@@ -76,7 +77,7 @@ def _turn(
 
 
 def _line() -> str | None:
-    """What the user types next; None when there is no more."""
+    """Read the next line that the user types; None at the end of the input."""
     while True:
         try:
             with interruptible():

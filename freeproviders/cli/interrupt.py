@@ -16,12 +16,15 @@ _PATIENCE: Final = 0.05
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise `KeyboardInterrupt` once, also where it is pressed just before the wait begins.
+    """Let Ctrl-C raise `KeyboardInterrupt` once, also just before the wait begins.
 
-    `input` waits in `select`, and looks for a signal only where `select` was interrupted by it. A signal that comes
-    earlier, while readline shows the prompt or a key, is noted by Python and stays unseen until the next key.
-    So a thread that hears of each signal sends it again until it has been noticed.
-    Does nothing on another thread than the main one, on Windows, or where SIGINT has a handler of somebody's.
+    `input` waits in `select`, and looks for a signal only where `select` was interrupted by it. A
+    signal that comes earlier, while readline shows the prompt or a key, is noted by Python and
+    stays unseen until the next key. So a thread that is woken by each signal sends it again until
+    it has been noticed.
+
+    Does nothing on another thread than the main one, on Windows, or where SIGINT has another
+    handler.
     """
     if (
         threading.current_thread() is not threading.main_thread()

@@ -17,7 +17,7 @@ REPLICAS: Final = [row.slug for row in PROVIDERS if row.replica]
 
 
 def provider_class(name: str) -> type[Provider]:
-    """Find a provider by its name or slug; only its own module is imported. Raises a usage error."""
+    """Find a provider by its name or slug, importing only its module. Raises a usage error."""
     row = find_provider(name)
     if row is None:
         raise typer.BadParameter(

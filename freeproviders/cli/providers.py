@@ -23,7 +23,8 @@ _FACTS = {
 def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
     """List the providers and their facts.
 
-    "no" under Working speaks of the public service; the protocol itself works with any --base-url that speaks it.
+    "no" under Working is about the public service; the protocol works with any --base-url that
+    speaks it.
     """
     from freeproviders.cli.lookup import all_providers
 
@@ -49,7 +50,7 @@ def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
 
 
 def facts(cls: type[Provider]) -> dict[str, Any]:
-    """What a provider's class says of itself."""
+    """Collect the facts of a provider's class."""
     return {
         "name": cls.name,
         "slug": cls.slug,

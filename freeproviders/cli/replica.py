@@ -48,8 +48,8 @@ def replica(
 ) -> None:
     """Run a local server that speaks a service's protocol.
 
-    It is as strict as the service was, and runs until Ctrl-C. Each request is one line on standard error, with
-    the reason where it was refused.
+    It is as strict as the service was, and runs until Ctrl-C. Each request is one line on standard
+    error, with the reason where it was refused.
     """
     from freeproviders.testing import serve
 

@@ -1,4 +1,4 @@
-"""Output of the command line: answers and tables go to standard output, all else to standard error."""
+"""Output: answers and tables go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import IO, Final
 
 import typer
 
-# An answer may hold sequences that move the cursor, rename the window or write to the clipboard. Line breaks and
-# tabs stay.
+# An answer may hold sequences that move the cursor, rename the window or write to the clipboard.
+# Line breaks and tabs stay.
 _CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
 WIDE: Final = 400
 """Columns of a table that no terminal limits."""
@@ -71,7 +71,7 @@ def complain(error: Exception) -> None:
 
 
 def _in_options(error: Exception) -> str:
-    """An error's text with `--base-url` for `base_url` and so on; a service's own words stay as they are."""
+    """Write an error with `--base-url` for `base_url` and so on, but for a service's own words."""
     from freeproviders.errors import FreeProvidersError, ProviderError
 
     text = str(error)
@@ -93,7 +93,8 @@ def forget_output() -> None:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowest: int) -> None:
     """Print a table without a frame; in a pipe each row is one line, however wide.
 
-    A terminal of fewer columns than `narrowest` gets a list, since cells of three letters cannot be read.
+    A terminal of fewer columns than `narrowest` gets a list, since cells of three letters cannot be
+    read.
     """
     from rich import box
     from rich.console import Console

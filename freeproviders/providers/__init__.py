@@ -1,7 +1,8 @@
 """The provider table: one row for each protocol, and beside it one file for each.
 
-Whatever lists providers is made from the table: `freeproviders.__all__`, the command line, the replicas and
-their pytest fixtures. The page "Adding a protocol" of the documentation says what a new row needs.
+Whatever lists providers is made from the table: `freeproviders.__all__`, the command line, the
+replicas and their pytest fixtures. The page "Adding a protocol" of the documentation says what a
+new row needs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ PROVIDERS: Final = (
 
 
 def find_provider(name: str) -> Row | None:
-    """Find a row by slug or name, in any case, with hyphens, underscores or neither; None if there is none."""
+    """Find a row by slug or name, in any case and with any hyphens; None if there is none."""
     wanted = _squeezed(name)
     return next((row for row in PROVIDERS if wanted in {_squeezed(row.slug), _squeezed(row.name)}), None)
 

@@ -1,7 +1,8 @@
 """Local replicas of the services, for this project's tests and for yours.
 
-A replica is a server on 127.0.0.1 that speaks one service's protocol, refuses what the real service would refuse, answers what you
-tell it to, and misbehaves on demand::
+A replica is a server on 127.0.0.1 that speaks one service's protocol, refuses what the real service
+would
+refuse, gives the answers you choose, and misbehaves on demand::
 
     from freeproviders import FlowGpt
     from freeproviders.testing import replica
@@ -11,8 +12,8 @@ tell it to, and misbehaves on demand::
         ...
         assert r.requests[-1].json["question"] == "Hi"
 
-What can be answered is told by `freeproviders.testing.answers`, what can go wrong by `freeproviders.testing.faults`, what each
-service takes by the modules of `freeproviders.testing.services`.
+`freeproviders.testing.answers` describes the answers, `freeproviders.testing.faults` the faults,
+and the modules of `freeproviders.testing.services` the requests that each service accepts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordedRequest", "Replica", "replica", "serve"]
 
-# Late, because pytest loads this package's plugin in every run of everybody who has freeproviders installed.
+# Late, because pytest loads this package's plugin in every run of everybody who has freeproviders
+# installed.
 __getattr__, __dir__ = lazy(
     globals(), {"RecordedRequest": "record", "Replica": "running", "replica": "running", "serve": "running"}
 )

@@ -5,14 +5,15 @@
 * None: the last user message comes back (an echo);
 * a string, sent word by word;
 * a list of pieces, each sent as one;
-* a backend: a provider instance, or any object with `name`, `model` and `batches(request)`. The replica asks
-  it with the request's tools and response format, and sends its parts on as they come;
-* a callable over the decoded messages that returns any of these, an (async) iterator of pieces, or an
-  awaitable of one of them. A callable with a second parameter also gets the whole `RecordedRequest`.
+* a backend: a provider instance, or any object with `name`, `model` and `batches(request)`. The
+  replica asks it with the request's tools and response format, and sends its parts on as they come;
+* a callable over the decoded messages that returns any of these, an (async) iterator of pieces, or
+  an awaitable of one of them. A callable with a second parameter also gets the whole
+  `RecordedRequest`.
 
-A piece is a `str` or `Text`. The protocols that have a place for them (FreeNetfly, OpenAI) also take
-`Reasoning`, `ToolCall`, `Usage` and `Finish`. On each protocol a mapping is sent as a raw frame, and `bytes` are
-sent as they are.
+A piece is a `str` or `Text`. The protocols that have a place for them (FreeNetfly, OpenAI) also
+take `Reasoning`, `ToolCall`, `Usage` and `Finish`. On each protocol a mapping is sent as a raw
+frame, and `bytes` are sent as they are.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ class Script:
     ) -> AsyncGenerator[Piece, None]:
         """Start the answer.
 
-        A backend's first parts are waited for, so that its failure can still become an error status. The
-        answer is closed with the stack. Raises `AnswerError` when the backend fails, and whatever a callable
-        raises.
+        A backend's first parts are waited for, so that its failure can still become an error
+        status. The answer is closed with the stack. Raises `AnswerError` when the backend fails,
+        and whatever a callable raises.
         """
         answer: Any = self._answer
         if answer is None:
@@ -108,7 +109,7 @@ def words(text: str) -> list[str]:
 
 
 def _wants_request(answer: Callable[..., Any]) -> bool:
-    """Whether a callable wants the request: its second parameter has no default or is called `request`."""
+    """Whether a second parameter has no default or is called `request`."""
     parameters = [
         p
         for p in inspect.signature(answer).parameters.values()

@@ -1,4 +1,4 @@
-"""The body of an answer on its way out, cut and squeezed as its fault says."""
+"""The body of an answer, cut and compressed as its fault says."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ZLIB_WINDOW = 15
 
 
 class BodyEnded(Exception):  # noqa: N818 - not an error: what the fault wanted has happened
-    """The fault has ended the body; there is nothing more to send."""
+    """The fault has ended the body: nothing more is sent."""
 
 
 class BodyWriter:
-    """Writes bytes to the client through the fault's `encoding`, `chunk`, `cut` and `end`."""
+    """A writer of the body that applies the fault's `encoding`, `chunk`, `cut` and `end`."""
 
     def __init__(
         self, response: web.StreamResponse, transport: asyncio.Transport | None, fault: Fault
@@ -40,7 +40,7 @@ class BodyWriter:
         self.ended = False
 
     async def start(self) -> None:
-        """Call when the headers are out: a body of no bytes ends here."""
+        """Begin the body after the headers; a body of no bytes ends here."""
         if self._left == 0:
             await self._end()
 
@@ -88,7 +88,8 @@ class BodyWriter:
         if not self._cuts:
             await self._response.write_eof()
         elif self._transport is not None:
-            # What was written before the cut has to arrive, so that the cut is where the test wants it.
+            # What was written before the cut has to arrive, so that the cut is where the test wants
+            # it.
             while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - transports tell nobody
                 await asyncio.sleep(0.001)
             self._transport.abort()

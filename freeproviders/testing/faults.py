@@ -1,12 +1,12 @@
 r"""The faults of a replica, by name and place.
 
-`replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of mappings: the
-n-th request gets the n-th, and requests after the last one have no fault. `{}` and None are requests without a
-fault. Several names in one mapping combine.
+`replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of
+mappings: the n-th request gets the n-th, and requests after the last one have no fault. `{}` and
+None are requests without a fault. Several names in one mapping combine.
 
-Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1), `"on": "models"`
-to the OpenAI protocol's list of models; each place counts its own requests. A wrong request is refused before any
-fault is applied, and uses none up.
+Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1),
+`"on": "models"` to the OpenAI protocol's list of models; each place counts its own requests. A
+wrong request is refused before any fault is applied, and uses none up.
 
 =================  =============================  ==================================================================================
 name               value                          what happens
@@ -43,7 +43,7 @@ last_blank         False                          SSE: the last event lacks its 
 line_end           "\\r\\n" | "\\r"                 SSE, FlowGpt: ends of lines ("\\r": only FreeNetfly and OpenAI)
 bom                True                           SSE: begins with a byte order mark
 hang_after_done    seconds                        wait between the last byte of the answer and the end of the body
-nonce_expired      "403" | "-1" | "json"          ChatgptFree: the nonce has expired, said in one of its three ways
+nonce_expired      "403" | "-1" | "json"          ChatgptFree: the nonce has expired, in one of its three answers
 page               "no-nonce" | "no-post-id"      ChatgptFree: what its page lacks, or a whole page of your own; is always on "page"
                    | HTML
 =================  =============================  ==================================================================================

@@ -42,7 +42,7 @@ class Ledger:
             self._changed.notify_all()
 
     def wait(self, seen: Callable[[], bool], timeout: float, what: str) -> None:
-        """Wait until `seen()` is true. Raises `TimeoutError` when it is not within `timeout` seconds."""
+        """Wait until `seen()` is true. Raises `TimeoutError` after `timeout` seconds."""
         with self._changed:
             if not self._changed.wait_for(seen, timeout):
                 raise TimeoutError(

@@ -1,7 +1,8 @@
 """A pytest plugin with replicas as fixtures; pytest finds it once freeproviders is installed.
 
-`provider_replica` starts any replica; `flow_gpt_replica` and its like are made from the provider table. No replica
-is imported before a fixture is used, since the plugin is loaded in every run of everybody who has the package.
+`provider_replica` starts any replica; `flow_gpt_replica` and its like are made from the provider
+table. No replica is imported before a fixture is used, since the plugin is loaded in every run of
+everybody who has the package.
 """
 
 from __future__ import annotations

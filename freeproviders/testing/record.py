@@ -17,10 +17,10 @@ from multidict import CIMultiDictProxy
 class RecordedRequest:
     """One request, as it came.
 
-    `headers` is looked up in any case. `messages` are the decoded role/content mappings of a chat request; where
-    the protocol flattens the conversation it is one user message with the prompt. `connection` numbers the TCP
-    connections from 1: two requests with the same number shared one. `refusal` is the reason for which the
-    request was refused, None if it was not.
+    `headers` is looked up in any case. `messages` are the decoded role/content mappings of a chat
+    request; where the protocol flattens the conversation it is one user message with the prompt.
+    `connection` numbers the TCP connections from 1: two requests with the same number shared one.
+    `refusal` is the reason for which the request was refused, None if it was not.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Replicas that start and stop: each has a thread and an event loop of its own, for sync and async tests alike."""
+"""Replicas that start and stop, each on a thread and an event loop of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ Watch = Callable[[RecordedRequest], object]
 
 
 class Replica:
-    """A local server that speaks one service's protocol. Made by `replica`; a context manager, sync and async."""
+    """A local server that speaks one service's protocol, made by `replica`.
+
+    It is a context manager, sync and async.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Replica:
 
     @property
     def answer(self) -> Answer:
-        """The answer, as `freeproviders.testing.answers` describes it; may be set while the replica runs."""
+        """The answer, see `freeproviders.testing.answers`; may be set while the replica runs."""
         return self._answer
 
     @answer.setter
@@ -65,7 +68,7 @@ class Replica:
 
     @property
     def faults(self) -> Faults:
-        """The faults, as `freeproviders.testing.faults` describes them; may be set while the replica runs.
+        """The faults of `freeproviders.testing.faults`; may be set while the replica runs.
 
         A list that is set applies from its first mapping again.
         """
@@ -137,7 +140,7 @@ class Replica:
         return self
 
     def stop(self) -> None:
-        """Stop serving and break off unfinished answers; does nothing when the replica does not run."""
+        """Stop serving and break off unfinished answers; a stopped replica stays stopped."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
@@ -163,7 +166,7 @@ class Replica:
         self._raise_failures(error)
 
     def _raise_failures(self, error: BaseException | None) -> None:
-        """Raise the first exception of a script, such as a failed assert; else it would stay in the other thread."""
+        """Raise the first exception of a script, which else would stay in the other thread."""
         for failure in self._ledger.failures[:1]:
             if error is None:
                 raise failure
@@ -190,7 +193,7 @@ class Replica:
 
 
 def _service(provider: object, options: dict[str, Any]) -> Service:
-    """Make the service. Raises `TypeError` on an unknown option, with the place where it belongs."""
+    """Make the service. Raises `TypeError` on an unknown option and says where it belongs."""
     cls = service_class(provider)
     known = inspect.signature(cls).parameters
     for name in options:
@@ -215,14 +218,12 @@ def replica(
 ) -> Replica:
     """Make a replica of a provider's service, for a `with` or `async with` statement.
 
-    Args:
-        provider: a provider class (or its name or slug, "flow-gpt").
-        answer: the answer, see `freeproviders.testing.answers`; None sends the last user message back.
-        faults: failures and delays, see `freeproviders.testing.faults`.
-        port: the port on 127.0.0.1; 0 is any free port.
-        watch: called with each `RecordedRequest`, on the replica's thread.
-        options: the service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
-            `freeproviders.testing.services.openai.OpenAIService`.
+    Args: provider: a provider class (or its name or slug, "flow-gpt"). answer: the answer, see
+        `freeproviders.testing.answers`; None sends the last user message back. faults: failures and
+        delays, see `freeproviders.testing.faults`. port: the port on 127.0.0.1; 0 is any free port.
+        watch: called with each `RecordedRequest`, on the replica's thread. options: the service's
+        own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
+        `freeproviders.testing.services.openai.OpenAIService`.
 
     Raises:
         ValueError: there is no replica of the provider, or a fault is unknown.
@@ -241,7 +242,10 @@ def serve(
     watch: Watch | None = None,
     **options: Any,
 ) -> None:
-    """Run a replica until Ctrl-C. `started` is called with it when it listens, `watch` with each request."""
+    """Run a replica until Ctrl-C.
+
+    `started` is called with the replica when it listens, `watch` with each request.
+    """
     with Replica(provider, answer, faults=faults, port=port, watch=watch, **options) as server:
         if started is not None:
             started(server)

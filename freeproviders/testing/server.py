@@ -1,4 +1,4 @@
-"""The replica's server: one request in, one answer out, with what the faults make of it."""
+"""The replica's server: one request in, one answer out, changed by the faults."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ MAX_REQUEST_BYTES: Final = 256 * 2**20
 KEEPALIVE_SECONDS: Final = 0.02
 LAST_WORDS_SECONDS: Final = 0.5
 ACCEPT_ROUNDS: Final = 5
-"""Rounds of the loop after which a connection that was just taken has reached its handler, and is closed like the others."""
+"""Turns of the loop after which an accepted connection has reached its handler."""
 
 
 class AnswerFailed(Exception):  # noqa: N818 - carries the error
-    """The script has raised; `__cause__` says what."""
+    """The script has raised an exception, which is the `__cause__`."""
 
 
 class ReplicaServer:
-    """Serves one service on the running loop."""
+    """A server of one service on the running loop."""
 
     def __init__(self, service: Service, ledger: Ledger) -> None:
         self.service = service
@@ -58,7 +58,7 @@ class ReplicaServer:
         self._server: web.Server | None = None
 
     async def start(self, port: int) -> int:
-        """Listen on 127.0.0.1; returns the port."""
+        """Listen on 127.0.0.1; return the port."""
         loop = asyncio.get_running_loop()
 
         def make_request(
@@ -72,7 +72,8 @@ class ReplicaServer:
                 message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES
             )
 
-        # A client that leaves has to be noticed at once, not at the next write: a stalled answer never writes again.
+        # A client that leaves has to be noticed at once and not at the next write, since a stalled
+        # answer never writes again.
         self._server = server = web.Server(
             self._handle, request_factory=make_request, handler_cancellation=True, access_log=None
         )
@@ -90,7 +91,8 @@ class ReplicaServer:
         self.stopping = True
         if self._listener is None or self._server is None:
             return
-        # A listener that is closed while asyncio takes a connection from it leaves that connection's socket open: so it stops taking any first.
+        # A listener that is closed while asyncio accepts a connection from it leaves that
+        # connection's socket open. So it stops accepting first.
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows, where connections are taken another way
             for listening in self._listener.sockets:
@@ -138,7 +140,7 @@ class OneAnswer:
         self._recorded = recorded
         self._fault = Fault()
         self.complete = False
-        """Whether all that was to be sent has been sent, so that a client may leave."""
+        """Whether everything has been sent, so that a client may leave."""
 
     async def run(self) -> web.StreamResponse:
         """Judge the request and answer it."""
@@ -180,7 +182,7 @@ class OneAnswer:
         )
 
     def _misbehaviour(self) -> Reply | None:
-        """The fault's answer, where it has one of its own."""
+        """Return the fault's own answer, None where it has none."""
         fault = self._fault
         if fault.redirect is not None:
             return Reply(307, b"", "text/plain", {"Location": fault.redirect})
@@ -206,7 +208,7 @@ class OneAnswer:
         return Reply(fault.status, web.json_response(fault.body).body or b"")  # type: ignore[arg-type]
 
     async def _send(self, reply: Reply) -> web.StreamResponse:
-        """Send an answer that is whole already."""
+        """Send a whole answer."""
         response, body = await self._open(reply.status, reply.content_type, dict(reply.headers))
         try:
             await body.start()
@@ -304,14 +306,14 @@ class OneAnswer:
         return response, BodyWriter(response, self._request.transport, fault)
 
     async def _close(self, body: BodyWriter) -> None:
-        """All has been said: end the body, when it is time."""
+        """End the body, after the fault's delay."""
         self.complete = True
         await asyncio.sleep(self._fault.hang_after_done)
         await body.finish()
 
 
 async def _next(pieces: AsyncGenerator[Piece, None]) -> Piece | None:
-    """The script's next piece, None after the last; raises `AnswerFailed` for whatever a script raises."""
+    """Get the script's next piece, None after the last. Raises `AnswerFailed` if it raises."""
     await asyncio.sleep(0)  # a script that never waits must not keep a client's leaving from being noticed
     try:
         return await anext(pieces, None)

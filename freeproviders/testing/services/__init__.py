@@ -1,7 +1,7 @@
 """The replicas' services: one module for each protocol.
 
-They are written from the protocol's description and not from the client's code, so that client and replica
-do not agree by construction.
+They are written from the protocol's description and not from the client's code, so that client and
+replica do not agree by construction.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """AIChatFree: signed JSON sent as plain text, the bare answer back."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CLOCK_SKEW_MS: Final = 300_000
 
 
 class AIChatFreeService(Service):
-    """`secret` is the site's part of the signature."""
+    """Signed requests. `secret` is the site's part of the signature."""
 
     name: ClassVar[str] = "AIChatFree"
     slug: ClassVar[str] = "ai-chat-free"

@@ -1,4 +1,4 @@
-"""What a service of a replica is: it judges requests and writes answers as the real one does."""
+"""The base of a replica's service: it judges requests and writes answers as the real one does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY_IS_OVER: Final = "You have reached the daily limit of free requests for toda
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of the replica's
-    """The request is wrong: `status` and what is wrong with it."""
+    """A wrong request is refused with a `status` and a reason."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
@@ -47,26 +47,27 @@ class Renderer(Protocol):
     content_type: str
 
     def start(self) -> Iterable[bytes]:
-        """What comes before the first piece."""
+        """Write the bytes before the first piece."""
 
     def piece(self, piece: Piece) -> Iterable[bytes]:
-        """A piece; raises `TypeError` when the protocol has no place for it."""
+        """Write a piece. Raises `TypeError` when the protocol has no place for it."""
 
     def keepalive(self) -> bytes:
-        """What says nothing."""
+        """Write bytes that carry nothing."""
 
     def error(self, message: str, *, first: bool) -> Iterable[bytes]:
-        """An error; `first` when nothing at all was sent before."""
+        """Write an error; `first` when nothing at all was sent before."""
 
     def end(self) -> Iterable[bytes]:
-        """What comes after the last piece."""
+        """Write the bytes after the last piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A chat request that was found right.
+    """A chat request that was accepted.
 
-    `messages` are its role/content mappings, `settings` what an answering provider is told beside them.
+    `messages` are its role/content mappings, `settings` are passed to an answering backend beside
+    them.
     """
 
     messages: list[dict[str, Any]]
@@ -75,7 +76,7 @@ class Turn:
 
 
 class Service(ABC):
-    """One service; an instance holds what the real one would remember between requests."""
+    """One service; an instance keeps the state that the real one has between requests."""
 
     name: ClassVar[str]
     slug: ClassVar[str]
@@ -88,7 +89,7 @@ class Service(ABC):
     fault_names: frozenset[str] = EVERYWHERE
 
     def place(self, request: RecordedRequest) -> str:
-        """Which of the service's places a request is for; raises `Refusal` 404 or 405."""
+        """Find the place that a request is for. Raises `Refusal` 404 or 405."""
         place = self.routes.get((request.method, request.path))
         if place is not None:
             return place
@@ -101,22 +102,22 @@ class Service(ABC):
 
     @abstractmethod
     def turn(self, request: RecordedRequest) -> Turn:
-        """Judge a chat request; raises `Refusal`."""
+        """Judge a chat request. Raises `Refusal`."""
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
-        """Answer a request to one of the other places; raises `Refusal`."""
+        """Answer a request to one of the other places. Raises `Refusal`."""
         raise AssertionError(place)
 
     def expired(self, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
-        """What the service says to a nonce whose time is over."""
+        """Write the service's answer to an expired nonce."""
         raise AssertionError(self.slug)
 
     @abstractmethod
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
-        """An error as the service writes it."""
+        """Write an error as the service does."""
 
     def quota(self, fault: Fault) -> Reply:
-        """The day's allowance is used up."""
+        """Write the answer to a request above the day's allowance."""
         return self.complaint(429, DAY_IS_OVER, fault)
 
 
@@ -129,13 +130,16 @@ def refuse(message: str, *, status: int = 400, code: str | None = None) -> NoRet
 
 
 def expect(holds: bool, message: str, *, status: int = 400, code: str | None = None) -> None:
-    """Refuse a request where something does not hold."""
+    """Refuse a request for which a condition does not hold."""
     if not holds:
         raise Refusal(status, message, code=code)
 
 
 def check_headers(request: RecordedRequest, wanted: Mapping[str, str | None]) -> None:
-    """Refuse with 403 a request that lacks a header, has it twice, or with another value; None stands for any value."""
+    """Refuse with 403 a request that lacks or repeats a header or has another value.
+
+    None stands for any value.
+    """
     for name, value in wanted.items():
         given = request.headers.getall(name, [])
         expect(len(given) == 1, f"Header {name} must be there once, not {len(given)} times.", status=403)
@@ -156,7 +160,7 @@ def check_keys(body: Mapping[str, Any], required: Collection[str], optional: Col
 
 
 def read_json(request: RecordedRequest) -> dict[str, Any]:
-    """The body, which must be a JSON object."""
+    """Read the body, which must be a JSON object."""
     try:
         body = json.loads(request.body, parse_constant=_no_constant)
     except ValueError as error:
@@ -179,7 +183,7 @@ def is_number(value: object) -> bool:
 
 
 def dump(value: object) -> bytes:
-    """JSON as services send it: compact, UTF-8."""
+    """Write JSON as services do: compact, UTF-8."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode()
@@ -188,7 +192,7 @@ def dump(value: object) -> bytes:
 
 
 def status_phrase(status: int) -> str:
-    """The usual words for a status."""
+    """Return the standard phrase of a status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -196,12 +200,13 @@ def status_phrase(status: int) -> str:
 
 
 def html_page(title: str, text: str) -> bytes:
-    """A page where data was due."""
-    return f'<!DOCTYPE html>\n<html lang="en"><head><title>{html.escape(title)}</title></head><body><h1>{html.escape(text)}</h1></body></html>\n'.encode()
+    """Write a page of HTML."""
+    head = f'<!DOCTYPE html>\n<html lang="en"><head><title>{html.escape(title)}</title></head>'
+    return f"{head}<body><h1>{html.escape(text)}</h1></body></html>\n".encode()
 
 
 def challenge_reply() -> Reply:
-    """A bot check in the manner of the big content networks."""
+    """Write a bot check in the manner of the big content networks."""
     page = (
         b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title><meta name="robots" content="noindex,nofollow"></head>'
         b"<body><noscript>Enable JavaScript and cookies to continue</noscript>"

@@ -1,6 +1,6 @@
-"""ChatgptFree: a WordPress page whose chat plugin answers form posts that carry the page's nonce."""
+"""ChatgptFree: a WordPress page whose chat plugin answers forms with the page's nonce."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ STYLES: Final = ("sse", "json", "json-pretty")
 
 
 class ChatgptFreeService(Service):
-    """`style` is how it answers: "sse", "json" (one document) or "json-pretty" (one document over several lines)."""
+    """A page with a nonce, and the plugin's answers.
+
+    `style` is the form of the answers: "sse", "json" (one document) or "json-pretty" (one document
+    over several lines).
+    """
 
     name: ClassVar[str] = "ChatgptFree"
     slug: ClassVar[str] = "chatgpt-free"
@@ -63,7 +67,7 @@ class ChatgptFreeService(Service):
         self.fault_names = EVERYWHERE | PAGE_FAULTS | (SSE_FAULTS if style == "sse" else {"keepalive"})
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
-        """Step 1: the page with a fresh nonce, bound to the visitor's cookie."""
+        """Answer step 1: the page with a fresh nonce, bound to the visitor's cookie."""
         check_headers(request, {"User-Agent": None})
         nonce, session = secrets.token_hex(5), request.cookies.get(COOKIE, "")
         headers: dict[str, str] = {}
@@ -80,7 +84,7 @@ class ChatgptFreeService(Service):
         return Reply(200, body.encode(), HTML_TYPE, headers)
 
     def turn(self, request: RecordedRequest) -> Turn:
-        """Step 2."""
+        """Judge the plugin's form, step 2; raises `Refusal`."""
         check_headers(request, HEADERS)
         given = request.headers.get("Content-Type", "")
         expect(
@@ -112,7 +116,7 @@ class ChatgptFreeService(Service):
         return Turn([{"role": "user", "content": form["message"]}], self._renderer)
 
     def expired(self, request: RecordedRequest, fault: Fault) -> Reply:
-        """Say that the nonce has expired, which it then has."""
+        """Let the nonce expire, and say so."""
         self._sessions[request.cookies[COOKIE]].discard(request.form["_wpnonce"])
         if fault.nonce_expired == "json":
             return Reply(200, dump({"status": "error", "msg": EXPIRED}))
@@ -128,7 +132,7 @@ class ChatgptFreeService(Service):
 
 
 class _Stream(CompletionStream):
-    """Chunks as OpenAI writes them, errors as the plugin does."""
+    """Chunks as OpenAI writes them, with the plugin's own errors."""
 
     def error(self, message: str, *, first: bool) -> Iterable[bytes]:
         document = dump({"status": "error", "msg": message})

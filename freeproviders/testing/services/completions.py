@@ -1,6 +1,6 @@
-"""Answers of the OpenAI chat completions protocol as replicas give them, with faults where asked for."""
+"""Answers of the OpenAI chat completions protocol, with faults where they are asked for."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def completion_renderer(
     stream: bool = True,
     include_usage: bool = False,
 ) -> Renderer:
-    """The renderer of one answer, as a stream or in one document."""
+    """Make the renderer of one answer, as a stream or in one document."""
     if stream and not fault.no_stream:
         return CompletionStream(ChunkWriter(model, style, include_usage=include_usage), fault, prompt_tokens)
     return CompletionDocument(DocumentWriter(model, style), fault, prompt_tokens)
@@ -126,7 +126,7 @@ def odd_error(
     code: str | None = None,
     writer: AnswerWriter | None = None,
 ) -> Any:
-    """An error in one of the `ERROR_SHAPES`; `bytes` for the one that is not JSON.
+    """Write an error in one of the `ERROR_SHAPES`; `bytes` for the one that is not JSON.
 
     `status` None is an error inside a 200, which two of the shapes write into a chunk of `writer`.
     """
@@ -166,7 +166,7 @@ def odd_error(
 
 
 def error_reply(status: int, message: str, fault: Fault, code: str | None) -> Reply:
-    """An error answer of the protocol."""
+    """Write an error answer of the protocol."""
     document = odd_error(message, fault.error_shape, status, code=code)
     return (
         Reply(status, document, "text/plain; charset=utf-8")
@@ -176,7 +176,7 @@ def error_reply(status: int, message: str, fault: Fault, code: str | None) -> Re
 
 
 def count_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
-    """Count a prompt's tokens, one for each word: told from nothing, and known to the test."""
+    """Count a prompt's tokens, one for each word, so that tests know the number."""
     return sum(len(str(message.get("content") or "").split()) for message in messages)
 
 

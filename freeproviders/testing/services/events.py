@@ -1,4 +1,4 @@
-"""Server-sent events, written the way the fault wants them."""
+"""Server-sent events, with faults where they are asked for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class EventWriter:
         self._last_blank = fault.last_blank
 
     def event(self, data: bytes) -> bytes:
-        """An event; where the last one is to lack its blank line, each lacks it until another follows."""
+        """Write an event; without `last_blank` its blank line comes with the next one."""
         before, self._before = self._before, b"" if self._last_blank else self._line_end
         return before + b"data: " + data + self._line_end + (self._line_end if self._last_blank else b"")
 
     def comment(self) -> bytes:
-        """A comment, as is sent to keep a connection alive."""
+        """Write a comment that keeps the connection alive."""
         before, self._before = self._before, b""
         return before + b": keep-alive" + self._line_end * 2

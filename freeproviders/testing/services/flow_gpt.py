@@ -1,6 +1,6 @@
 """FlowGpt: signed requests, newline-delimited JSON back."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ CLOCK_SKEW_SECONDS: Final = 300
 
 
 class FlowGptService(Service):
-    """No options. A nonce is taken once."""
+    """Signed requests; no options. Each nonce is accepted once."""
 
     name: ClassVar[str] = "FlowGpt"
     slug: ClassVar[str] = "flow-gpt"
@@ -109,7 +109,8 @@ class FlowGptService(Service):
         )
         for n, message in enumerate(history):
             _check_message(message, f"history[{n}]")
-        # The conversation as its caller had it: the page's own greeting and system text are not part of it.
+        # The conversation as its caller had it: the page's own greeting and system text are not
+        # part of it.
         told = [] if system == DEFAULT_SYSTEM else [{"role": "system", "content": system}]
         settings = {} if body["temperature"] == DEFAULT_TEMPERATURE else {"temperature": body["temperature"]}
         return Turn([*told, *history[1:], {"role": "user", "content": question}], _Lines, settings)

@@ -1,6 +1,6 @@
 """FreeNetfly: the OpenAI chat completions protocol behind a web page's headers."""
 
-# ruff: noqa: D102 - what the methods do is told where they are declared, in `services.base`
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ HEADERS: Final = {
 }
 NUMBERS: Final = ("temperature", "presence_penalty", "frequency_penalty", "top_p")
 SETTINGS: Final = ("max_tokens", "stop", "seed", "n", "user", "logit_bias")
-"""What the page does not send and its back end takes."""
+"""Settings that the page does not send and its back end takes."""
 
 
 class FreeNetflyService(Service):
-    """No options."""
+    """The OpenAI protocol with the headers of a web page; no options."""
 
     name: ClassVar[str] = "FreeNetfly"
     slug: ClassVar[str] = "free-netfly"
@@ -93,6 +93,6 @@ def _check_message(message: Any, where: str) -> None:
 
 
 def _settings(body: dict[str, Any]) -> dict[str, Any]:
-    """What the client asked for on purpose, that is, beside the page's defaults."""
+    """Write the settings that differ from the page's defaults, for `Backend.request`."""
     asked = {key: body[key] for key, default in (("temperature", 0.5), ("top_p", 1)) if body[key] != default}
     return asked | {key: body[key] for key in ("max_tokens", "stop") if body.get(key) is not None}

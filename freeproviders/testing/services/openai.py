@@ -53,10 +53,10 @@ ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 class OpenAIService(Service):
     """The OpenAI protocol.
 
-    Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any name will
-    do); `native_tools` and `json_schema` False refuse what they name; `extra_keys` are further keys that the
-    body may have; `tool_deltas` and `tool_index` say how tool calls are streamed (see `AnswerStyle`),
-    `reasoning_key` how thinking is called.
+    Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any
+    name will do); `native_tools` and `json_schema` False refuse what they name; `extra_keys` are
+    further keys that the body may have; `tool_deltas` and `tool_index` say how tool calls are
+    streamed (see `AnswerStyle`), `reasoning_key` how thinking is called.
     """
 
     name: ClassVar[str] = "OpenAICompatible"
@@ -331,7 +331,7 @@ def _is_name(name: object) -> bool:
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the settings of a request for an answering backend, in the words of `Backend.request`."""
+    """Write the settings of a request for an answering backend's `request`."""
     keys = (
         "temperature", "top_p", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format",
     )  # fmt: skip
