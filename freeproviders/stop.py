@@ -1,4 +1,4 @@
-"""Stop sequences, cut in the client: not every service takes them, and those that do disagree on the details."""
+"""Stop sequences, cut in the client: services lack them, or disagree on their details."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from freeproviders.types import Batch, Text
 
 
 class StopCutter:
-    """Passes parts on until a stop sequence begins, wherever the pieces are cut; the sequence itself is not passed on.
+    """Passes parts on until a stop sequence begins, wherever the pieces are cut.
 
-    Text that may be the beginning of a sequence is held back until that is decided. `hit` says that a sequence was found; everything after it
-    is dropped.
+    The sequence itself is not passed on.     Text that may be the beginning of a sequence is held
+    back until that is decided. `hit` says that a sequence was found; everything after it is
+    dropped.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:
@@ -44,9 +45,8 @@ class StopCutter:
         if found:
             self.hit = True
             self._held = ""
-            return text[
-                : min(found)[1]
-            ]  # the first to be complete, so that the cuts of the stream do not matter
+            # The first to be complete, so that the cuts of the stream do not matter.
+            return text[: min(found)[1]]
         keep = self._undecided(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

@@ -1,7 +1,8 @@
 """Tool calls and typed answers on models that have neither, and on those that have.
 
-`complete_structured` and `stream_structured` answer with an object of a schema; `answer` is `Backend.answer`
-with a `ToolPrompt` of the caller's own. All else in this package is internal and may change.
+`complete_structured` and `stream_structured` answer with an object of a schema; `answer` is
+`Backend.answer` with a `ToolPrompt` of the caller's own. All else in this package is internal and
+may change.
 """
 
 from __future__ import annotations

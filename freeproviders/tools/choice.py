@@ -9,21 +9,22 @@ from freeproviders.errors import UsageError
 from freeproviders.types import Tool
 
 Choice = str | tuple[str, ...] | None
-"""The form of `ChatRequest.tool_choice`: None, "auto", "none", "required", a tool's name, or several names."""
+"""`ChatRequest.tool_choice`: None, "auto", "none", "required", a tool's name or several names."""
 
 _WORDS: Final = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 _ALLOWED: Final = "allowed_tools"
 
 
 def read_choice(choice: object, names: Iterable[str]) -> Choice:
-    """Read a choice among the tools of these names, in any notation; `offered` says which stay on offer.
+    """Read a choice among the tools of these names, in any notation.
 
-    None, False and "" leave it to the model; True, "any" and "required" ask for a call. Names may stand alone,
-    in a sequence, or in the mappings of OpenAI (also "allowed_tools") and Anthropic. A tool whose name is one
-    of these words is chosen by a mapping, and is then returned as a tuple of one name.
+    None, False and "" leave it to the model; True, "any" and "required" ask for a call. Names may
+    stand alone, in a sequence, or in the mappings of OpenAI (also "allowed_tools") and Anthropic. A
+    tool whose name is one of these words is chosen by a mapping, and is then returned as a tuple of
+    one name.
 
-    Whether there are tools at all is not looked at where no name is given. Raises `UsageError` for a name that
-    is not among `names`, and for anything that is no choice.
+    Whether there are tools at all is not looked at where no name is given. Raises `UsageError` for
+    a name that is not among `names`, and for anything that is no choice.
     """
     known = tuple(names)
     if choice is None or choice is False or choice == "":
@@ -85,7 +86,7 @@ def _of_mapping(choice: Mapping[Any, Any], known: tuple[str, ...]) -> Choice:
 
 
 def _allowed(choice: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """The tools and the mode of "allowed_tools": one level deeper in chat completions than in responses."""
+    """Find the tools and mode of "allowed_tools", one level deeper in chat completions."""
     inner = choice.get(_ALLOWED)
     return inner if isinstance(inner, Mapping) else choice
 

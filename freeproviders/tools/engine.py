@@ -1,4 +1,4 @@
-"""Answers to any request, from any backend: with tools, with a response format, with thinking told from text."""
+"""Answers to any request from any backend: with tools, a response format, thinking told apart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from freeproviders.types import Batch, ChatRequest, Message, Part, Text, ToolCal
 from freeproviders.wire.json import dumps
 
 Mode = Literal["native", "schema", "prompt", "plain"]
-"""How a question is put: with the service's own tools, under a schema, by instructions, or without tools."""
+"""How a question is put: with the service's own tools, under a schema, in words, without tools."""
 
 
 def answer(
@@ -38,10 +38,10 @@ def answer(
 ) -> AsyncGenerator[Batch, None]:
     """Stream the answer to any request, whatever the service knows of tools and response formats.
 
-    Calls come whole, with the tools' own names and with arguments that fit; nothing goes out twice. `Usage` is
-    the sum of all requests. The fields of `ChatRequest` that say how are obeyed: `max_repairs`,
-    `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`. A request that needs none of this goes to the
-    backend as it is.
+    Calls come whole, with the tools' own names and with arguments that fit; nothing goes out twice.
+    `Usage` is the sum of all requests. The fields of `ChatRequest` that say how are obeyed:
+    `max_repairs`, `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`. A request that needs
+    none of this goes to the backend as it is.
 
     Raises:
         UsageError: at the call itself: a choice that names no tool of the request.
@@ -67,10 +67,10 @@ def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
 
 
 def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> ChatRequest:
-    """Write a request that offers no tools: earlier calls are told in a way that the service can read."""
+    """Write a request that offers no tools, with earlier calls in a form that the service reads."""
     native = backend.abilities(request.model).tools
     told = has_tool_turns(request.messages)
-    if request.tools and not (native and told):  # else the service needs them to read the conversation
+    if request.tools and not (native and told):  # else they are needed to read the conversation
         request = replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
     if told and not native:
         dialect = chosen_dialect(prompt, quirks_of(request.model or backend.model).dialect)
@@ -102,11 +102,11 @@ class CallQuestion(Question[Part, CallReader]):
         self._calls: list[ToolCall] = []
         """All calls of the answer."""
         self._last_calls: list[ToolCall] = []
-        """Those of them that go out at the end of the answer, since they are only then known to be calls."""
+        """Those of them that go out last, since they are only then known to be calls."""
         self._given_text = ""
         """The text that has gone out."""
         self._asked_for_words = False
-        """Whether the model made a call again whose result it has, and was asked to answer in words."""
+        """Whether the model repeated a call whose result it has, and was asked for words."""
         self._enter(self._first_mode())
 
     def _first_mode(self) -> Mode:
@@ -160,8 +160,8 @@ class CallQuestion(Question[Part, CallReader]):
             obeys_system=self._quirks.system,
         )
         form = response_format("tool_call", call_schema(self._box.tools)) if self._mode == "schema" else None
-        # Streamed even where the whole answer was asked for: a model that calls without end is stopped, which
-        # in one piece would be seen minutes later.
+        # Streamed even where the whole answer was asked for: a model that calls without end is
+        # stopped, which in one piece would be seen minutes later.
         return replace(
             request,
             messages=messages,
@@ -240,7 +240,7 @@ class CallQuestion(Question[Part, CallReader]):
         return None
 
     def _misfits(self, reader: CallReader) -> Fault | None:
-        """The model made calls that do not fit; in the end they may be handed on as they are."""
+        """Judge calls that do not fit; in the end they may be handed on as they are."""
         if self._passes_on and self._tally.exhausted and all(c.call for c in reader.complaints):
             self._add_last([complaint.call for complaint in reader.complaints if complaint.call])
             return None
@@ -251,7 +251,7 @@ class CallQuestion(Question[Part, CallReader]):
         return Fault(what, turn, ToolCallError)
 
     def _repeats(self, reader: CallReader) -> Fault | None:
-        """The model made a call again whose result it has; where nothing can be asked again, that is the answer."""
+        """Judge calls whose results are there; they pass where nothing can be asked again."""
         names = dict.fromkeys(call.name for call in reader.repeated)
         what = f"{', '.join(names)} has been called with these arguments already, and its result is above."
         if self._must:
@@ -265,7 +265,7 @@ class CallQuestion(Question[Part, CallReader]):
         return Fault(what, f"{fence(what)} Answer in words, without a function call.", ToolCallError)
 
     def _no_call(self, reader: CallReader) -> Fault | None:
-        """No call came where one is required; bare arguments of the only tool are taken for a call to it."""
+        """Judge words where a call is required; bare arguments of the only tool are a call."""
         names = ", ".join(self._box.names)
         fault = Fault(
             f"A call is required (tools: {names}), but none came.",
@@ -312,7 +312,7 @@ class CallQuestion(Question[Part, CallReader]):
         return [*self._held_back(reader), self._tally.usage, finish]
 
     def _held_back(self, reader: CallReader) -> Batch:
-        """The text of a good answer that has not gone out, without what earlier answers said alike."""
+        """The text that has not gone out, without what earlier answers said alike."""
         text, given = "".join(reader.held_text), self._given_text
         if given.startswith(text):
             return []

@@ -1,7 +1,9 @@
-"""Text from outside - documents, results, what users type - made unable to open or close a call, a result or a turn.
+"""Text from outside made unable to open or close a call, a result or a turn.
 
-Markup is replaced by look-alikes that a model reads as before: the `<` of `<tool_call>` and the `[` of `[INST]` become other brackets, the colon of `User:` at the
-beginning of a line a wide one. JSON is left alone, unless it is a call to a bound tool.
+Documents, results and what users type come from outside. Markup is replaced by look-alikes that a
+model reads as before: the `<` of `<tool_call>` and the `[` of `[INST]` become other brackets, the
+colon of `User:` at the beginning of a line a wide one. JSON is left alone, unless it is a call to a
+bound tool.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ from freeproviders.tools.toolbox import Toolbox
 
 _MARKUP: Final = markup(READERS)
 _BRACKETS: Final = str.maketrans("{}[]()", "｛｝［］（）")  # noqa: RUF001 - look-alikes on purpose
-_LOOK_ALIKES: Final = {"tag": "‹", "square": "⟦"}  # noqa: RUF001
+_LOOK_ALIKES: Final = {"tag": "‹", "square": "⟦"}  # noqa: RUF001 - on purpose
 _MAX_ROUNDS: Final = 4
 
 
 def fence(text: str, box: Toolbox | None = None) -> str:
-    """Neutralise the markup in a text from outside; with `box`, also what would be read as a call to one of its tools."""
-    text = ROLE.sub(r"\g<before>：", _MARKUP.sub(lambda match: _LOOK_ALIKES[match.lastgroup or "tag"], text))  # noqa: RUF001
+    """Neutralise the markup in a text; with `box`, also what would be a call to its tools."""
+    text = _MARKUP.sub(lambda match: _LOOK_ALIKES[match.lastgroup or "tag"], text)
+    text = ROLE.sub(r"\g<before>：", text)  # noqa: RUF001 - a look-alike on purpose
     if not box:
         return text
     for _ in range(_MAX_ROUNDS):
@@ -46,7 +49,7 @@ def _with_look_alikes(text: str, sources: list[str]) -> str:
 
 
 def _calls_in(text: str, box: Toolbox) -> list[str]:
-    """The places that the parser, which will read the model's answer, would take for calls if the model repeated them."""
+    """Find what the parser would take for calls if the model repeated the text."""
     parser = Parser(box)
     pieces = [*parser.feed(text), *parser.close()]
     return [
@@ -57,5 +60,5 @@ def _calls_in(text: str, box: Toolbox) -> list[str]:
 
 
 def escape(json_text: str) -> str:
-    """Escape the markup in the strings of a JSON text: it decodes to what it was, yet nobody reads a tag in it."""
+    """Escape the markup in the strings of a JSON text, which decodes to what it was."""
     return _MARKUP.sub(lambda match: f"\\u{ord(match.group()):04x}", json_text)

@@ -1,4 +1,4 @@
-"""Fold a conversation with tools into the turns that a plain chat protocol has: system first, then user and assistant."""
+"""Conversations with tools as the turns of a plain chat protocol: system, user, assistant."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def fold(
     *,
     obeys_system: bool = True,
 ) -> tuple[Message, ...]:
-    """Write calls as the dialect's markup and results as user turns, and add the instructions to the system's own words.
+    """Write calls as markup and results as user turns; add instructions to the system's words.
 
-    Without a dialect, nothing of the markup is left that a model could take for an example: calls and their results are told together, in words.
+    Without a dialect, nothing of the markup is left that a model could take for an example: calls
+    and their results are told together, in words.
 
-    Texts from outside are fenced; `box` are the tools that they must not call. Results of parallel calls share a turn with each other and with the user's words that
-    follow them. A system message after the first turn becomes a note in a user turn. `obeys_system` False puts the instructions into the first user turn.
+    Texts from outside are fenced; `box` are the tools that they must not call. Results of parallel
+    calls share a turn with each other and with the user's words that follow them. A system message
+    after the first turn becomes a note in a user turn. `obeys_system` False puts the instructions
+    into the first user turn.
     """
     start = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
     head = [message.text for message in messages[:start] if message.text]
@@ -49,7 +52,7 @@ def fold(
 def with_instructions(
     messages: Sequence[Message], instructions: str, *, obeys_system: bool = True
 ) -> tuple[Message, ...]:
-    """Add instructions to the system's own words (or to the first user turn), and leave the rest as it is."""
+    """Add instructions to the system's own words, or to the first user turn; leave the rest."""
     at = next((at for at, message in enumerate(messages) if message.role == "system"), None)
     if not obeys_system:
         turns = list(messages)
@@ -67,7 +70,7 @@ class _Turns:
         self._dialect = dialect
         self._box = box
         self._calls: dict[str, ToolCall] = {}
-        self._open = False  # the last turn holds results or notes, to which the user's words are added
+        self._open = False  # the last turn holds results or notes, and takes the user's words too
         self.done: list[Message] = []
 
     def add(self, message: Message) -> None:
@@ -108,7 +111,7 @@ class _Turns:
         return fill(self._prompt.told, name=name, arguments=arguments, content=content)
 
     def _user(self, message: Message, *, ours: bool) -> None:
-        """Add a user turn; `ours` is one that stands for a result or a note, and shares a turn with its neighbours."""
+        """Add a user turn; `ours` stands for a result or a note, and joins its neighbours."""
         last = self.done[-1] if self.done else None
         if last is not None and last.role == "user" and (self._open or ours):
             self.done[-1] = replace(last, content=_joined(last, message))

@@ -1,4 +1,4 @@
-"""Judge what the model wrote: a call to a bound tool with arguments that fit, or a complaint that says what is wrong."""
+"""Judging what the model wrote: a call to a bound tool that fits its schema, or a complaint."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Why a call cannot be made, in words for the model; `unbound` when it names no bound tool at all.
+    """Why a call cannot be made, in words for the model.
 
-    `call` is the call as the model meant it, where its arguments are a JSON object.
+    `unbound` says that it names no bound tool at all. `call` is the call as the model meant it,
+    where its arguments are a JSON object.
     """
 
     text: str
@@ -77,7 +78,7 @@ class Judge:
         return Complaint(fault, call=call if _json_object(raw.arguments) is not None else None)
 
     def _bent(self, tool: Tool, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-        """Bend arguments towards the tool's schema; return them, and what is still wrong with them."""
+        """Bend arguments towards the schema; return them, and what is still wrong with them."""
         check = self._checks.setdefault(tool.name, SchemaCheck(tool.parameters))
         arguments = renamed(given, properties(tool))
         coerced = check.coerced(arguments)

@@ -1,4 +1,4 @@
-"""What a request with tools asks for: which tools, whether one must be called, what the answer must look like."""
+"""What a request asks for: which tools, whether one must be called, the form of the answer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from freeproviders.types import ChatRequest, Message, ToolCall
 class Plan:
     """What a request asks for.
 
-    `box` are the tools on offer, `must` says that one of them is called, `single` that no two are; `target` is
-    the answer's schema, if it has one. `choice` is what a service with tools of its own is told.
+    `box` are the tools on offer, `must` says that one of them is called, `single` that no two are;
+    `target` is the answer's schema, if it has one. `choice` is what a service with tools of its own
+    is told.
 
-    `outstanding` are those of a required choice that have no result since the user last spoke. Only these are
-    forced: a small model under constraint would repeat a call that has a result for ever. `settled` are the
-    calls that have a result since then, which small models like to make again.
+    `outstanding` are those of a required choice that have no result since the user last spoke. Only
+    these are forced: a small model under constraint would repeat a call that has a result for ever.
+    `settled` are the calls that have a result since then, which small models like to make again.
     """
 
     box: Toolbox
@@ -34,7 +35,7 @@ class Plan:
 
 
 def plan_of(request: ChatRequest) -> Plan:
-    """Read what a request asks for. Raises `UsageError` when it requires a tool that it does not have."""
+    """Read what a request asks for. Raises `UsageError` for a tool that it does not have."""
     box = Toolbox(request.tools)
     choice = read_choice(request.tool_choice, box.names)
     must = choice not in {None, "auto", "none"}

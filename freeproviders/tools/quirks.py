@@ -11,7 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """What is known of a model: the dialect it prefers ("": nothing known), whether it obeys a system message, whether its answers begin inside the reasoning."""
+    """What is known of a model.
+
+    `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
+    message, `thinking` that its answers begin inside the reasoning.
+    """
 
     dialect: str = ""
     system: bool = True

@@ -16,7 +16,7 @@ from freeproviders.wire.json import dumps
 Out = TypeVar("Out")
 
 MAX_REPEATED: Final = 3
-"""So often a model may repeat itself before it is taken to be going round in circles and its answer is ended."""
+"""How often a model may repeat a call before its answer is ended: it goes round in circles."""
 
 _NO_TOOLS: Final = Toolbox(())
 
@@ -51,12 +51,12 @@ class Reader(ABC, Generic[Out]):
 
     @property
     def said(self) -> str:
-        """Everything that the model wrote, calls included, but for thinking that came apart from the text."""
+        """Everything that the model wrote, calls included, without thinking that came apart."""
         return "".join(self._said)
 
     @property
     def quoted(self) -> str:
-        """What the model is shown of its answer when it is asked again; an error tells it as well."""
+        """What errors, and the turns that ask again, quote of the answer."""
         return self.said
 
     @property
@@ -66,7 +66,7 @@ class Reader(ABC, Generic[Out]):
 
     @property
     def confirmed(self) -> bool:
-        """Whether the answer is complete as far as is known: not where the connection just ended."""
+        """Whether the answer is complete as far as is known, and did not just end."""
         return self.finish is None or self.finish.confirmed
 
     def take(self, batch: Batch) -> list[Out]:
@@ -123,13 +123,14 @@ class CallReader(Reader[Part]):
 
     Args:
         judge: judges the calls; with an empty box everything is text.
-        holds: nothing but thinking goes out before the end of the answer, so that an answer that breaks off can
-            be asked for again; text then stays in `held_text`, since it may not be wanted.
+        holds: nothing but thinking goes out before the end of the answer, so that an answer that
+            breaks off can be asked for again; text then stays in `held_text`, since it may not be
+            wanted.
         introduces: held text goes out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
         handed_out: the calls of earlier answers, which do not go out again.
-        settled: calls that have given their results; made once more they are in `repeated` instead. None lets
-            every call through, and the same one several times.
+        settled: calls that have given their results; made once more they are in `repeated` instead.
+            None lets every call through, and the same one several times.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Asking a model until its answer is good: the one loop behind calls, typed answers and thinking."""
+"""Asking a model until its answer is good: one loop for calls, typed answers and thinking."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as
 class Fault:
     """What is wrong with an answer.
 
-    `what` says it, `turn` asks the model again, `error` is raised when there is no asking again; `final` says
-    that there is none, since the answer has gone out.
+    `what` says it, `turn` asks the model again, `error` is raised when there is no asking again;
+    `final` says that there is none, since the answer has gone out.
     """
 
     what: str
@@ -42,7 +42,11 @@ class Fault:
 
 
 class Question(ABC, Generic[Out, R]):
-    """One question: a request and a reader for each round, a judgement of each answer, and the turns that repair it."""
+    """One question, asked in rounds.
+
+    A subclass writes the request and makes the reader of each round, judges each answer, and asks
+    again.
+    """
 
     revocable: ClassVar[bool] = False
     """Whether what goes out may be taken back by what follows, as a draft is."""
@@ -58,8 +62,9 @@ class Question(ABC, Generic[Out, R]):
     async def rounds(self) -> AsyncGenerator[list[Out], None]:
         """Ask until the answer is good or there is no asking again; stream what goes out.
 
-        Where the request is not streamed, nothing goes out before the end. A request that breaks off before
-        anything of its answer has gone out is sent again as the backend's `Retry` and `wait_up_to` allow.
+        Where the request is not streamed, nothing goes out before the end. A request that breaks
+        off before anything of its answer has gone out is sent again as the backend's `Retry` and
+        `wait_up_to` allow.
         """
         streamed = self._request.stream
         patience = Patience(self._backend.retry, self._request.wait_up_to)
@@ -139,11 +144,11 @@ class Question(ABC, Generic[Out, R]):
         """Make the reader for the answer of the next round."""
 
     def _put_otherwise(self, _error: BadRequestError | ToolCallError) -> bool:
-        """Put the question in another way where the service refuses this one; False where there is none."""
+        """Put the question in another way than the refused one; False where there is none."""
         return False
 
     def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
-        """Read what a service sent along with its refusal of an answer; None where there is nothing to read."""
+        """Read what a service sent along with an error; None where there is nothing to read."""
         return None
 
     def _fault_of(self, _reader: R) -> Fault | None:

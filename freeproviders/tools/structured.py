@@ -1,4 +1,4 @@
-"""Typed answers from any backend: asked for by a schema, found in what came, judged, and asked for again."""
+"""Typed answers from any backend: asked for by a schema, found, judged, and asked for again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _BEGINNINGS: Final = {"object": ("{",), "array": ("[",), "string": ('"',)}
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The object so far, as plain data; each draft extends the one before, also where the model was asked again."""
+    """The object so far, as plain data.
+
+    Each draft extends the one before, also where the model was asked again.
+    """
 
     data: Any
 
@@ -39,8 +42,8 @@ class Structured:
     """A typed answer.
 
     `value` has the schema's own type (an instance, or plain data), `data` is plain data; `text` and
-    `reasoning` are what the model said. `revised` says that the answer does not extend the last draft: the
-    model has taken back what it had begun with, by itself or when it was asked again.
+    `reasoning` are what the model said. `revised` says that the answer does not extend the last
+    draft: the model has taken back what it had begun with, by itself or when it was asked again.
     """
 
     value: Any
@@ -124,7 +127,7 @@ async def _flat(
 
 
 class _DraftReader(ObjectReader[Draft | Structured]):
-    """Reads drafts out of an answer. `draft` is the last one that went out, also of earlier answers."""
+    """Reads drafts out of an answer; `draft` is the last that went out, also of earlier answers."""
 
     def __init__(
         self, target: Target, draft: Any, *, starts_thinking: bool, reasoning: ReasoningMode | None
@@ -264,9 +267,9 @@ class _DraftedObject(_ObjectQuestion[Draft | Structured, _DraftReader]):
 class TextObject(_ObjectQuestion[Part, _TextReader]):
     """A question whose answer's text is bare JSON that fits a schema.
 
-    A service that constrains answers streams it as it comes, and it is judged at the end: what has gone out
-    cannot be asked for again. Else, and where an answer does not begin as one under constraint would, it comes
-    in one piece, once it is valid.
+    A service that constrains answers streams it as it comes, and it is judged at the end: what has
+    gone out cannot be asked for again. Else, and where an answer does not begin as one under
+    constraint would, it comes in one piece, once it is valid.
     """
 
     def _reader(self) -> _TextReader:

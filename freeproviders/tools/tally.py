@@ -27,7 +27,8 @@ class Counted(Protocol):
 class Tally:
     """What the requests for one answer add up to.
 
-    `requests` counts all that were sent, `repairs` those that asked again because of what the model had said.
+    `requests` counts all that were sent, `repairs` those that asked again because of what the model
+    had said.
     """
 
     def __init__(self, backend: Answering, model: str, max_repairs: int) -> None:
@@ -61,7 +62,7 @@ class Tally:
             self._spend(request, answer)
 
     def answered(self, request: ChatRequest, answer: Counted) -> None:
-        """Count an answer; where its usage is not known, as when it was not read to its end, it is estimated."""
+        """Count an answer; usage that is not known, as of one not read to its end, is estimated."""
         self.requests += answer.finish.attempts if answer.finish is not None else 1
         self._spend(request, answer)
         self._remember()

@@ -17,8 +17,9 @@ _NAME = re.compile(r"[\w.:/\-]{1,128}")
 class Toolbox:
     """Some tools, looked up by the names that models give them.
 
-    A lenient match ignores case, `-`, `_`, dots, spaces, brackets and a `functions.` in front: `Get-Weather` is `get_weather`,
-    and `Box_int_` is `Box[int]`. Two tools that differ in nothing else are only matched exactly.
+    A lenient match ignores case, `-`, `_`, dots, spaces, brackets and a `functions.` in front:
+    `Get-Weather` is `get_weather`, and `Box_int_` is `Box[int]`. Two tools that differ in nothing
+    else are only matched exactly.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:

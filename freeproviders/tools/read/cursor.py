@@ -1,10 +1,10 @@
 """A place in a text that is still arriving.
 
-Recognisers are generators: they read from a `Cursor`, `yield None` when they need more, yield a `RawCall` when they have one, and return what
-comes next (`After`). Sequential code, and no I/O.
+Recognisers are generators: they read from a `Cursor`, `yield None` when they need more, yield a
+`RawCall` when they have one, and return what comes next (`After`). Sequential code, and no I/O.
 
-What was read since the last call is *held*: it is given out as text if it proves to be no call. A hold is limited: past `MAX_HELD_CHARS` the
-recogniser is told that the text has ended.
+What was read since the last call is *held*: it is given out as text if it proves to be no call. A
+hold is limited: past `MAX_HELD_CHARS` the recogniser is told that the text has ended.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _SPACE = re.compile(r"\s*")
 class RawCall:
     """A call as the model wrote it: neither the name nor the arguments have been judged.
 
-    `arguments` is what the JSON (or Python, or XML) held: mostly a mapping, but also text, a list or None. `source` is the text itself.
-    `fault` says why it cannot be read as a call; name and arguments are then guesses.
+    `arguments` is what the JSON (or Python, or XML) held: mostly a mapping, but also text, a list
+    or None. `source` is the text itself. `fault` says why it cannot be read as a call; name and
+    arguments are then guesses.
     """
 
     name: str
@@ -40,10 +41,12 @@ class RawCall:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """How a recogniser ended: is what is held text, and how does it go on?
+    """Result of a recogniser: whether the held characters are text, and how the parser goes on.
 
-    `fence` is the number of backticks that close the block of code which begins here; inside it everything is text (or, after calls, the closing is
-    dropped; `closes` says that this was done). `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking` one up to which everything is reasoning.
+    `fence` is the number of backticks that close the block of code which begins here; inside it
+    everything is text (or, after calls, the closing is dropped; `closes` says that this was done).
+    `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking`
+    one up to which everything is reasoning.
     """
 
     text: bool
@@ -146,7 +149,7 @@ def peek(c: Cursor) -> Waiting:
 
 
 def skip(c: Cursor, pattern: re.Pattern[str] = _SPACE) -> Waiting:
-    """Read over white space (or what the pattern matches); return the character that follows, "" at the end."""
+    """Read over white space, or the pattern; return the character that follows, "" at the end."""
     while True:
         match = pattern.match(c.text, c.pos)
         c.pos = match.end() if match else c.pos
@@ -157,10 +160,13 @@ def skip(c: Cursor, pattern: re.Pattern[str] = _SPACE) -> Waiting:
 
 
 def literal(c: Cursor, options: tuple[str, ...]) -> Waiting:
-    """Read one of some texts, none of which begins another; return it, or "" as soon as it can be none of them."""
+    """Read one of some texts, none of which begins another.
+
+    Returns the text, or "" as soon as it can be none of them.
+    """
     longest = max(map(len, options))
     while True:
-        head = c.text[c.pos : c.pos + longest]  # never the whole rest: that would take quadratic time
+        head = c.text[c.pos : c.pos + longest]  # the whole rest would take quadratic time
         for option in options:
             if head.startswith(option):
                 c.pos += len(option)
@@ -171,14 +177,14 @@ def literal(c: Cursor, options: tuple[str, ...]) -> Waiting:
 
 
 def word(c: Cursor, pattern: re.Pattern[str], limit: int) -> Waiting:
-    """Read as many characters as the pattern (of single characters) matches; "" if there are more than the limit."""
+    """Read all characters that the pattern matches singly; "" if they are more than the limit."""
     start = c.tell()
     yield from skip(c, pattern)
     return c.since(start) if c.tell() - start <= limit else ""
 
 
 def find(c: Cursor, pattern: re.Pattern[str]) -> Waiting:
-    """Read up to and over what the pattern (of one character) matches; return the character, "" at the end."""
+    """Read up to and over the character that the pattern matches; return it, "" at the end."""
     while True:
         match = pattern.search(c.text, c.pos)
         if match is not None:
@@ -190,7 +196,10 @@ def find(c: Cursor, pattern: re.Pattern[str]) -> Waiting:
 
 
 def until(c: Cursor, closers: tuple[str, ...]) -> Waiting:
-    """Read up to and over the first of some texts that begin with the same character; return it, or "" at the end."""
+    """Read up to and over the first of some texts, which begin with the same character.
+
+    Returns the text that was found, "" at the end.
+    """
     first = closers[0][0]
     while True:
         at = c.text.find(first, c.pos)

@@ -1,4 +1,4 @@
-"""Find the object in an answer: in prose, in a block of code, wrapped once too often; and show it while it grows."""
+"""Finding the object in an answer - in prose, in code, wrapped - and showing it while it grows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from freeproviders.wire.json import from_json, loads
 
 MAX_CANDIDATES: Final = 1000
 MAX_UNCLOSED: Final = 32
-"""Behind a bracket that nothing closes, the text is read once more: so often and no more, to keep the whole linear."""
+"""How often text is read again behind a bracket that nothing closes: this keeps time linear."""
 
 _UNFIT: Final = object()
 
@@ -29,8 +29,9 @@ _NUMBER_END = re.compile(r"[-+0-9.eE]{1,40}\Z")
 def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bool = True) -> tuple[Any, Any]:
     """The first JSON value in a text that fits the target: (object, JSON value).
 
-    `truncated`: the answer hit a limit; not `confirmed`: the connection ended, and the service never said that the answer was complete. Either way, a value
-    whose brackets are open may lack more than these.
+    `truncated`: the answer hit a limit; not `confirmed`: the connection ended, and the service
+    never said that the answer was complete. Either way, a value whose brackets are open may lack
+    more than these.
 
     Raises `Misfit` that says what is wrong with the largest one, or that there is none.
     """
@@ -51,7 +52,7 @@ def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bo
 
 
 def _values(text: str, *, cut: bool, plain: bool) -> Iterator[tuple[int, Any]]:
-    """Find the JSON values in a text, with their sizes; with `plain`, the text itself last of all."""
+    """Find the JSON values in a text, with their sizes; with `plain`, the text is the last."""
     stripped = text.strip()
     try:
         whole = loads(stripped)
@@ -101,7 +102,7 @@ def _finish(waiting: Generator[None, None, Any]) -> Any:
 
 
 def _variants(value: Any, target: Target) -> Iterator[Any]:
-    """The value, and what it holds if it is wrapped: as the arguments of a call, under the schema's name, under `properties`."""
+    """Yield a value, and what it holds as arguments, under a schema's name or `properties`."""
     known = target.root.get("properties") or {}
     echoed = isinstance(value, Mapping) and "properties" in value and "properties" not in known
     if not echoed or not isinstance(value.get("type"), str):
@@ -125,7 +126,8 @@ def _variants(value: Any, target: Target) -> Iterator[Any]:
 class Growing:
     """The object while it arrives: snapshots, of which each extends the one before.
 
-    A number, a word of an enumeration, a date is shown when it is complete; text grows. Reading again what has come costs time, so it is done after every 3 % more.
+    A number, a word of an enumeration, a date is shown when it is complete; text grows. Reading
+    again what has come costs time, so it is done after every 3 % more.
     """
 
     def __init__(self, target: Target) -> None:
@@ -179,7 +181,10 @@ class Growing:
         return None if shown is _UNFIT or (not shown and merged) else shown
 
     def _may_be_wrapped(self, value: Any) -> bool:
-        """Whether this is, or may yet become, not the object but a call that has it for arguments: `{"name": "Person", "arguments": {`."""
+        """Whether this may become a call that has the object for arguments.
+
+        As in `{"name": "Person", "arguments": {`.
+        """
         if not isinstance(value, Mapping):
             return False
         known = self._target.root.get("properties") or {}

@@ -1,7 +1,8 @@
 """Find where a JSON value ends, while it arrives, and notice early that it is no tool call.
 
-The scanner is as lenient as the decoder behind it: single quotes, bare words, comments, missing brackets. It only counts brackets outside of strings;
-what stands inside is told to a `Probe`, which may rule the value out at any key or name.
+The scanner is as lenient as the decoder behind it: single quotes, bare words, comments, missing
+brackets. It only counts brackets outside of strings; what stands inside is told to a `Probe`, which
+may rule the value out at any key or name.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class End(Enum):
 
 
 class Probe(Protocol):
-    """What the scanner tells of the levels that may matter; each answer False rules the value out."""
+    """What the scanner tells of levels that may matter; any answer False rules the value out."""
 
     @property
     def watching(self) -> bool:
@@ -93,7 +94,7 @@ _UNWATCHED: Final[Probe] = Unwatched()
 
 
 def scan_json(c: Cursor, probe: Probe = _UNWATCHED, opened: str = "") -> Waiting:
-    """Read one object or list, whose bracket comes next, or is `opened` and has been read; return its `End`."""
+    """Read one object or list, whose bracket comes next or is `opened`; return its `End`."""
     return (yield from _Scan(c, probe).run(opened))
 
 
@@ -157,7 +158,7 @@ class _Scan:
         return None if self._separator(char) else End.RULED_OUT
 
     def _unclosed(self, end: End) -> End:
-        """Only brackets may be missing: where a value or a key is due, something was cut off, and nobody knows what."""
+        """Tell missing brackets from a cut: nobody knows a value or a key that is due."""
         return End.CUT if self.fresh or self.at_key else end
 
     # --- brackets and separators ---
@@ -202,7 +203,7 @@ class _Scan:
     # --- words, strings, comments ---
 
     def _bare(self, text: str) -> int:
-        """Take (a part of) a bare word; return after how many of its characters the value is ruled out, 0 if it is not."""
+        """Take a piece of a bare word; return the characters after which it is ruled out, or 0."""
         watching = self.probe.watching
         if not self.in_word and not self.fresh:
             return int(
@@ -295,7 +296,10 @@ class _Scan:
 
 
 def _first_fault(begins: Callable[[str], bool], text: str, known: int) -> int:
-    """The length of the shortest beginning that is refused, 0 if there is none: where the pieces were cut must not matter."""
+    """Find the length of the shortest beginning that is refused, 0 if there is none.
+
+    Where the pieces were cut must not matter.
+    """
     if begins(text):
         return 0
     return next((size for size in range(known + 1, len(text)) if not begins(text[:size])), len(text))

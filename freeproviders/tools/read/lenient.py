@@ -1,8 +1,8 @@
 """JSON as models write it.
 
-In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates), the same
-without comments and trailing commas, Python literals, and at last `json_repair`, which guesses. It takes cubic
-time on some texts, so that it only gets those which cannot take long.
+In order: the strict decoder, the standard library's (raw line breaks in strings, lone surrogates),
+the same without comments and trailing commas, Python literals, and at last `json_repair`, which
+guesses. It takes cubic time on some texts, so that it only gets those which cannot take long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from freeproviders.wire.json import loads
 
 MAX_LITERAL_CHARS: Final = 2**15
 MAX_REPAIR_COST: Final = 4_000_000
-"""Characters times brackets and quotes: below this `json_repair` takes tenths of a second at worst."""
+"""Characters times brackets and quotes: `json_repair` then takes tenths of a second at worst."""
 MAX_REPAIR_DEPTH: Final = 16
 
 _STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)'
@@ -32,8 +32,8 @@ _STRUCTURE: Final = "\"'{}[]“”"
 def read_json(text: str, *, guess: bool = True) -> Any:
     """Decode an object or a list, leniently; a value of another kind only if it is strict JSON.
 
-    The text must be complete but for closing brackets. Without `guess`, nothing of it may be lost: it is JSON, or a Python literal.
-    Raises `ValueError` when nothing can be made of it.
+    The text must be complete but for closing brackets. Without `guess`, nothing of it may be lost:
+    it is JSON, or a Python literal. Raises `ValueError` when nothing can be made of it.
     """
     try:
         return loads(text)
@@ -42,7 +42,7 @@ def read_json(text: str, *, guess: bool = True) -> Any:
     for decode in (_standard, _tidied, _python, _repaired)[: None if guess else -1]:
         try:
             return _clean(decode(text))
-        except Exception:  # noqa: BLE001, S112 - decoders of others, on hostile text: whatever they raise, it is no JSON
+        except Exception:  # noqa: BLE001, S112 - whatever others' decoders raise on hostile text
             continue
     raise ValueError(f"not JSON: {fault}")
 
@@ -86,7 +86,10 @@ def _repaired(text: str) -> object:
 
 
 def _is_cheap(text: str) -> bool:
-    """Whether `json_repair` takes a short while at most: it goes back again and again at open brackets and odd quotes."""
+    """Whether `json_repair` takes a short while at most.
+
+    It goes back again and again at open brackets and at odd quotes.
+    """
     unclosed = max(abs(text.count(opening) - text.count(closing)) for opening, closing in ("{}", "[]"))
     return (
         unclosed <= MAX_REPAIR_DEPTH

@@ -8,8 +8,9 @@ from typing import Final
 
 _TAGS: Final = (
     "tool", "tools", "tool_response", "tool_result", "tool_use", "functions", "function_calls",
-    "function_response", "function_results", "invoke", "parameter", "arg_key", "arg_value", "think", "thinking",
-    "system", "user", "assistant", "human", "s", "bos", "eos", "sep", "pad", "start_of_turn", "end_of_turn", "sys",
+    "function_response", "function_results", "invoke", "parameter", "arg_key", "arg_value", "think",
+    "thinking", "system", "user", "assistant", "human", "s", "bos", "eos", "sep", "pad", "start_of_turn",
+    "end_of_turn", "sys",
 )  # fmt: skip
 _SQUARES: Final = (
     "INST", "TOOL_RESULTS", "TOOL_CONTENT", "AVAILABLE_TOOLS", "SYSTEM_PROMPT", "ARGS", "CALL_ID",
@@ -26,17 +27,19 @@ ROLE = re.compile(rf"^(?P<before>[ \t>*#_]*(?:{'|'.join(_ROLES)})[ \t*_]*):", re
 OWN = re.compile(
     rf"<|\[(?=\s{{0,8}}/?(?:(?i:{'|'.join(_SQUARES)})|[A-Z]+_[A-Z_]+)\])",
 )
-"""All that could begin markup in what we write ourselves: any `<`, and words in square brackets as templates have them."""
+"""What could begin markup in our own writing: any `<`, and templates' words in square brackets."""
 
 
 def markup(openers: Iterable[str]) -> re.Pattern[str]:
-    """Compile what finds the beginning of any markup: the templates' own, and that of the dialects' openers."""
+    """Compile a pattern for the beginning of all markup: the templates' and the dialects' own."""
     names: dict[str, list[str]] = {"<": [*_TAGS], "[": [*_SQUARES]}
     for opener in openers:
-        if opener[:1] in names and (name := _NAME.match(opener, 1)):  # `<|...` is found whatever follows
+        # `<|` is found whatever follows.
+        if opener[:1] in names and (name := _NAME.match(opener, 1)):
             names[opener[0]].append(name.group())
     tags, squares = ("|".join(dict.fromkeys(found)) for found in names.values())
     return re.compile(
-        rf"(?P<tag><(?=\s{{0,8}}/?\s{{0,8}}(?:{tags})\b|[|\uff5c]|/?<sys>>))|(?P<square>\[(?=\s{{0,8}}/?(?:{squares})\]))",
+        rf"(?P<tag><(?=\s{{0,8}}/?\s{{0,8}}(?:{tags})\b|[|\uff5c]|/?<sys>>))"
+        rf"|(?P<square>\[(?=\s{{0,8}}/?(?:{squares})\]))",
         re.IGNORECASE,
     )

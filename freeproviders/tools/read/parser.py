@@ -1,8 +1,9 @@
 """The answer's text, piece by piece, becomes text, reasoning and calls. No I/O.
 
-Text that cannot begin a call is given out in the same feed; what may be one is held until that is known. Where the pieces are cut does not matter.
-Time is linear in the text: ordinary text is searched by one regular expression, and nothing that was held is read twice (but for a bounded number
-of calls whose end was forgotten).
+Text that cannot begin a call is given out in the same feed; what may be one is held until that is
+known. Where the pieces are cut does not matter. Time is linear in the text: ordinary text is
+searched by one regular expression, and nothing that was held is read twice (but for a bounded
+number of calls whose end was forgotten).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class Parser:
 
     Args:
         tools: the bound tools; without any, only reasoning is told from text.
-        thinking: the answer begins inside the reasoning, as with models whose template opens it: everything up
-            to `</think>` is reasoning. It cannot be guessed while streaming; without it, a `</think>` that
-            nothing opened stays in the text.
+        thinking: the answer begins inside the reasoning, as with models whose template opens it:
+            everything up to `</think>` is reasoning. It cannot be guessed while streaming; without
+            it, a `</think>` that nothing opened stays in the text.
         keep_thinking: reasoning stays in the text, tags and all; a call in it is none.
     """
 
@@ -46,11 +47,12 @@ class Parser:
         self._reading: Recogniser | None = None
         self._keep_thinking = keep_thinking
         self._thinking = THINKING["<think>"] if thinking and not keep_thinking else ""
-        self._closer = THINKING["<think>"] if thinking and keep_thinking else ""  # all is text up to this
+        self._closer = THINKING["<think>"] if thinking and keep_thinking else ""
+        """Everything is text up to this."""
         self._inline = False  # or to the end of the line
         self._seen = ""  # the end of the last piece, which may be the closer's beginning
         self._swallow = 0  # the number of backticks of a fence to drop
-        self._gap: re.Pattern[str] | None = _SPACE  # white space is held at the beginning, and after calls
+        self._gap: re.Pattern[str] | None = _SPACE  # held at the beginning, and after calls
         self._dropping = False  # and dropped after reasoning
         self._tail = ""  # the last characters of text since the last call
         self._words: list[str] = []
@@ -71,7 +73,7 @@ class Parser:
         return self._drive(text)
 
     def close(self, *, truncated: bool = False) -> list[Piece]:
-        """The answer has ended; return what was held. `truncated`: a limit ended it, so that an open call is no call."""
+        """Take the end of the answer, `truncated` by a limit or not; return what was held."""
         self._cursor.ended = True
         self._cursor.truncated = truncated
         out = self._drive("")
@@ -140,7 +142,7 @@ class Parser:
         return True
 
     def _is_data(self, c: Cursor, at: int) -> bool:
-        """Whether an object that is no call begins here; a sample of code may begin behind a backtick."""
+        """Whether an object that is no call begins here; behind a backtick a sample may begin."""
         before = c.text[at - 1] if at > c.pos else self._tail[-1:]
         return before != "`" and NO_KEY.match(c.text, at) is not None
 
@@ -191,7 +193,10 @@ class Parser:
         return at >= 0
 
     def _skip_to_closer(self, c: Cursor) -> bool:
-        """All is text up to the closer, which may have begun in an earlier piece; that part of it has been given out already."""
+        """Give out text up to the closer.
+
+        The closer may have begun in an earlier piece; that part of it has been given out already.
+        """
         start, known = c.pos, len(self._seen)
         reach = len(self._closer) - 1
         seam = self._seen + c.text[start : start + reach]

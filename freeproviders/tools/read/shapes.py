@@ -1,4 +1,4 @@
-"""The JSON shapes that calls come in: which keys make one, while it arrives (`CallProbe`) and when it is there (`calls_in`)."""
+"""The JSON shapes of calls: while one arrives (`CallProbe`), and when it is there (`calls_in`)."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ class _Call:
 class CallProbe:
     """Rules out a JSON value as soon as it cannot be a call to a bound tool.
 
-    With `at_start`, where nothing has been said before, also what looks like a call to *no* bound tool goes through (`{"name": "bye"}`):
-    small models answer small talk so, and whoever judges asks them again.
+    With `at_start`, where nothing has been said before, also what looks like a call to *no* bound
+    tool goes through (`{"name": "bye"}`): small models answer small talk so, and whoever judges
+    asks them again.
     """
 
     def __init__(self, box: Toolbox, *, at_start: bool) -> None:
@@ -72,7 +73,7 @@ class CallProbe:
         return True
 
     def close(self) -> bool:
-        """A container ends; a call must have a name by then, and arguments unless nothing else could be meant."""
+        """Take the end of a container: a call needs a name, and arguments unless it is plain."""
         role, call = self._levels.pop()
         self.watching = bool(self._levels) and self._levels[-1][0] != "data"
         if role == "function":
@@ -92,7 +93,7 @@ class CallProbe:
         )
 
     def key(self, key: str) -> bool:
-        """A key of a call; any other than the known ones must be a parameter of the tool that was named."""
+        """Take a key of a call; one that is not known must be a parameter of the named tool."""
         self._key = key.lower()
         if not self.watching:
             return True

@@ -1,4 +1,4 @@
-"""Bend a value towards a JSON schema: what a model plainly meant, written as it should be. The verdict is the validator's, not ours."""
+"""Bending a value towards a JSON schema: what was plainly meant, written as it should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_DEPTH: Final = 64
 _MAX_REFERENCES: Final = 8
 
 _SEPARATORS = re.compile(r"(?<=[^\W\d_])[\s_.\-]+(?=\w)|(?<=\d)[\s_.\-]+(?=[^\W\d_])")
-"""What stands between words, at least one of which ends or begins with a letter: between digits it is part of a number."""
+"""What stands between words. Between digits it is a part of a number."""
 
 _TRUE: Final = frozenset({"true", "yes", "1", "on"})
 _FALSE: Final = frozenset({"false", "no", "0", "off"})
@@ -27,9 +27,11 @@ _UNCHANGED: Final = object()
 
 
 class Coercer:
-    """Coerces one value; `root` is the document in which `$ref`s are looked up, `fits` judges the branches of a union.
+    """Coerces one value. The verdict on it is the validator's.
 
-    What was found for a part of the value under a part of the schema is remembered: unions inside unions would take exponential time.
+    `root` is the document in which `$ref`s are looked up, `fits` judges the branches of a union.
+    What was found for a part of the value under a part of the schema is remembered: unions inside
+    unions would take exponential time.
     """
 
     def __init__(self, root: Mapping[str, Any], fits: Fits) -> None:
@@ -131,13 +133,19 @@ def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
 
 
 def required_keys(schema: Mapping[str, Any]) -> Sequence[str]:
-    """The keys that a schema requires; the `true` that old drafts have inside a property says nothing about its own keys."""
+    """List the keys that a schema requires.
+
+    The `true` that old drafts have inside a property says nothing about the property's own keys.
+    """
     required = schema.get("required")
     return required if isinstance(required, list | tuple) else ()
 
 
 def same_name(a: str, b: str) -> bool:
-    """Whether two names differ in case and in the separators between words only; a sign or a point of a number is none."""
+    """Whether two names differ in nothing but case and the separators between words.
+
+    A sign or a point of a number is no separator.
+    """
     return _letters(a) == _letters(b) != ""
 
 
@@ -180,7 +188,7 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:
 
 
 def _means(value: Any, choice: Any) -> bool:
-    """Whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3, "none" for null."""
+    """Whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3."""
     match choice:
         case str():
             return isinstance(value, str | int | float) and same_name(choice, str(value))
@@ -224,7 +232,8 @@ def _to_integer(value: Any) -> Any:
     if not isinstance(number, float) or not number.is_integer():
         return _UNCHANGED
     try:
-        return int(Decimal(value.strip())) if isinstance(value, str) else int(number)  # a float holds 53 bits
+        # A float holds 53 bits.
+        return int(Decimal(value.strip())) if isinstance(value, str) else int(number)
     except InvalidOperation:
         return int(number)
 

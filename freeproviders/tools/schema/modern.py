@@ -1,4 +1,4 @@
-"""Older ways to write a schema - JSON schema's drafts 3 and 4, OpenAPI 3.0 - read as the present one."""
+"""Older ways to write a schema, read as the present one: drafts 3 and 4, OpenAPI 3.0."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ _LIMITS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
 def modern(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema with `nullable` as a type, exclusive limits as numbers, `required` as a list of keys, and without types that do not exist (`any`).
+    """Write a schema as the present draft has it.
 
-    One that names its draft in `$schema` is left to that draft; one that has nothing of the kind comes back itself.
+    `nullable` becomes a type, exclusive limits become numbers, `required` a list of keys; types
+    that do not exist (`any`) go.
+
+    One that names its draft in `$schema` is left to that draft; one that has nothing of the kind
+    comes back itself.
     """
     if "$schema" in schema:
         return schema

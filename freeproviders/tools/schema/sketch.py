@@ -1,4 +1,7 @@
-"""A JSON schema as the shape of the JSON itself, which is what small models can follow: shown a schema, they answer with the schema."""
+"""A JSON schema as the shape of the JSON itself.
+
+Small models follow a shape; shown a schema, they answer with the schema.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _NAMES: Final = ("string", "integer", "number", "boolean", "null")
 
 
 def sketch(schema: Mapping[str, Any] | bool, depth: int = 0) -> str:
-    """Write a schema whose references are resolved as `{"name": string, "age": integer, "email"?: string}`."""
+    """Write a schema without references as `{"name": string, "email"?: string}`."""
     if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
         return "..." if depth > MAX_DEPTH else "any"
     if "const" in schema:

@@ -1,4 +1,4 @@
-"""What a structured answer should become: a pydantic class, a TypedDict, a dataclass or a JSON schema, as one thing."""
+"""What a typed answer should become: a pydantic class, TypedDict, dataclass or JSON schema."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Misfit(ValueError):  # noqa: N818 - what is wrong with an object, in words
 class Target:
     """A schema and the way from a JSON value to an object of it.
 
-    `load` takes a JSON value and returns a pydantic instance, a dataclass instance or plain data; it raises `Misfit`.
-    `check` coerces and judges by the schema alone.
+    `load` takes a JSON value and returns a pydantic instance, a dataclass instance or plain data;
+    it raises `Misfit`. `check` coerces and judges by the schema alone.
     """
 
     name: str
@@ -42,7 +42,10 @@ class Target:
 
     @classmethod
     def of(cls, source: object) -> Target:
-        """Read what a caller passed; a JSON schema may be in OpenAI's wrapping. Raises `UsageError` on anything else."""
+        """Read what a caller passed; a JSON schema may be in OpenAI's wrapping.
+
+        Raises `UsageError` for what is no schema.
+        """
         if isinstance(source, Target):
             return source
         if isinstance(source, Mapping):
@@ -109,9 +112,8 @@ def _of_type(source: Any) -> Target:
 
     def load(value: Any) -> Any:
         try:
-            return adapter.validate_json(
-                dumps(value)
-            )  # as JSON: a strict model takes a date from JSON text, not from a Python one
+            # As JSON: a strict model takes a date from JSON text, not from a Python one.
+            return adapter.validate_json(dumps(value))
         except ValidationError:
             pass
         try:
@@ -135,10 +137,10 @@ def _findings(error: ValidationError) -> str:
 
 
 def _typed_dict(source: Any) -> Any:
-    """Before Python 3.12 pydantic takes the TypedDict of typing_extensions only; it comes with pydantic."""
+    """Convert a TypedDict: before Python 3.12 pydantic takes that of typing_extensions only."""
     if sys.version_info >= (3, 12) or not typing.is_typeddict(source):
         return source
-    import typing_extensions  # noqa: PLC0415
+    import typing_extensions  # noqa: PLC0415 - comes with pydantic, for older Pythons only
 
     if type(source).__module__ == "typing_extensions":
         return source
@@ -149,7 +151,8 @@ def _typed_dict(source: Any) -> Any:
         )[_typed_dict(hint)]
         for key, hint in hints.items()
     }
-    converted: Any = typing_extensions.TypedDict(source.__name__, fields)  # type: ignore[misc]  # the checker wants it written out
+    # The type checker wants it written out.
+    converted: Any = typing_extensions.TypedDict(source.__name__, fields)  # type: ignore[misc]
     converted.__doc__ = source.__doc__
     return converted
 

@@ -1,8 +1,9 @@
 """`anyOf` and `oneOf` for `jsonschema`, in linear time.
 
-`jsonschema` reads every branch of a union to its end, and so every branch of the unions inside: a value nested twelve deep under
-`Expr = Num | Add | Mul` would take a minute. Here a branch is only asked whether it fits, what was found is remembered, and errors are collected from the
-one branch that was most probably meant.
+`jsonschema` reads every branch of a union to its end, and so every branch of the unions inside: a
+value nested twelve deep under `Expr = Num | Add | Mul` would take a minute. Here a branch is only
+asked whether it fits, what was found is remembered, and errors are collected from the one branch
+that was most probably meant.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class _Memory:
-    """Which values fit which schemas of one document. The objects are kept with their verdicts, so that their ids stay theirs."""
+    """Which values fit which schemas of one document.
+
+    The objects are kept with their verdicts, so that their ids stay theirs.
+    """
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self.root = root
@@ -33,7 +37,7 @@ _memory: ContextVar[_Memory] = ContextVar("memory")
 
 @contextmanager
 def remembering(root: Mapping[str, Any]) -> Iterator[None]:
-    """Remember what fits until the outermost of these ends; `root` is the document in which references are looked up."""
+    """Remember what fits until the outermost of these ends; `root` is the references' document."""
     memory = _memory.get(None)
     if memory is not None and memory.root is root:
         yield
@@ -47,11 +51,15 @@ def remembering(root: Mapping[str, Any]) -> Iterator[None]:
 
 @cache
 def adapted(cls: type[Validator]) -> type[Validator]:
-    """A validator's class with these unions, and with integers that are integers: 3.0 is one to JSON, but not to the function that gets it."""
-    from jsonschema.validators import extend  # noqa: PLC0415
+    """Adapt a validator's class: these unions, and integers that are integers.
+
+    3.0 is an integer to JSON, but not to the function that gets it.
+    """
+    from jsonschema.validators import extend  # noqa: PLC0415 - takes a while
 
     checker = cls.TYPE_CHECKER.redefine("integer", lambda _checker, value: is_type(value, "integer"))
-    out: type[Validator] = extend(cls, {"anyOf": _any_of, "oneOf": _one_of}, type_checker=checker)  # type: ignore[no-untyped-call]
+    unions = {"anyOf": _any_of, "oneOf": _one_of}
+    out: type[Validator] = extend(cls, unions, type_checker=checker)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -62,7 +70,7 @@ def _any_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[
 
 
 def _one_of(validator: Any, branches: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
-    from jsonschema.exceptions import ValidationError  # noqa: PLC0415
+    from jsonschema.exceptions import ValidationError  # noqa: PLC0415 - loaded by now
 
     del schema
     fitting = sum(_fits(validator, value, branch) for branch in branches)
@@ -81,7 +89,7 @@ def _fits(validator: Any, value: object, schema: object) -> bool:
 
 
 def _misfit(validator: Any, branches: Any, value: Any) -> ValidationError:
-    from jsonschema.exceptions import ValidationError  # noqa: PLC0415
+    from jsonschema.exceptions import ValidationError  # noqa: PLC0415 - loaded by now
 
     at = max(range(len(branches)), key=lambda number: _likeness(branches[number], value), default=None)
     context = [] if at is None else list(validator.descend(value, branches[at], schema_path=at))
@@ -89,7 +97,7 @@ def _misfit(validator: Any, branches: Any, value: Any) -> ValidationError:
 
 
 def _likeness(branch: object, value: object) -> int:
-    """How much a value looks like what a branch wants, from outside: by its type, its constants and its keys."""
+    """Measure how much a value looks like what a branch wants, by type, constants and keys."""
     if not isinstance(branch, Mapping):
         return 0
     schema = resolved(branch, _memory.get().root)

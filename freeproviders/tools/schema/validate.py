@@ -20,16 +20,19 @@ MAX_FINDINGS: Final = 5
 
 
 class SchemaCheck:
-    """Coerces and judges values by one JSON schema. `jsonschema` is imported at the first use, for it takes a while."""
+    """Coerces and judges values by one JSON schema.
+
+    `jsonschema` is imported at the first use, for it takes a while.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.schema = modern(schema)
 
     @cached_property
     def _validator(self) -> Validator:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415
-        from jsonschema.validators import validator_for  # noqa: PLC0415
-        from referencing import Registry  # noqa: PLC0415
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 - takes a while
+        from jsonschema.validators import validator_for  # noqa: PLC0415 - as above
+        from referencing import Registry  # noqa: PLC0415 - as above
 
         cls = adapted(validator_for(self.schema, default=Draft202012Validator))
         # The empty registry: a reference to elsewhere is an error, not a download.
@@ -54,8 +57,8 @@ class SchemaCheck:
     def _errors(
         self, value: object, schema: Mapping[str, Any] | None = None, *, most: int
     ) -> list[ValidationError]:
-        from jsonschema.exceptions import SchemaError, UnknownType  # noqa: PLC0415
-        from referencing.exceptions import Unresolvable  # noqa: PLC0415
+        from jsonschema.exceptions import SchemaError, UnknownType  # noqa: PLC0415 - loaded by now
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415 - loaded by now
 
         validator = self._validator if schema is None else self._validator.evolve(schema=schema)
         found: list[ValidationError] = []
@@ -79,7 +82,7 @@ class SchemaCheck:
 
 def _describe(error: ValidationError) -> Iterable[str]:
     if error.validator in {"anyOf", "oneOf"} and error.context:
-        from jsonschema.exceptions import best_match  # noqa: PLC0415
+        from jsonschema.exceptions import best_match  # noqa: PLC0415 - loaded by now
 
         best = best_match(error.context)
         if best is not None and len(best.absolute_path) > len(error.absolute_path):

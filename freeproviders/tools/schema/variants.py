@@ -15,7 +15,10 @@ MAX_NODES: Final = 2000
 MAX_RECURSION: Final = 1
 """How often a definition is written out inside itself."""
 MAX_STRING_CHARS: Final = 500
-"""Under constrained decoding a small model never closes a string that has no limit; engines refuse limits in the thousands."""
+"""Under constrained decoding a small model never closes a string that has no limit.
+
+Engines refuse limits in the thousands.
+"""
 MAX_ITEMS: Final = 20
 
 _KEPT: Final = (
@@ -40,13 +43,19 @@ _UNIONS: Final = ("anyOf", "oneOf", "allOf")
 
 
 def pruned(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model needs of a schema: types, descriptions and limits, references written out; no titles, defaults and other keywords."""
+    """Reduce a schema to what a model needs: types, descriptions, limits, references written out.
+
+    Titles, defaults and other keywords go.
+    """
     schema = modern(schema)
     return _Pruner(schema).prune(schema)
 
 
 def constrained(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema for constrained decoding: strings and lists limited, objects closed, references kept where the schema is recursive."""
+    """Write a schema for constrained decoding: strings and lists limited, objects closed.
+
+    References are kept where the schema is recursive.
+    """
     schema = modern(schema)
     constrainer = _Constrainer(schema)
     out = constrainer.constrain(schema)
@@ -54,7 +63,10 @@ def constrained(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
-    """The schema of one call to any of some tools. There is no branch for an answer in words: with one, small models never call."""
+    """Write the schema of one call to any of some tools.
+
+    There is no branch for an answer in words: with one, small models never call.
+    """
     branches: list[dict[str, Any]] = []
     definitions: dict[str, Any] = {}
     for number, tool in enumerate(tools):
@@ -77,7 +89,7 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
 
 
 def object_schema(tool: Tool) -> Mapping[str, Any]:
-    """The schema of a tool's arguments, with what is left out where an object without properties is meant."""
+    """Complete the schema of a tool's arguments where an object without properties is meant."""
     schema = parameters(tool)
     return {"type": "object", **({} if schema.keys() & set(_UNIONS) else {"properties": {}}), **schema}
 
@@ -144,7 +156,7 @@ class _Pruner:
 
 
 class _Constrainer:
-    """Constrains a schema; the definitions that it refers to gather in `definitions`, under names that begin with a prefix."""
+    """Constrains a schema; what it refers to is in `definitions`, under names with a prefix."""
 
     def __init__(self, root: Mapping[str, Any], prefix: str = "") -> None:
         self._root = root
@@ -195,7 +207,10 @@ class _Constrainer:
             out["additionalProperties"] = self.constrain(rest)
 
     def _reference(self, reference: str) -> dict[str, Any]:
-        """Any reference becomes one to a definition: engines know no other, and inside a larger schema `#` would mean that one."""
+        """Turn a reference into one to a definition.
+
+        Engines know no other, and inside a larger schema `#` would mean that one.
+        """
         name = self._names.get(reference)
         if name is None:
             safe = (

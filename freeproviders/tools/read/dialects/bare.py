@@ -1,4 +1,4 @@
-"""Calls as bare JSON, anywhere in the text: an object, a list, `{"tool_calls": [...]}`; or inside a block of code.
+"""Calls as bare JSON, in the text or in a block of code: objects, lists, `{"tool_calls": [...]}`.
 
 There is no markup that says so: only a bound tool's name makes it a call.
 """
@@ -57,7 +57,7 @@ MAX_TICKS: Final = 8
 
 KEY_START = re.compile(r"""["'A-Za-z/#]""")
 NO_KEY = re.compile(rf"""\{{\s*["'](?!\Z|\\|[{KEY_LETTERS}])""", re.IGNORECASE)
-"""An object whose first key cannot be a call's: known without reading it, for code and data are full of them."""
+"""An object whose first key cannot be a call's. Code and data are full of them."""
 _TICKS = re.compile("`*")
 _INFO = re.compile(r"[\w+.#\-]*")
 
@@ -102,7 +102,7 @@ def _calls(text: str, box: Toolbox, *, named: bool) -> list[RawCall]:
 
 
 def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup: Recogniser) -> Recogniser:
-    """Read on at a run of at least three backticks: calls in a block of code, or a block that is text to its end.
+    """Read on at three backticks or more: calls in a block of code, or a block that is text.
 
     `markup` reads what begins with `<` or `[`, as outside of blocks.
     """

@@ -18,9 +18,9 @@ OBJECT: Final = '{"name": <function-name>, "arguments": <args-json-object>}'
 class Dialect:
     """One way to write calls.
 
-    `render` writes calls as the model would, `format` tells the model how to. `opens` are the texts that begin
-    a call, none of which begins another, and `read` reads on behind one of them; a dialect without any is found
-    by its brackets. All dialects are always understood.
+    `render` writes calls as the model would, `format` tells the model how to. `opens` are the texts
+    that begin a call, none of which begins another, and `read` reads on behind one of them; a
+    dialect without any is found by its brackets. All dialects are always understood.
     """
 
     name: str

@@ -1,6 +1,7 @@
-"""`<function=name>{...}</function>`, and with XML parameters: `<function=name><parameter=key>value</parameter></function>`.
+"""Calls as `<function=name>{...}</function>`, and with XML parameters.
 
-Llama 3 and Qwen3-Coder write so. Forms seen in the wild miss the `>` or put `()` or `[]` around the arguments.
+The latter are `<function=name><parameter=key>value</parameter></function>`. Llama 3 and Qwen3-Coder
+write so. Forms seen in the wild miss the `>` or put `()` or `[]` around the arguments.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def function(c: Cursor, _box: Toolbox, _opener: str = OPENER) -> Recogniser:
 
 
 def _parameters(c: Cursor) -> Waiting:
-    """Read `<parameter=key>value</parameter>` ...; return (values, fault), values None where it is none of this."""
+    """Read XML parameters; return (values, fault), values None where there are none."""
     values: dict[str, Any] = {}
     while True:
         tag = yield from literal(c, (_PARAMETER, CLOSER))
@@ -92,7 +93,7 @@ def _value(text: str) -> str:
 
 
 def render(calls: Sequence[ToolCall]) -> str:
-    """Write calls in this dialect, with JSON arguments; one whose name cannot stand there is written as JSON altogether."""
+    """Write calls with JSON arguments; one whose name cannot stand there is JSON altogether."""
     return "\n".join(map(_render, calls))
 
 

@@ -1,7 +1,7 @@
-"""`<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, as Hermes, Qwen and many others write calls.
+"""Calls as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: Hermes, Qwen, many others.
 
-Inside the tags other forms are taken as well: several objects, a list, a block of code, `<function=...>`, `name(...)`.
-A missing closing tag is forgiven.
+Inside the tags other forms are taken as well: several objects, a list, a block of code,
+`<function=...>`, `name(...)`. A missing closing tag is forgiven.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`<|python_tag|>{"name": ..., "parameters": {...}}`, several with `;` between, or `<|python_tag|>name.call(key=value)`, as Llama 3 writes calls."""
+"""Calls as `<|python_tag|>{"name": ..., "parameters": {...}}`, as Llama 3 writes them.
+
+Several have `;` between them; `<|python_tag|>name.call(key=value)` is another form.
+"""
 
 from __future__ import annotations
 

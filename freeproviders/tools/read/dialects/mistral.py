@@ -1,4 +1,7 @@
-"""`[TOOL_CALLS][{"name": ..., "arguments": ...}]`, and later `[TOOL_CALLS]name[ARGS]{...}` or `[TOOL_CALLS]name{...}`, as Mistral writes calls."""
+"""Calls as `[TOOL_CALLS][{"name": ..., "arguments": ...}]`, as Mistral writes them.
+
+Later models write `[TOOL_CALLS]name[ARGS]{...}` or `[TOOL_CALLS]name{...}`.
+"""
 
 from __future__ import annotations
 

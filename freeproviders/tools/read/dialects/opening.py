@@ -29,7 +29,7 @@ OPENER: Final = re.compile(
     rf"|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))"
     r"|`{3}|`{1,2}\Z"
 )
-"""Finds a place where a call, reasoning or a block of code may begin. Everything before it is text."""
+"""Finds where a call, reasoning or a block of code may begin; everything before it is text."""
 THINK_OPENER: Final = re.compile(rf"<(?=[{_second_letters(tuple(THINKING))}]|\Z)")
 """The same where no tools are bound."""
 
@@ -37,7 +37,8 @@ THINK_OPENER: Final = re.compile(rf"<(?=[{_second_letters(tuple(THINKING))}]|\Z)
 def opening(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool) -> Recogniser:
     """Read on at an opener.
 
-    `at_start`: nothing has been said before; `line_start`: only white space stands before it on its line.
+    `at_start`: nothing has been said before; `line_start`: only white space stands before it on its
+    line.
     """
     char = c.text[c.pos]
     if char == "{":
@@ -49,7 +50,7 @@ def opening(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool) -> Rec
 
 
 def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
-    """Read on at an opener right behind backticks: a sample of code within a line, which is text to its end."""
+    """Read on at an opener right behind backticks: a sample of code in a line, which is text."""
     char = c.text[c.pos]
     c.pos += 1
     following = yield from (peek(c) if char == "<" else skip(c))

@@ -23,7 +23,7 @@ def read_value(c: Cursor, closer: str = "") -> Waiting:
 
 
 def read_calls(c: Cursor, box: Toolbox, closer: str = "") -> Waiting:
-    """Read the JSON value (or the list of Python calls) that comes next; what holds no call is one call with a fault."""
+    """Read the JSON value or the list of Python calls that comes next; no call in it is a fault."""
     start, opened = c.tell(), ""
     if (yield from peek(c)) == "[":
         opened = "["

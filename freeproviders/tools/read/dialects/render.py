@@ -11,7 +11,7 @@ from freeproviders.wire.json import dumps
 
 
 def plain_json(value: Any) -> str:
-    """Encode as JSON in which each `<` and the brackets of `[INST]` and its like are escaped: no string holds a tag."""
+    """Encode as JSON in which no string holds a tag: `<` and brackets of `[INST]` are escaped."""
     return OWN.sub(lambda match: f"\\u{ord(match.group()):04x}", dumps(value).decode())
 
 

@@ -1,4 +1,8 @@
-"""`<tool_response>...</tool_response>` from the model: a result that it made up or quotes, or a call in the wrong tags, as small models write it."""
+"""`<tool_response>...</tool_response>` from the model.
+
+That is a result which the model made up or quotes, or a call in the wrong tags, as small models
+write it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ TAGS: Final = {"<tool_response>": "</tool_response>"}
 
 
 def result(c: Cursor, box: Toolbox, tag: str) -> Recogniser:
-    """Read on behind an opening tag: calls if they name bound tools, else text in which nothing is a call."""
+    """Read on behind an opening tag: calls to bound tools, else text in which nothing is a call."""
     closer, start, found = TAGS[tag], c.tell(), False
     following = yield from skip(c)
     while following in {"{", "["}:
