@@ -95,15 +95,9 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         if accepted is None
         else {name: value for name, value in request.options.items() if name in accepted}
     )
-    for place, text in _texts(request):
-        if not isinstance(text, str):
-            raise UsageError(f"{place} must be text, not {type(text).__name__}.")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{place} holds half of a character (a lone surrogate), which cannot be sent: pass whole ones."
-            ) from None
+    if not _can_all_be_written(request):
+        for place, text in _texts(request):
+            _check_text(place, text)
     try:
         for message in request.messages:
             for call in message.tool_calls:
@@ -113,6 +107,32 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
                 dumps(value)
     except ValueError as error:
         raise UsageError(f"The request cannot be written: {error}.") from error
+
+
+def _can_all_be_written(request: ChatRequest) -> bool:
+    """Whether every text of a request is text that can be sent: the usual case, without naming any place."""
+    try:
+        if request.model is not None:
+            request.model.encode()
+        for message in request.messages:
+            content = message.content
+            if content.__class__ is not str or message.name or message.tool_call_id or message.tool_calls:
+                return False  # look at each
+            content.encode()
+    except (UnicodeEncodeError, AttributeError):
+        return False
+    return not (request.stop or request.tool_choice or request.tools)
+
+
+def _check_text(place: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"{place} must be text, not {type(text).__name__}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{place} holds half of a character (a lone surrogate), which cannot be sent: pass whole ones."
+        ) from None
 
 
 def _texts(request: ChatRequest) -> Iterator[tuple[str, object]]:
