@@ -305,11 +305,10 @@ class CallQuestion(Question[Part, CallReader]):
     # --- the end, or another round ---
 
     def _ending(self, reader: CallReader) -> Batch:
-        finish = self._finish(reader)
         if self._calls:  # words beside calls that were asked for again are dropped
-            finish = replace(finish, reason="tool_calls")
+            finish = self._finish(reader, reason="tool_calls")
             return [*self._last_calls, self._tally.usage, finish]
-        return [*self._held_back(reader), self._tally.usage, finish]
+        return [*self._held_back(reader), self._tally.usage, self._finish(reader)]
 
     def _held_back(self, reader: CallReader) -> Batch:
         """The text that has not gone out, without what earlier answers said alike."""

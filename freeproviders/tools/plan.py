@@ -37,7 +37,7 @@ class Plan:
 def plan_of(request: ChatRequest) -> Plan:
     """Read what a request asks for. Raises `UsageError` for a tool that it does not have."""
     box = Toolbox(request.tools)
-    choice = read_choice(request.tool_choice, box.names)
+    choice = None if request.tool_choice is None else read_choice(request.tool_choice, box.names)
     must = choice not in {None, "auto", "none"}
     if choice == "none":
         box = Toolbox(())

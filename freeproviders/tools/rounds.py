@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from freeproviders.abilities import Answering
 from freeproviders.errors import (
@@ -130,10 +130,10 @@ class Question(ABC, Generic[Out, R]):
         self._tally.repairs += 1
         self._ask_again(reader, fault)
 
-    def _finish(self, reader: R) -> Finish:
+    def _finish(self, reader: R, **changes: Any) -> Finish:
         """The end of the last answer, with the number of all requests."""
         finish = reader.finish or Finish(provider=self._backend.name, model=self._model)
-        return replace(finish, attempts=self._tally.requests)
+        return replace(finish, attempts=self._tally.requests, **changes)
 
     @abstractmethod
     def _next_request(self) -> ChatRequest:
