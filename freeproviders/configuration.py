@@ -8,7 +8,6 @@ an option.
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 import re
 from base64 import b64encode
@@ -128,10 +127,12 @@ def unknown_names(
         provider: the name for the message.
         options: the keyword that takes a service's own options, "" where there is none.
     """
+    from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
+
     wrong = sorted(given)
     hints = []
     for name in wrong:
-        near = difflib.get_close_matches(name, [*known, *SETTINGS], 1)
+        near = get_close_matches(name, [*known, *SETTINGS], 1)
         if name in SETTINGS or (near and near[0] in SETTINGS and near[0] not in known):
             setting = name if name in SETTINGS else near[0]
             hints.append(f"{setting} is a setting of a request: pass it with the question.")

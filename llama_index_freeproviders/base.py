@@ -589,7 +589,8 @@ class CoreLLM(FunctionCallingLLM):
         self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool
     ) -> Question:
         backend = self.core
-        settings = {name: value for name in _SETTINGS if (value := getattr(self, name)) is not None}
+        fields = self.__dict__  # pydantic's own lookup costs more than the rest of this
+        settings = {name: value for name in _SETTINGS if (value := fields[name]) is not None}
         if self.additional_kwargs:
             settings.update(self.additional_kwargs)
         if kwargs:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -115,12 +115,14 @@ class Assembler(ABC, Generic[ResponseT]):
         self._reasoning = ""
         self._usage: Usage | None = None
 
-    def chunks(self, batch: Batch) -> list[ResponseT]:
-        """Return the chunks for the parts of one network read; see `LONG_TEXT`."""
+    def chunks(self, batch: Batch) -> Iterator[ResponseT]:
+        """Make the chunks for the parts of one network read, each when it is asked for; see `LONG_TEXT`.
+
+        A list of them would hold all of the text so far once for each part.
+        """
         if len(batch) > 1 and len(self._text) + len(self._reasoning) > LONG_TEXT:
             batch = _merged(batch)
-        take = self.take
-        return [chunk for part in batch if (chunk := take(part)) is not None]
+        return filter(None, map(self.take, batch))
 
     @abstractmethod
     def take(self, part: Part) -> ResponseT | None:

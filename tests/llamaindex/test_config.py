@@ -89,6 +89,27 @@ def test_importing_is_quiet_and_loads_no_langchain():
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_loads_what_a_chat_needs_and_no_more():
+    """Beside LlamaIndex's own modules and aiohttp's: this package, the core's way to a service, and no provider."""
+    code = (
+        "import sys, aiohttp, llama_index.core.llms\n"
+        "before = set(sys.modules)\n"
+        "from llama_index.llms.freeproviders import OpenAICompatible\n"
+        "after = set(sys.modules)\n"
+        "OpenAICompatible('m', base_url='http://127.0.0.1:9')\n"
+        "print(*sorted(after - before), '|', *sorted(set(sys.modules) - after))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, _, made = (part.split() for part in done.stdout.partition("|"))
+    ours = ("freeproviders", "llama_index_freeproviders", "llama_index.llms")
+    assert [name for name in loaded if not name.startswith(ours)] == ["llama_index.core.llms.loading"]
+    assert not [name for name in loaded if name.startswith(("freeproviders.tools", "freeproviders.embedded"))]
+    assert not [name for name in loaded if name.startswith("freeproviders.providers.")]
+    assert {name for name in made if name.startswith("freeproviders.providers.")} == {
+        "freeproviders.providers.openai_compatible"
+    }
+
+
 # --- metadata -------------------------------------------------------------------------------------
 
 
