@@ -10,9 +10,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import freeproviders
 from freeproviders import errors, testing, tools
+from freeproviders.cli.app import app
 from freeproviders.cli.lookup import all_providers
 from freeproviders.provider import Provider
 
@@ -114,6 +117,21 @@ def test_the_page_of_public_names_has_them_all(package: ModuleType) -> None:
     section = re.search(rf"^## `{package.__name__}`\n(.*?)(?=^## )", page, flags=re.DOTALL | re.MULTILINE)
     assert section is not None
     assert set(package.__all__) <= set(re.findall(r"`(\w+)`", section[1]))
+
+
+def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    commands = {
+        **group.commands,
+        **{f"models {name}": command for name, command in group.commands["models"].commands.items()},
+    }
+    for name, command in commands.items():
+        assert f"freeproviders {name}" in page
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("-") or option == "--help" or f"`{option}`" in page, option
 
 
 def test_lines_of_prose_are_at_most_100_columns() -> None:

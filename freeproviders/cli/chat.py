@@ -28,7 +28,8 @@ def chat(
     prompt: Annotated[
         list[str] | None,
         typer.Argument(
-            help='The question. A "-" at its end stands for standard input, which is the whole question in a pipe.',
+            metavar="QUESTION",
+            help='A "-" at its end stands for standard input. Left out in a pipe, standard input is the question.',
             show_default=False,
         ),
     ] = None,
@@ -90,7 +91,7 @@ def chat(
     """
     text = _prompt(prompt)
     if text is not None and not text.strip():
-        raise typer.BadParameter("The question is empty.", param_hint="PROMPT")
+        raise typer.BadParameter("The question is empty.", param_hint="QUESTION")
     for option, given in (("--json", as_json), ("--schema", schema)):
         if text is None and given:
             raise typer.BadParameter("It needs a question.", param_hint=option)

@@ -166,6 +166,14 @@ print(json.dumps([bare, sorted(sys.modules), opened]))
     assert opened == []
 
 
+def test_every_room_is_on_the_page():
+    """The page on architecture says where each module and package of the core lives."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.name + "/" * path.is_dir() for path in ROOT.iterdir() if not path.name.startswith("_")}
+    for room in rooms - {"py.typed"}:
+        assert f"`{room}`" in page, room
+
+
 def names_for_checkers(path):
     """What a module imports by name, where type checkers alone look too."""
     return {
