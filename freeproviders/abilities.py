@@ -51,8 +51,6 @@ class Learned:
 
     def without_refused(self, abilities: Abilities, model: str) -> Abilities:
         """The abilities that are left of those that a configuration claims."""
-        if not self.refused:
-            return abilities
         lost: dict[str, Any] = {
             feature: False for feature in ("tools", "schema") if self.refuses(feature, model)
         }

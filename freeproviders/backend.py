@@ -156,7 +156,8 @@ class Backend(ABC):
 
     def abilities(self, model: str | None = None) -> Abilities:
         """What a model can do by itself, without what the service has refused; None is the backend's own."""
-        return self.learned.without_refused(self._claimed or self.default_abilities, model or self.model)
+        claimed, learned = self._claimed or self.default_abilities, self.learned
+        return learned.without_refused(claimed, model or self.model) if learned.refused else claimed
 
     def with_abilities(self, **changes: Any) -> Self:
         """A copy that claims other abilities, as `tools=False` to have tools go through the prompt."""

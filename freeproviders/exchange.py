@@ -84,6 +84,8 @@ async def exchanged(speaker: Speaker, request: ChatRequest) -> AsyncGenerator[Ba
     try:
         while batch:
             yield batch
+            if not request.stream:
+                return  # it was all
             batch = await exchange.read()
     finally:
         exchange.close()

@@ -32,7 +32,7 @@ class PerProcess(Generic[T]):
 
     Args:
         make: makes the value.
-        usable: says whether the value can still be used; where not, another one is made.
+        usable: says whether the value can still be used; where not, another one is made. None: it lasts.
         after_fork: called in a forked child with the parent's value, to take out of it what must not
             be closed here.
         at_exit: called with the value at the interpreter's end.
@@ -43,7 +43,7 @@ class PerProcess(Generic[T]):
         self,
         make: Callable[[], T],
         *,
-        usable: Callable[[T], bool] = lambda value: True,  # noqa: ARG005 - a value that lasts
+        usable: Callable[[T], bool] | None = None,
         after_fork: Callable[[T], None] | None = None,
         at_exit: Callable[[T], None] | None = None,
         last: bool = False,
@@ -62,7 +62,7 @@ class PerProcess(Generic[T]):
     def get(self) -> T:
         """The process's value. Raises what `make` raises."""
         with self._lock:
-            if self._value is None or not self._usable(self._value):
+            if self._value is None or (self._usable is not None and not self._usable(self._value)):
                 self._value = self._make()
             return self._value
 

@@ -75,6 +75,8 @@ class CallAssembler:
         Raises `ToolCallError` where a call is no call, `TruncatedResponseError` where a token limit cut it
         (`truncated`).
         """
+        if not self._slots:
+            return []
         slots = sorted(self._slots, key=lambda slot: slot.order)
         self.__init__()  # type: ignore[misc]
         return [slot.call(truncated=truncated) for slot in slots]
