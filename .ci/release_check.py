@@ -4,7 +4,8 @@
     python .ci/release_check.py lowest              the tests without a model, on the lowest versions declared
     python .ci/release_check.py pythons packages    the same tests on CPython 3.11 to 3.13; wheel and sdist
 
-Each environment is made anew below build/release. With uv where it is installed, else with venv and pip.
+Each environment is made anew below build/release. With uv where it is installed, else with venv and
+pip.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ QUESTIONS = {
 """What is asked in an environment with one extra and nothing else."""
 MISSING = """
 import importlib
-for module, extra in (("langchain_freeproviders", "langchain"), ("llama_index.llms.freeproviders", "llama-index")):
+for module, extra in (
+    ("langchain_freeproviders", "langchain"),
+    ("llama_index.llms.freeproviders", "llama-index"),
+):
     if extra == {extra!r}:
         continue
     try:
@@ -173,7 +177,10 @@ def find_python(version: str) -> str | None:
 def run(
     command: list[str], *, cwd: Path | None = None, check: bool = True, expect: int = 0, quiet: bool = False
 ) -> bool:
-    """Run a command to its end; whether it exited as expected. `check` ends the whole run where it did not."""
+    """Run a command to its end and return whether it exited as expected.
+
+    With `check`, the whole run ends where it did not.
+    """
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=variables)
     good = done.returncode == expect

@@ -1,1 +1,4 @@
-"""What the hot paths cost, against floors in the same run; see docs/performance.md for how to read the numbers."""
+"""What the hot paths cost, against floors in the same run.
+
+docs/performance.md says how to read the numbers.
+"""

@@ -1,4 +1,7 @@
-"""The core alone: parts of a stream, and whole calls, against aiohttp with the same JSON decoder and nothing else."""
+"""The core alone, parts of a stream and whole calls.
+
+The floor is aiohttp with the same JSON decoder and nothing else.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,6 +1,7 @@
 """Measures contenders against a floor: CPU time of this process, in turns, as ratios made within each turn.
 
-The machine's speed drifts and others use it: seconds say little, the ratio of two runs side by side says much.
+The machine's speed drifts and others use it: seconds say little, the ratio of two runs side by side
+says much.
 """
 
 import asyncio
@@ -40,7 +41,10 @@ def compare(
     rounds: int = 5,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> dict[str, float]:
-    """Print and return each contender's median ratio to the first, the floor. `per` divides a call's time: its pieces, or 1 for whole calls."""
+    """Print and return each contender's median ratio to the first, the floor.
+
+    `per` divides a call's time: its pieces, or 1 for whole calls.
+    """
 
     async def main() -> dict[str, list[float]]:
         times: dict[str, list[float]] = {name: [] for name in contenders}

@@ -1,4 +1,8 @@
-"""The LangChain adapter, against LangChain itself: its own methods around a reader that decodes and does nothing else, its chunks made beforehand."""
+"""The LangChain adapter, against LangChain itself.
+
+The floor is LangChain's own methods around a reader that decodes and does nothing else, its chunks
+made beforehand.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,8 @@
-"""The LlamaIndex adapter, against LlamaIndex itself: its own decorators around a reader that decodes and does nothing else, its responses made beforehand."""
+"""The LlamaIndex adapter, against LlamaIndex itself.
+
+The floor is LlamaIndex's own decorators around a reader that decodes and does nothing else, its
+responses made beforehand.
+"""
 
 from collections.abc import AsyncGenerator
 from typing import Any

@@ -1,4 +1,7 @@
-"""The tool-call parser: time on a megabyte of each of the worst texts, and on ordinary text, at two sizes: twice the text must take twice the time."""
+"""The tool-call parser: time on a megabyte of each of the worst texts, and on ordinary text.
+
+Each text comes in two sizes: twice the text must take twice the time.
+"""
 
 import time
 
@@ -56,7 +59,8 @@ def per_feed(feeds: int = 200_000) -> float:
 
 def main() -> None:
     print(
-        f"{'1 MB of':28} {'whole':>8} {'2 MB':>8}   {'in 4s':>8} {'2 MB':>8}   (CPU s; pieces of 4 characters)"
+        f"{'1 MB of':28} {'whole':>8} {'2 MB':>8}   "
+        f"{'in 4s':>8} {'2 MB':>8}   (CPU s; pieces of 4 characters)"
     )
     for name, unit in TEXTS.items():
         texts = [(unit * (size // len(unit) + 1))[:size] for size in (MEGABYTE, 2 * MEGABYTE)]

@@ -1,7 +1,9 @@
-"""An OpenAI-style service that says prepared bytes, in a process of its own so that its time is not the client's.
+"""An OpenAI-style service that sends prepared bytes.
 
-`/n2000/v1/chat/completions` answers with 2000 pieces at once, `/n500-d1000/...` with 500, a millisecond apart, each in a write of its own;
-a request with `"stream": false` gets one document.
+It runs in a process of its own, so that its time is not the client's.
+
+`/n2000/v1/chat/completions` answers with 2000 pieces at once, `/n500-d1000/...` with 500, a
+millisecond apart, each in a write of its own; a request with `"stream": false` gets one document.
 """
 
 import asyncio

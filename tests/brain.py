@@ -1,14 +1,17 @@
 """Scripted models that obey: they find the tools or the schema in the prompt and answer with values that fit.
 
-The words around tools and schema are taken from `ToolPrompt`, so that another prompt changes nothing here.
-`brain` is an `answer=` for a replica of any of the services. It sees what the service sees: a list of turns, or one flattened prompt.
+The words around tools and schema are taken from `ToolPrompt`, so that another prompt changes
+nothing here. `brain` is an `answer=` for a replica of any of the services. It sees what the service
+sees: a list of turns, or one flattened prompt.
 
 * After a tool's result it says what the result was.
-* Where a call is required, or the user's words mention a tool (by a word of its name), it calls: every tool that is mentioned, each once.
+* Where a call is required, or the user's words mention a tool (by a word of its name), it calls:
+  every tool that is mentioned, each once.
 * Where an object is asked for, it answers with one that fits the schema.
 * Else it chats.
 
-Values come from the user's words: quoted text, the first numbers, the last capitalised words; what is not there is made up.
+Values come from the user's words: quoted text, the first numbers, the last capitalised words; what
+is not there is made up.
 """
 
 from __future__ import annotations
@@ -93,7 +96,10 @@ def brain(messages: Sequence[Mapping[str, Any]], markers: Markers = USUAL) -> st
 
 
 def native_brain(messages: Sequence[Mapping[str, Any]], request: Any) -> str | list[Any]:
-    """The same for a service with tools and schemas of its own: it reads them from the request, and its calls are the protocol's."""
+    """A scripted model for a service with tools and schemas of its own.
+
+    It reads them from the request, and its calls are the protocol's.
+    """
     body = request.json
     view = View([message for message in messages if message.get("role") != "tool"])
     tail = messages[
@@ -118,7 +124,10 @@ def native_brain(messages: Sequence[Mapping[str, Any]], request: Any) -> str | l
 
 
 class Script:
-    """Answers one after the other, whatever is asked; the last one again and again. An answer that is callable is called with the messages."""
+    """Give the answers one after the other, whatever is asked, and the last one again and again.
+
+    An answer that is callable is called with the messages.
+    """
 
     def __init__(self, *answers: Any) -> None:
         self._answers = answers
@@ -145,7 +154,8 @@ class View:
         texts = [_text(message) for message in messages]
         self.whole = "\n".join(texts)
         turns = list(_turns(messages, texts))
-        # What was asked: the user's last words that are neither a tool's result nor an instruction of the engine's.
+        # What was asked: the user's last words that are neither a tool's result nor an instruction
+        # of the engine's.
         asked = [_plain(text, markers) for role, text in turns if role in {"user", "human"}]
         self.question = next((text for text in reversed(asked) if text.strip()), "")
         tail = self.whole[self.whole.rfind(self.question) :] if self.question else self.whole

@@ -1,4 +1,7 @@
-"""What all tests share: the embedded models' weights, fetched once a session. A machine that cannot have them fails the tests and does not skip them."""
+"""What all tests share: the embedded models' weights, fetched once a session.
+
+A machine that cannot have them fails the tests and does not skip them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ MAY_BLOCK = [
 """Where our code may block an event loop: the end of a file's name, functions in it, and why."""
 OURS = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
 
-# Where the tests run in the background, Ctrl-C is ignored by them and by all that they start, and some of them press it.
+# Where the tests run in the background, Ctrl-C is ignored by them and by all that they start, and
+# some of them press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -51,7 +55,8 @@ def folder(name: str) -> ModuleType:
 def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail an async test in which our code blocks the event loop: in a file, a socket, a lock or a sleep.
 
-    This is the guard of LangChain's own tests. A test that blocks on purpose is marked `blocks`, with its reason.
+    This is the guard of LangChain's own tests. A test that blocks on purpose is marked `blocks`,
+    with its reason.
     """
     function = getattr(request, "function", None)
     if not inspect.iscoroutinefunction(function) or request.node.get_closest_marker("blocks") is not None:

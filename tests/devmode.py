@@ -6,5 +6,8 @@ SLOW = re.compile(r"^Executing <.*> took \d+\.\d+ seconds$")
 
 
 def complaints(stderr: str) -> list[str]:
-    """The lines of standard error that are about the program: that a busy machine took more than 100 ms over a step is not."""
+    """The lines of standard error that are about the program.
+
+    That a busy machine took more than 100 ms over a step is not.
+    """
     return [line for line in stderr.splitlines() if not SLOW.match(line)]

@@ -56,7 +56,7 @@ async def test_sense(cls, embedded_05b):
 
 
 async def test_history_reaches_the_model(embedded_05b):
-    """What was said earlier reaches the model through a protocol that keeps the turns apart and through one that folds them."""
+    """Earlier turns reach the model through protocols that keep them apart or fold them."""
     messages = [
         {"role": "user", "content": "My name is Ada."},
         {"role": "assistant", "content": "Nice to meet you, Ada."},
@@ -68,7 +68,10 @@ async def test_history_reaches_the_model(embedded_05b):
 
 
 async def test_leaving_stops_the_model(embedded_135m):
-    """A client that leaves frees the model's slot: many answers are left, and the next question is still answered at once."""
+    """A client that leaves frees the model's slot.
+
+    Many answers are left, and the next question is still answered at once.
+    """
     with replica(FlowGpt, answer=embedded_135m) as r:
         flow = FlowGpt(base_url=r.base_url)
         for _ in range(6):

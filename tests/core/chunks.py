@@ -1,6 +1,7 @@
 """Chat completions written and read by hand, as a plain server and a plain client do.
 
-Nothing here comes from the package, so that its reader and its writer cannot agree with each other alone.
+Nothing here comes from the package, so that its reader and its writer cannot agree with each other
+alone.
 """
 
 import json

@@ -95,7 +95,10 @@ def says_by_hand(frames, content_type, size=None):
             body, kind = framed([PAGE]), "text/html"
         else:
             body, kind = framed(frames, size), content_type
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n"
+            "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        )
         connection.sendall(head.encode() + body)
 
     with speaks(talk) as url:

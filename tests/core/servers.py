@@ -1,4 +1,7 @@
-"""Small servers that no service is: a forward proxy, one whose handler a test writes, and one that says what no HTTP library would."""
+"""Small servers that are no service.
+
+A forward proxy, one whose handler a test writes, and one that sends what no HTTP library would.
+"""
 
 import asyncio
 import socket
@@ -91,7 +94,10 @@ def forward_proxy():
 
 @asynccontextmanager
 async def says(*script, tls=None, host="127.0.0.1"):
-    """Answer every connection with bytes as they are, numbers being seconds of silence, and close it; yields the address."""
+    """Answer every connection with bytes as they are, and close it; yields the address.
+
+    Numbers among the bytes are seconds of silence.
+    """
 
     async def answer(reader, writer):
         try:
@@ -111,7 +117,8 @@ async def says(*script, tls=None, host="127.0.0.1"):
         lambda *streams: tasks.add(asyncio.create_task(answer(*streams))), host, 0, ssl=tls
     )
     try:
-        yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}"
+        at = f"[{host}]" if ":" in host else host
+        yield f"http{'s' if tls else ''}://{at}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in tasks:
@@ -121,9 +128,9 @@ async def says(*script, tls=None, host="127.0.0.1"):
 
 @contextmanager
 def speaks(talk):
-    """Hand every connection to `talk(connection, number)` on a thread of its own, as a plain socket; yields the address.
+    """Hand every connection, a plain socket, to `talk(connection, number)` on its own thread.
 
-    The connection is closed afterwards. `number` counts the connections from 1.
+    Yields the address. The connection is closed afterwards. `number` counts the connections from 1.
     """
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
     threads, open_ones, ended = [], set(), threading.Event()

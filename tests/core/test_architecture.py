@@ -16,8 +16,8 @@ from freeproviders.testing.services import service_class
 
 ROOT = Path(freeproviders.__file__).parent
 
-# Who may import whom: a module may import what stands in its own row or above. A longer name wins over the
-# package that holds it.
+# Who may import whom: a module may import what stands in its own row or above. A longer name wins
+# over the package that holds it.
 LAYERS = [
     ["_version", "lazy", "context_windows", "templates", "redaction", "errors", "process", "wire.json"],
     ["types"],
@@ -113,7 +113,7 @@ NOT_FOR_ADAPTERS = (
 
 
 def test_adapters_know_neither_each_other_nor_the_network():
-    """No adapter imports the other, a provider's protocol, the transport, the replicas or the command line."""
+    """No adapter imports the other, nor protocols, the transport, the replicas or the command line."""
     for adapter, other in (
         ("langchain_freeproviders", "llama_index"),
         ("llama_index_freeproviders", "langchain"),
@@ -150,11 +150,15 @@ HEAVY = [
 
 
 def test_import_loads_no_framework():
-    """Importing the core, and even every provider, loads no framework, no command line, no engine and no server; nothing is opened."""
+    """Importing the core and every provider loads no framework, command line, engine or server.
+
+    Nothing is opened.
+    """
     code = """
 import sys, json
 opened = []
-sys.addaudithook(lambda event, args: opened.append(event) if event in ("socket.connect", "socket.bind", "subprocess.Popen", "socket.getaddrinfo") else None)
+EVENTS = ("socket.connect", "socket.bind", "subprocess.Popen", "socket.getaddrinfo")
+sys.addaudithook(lambda event, args: opened.append(event) if event in EVENTS else None)
 import freeproviders
 bare = sorted(sys.modules)
 from freeproviders import FreeNetfly, ChatgptFree, FlowGpt, AIChatFree, OpenAICompatible, Embedded
@@ -185,7 +189,10 @@ def names_for_checkers(path):
 
 
 def test_the_table_of_providers():
-    """A row is what the class says of itself; every file beside the table has a row, and type checkers see its class."""
+    """A row is what the class says of itself.
+
+    Every file beside the table has a row, and type checkers see its class.
+    """
     for row in providers.PROVIDERS:
         cls = providers.load_provider(row)
         assert (cls.slug, cls.name, cls.__name__) == (row.slug, row.name, row.name)

@@ -1,4 +1,7 @@
-"""Asking any backend anything: a provider's, somebody else's, with tools and objects, and what a call may change."""
+"""Any backend, asked anything: a provider's or somebody else's, with tools and objects.
+
+Also: what a call may change.
+"""
 
 import asyncio
 import inspect
@@ -168,7 +171,10 @@ def test_what_is_no_backend():
 
 @pytest.mark.parametrize("service", SERVICES, ids=str)
 async def test_configuration_of_a_call_never_reaches_the_body(service):
-    """Every item of the configuration, by its first and its second name, counts for the call and is not sent as an option."""
+    """Every item of the configuration counts for the call and is not sent as an option.
+
+    This holds for its first and its second name.
+    """
     with replica(service.cls, answer="ok", **service.style) as r:
         provider = service.cls(base_url="http://127.0.0.1:9", retry=0, **service.options)
         for named in (
@@ -235,7 +241,10 @@ async def test_none_leaves_things_as_configured():
 
 
 async def test_the_environment_configures(monkeypatch):
-    """`<NAME>_API_BASE`, `_API_KEY` and `_PROXY` count for instances and for the class; what is passed wins."""
+    """`<NAME>_API_BASE`, `_API_KEY` and `_PROXY` count for instances and for the class.
+
+    What is passed wins.
+    """
     with replica(OpenAICompatible, answer="ok", api_key="sk-environment") as r:
         monkeypatch.setenv("OPENAI_COMPATIBLE_API_BASE", r.base_url)
         with pytest.raises(AuthenticationError, match="Set OPENAI_COMPATIBLE_API_KEY or pass api_key"):
@@ -275,7 +284,7 @@ async def test_what_was_learned_is_shared_by_all_copies():
     ],
 )
 def test_documented_signatures(cls, tail):
-    """`inspect` shows the parameters that the old clients had, in their order, on the class and on an instance."""
+    """`inspect` shows the old clients' parameters, in their order, on class and instance."""
     for asked in (cls, cls()):
         parameters = list(inspect.signature(asked.create_async_generator).parameters.values())
         assert [p.name for p in parameters] == [
@@ -346,7 +355,10 @@ async def test_process_response():
 
 @pytest.mark.parametrize("service", SERVICES, ids=str)
 async def test_a_whole_answer_that_breaks_off_is_asked_for_again(service):
-    """Wherever an answer is cut that nobody has seen, two retries bring it; usage counts every attempt with words."""
+    """Wherever an answer is cut that nobody has seen, two retries bring it.
+
+    Usage counts every attempt with words.
+    """
     text = "one two three four five six"
     lost = 0
     for cut in range(0, 700, 7):

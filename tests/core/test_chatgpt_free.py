@@ -16,7 +16,7 @@ PAGE = '<div data-post-id="7" data-nonce="abc"></div>'
 
 
 async def test_giving_up_on_a_page_that_another_call_fetches():
-    """Cancelling a call that waits for the page harms neither the one that fetches it nor the others that wait."""
+    """Cancelling a call that waits for the page harms neither its fetching nor the others' waiting."""
     with replica(ChatgptFree, answer="Hello", faults=[{"on": "page", "delay_headers": 0.3}]) as r:
         provider = ChatgptFree(base_url=r.base_url, retry=0)
         calls = [asyncio.create_task(text_of(provider)) for _ in range(4)]
@@ -29,7 +29,7 @@ async def test_giving_up_on_a_page_that_another_call_fetches():
 
 
 async def test_one_nonce_expires_under_ten_calls():
-    """All calls that an expired nonce failed are asked again, also those that find the page being fetched already."""
+    """All calls that an expired nonce failed are asked again, also those that come while it is fetched."""
     valid = ["first"]
 
     async def handle(request, served):
@@ -48,7 +48,10 @@ async def test_one_nonce_expires_under_ten_calls():
 
 
 async def test_cookies_of_the_page():
-    """They are sent back as they were written, beside the caller's own, and one that the page takes back is not sent."""
+    """The page's cookies are sent back as they were written, beside the caller's own.
+
+    A cookie that the page takes back is not sent.
+    """
 
     async def handle(request, served):
         if request.method == "GET":
@@ -93,7 +96,7 @@ def test_hostile_frames(choices):
 
 
 def test_an_error_frame_with_choices_and_what_follows_done():
-    """An error beside choices is an error; what comes after [DONE] does not count, in the same read or the next."""
+    """An error beside choices is an error; what comes after [DONE] does not count, in any read."""
     decoder = _AjaxDecoder()
     decoder.feed(b'data: {"choices": [{"delta": {}}], "error": {"message": "it broke"}}\n\n')
     assert isinstance(decoder.failure, errors.ServerError)

@@ -143,7 +143,10 @@ def test_what_is_no_configuration(make):
     """A request's setting among the configuration is told where it belongs, any other word what there is."""
     with pytest.raises(
         errors.UsageError,
-        match=r"Unknown argument 'max_tokens'. max_tokens is a setting of a request: pass it with the question",
+        match=(
+            r"Unknown argument 'max_tokens'. max_tokens is a setting of a request: pass it with the "
+            r"question"
+        ),
     ):
         make(max_tokens=5)
     with pytest.raises(errors.UsageError, match=r"Unknown argument 'base_ur'. Did you mean base_url\?"):
@@ -420,7 +423,10 @@ def test_a_request_without_messages(cls):
 
 
 async def test_on_the_class():
-    """The class makes its instance for the call and from the call's configuration, and looking at the method makes none."""
+    """The class makes its instance for the call and from the call's configuration.
+
+    Looking at the method makes none.
+    """
     assert callable(OpenAICompatible.create_async_generator)
     with replica(OpenAICompatible, answer="ok") as r:
         assert await text_of(OpenAICompatible, base_url=r.base_url, model="m") == "ok"

@@ -1,4 +1,7 @@
-"""How connections end, on plain sockets: in the middle of an answer, between two answers, and while a request is being written."""
+"""How connections end, on plain sockets.
+
+In the middle of an answer, between two answers, and while a request is being written.
+"""
 
 import asyncio
 import gzip
@@ -239,7 +242,10 @@ async def test_calls_to_a_server_that_closes_unannounced(seconds, own):
 
 
 def dies_on_the_second_request(how):
-    """Answer one request, read a second one and end the connection; a fresh connection then is answered. Yields what came."""
+    """Answer one request, read a second one and end the connection; a fresh one is answered.
+
+    Yields what came.
+    """
     requests = []
 
     def talk(connection, number):
@@ -261,7 +267,10 @@ async def ask(url, body=b"question", headers=None, connector=None):
 
 @pytest.mark.parametrize("how", [lambda connection: None, reset], ids=["orderly", "reset"])
 async def test_dead_connection_is_replaced_once_and_counted_apart(how):
-    """The second request goes out again on a fresh connection, and the answer says that the service may have seen it twice."""
+    """The second request goes out again on a fresh connection.
+
+    The answer says that the service may have seen it twice.
+    """
     talk, requests = dies_on_the_second_request(how)
     with speaks(talk) as url:
         assert (await ask(url))[1].unanswered == 0
@@ -272,7 +281,7 @@ async def test_dead_connection_is_replaced_once_and_counted_apart(how):
 
 @pytest.mark.parametrize("how", [lambda connection: None, reset], ids=["orderly", "reset"])
 async def test_fresh_connection_that_dies_is_an_error(how):
-    """What failed on a connection that had carried nothing is not sent again below the retries; nor is it sent a third time."""
+    """What failed on a fresh connection is not sent again below the retries, nor a third time."""
     numbers = []
 
     def talk(connection, number):
@@ -297,7 +306,10 @@ async def test_fresh_connection_that_dies_is_an_error(how):
 
 @pytest.mark.parametrize("end", [None, reset], ids=["orderly", "reset"])
 async def test_answer_that_had_begun_is_not_asked_for_again(end):
-    """A head that breaks off at any byte shows that the service has worked on the request: an error, and no second sending."""
+    """A head that breaks off at any byte is an error, and nothing is sent again.
+
+    It shows that the service has worked on the request.
+    """
     head = answer(b"", "X-Name: value")
     for cut in range(1, len(head) - 1):
         numbers = []
@@ -373,7 +385,7 @@ async def test_server_that_closes_after_a_redirect(status):
 
 @pytest.mark.parametrize("size", [2**17, 2**20 - 1, 2**23])
 async def test_refusal_before_the_request_is_whole(size):
-    """A service that refuses a long request and closes is understood every time, though the client's writing fails."""
+    """A service that refuses a long request and closes is understood, though the writing fails."""
 
     def talk(connection, number):
         connection.recv(1000)
@@ -416,7 +428,10 @@ FRAMING = {
 
 @pytest.mark.parametrize(("name", "value"), FRAMING.items(), ids=FRAMING)
 async def test_framing_headers_of_the_caller(name, value):
-    """They would turn the end of one request into the beginning of another: refused before anything is sent, wherever given."""
+    """Framing headers are refused before anything is sent, wherever they are given.
+
+    They would turn the end of one request into the beginning of another.
+    """
     requests = []
     with speaks(closes_after(0, requests)) as url:
         with pytest.raises(errors.UsageError, match=name):

@@ -21,7 +21,8 @@ FINE = {
 SITE = b'<html><div data-post-id="7" data-nonce="abc"></div></html>'
 NONCE_PAGE = (
     b'<!DOCTYPE html>\n<html lang="en-US">\n<head><title>Something went wrong.</title></head>\n'
-    b'<body id="error-page"><div class="wp-die-message">The link you followed has expired.</div></body></html>'
+    b'<body id="error-page"><div class="wp-die-message">The link you followed has '
+    b"expired.</div></body></html>"
 )
 
 
@@ -40,7 +41,10 @@ def answer(body, status=200, *headers):
 
 @contextmanager
 def answers(*script):
-    """Answer the n-th request, each on a connection of its own, with the n-th of these; yields (url, methods)."""
+    """Answer the n-th request, each on its own connection, with the n-th of these.
+
+    Yields (url, methods).
+    """
     methods = []
 
     def talk(connection, number):

@@ -74,9 +74,8 @@ def test_says_who_what_and_what_now():
         "no key.", provider="P", model="m", status=401, body="denied", env="P_API_KEY", retry_after=2
     )
 
-    assert (
-        str(error)
-        == "[P m] HTTP 401: no key. The answer began: 'denied'. Try again in 2 s. Set P_API_KEY or pass api_key."
+    assert str(error) == (
+        "[P m] HTTP 401: no key. The answer began: 'denied'. Try again in 2 s. Set P_API_KEY or pass api_key."
     )
 
 

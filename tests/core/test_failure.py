@@ -53,7 +53,10 @@ def test_shapes(body):
         (400, b'{"error": {"message": "bad"}}', errors.BadRequestError, False),
         (
             400,
-            b'{"error": {"code": "context_length_exceeded", "message": "This model\'s maximum context length is 8192 tokens"}}',
+            (
+                b'{"error": {"code": "context_length_exceeded", "message": "This model\'s maximum '
+                b'context length is 8192 tokens"}}'
+            ),
             errors.ContextOverflowError,
             False,
         ),
@@ -111,7 +114,10 @@ def test_shapes(body):
         ),
         (
             429,
-            b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded, limit: 0"}}]',
+            (
+                b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota '
+                b'exceeded, limit: 0"}}]'
+            ),
             errors.QuotaExceededError,
             False,
         ),
@@ -149,8 +155,10 @@ def test_words_inside_a_success(said, cls):
 
 WORDS = {
     errors.ContextOverflowError: [
-        "context_length_exceeded", "exceed_context_size_error", "the context length is 5", "the context window is 5",
-        "the context size is 5", "too many tokens", "too many input tokens", "Prompt is too long", "a maximum of 5 tokens",
+        "context_length_exceeded", "exceed_context_size_error", "the context length is 5",
+        "the context window is 5",
+        "the context size is 5", "too many tokens", "too many input tokens", "Prompt is too long",
+        "a maximum of 5 tokens",
     ],
     errors.ToolsNotSupportedError: [
         "m does not support tools", "m doesn't support tool use", "we do not support function calls",
@@ -164,7 +172,7 @@ WORDS = {
 
 @pytest.mark.parametrize(("cls", "said"), [(cls, said) for cls, words in WORDS.items() for said in words])
 def test_words_beside_a_status(cls, said):
-    """A 400 with one of these words is what the words say; they count in the code as well as in the message."""
+    """A 400 with one of these words is what the words say, in the code as well as in the message."""
     assert type(classify(400, ReportedError(said))) is cls
     assert type(classify(400, ReportedError("no", code=said))) is cls
     assert type(classify(None, ReportedError(said))) is cls
@@ -179,7 +187,8 @@ def test_a_long_context_is_no_reason_for_a_500():
 
 @pytest.mark.parametrize(
     "said",
-    ["insufficient_quota", "per day", "per-day", "free-per_day", "perday", "per month", "daily limit", "monthly limit",
+    ["insufficient_quota", "per day", "per-day", "free-per_day", "perday", "per month", "daily limit",
+     "monthly limit",
      "out of credit", "billing", "limit: 0", "payment needed"],
 )  # fmt: skip
 def test_allowances_that_are_used_up(said):
@@ -189,8 +198,10 @@ def test_allowances_that_are_used_up(said):
 
 
 MARKS = [
-    "_cf_chl_opt", "cf-chl-widget", "/cdn-cgi/challenge-platform/", "<title>Just a moment...", "Attention Required! | Cloudflare",
-    "Sorry, you have been blocked", "Checking your browser before accessing", "Verify you are human", "verifying that you are a human",
+    "_cf_chl_opt", "cf-chl-widget", "/cdn-cgi/challenge-platform/", "<title>Just a moment...",
+    "Attention Required! | Cloudflare",
+    "Sorry, you have been blocked", "Checking your browser before accessing", "Verify you are human",
+    "verifying that you are a human",
     "_Incapsula_Resource", "DDoS-Guard", "Pardon Our Interruption", "datadome",
 ]  # fmt: skip
 
@@ -338,7 +349,10 @@ def test_retry_hint_in_the_body():
 
 def test_no_secret_in_an_excerpt():
     """What looks like a credential is not repeated."""
-    body = b'{"error": {"message": "Incorrect API key: sk-abcdefghijklmnop. Header was Bearer abcdefghijk12345"}}'
+    body = (
+        b'{"error": {"message": "Incorrect API key: sk-abcdefghijklmnop. '
+        b'Header was Bearer abcdefghijk12345"}}'
+    )
     for text in (str(read_failure(401, {}, body)), excerpt(body)):
         assert "abcdefgh" not in text
         assert "***" in text

@@ -1,4 +1,7 @@
-"""Everything a service can do wrong is a typed error, in bounded time, that says who, what and what to do; and nothing is said twice."""
+"""Everything a service can do wrong is a typed error, in bounded time.
+
+The error says who, what and what to do; and no text is given out twice.
+"""
 
 import asyncio
 import time
@@ -117,7 +120,10 @@ async def test_after_text(streaming, fault, cls, phase):
 
 
 async def test_a_slow_consumer_is_no_stall(streaming):
-    """Only the service's silence counts: a consumer may take its time between parts, and a service that then is silent still stalls."""
+    """Only the service's silence counts, not a consumer's time between parts.
+
+    A service that is silent after such a break still stalls.
+    """
     pieces = [f"piece {i} " for i in range(4)]
     with replica(streaming.cls, answer=pieces, faults={"pace": 0.05}, **streaming.style) as r:
         text = ""
@@ -134,7 +140,10 @@ async def test_a_slow_consumer_is_no_stall(streaming):
 
 @pytest.mark.parametrize("at", [0, 1, 30, 200])
 async def test_cut_at_byte(service, at):
-    """A cut transfer is never an answer; before the first text it may be tried again, and then the answer comes whole and once."""
+    """A cut transfer is never an answer.
+
+    Before the first text it may be tried again, and then the answer comes whole and once.
+    """
     with replica(service.cls, answer=[LONG], faults={"cut": at}, **service.style) as r:
         parts, error = await collected(service.provider(r, timeout=Timeout(total=3)).stream(HI))
         assert isinstance(error, errors.TruncatedResponseError | errors.ProviderConnectionError)
@@ -146,7 +155,10 @@ async def test_cut_at_byte(service, at):
 
 
 async def test_a_clean_end_too_early(streaming):
-    """An end inside a document or an event is an error; a clean end after text is an answer, and flagged where the protocol would have said more."""
+    """An end inside a document or an event is an error; a clean end after text is an answer.
+
+    It is flagged where the protocol would have said more.
+    """
     with replica(
         streaming.cls,
         answer=["Hello", " there"],
@@ -178,7 +190,8 @@ async def test_a_clean_end_too_early(streaming):
 async def test_retry_before_the_first_text(service, first):
     """A fault before any text is tried again, once for each attempt, and the answer comes once.
 
-    Where a page came before on the same connection, the first drop looks like an idle connection's end: sent again, not counted.
+    Where a page came before on the same connection, the first drop looks like an idle connection's
+    end: sent again, not counted.
     """
     uncounted = int("drop" in first and service.cls is ChatgptFree)
     with replica(service.cls, answer=["Hello", " there"], faults=[first, first], **service.style) as r:
@@ -260,7 +273,10 @@ async def test_connection_refused_and_no_host():
 @pytest.mark.parametrize("way", ["403", "-1", "json"])
 @pytest.mark.parametrize("style", ["sse", "json"])
 async def test_expired_nonce(way, style):
-    """An expired nonce is fetched again once, however the service says it, and no retry is spent on it; twice is an error."""
+    """An expired nonce is fetched again once, however the service says it; twice is an error.
+
+    No retry is spent on it.
+    """
     with replica(ChatgptFree, answer="Hello", faults=[{"nonce_expired": way}], style=style) as r:
         provider = ChatgptFree(base_url=r.base_url, retry=0)
         assert await text_of(provider) == "Hello"
@@ -274,7 +290,10 @@ async def test_expired_nonce(way, style):
 
 
 async def test_nonce_is_fetched_once_by_concurrent_calls_and_never_shared():
-    """Ten first calls at once fetch one page; another instance, or a copy with another address, fetches its own."""
+    """Ten first calls at once fetch one page.
+
+    Another instance, or a copy with another address, fetches its own.
+    """
     with replica(ChatgptFree, answer="Hello") as r, replica(ChatgptFree, answer="Hello") as other:
         one, two = ChatgptFree(base_url=r.base_url), ChatgptFree(base_url=r.base_url)
         assert await asyncio.gather(*(text_of(one) for _ in range(10))) == ["Hello"] * 10
@@ -327,7 +346,7 @@ class Gone(FlowGpt):
 
 
 async def test_a_service_that_may_be_gone():
-    """Nobody is sent to look for a fault in his own network where the public service was last seen long ago."""
+    """The user's network is not blamed where the public service was last seen long ago."""
     with pytest.raises(
         errors.ProviderConnectionError,
         match=r"may be gone \(last public client \d{4}-\d\d-\d\d\)\. Pass base_url for another place",

@@ -1,4 +1,7 @@
-"""One provider object from everywhere: event loops, threads, forks, notebooks; cancelled, abandoned, leaving nothing behind."""
+"""One provider object from everywhere: event loops, threads, forks, notebooks.
+
+It is cancelled and abandoned, and leaves nothing behind.
+"""
 
 import asyncio
 import concurrent.futures
@@ -241,7 +244,10 @@ def test_mistakes_are_found_when_a_sync_stream_is_asked_for(r):
 
 
 def test_exit_inside_a_coroutine_ends_nothing_else(slow):
-    """`sys.exit` in code that a sync call runs reaches its caller, and only him: other streams and later calls go on."""
+    """`sys.exit` in code that a sync call runs reaches its caller and nobody else.
+
+    Other streams and later calls go on.
+    """
     stream = provider_of(slow).stream_sync(HI)
     next(stream)
 
@@ -353,7 +359,10 @@ SCRIPT = """
 
 
 def test_nothing_is_reported_under_dev_mode():
-    """Loops, an abandoned stream, sync calls and an interpreter that ends in the middle of one: not a word under `-X dev`."""
+    """Under `-X dev` nothing is reported of loops, an abandoned stream and sync calls.
+
+    The interpreter ends in the middle of one of these.
+    """
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SCRIPT)],
         capture_output=True,
@@ -365,7 +374,7 @@ def test_nothing_is_reported_under_dev_mode():
 
 
 def test_state_is_never_on_the_class():
-    """Two configurations of one class know nothing of each other, and a call's own configuration does not stay."""
+    """Two configurations of one class know nothing of each other; a call's own does not stay."""
     with replica(FlowGpt, answer="one") as a, replica(FlowGpt, answer="two") as b:
         one, two = FlowGpt(base_url=a.base_url), FlowGpt(base_url=b.base_url, model="gpt-4-turbo")
         assert asyncio.run(text_of(one)) == "one"
@@ -455,7 +464,10 @@ def test_a_daemon_thread_at_the_interpreters_end(slow, asked):
 
 
 def test_no_thread_at_the_interpreters_end(monkeypatch):
-    """Where the interpreter starts no thread any more, as at the end from CPython 3.12 on: a typed error and no open loop."""
+    """Where the interpreter starts no thread any more: a typed error and no open loop.
+
+    That is so at the end from CPython 3.12 on.
+    """
 
     def refuse(thread):
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -475,7 +487,7 @@ def test_no_thread_at_the_interpreters_end(monkeypatch):
 
 
 def test_an_exit_handler_asks(r):
-    """A sync call from an exit handler has its answer, or is a typed error where there are no threads any more."""
+    """A sync call from an exit handler is answered, or a typed error where no thread starts."""
     code = f"""
         import atexit
         from freeproviders import OpenAICompatible, errors
@@ -498,7 +510,10 @@ def test_an_exit_handler_asks(r):
 
 
 def test_without_asyncio(r):
-    """Where another kind of loop runs, an async call is a typed error that says so, and a sync call on a thread works."""
+    """Where another kind of loop runs, an async call is a typed error that says so.
+
+    A sync call on a thread works.
+    """
 
     def step(awaitable):
         with pytest.raises(errors.UsageError, match="asyncio"):

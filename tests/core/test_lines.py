@@ -20,7 +20,10 @@ def cut(stream, cuts):
 
 @given(st.lists(st.binary(max_size=8), max_size=12), st.data())
 def test_lines(pieces, data):
-    """Lines come without their ends and blank ones not at all, however the stream is cut; CR inside a line and U+2028 are content."""
+    """Lines come without their ends and blank ones not at all, however the stream is cut.
+
+    CR inside a line and U+2028 are content.
+    """
     stream = b"\n".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
 

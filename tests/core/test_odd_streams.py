@@ -76,7 +76,8 @@ ANSWERS = [
     *[(cls, sse(raw(b'"H\xffllo"')), "H\ufffdllo") for cls in STREAMS],
     *[(cls, sse(raw(b'"a\tb\x01"')), "a\tb\x01") for cls in STREAMS],
     *[(cls, sse(raw(b'["Hel", {"type": "text", "text": "lo"}]')), "Hello") for cls in STREAMS],
-    *[(cls, b'data: {"choices": [\ndata: {"delta":\ndata:  {"content": "Hello"}}]}\n\n' + DONE, "Hello") for cls in STREAMS],
+    *[(cls, b'data: {"choices": [\ndata: {"delta":\ndata:  {"content": "Hello"}}]}\n\n' + DONE,
+        "Hello") for cls in STREAMS],
     *[(cls, event("Hel")[:-1] + event("lo")[:-1] + DONE, "Hello") for cls in STREAMS],
     *[(cls, b'data: {"choices":\ndata: []}\n\n' + event("Hello") + DONE, "Hello") for cls in STREAMS],
     (_EventDecoder, flow(raw_data=[b'"H\xffllo"']), "H\ufffdllo"),
@@ -85,7 +86,8 @@ ANSWERS = [
     *[
         (cls, event("Hello") + end + event("no more"), "Hello")
         for cls in STREAMS
-        for end in (b"data: [DONE] \n\n", b"data:\t[DONE]\n\n", b"data:[DONE]\t \r\n\r\n", b"data:   [DONE]\n\n")
+        for end in (b"data: [DONE] \n\n", b"data:\t[DONE]\n\n", b"data:[DONE]\t \r\n\r\n",
+                    b"data:   [DONE]\n\n")
     ],
     *[
         (cls, beat + event("Hel") + beat + event("lo") + beat + DONE, "Hello")
@@ -115,14 +117,19 @@ ANSWERS = [
         (_RawDecoder, text, text.decode().removeprefix("\ufeff"))
         for text in (
             b"<html>as you asked",
-            b"<!DOCTYPE html>\n<html><head><title>404 - Page Not Found</title><style>body{color:red}</style>" + b"<p>x</p>" * 150,
+            b"<!DOCTYPE html>\n<html><head><title>404 - Page Not Found</title>"
+            b"<style>body{color:red}</style>" + b"<p>x</p>" * 150,
             b"<!DOCTYPE html><html><head><title>My cats</title></head><body>Meow</body></html>",
             b"<!DOCTYPE html>" + b"x" * 5000 + b"<hr><center>nginx</center>",
-            b"<", b"<?xml version='1.0'?><note>hi</note>", b"<think>hm</think>yes", b"{", b'{"', b'{ "error', b'{"error": "',
+            b"<", b"<?xml version='1.0'?><note>hi</note>", b"<think>hm</think>yes", b"{", b'{"', b'{ "error',
+            b'{"error": "',
             b'{"error": "the city is not known"}', b'{"error": "quota exceeded", "city": "Oslo"}',
-            b'{"error": null, "message": "hi"}', b'{"name": "add", "arguments": {}}', b'{"message": "Hi"}', b"{}",
-            b'{"error": {"message": "boom"}} is what the service says', b"{x", b"error code", b"error code: none", b"Error code: 7 is for ...",
-            b"upstream of here the river", b"Service Unavailable", b"no healthy upstreams were found", b"   ", b"\n\n<p>",
+            b'{"error": null, "message": "hi"}', b'{"name": "add", "arguments": {}}', b'{"message": "Hi"}',
+            b"{}",
+            b'{"error": {"message": "boom"}} is what the service says', b"{x", b"error code",
+            b"error code: none", b"Error code: 7 is for ...",
+            b"upstream of here the river", b"Service Unavailable", b"no healthy upstreams were found", b"   ",
+            b"\n\n<p>",
             b'{"error": "quota exceeded", "detail": "' + b"x" * 5000 + b'"}',
         )
     ],
@@ -149,10 +156,12 @@ ERRORS = [
     *[(cls, b"event: error\ndata: Rate limit reached\n\n" + DONE, errors.RateLimitError) for cls in STREAMS],
     *[(cls, b"data: it broke\nevent: error\n\n" + DONE, errors.ServerError) for cls in STREAMS],
     *[(cls, b'event: error\ndata: {"code": 5}\n\n' + DONE, errors.ServerError) for cls in STREAMS],
-    *[(cls, b'event: error\ndata: {"message": "too many requests"}\n\n' + DONE, errors.RateLimitError) for cls in STREAMS],
+    *[(cls, b'event: error\ndata: {"message": "too many requests"}\n\n' + DONE,
+        errors.RateLimitError) for cls in STREAMS],
     *[(cls, sse(delta("error")), errors.ServerError) for cls in STREAMS],
     # D6: lines that belong to no event, with no end after them
-    (ChatDecoder, b'error: {"code": 500, "message": "slot unavailable", "type": "server_error"}\n\n', errors.ServerError),
+    (ChatDecoder, b'error: {"code": 500, "message": "slot unavailable", "type": "server_error"}\n\n',
+        errors.ServerError),
     (ChatDecoder, b"error: rate limit\n\n" + DONE, errors.RateLimitError),
     *[(cls, b'{"error": {"message": "Rate limit reached"}}\n', errors.RateLimitError) for cls in STREAMS],
     *[(cls, b'\n{"error": "Rate limit reached"}', errors.RateLimitError) for cls in STREAMS],
@@ -162,11 +171,13 @@ ERRORS = [
     (ChatDecoder, b"Goodbye\n", errors.MalformedResponseError),
     # D7
     *[(cls, sse(delta(content=" ") | {"error": {"message": "boom"}}), errors.ServerError) for cls in STREAMS],
-    *[(cls, sse(delta(content="x", role="assistant") | {"error": "Rate limit"}), errors.RateLimitError) for cls in STREAMS],
+    *[(cls, sse(delta(content="x", role="assistant") | {"error": "Rate limit"}),
+        errors.RateLimitError) for cls in STREAMS],
     # nothing but half an event
     (ChatDecoder, b'data: {"choices": [{"del', errors.TruncatedResponseError),
     (_AjaxDecoder, b'data: {"choices": [{"del', errors.TruncatedResponseError),
-    (_AjaxDecoder, sse(delta(tool_calls=[call(0, "a", "f", '{"x"')]), done=False), errors.TruncatedResponseError),
+    (_AjaxDecoder, sse(delta(tool_calls=[call(0, "a", "f", '{"x"')]), done=False),
+        errors.TruncatedResponseError),
 ]  # fmt: skip
 
 
@@ -182,19 +193,22 @@ def test_errors_after_text(cls, stream, error):
 
 
 NGINX = (
-    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad "
+    b"Gateway</h1></center>\r\n"
     b"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
 FIRST = [
     (_RawDecoder, BOM + b"<html><head><title>Just a moment...</title>", errors.BlockedError),
-    (_RawDecoder, b'<?xml version="1.0"?>\n<!DOCTYPE html><html><script src="/_next/static/x.js">', errors.BlockedError),
+    (_RawDecoder, b'<?xml version="1.0"?>\n<!DOCTYPE html><html><script src="/_next/static/x.js">',
+        errors.BlockedError),
     (_RawDecoder, NGINX, errors.BlockedError),
     (_RawDecoder, b"\n<!doctype html><title>503 Backend fetch failed</title>", errors.BlockedError),
     (_RawDecoder, b"<!DOCTYPE html><link href=/wp-content/x.css>" + b"x" * 9000, errors.BlockedError),
     (_RawDecoder, b'{"error":"Quota exceeded"}', errors.RateLimitError),
     (_RawDecoder, b' {\n "error": {"message": "it broke", "code": 503}}\n', errors.ServerError),
     (_RawDecoder, b'{"success": false, "code": 401, "message": "no"}', errors.AuthenticationError),
-    (_RawDecoder, b"upstream connect error or disconnect/reset before headers. reset reason: overflow", errors.ServerError),
+    (_RawDecoder, b"upstream connect error or disconnect/reset before headers. reset reason: overflow",
+        errors.ServerError),
     (_RawDecoder, b"no healthy upstream", errors.ServerError),
     (_RawDecoder, b"error code: 1015", errors.ServerError),
     (_RawDecoder, BOM, errors.EmptyResponseError),
@@ -296,10 +310,14 @@ def test_calls_without_end(deltas, message):
 
 
 def test_the_slot_of_a_delta():
-    """An id wins over an index; of two slots that fit, the later one; an index without an id goes on where it was last."""
+    """An id wins over an index; of two slots that fit, the later one is meant.
+
+    An index without an id goes on where it was last.
+    """
     deltas = [
         call(0, "a", "f", "["), call(1, None, "g", "("), call(1, "a", None, "1"), call(0, None, None, "2"),
-        call(5, "a", None, "3"), call(0, "b", "h", "4"), call(0, None, None, "5"), call(None, None, None, "6"),
+        call(5, "a", None, "3"), call(0, "b", "h", "4"), call(0, None, None, "5"),
+        call(None, None, None, "6"),
         call(None, None, "k", "7"), call(None, None, "k", "8"),
     ]  # fmt: skip
     decoder = ChatDecoder()

@@ -371,7 +371,7 @@ def test_failures(stream, cls):
 
 
 def test_what_is_said_once():
-    """Model, id and usage with its details are read, from the stream's frames or a service's own place for them."""
+    """Model, id and usage with its details are read from the stream or a service's own place."""
     decoder, _ = decode(
         sse(
             delta(content="x"),
@@ -478,7 +478,10 @@ def test_the_first_frame_may_name_nobody():
 
 
 def test_blank_lines_are_not_kept():
-    """Any number of blank lines before the answer takes time and space in proportion, and a line that never ends has its cap."""
+    """Blank lines before the answer take time and space in proportion to their number.
+
+    A line that never ends has its cap.
+    """
     decoder = ChatDecoder()
     for _ in range(400):
         assert decoder.feed(b" \n" * 2**15) == []

@@ -1,4 +1,4 @@
-"""Answers written in the OpenAI protocol, read by a plain client of the tests and by the package's own reader."""
+"""Answers written in the OpenAI protocol, read by a plain client and by the package's reader."""
 
 import json
 

@@ -1,4 +1,7 @@
-"""Packed bodies, however they are cut: the same bytes in pieces of a bounded size, and an end only where one is."""
+"""Packed bodies, however they are cut.
+
+The same bytes come in pieces of a bounded size, and an end only where one is.
+"""
 
 import gzip
 import zlib
@@ -39,7 +42,10 @@ PACKINGS = {
 
 
 def unpacked(encoding, packed, sizes):
-    """Unpack a body that comes in reads of these sizes; return its bytes, its longest piece, and the unpacker."""
+    """Unpack a body that comes in reads of these sizes.
+
+    Returns its bytes, its longest piece, and the unpacker.
+    """
     unpack = unpacker(encoding)
     out, longest, at, turn = bytearray(), 0, 0, 0
     while at < len(packed):

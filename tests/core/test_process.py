@@ -56,7 +56,10 @@ def test_what_cannot_be_made_is_tried_again():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_fork_and_exit():
-    """A child makes its own, though a thread of the parent held the lock; only what a process has made is put away by it."""
+    """A child makes its own value, though a thread of the parent held the lock.
+
+    Only what a process has made is put away by it.
+    """
     code = """
         import os, sys, threading
         from freeproviders.process import PerProcess

@@ -1,4 +1,7 @@
-"""Any answer, over any protocol, cut anywhere, arrives whole and once; what goes out is what the service wants."""
+"""Any answer, over any protocol, cut anywhere, arrives whole and once.
+
+What goes out is what the service wants.
+"""
 
 import random
 import re
@@ -123,7 +126,7 @@ async def test_stop_sequences_on_every_service(running):
 
 
 async def test_multi_turn(running):
-    """A conversation with a system message and list contents reaches the service in the form that its protocol allows."""
+    """A conversation with a system message and list contents takes the form of each protocol."""
     service, r = running
     r.answer, r.faults = "ok", None
     messages = [
@@ -260,7 +263,10 @@ def test_mistakes_are_found_before_anything_is_sent(running, arguments, said):
 
 
 def test_what_the_four_send_is_exact():
-    """The replica refuses anything but the exact request; here a few values that it only checks the form of."""
+    """The values that go out, where the replica checks only their form.
+
+    It refuses anything but the exact request.
+    """
     with replica(FlowGpt, answer="ok") as r:
         flow = FlowGpt(base_url=r.base_url)
         assert flow.complete_sync("x", model="gemini").text == "ok"

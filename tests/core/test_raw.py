@@ -8,10 +8,14 @@ from freeproviders import errors
 from freeproviders.wire.raw import error_in_text, may_be_error
 
 SERVERS = [
-    "<center><h1>404 Not Found</h1></center>", "<hr><center>nginx</center>", "<address>Apache/2.4 Server at x Port 80</address>",
-    "<div class='cf-error-details'>", "<a href='/cdn-cgi/l/email-protection'>", "<div class='wp-die-message'>x</div>",
-    "<link href='https://x.example/wp-content/a.css'>", "<script src='/wp-includes/b.js'>", "<script src='/_next/static/c.js'>",
-    "<script src=/_nuxt/d.js>", '<link href="/_astro/e.css">', '<script type="module" src="/assets/index-f.js">',
+    "<center><h1>404 Not Found</h1></center>", "<hr><center>nginx</center>",
+    "<address>Apache/2.4 Server at x Port 80</address>",
+    "<div class='cf-error-details'>", "<a href='/cdn-cgi/l/email-protection'>",
+    "<div class='wp-die-message'>x</div>",
+    "<link href='https://x.example/wp-content/a.css'>", "<script src='/wp-includes/b.js'>",
+    "<script src='/_next/static/c.js'>",
+    "<script src=/_nuxt/d.js>", '<link href="/_astro/e.css">',
+    '<script type="module" src="/assets/index-f.js">',
     "<link href=/static/g.css>", "<title>Just a moment...</title>",
 ]  # fmt: skip
 
@@ -37,9 +41,12 @@ def test_small_pages_with_the_title_of_an_error(title):
 
 
 SAID = [
-    "Quota exceeded", "rate limit reached", "Ratelimit", "Too many requests", "Unauthorized", "unauthorised", "Forbidden",
-    "wrong API key", "no apikey", "Internal Server Error", "internal error", "Bad Gateway", "Gateway Timeout", "gateway time-out",
-    "Service Unavailable", "the service is temporarily unavailable", "overloaded", "upstream failed", "Invalid signature",
+    "Quota exceeded", "rate limit reached", "Ratelimit", "Too many requests", "Unauthorized", "unauthorised",
+    "Forbidden",
+    "wrong API key", "no apikey", "Internal Server Error", "internal error", "Bad Gateway", "Gateway Timeout",
+    "gateway time-out",
+    "Service Unavailable", "the service is temporarily unavailable", "overloaded", "upstream failed",
+    "Invalid signature",
     "wrong sign", "missing sign", "bad sign", "please try again later",
 ]  # fmt: skip
 
@@ -69,7 +76,8 @@ def test_envelopes_with_a_status():
         assert error_in_text(b'{"message": "x", "status": %d}' % status, whole=True) is None
 
 
-PROXIES = [b"upstream connect error or disconnect/reset before headers", b"no healthy upstream", b"no healthy upstream.",
+PROXIES = [b"upstream connect error or disconnect/reset before headers", b"no healthy upstream",
+           b"no healthy upstream.",
            b"error code: 502", b"error code: 1015"]  # fmt: skip
 
 
@@ -86,8 +94,10 @@ def test_proxies(said):
 
 bodies = st.sampled_from(
     [
-        b"<!DOCTYPE html><hr><center>", b'<?xml version="1.0"?>\n<html>', b'{ "error" : "quota exceeded"}', b'{"statusCode": 500, "message": "x"}',
-        b"{\n", b"no healthy upstream", b"error code: 1", b"<head>", b"<body", b"Hello", b'{"errors', b'{"er x', b'{"a', b"<!-- x", b"{}",
+        b"<!DOCTYPE html><hr><center>", b'<?xml version="1.0"?>\n<html>', b'{ "error" : "quota exceeded"}',
+        b'{"statusCode": 500, "message": "x"}',
+        b"{\n", b"no healthy upstream", b"error code: 1", b"<head>", b"<body", b"Hello", b'{"errors',
+        b'{"er x', b'{"a', b"<!-- x", b"{}",
     ]
 )  # fmt: skip
 

@@ -38,7 +38,10 @@ def said_by(request):
 @pytest.mark.parametrize("where", ["message", "text", "cut"])
 @pytest.mark.parametrize(("given", "secrets"), SECRETS.values(), ids=SECRETS)
 async def test_a_service_that_repeats_the_request(given, secrets, where):
-    """Neither the message nor the body nor the pickle of an error holds a secret of the configuration, nor the beginning of one."""
+    """No error holds a secret of the configuration, nor the beginning of one.
+
+    Neither its message nor its body nor its pickle.
+    """
 
     async def handle(request, served):
         said = said_by(request)

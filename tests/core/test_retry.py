@@ -15,7 +15,10 @@ def test_free_netfly_page():
 
 
 def test_backoff_jitter_and_limits():
-    """Waits grow, are shortened by at most the jitter, and end with the attempts, the longest wait or the budget."""
+    """Waits grow and are shortened by at most the jitter.
+
+    They end with the attempts, the longest wait or the budget.
+    """
     retry = Retry(attempts=4, first=1, factor=3, longest=5, jitter=0.5, budget=7)
     error = errors.ProviderConnectionError("x")
     for _ in range(50):

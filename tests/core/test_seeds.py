@@ -1,4 +1,7 @@
-"""The old clients' examples run as they were written, against the replicas; the imports and the addresses are given."""
+"""The old clients' examples run as they were written, against the replicas.
+
+The imports and the addresses are given.
+"""
 
 import asyncio
 
@@ -208,7 +211,7 @@ def test_signature():
 
 
 async def test_promised_errors():
-    """`ClientError`, `TimeoutError`, `RuntimeError` and `RateLimitError` come where the pages promise them."""
+    """`ClientError`, `TimeoutError`, `RuntimeError`, `RateLimitError` come as the pages promise."""
     messages = [{"role": "user", "content": "Hi"}]
     with replica(FreeNetfly, faults={"status": 503}) as r:
         with pytest.raises(ClientError):

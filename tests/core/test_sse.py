@@ -95,7 +95,10 @@ def test_table(stream, events):
 
 
 def test_lines_that_belong_to_no_event():
-    """They are given out where they are asked for, whole and at their place; comments and known fields are not."""
+    """Unknown fields are given out where they are asked for, whole and at their place.
+
+    Comments and known fields are not.
+    """
     stream = b"<p>\n: c\ndata: a\nx: y\n\nid\nretry: 1\n{}\r\ndata: b\n\nlast"
     expected = [
         (UNFRAMED, b"<p>"),

@@ -137,7 +137,10 @@ def test_any_difference_or_failure_means_validating(quick):
 
 
 def test_what_the_caller_passes_may_be_kept():
-    """Each trial has arguments of its own, so that an object that holds them is not taken for one that shares."""
+    """Each trial has arguments of its own.
+
+    So an object that holds them is not taken for one that shares.
+    """
     values, make = template(Open(content="", more={}))
 
     def usual(more):

@@ -1,4 +1,7 @@
-"""What servers and proxies say that is not quite HTTP, or HTTP that nobody expects: each an answer or a typed error, soon."""
+"""Not quite HTTP, or HTTP that nobody expects, as servers and proxies send it.
+
+Each is an answer or a typed error, soon.
+"""
 
 import asyncio
 import gc
@@ -122,7 +125,7 @@ async def test_text_that_looks_like_a_page():
 
 
 async def test_a_deadline_in_the_turn_of_the_loop_in_which_the_headers_come():
-    """The limit holds even when it passes just as the headers arrive, so that there is nobody left to wake."""
+    """The limit holds even when it passes just as the headers arrive, with nobody left to wake."""
     with replica(OpenAICompatible, answer="x", faults={"delay_headers": 0.1, "delay_first": 60}) as r:
         provider = provider_of(r.base_url, timeout=Timeout(first_content=0.2, stall=None, total=None))
         call = asyncio.create_task(provider.complete(HI))
@@ -159,7 +162,10 @@ async def test_a_connect_limit_keeps_its_cause():
 
 
 async def test_certificates(tmp_path):
-    """One that nobody signed is an error that says so and is not tried again; a connector that trusts it is the way."""
+    """A certificate that nobody signed is an error that says so and is not tried again.
+
+    A connector that trusts it is the way.
+    """
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = [
         "openssl",
@@ -231,7 +237,10 @@ async def test_a_key_that_the_service_repeats():
 
 
 async def test_connectors_that_come_and_go():
-    """One for each call leaves no session behind; one that is closed or of another loop is the caller's mistake."""
+    """A connector for each call leaves no session behind.
+
+    One that is closed or of another loop is the caller's mistake.
+    """
     with replica(OpenAICompatible, answer="ok") as r:
         for _ in range(5):
             async with aiohttp.TCPConnector() as connector:

@@ -1,6 +1,9 @@
-"""The embedded model as a user of an engine, which here is a stand-in: a child process that names a replica's address.
+"""The embedded model as a user of an engine, which here is a stand-in.
 
-The child, its start and end, the files and the requests are real; only the answers come from a replica.
+The stand-in is a child process that names a replica's address.
+
+The child, its start and end, the files and the requests are real; only the answers come from a
+replica.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ from types import SimpleNamespace
 
 class CommonParams(SimpleNamespace):
     def __init__(self):
-        super().__init__(**{name: SimpleNamespace() for name in ("model", "cpuparams", "cpuparams_batch", "sampling")})
+        names = ("model", "cpuparams", "cpuparams_batch", "sampling")
+        super().__init__(**{name: SimpleNamespace() for name in names})
 
 class Server:
     def __init__(self, params):

@@ -64,7 +64,10 @@ async def test_history_and_system_messages_count(embedded_05b: Embedded) -> None
 
 @real
 async def test_it_reads_what_it_is_given(embedded_05b: Embedded) -> None:
-    question = "The ferry to Hallig Hooge leaves at 9:40 from Schlüttsiel.\n\nWhen does the ferry leave? Answer with the time."
+    question = (
+        "The ferry to Hallig Hooge leaves at 9:40 from Schlüttsiel.\n\n"
+        "When does the ferry leave? Answer with the time."
+    )
     assert "9:40" in (await embedded_05b.complete(question, temperature=0)).text
 
 
@@ -296,7 +299,10 @@ from freeproviders import Embedded
 begun = threading.Event()
 def read():
     try:
-        for part in Embedded("smollm2-135m").stream_sync("Tell me a very long story.", max_tokens=5000, ignore_eos=True):
+        story = Embedded("smollm2-135m").stream_sync(
+            "Tell me a very long story.", max_tokens=5000, ignore_eos=True
+        )
+        for part in story:
             begun.set()
     except Exception as error:
         print(error, flush=True)

@@ -36,7 +36,10 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 @pytest.fixture
 async def settings(weights_135m: Path) -> AsyncGenerator[EngineSettings, None]:
-    """Settings that no other test has, so that nothing is shared by accident; what was started with them is ended."""
+    """Settings that no other test has, so that nothing is shared by accident.
+
+    What was started with them is ended.
+    """
     made = EngineSettings(model=weights_135m, alias="tiny", context=1000 + next(_numbers))
     yield made
     server = running_server(made)
@@ -235,7 +238,8 @@ if child == 0:
 def test_a_forked_process_starts_its_own(weights_135m: Path) -> None:
     script = (
         FORK
-        + "os.waitpid(child, 0); print(int(server.alive), int(start() is server), flush=True); time.sleep(100)"
+        + "os.waitpid(child, 0); print(int(server.alive), int(start() is server), flush=True); "
+        + "time.sleep(100)"
     )
     with parent(script, weights_135m) as process:
         parents, childs = next_pid(process), next_pid(process)
@@ -269,7 +273,7 @@ def test_a_forked_process_does_not_keep_the_parents_engine_alive(weights_135m: P
 
 @pytest.fixture
 def engine_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_135m: Path):
-    """Put another `xllamacpp` where the child finds it first: an engine with a fault, in the real child process."""
+    """Put another `xllamacpp`, with a fault, where the real child process finds it first."""
 
     def make(source: str) -> EngineSettings:
         (tmp_path / "xllamacpp.py").write_text(source)
@@ -327,7 +331,8 @@ print("some library's greeting")
 os.write(1, b'{"address": "http://wrong"}\\n')
 class CommonParams(SimpleNamespace):
     def __init__(self):
-        super().__init__(model=SimpleNamespace(), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace(), sampling=SimpleNamespace())
+        names = ("model", "cpuparams", "cpuparams_batch", "sampling")
+        super().__init__(**{name: SimpleNamespace() for name in names})
 class Server:
     def __init__(self, params):
         assert params.hostnames == ["127.0.0.1"] and len(params.api_keys[0]) > 20

@@ -24,7 +24,7 @@ CUTS = (0, 1_000_000, 2_000_001, len(BYTES))
 
 @pytest.fixture(params=["pip", "carried pip", "no pip"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An environment with pip, one where only the standard library's own copy is left, and one without either."""
+    """An environment with pip, one with the standard library's own copy only, one with neither."""
     if request.param != "pip":
         monkeypatch.setitem(sys.modules, "pip", None)
     if request.param == "no pip":

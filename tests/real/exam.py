@@ -23,7 +23,7 @@ STEADY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 300}
 
 @dataclass
 class Score:
-    """How many questions were answered rightly, which were not, and whether every call that came fitted its schema."""
+    """The number of right answers, the wrong ones, and whether every call fitted its schema."""
 
     right: int = 0
     wrong: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,7 @@
-"""A small examination in tool calling: seven tools and twenty-four questions, each with what a right answer must hold."""
+"""A small examination in tool calling: seven tools and twenty-four questions.
+
+Each question has what a right answer must hold.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ class Question:
 
 
 def one(name: str, **wanted: Any) -> Callable[[Calls, str], bool]:
-    """Exactly one call, of this tool, whose arguments hold what is wanted; texts are compared without case, by being contained."""
+    """Exactly one call, of this tool, whose arguments hold what is wanted.
+
+    Texts are compared without case, by being contained.
+    """
     return lambda calls, text: len(calls) == 1 and fits(calls[0], name, wanted)
 
 

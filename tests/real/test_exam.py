@@ -14,8 +14,8 @@ from tests.real.schemas import SCHEMAS, name_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
-# Of each kind one or two that the model can answer; one of them may fail, since the engine's arithmetic differs a
-# little from machine to machine.
+# Of each kind one or two that the model can answer; one of them may fail, since the engine's
+# arithmetic differs a little from machine to machine.
 ASKED = {
     "single: weather",
     "choice: mail",

@@ -9,8 +9,8 @@ from tests.real.examine import MODELS, PROTOCOLS, RESULTS, SERVICES, asked_for, 
 from tests.real.questions import QUESTIONS
 from tests.real.schemas import SCHEMAS
 
-# Of 24 questions and of 20 schemas, with the 0.5B: what was reached, less one, since the engine's arithmetic differs
-# a little from machine to machine.
+# Of 24 questions and of 20 schemas, with the 0.5B: what was reached, less one, since the engine's
+# arithmetic differs a little from machine to machine.
 CALLS_FLOOR = {"free-netfly": 21, "chatgpt-free": 16, "flow-gpt": 21, "ai-chat-free": 19}
 OBJECTS_FLOOR = {"free-netfly": 19, "chatgpt-free": 18, "flow-gpt": 19, "ai-chat-free": 19}
 
@@ -46,7 +46,7 @@ def kept():
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="no scores are committed yet: make exam")
 async def test_the_committed_scores_are_of_these_prompts():
-    """Prompts, questions, dialects and weights are those with which the scores were reached: else `make exam`."""
+    """Prompts, questions, dialects and weights are those of the scores: else run `make exam`."""
     scores = kept()
     for short in {title.split()[0] for title in scores} | {"0.5b"}:
         now = await hashes(short)
