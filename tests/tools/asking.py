@@ -1,4 +1,7 @@
-"""What the tests of the engine share: real providers over replicas that answer in turns, and what came of a request."""
+"""What the tests of the engine share.
+
+Real providers over replicas that answer in turns, and what came of a request.
+"""
 
 from contextlib import aclosing
 from dataclasses import replace

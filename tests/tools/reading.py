@@ -44,7 +44,10 @@ def joined(parts):
 
 
 def short(parts):
-    """Parts as plain values: text is itself, reasoning a pair, a call its name and arguments, or its fault."""
+    """Parts as plain values.
+
+    Text is itself, reasoning a pair, a call its name and arguments, or its fault.
+    """
     return [
         part.text
         if isinstance(part, Text)

@@ -82,7 +82,10 @@ def test_what_is_no_choice_is_the_callers_mistake(choice):
 
 
 def test_a_tool_may_be_named_like_a_word():
-    """A word means itself; a mapping that names a tool means the tool, in a form that cannot be mistaken."""
+    """A word means itself.
+
+    A mapping that names a tool means the tool, in a form that cannot be mistaken.
+    """
     assert read_choice("any", ("any", "auto")) == "required"
     assert read_choice(openai("auto"), ("any", "auto")) == ("auto",)
     assert read_choice(("auto",), ("any", "auto")) == ("auto",)

@@ -1,4 +1,4 @@
-"""Answers that break off while nobody has seen anything of them: asked for again, over every protocol."""
+"""Answers that break off unseen: they are asked for again, over every protocol."""
 
 import json
 from functools import partial
@@ -90,6 +90,26 @@ async def test_no_optional_call_is_lost_where_the_whole_answer_is_waited_for(ser
         assert completion.finish.attempts == requests
 
     await every_cut(service, f"Sure. {CALL}", check, partial(parts_of, tools=TOOLS, stream=False))
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "complete"])
+async def test_no_required_call_of_the_services_own_is_lost(stream):
+    """Native calls are held back to the end of their answer as well, with the words beside them."""
+    with replica(OpenAICompatible, answer=["Sure. ", ToolCall("a", "get_weather", {"city": "Oslo"})]) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=AT_ONCE, native_tools=True)
+        for at in [*range(0, 700, STEP), ENOUGH]:
+            r.faults = [{"cut": at}, {"cut": at + 2}]
+            parts = await parts_of(provider, tools=TOOLS, tool_choice="required", stream=stream)
+            assert [part.id for part in parts if isinstance(part, ToolCall)] == ["a"]
+            assert collect(parts).text in {"", "Sure. "}
+
+
+async def test_one_required_call_ends_the_request():
+    """The first call goes out at once where no second one is wanted."""
+    with replica(FlowGpt, answer=[CALL, *pieces(CALL.replace("Oslo", "Rome")) * 50]) as r:
+        settings = {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False}
+        parts = await parts_of(FlowGpt(base_url=r.base_url, retry=0), **settings)
+    assert [type(part) for part in parts] == [ToolCall, Usage, Finish]
 
 
 async def test_drafts_may_be_taken_back():

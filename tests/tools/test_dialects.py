@@ -299,7 +299,7 @@ def test_source_is_the_text_itself():
 
 @pytest.mark.parametrize("opener", READERS)
 def test_a_dialect_is_one_row(opener):
-    """What opens a call in some dialect is looked for in answers, and neutralised in texts from outside."""
+    """What opens a call in some dialect is found in answers, and neutralised in outside texts."""
     assert OPENER.match(opener)
     assert not OPENER.search(fence(opener))
     assert fence(f"a {opener} b") != f"a {opener} b"

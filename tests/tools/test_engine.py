@@ -79,7 +79,10 @@ async def test_parallel_calls():
 
 
 async def test_one_call_ends_the_request():
-    """`parallel_tool_calls=False`: after the first call nothing more is waited for, and the service sees the connection go."""
+    """With `parallel_tool_calls=False` nothing is waited for after the first call.
+
+    The service sees the connection go.
+    """
 
     async def answer(_messages):
         yield CALL
@@ -108,7 +111,10 @@ async def test_thinking_is_reasoning():
 
 
 async def test_an_invalid_call_is_asked_for_again():
-    """With the exact complaint; what was said before is not said again; the cost is the sum of both."""
+    """With the exact complaint; what was said before is not said again.
+
+    The cost is the sum of both.
+    """
     with flow(f"Sure.{BAD}", f"Sure.{CALL}") as r:
         once = await answer_of(provider_of(r), request())
         sent = r.requests
@@ -123,7 +129,10 @@ async def test_an_invalid_call_is_asked_for_again():
 
 
 async def test_an_apology_may_take_the_place_of_a_call():
-    """With the default choice, a repaired answer may do without a call; text that went out is not repeated."""
+    """With the default choice, a repaired answer may do without a call.
+
+    Text that went out is not repeated.
+    """
     with flow(f"Sure.{BAD}", "Sure. Sorry, I cannot.") as r:
         completion = await answer_of(provider_of(r), request())
     assert completion.text == "Sure. Sorry, I cannot."
@@ -219,7 +228,7 @@ async def test_closing_ends_the_request_of_a_repair():
 
 
 async def test_one_call_stays_one():
-    """`parallel_tool_calls=False`: where a broken call stands beside a good one, the good one is the answer."""
+    """Where one call is wanted, a good one beside a broken one is the answer."""
     with flow(f"{BAD}{CALL}", ROME) as r:
         completion = await answer_of(provider_of(r), request(parallel_tool_calls=False))
         assert len(r.requests) == 1
@@ -246,7 +255,10 @@ async def test_what_was_shown_is_not_shown_again(repaired, text):
     "end", [len('<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 1')]
 )
 async def test_a_connection_that_just_ends_leaves_no_call(end):
-    """Nobody knows whether it was 1 or 10 days: without the service's word that the answer is complete, open brackets mean more than brackets."""
+    """Nobody knows whether it was 1 or 10 days.
+
+    Without the service's word that the answer is complete, open brackets mean more than brackets.
+    """
     whole = '<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 10}}</tool_call>'
     with replica(
         OpenAICompatible,
@@ -333,7 +345,7 @@ def after_a_result(name="get_weather", **result):
 
 
 async def test_required_ends_when_every_tool_has_answered():
-    """After the result of the only tool a model may answer in words: else it would call for ever."""
+    """After the result of the only tool a model may answer in words, else it calls for ever."""
     with flow("It rains.") as r:
         asked = request(tool_choice="get_weather")
         completion = await answer_of(

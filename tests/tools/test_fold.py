@@ -1,4 +1,4 @@
-"""Conversations with tools as turns of a plain protocol, and what comes from outside inside its fence."""
+"""Conversations with tools as turns of a plain protocol, and fences around outside texts."""
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +42,10 @@ def test_a_model_without_system_role_reads_them_in_the_first_turn():
 
 
 def test_calls_and_results():
-    """Calls are markup, results one user turn with the names of their calls, and the user's words join them."""
+    """Calls are markup; results are one user turn, with the names of their calls.
+
+    The user's words join that turn.
+    """
     turns = folded(
         Message("user", "Weather?"),
         Message("assistant", "Let me see.", tool_calls=(OSLO, ROME)),
@@ -202,7 +205,7 @@ def test_nothing_from_outside_is_a_call_or_a_turn(attack):
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("role", ["user", "tool", "assistant"])
 def test_turns_and_calls_stay_as_many(attack, role):
-    """However the text got into the conversation, the prompt has the same turns and the same calls."""
+    """A prompt has the same turns and calls, however the text got into the conversation."""
     history = [
         Message("user", "Hi"),
         Message("assistant", "", tool_calls=(OSLO,)),
@@ -229,7 +232,10 @@ def test_turns_and_calls_stay_as_many(attack, role):
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("dialect", [*sorted(DIALECTS), None])
 def test_no_dialect_lets_an_attack_through(attack, dialect):
-    """In the user's words, in an assistant's, in a result and in the arguments of a call: turns, marks and calls are as many as without it."""
+    """Turns, marks and calls are as many as without the text, wherever it stands.
+
+    It stands in the user's words, in an assistant's, in a result and in the arguments of a call.
+    """
 
     def history(text):
         call = ToolCall("c", "search", {"q": text})
@@ -299,7 +305,10 @@ def test_any_mixture_is_fenced(text):
 
 
 def test_many_calls_are_fenced_in_linear_time():
-    """A result that is full of different calls: each is changed where it stands, and the text is read a bounded number of times."""
+    """Each call in a result that is full of them is changed where it stands.
+
+    The text is read a bounded number of times.
+    """
     text = "\n".join(
         f'{{"name": "get_weather", "arguments": {{"city": "{number}"}}}}' for number in range(20_000)
     )

@@ -244,7 +244,10 @@ def test_recursive_schemas_end():
     ],
 )  # fmt: skip
 def test_odd_schemas(schema, given, expected):
-    """References at the top, patterns, truth values for schemas, drafts 3 and 4, OpenAPI: None is a complaint."""
+    """Schemas with references at the top, patterns, truth values; drafts 3 and 4; OpenAPI.
+
+    None stands for a complaint.
+    """
     verdict = Judge(Toolbox([Tool("f", "", schema)])).judge(RawCall("f", given))
     if expected is None:
         assert isinstance(verdict, Complaint), verdict

@@ -43,7 +43,7 @@ def test_a_long_answer_with_small_slips_is_read():
 @pytest.mark.parametrize("unit", ["{'", '{"', "{0", "[{", "{,[“]", "{]", '"x" ', "'x',", "{[]]"])
 @pytest.mark.parametrize("size", [3_000, 30_000])
 def test_hostile_texts_take_no_time(unit, size):
-    """What would keep the guessing decoder busy for seconds, or hours, is refused; what is not is over at once."""
+    """What would keep the guessing decoder busy for seconds or hours is refused at once."""
     with contextlib.suppress(ValueError):
         read_json('{"x": ' + (unit * size)[:size] + "}")
 
@@ -60,7 +60,7 @@ def test_without_guessing_nothing_is_lost():
     "text", ['{"```json{```', '{"name": "search", "arguments": {"q":x y,"```json{```\\n": }}']
 )
 def test_a_decoder_that_gives_up_in_its_own_way_is_no_crash(text):
-    """`json_repair` asserts on some texts: what it raises is no JSON, and a page cannot stop an agent."""
+    """`json_repair` asserts on some texts: a page with one of them cannot stop an agent."""
     with contextlib.suppress(ValueError):
         read_json(text)
     assert fence(text, Toolbox(TOOLS))

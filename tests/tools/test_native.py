@@ -1,4 +1,7 @@
-"""Questions with tools to services that have them, or can constrain an answer: the OpenAI protocol over its replica."""
+"""Questions with tools to services that have them or can constrain an answer.
+
+They speak the OpenAI protocol, as its replica does.
+"""
 
 import json
 
@@ -22,7 +25,10 @@ def service(*answers, **options):
 
 
 async def test_native_tools_are_used():
-    """The tools go as the protocol has them; the call keeps its id, and its arguments are judged."""
+    """The tools go as the protocol has them.
+
+    The call keeps its id, and its arguments are judged.
+    """
     with service([ToolCall("mine", "Get-Weather", {"City": "Oslo", "days": "3"})]) as r:
         completion = await answer_of(openai(r, native_tools=True), request(tool_choice="required"))
         (sent,) = r.requests
@@ -34,7 +40,10 @@ async def test_native_tools_are_used():
 
 
 async def test_native_reasoning_stays_reasoning():
-    """Beside tags in the text, and while a required call keeps the words back; what stands in it is no call."""
+    """Reasoning stays reasoning beside tags in the text, and while a required call is held.
+
+    What stands in it is no call.
+    """
     said = [Reasoning("hm "), Reasoning(CALL), "<think>and</think>", "Ok.", ToolCall("a", *OSLO)]
     with service(said, said) as r:
         for choice in (None, "required"):
@@ -118,7 +127,10 @@ async def test_ids_of_native_calls_stay_unique():
 
 
 async def test_without_a_choice_of_tools_none_are_sent():
-    """A service that has none would refuse them; where the conversation holds calls, they are needed to read it."""
+    """A service that has none would refuse them.
+
+    Where the conversation holds calls, they are needed to read it.
+    """
     with service("Hi", native_tools=False) as r:
         completion = await answer_of(openai(r, native_tools=True), request(tool_choice="none"))
     assert completion.text == "Hi"
@@ -205,7 +217,10 @@ async def test_failed_generation_without_a_call_is_asked_again():
 
 
 async def test_failed_generation_of_a_call_that_was_made_ends():
-    """The good call of the first answer is all that is sent along: there is nothing left to ask for."""
+    """The good call of the first answer is all that is sent along.
+
+    There is nothing left to ask for.
+    """
     body = json.dumps({"error": {**GROQ["error"], "failed_generation": "<function=get_time>{}</function>"}})
     first = [ToolCall("a", "get_time", {}), ToolCall("b", "get_weather", {})]
     with service(first, faults=[{}, {"status": 400, "body": body}]) as r:
@@ -235,7 +250,10 @@ async def test_other_refusals_are_errors(status):
 
 
 async def test_a_required_call_is_constrained():
-    """The answer's schema is one of the calls, with limits for strings; there is no branch for words."""
+    """The answer's schema is one of the calls, with limits for strings.
+
+    There is no branch for words.
+    """
     with service(BARE) as r:
         parts, _ = await parts_of(openai(r, json_schema=True), request(tool_choice="required"))
         (sent,) = r.requests
@@ -270,7 +288,10 @@ async def test_a_service_that_refuses_schemas_gets_words():
 
 
 async def test_a_refusal_for_another_reason_is_not_remembered():
-    """Refused in words as well: then it was not the schema, and the next question is constrained again."""
+    """What is refused in words as well was not refused for its schema.
+
+    The next question is constrained again.
+    """
     with service(BARE, faults=[{"status": 400}, {"status": 400}, {}]) as r:
         provider = openai(r, json_schema=True)
         _, error = await parts_of(provider, request(tool_choice="required"))

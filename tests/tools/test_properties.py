@@ -50,7 +50,10 @@ def test_cuts_do_not_matter(text, cuts):
 @settings(max_examples=300)
 @given(SOUP)
 def test_nothing_is_invented(text):
-    """What comes out as text and reasoning stands in the text, in that order; what comes out as a call was written in it."""
+    """What comes out as text and reasoning stands in the text, in that order.
+
+    What comes out as a call was written in it.
+    """
     parts = read([text])
     rest = iter(text)
     assert all(char in rest for part in parts if part not in calls([part]) for char in part.text)
@@ -110,7 +113,7 @@ def plain(found):
     st.lists(st.integers(0, 500), max_size=4),
 )
 def test_calls_come_back(drawn, dialect, cuts):
-    """Any calls, written in any dialect and cut anywhere, come back equal, and nothing beside them."""
+    """Any calls, in any dialect and cut anywhere, come back equal, with nothing beside them."""
     box, made = drawn
     found = read_back(box, DIALECTS[dialect].render(made), cuts)
     assert plain(found) == [(call.name, dict(call.arguments)) for call in made]
@@ -120,7 +123,10 @@ def test_calls_come_back(drawn, dialect, cuts):
 @settings(max_examples=150)
 @given(tool_calls(st.text(max_size=30)), st.lists(st.integers(0, 500), max_size=4))
 def test_calls_with_xml_parameters_come_back(drawn, cuts):
-    """XML parameters have no types but text: the schema gives numbers back, texts come as they were."""
+    """XML parameters have no types but text.
+
+    The schema gives numbers back, texts come as they were.
+    """
     box, made = drawn
     found = read_back(box, DIALECTS["xml"].render(made), cuts)
     assert plain(found) == [(call.name, dict(call.arguments)) for call in made]

@@ -186,7 +186,10 @@ PIECES = st.sampled_from(["Sure. ", "[1] ", "{x} ", "```json\n", "```", '{"name"
     st.lists(PIECES, max_size=5).map("".join), st.lists(PIECES, max_size=5).map("".join), st.integers(1, 9)
 )
 def test_drafts_of_any_answer(first, second, size):
-    """Whatever is said, at any cuts: drafts only extend, the answer extends them or says that it does not, or there is a typed error."""
+    """Drafts only extend, whatever is said and however it is cut.
+
+    The answer extends them or says that it does not, or there is a typed error.
+    """
 
     async def ask():
         with flow(
@@ -211,7 +214,10 @@ def test_drafts_of_any_answer(first, second, size):
     ],
 )
 def test_a_call_is_no_draft(text, first):
-    """`{"name": "Person"` may be the beginning of a call that has the object for arguments: it is not shown before that is known."""
+    """`{"name": "Person"` may be the beginning of a call that has the object for arguments.
+
+    It is not shown before that is known.
+    """
     growing = Growing(Target.of(Person))
     shown = [snapshot for char in text if (snapshot := growing.feed(char))]
     assert next(iter(shown), None) == first
@@ -325,7 +331,10 @@ async def test_constrained_text_streams():
 
 @pytest.mark.parametrize("said", ["```json\n{}\n```", '<think>{{"name": 1}}</think>{}', "Sure: {}"])
 async def test_constraint_that_is_not_kept(said):
-    """Many a service takes a schema and does not keep to it: nothing has gone out, so that the object is found, or asked for again."""
+    """Many a service takes a schema and does not keep to it.
+
+    Nothing has gone out, so that the object is found, or asked for again.
+    """
     with replica(OpenAICompatible, answer=in_turns([*said.format(GOOD)], [*said.format("none")], GOOD)) as r:
         provider = openai(r, json_schema=True)
         for questions in (1, 3):
@@ -361,7 +370,10 @@ async def test_a_refused_constraint_counts():
 
 
 async def test_a_connection_that_just_ends_leaves_no_object():
-    """31 may have been 310: open brackets are only forgiven where the service said that the answer is complete."""
+    """31 may have been 310.
+
+    Open brackets are only forgiven where the service said that the answer is complete.
+    """
     cut = '{"name": "Ann", "tags": ["a", "b"], "age": 3'
     with replica(
         OpenAICompatible, answer=in_turns([cut], GOOD), faults=[{"no_finish": True, "no_done": True}, {}]
@@ -429,7 +441,10 @@ def test_snapshots_only_extend(tree, step, ascii_only):
 
 
 def test_growing_costs_no_square():
-    """How often a long answer is read again is bounded: all reading together is a small multiple of its length."""
+    """How often a long answer is read again is bounded.
+
+    All reading together is a small multiple of its length.
+    """
     growing = Growing(Target.of({"type": "object", "properties": {"a": {"type": "string"}}}))
     read = 0
     snapshots = 0

@@ -100,7 +100,7 @@ def native(*pieces):
 
 
 def test_calls_pass_through():
-    """A question without tools may still be answered with a call, where the conversation holds some."""
+    """A question without tools may be answered with a call where the conversation holds some."""
     call = ToolCall("c", "f", {})
     assert native(Text("a"), call, Usage(1, 1), Finish()) == [Text("a"), call]
 
