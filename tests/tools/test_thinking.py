@@ -105,6 +105,21 @@ def test_calls_pass_through():
     assert native(Text("a"), call, Usage(1, 1), Finish()) == [Text("a"), call]
 
 
+CODE = "So:\n```xml\n<think>plan</think>\n```\nand `<think>` or ```<think>a</think>``` too."
+
+
+@pytest.mark.parametrize("tools", [(), TOOLS], ids=["plain", "tools"])
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_code_is_left_alone(tools, size):
+    """A tag in a block or a line of code is code, with tools and without."""
+    parser = Parser(tools)
+    said = f"<think>hm</think>{CODE}<think>well</think>"
+    pieces = [piece for at in range(0, len(said), size) for piece in parser.feed(said[at : at + size])]
+    pieces += parser.close()
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Text)).strip() == CODE
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)) == "hmwell"
+
+
 async def test_a_plain_request_has_no_layer():
     """Nothing stands between a plain request and the service's own stream."""
     provider = FlowGpt()

@@ -110,7 +110,7 @@ def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup:
     ticks = yield from _ticks(c)
     if not MIN_TICKS <= ticks <= MAX_TICKS:
         return TEXT
-    language = yield from _language(c)
+    language = (yield from _language(c)) if box else None
     if language is None:
         if not line_start:
             yield from skip(c, _INFO)
@@ -122,6 +122,8 @@ def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup:
         after = yield from bare(c, box, at_start=at_start)
     elif following in {"[", "<"}:
         after = yield from markup
+        if after.thinking:
+            after = TEXT  # the code of a program that knows such tags
     elif following and language == "tool_code":
         after = yield from _code(c, box)
     if not after.text:

@@ -30,7 +30,7 @@ OPENER: Final = re.compile(
     r"|`{3}|`{1,2}\Z"
 )
 """Finds where a call, reasoning or a block of code may begin; everything before it is text."""
-THINK_OPENER: Final = re.compile(rf"<(?=[{_second_letters(tuple(THINKING))}]|\Z)")
+THINK_OPENER: Final = re.compile(rf"<(?=[{_second_letters(tuple(THINKING))}]|\Z)|`{{3}}|`{{1,2}}\Z")
 """The same where no tools are bound."""
 
 
