@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,13 @@ from freeproviders.errors import FreeProvidersError
 from freeproviders.provider import Provider
 
 PROMPT: Final = "> "
-HELP: Final = "/clear forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
+MORE: Final = "... "
+QUOTES: Final = '"""'
+_COMMAND: Final = re.compile(r"/\w+")
+HELP: Final = (
+    f"/clear forgets the conversation, {QUOTES} begins and ends a question of several lines, "
+    "/exit or Ctrl-D leaves, Ctrl-C stops an answer."
+)
 
 
 def converse(
@@ -30,13 +37,15 @@ def converse(
     asked again.
     """
     with suppress(ImportError):
-        import readline  # noqa: F401 - gives `input` its editing and its history, in memory only
+        import readline  # gives `input` its editing and its history, in memory only
+
+        readline.parse_and_bind("set enable-bracketed-paste on")  # pasted lines are one question
     where = f"at {provider.base_url}" if provider.base_url else "on this machine"
     say(f"{provider.name} {provider.model} {where}. {HELP}")
     beginning: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
     history = list(beginning)
     with asyncio.Runner() as runner:  # one loop, so that one connection serves the whole conversation
-        while (line := _line()) is not None:
+        while (line := _question()) is not None:
             match line.strip():
                 case "":
                     continue
@@ -47,6 +56,8 @@ def converse(
                     say("Forgotten.")
                 case "/help":
                     say(HELP)
+                case command if _COMMAND.fullmatch(command):
+                    say(f"There is no command {command}. {HELP}")
                 case _:
                     history = (
                         _turn(
@@ -76,18 +87,33 @@ def _turn(
     return [*messages, {"role": "assistant", "content": said}] if said else None
 
 
-def _line() -> str | None:
-    """Read the next line that the user types; None at the end of the input."""
+def _question() -> str | None:
+    """Read the next question or command; None at the end of the input."""
     while True:
         try:
-            with interruptible():
-                if is_terminal(sys.stdout):
-                    return input(PROMPT)
-                typer.echo(PROMPT, nl=False, err=True)  # standard output is for the answers
-                return input()
+            return _typed()
         except KeyboardInterrupt:
             typer.echo(err=True)
             say("Ctrl-D or /exit leaves.")
         except EOFError:
             typer.echo(err=True)
             return None
+
+
+def _typed() -> str:
+    line = _line(PROMPT)
+    if not line.lstrip().startswith(QUOTES):
+        return line
+    lines = [line.lstrip().removeprefix(QUOTES)]
+    while not lines[-1].rstrip().endswith(QUOTES):
+        lines.append(_line(MORE))
+    lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
+    return "\n".join(lines).strip("\n")
+
+
+def _line(prompt: str) -> str:
+    with interruptible():
+        if is_terminal(sys.stdout):
+            return input(prompt)
+        typer.echo(prompt, nl=False, err=True)  # standard output is for the answers
+        return input()

@@ -57,6 +57,62 @@ def test_a_conversation_is_remembered_until_it_is_cleared() -> None:
     assert "Warning" not in at.shown
 
 
+def test_several_lines_are_one_question() -> None:
+    with replica("free-netfly", answer="Yes.") as server, converse(server) as at:
+        at.press('"""What is wrong here?\n')
+        at.wait_for("... ")
+        at.press("    return 1 +\n")
+        at.wait_for("... ")
+        at.press('"""\n')
+        at.wait_for("Yes.")
+        at.wait_for("> ")
+        at.press('"""In one line"""\n')
+        at.wait_for("Yes.")
+        at.wait_for("> ")
+        at.press('"""Never\n')
+        at.wait_for("... ")
+        at.press("\x03")  # leaves the question, not the conversation
+        at.wait_for("Ctrl-D or /exit leaves.")
+        at.wait_for("> ")
+        at.press("\x04")
+        assert at.wait() == 0
+    texts = [request.messages[-1]["content"] for request in server.requests]
+    assert texts == ["What is wrong here?\n    return 1 +", "In one line"]
+
+
+def test_pasted_lines_are_one_question() -> None:
+    """A terminal says where a paste begins and ends; this one does as xterm does."""
+    pytest.importorskip("readline")
+    with (
+        replica("free-netfly", answer="Yes.") as server,
+        Terminal("chat", "-p", "free-netfly", "--base-url", server.base_url) as at,
+    ):
+        at.wait_for("\x1b[?2004h")
+        at.press("\x1b[200~def f():\n    return 1\n\x1b[201~")
+        at.wait_for("return 1")
+        at.press("\r")
+        at.wait_for("Yes.")
+        at.wait_for("> ")
+        at.press("\x04")
+        assert at.wait() == 0
+    assert [request.messages[-1]["content"].rstrip() for request in server.requests] == [
+        "def f():\n    return 1"
+    ]
+
+
+def test_a_command_that_is_none_is_not_asked() -> None:
+    with replica("free-netfly", answer="Yes.") as server, converse(server) as at:
+        at.press("/forget\n")
+        at.wait_for("There is no command /forget.")
+        at.wait_for("> ")
+        at.press("/etc/hosts: what is it?\n")
+        at.wait_for("Yes.")
+        at.wait_for("> ")
+        at.press("\x04")
+        assert at.wait() == 0
+    assert [request.messages[-1]["content"] for request in server.requests] == ["/etc/hosts: what is it?"]
+
+
 def test_control_d_leaves() -> None:
     with replica("free-netfly") as server, converse(server) as at:
         at.press("\x04")
