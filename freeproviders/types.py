@@ -313,13 +313,16 @@ Batch = list[Part]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer, collected from a stream."""
+    """A whole answer, collected from a stream; `str` of it is its text."""
 
     text: str
     reasoning: str
     tool_calls: tuple[ToolCall, ...]
     usage: Usage
     finish: Finish
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def collect(parts: Iterable[Part]) -> Completion:

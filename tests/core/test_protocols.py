@@ -105,7 +105,7 @@ async def test_whole_answer(running):
     r.answer, r.faults = ["Hello", " there"], None
     completion = await service.provider(r).complete(HI)
 
-    assert completion.text == "Hello there"
+    assert completion.text == str(completion) == "Hello there"
     assert completion.finish.reason == "stop"
 
 
