@@ -190,7 +190,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         read = partial(core_messages, messages)
-        return self._chunks(read, stop, kwargs, self._writer(kwargs).chunks, run_manager)
+        return self._chunks(read, stop, kwargs, self._writer(kwargs), run_manager)
 
     def _astream(
         self,
@@ -200,7 +200,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         read = partial(core_messages, messages)
-        return self._achunks(read, stop, kwargs, self._writer(kwargs).chunks, run_manager)
+        return self._achunks(read, stop, kwargs, self._writer(kwargs), run_manager)
 
     def _writer(self, options: Mapping[str, Any]) -> ChunkWriter:
         return ChunkWriter(self.model_provider, shows_usage=options.get("stream_usage", self.stream_usage))

@@ -14,7 +14,7 @@ from langchain_core.messages.tool import tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from freeproviders.templates import quick_or_validated, template
-from freeproviders.types import Batch, Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import Completion, Finish, Part, Reasoning, ToolCall, Usage
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
@@ -85,22 +85,16 @@ reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning
 class ChunkWriter:
     """Turns the parts of one stream into chunks; metadata comes once, on the last chunk."""
 
+    text = staticmethod(text_chunk)
+
     def __init__(self, model_provider: str, *, shows_usage: bool = True) -> None:
         self._model_provider = model_provider
         self._shows_usage = shows_usage
         self._usage: Usage | None = None
         self._calls = 0
 
-    def chunks(self, batch: Batch) -> list[ChatGenerationChunk]:
-        """Make the chunks of the parts that came together."""
-        return [
-            chunk
-            for part in batch
-            if (chunk := text_chunk(part.text) if part.__class__ is Text else self._other(part)) is not None
-        ]
-
-    def _other(self, part: Part) -> ChatGenerationChunk | None:
-        """The chunk for a part that is no text; None for usage, which goes with the last chunk."""
+    def other(self, part: Part) -> ChatGenerationChunk | None:
+        """Make the chunk for a part that is no text; None for usage, which goes with the last chunk."""
         match part:
             case Reasoning():
                 return reasoning_chunk(part.text)

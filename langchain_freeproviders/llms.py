@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 import freeproviders
 from freeproviders import bridge
 from freeproviders.provider import Provider
-from freeproviders.types import Batch, Completion, Finish, Text, Usage, as_messages
+from freeproviders.types import Completion, Finish, Part, Usage, as_messages
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
@@ -92,8 +92,8 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        write = _PieceWriter(self.model_provider).chunks
-        return self._chunks(partial(as_messages, prompt), stop, kwargs, write, run_manager)
+        writer = _PieceWriter(self.model_provider)
+        return self._chunks(partial(as_messages, prompt), stop, kwargs, writer, run_manager)
 
     def _astream(
         self,
@@ -102,8 +102,8 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        write = _PieceWriter(self.model_provider).chunks
-        return self._achunks(partial(as_messages, prompt), stop, kwargs, write, run_manager)
+        writer = _PieceWriter(self.model_provider)
+        return self._achunks(partial(as_messages, prompt), stop, kwargs, writer, run_manager)
 
     def _generation(self, completion: Completion) -> Generation:
         info = response_metadata(completion.finish, completion.usage, self.model_provider)
@@ -141,21 +141,21 @@ class _PieceWriter:
         self._model_provider = model_provider
         self._usage: Usage | None = None
 
-    def chunks(self, batch: Batch) -> list[GenerationChunk]:
-        """Make the chunks of the parts that came together; thinking has no place in them."""
-        made = []
-        for part in batch:
-            match part:
-                case Text():
-                    made.append(GenerationChunk(text=part.text))
-                case Usage():
-                    self._usage = part
-                case Finish():
-                    info = response_metadata(part, self._usage, self._model_provider)
-                    if self._usage is not None:
-                        info["usage_metadata"] = usage_metadata(self._usage)
-                    made.append(GenerationChunk(text="", generation_info=info))
-        return made
+    def text(self, text: str) -> GenerationChunk:
+        """Make a piece of the answer."""
+        return GenerationChunk(text=text)
+
+    def other(self, part: Part) -> GenerationChunk | None:
+        """Make the last chunk; thinking has no place in a text."""
+        match part:
+            case Usage():
+                self._usage = part
+            case Finish():
+                info = response_metadata(part, self._usage, self._model_provider)
+                if self._usage is not None:
+                    info["usage_metadata"] = usage_metadata(self._usage)
+                return GenerationChunk(text="", generation_info=info)
+        return None
 
 
 class FreeNetflyLLM(ProviderLLM):

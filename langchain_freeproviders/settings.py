@@ -13,7 +13,7 @@ from contextlib import aclosing, closing
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -45,15 +45,27 @@ from freeproviders.errors import ContextOverflowError, FreeProvidersError, Usage
 from freeproviders.provider import Provider
 from freeproviders.providers.embedded import Embedded
 from freeproviders.retry import Retry
-from freeproviders.types import Batch, Completion, Message, OnInvalid, ReasoningMode
+from freeproviders.types import Batch, Completion, Message, OnInvalid, Part, ReasoningMode, Text
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.json import dumps
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.tools import choose, core_format, openai_tools
 
 C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
+C_co = TypeVar("C_co", ChatGenerationChunk, GenerationChunk, covariant=True)
 Read = Callable[[], tuple[Message, ...]]
 """Reads what LangChain passed, where an error in it can be translated."""
+
+
+class Writer(Protocol[C_co]):
+    """Makes LangChain's chunks of the parts of one stream: text apart, since most parts are text."""
+
+    def text(self, text: str, /) -> C_co:
+        """Make the chunk for a piece of text."""
+
+    def other(self, part: Part) -> C_co | None:
+        """Make the chunk for a part that is no text; None where it has none of its own."""
+
 
 _DERIVED: Final = ("_backend", "_settings", "_identity", "_own_window", "_serialized")
 """What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
@@ -244,16 +256,20 @@ class BackendSettings(Serializable):
         messages: Read,
         stop: Sequence[str] | None,
         options: Mapping[str, Any],
-        write: Callable[[Batch], list[C]],
+        writer: Writer[C],
         run_manager: CallbackManagerForLLMRun | None,
     ) -> Iterator[C]:
-        """Stream an answer in LangChain's chunks, which `write` makes of the parts."""
+        """Stream an answer in LangChain's chunks, which `writer` makes of the parts."""
+        text, other = writer.text, writer.other
         with (
             translating,
             closing(bridge.iterate(self._answer(messages(), stop, options, stream=True))) as batches,
         ):
             for batch in batches:
-                for chunk in write(batch):
+                for part in batch:
+                    chunk = text(part.text) if part.__class__ is Text else other(part)
+                    if chunk is None:
+                        continue
                     if run_manager is not None:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -263,14 +279,18 @@ class BackendSettings(Serializable):
         messages: Read,
         stop: Sequence[str] | None,
         options: Mapping[str, Any],
-        write: Callable[[Batch], list[C]],
+        writer: Writer[C],
         run_manager: AsyncCallbackManagerForLLMRun | None,
     ) -> AsyncIterator[C]:
-        """Stream an answer in LangChain's chunks, which `write` makes of the parts."""
+        """Stream an answer in LangChain's chunks, which `writer` makes of the parts."""
+        text, other = writer.text, writer.other
         with translating:
             async with aclosing(self._answer(messages(), stop, options, stream=True)) as batches:
                 async for batch in batches:
-                    for chunk in write(batch):
+                    for part in batch:
+                        chunk = text(part.text) if part.__class__ is Text else other(part)
+                        if chunk is None:
+                            continue
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk

@@ -98,7 +98,11 @@ PARTS = [
 
 def added(parts):
     writer = ChunkWriter("p")
-    made = [chunk for part in parts for chunk in writer.chunks([part])]
+    made = [
+        chunk
+        for part in parts
+        if (chunk := writer.text(part.text) if isinstance(part, Text) else writer.other(part)) is not None
+    ]
     total = made[0]
     for chunk in made[1:]:
         total += chunk
