@@ -27,7 +27,7 @@ _OPTIONS: Final = {
     "Check base_url and model.": "Check --base-url and --model.",
 }
 """What the core's errors name, and what it is called here."""
-_NAMES: Final = re.compile("|".join(re.escape(name) for name in sorted(_OPTIONS, key=len, reverse=True)))
+_NAMES: Final = re.compile(f"({'|'.join(map(re.escape, _OPTIONS))})=?")
 _KEY_ADVICE: Final = re.compile(r"(?:Set \w+ or pass|Pass a valid) api_key\.$")
 
 
@@ -81,7 +81,7 @@ def _in_options(error: Exception) -> str:
     if not ours and (advice := _KEY_ADVICE.search(text)):
         ours = advice[0]
     theirs = text.removesuffix(ours)
-    return theirs + _NAMES.sub(lambda name: _OPTIONS[name[0]], ours)
+    return theirs + _NAMES.sub(lambda name: _OPTIONS[name[1]], ours)
 
 
 def forget_output() -> None:
