@@ -26,14 +26,14 @@ def estimate_input_tokens(messages: Iterable[Message]) -> int:
     return sum(
         [
             TOKENS_PER_MESSAGE
-            + estimate_tokens(len(words(message)))
+            + estimate_tokens(len(counted_text(message)))
             + TOKENS_PER_PICTURE * len(message.images)
             for message in messages
         ]
     )
 
 
-def words(message: Message) -> str:
+def counted_text(message: Message) -> str:
     """The text and tool calls of a message, as counted for token estimates."""
     if not message.tool_calls:
         return message.text

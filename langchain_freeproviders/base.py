@@ -25,7 +25,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
 from freeproviders.context_windows import context_window
-from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, words
+from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, counted_text
 from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import ChunkWriter, result
@@ -294,7 +294,9 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
             turns = core_messages(messages) if messages else ()
             written = [dumps(tool["function"]).decode() for tool in openai_tools(tools or ())]
         count = sum(
-            TOKENS_PER_MESSAGE + self.get_num_tokens(words(turn)) + TOKENS_PER_PICTURE * len(turn.images)
+            TOKENS_PER_MESSAGE
+            + self.get_num_tokens(counted_text(turn))
+            + TOKENS_PER_PICTURE * len(turn.images)
             for turn in turns
         )
         return count + sum(self.get_num_tokens(text) for text in written)

@@ -16,7 +16,7 @@ from freeproviders.errors import ProviderTimeoutError
 from freeproviders.types import Batch, ChatRequest, Completion, Part, Reasoning, Text, collect
 
 
-class Answer:
+class AnswerDisplay:
     """The parts that have come so far; `show` writes them to standard output meanwhile.
 
     Thinking is shown dimmed at a terminal, and is left out of files and pipes.

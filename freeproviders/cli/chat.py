@@ -175,9 +175,9 @@ def _provider(
 
 
 async def _ask(backend: Backend, request: ChatRequest, limit: float | None, *, show: bool) -> Completion:
-    from freeproviders.cli.answer import Answer
+    from freeproviders.cli.answer import AnswerDisplay
 
-    return await Answer(show=show).read(backend, request, limit)
+    return await AnswerDisplay(show=show).read(backend, request, limit)
 
 
 def _print(completion: Completion, *, as_json: bool, typed: bool) -> None:

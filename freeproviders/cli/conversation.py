@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from freeproviders.cli.answer import Answer, remark
+from freeproviders.cli.answer import AnswerDisplay, remark
 from freeproviders.cli.interrupt import interruptible
 from freeproviders.cli.terminal import complain, is_terminal, say
 from freeproviders.errors import FreeProvidersError
@@ -75,7 +75,7 @@ def _turn(
     limit: float | None,
 ) -> list[Mapping[str, Any]] | None:
     """Ask one question; return the conversation with its answer, None where there is no answer."""
-    answer = Answer(show=True)
+    answer = AnswerDisplay(show=True)
     try:
         remark(runner.run(answer.read(provider, provider.request(messages, **settings), limit)))
     except KeyboardInterrupt:
