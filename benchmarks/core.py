@@ -11,8 +11,9 @@ from pydantic_core import from_json
 
 from benchmarks.harness import compare, server
 from freeproviders import OpenAICompatible
-from freeproviders.types import Text
+from freeproviders.types import Text, Tool
 
+TOOL = Tool("search", "Search the web", {"type": "object", "properties": {"query": {"type": "string"}}})
 BODY = b'{"model":"m","messages":[{"role":"user","content":"x"}],"stream":%s}'
 
 
@@ -74,12 +75,22 @@ def main() -> None:
             async def batches(provider=provider) -> int:
                 return sum([len(batch) async for batch in provider.batches(provider.request("x"))])
 
+            async def with_a_tool(provider=provider) -> int:
+                request = provider.request("x", tools=[TOOL])
+                return sum([len(batch) async for batch in provider.answer(request)])
+
             def sync(provider=provider) -> int:
                 return sum(type(part) is Text for part in provider.stream_sync("x"))
 
             compare(
                 title,
-                {"aiohttp and JSON": floor.stream, "stream": parts, "batches": batches, "stream_sync": sync},
+                {
+                    "aiohttp and JSON": floor.stream,
+                    "stream": parts,
+                    "batches": batches,
+                    "answer with a tool": with_a_tool,
+                    "stream_sync": sync,
+                },
                 per=n,
                 close=floor.close,
                 calls=calls,

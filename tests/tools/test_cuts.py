@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible, Retry
-from freeproviders.errors import TruncatedResponseError
+from freeproviders.errors import RateLimitError, TruncatedResponseError
 from freeproviders.testing import replica
 from freeproviders.tools import Draft, Structured, complete_structured, stream_structured
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage, collect
@@ -148,6 +148,21 @@ async def test_without_retries_nothing_is_asked_again():
         with pytest.raises(TruncatedResponseError) as raised:
             await parts_of(provider, tools=TOOLS, tool_choice="required")
         assert len(r.requests) == raised.value.attempts == 1
+
+
+async def test_a_busy_service_is_waited_for_as_long_as_the_request_says():
+    """Also where it says so in the middle of an answer that nobody has seen, and without retries."""
+    busy = {"error": "Rate limit reached, please try again in 0.1s", "status": 429, "error_at": 1}
+    with replica(OpenAICompatible, answer=["Sure. ", CALL]) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=0)
+        settings = {"tools": TOOLS, "tool_choice": "required"}
+        r.faults = [busy]
+        with pytest.raises(RateLimitError):
+            await parts_of(provider, **settings)
+        r.faults = [busy]
+        (call,) = collect(await parts_of(provider, wait_up_to=5, **settings)).tool_calls
+        assert call.name == "get_weather"
+        assert len(r.requests) == 3
 
 
 async def test_retries_end():
