@@ -76,6 +76,10 @@ class Reader(ABC, Generic[Out]):
         for part in batch:
             if self.stopped:
                 break
+            if type(part) is Text and part.text and self._parser.passes(part.text):
+                self._said.append(part.text)
+                self._piece(part, out)
+                continue
             match part:
                 case Text():
                     self._said.append(part.text)
@@ -178,15 +182,15 @@ class CallReader(Reader[Part]):
     def _piece(self, piece: Piece, out: Batch) -> None:
         if self.stopped:
             return
-        if isinstance(piece, RawCall):
-            self._call(piece, out)
-        elif isinstance(piece, Reasoning):
-            if not self._drops_reasoning:
+        if isinstance(piece, Text):
+            if self._holds:
+                self.held_text.append(piece.text)
+            else:
+                self.given_text.append(piece.text)
                 out.append(piece)
-        elif self._holds:
-            self.held_text.append(piece.text)
-        else:
-            self.given_text.append(piece.text)
+        elif isinstance(piece, RawCall):
+            self._call(piece, out)
+        elif not self._drops_reasoning:
             out.append(piece)
 
     def _native_call(self, call: ToolCall, out: Batch) -> None:

@@ -63,14 +63,18 @@ class Parser:
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next piece of the answer; return what is known now."""
-        if self._plain and self._opener.search(text) is None:
-            self._tail = (
-                text[-_CONTEXT_CHARS:]
-                if len(text) >= _CONTEXT_CHARS
-                else (self._tail + text)[-_CONTEXT_CHARS:]
-            )
+        if self.passes(text):
             return [Text(text)] if text else []
         return self._drive(text)
+
+    def passes(self, text: str) -> bool:
+        """Take the next piece if it is ordinary text, which goes out as it is; False where `feed` is to take it."""
+        if not self._plain or self._opener.search(text) is not None:
+            return False
+        self._tail = (
+            text[-_CONTEXT_CHARS:] if len(text) >= _CONTEXT_CHARS else (self._tail + text)[-_CONTEXT_CHARS:]
+        )
+        return True
 
     def close(self, *, truncated: bool = False) -> list[Piece]:
         """Take the end of the answer, `truncated` by a limit or not; return what was held."""
