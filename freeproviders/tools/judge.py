@@ -10,7 +10,7 @@ from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
 from freeproviders.tools.schema.coerce import renamed, required_keys
-from freeproviders.tools.schema.validate import SchemaCheck
+from freeproviders.tools.schema.validate import check_of
 from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.types import Tool, ToolCall, new_call_id
 
@@ -47,7 +47,6 @@ class Judge:
 
     def __init__(self, box: Toolbox) -> None:
         self.box = box
-        self._checks: dict[str, SchemaCheck] = {}
 
     def judge(self, raw: RawCall, *, call_id: str = "") -> ToolCall | Complaint:
         """Return the call, with the tool's own name and coerced arguments, or the complaint.
@@ -79,16 +78,15 @@ class Judge:
 
     def _bent(self, tool: Tool, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Bend arguments towards the schema; return them, and what is still wrong with them."""
-        check = self._checks.setdefault(tool.name, SchemaCheck(tool.parameters))
+        check = check_of(tool.parameters)
         arguments = renamed(given, properties(tool))
-        coerced = check.coerced(arguments)
-        findings = check.findings(coerced)
+        coerced, findings = check.judged(arguments)
         if not findings:
             return self._without_strange(tool, coerced)
         inner = _unwrapped(tool, arguments)
         if inner is not None:
-            unwrapped = check.coerced(inner)
-            if not check.findings(unwrapped):
+            unwrapped, faults = check.judged(inner)
+            if not faults:
                 return self._without_strange(tool, unwrapped)
         return dict(coerced), f"The arguments of {tool.name} are invalid: {'; '.join(findings)}."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from freeproviders.tools.fence import escape, fence
@@ -12,7 +13,7 @@ from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import dialect_of
 from freeproviders.tools.schema.variants import object_schema, pruned
 from freeproviders.types import Tool
-from freeproviders.wire.json import dumps
+from freeproviders.wire.json import dumps, loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,13 @@ def fill(template: str, **values: str) -> str:
 
 def tool_line(tool: Tool) -> str:
     """Write a tool as one line of JSON, its markup escaped, with what a model needs to know."""
-    function = {"name": tool.name, "description": tool.description, "parameters": pruned(object_schema(tool))}
-    if not tool.description:
+    return _tool_line(tool.name, tool.description, dumps(object_schema(tool)))
+
+
+@lru_cache(maxsize=256)
+def _tool_line(name: str, description: str, schema: bytes) -> str:
+    function = {"name": name, "description": description, "parameters": pruned(loads(schema))}
+    if not description:
         del function["description"]
     return escape(dumps({"type": "function", "function": function}).decode())
 

@@ -294,3 +294,14 @@ def test_unions_inside_unions_take_no_exponential_time(union):
     complaint = judge.judge(RawCall("f", {"x": expression(14, "two")}))
     assert isinstance(complaint, Complaint)
     assert f"x{'.a' * 14}.value: 'two' is not of type number" in complaint.text  # the branch that was meant
+
+
+def test_a_schema_that_its_caller_changes_is_read_anew():
+    """Checks are kept for equal schemas; what was kept does not change with the caller's own."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tools = [Tool("f", "", schema)]
+    assert isinstance(Judge(Toolbox(tools)).judge(RawCall("f", {})), ToolCall)
+    schema["required"] = ["city"]
+    assert isinstance(Judge(Toolbox(tools)).judge(RawCall("f", {})), Complaint)
+    del schema["required"]
+    assert isinstance(Judge(Toolbox(tools)).judge(RawCall("f", {})), ToolCall)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from freeproviders.tools.schema.coerce import Coercer
 from freeproviders.tools.schema.modern import modern
 from freeproviders.tools.schema.unions import adapted, remembering
+from freeproviders.wire.json import dumps, loads
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -47,6 +48,14 @@ class SchemaCheck:
         with remembering(self.schema):
             return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
 
+    def judged(self, value: Any) -> tuple[Any, list[str]]:
+        """Return the value, bent towards the schema where it is not valid, and what is still wrong."""
+        with remembering(self.schema):
+            if self.fits(value):
+                return value, []
+            bent = Coercer(self.schema, self.fits).coerce(value, self.schema)
+            return bent, self.findings(bent)
+
     def findings(self, value: object) -> list[str]:
         """What is wrong with a value, in words; empty if nothing is."""
         found: list[str] = []
@@ -78,6 +87,16 @@ class SchemaCheck:
         ):
             pass  # the schema itself is broken: what it guards has to judge
         return found
+
+
+def check_of(schema: Mapping[str, Any]) -> SchemaCheck:
+    """Make the check of a schema, or take the one that an equal schema has had: tools come with each question."""
+    return _check_of(dumps(schema))
+
+
+@lru_cache(maxsize=256)
+def _check_of(schema: bytes) -> SchemaCheck:
+    return SchemaCheck(loads(schema))  # a copy of its own, which no caller changes
 
 
 def _describe(error: ValidationError) -> Iterable[str]:
