@@ -1,4 +1,4 @@
-"""What a model can do by itself, what was learned of its service, and what the tools need of a backend."""
+"""Abilities of models, features that services refuse, and backends as the tools see them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Feature = Literal["tools", "schema", "usage_frames"]
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What one model can do by itself, without the help of freeproviders.
+    """The abilities of one model, without the help of freeproviders.
 
-    `tools` are native tool calls, `schema` answers constrained to a JSON schema, `images`, `audio` and
-    `files` parts of messages; `window` counts the tokens of question and answer together, None where it is
-    not known; `reasoning` says that the model thinks before it answers.
+    `tools` are native tool calls, `schema` answers constrained to a JSON schema, `images`, `audio`
+    and `files` parts of messages; `window` counts the tokens of question and answer together, None
+    where it is not known; `reasoning` says that the model thinks before it answers.
     """
 
     tools: bool = False
@@ -33,10 +33,11 @@ class Abilities:
 
 @dataclass(slots=True)
 class Learned:
-    """What the answers of a service have shown: the features that it refused.
+    """The features that a service has refused, as its answers have shown.
 
-    One object serves all copies of a configuration that reach the same address. It only grows, so that
-    threads and event loops may share it without a lock. A feature is refused for one model, or for all ("").
+    One object serves all copies of a configuration that reach the same address. It only grows, so
+    that threads and event loops may share it without a lock. A feature is refused for one model, or
+    for all ("").
     """
 
     refused: set[tuple[str, str]] = field(default_factory=set)
@@ -46,11 +47,11 @@ class Learned:
         self.refused.add((feature, model))
 
     def refuses(self, feature: Feature, model: str = "") -> bool:
-        """Whether the service has refused a feature for a model."""
+        """Return whether the service has refused a feature for a model."""
         return bool(self.refused) and ((feature, model) in self.refused or (feature, "") in self.refused)
 
     def without_refused(self, abilities: Abilities, model: str) -> Abilities:
-        """The abilities that are left of those that a configuration claims."""
+        """Return the claimed abilities of a model, less those that the service has refused."""
         lost: dict[str, Any] = {
             feature: False for feature in ("tools", "schema") if self.refuses(feature, model)
         }
@@ -58,7 +59,7 @@ class Learned:
 
 
 class Answering(Protocol):
-    """A backend as far as the tools need it: the bare protocol, and what is known of the model behind it."""
+    """A backend as far as the tools need it: the bare protocol and the model's abilities."""
 
     @property
     def name(self) -> str:
@@ -70,14 +71,14 @@ class Answering(Protocol):
 
     @property
     def retry(self) -> Retry:
-        """When a request that failed is sent again."""
+        """The rule for sending a failed request again."""
 
     @property
     def learned(self) -> Learned:
-        """What was learned of the service."""
+        """The features that the service has refused."""
 
     def abilities(self, model: str | None = None) -> Abilities:
-        """What a model can do by itself; None is the backend's own model."""
+        """The abilities of a model; None is the backend's own model."""
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol."""

@@ -1,7 +1,8 @@
-"""A backend is whoever can be asked: a provider, the embedded engine, a router, a class of somebody else's.
+"""A backend answers questions: a provider, the embedded engine, a router, or another's class.
 
-A backend has a name, a model, abilities and `batches`, the bare protocol. `answer` adds what a service lacks -
-tools, typed answers, histories with tool calls - and all the ways to ask stand on it.
+A backend has a name, a model, abilities and `batches`, the bare protocol. `answer` adds what a
+service lacks - tools, typed answers, histories with tool calls - and all the ways to ask stand on
+it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class hybridmethod(Generic[P, R]):  # noqa: N801 - used as a decorator
 
 
 def _takes_what(asked: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Let editors and type checkers see a method with the parameters of another, to which it hands them on."""
+    """Show editors and type checkers a method with the parameters of the one it calls."""
 
     def like(method: Callable[..., R]) -> Callable[P, R]:
         returns = method.__annotations__["return"]
@@ -86,15 +87,16 @@ class TextStream(AsyncGenerator[str, None]):
         return self
         yield  # makes this a generator that ends at once, without a turn of the loop
 
-    def __anext__(self) -> Awaitable[str]:  # type: ignore[override]  # the generator's own awaitable, without another coroutine around it
+    # The generator's own awaitable, without another coroutine around it.
+    def __anext__(self) -> Awaitable[str]:  # type: ignore[override]
         return self._pieces.__anext__()
 
     async def asend(self, value: None) -> str:
-        """As of every asynchronous generator."""
+        """Behave as in every asynchronous generator."""
         return await self._pieces.asend(value)
 
     async def athrow(self, *args: Any) -> str:
-        """As of every asynchronous generator."""
+        """Behave as in every asynchronous generator."""
         return await self._pieces.athrow(*args)
 
     async def aclose(self) -> None:
@@ -103,10 +105,10 @@ class TextStream(AsyncGenerator[str, None]):
 
 
 class Backend(ABC):
-    """Whoever can be asked.
+    """A source of answers: the base of providers, the embedded engine and routers.
 
-    A subclass has a `name`, a `model` ("" where it has one only) and `batches`; what its models can do by
-    themselves is in `default_abilities`, or in an `abilities` of its own.
+    A subclass has a `name`, a `model` ("" where it has one only) and `batches`; what its models can
+    do by themselves is in `default_abilities`, or in an `abilities` of its own.
     """
 
     name: str
@@ -122,15 +124,15 @@ class Backend(ABC):
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.
 
-        The last part is `Finish`, before it comes `Usage`. A request that cannot work raises `UsageError`
-        here, before anything is sent. `aclose` ends the request.
+        The last part is `Finish`, before it comes `Usage`. A request that cannot work raises
+        `UsageError` here, before anything is sent. `aclose` ends the request.
         """
 
     def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Stream the answer to any request: what the service cannot do itself is done here.
+        """Stream the answer to any request; features that the service lacks are added here.
 
-        Tools, a response format and a history with tool calls work on every service. All other methods call
-        this one.
+        Tools, a response format and a history with tool calls work on every service. All other
+        methods call this one.
 
         Raises:
             UsageError: at the call itself, before anything is sent.
@@ -139,14 +141,15 @@ class Backend(ABC):
         """
         if needs_engine(request):
             check_request(request, self.accepted_options)
-            from freeproviders.tools.engine import answer  # noqa: PLC0415 - schemas and parsers, for those who use tools
+            # schemas and parsers, for those who use tools
+            from freeproviders.tools.engine import answer  # noqa: PLC0415
 
             return answer(self, request)
         return self.batches(request)
 
     @staticmethod
     def of(value: Backend | Answering) -> Backend:
-        """A backend of somebody else's: any object with `name`, `model` and `batches`.
+        """Make a backend of any object with `name`, `model` and `batches`.
 
         Raises `UsageError` where one of them is missing.
         """
@@ -155,12 +158,15 @@ class Backend(ABC):
     # --- what it is ---
 
     def abilities(self, model: str | None = None) -> Abilities:
-        """What a model can do by itself, without what the service has refused; None is the backend's own."""
+        """The abilities of a model, less those that the service has refused.
+
+        None is the backend's own model.
+        """
         claimed, learned = self._claimed or self.default_abilities, self.learned
         return learned.without_refused(claimed, model or self.model) if learned.refused else claimed
 
     def with_abilities(self, **changes: Any) -> Self:
-        """A copy that claims other abilities, as `tools=False` to have tools go through the prompt."""
+        """Return a copy that claims other abilities, as `tools=False` for tools in the prompt."""
         other = copy.copy(self)
         other._claimed = replace(  # noqa: SLF001 - one of us
             self._claimed or self.default_abilities, **changes
@@ -168,24 +174,30 @@ class Backend(ABC):
         return other
 
     def with_model(self, model: str) -> Self:
-        """A copy whose own model is another."""
+        """Return a copy with another model of its own."""
         other = copy.copy(self)
         other.model = self.get_model(model)
         return other
 
     @property
     def learned(self) -> Learned:
-        """What was learned of the service."""
+        """The features that the service has refused."""
         learned: Learned = self.__dict__.get("_learned") or self.__dict__.setdefault("_learned", Learned())
         return learned
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
-        """The backend's own name of a model; any text will do, and None or "" is its only one."""
+        """Return the backend's own name of a model; any text will do.
+
+        None or "" means the only model that there is.
+        """
         return model or ""
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
-        """A copy that is reached in another way. Raises `UsageError` where there is nothing to configure."""
+        """Return a copy that is reached in another way.
+
+        Raises `UsageError` where there is nothing to configure.
+        """
         if changes:
             raise UsageError(
                 f"This backend takes no configuration: {', '.join(changes)} has no place here.",
@@ -219,8 +231,9 @@ class Backend(ABC):
     ) -> ChatRequest:
         """Read what a caller passed as a `ChatRequest`.
 
-        `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex. `options` and
-        `extra_body` are a service's own settings, by its own names. Raises `UsageError` on what makes no sense.
+        `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex.
+        `options` and `extra_body` are a service's own settings, by its own names. Raises
+        `UsageError` on what makes no sense.
         """
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise UsageError(
@@ -228,7 +241,8 @@ class Backend(ABC):
             )
         offered = as_tools(tools)
         if tool_choice is not None:
-            from freeproviders.tools.choice import narrowed  # noqa: PLC0415 - only requests with tools need it
+            # only requests with tools need it
+            from freeproviders.tools.choice import narrowed  # noqa: PLC0415
 
             offered, choice = narrowed(offered, tool_choice)
         else:
@@ -264,9 +278,9 @@ class Backend(ABC):
     ) -> TextStream:
         """Stream the text of an answer.
 
-        Works on the class and on an instance, with `async for` at once or after an `await`. `kwargs` are
-        configuration for this call (`timeout`, `cookies`, `connector`, `base_url` ...) and the request's
-        settings (`temperature`, `stop`, `max_tokens` ...).
+        Works on the class and on an instance, with `async for` at once or after an `await`.
+        `kwargs` are configuration for this call (`timeout`, `cookies`, `connector`, `base_url` ...)
+        and the request's settings (`temperature`, `stop`, `max_tokens` ...).
 
         Raises:
             UsageError: at the call itself, before anything is sent.
@@ -281,7 +295,8 @@ class Backend(ABC):
     ) -> AsyncGenerator[Part, None]:
         """Stream the parts of an answer.
 
-        `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers` ...).
+        `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers`
+        ...).
         """
         return _parts(self._answer(messages, options))
 
@@ -315,7 +330,7 @@ class Backend(ABC):
 
 
 def needs_engine(request: ChatRequest) -> bool:
-    """Whether a request asks for something that a service may lack."""
+    """Return whether a request asks for something that a service may lack."""
     if request.tools or request.tool_choice is not None or request.response_format is not None:
         return True
     if request.reasoning is not None and request.reasoning != "keep":
@@ -338,7 +353,7 @@ def text_stream(
     messages: Iterable[Message | Mapping[str, Any]] | str | None,
     keywords: Mapping[str, Any],
 ) -> TextStream:
-    """Stream the text of an answer, asked of a backend or of a class, which is then configured for the call."""
+    """Stream the text of an answer from a backend, or from a class configured for this call."""
     if messages is None:
         raise UsageError(
             "messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=asked.name
@@ -360,7 +375,8 @@ class _Foreign(Backend):
         missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
         if missing:
             raise UsageError(
-                f"A backend needs name, model and batches(request); {type(given).__name__} has no {', '.join(missing)}."
+                f"A backend needs name, model and batches(request); "
+                f"{type(given).__name__} has no {', '.join(missing)}."
             )
         self._given = given
         self.name, self.model = given.name, given.model or ""
@@ -368,7 +384,7 @@ class _Foreign(Backend):
         self.retry = getattr(given, "retry", self.retry)
 
     def abilities(self, model: str | None = None) -> Abilities:
-        """What the given object says of its model, without what was refused; nothing where it says nothing."""
+        """The abilities that the given object claims, less those refused; none without a claim."""
         if self._claimed is not None or not hasattr(self._given, "abilities"):
             return super().abilities(model)
         model = model or self.model
@@ -393,7 +409,10 @@ async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, N
 
 
 class _PartsSync(Iterator[Part]):
-    """The parts of an answer for code without an event loop; `close`, also from another thread, ends the request."""
+    """The parts of an answer, for code without an event loop.
+
+    `close`, also from another thread, ends the request.
+    """
 
     def __init__(self, batches: bridge.SyncStream[Batch]) -> None:
         self._batches = batches

@@ -54,7 +54,8 @@ class _Portal:
         asyncio.set_event_loop(self.loop)
         try:
             while not self.stopping:
-                # asyncio lets these out of a task, to whose caller they belong, and stops for everybody.
+                # asyncio lets these out of a task, to whose caller they belong, and stops for
+                # everybody.
                 with suppress(SystemExit, KeyboardInterrupt):
                     self.loop.run_forever()
         finally:

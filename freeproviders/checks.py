@@ -1,4 +1,4 @@
-"""Checks of what a caller asks, before anything is sent.
+"""Checks of a caller's request, before anything is sent.
 
 Each mistake is a `UsageError` that says what was expected and repeats no secret.
 """
@@ -26,7 +26,7 @@ _ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_token
 
 
 def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Stop sequences, from one or a list of them."""
+    """Read stop sequences: one, or a list of them."""
     if stop is None:
         return ()
     stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, Iterable) else ("",)
@@ -36,7 +36,7 @@ def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def meant(option: str) -> str | None:
-    """The setting that an option is most likely a misspelling of."""
+    """Return the setting of which an option is most likely a misspelling."""
     if option in SETTINGS or option in _SERVICES_OWN:
         return None
     from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
@@ -59,7 +59,7 @@ def _package(frame: FrameType) -> str:
 
 
 def as_tools(tools: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool, ...]:
-    """Tools in any form that `Tool.of` reads."""
+    """Read tools in any form that `Tool.of` takes."""
     if tools is not None and (isinstance(tools, str | Mapping) or not isinstance(tools, Iterable)):
         raise UsageError(f"tools must be a list of tools, not {type(tools).__name__}.")
     return tuple([Tool.of(tool) for tool in tools or ()])
@@ -110,7 +110,7 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
 
 
 def _can_all_be_written(request: ChatRequest) -> bool:
-    """Whether every text of a request is text that can be sent: the usual case, without naming any place."""
+    """Return whether all texts of a request can be sent: the usual case, without their places."""
     try:
         if request.model is not None:
             request.model.encode()
@@ -136,7 +136,7 @@ def _check_text(place: str, text: object) -> None:
 
 
 def _texts(request: ChatRequest) -> Iterator[tuple[str, object]]:
-    """Every text of a request that is sent as it is, with the place where the caller wrote it."""
+    """Yield each text that is sent as it is, with the place where the caller wrote it."""
     yield "model", request.model or ""
     yield from (("stop", stop) for stop in request.stop)
     choice = request.tool_choice or ()

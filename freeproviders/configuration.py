@@ -1,8 +1,8 @@
-"""How a service is reached: configuration, read and checked once for the core, the adapters and the command line.
+"""Configuration of how a service is reached, read and checked in one place for everyone.
 
-Configuration is everything about the way to a service (`base_url`, `api_key`, `timeout` ...). What a request
-asks for (`temperature`, `tools` ...) is a setting and belongs to the request; what only one service knows is
-an option.
+Configuration is everything about the way to a service (`base_url`, `api_key`, `timeout` ...). What
+a request asks for (`temperature`, `tools` ...) is a setting and belongs to the request; what only
+one service knows is an option.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _OF_THE_CONNECTION: Final = frozenset(
         "proxy-connection",
     }
 )
-"""Headers that say where a request ends and what becomes of its connection, which is the HTTP client's to say."""
+"""Headers about a request's end and its connection, which only the HTTP client may write."""
 
 
 class Configuration(TypedDict, total=False):
-    """The configuration of a service beside its model; `Configured` says what each item means."""
+    """The configuration of a service beside its model; see `Configured` for each item."""
 
     base_url: str | None
     api_key: str | None
@@ -75,12 +75,13 @@ _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_
 
 
 def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuration, dict[str, Any]]:
-    """Tell the configuration among a call's keywords from everything else.
+    """Separate the configuration in a call's keywords from everything else.
 
     Returns:
-        The configuration by its first names, and the rest. None leaves things as they are, so that it is in
-        neither. Raises `UsageError` where two names of one thing are given, and for a credential by a name that
-        is not known: as an option it would travel in the body of the request.
+        The configuration by its first names, and the rest. None leaves things as they are, so that
+        it is in neither. Raises `UsageError` where two names of one thing are given, and for a
+        credential by a name that is not known: as an option it would travel in the body of the
+        request.
     """
     configuration: dict[str, Any] = {}
     rest: dict[str, Any] = {}
@@ -106,12 +107,12 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
 
 
 def variable(slug: str, name: str) -> str:
-    """The environment variable for `base_url`, `api_key` or `proxy` of a service, as `FLOW_GPT_API_BASE`."""
+    """Name the environment variable for `base_url`, `api_key` or `proxy` of a service."""
     return f"{slug.upper().replace('-', '_')}_{_VARIABLES[name]}"
 
 
 def from_environment(slug: str) -> Configuration:
-    """What the environment says of a service: `<NAME>_API_BASE`, `<NAME>_API_KEY`, `<NAME>_PROXY`."""
+    """Read `<NAME>_API_BASE`, `<NAME>_API_KEY` and `<NAME>_PROXY` from the environment."""
     found = {name: value for name in _VARIABLES if (value := os.environ.get(variable(slug, name)))}
     return cast("Configuration", found)
 
@@ -119,7 +120,7 @@ def from_environment(slug: str) -> Configuration:
 def unknown_names(
     given: Iterable[str], known: Iterable[str], provider: str, *, options: str = ""
 ) -> UsageError:
-    """The error for keywords that a constructor does not have.
+    """Return the error for keywords that a constructor does not have.
 
     Args:
         given: the unknown keywords.
@@ -150,9 +151,10 @@ class Configured:
     """One configuration of a service.
 
     Args:
-        base_url: where the service is: a mirror, a self-hosted clone, a replica. None is `<NAME>_API_BASE` of
-            the environment, else the public address.
-        api_key: sent as a bearer token where the protocol has a place for it. None is `<NAME>_API_KEY`.
+        base_url: where the service is: a mirror, a self-hosted clone, a replica. None is
+            `<NAME>_API_BASE` of the environment, else the public address.
+        api_key: sent as a bearer token where the protocol has a place for it. None is
+            `<NAME>_API_KEY`.
         headers: sent with each request; they win over the protocol's own.
         proxy: `http://user:password@host:port`. None is `<NAME>_PROXY`.
         timeout: a `Timeout`, or seconds for a whole attempt.
@@ -197,7 +199,10 @@ class Configured:
         self.route = Route(proxy if proxy is not None else outside.get("proxy"), trust_env, connector)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
-        """A copy with another base_url, timeout ...; it shares what was learned of the service."""
+        """Return a copy with another base_url, timeout ...
+
+        The copy shares what was learned of the service.
+        """
         unknown = changes.keys() - set(CONFIGURATION)
         if unknown:
             raise unknown_names(unknown, CONFIGURATION, self.name)
@@ -225,11 +230,15 @@ class Configured:
 
     @property
     def secrets(self) -> list[str]:
-        """What must be taken out of anything that the service says."""
+        """The secrets that must be removed from anything that the service sends."""
         return secrets_of(self.api_key, self.login, self.headers, self.cookies, self.route.proxy)
 
     def http_headers(self, **headers: str) -> dict[str, str]:
-        """A request's headers: the protocol's, the base_url's own login, the cookies, over them the caller's."""
+        """Return a request's headers.
+
+        They are the protocol's, the base_url's own login and the cookies; the caller's win over
+        all.
+        """
         if self.login is not None:
             headers.setdefault("Authorization", self.login)
         if self.cookies:
@@ -253,8 +262,8 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
     """Read an address, `https://user:password@host:port/path`.
 
     Returns:
-        The address without its login and without a slash at its end, and the `Authorization` header of the
-        login, None where it has none.
+        The address without its login and without a slash at its end, and the `Authorization` header
+        of the login, None where it has none.
     """
     if not url:
         raise UsageError("base_url is required, e.g. http://localhost:11434/v1.", provider=provider)
@@ -288,7 +297,7 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
 
 
 def without_login(url: str) -> str:
-    """An address as it may be shown: a user and a password in it are left out."""
+    """Return an address without the user and the password in it, to be shown."""
     return re.sub(r"//[^/?#]*@", "//", url)
 
 
@@ -306,16 +315,18 @@ def checked_key(key: object, provider: str, login: str | None = None) -> str | N
         raise UsageError("api_key must be one line of whole characters.", provider=provider)
     if key and login:
         raise UsageError(
-            "Pass api_key or a user and password in base_url, not both: a request has one Authorization header.",
+            "Pass api_key or a user and password in base_url, not both: "
+            "a request has one Authorization header.",
             provider=provider,
         )
     return key
 
 
 def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]:
-    """Headers that can be sent as they are.
+    """Check headers and return them as they will be sent.
 
-    `Host` is taken, as it is needed behind an address of one's own; of `Connection`, only `close` and `keep-alive`.
+    `Host` is taken, as it is needed behind an address of one's own; of `Connection`, only `close`
+    and `keep-alive`.
     """
     for name, value in _items(headers, "headers", provider):
         if (
@@ -339,7 +350,7 @@ def checked_headers(headers: Mapping[str, str], provider: str) -> dict[str, str]
 
 
 def checked_cookies(cookies: Mapping[str, str], provider: str) -> dict[str, str]:
-    """Cookies that can be sent as they are; numbers are written as text."""
+    """Check cookies and return them as they will be sent, numbers as text."""
     out = {}
     for name, value in _items(cookies, "cookies", provider):
         text = str(value) if isinstance(value, str | int) else ""
@@ -350,7 +361,8 @@ def checked_cookies(cookies: Mapping[str, str], provider: str) -> dict[str, str]
             or _NOT_IN_A_COOKIE.search(text)
         ):
             raise UsageError(
-                f"Cookie {name!r} must be a name and text without semicolons, line breaks or halves of characters.",
+                f"Cookie {name!r} must be a name and text without semicolons, line breaks or "
+                "halves of characters.",
                 provider=provider,
             )
         out[name] = text

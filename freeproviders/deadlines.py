@@ -13,13 +13,13 @@ NEVER: Final = float("inf")
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """The running event loop. Raises `UsageError` where none of asyncio's runs."""
+    """Return the running event loop. Raises `UsageError` where none of asyncio's runs."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise UsageError(
-            "Async methods need asyncio, and no asyncio event loop runs here. Under trio, call the sync method "
-            "on a thread: await trio.to_thread.run_sync(...)."
+            "Async methods need asyncio, and no asyncio event loop runs here. Under trio, "
+            "call the sync method on a thread: await trio.to_thread.run_sync(...)."
         ) from None
 
 
@@ -58,7 +58,7 @@ class Timeout:
 
 
 class Watchdog:
-    """The deadlines of one attempt, by one timer.
+    """The deadlines of one attempt, enforced by one timer.
 
     Progress only moves a number, since resetting a timer for each read costs more than the read.
 

@@ -9,7 +9,7 @@
     │   ├── SyncOnLoopError (RuntimeError)        a sync call on freeproviders' own event-loop thread
     │   └── MissingDependencyError (ImportError)  an extra that is not installed
     ├── ProviderError (aiohttp.ClientError)       the service, or the way to it
-    │   ├── ProviderConnectionError               refused, reset, no such host, broken proxy, cut transfer before any answer
+    │   ├── ProviderConnectionError               refused, reset, no such host, broken proxy, cut early
     │   ├── ProviderTimeoutError (TimeoutError)   connect, first content, stall or total: `phase` says which
     │   ├── BadRequestError                       400, 413, 422 ...: the request as such is refused
     │   │   ├── ContextOverflowError              longer than the model's context window
@@ -24,7 +24,7 @@
     │   ├── BlockedError                          a bot check or another page of HTML where data was due
     │   ├── ContentFilterError                    the service refused the content
     │   └── ResponseError                         a 200 that is no answer
-    │       ├── EmptyResponseError                nothing was said
+    │       ├── EmptyResponseError                no content came
     │       ├── MalformedResponseError            not in the service's protocol
     │       │   └── MissingPageDataError (RuntimeError)  a page lacks what the next request needs
     │       ├── ResponseTooLargeError             a size cap was passed
@@ -87,7 +87,7 @@ class FreeProvidersError(Exception):
         return _rebuild, (type(self), self.message, self.__dict__.copy())
 
     def about(self, provider: str, model: str) -> Self:
-        """Say who it was, where that is not known yet; return the error itself."""
+        """Add provider and model where they are not known yet; return the error itself."""
         self.provider = self.provider or provider
         self.model = self.model or model
         return self
@@ -157,7 +157,7 @@ class ProviderError(FreeProvidersError, ClientError):
         self.failed_generation: str | None = None
 
     def without(self, secrets: Iterable[str]) -> Self:
-        """Take secrets that the service repeated out of what it said; return the error itself."""
+        """Remove secrets that the service repeated; return the error itself."""
         secrets = list(secrets)
         self.message, self.body = without_secrets(self.message, secrets), without_secrets(self.body, secrets)
         self.args = (self.message,)
@@ -267,13 +267,13 @@ class ContentFilterError(ProviderError):
 
 
 class ResponseError(ProviderError):
-    """The service said that all was well, yet what it sent is no answer."""
+    """The service reported success, yet what it sent is no answer."""
 
     is_retryable = True
 
 
 class EmptyResponseError(ResponseError):
-    """The answer ended before anything was said."""
+    """The answer ended before any content came."""
 
 
 class MalformedResponseError(ResponseError):

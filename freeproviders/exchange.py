@@ -1,4 +1,4 @@
-"""One attempt at one request - sent, answered, decoded, under deadlines - and the loop that tries again.
+"""One attempt at a request, sent and decoded under deadlines, and the loop that tries again.
 
 An attempt that fails is made again as long as the caller has seen nothing of the answer: up to the
 first content of a stream, up to the end where the whole answer was asked for.
@@ -160,7 +160,7 @@ class Exchange:
         return batch
 
     async def read(self) -> Batch:
-        """The parts that came next, at least one; an empty batch is the end."""
+        """Return the next parts, at least one; an empty batch is the end."""
         watchdog = self._watchdog
         watchdog.progress()
         watchdog.waiting = True
@@ -187,7 +187,7 @@ class Exchange:
         return _sum(self._spent, self._own_usage()) if self._decoder.output_chars else self._spent
 
     def _own_usage(self) -> Usage:
-        """What the service counted in this attempt, else an estimate."""
+        """The tokens that the service counted in this attempt, else an estimate."""
         if self._decoder.usage is not None:
             return self._decoder.usage
         said = estimate_tokens(self._decoder.output_chars)
@@ -225,11 +225,11 @@ class Exchange:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
 
     async def _fetch(self, request: HttpRequest, limit: int) -> Fetched:
-        """What a provider may use to prepare the request, under the same deadlines."""
+        """Send a request that prepares this one, under the same deadlines."""
         return await fetch(request, self._provider.route, self._provider.timeout.connect, limit)
 
     async def _read_error_body(self, response: Response) -> bytes:
-        """What comes of it soon: the status says more than a body that stalls or breaks off."""
+        """Read the body as far as it comes soon: the status says more than a slow body."""
         self._watchdog.drain(ERROR_BODY_SECONDS)
         body = bytearray()
         try:
@@ -276,7 +276,7 @@ class Exchange:
         return batch
 
     def _end(self, batch: Batch) -> Batch:
-        """Add what is said once, at the end: usage and finish."""
+        """Add usage and finish, which come once, at the end."""
         decoder, request, provider = self._decoder, self._request, self._provider
         self._ended = True
         reason = decoder.reason or ("stop" if decoder.done else "unknown")
@@ -311,7 +311,7 @@ class Exchange:
         return batch
 
     def _may_be_empty(self, reason: str) -> bool:
-        """Whether an empty answer is what was asked for.
+        """Return whether an empty answer is what was asked for.
 
         A stop sequence at the very start and a token limit spent on thinking leave nothing.
         """
@@ -334,7 +334,7 @@ class Exchange:
         self.close()
 
     def _expire(self) -> None:
-        """A limit passed: wake whoever waits."""
+        """Note that a limit passed, and wake the reader."""
         if self._opening is not None:
             self._opening.reschedule(0)
         if self._response is not None:
@@ -353,7 +353,7 @@ class Exchange:
         return ProviderTimeoutError(f"{what} within {seconds:g} s.", phase=phase)
 
     async def _read_head(self, response: Response) -> bytes:
-        """The first read, of what is said to be HTML enough to know whether it is a page.
+        """Read first; where HTML is announced, enough to know whether it is a page.
 
         Some services call any text HTML.
         """
@@ -367,7 +367,7 @@ class Exchange:
         return data
 
     def _explained(self, error: FreeProvidersError) -> FreeProvidersError:
-        """Say who it was and what came."""
+        """Add provider, model and the beginning of the answer to an error."""
         if isinstance(error, ProviderError):
             if (
                 isinstance(error, ResponseError)

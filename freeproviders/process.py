@@ -1,4 +1,4 @@
-"""Values of which each process has one: made on first use, not shared with a forked child."""
+"""Values of which each process has its own: made on first use, not shared over a fork."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class PerProcess(Generic[T]):
 
     Args:
         make: makes the value.
-        usable: says whether the value can still be used; where not, another one is made. None: it lasts.
-        after_fork: called in a forked child with the parent's value, to take out of it what must not
-            be closed here.
+        usable: says whether the value can still be used; where not, another one is made. None: it
+            lasts.
+        after_fork: called in a forked child with the parent's value, to take out of it what must
+            not be closed here.
         at_exit: called with the value at the interpreter's end.
         last: ends the value after those of all others, since they use it.
     """
@@ -60,7 +61,7 @@ class PerProcess(Generic[T]):
             os.register_at_fork(after_in_child=self._forget)
 
     def get(self) -> T:
-        """The process's value. Raises what `make` raises."""
+        """Return the process's value. Raises the errors of `make`."""
         with self._lock:
             if self._value is None or (self._usable is not None and not self._usable(self._value)):
                 self._value = self._make()

@@ -1,8 +1,9 @@
-"""A provider: a class whose attributes are a service's facts, and whose instance is one configuration.
+"""A provider: a class with a service's facts, and instances with one configuration each.
 
-A protocol's class says how a request is written (`encode`), how an answer is read (`decoder`) and how a
-refusal is understood (`failure`). The ways to ask are `Backend`'s, the configuration is `Configured`'s, and
-retries, deadlines, stop sequences and usage are the exchange's. Nothing is ever written to the class.
+A protocol's class says how a request is written (`encode`), how an answer is read (`decoder`) and
+how a refusal is understood (`failure`). The ways to ask are `Backend`'s, the configuration is
+`Configured`'s, and retries, deadlines, stop sequences and usage are the exchange's. Nothing is ever
+written to the class.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageD
 
 
 class _Models:
-    """The list of a class's models, copied when it is read, so that nobody's change of it reaches the class."""
+    """The list of a class's models, copied when read, so that changes do not reach the class."""
 
     def __init__(self, models: Iterable[str]) -> None:
         self._models = tuple(models)
 
     def __get__(self, instance: object, owner: type) -> list[str]:
-        """The models, in a list of the caller's own."""
+        """Return the models in a list of the caller's own."""
         return list(self._models)
 
 
@@ -66,7 +67,7 @@ class ProviderModelMixin:
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
-        """The service's own name of a model: an alias resolved, the default for None or "".
+        """Return the service's own name of a model: aliases resolved, the default for None or "".
 
         Raises `UnknownModelError` where the service's models are known and this is none of them.
         """
@@ -87,7 +88,7 @@ class ProviderModelMixin:
 
 
 class Provider(ProviderModelMixin, Backend):
-    """A backend with a name and facts: a class that users choose, and whose instance is one configuration."""
+    """A backend with facts about a service; users choose the class, an instance is configured."""
 
     url: ClassVar[str] = ""
     default_base_url: ClassVar[str] = ""
@@ -111,10 +112,10 @@ class Provider(ProviderModelMixin, Backend):
 
     @abstractmethod
     def __init__(self, model: str | None = None, **configuration: Any) -> None:
-        """Take the model used when a call names none, and the configuration."""
+        """Take the model for calls that name none, and the configuration."""
 
     def checked(self, request: ChatRequest) -> ChatRequest:
-        """The request as it will be sent: the model's own name filled in.
+        """Return the request as it will be sent, with the model's own name.
 
         Raises `UsageError`; warns once of each setting that the service cannot take.
         """
@@ -150,7 +151,7 @@ class Provider(ProviderModelMixin, Backend):
         return request
 
     def _warn_of_options(self, request: ChatRequest) -> None:
-        """Say once of each option that it is left out, and of one that looks misspelt."""
+        """Warn once of each option that is left out or looks misspelt."""
         given = set(request.options)
         if self.accepted_options is not None:
             given.update(
@@ -189,20 +190,23 @@ class AsyncGeneratorProvider(Configured, Provider):
 
     @property
     def learned(self) -> Learned:
-        """What was learned of the service at this address."""
+        """The features that the service at this address has refused."""
         known = self._learned_by_address
         return known.get(self.base_url) or known.setdefault(self.base_url, Learned())
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.
 
-        The last part is `Finish`, before it comes `Usage`. A request that cannot work raises `UsageError`
-        here, before anything is sent. `aclose` ends the request.
+        The last part is `Finish`, before it comes `Usage`. A request that cannot work raises
+        `UsageError` here, before anything is sent. `aclose` ends the request.
         """
         return exchanged(self, self.checked(request))
 
     async def fetch(self, request: HttpRequest, limit: int) -> bytes:
-        """Send a request that is no chat and return the whole answer, cut at `limit` bytes; raises errors of the tree."""
+        """Send a request that is no chat and return the whole answer, cut at `limit` bytes.
+
+        Raises errors of the tree.
+        """
         running_loop()
         try:
             async with asyncio.timeout(self.timeout.total):
@@ -213,10 +217,10 @@ class AsyncGeneratorProvider(Configured, Provider):
             raise ProviderTimeoutError("The service did not answer in time.", provider=self.name) from error
         return fetched.body
 
-    # --- what a protocol says ---
+    # --- the protocol, written by a subclass ---
 
     async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
-        """Get what `encode` will need, as a nonce; called for each attempt, within its deadlines."""
+        """Fetch what `encode` needs, such as a nonce; called in each attempt, under its limits."""
 
     @abstractmethod
     def encode(self, request: ChatRequest) -> HttpRequest:
@@ -224,7 +228,7 @@ class AsyncGeneratorProvider(Configured, Provider):
 
     @abstractmethod
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status."""

@@ -1,4 +1,4 @@
-"""Secrets of a configuration, so that they can be taken out of what a service repeats of them."""
+"""Secrets of a configuration, and their removal from texts that repeat them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def secrets_of(
     cookies: Mapping[str, str],
     proxy: str | None,
 ) -> list[str]:
-    """The secrets of a configuration, the longest first.
+    """List the secrets of a configuration, the longest first.
 
     Args:
         key: the API key.
         login: an `Authorization` header.
-        headers: the caller's headers. A value counts as a secret by the header's name (`X-Api-Key`),
-            or where it looks like one: long, of letters and digits and without blanks.
+        headers: the caller's headers. A value counts as a secret by the header's name
+            (`X-Api-Key`), or where it looks like one: long, of letters and digits and without
+            blanks.
         cookies: the caller's cookies.
         proxy: the proxy's address, whose user and password count.
     """
@@ -46,7 +47,7 @@ def secrets_of(
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """A text with three asterisks for each secret, also for one whose end the text has cut off."""
+    """Put three asterisks for each secret in a text, also for one that the text's end cuts."""
     for secret in secrets:
         text = text.replace(secret, "***")
         for length in range(min(len(secret) - 1, len(text)), SHORTEST_SECRET - 1, -1):
@@ -57,7 +58,7 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def _of_authorization(value: str) -> set[str]:
-    """What is secret of `Bearer xyz` or `Basic xyz`, and of the user and password in the latter."""
+    """List the secrets in `Bearer xyz` or `Basic xyz`; the latter holds user and password."""
     scheme, _, secret = value.strip().rpartition(" ")
     found = {secret}
     if scheme.lower() == "basic":

@@ -1,4 +1,4 @@
-"""When to try again: one function over the error."""
+"""Retries: whether and when to send a failed request again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
 
 _SHORTEST_INVITED_WAIT: Final = 0.5
@@ -16,10 +17,11 @@ _SHORTEST_INVITED_WAIT: Final = 0.5
 class Retry:
     """Exponential backoff for requests of which nothing has been shown to the caller.
 
-    `attempts` counts requests in all, so 1 never retries. The waits are `first`, `first * factor`, ...
-    seconds, none above `longest`, each shortened at random by up to `jitter` of itself. A Retry-After of the
-    service replaces the wait if it is longer; above `retry_after_cap` the error is raised instead, since the
-    service wants to be left alone for longer than a caller waits. `budget` bounds all waits of a call.
+    `attempts` counts requests in all, so 1 never retries. The waits are `first`, `first * factor`,
+    ... seconds, none above `longest`, each shortened at random by up to `jitter` of itself. A
+    Retry-After of the service replaces the wait if it is longer; above `retry_after_cap` the error
+    is raised instead, since the service wants to be left alone for longer than a caller waits.
+    `budget` bounds all waits of a call.
     """
 
     attempts: int = 3
@@ -45,17 +47,19 @@ class Retry:
 
     @classmethod
     def of(cls, value: Retry | int | None, default: Retry) -> Retry:
-        """Read what a caller passed: None is the default, a number the retries after the first attempt."""
+        """Read what a caller passed: None is the default, a number is that of the retries."""
         if value is None:
             return default
         if isinstance(value, Retry):
             return value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise UsageError(f"retry must be a Retry or a number of retries of at least 0, not {value!r}.")
+        whole_number("retry (a Retry or a number of retries)", value, 0)
         return cls(attempts=value + 1, first=default.first, factor=default.factor, jitter=default.jitter)
 
     def delay(self, error: Exception, failed: int, waited: float = 0.0) -> float | None:
-        """Seconds to wait after `failed` requests, the last one with `error`; None to give up."""
+        """Return the seconds to wait after `failed` requests; None to give up.
+
+        `error` is that of the last request.
+        """
         if not isinstance(error, ProviderError) or not error.is_retryable or failed >= self.attempts:
             return None
         delay = self._backoff(failed)
@@ -74,10 +78,10 @@ class Retry:
 
 
 class Patience:
-    """How long one call goes on trying: the requests that failed so far, and the seconds waited between them.
+    """The patience of one call: its failed requests so far, and the seconds it has waited.
 
-    `wait_up_to` None leaves everything to the `Retry`. A number is the seconds that the call may wait in all
-    for a service that is busy and says when to come back; that spends no attempts.
+    `wait_up_to` None leaves everything to the `Retry`. A number is the seconds that the call may
+    wait in all for a service that is busy and says when to come back; that spends no attempts.
     """
 
     __slots__ = ("_failed", "_retry", "_wait_up_to", "_waited")
@@ -89,7 +93,7 @@ class Patience:
         self._waited = 0.0
 
     def delay(self, error: ProviderError, requests: int = 1) -> float | None:
-        """Seconds to wait before the next request after this error of so many; None to give up."""
+        """Return the seconds to wait after this error of so many requests; None to give up."""
         delay = self._invited_back(error)
         if delay is None:
             self._failed += requests
@@ -99,7 +103,7 @@ class Patience:
         return delay
 
     def _invited_back(self, error: ProviderError) -> float | None:
-        """Seconds until the time that a busy service has named, where the caller waits that long."""
+        """Return the seconds until the time a busy service named, if the caller waits so long."""
         if self._wait_up_to is None or not isinstance(error, RateLimitError) or error.retry_after is None:
             return None
         after = max(error.retry_after, _SHORTEST_INVITED_WAIT)

@@ -1,4 +1,4 @@
-"""One aiohttp session for each running event loop and connector, and nobody has to close any.
+"""One aiohttp session for each running event loop and connector, closed by itself.
 
 Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held
 by a started async generator on that loop: `asyncio.run`, `asyncio.Runner` and test runners call
@@ -42,7 +42,7 @@ _READ_BYTES: Final = 2**16
 
 
 class _End:
-    """How a connection ends: `error` is what ended it, None before that and after an orderly end.
+    """The end of a connection: `error` is its cause, None before it and after an orderly end.
 
     With `read_first`, what has arrived is read before the error counts.
     """
@@ -124,9 +124,9 @@ class Answer(aiohttp.ClientResponse):
             except aiohttp.ClientOSError:
                 if self.end is None or not self.end.read_first:
                     raise
-                # Writing failed, perhaps since the service had answered without waiting for the end.
-                # The end of the connection comes in one of the next turns of the loop, and with it
-                # what had arrived (see `_watched`).
+                # Writing failed, perhaps since the service had answered without waiting for the
+                # end. The end of the connection comes in one of the next turns of the loop, and
+                # with it what had arrived (see `_watched`).
                 for _ in range(3):
                     await asyncio.sleep(0)
                 if not len(protocol):
@@ -143,7 +143,7 @@ class Answer(aiohttp.ClientResponse):
 
 
 def _watch_for_first_byte(protocol: Any) -> None:
-    """Put a method in the way of what the connection receives; the first byte removes it."""
+    """Wrap the method that receives a connection's data; the first byte removes the wrapper."""
 
     def data_received(data: bytes) -> None:
         del protocol.data_received
@@ -153,7 +153,7 @@ def _watch_for_first_byte(protocol: Any) -> None:
 
 
 def _untouched(protocol: Any, error: Exception) -> bool:
-    """Whether not a byte has come since `_watch_for_first_byte`.
+    """Return whether not a byte has come since `_watch_for_first_byte`.
 
     An event loop may have taken the protocol's own method beforehand, as uvloop does; then at least
     an orderly end tells, with what it found of a head.
@@ -163,12 +163,12 @@ def _untouched(protocol: Any, error: Exception) -> bool:
 
 
 def _watched(protocol: Any) -> _End:
-    """Have a connection note how it ends.
+    """Make a connection note how it ends.
 
     A service that refuses a long request answers and closes while the request is still being
-    written. The client's next write then fails, and asyncio gives up the connection without a look at
-    the answer that has already arrived: hence `read_first`. Over TLS there is no such look, since
-    what has arrived is still encrypted.
+    written. The client's next write then fails, and asyncio gives up the connection without a look
+    at the answer that has already arrived: hence `read_first`. Over TLS there is no such look,
+    since what has arrived is still encrypted.
     """
     end, lost = _End(), protocol.connection_lost
 
@@ -204,7 +204,7 @@ class _LoopSessions:
         await anext(self._holder)
 
     def open(self, connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-        """Make a session, and let go of those whose connector was closed meanwhile.
+        """Make a session, and drop those whose connector was closed meanwhile.
 
         A caller may bring a connector for each call.
         """
@@ -228,7 +228,7 @@ class _LoopSessions:
         return session
 
     def abandon(self) -> None:
-        """Let go of what a closed loop left.
+        """Drop what a closed loop left.
 
         Nothing can be awaited on it any more, and nothing must be reported as forgotten.
         """
@@ -282,7 +282,7 @@ def _close_sockets(connector: aiohttp.BaseConnector) -> None:
 
 
 def _sweep(by_loop: dict[asyncio.AbstractEventLoop, _LoopSessions]) -> None:
-    """Let go of the sessions of closed loops: when another loop comes, and at the interpreter's end."""
+    """Drop the sessions of closed loops: when another loop comes, and at the interpreter's end."""
     for loop in [loop for loop in list(by_loop) if loop.is_closed()]:
         sessions = by_loop.pop(loop, None)
         if sessions is not None:
@@ -304,7 +304,7 @@ _sessions: Final = PerProcess[dict[asyncio.AbstractEventLoop, _LoopSessions]](
 
 
 async def session_for(connector: aiohttp.BaseConnector | None) -> aiohttp.ClientSession:
-    """The running loop's session for a connector of the caller's, or for its own (None).
+    """Return the running loop's session for the caller's connector, or for our own (None).
 
     Raises `UsageError` where no asyncio loop runs, or the connector cannot be used on it.
     """

@@ -1,4 +1,4 @@
-"""Stop sequences, cut in the client: services lack them, or disagree on their details."""
+"""Stop sequences, applied in the client: services lack them, or disagree on the details."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StopCutter:
         return out
 
     def flush(self) -> Batch:
-        """Another part or the end comes: what was held back is no stop sequence."""
+        """Return what was held back: with another part or the end it is no stop sequence."""
         held, self._held = self._held, ""
         return [Text(held)] if held else []
 

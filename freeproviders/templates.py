@@ -1,10 +1,11 @@
 """Quick copies of validated pydantic objects, for the chunks of a stream.
 
-Validating a chunk and the objects in it costs several times what decoding the chunk did, and for a piece of
-text the outcome is always the same but for the text. So an object is validated once, and each chunk is a copy
-with values of its own. The state of a pydantic object is written directly for this, here and nowhere else.
-`quick_or_validated` compares the copies with validated objects when a module is loaded: should pydantic or a
-framework change what its objects hold, every chunk is validated again.
+Validating a chunk and the objects in it costs several times what decoding the chunk did, and for a
+piece of text the outcome is always the same but for the text. So an object is validated once, and
+each chunk is a copy with values of its own. The state of a pydantic object is written directly for
+this, here and nowhere else. `quick_or_validated` compares the copies with validated objects when a
+module is loaded: should pydantic or a framework change what its objects hold, every chunk is
+validated again.
 
 Only the adapters import this module: the core does not need pydantic to be imported.
 """
@@ -29,17 +30,17 @@ def template(model: M) -> tuple[dict[str, Any], Callable[[dict[str, Any]], M]]:
     """Take a validated object as the template of many.
 
     Returns:
-        The values of the object's fields, and a function that makes an object of such values. The function
-        keeps the mapping it is given, so that each call needs a new one with new containers in it. The same
-        fields count as set as in the template.
+        The values of the object's fields, and a function that makes an object of such values. The
+        function keeps the mapping it is given, so that each call needs a new one with new
+        containers in it. The same fields count as set as in the template.
 
     Raises:
         ValueError: the object has private attributes, which a copy would not have.
     """
     if model.__pydantic_private__ is not None:
         raise ValueError(f"A {type(model).__name__} has private attributes, which a copy would lack.")
-    # All names are locals of a closure and each slot is set through its own descriptor: this runs for every
-    # chunk. For the same reason there are two functions and no condition in one.
+    # All names are locals of a closure and each slot is set through its own descriptor: this runs
+    # for every chunk. For the same reason there are two functions and no condition in one.
     slots = BaseModel.__dict__
     set_values, set_fields = slots["__dict__"].__set__, slots["__pydantic_fields_set__"].__set__
     set_extra, set_private = slots["__pydantic_extra__"].__set__, slots["__pydantic_private__"].__set__
@@ -68,7 +69,7 @@ def template(model: M) -> tuple[dict[str, Any], Callable[[dict[str, Any]], M]]:
 def quick_or_validated(
     quick: Callable[[], Callable[..., M]], validated: Callable[P, M], *args: P.args, **kwargs: P.kwargs
 ) -> Callable[P, M]:
-    """Choose how to make objects: quickly if that leads to the same objects, else by validating each.
+    """Choose how to make objects: quickly if the objects are the same, else by validating each.
 
     Args:
         quick: makes the function that copies a template.
@@ -88,7 +89,7 @@ def quick_or_validated(
 
 
 def identical(one: BaseModel, other: BaseModel) -> bool:
-    """Whether two objects cannot be told apart: their values, the fields that count as set, the objects in them."""
+    """Return whether two objects are the same in values, fields set, and the objects in them."""
     if type(one) is not type(other) or one != other or list(one.__dict__) != list(other.__dict__):
         return False
     if any(getattr(one, name) != getattr(other, name) for name in _STATE):
@@ -100,7 +101,7 @@ def identical(one: BaseModel, other: BaseModel) -> bool:
 
 
 def separate(one: BaseModel, other: BaseModel) -> bool:
-    """Whether two objects share nothing that can change, also not in the objects they hold."""
+    """Return whether two objects share nothing that can change, at any depth."""
     if one is other or one.__pydantic_fields_set__ is other.__pydantic_fields_set__:
         return False
     if one.__pydantic_extra__ is not None and one.__pydantic_extra__ is other.__pydantic_extra__:
@@ -113,7 +114,7 @@ def separate(one: BaseModel, other: BaseModel) -> bool:
 
 
 def _models_in(model: BaseModel) -> Iterator[BaseModel]:
-    """The objects that an object holds, also those in a list."""
+    """Yield the objects that an object holds, also those in a list."""
     for value in model.__dict__.values():
         for item in value if isinstance(value, list | tuple) else (value,):
             if isinstance(item, BaseModel):

@@ -1,4 +1,4 @@
-"""The only HTTP client: a request goes out, the head of its answer comes back, then its bytes."""
+"""The only HTTP client: it sends a request and returns the answer's head, then its bytes."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Response:
 
     @property
     def framed(self) -> bool:
-        """Whether the body says where it ends, by chunks, a length or a packed stream's own end.
+        """Whether the body marks its end, by chunks, a length or a packed stream's own end.
 
         Else only the end of the connection ends it, and nobody can say whether that was meant.
         """
@@ -149,12 +149,12 @@ class Response:
         return self._content.at_eof() and (self._unpacker is None or not self._unpacker.more)
 
     async def read(self) -> bytes:
-        """What the network brought, at least a byte; b"" at the end. Raises errors of the tree."""
+        """Return what the network brought; b"" at the end. Raises errors of the tree."""
         packed = self._unpacker
         while True:
             if packed is not None and packed.more:
-                # Nothing is waited for here, so the loop gets its turn: a small body may unpack to a
-                # very large one.
+                # Nothing is waited for here, so the loop gets its turn: a small body may unpack to
+                # a very large one.
                 await asyncio.sleep(0)
                 self._check_open()
                 data = packed.unpack(b"")

@@ -1,4 +1,4 @@
-"""Messages and requests, which go in, and the parts of a stream, which come out.
+"""Messages and requests, and the parts of the stream that answers them.
 
 A stream is a sequence of small frozen parts::
 
@@ -159,7 +159,7 @@ class Tool:
 
     @classmethod
     def of(cls, value: Tool | Mapping[str, Any]) -> Tool:
-        """Read a tool in OpenAI's form, with or without its `{"type": "function", ...}` around it."""
+        """Read a tool in OpenAI's form, with or without `{"type": "function", ...}` around it."""
         if isinstance(value, Tool):
             return value
         function = value.get("function", value) if isinstance(value, Mapping) else None
@@ -169,7 +169,8 @@ class Tool:
             or not function["name"]
         ):
             raise UsageError(
-                f"A tool must be a mapping with a name, an optional description and parameters, not {value!r:.200}."
+                f"A tool must be a mapping with a name, an optional description and parameters, "
+                f"not {value!r:.200}."
             )
         return cls(
             name=function["name"],
@@ -192,7 +193,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """One question to one model, in no service's dialect.
+    """One question to one model, in no service's own form.
 
     `model` None means the backend's default. `tool_choice` is "auto", "none", "required", or the
     name of one tool or a tuple of allowed names; None leaves it to the model. `response_format` is
@@ -291,7 +292,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of a stream: why, who answered, with which model.
+    """The end of a stream: its reason, and the provider and model that answered.
 
     `confirmed` is False when the connection ended cleanly after text but nothing said that the
     answer was complete. `raw_reason` is the service's own word. `attempts` counts the requests that
@@ -415,6 +416,7 @@ def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
             ) from error
     if not isinstance(arguments, Mapping):
         raise UsageError(
-            f"The arguments of tool call {function['name']!r} must be a JSON object, not {type(arguments).__name__}."
+            f"The arguments of tool call {function['name']!r} must be a JSON object, "
+            f"not {type(arguments).__name__}."
         )
     return ToolCall(id=str(call.get("id") or ""), name=function["name"], arguments=arguments)

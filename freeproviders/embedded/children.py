@@ -1,4 +1,4 @@
-"""How child processes are started: out of the reach of the terminal's Ctrl-C."""
+"""Start of child processes out of the reach of the terminal's Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class OwnGroup(TypedDict, total=False):
     creationflags: int
 
 
-# Ctrl-C goes to all processes of the terminal's group, and the parent is to handle it. Windows has no
-# sessions: there, `start_new_session` would be ignored in silence.
+# Ctrl-C goes to all processes of the terminal's group, and the parent is to handle it. Windows has
+# no sessions: there, `start_new_session` would be ignored in silence.
 if sys.platform == "win32":
     OWN_GROUP: Final[OwnGroup] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 else:

@@ -1,4 +1,4 @@
-"""Which model to run.
+"""Choice of the model to run.
 
 In this order: the caller's file, the caller's model name, `FREEPROVIDERS_MODEL`, the best model in
 the cache, the default. Choosing looks at the cache and never at the network.

@@ -1,4 +1,4 @@
-"""How many processor cores this process may really use.
+"""The number of processor cores that this process may really use.
 
 A container shows all cores of the machine and often allows only some of them.
 """

@@ -82,7 +82,7 @@ async def _ensure(
     *,
     trust_stamp: bool,
 ) -> bool:
-    """Have the file in the cache; return whether it was fetched."""
+    """Bring the file into the cache; return whether it was fetched."""
     target = path_of(weights, cache)
     stop = threading.Event()
     try:

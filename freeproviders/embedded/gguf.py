@@ -1,4 +1,4 @@
-"""Check of a GGUF file before the engine gets it: is it one, is it whole, how long is its context?
+"""Check of a GGUF file before the engine gets it: its form, its length, its context.
 
 The engine's own complaint about a bad file is one generic line, hence these checks. Only the head
 of the file is read. Every length and count in it may be a lie: each is held against the bytes
@@ -57,7 +57,7 @@ _CONTEXT_LENGTH: Final = ".context_length"
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What a model file says of itself.
+    """The description inside a model file.
 
     `context_length` is in tokens, None where the file does not say; `name` may be "".
     """
@@ -261,7 +261,7 @@ class _Head:
         self.skip(0)  # is the end of the last one within the file?
 
     def _move_window(self, count: int) -> None:
-        """Have a window that begins here and holds `count` bytes."""
+        """Read a window that begins here and holds `count` bytes."""
         position = self.position
         if count > self.size - position:
             raise _EndError

@@ -39,7 +39,7 @@ _ILLEGAL_INSTRUCTION: Final = 0xC000001D  # Windows' SIGILL
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What a child is started with; equal settings share one child.
+    """The settings of a child; equal settings share one child.
 
     `context` is the tokens that each of the `slots` (answers at the same time) has. After `idle`
     seconds without a request the weights leave the memory. `threads` None is all cores but one.

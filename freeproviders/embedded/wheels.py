@@ -172,7 +172,8 @@ def _size_of(folder: Path) -> int:
     for root, _, files in os.walk(folder):
         for name in files:
             try:
-                total += os.stat(os.path.join(root, name)).st_size  # noqa: PTH116, PTH118 - ten times a second, on names that come and go
+                # ten times a second, on names that come and go
+                total += os.stat(os.path.join(root, name)).st_size  # noqa: PTH116, PTH118
             except OSError:
                 continue
     return total

@@ -47,12 +47,16 @@ class AIChatFree(AsyncGeneratorProvider):
     ) -> TextStream:
         """Stream the text of an answer; see `Backend.create_async_generator`.
 
-        `connector`, an aiohttp connector that is used and never closed, stands where the old client had it.
+        `connector`, an aiohttp connector that is used and never closed, stands where the old client
+        had it.
         """
         return text_stream(self, model, messages, {"proxy": proxy, "connector": connector, **kwargs})
 
     def encode(self, request: ChatRequest) -> HttpRequest:
-        """Write the request as the service wants it; it has no system role, so such a message goes as the user's."""
+        """Write the request as the service wants it.
+
+        The service has no system role, so such a message goes as the user's.
+        """
         now = int(clock.time() * 1000)
         body = {
             "messages": [
@@ -78,7 +82,7 @@ class AIChatFree(AsyncGeneratorProvider):
         )
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
         del request
         return _RawDecoder()
 
@@ -106,7 +110,7 @@ def generate_signature(time: int, text: str, secret: str = "") -> str:
 
 
 class _RawDecoder(PartDecoder):
-    """The body is the answer, but for what only a server says in its place: see `freeproviders.wire.raw`."""
+    """Reads a body that is the answer itself, or a server's error; see `freeproviders.wire.raw`."""
 
     ends_with_body = True
 
@@ -132,7 +136,7 @@ class _RawDecoder(PartDecoder):
         self.reason = "stop"
 
     def _begun(self, *, at_end: bool = False) -> bytes:
-        """The beginning of the answer once it is known to be one; raises where it is an error."""
+        """Return the beginning once it is known to be of an answer; raise where it is an error."""
         assert self._head is not None  # noqa: S101 - the callers look
         if BOM.startswith(self._head) and not at_end:
             return b""

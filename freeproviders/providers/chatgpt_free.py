@@ -56,7 +56,7 @@ _EXPIRED_PAGE = re.compile(rb"(?i)link you followed has expired|wp-die-message|i
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What the site's page holds for the next request."""
+    """The values that the site's page holds for the next request."""
 
     post_id: str
     nonce: str
@@ -65,7 +65,7 @@ class _Page:
 
 
 class ChatgptFree(AsyncGeneratorProvider):
-    """`chatgptfree.ai`; last answered a public client on 2024-11-05, then stood behind a bot check."""
+    """`chatgptfree.ai`; last answered a public client on 2024-11-05, then had a bot check."""
 
     name = "ChatgptFree"
     slug = "chatgpt-free"
@@ -99,11 +99,12 @@ class ChatgptFree(AsyncGeneratorProvider):
     ) -> TextStream:
         """Stream the text of an answer; see `Backend.create_async_generator`.
 
-        `timeout` and `cookies` stand where the old client had them; what is left out is as configured.
+        `timeout` and `cookies` stand where the old client had them; what is left out is as
+        configured.
         """
-        if (
-            timeout is SECONDS
-        ):  # the very object: nobody passed it, and an instance may have been given another
+        # The very object of the signature: no caller passed a limit, and the instance may have
+        # another.
+        if timeout is SECONDS:
             timeout = None
         return text_stream(
             self, model, messages, {"proxy": proxy, "timeout": timeout, "cookies": cookies, **kwargs}
@@ -122,7 +123,7 @@ class ChatgptFree(AsyncGeneratorProvider):
         return page.post_id if page is not None else None
 
     async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
-        """Have a page with a nonce, fetched once however many ask for it."""
+        """Make sure of a page with a nonce, fetched once for all calls that wait for it."""
         del request
         await self._pages.get(self.base_url, lambda: self._load(fetch))
 
@@ -147,19 +148,19 @@ class ChatgptFree(AsyncGeneratorProvider):
         return HttpRequest("POST", self.base_url + self.api_endpoint, headers, urlencode(form).encode())
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
         del request
         return _AjaxDecoder()
 
     def recover(self, error: ProviderError) -> bool:
-        """An expired nonce is fetched again, once for each call that it failed."""
+        """Fetch an expired nonce again, once for each call that it failed."""
         if not isinstance(error, NonceExpiredError):
             return False
         self._pages.drop(self.base_url)
         return True
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Read an answer with an error status; WordPress answers an expired nonce with a 403 of its own."""
+        """Read an answer with an error status; an expired nonce is WordPress's own 403."""
         error = super().failure(status, headers, body)
         if isinstance(error, PermissionDeniedError) and (
             not looks_like_html(body) or _EXPIRED_PAGE.search(body)
@@ -192,7 +193,10 @@ class NonceExpiredError(PermissionDeniedError):
 
 
 class _Pages:
-    """The pages of one provider instance, by base_url, each fetched once at a time, across event loops and threads alike."""
+    """The pages of one provider instance, by base_url.
+
+    Each is fetched once at a time, across event loops and threads alike.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -200,30 +204,33 @@ class _Pages:
         self._loading: dict[str, concurrent.futures.Future[None]] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing of it travels: a copy in another process fetches its own."""
+        """Pickle nothing: a copy in another process fetches its own pages."""
         return {}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__()  # type: ignore[misc]
 
     def held(self, base_url: str) -> _Page:
-        """The page that `get` saw to."""
+        """Return the page that `get` has fetched."""
         return self._pages[base_url]
 
     def known(self, base_url: str) -> _Page | None:
-        """The page for an address, None before the first one was fetched and once it has expired."""
+        """Return the page for an address; None before the first fetch and after it expired."""
         page = self._pages.get(base_url)
         return page if page is not None and page.expires > time.monotonic() else None
 
     def drop(self, base_url: str) -> None:
-        """Have the next `get` fetch a page anew; a call between its own `get` and `held` on another thread still finds the old one."""
+        """Make the next `get` fetch a page anew.
+
+        A call between its own `get` and `held` on another thread still finds the old page.
+        """
         with self._lock:
             page = self._pages.get(base_url)
             if page is not None:
                 self._pages[base_url] = replace(page, expires=0.0)
 
     async def get(self, base_url: str, load: Callable[[], Awaitable[_Page]]) -> None:
-        """Have a page that has not expired."""
+        """Fetch a page unless one is there that has not expired."""
         while True:
             with self._lock:
                 page = self._pages.get(base_url)
@@ -235,7 +242,8 @@ class _Pages:
                     self._loading[base_url] = mine
             if other is None:
                 break
-            # Its failure is its own: whoever waits tries next. Who gives up waiting must not cancel it for the others.
+            # The failure of that fetch is its own: each call that waits tries next. A call that
+            # gives up waiting must not cancel the fetch for the others.
             await asyncio.shield(asyncio.wrap_future(other))
         try:
             self._pages[base_url] = await load()
@@ -257,7 +265,7 @@ def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:
 
 
 class _AjaxDecoder(ChunkReader):
-    """Reads `data:` lines of chunks until `data: [DONE]`, or one JSON body, perhaps over several lines.
+    """Reads `data:` lines of chunks until `data: [DONE]`, or one JSON body, also over many lines.
 
     The plugin passes the chunks of OpenAI's protocol on, with or without blank lines between them.
     """
@@ -396,7 +404,7 @@ class _AjaxDecoder(ChunkReader):
         lines.append(line)
 
     def _refuse(self, frame: object) -> None:
-        """Raise if a frame is an error: the plugin's own, WordPress's, or the model service's behind them."""
+        """Raise if a frame is an error of the plugin, of WordPress or of the service behind."""
         if isinstance(frame, dict) and (frame.get("status") == "error" or frame.get("success") is False):
             said = str(
                 frame.get("msg")
@@ -413,8 +421,8 @@ class _AjaxDecoder(ChunkReader):
 def _turns_as_prompt(messages: Sequence[Message]) -> str:
     """Fold a conversation into one prompt, for a protocol that takes a single text.
 
-    One message is its text; several become lines `Role: text` and a last `Assistant:` for the model to go on
-    from.
+    One message is its text; several become lines `Role: text` and a last `Assistant:` for the model
+    to go on from.
     """
     if len(messages) == 1:
         return messages[0].text

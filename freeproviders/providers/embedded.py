@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Final, Self, Unpack
 
 from freeproviders.abilities import Abilities
-from freeproviders.checks import caution
+from freeproviders.checks import caution, whole_number
 from freeproviders.configuration import CONFIGURATION, Configuration, checked_headers, unknown_names
 from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.embedded.cache import Progress, is_cached
@@ -51,20 +51,22 @@ _ARGUMENTS: Final = ("model_path", "context_window", "slots", "prompt_cache", "p
 class Embedded(Provider):
     """A small model run by llama.cpp in a child process of this one, which all instances share.
 
-    Without arguments it is the file or name in `FREEPROVIDERS_MODEL`, else the best model in the cache,
-    else the default, which is downloaded on first use (491 MB, announced in the log with its source).
-    Its answers are fluent and often wrong: never take them for facts.
+    Without arguments it is the file or name in `FREEPROVIDERS_MODEL`, else the best model in the
+    cache, else the default, which is downloaded on first use (491 MB, announced in the log with its
+    source). Its answers are fluent and often wrong: never take them for facts.
 
     Args:
         model: a name from `models`.
         model_path: a GGUF file of your own.
-        context_window: tokens for question and answer together; None is the model's own, at most 8192.
+        context_window: tokens for question and answer together; None is the model's own, at most
+            8192.
         slots: answers at the same time; more requests wait.
         prompt_cache: False reads each prompt anew, which takes longer. Then the same question at
             temperature 0 has the same answer, whatever was asked before it.
-        progress: called with the bytes that are there and the bytes in all while weights are fetched.
-        configuration: `headers`, `timeout` and `retry`, as for every provider. The rest has no effect
-            on a model that runs here, and a warning says so.
+        progress: called with the bytes that are there and the bytes in all while weights are
+            fetched.
+        configuration: `headers`, `timeout` and `retry`, as for every provider. The rest has no
+            effect on a model that runs here, and a warning says so.
     """
 
     name = "Embedded"
@@ -76,7 +78,8 @@ class Embedded(Provider):
     accepted_options = None
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
-    # On few cores, a long question takes minutes before the first word, and so does waiting for a slot.
+    # On few cores, a long question takes minutes before the first word, and so does waiting for a
+    # slot.
     default_timeout: ClassVar[Timeout] = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
     default_retry: ClassVar[Retry] = Retry(attempts=3, first=0.1)
     default_max_tokens: ClassVar[int] = 1024
@@ -97,8 +100,8 @@ class Embedded(Provider):
         **configuration: Unpack[Configuration],
     ) -> None:
         for name, value in (("context_window", context_window), ("slots", slots)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} must be a number of at least 1, not {value!r}.", provider=self.name)
+            if value is not None:
+                whole_number(name, value, 1, provider=self.name)
         self._warned = set()
         self._configure({"headers": None, "timeout": None, "retry": None, **configuration}, _ARGUMENTS)
         self._choice = choose(model, model_path)
@@ -117,8 +120,8 @@ class Embedded(Provider):
     def context_window(self) -> int:
         """Tokens for question and answer together.
 
-        Unless set, it is the number in the model's file, at most 8192. Before the file is here, the number
-        comes from the list of models.
+        Unless set, it is the number in the model's file, at most 8192. Before the file is here, the
+        number comes from the list of models.
         """
         weights, path = self._choice.weights, self._choice.path
         length = (
@@ -146,7 +149,7 @@ class Embedded(Provider):
         model: str | None = None,
         **options: Any,
     ) -> ChatRequest:
-        """Read what a caller passed as a `ChatRequest`; raises `UsageError` on what makes no sense."""
+        """Read what a caller passed as a `ChatRequest`. Raises `UsageError`."""
         # The own model may have the name of a file, which is not in `models`.
         return super().request(messages, model=None if model == self.model else model, **options)
 
@@ -173,7 +176,7 @@ class Embedded(Provider):
         return list(self.models)
 
     async def prepare(self, model: str | None = None) -> EngineServer:
-        """Do what the first question would wait for: fetch the weights, check them, start the engine.
+        """Prepare for the first question: fetch the weights, check them, start the engine.
 
         Raises `EmbeddedModelError`.
         """
@@ -197,7 +200,7 @@ class Embedded(Provider):
                 yield batch
 
     async def _running(self, model: str) -> EngineSettings:
-        """Have the engine running, and return what it was started with.
+        """Start the engine if it does not run, and return its settings.
 
         A file of the cache that is damaged is fetched again, once.
         """
@@ -222,7 +225,7 @@ class Embedded(Provider):
         return settings
 
     async def _looked_at(self, choice: Choice) -> EngineSettings:
-        """Have the model's file here and whole, and read how it is to be run."""
+        """Fetch the model's file if it is missing or damaged, and read how it is to be run."""
         if choice.weights is not None:
             if not await asyncio.to_thread(is_cached, choice.weights):
                 engine_folder()  # raises if the engine is missing: then the weights are no use
@@ -265,8 +268,8 @@ class Embedded(Provider):
 class _EngineClient(OpenAICompatible):
     """The client of an engine on this machine, for one request.
 
-    The address and the key are those of the engine that runs at the time of an attempt: an engine that
-    died is started anew, and one that lives and does not listen is replaced.
+    The address and the key are those of the engine that runs at the time of an attempt: an engine
+    that died is started anew, and one that lives and does not listen is replaced.
     """
 
     name = Embedded.name
@@ -294,7 +297,7 @@ class _EngineClient(OpenAICompatible):
         self._silent: EngineServer | None = None
 
     async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
-        """Have the engine running."""
+        """Start the engine if it does not run."""
         del request, fetch
         self._server = await ensure_server(self._settings, instead_of=self._silent)
         self.base_url, self.api_key = f"{self._server.address}/v1", self._server.api_key
@@ -307,7 +310,7 @@ class _EngineClient(OpenAICompatible):
         return {**super().http_headers(**headers), "Connection": "close"}
 
     def recover(self, error: ProviderError) -> bool:
-        """Send the request again at once where no engine was reached: the next attempt has another."""
+        """Send the request again at once where no engine was reached; the next attempt has one."""
         if not isinstance(error, ProviderConnectionError):
             return super().recover(error)
         if getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED:

@@ -61,7 +61,8 @@ class FlowGpt(AsyncGeneratorProvider):
         "Mixtral-8x7B",
         "Dolphin-2.6-8x7B",
     )
-    model_aliases = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}  # noqa: RUF012 - never written to
+    # never written to
+    model_aliases = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}  # noqa: RUF012
     accepted_options = frozenset({"temperature"})
 
     @hybridmethod
@@ -121,18 +122,18 @@ class FlowGpt(AsyncGeneratorProvider):
         )
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
         del request
         return _EventDecoder()
 
 
 def sign(timestamp: str, nonce: str, authorization: str = AUTHORIZATION) -> str:
-    """The `x-signature` header: an MD5 in hex, as the service asks for; it protects nothing."""
+    """Return the `x-signature` header: an MD5 in hex, as the service wants; it protects nothing."""
     return hashlib.md5(f"{timestamp}-{nonce}-{authorization}".encode(), usedforsecurity=False).hexdigest()
 
 
 class _EventDecoder(PartDecoder):
-    """Lines of JSON, `{"event": "text", "data": "<piece>"}`; only `text` events carry text."""
+    """Reads lines of JSON, `{"event": "text", "data": "<piece>"}`; only `text` has text."""
 
     ends_with_body = True
 
@@ -174,7 +175,7 @@ class _EventDecoder(PartDecoder):
             raise classify(None, inside)
 
     def _odd_line(self, line: bytes, error: ValueError, *, last: bool) -> Any:
-        """Read a line that is no JSON by the letter."""
+        """Read a line that is not JSON."""
         while line.startswith(BOM):
             line = line[len(BOM) :]
         if not line:

@@ -80,6 +80,6 @@ class FreeNetfly(AsyncGeneratorProvider):
             raise decoder.failure
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
         del request
         return ChatDecoder()

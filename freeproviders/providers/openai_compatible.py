@@ -23,8 +23,9 @@ _MAX_LIST_BYTES: Final = 16 * 2**20
 class OpenAICompatible(AsyncGeneratorProvider):
     """A service at `base_url`, which ends where `/chat/completions` begins, usually in `/v1`.
 
-    `model` is free; `api_key` optional, since local servers want none. `native_tools` and `json_schema` say whether the model calls tools itself and
-    whether the service constrains an answer to a schema; without them freeproviders does both through the prompt.
+    Any text is a `model`; `api_key` is optional, since local servers want none. `native_tools` says
+    whether the model calls tools itself, `json_schema` whether the service constrains an answer to
+    a schema; without them freeproviders does both through the prompt.
     """
 
     name = "OpenAICompatible"
@@ -54,19 +55,19 @@ class OpenAICompatible(AsyncGeneratorProvider):
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """A fresh decoder for one answer."""
+        """Return a new decoder for one answer."""
         del request
         return ChatDecoder()
 
     def recover(self, error: ProviderError) -> bool:
-        """A service that refuses `stream_options` is asked without, from now on."""
+        """Leave out `stream_options` from now on where the service refused it."""
         if isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
             self.learned.refuse("usage_frames")
             return True
         return False
 
     async def list_models(self) -> list[str]:
-        """The ids of the service's models, as it lists them."""
+        """List the ids of the service's models, in its order."""
         body = await self.fetch(
             HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES
         )
@@ -76,7 +77,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
             return [row["id"] if "id" in row else row["name"] for row in rows]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MalformedResponseError(
-                "the list of models is not in the OpenAI form.", provider=self.name
+                "The list of models is not in the OpenAI form.", provider=self.name
             ) from error
 
     def list_models_sync(self) -> list[str]:

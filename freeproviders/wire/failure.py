@@ -1,13 +1,15 @@
-"""Error answers, read: status, headers and body become one typed error.
+"""Reading of error answers: status, headers and body become one typed error.
 
-Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error", ...}`, a
-list around one of them, `{"success": false, "errors": [...]}`, `{"title", "detail"}`, `{"message"}` or
-`{"detail"}`, and HTML. The status decides what an HTML page means, unless the page is a bot check.
+Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error",
+...}`, a list around one of them, `{"success": false, "errors": [...]}`, `{"title", "detail"}`,
+`{"message"}` or `{"detail"}`, and HTML. The status decides what an HTML page means, unless the page
+is a bot check.
 """
 
 from __future__ import annotations
 
 import html
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -38,13 +40,16 @@ MAX_RETRY_AFTER_SECONDS: Final = 31 * 86400.0  # some services send the year 999
 _SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
 _TRY_AGAIN = re.compile(
     r"(?i)(?:try again (?:in|after)|retry (?:in|after)|retrydelay\W{1,6})\s{0,3}"
-    r"(?:(\d{1,4}) ?h(?:ours?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)?(?![a-z]) ?)?(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|s))?"
+    r"(?:(\d{1,4}) ?h(?:ours?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)?(?![a-z]) ?)?"
+    r"(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|s))?"
 )
 _CONTEXT = re.compile(
-    r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
+    r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
+    r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
 _NO_TOOLS = re.compile(
-    r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)|no endpoints found that support tool|tools? (?:is|are) not supported"
+    r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)"
+    r"|no endpoints found that support tool|tools? (?:is|are) not supported"
 )
 _QUOTA = re.compile(
     r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment"
@@ -82,7 +87,7 @@ _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ReportedError:
-    """What an error body says, in whichever shape."""
+    """The content of an error body, whatever its shape."""
 
     message: str
     code: str | None = None
@@ -185,7 +190,7 @@ def read_reported_error(document: object) -> ReportedError | None:
 
 
 def error_in_success(document: object) -> ReportedError | None:
-    """Find the error in a document that came with a 200; only shapes that cannot be an answer count."""
+    """Find the error in a document of a 200; only shapes that cannot be an answer count."""
     if isinstance(document, list):
         document = document[0] if len(document) == 1 else None
     if not isinstance(document, Mapping):
@@ -202,12 +207,12 @@ def error_in_success(document: object) -> ReportedError | None:
 
 
 def looks_like_html(data: bytes) -> bool:
-    """Whether an answer begins as a web page does."""
+    """Return whether an answer begins as a web page does."""
     return _HTML.match(data) is not None
 
 
 def is_challenge(body: bytes, status: int | None = None) -> bool:
-    """Whether a body is a web page with the marks of a bot check."""
+    """Return whether a body is a web page with the marks of a bot check."""
     if not looks_like_html(body):
         return False
     if _CHALLENGE.search(body):
@@ -216,7 +221,7 @@ def is_challenge(body: bytes, status: int | None = None) -> bool:
 
 
 def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
-    """The error for a bot check, or for another web page that came where data was due."""
+    """Return the error for a bot check, or for another web page where data was due."""
     what = "A bot check" if is_challenge(body, status) else "An HTML page"
     return BlockedError(
         f"{what} came where data was due.", status=status if status != 200 else None, body=excerpt(body)
@@ -224,7 +229,7 @@ def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
 
 
 def excerpt(body: bytes) -> str:
-    """The beginning of a body, on one line, without what looks like a credential."""
+    """Return the beginning of a body, on one line and without anything like a credential."""
     text = body[: 4 * EXCERPT_CHARS].decode("utf-8", "replace")
     return redact(" ".join(text.split()))[:EXCERPT_CHARS]
 
@@ -251,7 +256,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _clamped(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - NaN
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _retry_hint(message: str) -> float | None:
@@ -285,7 +292,7 @@ def _try_json(body: bytes) -> Any:
 
 
 def _flat(value: object) -> str | None:
-    """A message is sometimes a list of findings or JSON text; one line of it is enough."""
+    """Return one line of a message, which may be a list of findings or JSON text."""
     if isinstance(value, str):
         return value or None
     return None if value is None else str(value)[:EXCERPT_CHARS]

@@ -1,7 +1,7 @@
 """JSON, by the decoder that pydantic brings along.
 
-It takes half the time of the standard library's on a stream frame and is already installed. The standard
-library's reads what pydantic's refuses, see `loads_leniently`.
+It takes half the time of the standard library's on a stream frame and is already installed. The
+standard library's reads what pydantic's refuses, see `loads_leniently`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ __all__ = [
 
 
 def loads(data: str | bytes) -> Any:
-    """Decode a JSON document; raises `ValueError` with the place of the fault. NaN and Infinity are refused."""
+    """Decode a JSON document, without NaN and Infinity.
+
+    Raises `ValueError` with the place of the fault.
+    """
     try:
         return from_json(data, allow_inf_nan=False)
     except TypeError as error:  # pydantic's word for a text with half a character in it
@@ -30,15 +33,16 @@ def loads(data: str | bytes) -> Any:
 
 
 def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
-    """Decode what is not JSON by the letter and still has one plain meaning; raises `ValueError` on all else.
+    """Decode text that is not quite JSON and has one plain meaning; raises `ValueError` on others.
 
-    That is NaN and Infinity, control characters inside strings, bytes that are not UTF-8 (as U+FFFD), and
-    halves of surrogate pairs, which stay in the strings as they are: see `freeproviders.wire.text.mended`.
-    `constants` False refuses NaN and Infinity. A document of more than `MAX_LENIENT_BYTES` is not tried: this
-    decoder is slow, and nobody else gets a turn meanwhile.
+    That is NaN and Infinity, control characters inside strings, bytes that are not UTF-8 (as
+    U+FFFD), and halves of surrogate pairs, which stay in the strings as they are: see
+    `freeproviders.wire.text.mended`. `constants` False refuses NaN and Infinity. A document of more
+    than `MAX_LENIENT_BYTES` is not tried: this decoder is slow, and nobody else gets a turn
+    meanwhile.
     """
     if len(data) > MAX_LENIENT_BYTES:
-        raise ValueError(f"It is no JSON by the letter, and longer than {MAX_LENIENT_BYTES} bytes.")
+        raise ValueError(f"The document is not JSON, and is longer than {MAX_LENIENT_BYTES} bytes.")
     try:
         return json.loads(
             data.decode("utf-8", "replace"), strict=False, parse_constant=None if constants else _refuse

@@ -8,10 +8,10 @@ MAX_LINE_BYTES = 16 * 2**20
 
 
 class LineDecoder:
-    """Cuts a byte stream at LF or CRLF and leaves blank lines out, unless `keep_blank` asks for them.
+    """Cuts a byte stream at LF or CRLF; drops blank lines unless `keep_blank` asks for them.
 
-    A line split over many reads is joined once, so the cost stays linear. Only LF ends a line: CR, U+2028 and
-    their kind are content. Blanks around a line are taken off.
+    A line split over many reads is joined once, so the cost stays linear. Only LF ends a line: CR,
+    U+2028 and their kind are content. Blanks around a line are taken off.
     """
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, *, keep_blank: bool = False) -> None:
@@ -40,7 +40,7 @@ class LineDecoder:
         return [line for line in map(_stripped, lines) if line]
 
     def close(self) -> list[bytes]:
-        """End of the stream: the last line, which may lack its LF."""
+        """End the stream and return the last line, which may lack its LF."""
         last = _stripped(b"".join(self._pending))
         self._pending.clear()
         return [last] if last else []

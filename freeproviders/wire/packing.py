@@ -74,7 +74,7 @@ def unpacker(encoding: str | None) -> Unpacker | None:
 
 @cache
 def acceptable() -> str:
-    """What can be unpacked here, as an `Accept-Encoding` header."""
+    """Return the packings known here, as an `Accept-Encoding` header."""
     return ", ".join(["gzip", "deflate", *(name for name, find in _OPTIONAL.items() if find() is not None)])
 
 

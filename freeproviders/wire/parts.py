@@ -1,4 +1,4 @@
-"""What the decoder of every protocol is: bytes in, parts out, at the end what was said about the whole."""
+"""The base of every protocol's decoder: bytes in, parts out, and the facts of the whole answer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from freeproviders.wire.text import ends_in_half, mended
 class PartDecoder(ABC):
     """Decodes one answer.
 
-    `feed` takes what a network read brought and returns text, reasoning and complete tool calls; `close` is
-    called at a clean end of the body and returns what was still held back. Neither raises: an error is left in
-    `failure`, so that what came before it in the same read is not lost. Usage and Finish are not parts here but
-    attributes, since only the whole exchange knows who answered and how often it was asked.
+    `feed` takes what a network read brought and returns text, reasoning and complete tool calls;
+    `close` is called at a clean end of the body and returns what was still held back. Neither
+    raises: an error is left in `failure`, so that what came before it in the same read is not lost.
+    Usage and Finish are not parts here but attributes, since only the whole exchange knows who
+    answered and how often it was asked.
 
-    A protocol implements `decode` and `finish`, which append to the batch and may raise an error of the tree.
+    A protocol implements `decode` and `finish`, which append to the batch and may raise an error of
+    the tree.
     """
 
     ends_with_body: ClassVar[bool] = False
@@ -43,7 +45,7 @@ class PartDecoder(ABC):
         self.answered = False
         """Whether there was text or a tool call; reasoning alone is no answer."""
         self.lenient = False
-        """Whether a document was no JSON by the letter, so that texts may hold halves of surrogate pairs."""
+        """Whether a document was not quite JSON, so that texts may hold halves of surrogate pairs."""
         self.half = ""
         """The first half of a surrogate pair at the end of the last text, until the second one comes."""
         self._half_of: type[Text | Reasoning] = Text
@@ -92,17 +94,17 @@ class PartDecoder(ABC):
         self.output_chars += len(text)
 
     def end_text(self, batch: Batch) -> None:
-        """The text is whole: a half of a surrogate pair whose other one never came is U+FFFD.
+        """End the text: a half of a surrogate pair whose other one never came is U+FFFD.
 
-        That is what a decoder of UTF-8 makes of a character that was cut off; half a character is no reason to
-        lose an answer.
+        That is what a decoder of UTF-8 makes of a character that was cut off; half a character is
+        no reason to lose an answer.
         """
         if self.half:
             kind, self.half = self._half_of, ""
             (self.text if kind is Text else self.reasoning)("\ufffd", batch)
 
     def read_json(self, data: bytes) -> Any:
-        """Decode a document, leniently where it is no JSON by the letter; raises `ValueError`."""
+        """Decode a document, leniently where it is not quite JSON; raises `ValueError`."""
         try:
             return loads(data)
         except ValueError:

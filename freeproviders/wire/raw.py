@@ -1,9 +1,10 @@
-"""Errors in the place of an answer, for a protocol without any framing: the body is the answer.
+"""Errors in place of an answer, for a protocol without framing: the body is the answer.
 
-A model may be asked for a web page, for JSON or for the text of an error, so how a body begins proves nothing.
-Only what no model says is taken for an error: a page that carries the marks of a server or of a site, a JSON
-envelope that holds nothing but an error and says a status or words of a service about itself, and the
-sentences that proxies write when nobody is behind them. All else stays text.
+A model may be asked for a web page, for JSON or for the text of an error, so how a body begins
+proves nothing. Only what no model says is taken for an error: a page that carries the marks of a
+server or of a site, a JSON envelope that holds nothing but an error and says a status or words of a
+service about itself, and the sentences that proxies write when nobody is behind them. All else
+stays text.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from freeproviders.wire.failure import (
 from freeproviders.wire.json import loads
 
 MAX_HELD_BYTES: Final = 4096
-"""So much of a body that begins like an error is looked at; error pages and envelopes show themselves by then."""
+"""The part of a body that is looked at for an error; pages and envelopes show by then."""
 
 _PAGE: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml")
 _PROXY: Final = (
@@ -51,16 +52,17 @@ _OF_A_SERVICE: Final = re.compile(
     r"|(?:invalid|wrong|missing|bad) sign|try again later"
 )
 _OF_A_SERVER: Final = re.compile(
-    rb"(?i)<center><h1>[45]\d\d |<hr><center>|<address>apache|cf-error|/cdn-cgi/|wp-die-message|/wp-(?:content|includes)/"
+    rb"(?i)<center><h1>[45]\d\d |<hr><center>|<address>apache|cf-error|/cdn-cgi/|wp-die-message"
+    rb"|/wp-(?:content|includes)/"
     rb"|(?:src|href)=[\"']?/(?:_next|_nuxt|_astro|assets|static)/"
 )
 _ERROR_TITLE: Final = re.compile(rb"(?i)<title>\s{0,20}(?:error )?[45]\d\d\b")
 _SMALL_PAGE: Final = 1024
-"""A page of an error's title that is no longer than this is a server's; one that was written for somebody is."""
+"""A page with an error's title is a server's up to this size; a model's page is longer."""
 
 
 def may_be_error(head: bytes) -> bool:
-    """Whether a body that begins so has the shape of an error in the place of an answer."""
+    """Return whether a body that begins so has the shape of an error in the place of an answer."""
     head = head.lstrip(_BLANK)
     lower = head[:64].lower()
     if any(lower.startswith(sign) or sign.startswith(lower) for sign in (*_PAGE, *_PROXY)):
@@ -76,7 +78,7 @@ def may_be_error(head: bytes) -> bool:
 
 
 def error_in_text(head: bytes, *, whole: bool) -> ProviderError | None:
-    """Read the beginning of a body as the error that it is; None where it may be an answer.
+    """Read the beginning of a body as an error; None where it may be an answer.
 
     `whole` says that the body has nothing more.
     """

@@ -1,11 +1,11 @@
 r"""Server-sent events, by the rules of the WHATWG (HTML, section 9.2.6).
 
-Departures, because of what language model services send: a last event that lacks its blank line is given out
-at the end of the stream, an event may be as large as the cap allows, however small the reads, and lines that
-belong to no event are given out where they are asked for.
+Departures, because of what language model services send: a last event that lacks its blank line is
+given out at the end of the stream, an event may be as large as the cap allows, however small the
+reads, and lines that belong to no event are given out where they are asked for.
 
-The quick path serves what nearly every service sends, events of one `data: ` line ended by `\n\n`, many in a
-read; everything else goes line by line.
+The quick path serves what nearly every service sends, events of one `data: ` line ended by `\n\n`,
+many in a read; everything else goes line by line.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _IGNORED = frozenset({b"", b"id", b"retry"})  # the field of a comment is empty
 class SSEDecoder:
     """Cuts a byte stream into events.
 
-    `keep_unframed` gives lines of unknown fields out as events named `UNFRAMED`, as a whole and at once; by the
-    rules they are dropped.
+    `keep_unframed` gives lines of unknown fields out as events named `UNFRAMED`, as a whole and at
+    once; by the rules they are dropped.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, *, keep_unframed: bool = False) -> None:
@@ -95,7 +95,7 @@ class SSEDecoder:
         return events
 
     def close(self) -> list[Event]:
-        """End of the stream: the last event, if it lacks its blank line."""
+        """End the stream and return the last event, if it lacks its blank line."""
         events: list[Event] = []
         if self._pending:
             self._line(self._take(), events)

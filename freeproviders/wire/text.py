@@ -1,4 +1,4 @@
-"""Raw UTF-8 text without framing, and text whose characters were cut before they were encoded."""
+"""Raw UTF-8 text without framing, and halves of characters that were cut before encoding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class TextDecoder:
-    """Decodes UTF-8 piece by piece; a character that was cut comes out whole, a broken one as U+FFFD."""
+    """Decodes UTF-8 piece by piece; a cut character comes out whole, a broken one as U+FFFD."""
 
     def __init__(self) -> None:
         self._decode = _Decoder("replace").decode
@@ -25,7 +25,7 @@ class TextDecoder:
         return self._decode(data)
 
     def close(self) -> str:
-        """End of the stream: a character that never completed comes out as U+FFFD."""
+        """End the stream; a character that never completed comes out as U+FFFD."""
         return self._decode(b"", True)  # noqa: FBT003 - the codec's own signature
 
 
@@ -39,7 +39,7 @@ def mended(text: str) -> str:
 
 
 def mended_json(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Mend every text in a JSON value; raises `ValueError` where it is nested deeper than `depth`."""
+    """Mend every text in a JSON value. Raises `ValueError` where it is deeper than `depth`."""
     if isinstance(value, str):
         return mended(value)
     if not isinstance(value, dict | list):
@@ -52,5 +52,5 @@ def mended_json(value: Any, depth: int = MAX_DEPTH) -> Any:
 
 
 def ends_in_half(text: str) -> bool:
-    """Whether the last character of a text is the first half of a surrogate pair."""
+    """Return whether the last character of a text is the first half of a surrogate pair."""
     return "\ud800" <= text[-1:] <= "\udbff"

@@ -64,9 +64,9 @@ class ChunkReader(PartDecoder):
     def events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
         """Decode events.
 
-        The loop's body is the hot path: a frame that holds a piece of text and nothing else takes no call but
-        the decoder's. Frames of halves of surrogate pairs never do, since the strict decoder refuses them; while
-        one is held, no frame does.
+        The loop's body is the hot path: a frame that holds a piece of text and nothing else takes
+        no call but the decoder's. Frames of halves of surrogate pairs never do, since the strict
+        decoder refuses them; while one is held, no frame does.
         """
         append, chars, known = batch.append, 0, self.model is not None and not self.half
         try:
@@ -110,14 +110,14 @@ class ChunkReader(PartDecoder):
                 self._said(chars)
 
     def _said(self, chars: int) -> int:
-        """Count characters of text; nothing of them is left to count."""
+        """Count characters of text, and set their number to zero."""
         self.output_chars += chars
         self.progress += 1
         self.answered = True
         return 0
 
     def odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
-        """Read an event that holds no JSON by the letter; `error` says why."""
+        """Read an event that is not JSON; `error` says why."""
         del name
         try:
             frame = self.read_json(payload)
@@ -178,12 +178,12 @@ class ChunkReader(PartDecoder):
         self.complete(batch)
 
     def complete(self, batch: Batch) -> None:
-        """The service said that the answer is whole."""
+        """Note that the service has confirmed the end of the answer."""
         self.done = True
         self.end(batch)
 
     def end(self, batch: Batch) -> None:
-        """Nothing more comes: text and tool calls are as whole as they will be."""
+        """End text and tool calls, since nothing more comes."""
         self.end_text(batch)
         calls = self._calls.complete(truncated=self.reason == "length")
         if calls:
@@ -192,7 +192,7 @@ class ChunkReader(PartDecoder):
             self.reason = "tool_calls"  # one service says "stop"
 
     def reported(self, frame: object, payload: bytes) -> FreeProvidersError:
-        """The error of an event or line that says by its name that it is one."""
+        """Return the error of an event or line that is named an error."""
         if frame is None:
             try:
                 frame = self.read_json(payload)
@@ -279,7 +279,7 @@ class ChunkReader(PartDecoder):
 
 
 class ChatDecoder(ChunkReader):
-    """Reads an answer: server-sent events, or one JSON document where the service does not stream."""
+    """Reads an answer: server-sent events, or one JSON document where nothing is streamed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -331,7 +331,7 @@ class ChatDecoder(ChunkReader):
             raise ResponseTooLargeError(f"The answer is longer than {MAX_DOCUMENT_BYTES} bytes.")
 
     def odd_event(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
-        """Read an event that holds no JSON by the letter: the end, a heartbeat, a stray line, an error."""
+        """Read an event that is not JSON: the end, a heartbeat, a stray line, an error."""
         text = payload.strip(_BLANK)
         if text.startswith(_END):
             if self._stray and not self.answered:
@@ -349,7 +349,7 @@ class ChatDecoder(ChunkReader):
             super().odd_event(name, payload, batch, error, at_end=at_end)
 
     def _odd_lines(self, name: str, payload: bytes, batch: Batch, error: ValueError, *, at_end: bool) -> None:
-        """Read data of several lines: one event, or events that lack the blank line between them."""
+        """Read data of several lines: one event, or events without the blank line between them."""
         try:
             frame = self.read_json(payload)
         except ValueError:
@@ -363,7 +363,7 @@ class ChatDecoder(ChunkReader):
             self.chunk(frame, batch)
 
     def _unframed(self, line: bytes, batch: Batch, error: ValueError) -> None:
-        """Keep a line that belongs to no event; one with a byte order mark or blanks before it may be data."""
+        """Keep a line that belongs to no event; after a byte order mark it may be data."""
         if line.startswith(b"data:"):
             self.odd_event("message", line[5:], batch, error, at_end=False)
         elif line.startswith(b"error:"):
@@ -373,7 +373,7 @@ class ChatDecoder(ChunkReader):
             self._stray_size += len(line)
 
     def _stray_error(self) -> FreeProvidersError:
-        """The error for an answer that ended in lines which belong to no event: a page, or an error as text."""
+        """Return the error for an answer of lines without events: a page, or an error as text."""
         body = b"\n".join(self._stray)
         if looks_like_html(body):
             return blocked(body)

@@ -24,9 +24,10 @@ MAX_ARGUMENT_CHARS: Final = 16 * 2**20
 class CallAssembler:
     """Puts tool calls together from their deltas, each in constant time.
 
-    Deltas name their call by index; services leave the index out, give several calls the same one, or send
-    calls out of order. A delta with an id that is not its slot's begins another call. `ResponseTooLargeError`
-    is raised where an answer has more calls or arguments than anybody asks for.
+    Deltas name their call by index; services leave the index out, give several calls the same one,
+    or send calls out of order. A delta with an id that is not its slot's begins another call.
+    `ResponseTooLargeError` is raised where an answer has more calls or arguments than anybody asks
+    for.
     """
 
     def __init__(self) -> None:
@@ -72,8 +73,8 @@ class CallAssembler:
     def complete(self, *, truncated: bool) -> list[ToolCall]:
         """Take all calls out, in the order of their indexes.
 
-        Raises `ToolCallError` where a call is no call, `TruncatedResponseError` where a token limit cut it
-        (`truncated`).
+        Raises `ToolCallError` where a call is no call, `TruncatedResponseError` where a token limit
+        cut it (`truncated`).
         """
         if not self._slots:
             return []
@@ -82,7 +83,7 @@ class CallAssembler:
         return [slot.call(truncated=truncated) for slot in slots]
 
     def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
-        """The call that a delta belongs to: the latest that has its id, or its index and no other id."""
+        """Return the call of a delta: the latest with its id, or its index and no other id."""
         by_id = None if identity is None else self._by_id.get(identity)
         by_index = None if index is None else self._by_index.get(index)
         if by_index is not None and identity is not None and by_index.id is not None:
@@ -121,7 +122,7 @@ class _Slot:
         self.arguments: list[str] = []
 
     def call(self, *, truncated: bool) -> ToolCall:
-        """The whole call; raises where it is not whole."""
+        """Return the whole call; raise where it is not whole."""
         name, text = mended(self.name), mended("".join(self.arguments))
         try:
             arguments = _read(text)
@@ -142,7 +143,7 @@ class _Slot:
 
 
 def _written(arguments: dict[str, Any]) -> str:
-    """Arguments that came as an object instead of its text."""
+    """Write arguments that came as an object instead of its text."""
     try:
         return dumps(mended_json(arguments)).decode()
     except ValueError as error:

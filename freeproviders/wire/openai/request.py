@@ -17,7 +17,8 @@ _CHOICES: Final = frozenset({"auto", "none", "required"})
 def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str, Any]:
     """Write a request with everything that the protocol has.
 
-    `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked for.
+    `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked
+    for.
     """
     body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
     if request.model:

@@ -1,6 +1,7 @@
-"""Answers written in the chat completions protocol: chunks of a stream, one document, errors.
+"""Writing answers in the chat completions protocol: chunks, one document, errors.
 
-All of it is dictionaries, which whoever serves them encodes and frames. The reader of these is `answer`.
+All of it is dictionaries, which whoever serves them encodes and frames. The reader of these is
+`answer`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ DELTA_STYLES: Final = ("split", "whole", "merged", "interleaved")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerStyle:
-    """How a service writes its answers, where services differ.
+    """The form of a service's answers, where services differ.
 
-    `tool_deltas` is "split" (a call's arguments over many deltas), "whole" (one delta for each call), "merged"
-    (consecutive calls in one delta) or "interleaved" (the deltas of consecutive calls take turns, the last
-    call first). `tool_index` False leaves the index of calls out. `reasoning_key` names thinking.
-    `role_content` says whether the first chunk has an empty text beside the role.
+    `tool_deltas` is "split" (a call's arguments over many deltas), "whole" (one delta for each
+    call), "merged" (consecutive calls in one delta) or "interleaved" (the deltas of consecutive
+    calls take turns, the last call first). `tool_index` False leaves the index of calls out.
+    `reasoning_key` names thinking. `role_content` says whether the first chunk has an empty text
+    beside the role.
     """
 
     tool_deltas: str = "split"
@@ -41,7 +43,7 @@ class AnswerStyle:
 
 
 class AnswerWriter:
-    """What chunks and whole documents of one answer have in common: names, the reason of its end, its usage."""
+    """The common part of chunks and whole documents: names, the reason of the end, usage."""
 
     kind = "chat.completion"
 
@@ -63,7 +65,7 @@ class AnswerWriter:
         """Parts of content so far: text, reasoning and calls."""
 
     def note(self, part: Part) -> bool:
-        """Remember what a part says about the answer as a whole; return whether it is content."""
+        """Keep what a part tells about the whole answer; return whether it is content."""
         match part:
             case Usage():
                 self.usage = part
@@ -92,8 +94,8 @@ class AnswerWriter:
 class ChunkWriter(AnswerWriter):
     """Writes an answer as the chunks of a stream.
 
-    `include_usage` is the request's `stream_options.include_usage`. Frame each chunk as an event, and send
-    the event `[DONE]` after those of `end`.
+    `include_usage` is the request's `stream_options.include_usage`. Frame each chunk as an event,
+    and send the event `[DONE]` after those of `end`.
     """
 
     kind = "chat.completion.chunk"
@@ -112,7 +114,7 @@ class ChunkWriter(AnswerWriter):
         return self.delta({**role, "content": ""} if self.style.role_content else role)
 
     def part(self, part: Part) -> list[dict[str, Any]]:
-        """The chunks of one part; none for what is said at the end."""
+        """Return the chunks of one part; none for usage and finish, which come at the end."""
         if not self.note(part):
             return []
         if isinstance(part, ToolCall):
@@ -127,11 +129,11 @@ class ChunkWriter(AnswerWriter):
         return chunks
 
     def end(self) -> list[dict[str, Any]]:
-        """The last chunks: why the answer ended and, where asked for, what it cost."""
+        """Return the last chunks: the reason of the end and, where asked for, the usage."""
         return [*self.flush(), self.finish(), *self.usage_chunks()]
 
     def finish(self) -> dict[str, Any]:
-        """The chunk that says why the answer ended."""
+        """Return the chunk with the reason of the end."""
         return self.delta({}, finish_reason=self.finish_reason)
 
     def usage_chunks(self) -> list[dict[str, Any]]:
@@ -161,7 +163,7 @@ class ChunkWriter(AnswerWriter):
         return [self._call_deltas([delta]) for turn in turns for delta in turn if delta is not None]
 
     def _split(self, index: int, call: dict[str, Any]) -> list[dict[str, Any]]:
-        """A call in many deltas: its name with no arguments, then these a few characters at a time."""
+        """Write a call as many deltas: its name alone, then its arguments in small pieces."""
         name, arguments = call["function"]["name"], call["function"]["arguments"]
         pieces = [arguments[at : at + ARGUMENT_CHARS] for at in range(0, len(arguments), ARGUMENT_CHARS)]
         return [
@@ -197,7 +199,7 @@ class DocumentWriter(AnswerWriter):
                 self._calls.append(part)
 
     def end(self, *, finish: bool = True) -> dict[str, Any]:
-        """The document; `finish` False leaves out why the answer ended."""
+        """Return the document; `finish` False leaves out the reason of the end."""
         message: dict[str, Any] = {
             "role": "assistant",
             "content": "".join(self._text) if self._text or not self._calls else None,
