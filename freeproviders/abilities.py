@@ -58,8 +58,8 @@ class Learned:
         return replace(abilities, **lost) if lost else abilities
 
 
-class Answering(Protocol):
-    """A backend as far as the tools need it: the bare protocol and the model's abilities."""
+class Askable(Protocol):
+    """The members without which no object is a backend; `Backend.of` makes one of it."""
 
     @property
     def name(self) -> str:
@@ -68,6 +68,13 @@ class Answering(Protocol):
     @property
     def model(self) -> str:
         """The model of a request that names none; "" if that is not known."""
+
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the parts of an answer by the bare protocol."""
+
+
+class Answering(Askable, Protocol):
+    """A backend as far as the tools need it: the bare protocol and the model's abilities."""
 
     @property
     def retry(self) -> Retry:
@@ -79,6 +86,3 @@ class Answering(Protocol):
 
     def abilities(self, model: str | None = None) -> Abilities:
         """The abilities of a model; None is the backend's own model."""
-
-    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Stream the parts of an answer by the bare protocol."""

@@ -27,7 +27,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from freeproviders import bridge
-from freeproviders.abilities import Abilities, Answering, Learned
+from freeproviders.abilities import Abilities, Askable, Learned
 from freeproviders.checks import as_tools, check_request, checked_stops
 from freeproviders.configuration import Configuration, split
 from freeproviders.errors import UsageError
@@ -148,7 +148,7 @@ class Backend(ABC):
         return self.batches(request)
 
     @staticmethod
-    def of(value: Backend | Answering) -> Backend:
+    def of(value: Backend | Askable) -> Backend:
         """Make a backend of any object with `name`, `model` and `batches`.
 
         Raises `UsageError` where one of them is missing.
@@ -369,7 +369,7 @@ def text_stream(
 class _Foreign(Backend):
     """A backend that is none of our classes."""
 
-    def __init__(self, given: Answering) -> None:
+    def __init__(self, given: Askable) -> None:
         if isinstance(given, type):
             raise UsageError(f"A backend is an object, not a class: pass an instance of {given.__name__}.")
         missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
@@ -378,7 +378,7 @@ class _Foreign(Backend):
                 f"A backend needs name, model and batches(request); "
                 f"{type(given).__name__} has no {', '.join(missing)}."
             )
-        self._given = given
+        self._given: Any = given  # what else it has is looked for
         self.name, self.model = given.name, given.model or ""
         self.slug = getattr(given, "slug", "")
         self.retry = getattr(given, "retry", self.retry)
@@ -391,7 +391,8 @@ class _Foreign(Backend):
         return self.learned.without_refused(self._given.abilities(model or None), model)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        return self._given.batches(request)
+        batches: AsyncGenerator[Batch, None] = self._given.batches(request)
+        return batches
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         if not changes or not hasattr(self._given, "configured"):

@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, cast
 
-from freeproviders.abilities import Answering
+from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
 from freeproviders.errors import FreeProvidersError
 from freeproviders.testing.record import RecordedRequest
@@ -36,8 +36,8 @@ MAX_WORDS = 64
 """A string is cut into at most so many pieces."""
 
 
-Scripted = str | Sequence[Any] | Iterator[Any] | AsyncIterator[Any] | Answering
-Answer = str | Sequence[Any] | Callable[..., Scripted | Awaitable[Scripted]] | Answering | None
+Scripted = str | Sequence[Any] | Iterator[Any] | AsyncIterator[Any] | Askable
+Answer = str | Sequence[Any] | Callable[..., Scripted | Awaitable[Scripted]] | Askable | None
 
 
 class AnswerError(Exception):
