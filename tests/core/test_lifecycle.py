@@ -120,11 +120,9 @@ def test_after_fork(r):
     assert provider.complete_sync("x").text == "Hello there"
 
 
-async def seen_within(r, seconds=0.2):
-    """The server sees the client leave within the time that a person would call at once."""
-    started = time.monotonic()
-    await r.await_disconnect(timeout=5)
-    assert time.monotonic() - started < seconds
+async def seen(r, count=1):
+    """The server sees the client leave, long before the answer would have ended by itself."""
+    await r.await_disconnect(count, timeout=60)
 
 
 async def test_aclose(slow):
@@ -132,28 +130,34 @@ async def test_aclose(slow):
     stream = provider_of(slow).stream(HI)
     assert await anext(stream) == Text("word ")
     await stream.aclose()
-    await seen_within(slow)
+    await seen(slow)
 
 
 async def test_break(slow):
     """`break` alone ends the request."""
     async for _ in provider_of(slow).create_async_generator(messages=HI):
         break
-    await seen_within(slow)
+    await seen(slow)
 
 
 async def test_cancelled_task(slow):
     """Cancelling the task ends the request, before the first text and in the middle of it."""
-    for wait in (0.0, 0.15):
-        task = asyncio.create_task(provider_of(slow).complete(HI))
-        await asyncio.sleep(0.05 + wait)
-        before = slow.disconnects
+    begun = asyncio.Event()
+
+    async def read():
+        async for _ in provider_of(slow).stream(HI):
+            begun.set()
+
+    for turn, (asking, ready) in enumerate(
+        [(provider_of(slow).complete(HI), slow.await_requests(1, timeout=60)), (read(), begun.wait())],
+        start=1,
+    ):
+        task = asyncio.create_task(asking)
+        await ready
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        started = time.monotonic()
-        await slow.await_disconnect(before + 1)
-        assert time.monotonic() - started < 0.2
+        await seen(slow, turn)
 
 
 async def test_cancelled_before_the_headers():
@@ -164,14 +168,14 @@ async def test_cancelled_before_the_headers():
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await seen_within(r)
+        await seen(r)
 
 
 async def test_stop_sequence_ends_the_request(slow):
     """Nothing is read after the stop sequence."""
     stream = provider_of(slow).stream(HI, stop=["word word word"])
     assert [part async for part in stream][-1].reason == "stop"
-    await seen_within(slow)
+    await seen(slow)
 
 
 def test_sync_break_and_close(slow):
@@ -288,13 +292,12 @@ def test_fork_with_a_sync_stream_open(slow):
                 for _ in range(100):
                     next(stream)
             except errors.UsageError:
-                started = time.monotonic()
                 stream.close()
                 other = bridge.iterate(_never_begun())
-                code = 0 if time.monotonic() - started < 2 and list(other) == [] else 2
+                code = 0 if list(other) == [] else 2
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (done := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
         time.sleep(0.02)
     if done[0] == 0:
