@@ -1,6 +1,7 @@
 """Free LLM chat as LangChain models: streaming, tools, structured output, usage and tracing.
 
-They work over every provider of `freeproviders`. The chat models are loaded at once, the rest when it is first used.
+They work over every provider of `freeproviders`. The chat models are loaded at once, the rest when
+it is first used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if find_spec("langchain_core") is None:
 
 from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chat_models import *  # noqa: F403 - the classes of the table, and one for any backend
+from langchain_freeproviders.chat_models import *  # noqa: F403 - the chat models
 
 if TYPE_CHECKING:
     from langchain_freeproviders.llms import (

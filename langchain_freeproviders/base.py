@@ -1,8 +1,8 @@
 """The base of all chat models: LangChain's methods over the one stream of a backend.
 
-Async runs on the caller's loop, batch by batch; sync goes through `freeproviders.bridge`, a whole batch at a
-time. What a service cannot do itself - tools, structured output, stop sequences, counting - the core does, below
-LangChain's callbacks, so that one call is one call in every trace.
+Async runs on the caller's loop, batch by batch; sync goes through `freeproviders.bridge`, a whole
+batch at a time. What a service cannot do itself - tools, structured output, stop sequences,
+counting - the core does, below LangChain's callbacks, so that one call is one call in every trace.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _with_signature(method: F) -> F:
 class ResolvedProfile(dict[str, Any]):
     """A profile computed from the model's name, not set by the user.
 
-    Its `max_input_tokens` may be known by the name only: good to plan with, and no reason to refuse a question.
+    Its `max_input_tokens` may be known by the name only: good to plan with, and no reason to refuse
+    a question.
     """
 
 
@@ -66,18 +67,23 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         `<NAME>_API_KEY`, `<NAME>_API_BASE` and `<NAME>_PROXY` are read from the environment.
 
     Key init args - completion params:
-        `model`, `temperature`, `top_p`, `max_tokens`: what a service has no place for is left out, with one warning.
+        `model`, `temperature`, `top_p`, `max_tokens`: what a service has no place for is left out,
+            with one warning.
         `stop`: texts that end the answer; they work on every service.
-        `max_repairs`, `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`: as in `freeproviders.ChatRequest`.
-        `model_kwargs`, `extra_body`: options of the service, by its own names; `extra_body` is not saved or shown.
+        `max_repairs`, `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`: see
+            `freeproviders.ChatRequest`.
+        `model_kwargs`, `extra_body`: options of the service, by its own names; `extra_body` is not
+            saved or shown.
 
     Key init args - client params:
-        `base_url`: a mirror, a self-hosted clone, or a replica. `api_key`: where the service wants one.
+        `base_url`: a mirror, a self-hosted clone, or a replica.
+        `api_key`: where the service wants one.
         `timeout`: seconds for an attempt, or a `freeproviders.Timeout`.
         `max_retries`: attempts after the first one, or a `freeproviders.Retry`.
-        `proxy`: `http://user:password@host:port`. `headers`, `cookies`, `connector`, `trust_env`: see `settings`.
+        `proxy`: `http://user:password@host:port`.
+        `headers`, `cookies`, `connector`, `trust_env`: see `settings`.
 
-        A call takes all of them as well: `model.invoke("Hi", temperature=0, timeout=5, max_retries=0)`.
+        A call takes all of them as well: `model.invoke("Hi", temperature=0, timeout=5)`.
 
     Instantiate:
         ```python
@@ -88,7 +94,10 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     Invoke:
         ```python
-        messages = [("system", "Translate the sentence to French."), ("human", "I love programming.")]
+        messages = [
+            ("system", "Translate the sentence to French."),
+            ("human", "I love programming."),
+        ]
         model.invoke(messages).content  # -> "J'adore la programmation."
         ```
 
@@ -106,7 +115,8 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         ```
 
     Tool calling:
-        Where the service has no tools, they go through the prompt. Only complete calls whose arguments fit come out.
+        Where the service has no tools, they go through the prompt. Only complete calls whose
+        arguments fit come out.
 
         ```python
         def get_weather(city: str) -> str:
@@ -131,7 +141,8 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
             country: str
 
 
-        model.with_structured_output(City).invoke('Which city and country is "Paris" in "France"?')  # -> City(...)
+        question = 'Which city and country is "Paris" in "France"?'
+        model.with_structured_output(City).invoke(question)  # -> City(...)
         ```
 
     JSON mode:
@@ -155,7 +166,10 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     """
 
     streaming: bool = False
-    """Whether `invoke` and `ainvoke` stream; False, set explicitly, makes `stream` wait for the whole answer."""
+    """Whether `invoke` and `ainvoke` stream.
+
+    False, set explicitly, makes `stream` wait for the whole answer.
+    """
     stream_usage: bool = True
     """Whether the last chunk of a stream has the token counts; a whole answer always has them."""
 
@@ -166,7 +180,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its handlers
         **kwargs: Any,
     ) -> ChatResult:
         return result(self._complete(partial(core_messages, messages), stop, kwargs), self.model_provider)
@@ -226,16 +240,18 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Let the model call tools.
 
-        Works on every provider: where the service has no tools of its own, they go through the prompt, and only
-        complete calls whose arguments fit come out.
+        Works on every provider: where the service has no tools of its own, they go through the
+        prompt, and only complete calls whose arguments fit come out.
 
         Args:
-            tools: each a `BaseTool`, a function, a pydantic class, a TypedDict or a JSON schema; may be empty.
-            tool_choice: "auto", "none", "any" (or "required", True), a tool's name, several names, or a mapping as
-                OpenAI and Anthropic write it.
+            tools: each a `BaseTool`, a function, a pydantic class, a TypedDict or a JSON schema;
+                may be empty.
+            tool_choice: "auto", "none", "any" (or "required", True), a tool's name, several names,
+                or a mapping as OpenAI and Anthropic write it.
             parallel_tool_calls: False ends the answer after the first call.
             strict: passed on with each tool's schema.
-            response_format: the form of the final answer, as `{"type": "json_schema", ...}` or a class.
+            response_format: the form of the final answer, as `{"type": "json_schema", ...}` or a
+                class.
             kwargs: further settings of the request, as `max_repairs` or `allow_repeats`.
 
         Raises:
@@ -263,21 +279,22 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
         """Let the model answer with an object that fits a schema.
 
-        The answer is constrained where the service can do that, else asked for in the prompt. It is found in
-        whatever the model says, checked, and asked for again with the exact complaint. What comes out is valid,
-        or an error of its own type is raised: never None.
+        The answer is constrained where the service can do that, else asked for in the prompt. It is
+        found in whatever the model says, checked, and asked for again with the exact complaint.
+        What comes out is valid, or an error of its own type is raised: never None.
 
         Args:
-            schema: a pydantic class (instances come out), a TypedDict, a dataclass, or a JSON or function schema
-                with a title.
-            method: "json_schema" asks for the object as the answer, "function_calling" as the arguments of a tool
-                call, "json_mode" for any JSON that your own prompt describes.
-            include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error or None}` and
-                raise nothing for a bad answer.
-            strict: passed on with a tool's schema; for an object, a service with schemas of its own is always strict.
+            schema: a pydantic class (instances come out), a TypedDict, a dataclass, or a JSON or
+                function schema with a title.
+            method: "json_schema" asks for the object as the answer, "function_calling" as the
+                arguments of a tool call, "json_mode" for any JSON that your own prompt describes.
+            include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error
+                or None}` and raise nothing for a bad answer.
+            strict: passed on with a tool's schema; for an object, a service with schemas of its own
+                is always strict.
             kwargs: further settings of the request.
         """
-        from langchain_freeproviders.structured import structured  # noqa: PLC0415 - runnables and parsers, for those who use them
+        from langchain_freeproviders.structured import structured  # noqa: PLC0415 - seldom needed
 
         with translating:
             return structured(
@@ -289,7 +306,10 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Count the tokens of a conversation and of its tools' schemas; a picture counts for the least it may be."""
+        """Count the tokens of a conversation and of its tools' schemas.
+
+        A picture counts for the least that it may be.
+        """
         with translating:
             turns = core_messages(messages) if messages else ()
             written = [dumps(tool["function"]).decode() for tool in openai_tools(tools or ())]
@@ -312,12 +332,14 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return self._identity
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        # As the base class, without the detour over a deprecated method, which costs more than all the rest.
+        # As the base class, without the detour over a deprecated method, which costs more than all
+        # the rest.
         return {**self._identity, "_type": self._llm_type, "stop": stop, **shown(kwargs)}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # A cache's key. The saved form, which the base class takes, leaves out what is default: which model that
-        # is may change. What is kept is the message as it came out, and the output version is its form.
+        # A cache's key. The saved form, which the base class takes, leaves out what is default:
+        # which model that is may change. What is kept is the message as it came out, and the output
+        # version is its form.
         return str(
             sorted(
                 {
@@ -351,7 +373,8 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _resolve_anew(cls, values: Any) -> Any:
-        # LangChain makes a model with other fields by passing all the old ones on, the old profile among them.
+        # LangChain makes a model with other fields by passing all the old ones on, the old profile
+        # among them.
         if isinstance(values, dict) and type(values.get("profile")) is ResolvedProfile:
             return {name: value for name, value in values.items() if name != "profile"}
         return values

@@ -1,7 +1,8 @@
 """The chat models, one class for each provider of the core, and one for any backend.
 
-Each is a few facts over one base: `base.FreeProvidersChatModel` says how to use them all, `settings` what they are
-configured with. The classes are explicit because generated ones break type checkers, pickling and tracing.
+Each is a few facts over one base: `base.FreeProvidersChatModel` says how to use them all,
+`settings` what they are configured with. The classes are explicit because generated ones break type
+checkers, pickling and tracing.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ __all__ = [
 
 
 class ChatFreeNetfly(ProviderChatModel):
-    """`free.netfly.top`, the OpenAI protocol without a key; last answered a public client on 2024-11-06.
+    """`free.netfly.top`, an OpenAI protocol without a key; last answered the public on 2024-11-06.
 
     No key and no account. Your prompts go to that service, which promises nothing about them.
 
-    `model` is "gpt-3.5-turbo" or "gpt-4"; `temperature`, `top_p` and `max_tokens` are sent, and in `model_kwargs`
-    `presence_penalty` and `frequency_penalty`. `base_url` (`FREE_NETFLY_API_BASE`) is a mirror, a self-hosted
-    clone or a replica.
+    `model` is "gpt-3.5-turbo" or "gpt-4"; `temperature`, `top_p` and `max_tokens` are sent, and in
+    `model_kwargs` `presence_penalty` and `frequency_penalty`. `base_url` (`FREE_NETFLY_API_BASE`)
+    is a mirror, a self-hosted clone or a replica.
 
         ```python
         from langchain_freeproviders import ChatFreeNetfly
@@ -51,11 +52,11 @@ class ChatFreeNetfly(ProviderChatModel):
 class ChatChatgptFree(ProviderChatModel):
     """`chatgptfree.ai`, a WordPress page with a chat; last answered a public client on 2024-11-05.
 
-    Later it stood behind a bot check. No key and no account. Your prompts go to that service, which promises
-    nothing about them.
+    Later it stood behind a bot check. No key and no account. Your prompts go to that service, which
+    promises nothing about them.
 
-    The service has no place for `temperature` and the like: they are left out, with one warning. `base_url`
-    (`CHATGPT_FREE_API_BASE`) is a mirror, a self-hosted clone or a replica.
+    The service has no place for `temperature` and the like: they are left out, with one warning.
+    `base_url` (`CHATGPT_FREE_API_BASE`) is a mirror, a self-hosted clone or a replica.
 
         ```python
         from langchain_freeproviders import ChatChatgptFree
@@ -75,8 +76,8 @@ class ChatFlowGpt(ProviderChatModel):
 
     No key and no account. Your prompts go to that service, which promises nothing about them.
 
-    `model` is one of `freeproviders.FlowGpt.models`; `temperature` is sent. `base_url` (`FLOW_GPT_API_BASE`) is a
-    mirror, a self-hosted clone or a replica.
+    `model` is one of `freeproviders.FlowGpt.models`; `temperature` is sent. `base_url`
+    (`FLOW_GPT_API_BASE`) is a mirror, a self-hosted clone or a replica.
 
         ```python
         from langchain_freeproviders import ChatFlowGpt
@@ -96,8 +97,8 @@ class ChatAIChatFree(ProviderChatModel):
 
     No key and no account. Your prompts go to that service, which promises nothing about them.
 
-    The service has no place for `temperature` and the like: they are left out, with one warning. `base_url`
-    (`AI_CHAT_FREE_API_BASE`) is a mirror, a self-hosted clone or a replica.
+    The service has no place for `temperature` and the like: they are left out, with one warning.
+    `base_url` (`AI_CHAT_FREE_API_BASE`) is a mirror, a self-hosted clone or a replica.
 
         ```python
         from langchain_freeproviders import ChatAIChatFree
@@ -115,9 +116,10 @@ class ChatAIChatFree(ProviderChatModel):
 class ChatOpenAICompatible(ProviderChatModel):
     """Any service that speaks the OpenAI chat completions protocol, also a server of your own.
 
-    `base_url` (`OPENAI_COMPATIBLE_API_BASE`) is where `/chat/completions` begins, usually up to `/v1`; `api_key`
-    (`OPENAI_COMPATIBLE_API_KEY`) may be left out where the service wants none. `model` is any name the service
-    knows. What else the service takes goes into `model_kwargs`, or with a call (`model.invoke(..., seed=1)`).
+    `base_url` (`OPENAI_COMPATIBLE_API_BASE`) is where `/chat/completions` begins, usually up to
+    `/v1`; `api_key` (`OPENAI_COMPATIBLE_API_KEY`) may be left out where the service wants none.
+    `model` is any name the service knows. What else the service takes goes into `model_kwargs`, or
+    with a call (`model.invoke(..., seed=1)`).
 
         ```python
         from langchain_freeproviders import ChatOpenAICompatible
@@ -138,7 +140,10 @@ class ChatOpenAICompatible(ProviderChatModel):
     native_tools: bool = False
     """Whether the model calls tools itself; without it they go through the prompt."""
     json_schema: bool = False
-    """Whether the service constrains an answer to a JSON schema; without it the schema goes through the prompt."""
+    """Whether the service constrains an answer to a JSON schema.
+
+    Without it the schema goes through the prompt.
+    """
 
     def _configuration(self) -> dict[str, Any]:
         return {
@@ -151,11 +156,13 @@ class ChatOpenAICompatible(ProviderChatModel):
 class ChatEmbedded(EmbeddedSettings, ProviderChatModel):
     """A small model on this machine, run by llama.cpp: no key, no account, and then no network.
 
-    `pip install 'freeproviders[langchain,embedded]'`; `freeproviders models pull qwen2.5-coder-0.5b`, or the first
-    question, downloads the weights once (491 MB). Its answers are fluent and often wrong: never take them for facts.
+    `pip install 'freeproviders[langchain,embedded]'`; `freeproviders models pull
+    qwen2.5-coder-0.5b`, or the first question, downloads the weights once (491 MB). Its answers are
+    fluent and often wrong: never take them for facts.
 
-    `model` is a name that `freeproviders models` lists, "" the best one that is here; `model_path` a GGUF file of
-    your own. `max_tokens` is 1024 unless set. A call that is required is constrained to fit, so that it always does.
+    `model` is a name that `freeproviders models` lists, "" the best one that is here; `model_path`
+    a GGUF file of your own. `max_tokens` is 1024 unless set. A call that is required is constrained
+    to fit, so that it always does.
 
         ```python
         from langchain_freeproviders import ChatEmbedded
@@ -168,9 +175,10 @@ class ChatEmbedded(EmbeddedSettings, ProviderChatModel):
 class ChatBackend(GivenBackend, FreeProvidersChatModel):
     """Any backend as a chat model: a configured provider of the core, or an object of your own.
 
-    `backend` is a `freeproviders.Backend`, or any object with `name`, `model` and `batches(request)`. Tools, typed
-    answers and all else work as with the other models. The model is pickled where the backend can be, and cannot be
-    saved as JSON: nobody knows how a backend of yours is made.
+    `backend` is a `freeproviders.Backend`, or any object with `name`, `model` and
+    `batches(request)`. Tools, typed answers and all else work as with the other models. The model
+    is pickled where the backend can be, and cannot be saved as JSON: nobody knows how a backend of
+    yours is made.
 
         ```python
         from freeproviders import FlowGpt

@@ -1,6 +1,7 @@
 """From the core's parts to LangChain's chunks and messages.
 
-Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates` says how and why.
+Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates`
+says how and why.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ REASONING: Final = "reasoning_content"
 FIRST_CALL_INDEX: Final = 100
 """The number of the first tool call.
 
-Under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same number.
+Under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same
+number.
 """
 
 # --- a piece of text ------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ class ChunkWriter:
         self._calls = 0
 
     def other(self, part: Part) -> ChatGenerationChunk | None:
-        """Make the chunk for a part that is no text; None for usage, which goes with the last chunk."""
+        """Make the chunk for a part that is no text; None for usage, which the last chunk has."""
         match part:
             case Reasoning():
                 return reasoning_chunk(part.text)
@@ -145,7 +147,10 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
 
 
 def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) -> dict[str, Any]:
-    """Say who answered, with which model, and how the answer ended; what goes without saying is left out."""
+    """Say who answered, with which model, and how the answer ended.
+
+    What goes without saying is left out.
+    """
     metadata: dict[str, Any] = {
         "model_name": finish.model,
         "model_provider": model_provider,

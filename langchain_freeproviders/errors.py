@@ -1,11 +1,12 @@
 """The core's errors, each of which is here also LangChain's.
 
-Every class below is a core error *and* the `langchain_core.exceptions.ModelError` for the same condition. So
-code that catches either goes on working, `ModelRetryMiddleware` sees `is_retryable`, and
-`SummarizationMiddleware` sees a `ContextOverflowError`. The core's word on whether the same request may work
-later wins: a used-up quota is a rate limit that waiting seconds does not lift.
+Every class below is a core error *and* the `langchain_core.exceptions.ModelError` for the same
+condition. So code that catches either goes on working, `ModelRetryMiddleware` sees `is_retryable`,
+and `SummarizationMiddleware` sees a `ContextOverflowError`. The core's word on whether the same
+request may work later wins: a used-up quota is a rate limit that waiting seconds does not lift.
 
-`response` is what LangChain's traces look at: status, headers and the excerpt of the body, plain and synchronous.
+`response` is what LangChain's traces look at: status, headers and the excerpt of the body, plain
+and synchronous.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class ErrorResponse:
     headers: dict[str, str]
 
     def json(self) -> Any:
-        """Decode the body; raises `ValueError` where it is not JSON, or only the beginning of it."""
+        """Decode the body; raises `ValueError` where it is not JSON, or only its beginning."""
         return json.loads(self.text)
 
 
@@ -65,7 +66,7 @@ class UnknownModelError(core.UnknownModelError, UsageError, langchain.ModelNotFo
 
 
 class SyncOnLoopError(core.SyncOnLoopError, UsageError):
-    """A sync method was called on freeproviders' own event-loop thread, which would wait for itself."""
+    """A sync method was called on the event-loop thread that would have to answer it."""
 
 
 class MissingDependencyError(core.MissingDependencyError, UsageError):
@@ -195,8 +196,8 @@ TWINS: Final = {
 def translated(error: core.FreeProvidersError) -> core.FreeProvidersError:
     """Return the error as LangChain's own, with all it says and the place it came from.
 
-    A subclass that only one provider knows becomes the nearest class that has a twin; an error of no known class
-    stays itself.
+    A subclass that only one provider knows becomes the nearest class that has a twin; an error of
+    no known class stays itself.
     """
     if isinstance(error, langchain.LangChainException):
         return error

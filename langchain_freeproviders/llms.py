@@ -1,4 +1,4 @@
-"""The string models: a prompt in, text out, over the same backends. New code wants the chat models."""
+"""The string models: a prompt in, text out. New code wants the chat models."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         self,
         prompts: list[str],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its own handlers
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain calls its handlers
         **kwargs: Any,
     ) -> LLMResult:
         with translating:
@@ -135,7 +135,7 @@ class ProviderLLM(ProviderSettings, FreeProvidersStringModel):
 
 
 class _PieceWriter:
-    """Turns the parts of one stream into chunks; what is known of the whole answer is on the last chunk."""
+    """Turns the parts of one stream into chunks; the last chunk has the metadata."""
 
     def __init__(self, model_provider: str) -> None:
         self._model_provider = model_provider

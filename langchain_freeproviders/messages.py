@@ -1,7 +1,8 @@
 """From LangChain's messages to the core's.
 
-Only what belongs to the conversation is sent: text, pictures, tool calls, results. `additional_kwargs`, response metadata, notifications, reasoning
-and citations of earlier answers stay here.
+Only what belongs to the conversation is sent: text, pictures, tool calls, results.
+`additional_kwargs`, response metadata, notifications, reasoning and citations of earlier answers
+stay here.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ _NOT_SENT: Final = frozenset(
         "non_standard",
     }
 )
-"""What an earlier answer may hold beside its words, and no model wants back."""
+"""Blocks of an earlier answer that no model wants back."""
 
 
 def core_messages(messages: Iterable[BaseMessage]) -> tuple[Message, ...]:
-    """A conversation as the core has it.
+    """Write a conversation in the core's form.
 
     Raises:
         UsageError: nothing to send, or a message of a kind that is no turn.
@@ -74,7 +75,7 @@ def core_messages(messages: Iterable[BaseMessage]) -> tuple[Message, ...]:
 
 
 def _turns(message: BaseMessage) -> list[Message]:
-    """One message, or several: some providers put tool results into a human message."""
+    """Turn a message into one or more: some providers put tool results into a human message."""
     match message:
         case HumanMessage():
             results = _results(message.content)
@@ -155,7 +156,7 @@ def _block(item: object, role: Role) -> Block | None:
 
 
 def _image(block: Mapping[str, Any]) -> ImageBlock | None:
-    """A picture in one of five notations: OpenAI's, LangChain's v1 and v0, Anthropic's, and a bare address."""
+    """Read a picture as OpenAI, LangChain (v1, v0) or Anthropic write it, or a bare address."""
     image = block.get("image_url")
     if isinstance(image, str):
         return ImageBlock(image)
@@ -176,7 +177,10 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
 
 
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
-    """The calls that a model made, also those it made badly, since the conversation may hold an answer to them."""
+    """Read the calls that a model made.
+
+    Calls that it made badly are among them, since the conversation may hold an answer to them.
+    """
     calls: dict[str, tuple[str, object]] = {
         call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)
     }

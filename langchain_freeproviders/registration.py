@@ -1,11 +1,12 @@
-"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: LangChain's way to name a model, opened to the providers here.
+"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: models by name, as LangChain has them.
 
-LangChain keeps its providers in a private dictionary and offers packages outside no way in, although its
-documentation speaks of any provider; asked for one, its maintainers declined. So there are two ways here.
-`init_chat_model`, a function of this package, knows our providers, hands everything else on to LangChain's own,
-and touches nothing. `register` writes to that private dictionary, so that LangChain's own function, and what
-calls it with a string, as `create_agent("flow_gpt:gpt-3.5-turbo")`, finds our classes. Should the dictionary
-change its form, `register` raises and says so.
+LangChain keeps its providers in a private dictionary and offers packages outside no way in,
+although its documentation speaks of any provider; asked for one, its maintainers declined. So there
+are two ways here. `init_chat_model`, a function of this package, knows our providers, hands
+everything else on to LangChain's own, and touches nothing. `register` writes to that private
+dictionary, so that LangChain's own function, and what calls it with a string, as
+`create_agent("flow_gpt:gpt-3.5-turbo")`, finds our classes. Should the dictionary change its form,
+`register` raises and says so.
 """
 
 from __future__ import annotations
@@ -35,30 +36,31 @@ def init_chat_model(
 ) -> BaseChatModel:
     """Make a chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
 
-    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is installed.
-    `kwargs` are the model's own.
+    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is
+    installed. `kwargs` are the model's own.
 
     Raises:
         MissingDependencyError: the provider is not ours, and langchain is not installed.
-        UsageError: `configurable_fields` or `config_prefix` with a provider of ours: only LangChain's own function
-            makes such models, after `register()`.
+        UsageError: `configurable_fields` or `config_prefix` with a provider of ours: only
+            LangChain's own function makes such models, after `register()`.
     """
     provider, name = _split(model, model_provider)
     if provider in PROVIDERS:
         if kwargs.pop("configurable_fields", None) or kwargs.pop("config_prefix", None):
             raise UsageError(
-                "A configurable model is made by langchain.chat_models.init_chat_model after register(), or by the "
-                "model's own configurable_fields()."
+                "A configurable model is made by langchain.chat_models.init_chat_model after register(), or "
+                "by the model's own configurable_fields()."
             )
         return _make(PROVIDERS[provider], model=name, **kwargs)
     try:
         from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingDependencyError(
-            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}; for others run pip install langchain."
+            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}: for others run pip install "
+            "langchain."
         ) from error
-    made: BaseChatModel = langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[assignment]  # a configurable one only looks like one
-    return made
+    # A configurable model only looks like a BaseChatModel.
+    return langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[return-value]
 
 
 def register() -> None:

@@ -1,7 +1,7 @@
 """The fields of the models: the settings of a request, and how a provider is reached.
 
-The core's backend is made from the fields and is no part of a model's state. It is dropped, and made anew, after
-a copy, an unpickling or a change of a field.
+The core's backend is made from the fields and is no part of a model's state. It is dropped, and
+made anew, after a copy, an unpickling or a change of a field.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import aclosing, closing
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+import freeproviders
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
@@ -43,7 +44,6 @@ from freeproviders.configuration import (
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
 from freeproviders.provider import Provider
-from freeproviders.providers.embedded import Embedded
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, Completion, Message, OnInvalid, Part, ReasoningMode, Text
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
@@ -55,17 +55,6 @@ C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
 C_co = TypeVar("C_co", ChatGenerationChunk, GenerationChunk, covariant=True)
 Read = Callable[[], tuple[Message, ...]]
 """Reads what LangChain passed, where an error in it can be translated."""
-
-
-class Writer(Protocol[C_co]):
-    """Makes LangChain's chunks of the parts of one stream: text apart, since most parts are text."""
-
-    def text(self, text: str, /) -> C_co:
-        """Make the chunk for a piece of text."""
-
-    def other(self, part: Part) -> C_co | None:
-        """Make the chunk for a part that is no text; None where it has none of its own."""
-
 
 _DERIVED: Final = ("_backend", "_settings", "_identity", "_own_window", "_serialized")
 """What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
@@ -80,7 +69,7 @@ _SECOND_NAMES: Final[Mapping[str, str]] = {
     "openai_proxy": "proxy",
     "stop_sequences": "stop",
 }
-"""Second names, among them `ChatOpenAI`'s, and the core's names: for fields and for a call's keywords alike."""
+"""Second names, `ChatOpenAI`'s among them, with the core's: of fields and of a call's keywords."""
 _FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retries"}
 """The fields that are not called as in the core."""
 _SETTINGS: Final = (
@@ -97,6 +86,16 @@ _SETTINGS: Final = (
 """The fields that are settings of a request, beside `stop`."""
 _SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
 """Fields and keywords whose values are in no trace and no cache's key."""
+
+
+class Writer(Protocol[C_co]):
+    """Makes LangChain's chunks of the parts of a stream: text apart, since most parts are text."""
+
+    def text(self, text: str, /) -> C_co:
+        """Make the chunk for a piece of text."""
+
+    def other(self, part: Part) -> C_co | None:
+        """Make the chunk for a part that is no text; None where it has none of its own."""
 
 
 class BackendSettings(Serializable):
@@ -119,19 +118,22 @@ class BackendSettings(Serializable):
     allow_repeats: bool | None = None
     """Whether a model may make a call again whose result it has."""
     on_invalid: OnInvalid | None = None
-    """What becomes of a tool call that still does not fit: "pass" hands it on, "raise" raises `ToolCallError`."""
+    """What becomes of a tool call that still does not fit.
+
+    "pass" hands it on, "raise" raises `ToolCallError`; None leaves it to the engine.
+    """
     reasoning: ReasoningMode | None = None
     """What becomes of `<think>...</think>` in the text: "split", "keep" or "drop".
 
-    "split" makes it `additional_kwargs["reasoning_content"]`. None splits where there are tools or a response
-    format, and keeps elsewhere.
+    "split" makes it `additional_kwargs["reasoning_content"]`. None splits where there are tools or
+    a response format, and keeps elsewhere.
     """
     wait_up_to: float | None = Field(default=None, ge=0)
     """Seconds in all that a call may wait for a service that says when to come back."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the service, by its own names."""
     extra_body: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
-    """Options of the service that may hold credentials: as `model_kwargs`, but neither saved nor shown."""
+    """As `model_kwargs`, but neither saved nor shown: these options may hold credentials."""
 
     if TYPE_CHECKING:
         custom_get_token_ids: Callable[[str], list[int]] | None = None
@@ -154,7 +156,7 @@ class BackendSettings(Serializable):
 
     @classmethod
     def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The values by the names of their fields. Raises `UsageError` for names that are not known."""
+        """Put values under the names of their fields; raises `UsageError` for unknown names."""
         fields, unknown = _fields(cls), []
         out: dict[str, Any] = {}
         for name, value in values.items():
@@ -176,8 +178,8 @@ class BackendSettings(Serializable):
         known = {*CONFIGURATION, *SETTINGS, *_SECOND_NAMES, *_fields(cls)}
         if wrong := [name for name in value if name in known]:
             raise UsageError(
-                f"model_kwargs holds {', '.join(wrong)}: it is for the service's own options. Pass {wrong[0]} as an "
-                "argument of its own.",
+                f"model_kwargs holds {', '.join(wrong)}: it is for the service's own options. Pass "
+                f"{wrong[0]} as an argument of its own.",
                 provider=cls.__name__,
             )
         return value
@@ -193,7 +195,8 @@ class BackendSettings(Serializable):
     def _backend(self) -> Backend:
         with translating:
             backend = self._made_backend()
-        return self.__dict__.setdefault("_backend", backend)  # type: ignore[no-any-return]  # threads agree on the first
+        first: Backend = self.__dict__.setdefault("_backend", backend)  # on which threads agree
+        return first
 
     def _made_backend(self) -> Backend:
         raise NotImplementedError(f"{type(self).__name__} has no backend: use one of its subclasses.")
@@ -223,7 +226,8 @@ class BackendSettings(Serializable):
     ) -> AsyncGenerator[Batch, None]:
         """Ask with the settings of the model, and over them those of the call.
 
-        Raises `UsageError` before anything is sent, and `ContextOverflowError` where that is certain.
+        Raises `UsageError` before anything is sent, and `ContextOverflowError` where that is
+        certain.
         """
         backend, settings = self._backend, self._settings.copy()
         if options:
@@ -345,9 +349,9 @@ class BackendSettings(Serializable):
         )
 
     def get_num_tokens(self, text: str) -> int:
-        """Count the tokens of a text with `custom_get_token_ids`, else estimate four characters for each.
+        """Count the tokens of a text with `custom_get_token_ids`, else estimate them.
 
-        Needs no network and no tokenizer.
+        The estimate is four characters for each, and needs no network and no tokenizer.
         """
         return (
             len(self.custom_get_token_ids(text))
@@ -434,7 +438,7 @@ class ProviderSettings(BackendSettings):
     """The provider that answers."""
 
     base_url: str | None = None
-    """Where the service is; None is `<NAME>_API_BASE` of the environment, else the public address."""
+    """Where the service is; None is `<NAME>_API_BASE`, else the public address."""
     api_key: SecretStr | None = None
     """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`."""
     timeout: float | Timeout | None = None
@@ -445,7 +449,7 @@ class ProviderSettings(BackendSettings):
     Nothing is retried once a part of the answer was shown.
     """
     proxy: str | None = Field(default=None, exclude=True, repr=False)
-    """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may hold a password."""
+    """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may be a secret."""
     headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Sent with each request. Not saved: they may hold credentials."""
     cookies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -459,7 +463,8 @@ class ProviderSettings(BackendSettings):
     def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
         if not hasattr(cls, "provider_class"):
             raise UsageError(
-                f"{cls.__name__} is the base of many models: use one of them, or a subclass with a provider_class."
+                f"{cls.__name__} is the base of many models: use one of them, or a subclass with a "
+                "provider_class."
             )
         out = super()._named(values)
         outside = dict(from_environment(cls.provider_class.slug))
@@ -523,10 +528,17 @@ class ProviderSettings(BackendSettings):
             yield name, without_login(value) if name == "base_url" and value else value
 
 
+class _EmbeddedProvider:
+    """A class attribute that loads the provider on first use: its engine has many modules."""
+
+    def __get__(self, instance: object, owner: type) -> type[Provider]:
+        return freeproviders.Embedded
+
+
 class EmbeddedSettings(ProviderSettings):
     """The fields of the models on this machine."""
 
-    provider_class: ClassVar[type[Provider]] = Embedded
+    provider_class: ClassVar[type[Provider]] = cast("type[Provider]", _EmbeddedProvider())
 
     model_path: str | Path | None = None
     """A GGUF file of your own."""
@@ -554,7 +566,7 @@ class EmbeddedSettings(ProviderSettings):
     @cached_property
     def _own_window(self) -> int | None:
         try:
-            return self._backend.context_window if isinstance(self._backend, Embedded) else None
+            return self._backend.context_window if isinstance(self._backend, freeproviders.Embedded) else None
         except FreeProvidersError:
             return None  # a model's file that cannot be read is the matter of a call
 
@@ -570,7 +582,8 @@ class GivenBackend(BackendSettings):
         configuration = [name for name in values if SECOND_NAMES.get(name, name) in CONFIGURATION]
         if configuration:
             raise UsageError(
-                f"{', '.join(configuration)} belongs to the backend: configure the backend, or pass it with a call.",
+                f"{', '.join(configuration)} belongs to the backend: configure the backend, or pass it with "
+                "a call.",
                 provider=cls.__name__,
             )
         return super()._named(values)
@@ -607,7 +620,7 @@ def _fields(cls: type[BackendSettings]) -> Mapping[str, str]:
 
 
 def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call by the core's names; one that is None leaves a configuration as it is."""
+    """The keywords of a call by the core's names, with those of `model_kwargs` among them."""
     out: dict[str, Any] = {}
     for name, value in {**(options.get("model_kwargs") or {}), **options}.items():
         if name == "model_kwargs":

@@ -1,4 +1,4 @@
-"""Structured output: the core asks, and LangChain's parsers, which raise instead of returning None, read."""
+"""Structured output by the core and LangChain's parsers, which raise and never return None."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _dataclass_schema(cls: type) -> dict[str, Any]:
 
 
 def _traceable(schema: Any) -> Any:
-    """The schema for the trace: LangChain makes a JSON schema of it, and is given one where it could not."""
+    """The schema for the trace: a class, or a JSON schema where LangChain could not make one."""
     try:
         convert_to_openai_tool(schema)
     except Exception as error:
@@ -115,7 +115,7 @@ def _traceable(schema: Any) -> Any:
 
 
 class _Insisting(BaseLLMOutputParser[Any]):
-    """A parser that raises `StructuredOutputError` where the parser after it in the order of bases finds nothing."""
+    """Raises `StructuredOutputError` where the parser that is the next base finds nothing."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         value = super().parse_result(result, partial=partial)  # type: ignore[safe-super]  # of the other base
@@ -146,8 +146,8 @@ class _PydanticCall(_Insisting, PydanticToolsParser):
 class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
     """Returns a failure of the model's words instead of raising it.
 
-    The model has been asked again by then, below the callbacks. This is no binding, which would hand batches, and
-    streams inside a chain, on to what is bound without coming by here.
+    The model has been asked again by then, below the callbacks. This is no binding, which would
+    hand batches, and streams inside a chain, on to what is bound without coming by here.
     """
 
     bound: Runnable[LanguageModelInput, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""From the objects that callers bind to the core's form: tools, the choice among them, the form of an answer."""
+"""Tools, the choice among them and the form of an answer: from what is bound to the core's form."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from freeproviders.errors import UsageError
 
 
 def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Write tools as JSON schemas: each is a `BaseTool`, a function, a pydantic class, a TypedDict or a mapping.
+    """Write tools as JSON schemas.
 
-    Raises `UsageError` for what is none of these, and for tools that only their own service could run.
+    Each is a `BaseTool`, a function, a pydantic class, a TypedDict or a mapping. Raises
+    `UsageError` for what is none of these, and for tools that only their own service could run.
     """
     out = []
     for tool in tools:
@@ -48,16 +49,17 @@ def choose(
 
 
 def core_format(form: Any) -> Mapping[str, Any]:
-    """Write the form of an answer as the OpenAI protocol has it; a class or a bare JSON schema is taken as well."""
+    """Write the form of an answer in OpenAI's form; a class or a bare JSON schema is taken too."""
     if isinstance(form, Mapping) and form.get("type") in {"text", "json_object", "json_schema"}:
         return form
     return json_schema_format(form)
 
 
 def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """Make the `response_format` for a pydantic class, a TypedDict, a dataclass, a function's or a JSON schema.
+    """Make the `response_format` for a schema.
 
-    Raises `UsageError` for anything else.
+    It is a pydantic class, a TypedDict, a dataclass, a function's or a JSON schema. Raises
+    `UsageError` for anything else.
     """
     if isinstance(schema, Mapping) and "properties" in schema and "name" not in schema:
         schema = {"title": "answer", **schema}

@@ -29,7 +29,10 @@ LLMS = (FreeNetflyLLM, ChatgptFreeLLM, FlowGptLLM, AIChatFreeLLM, OpenAICompatib
 
 @dataclass(frozen=True)
 class Service:
-    """A chat class and what it needs beside a base_url; `model()` is one over a replica, which answers at once or not at all: nothing is retried."""
+    """A chat class and what it needs beside a base_url.
+
+    `model()` is one over a replica, which answers at once or not at all: nothing is retried.
+    """
 
     chat: type
     llm: type

@@ -1,4 +1,7 @@
-"""Agents over the FlowGpt replica, whose protocol knows no tools: create_agent and LangGraph's own, sync and async."""
+"""Agents over the FlowGpt replica, whose protocol knows no tools.
+
+Both `create_agent` and LangGraph's own, sync and async.
+"""
 
 import asyncio
 import json
@@ -101,7 +104,10 @@ async def test_a_failing_tool():
 
 
 async def test_a_tool_that_breaks_breaks_the_run():
-    """LangGraph hands on what a tool raises unless told otherwise; the model's call is no excuse to hide it."""
+    """LangGraph hands on what a tool raises unless told otherwise.
+
+    The model's call is no excuse to hide it.
+    """
 
     @tool
     def explode(city: str) -> str:
@@ -131,7 +137,10 @@ async def test_an_object_at_the_end(strategy, tools):
 
 @pytest.mark.parametrize("tools", [[], [get_weather]], ids=["alone", "with-tools"])
 async def test_a_models_name_that_forces_the_providers_strategy(tools):
-    """By a list of names LangChain decides that gpt-4o has structured output, whoever serves it, and reads the answer with json.loads."""
+    """By a list of names LangChain decides that gpt-4o has structured output, whoever serves it.
+
+    It then reads the answer with json.loads.
+    """
     with OPENAI.replica(brain) as r:
         for state in await both(create_agent(OPENAI.model(r, model="gpt-4o"), tools, response_format=Report)):
             assert state["structured_response"] == Report(place="Rome", degrees=3)

@@ -1,4 +1,7 @@
-"""Any backend as a LangChain model: a configured provider, and an object that is none of our classes."""
+"""Any backend as a LangChain model.
+
+A configured provider, and an object that is none of our classes.
+"""
 
 import asyncio
 import copy

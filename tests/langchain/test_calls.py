@@ -1,4 +1,7 @@
-"""What a call says for itself: configuration means the same as in the core, and never reaches the body."""
+"""What a call says for itself.
+
+Configuration means the same as in the core, and never reaches the body.
+"""
 
 import asyncio
 import socket
@@ -70,7 +73,7 @@ def test_configuration_never_reaches_the_body(service, kind, names):
 
 @pytest.mark.parametrize("kind", ["chat", "llm"])
 async def test_timeout_retries_proxy_and_connector_of_a_call(kind):
-    """The rest of it, seen in what happens: a limit ends, a retry comes, a proxy and a connector are used."""
+    """The rest shows in what happens: a limit ends, a retry comes, proxy and connector are used."""
     cls = getattr(OPENAI, kind)
     with OPENAI.replica("ok", faults=[{"delay_first": 30}, {"status": 503}]) as r:
         model = cls(base_url=r.base_url, max_retries=0, model="m")
@@ -103,7 +106,7 @@ def test_configurable_fields_are_configuration_too():
 
 
 def test_a_configurable_model_by_name():
-    """LangChain's own function, with every field open, by the names that users of ChatOpenAI have."""
+    """LangChain's own function, with every field open, also by the names of `ChatOpenAI`."""
     init_chat_model = pytest.importorskip("langchain.chat_models").init_chat_model
     register()
     with OPENAI.replica("ok") as r:
@@ -293,7 +296,7 @@ async def test_a_whole_answer_of_the_embedded_model_is_asked_for_again(engines, 
 
 
 async def test_what_was_shown_is_not_asked_for_again():
-    """A stream that breaks off after its first chunk is an error at once, in both forms of model."""
+    """A stream that breaks off after its first chunk is an error at once."""
     with FLOW.replica(["one", " two", " three"], faults={"cut": 120}) as r:
         for made in (FLOW.model(r, max_retries=FAST), FLOW.string_model(r, max_retries=FAST)):
             before, seen = len(r.requests), []

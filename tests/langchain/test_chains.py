@@ -147,7 +147,10 @@ async def test_falling_back_before_anything_was_said():
 
 
 async def test_falling_back_where_the_stream_breaks_before_its_first_word():
-    """LangChain takes any chunk for a beginning, also an empty one: none may come before there is something to say."""
+    """LangChain takes any chunk for a beginning, also an empty one.
+
+    None may come before there is something to say.
+    """
     with (
         OPENAI.replica("never", faults={"error": "boom", "error_at": 0}) as broken,
         OPENAI.replica("another answer") as r,
@@ -162,7 +165,10 @@ async def test_falling_back_where_the_stream_breaks_before_its_first_word():
 
 @pytest.mark.parametrize("said", [1, 5])
 async def test_no_falling_back_after_something_was_said(said):
-    """Nobody reads the beginning of one answer and the whole of another: the error comes out, behind what was said."""
+    """Nobody reads the beginning of one answer and the whole of another.
+
+    The error comes out, behind what was said.
+    """
     pieces = [f"piece {i} " for i in range(10)]
     with (
         OPENAI.replica(pieces, faults={"error": "boom", "error_at": said}) as broken,

@@ -1,4 +1,4 @@
-"""The examples in the classes' docstrings and in docs/langchain.md run as they stand, and give what they say.
+"""The examples in docstrings and in docs/langchain.md run as they stand, and give what they say.
 
 An expression with a comment `# -> value` must have that value; `...` stands for anything.
 """
@@ -60,7 +60,8 @@ async def run(block, names, matches=matches):
         mark = EXPECTED.search(lines[statement.end_lineno - 1])
         if isinstance(statement, ast.Expr) and mark:
             tree = ast.fix_missing_locations(ast.Expression(statement.value))
-            value = eval(compile(tree, "<example>", "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307 - our own examples
+            code = compile(tree, "<example>", "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            value = eval(code, names)  # noqa: S307 - our own examples
             value = await value if inspect.isawaitable(value) else value
             assert matches(value, mark[1]), f"{lines[statement.lineno - 1].strip()} gives {value!r}"
             compared += 1
@@ -94,7 +95,7 @@ def test_a_class_says_only_what_is_its_own(cls):
 
 
 async def run_docstrings(cls, names, matches=matches):
-    """Run the examples of a class, then those of the base with the model that the class's own example made."""
+    """Run the examples of a class and, with the model that they make, those of the base."""
     (own, *more) = blocks(cls.__doc__)
     instantiate, *common = blocks(FreeProvidersChatModel.__doc__)
     assert "model = " in instantiate
@@ -133,7 +134,10 @@ def pages_blocks():
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("block", pages_blocks())
 def test_the_pages_code_runs(block):
-    """As a program of its own, with the smallest model for `ChatEmbedded`, and without a warning of ours or of Python's."""
+    """As a program of its own, with the smallest model for `ChatEmbedded`.
+
+    No warning of ours or of Python's is shown.
+    """
     environment = {**os.environ, "FREEPROVIDERS_MODEL": "smollm2-135m"}
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-c", block],

@@ -132,7 +132,10 @@ NO_ANSWERS = [
     ("fault", "ours", "langchains"), NO_ANSWERS, ids=[next(iter(row[0])) for row in NO_ANSWERS]
 )
 async def test_what_is_no_answer(service, fault, ours, langchains):
-    """A page, silence, an error inside a 200, a broken transfer: LangChain never sees an empty message, and never its own "no generation chunks"."""
+    """A page, silence, an error inside a 200, a broken transfer.
+
+    LangChain never sees an empty message, and never its own "no generation chunks".
+    """
     if "error" in fault and service.chat is ChatAIChatFree:
         pytest.skip("its answers are raw text: an error among them is text as well")
     with service.replica("one two three four five six seven eight nine ten" * 20, faults=fault) as r:

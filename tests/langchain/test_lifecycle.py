@@ -1,4 +1,7 @@
-"""One model, used from everywhere: many event loops, many threads, inside a running loop, after a fork; and nothing is left behind."""
+"""One model, used from everywhere.
+
+Many event loops, many threads, inside a running loop, after a fork; and nothing is left behind.
+"""
 
 import asyncio
 import concurrent.futures
@@ -177,7 +180,10 @@ print("done")
 
 
 def test_nothing_is_left_behind():
-    """Under -X dev, with every warning an error: no open session, no unclosed socket, no coroutine that nobody awaited, nothing printed at exit."""
+    """Under -X dev, with every warning an error.
+
+    No open session, no unclosed socket, no coroutine that nobody awaited, nothing printed at exit.
+    """
     with FLOW.replica("Hello there") as r:
         ran = subprocess.run(
             [
@@ -258,11 +264,14 @@ def test_after_a_fork():
 
 
 def test_a_package_loads_only_what_it_needs():
-    """The core without a framework, and LangChain's models without LlamaIndex, langchain, tools, parsers or the engine."""
+    """The chat models come without LlamaIndex, langchain, tools, parsers and the engine."""
     program = textwrap.dedent("""
         import sys
         import langchain_freeproviders
-        names = ("llama_index", "langchain", "langgraph", "freeproviders.tools", "freeproviders.testing", "freeproviders.cli", "xllamacpp", "jsonschema", "json_repair")
+        names = (
+            "llama_index", "langchain", "langgraph", "xllamacpp", "jsonschema", "json_repair",
+            "freeproviders.tools", "freeproviders.embedded", "freeproviders.testing", "freeproviders.cli",
+        )
         print([name for name in names if name in sys.modules])
     """)
     ran = subprocess.run(

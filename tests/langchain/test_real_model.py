@@ -1,4 +1,7 @@
-"""A real model behind a real protocol: the embedded 0.5B speaks FlowGpt's, which knows neither tools nor schemas."""
+"""A real model behind a real protocol.
+
+The embedded 0.5B speaks FlowGpt's, which knows neither tools nor schemas.
+"""
 
 import pytest
 from langchain.agents import create_agent

@@ -77,7 +77,10 @@ def test_another_form_is_said(monkeypatch, other):
 
 
 def test_nothing_is_registered_by_importing():
-    program = "import langchain_freeproviders, langchain.chat_models.base as b; print('flow_gpt' in b._BUILTIN_PROVIDERS)"
+    program = (
+        "import langchain_freeproviders, langchain.chat_models.base as b; "
+        "print('flow_gpt' in b._BUILTIN_PROVIDERS)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60

@@ -579,7 +579,10 @@ def test_profiles_have_known_keys(cls, recwarn):
 
 
 def test_a_profile_follows_the_model():
-    """Its window is known by the model's name, where the service does not say; an unknown name has none."""
+    """Its window is known by the model's name, where the service does not say.
+
+    An unknown name has none.
+    """
     windows = {
         name: ChatFlowGpt(model=name).profile.get("max_input_tokens")
         for name in ("gpt-3.5-turbo", "gpt-4-turbo", "claude-v2")

@@ -1,8 +1,11 @@
-"""LangChain's own integration suite over replicas and a backend of one's own; the model is scripted and obeys.
+"""LangChain's own integration suite, over replicas and a backend of one's own.
 
-It is run for one protocol without tools and for one with tools of its own. That the other protocols send the same
-is held by `tests/real/test_prompts.py`, and that they answer in the same parts by `tests/core/test_protocols.py`.
-The real model sits the suite in `test_standard_real.py`; `test_llms.py` has the string models, which it does not know.
+The model behind them is scripted and obeys.
+
+It is run for one protocol without tools and for one with tools of its own. That the other protocols
+send the same is held by `tests/real/test_prompts.py`, and that they answer in the same parts by
+`tests/core/test_protocols.py`. The real model sits the suite in `test_standard_real.py`;
+`test_llms.py` has the string models, which it does not know.
 """
 
 import pytest
@@ -15,7 +18,10 @@ from tests.langchain.test_backends import Scripted
 
 
 class IntegrationSuite(ChatModelIntegrationTests):
-    """Skipped by the suite itself: pictures, PDFs and audio, which it fetches from the internet, and recordings of HTTP."""
+    """Skipped by the suite itself.
+
+    Pictures, PDFs and audio, which it fetches from the internet, and recordings of HTTP.
+    """
 
     service = FLOW
     supports_json_mode = True
@@ -46,7 +52,7 @@ class IntegrationSuite(ChatModelIntegrationTests):
 
     @property
     def standard_chat_model_params(self):
-        return {}  # temperature and the rest are for real models; some services take none, which is said in a warning
+        return {}  # temperature and the rest are for real models; some services take none
 
     @property
     def model_override_value(self):

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 class TestEmbedded(ChatModelIntegrationTests):
     chat_model_class = ChatEmbedded
-    chat_model_params = {"model": "qwen2.5-coder-0.5b", "prompt_cache": False}  # noqa: RUF012 - the suite's property
+    chat_model_params = {"model": "qwen2.5-coder-0.5b", "prompt_cache": False}  # noqa: RUF012
     supports_json_mode = True
 
     @pytest.fixture(autouse=True)

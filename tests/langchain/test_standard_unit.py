@@ -14,7 +14,10 @@ from langchain_freeproviders import (
 )
 from tests.langchain.test_backends import Scripted
 
-NOT_IN_THE_LIST = "langchain-core loads only classes of a fixed list, and offers packages outside it no way in; loading by name is tested in test_settings"
+NOT_IN_THE_LIST = (
+    "langchain-core loads only classes of a fixed list, and offers packages outside it no way in; loading "
+    "by name is tested in test_settings"
+)
 
 
 class UnitSuite(ChatModelUnitTests):
@@ -58,7 +61,7 @@ class TestAIChatFree(FromEnvironment):
 
 class TestOpenAICompatible(FromEnvironment):
     chat_model_class = ChatOpenAICompatible
-    chat_model_params = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}  # noqa: RUF012 - the suite's property
+    chat_model_params = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}  # noqa: RUF012
 
 
 @pytest.mark.filterwarnings(
@@ -71,4 +74,5 @@ class TestEmbedded(UnitSuite):
 class TestAnyBackend(ChatModelUnitTests):
     chat_model_class = ChatBackend
     chat_model_params = {"backend": Scripted()}  # noqa: RUF012 - the suite's property
-    standard_chat_model_params = {"temperature": 0, "max_tokens": 100, "stop": []}  # noqa: RUF012 - without a timeout and retries, which are the backend's
+    # Without a timeout and retries, which are the backend's.
+    standard_chat_model_params = {"temperature": 0, "max_tokens": 100, "stop": []}  # noqa: RUF012

@@ -1,4 +1,8 @@
-"""What a stream of LangChain's shows: every piece as it came, metadata once, callbacks exactly once, and the end of the request when nobody listens."""
+"""What a stream of LangChain's shows.
+
+Every piece as it came, metadata once, callbacks exactly once, and the end of the request when
+nobody listens.
+"""
 
 import asyncio
 import time
@@ -252,7 +256,10 @@ async def test_text_streams_while_tools_are_bound():
 
 @pytest.mark.parametrize("cut", range(20, 65, 5))
 async def test_half_a_call_is_no_call(cut):
-    """LangChain would mend the JSON and run the call; an agent would then act on half of what the model meant."""
+    """LangChain would mend the JSON and run the call.
+
+    An agent would then act on half of what the model meant.
+    """
     half = call("add", a=1, b=222222222)[:cut]
     with (
         OPENAI.replica([Text(half), Finish(reason="length")]) as r,

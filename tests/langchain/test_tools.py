@@ -1,4 +1,7 @@
-"""Binding tools: everything LangChain calls a tool, every way to choose among them, and only calls that an agent can run."""
+"""Binding tools: everything LangChain calls a tool, every way to choose among them.
+
+What comes out are only calls that an agent can run.
+"""
 
 import asyncio
 from typing import Annotated
@@ -204,7 +207,10 @@ async def test_a_tools_result_cannot_call():
 
 
 async def test_prose_where_a_call_is_required():
-    """Asked three times in all, then a typed error that holds what was said; never an empty message."""
+    """Asked three times in all, then a typed error that holds what was said.
+
+    What comes out is never an empty message.
+    """
     with FLOW.replica("I'd rather talk.") as r:
         model = FLOW.model(r).bind_tools([add], tool_choice="any")
         with pytest.raises(errors.ToolCallError) as info:
