@@ -1,7 +1,7 @@
 """LlamaIndex LLMs over freeproviders; the LLMs are in `llama_index.llms.freeproviders` as well.
 
-`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are first used:
-agents take long to import, and embeddings need the extra `rag`.
+`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are
+first used: agents take long to import, and embeddings need the extra `rag`.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from llama_index_freeproviders.base import CoreLLM
 class BackendLLM(CoreLLM):
     """A backend of the core, or of somebody else's, as a LlamaIndex LLM.
 
-    A backend is any object with `name`, `model` and `batches(request)`, which streams the parts of an answer;
-    tools, typed answers and agents work on every one. The backend itself is not saved with `to_dict`.
+    A backend is any object with `name`, `model` and `batches(request)`, which streams the parts of
+    an answer; tools, typed answers and agents work on every one. The backend itself is not saved
+    with `to_dict`.
 
     Examples:
         ```python

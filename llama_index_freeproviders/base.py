@@ -1,8 +1,8 @@
 """One LlamaIndex LLM over the core, whoever is asked.
 
-`CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say who is asked:
-`BackendLLM` (in `backend.py`) an object that the caller brings, `ProviderLLM` (in `provider.py`) a provider made
-from its fields.
+`CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say who is
+asked: `BackendLLM` (in `backend.py`) an object that the caller brings, `ProviderLLM` (in
+`provider.py`) a provider made from its fields.
 """
 
 from __future__ import annotations
@@ -110,14 +110,16 @@ class Question(NamedTuple):
 
 
 class CoreLLM(FunctionCallingLLM):
-    """The settings of a request and LlamaIndex's methods; a subclass says in `_made_backend` who is asked.
+    """The settings of a request and LlamaIndex's methods; `_made_backend` says who is asked.
 
-    All state is in fields, so that an LLM can be pickled, saved with `to_dict` (without secrets) and loaded
-    again. One object serves any number of event loops, threads and calls at once, and need not be closed.
+    All state is in fields, so that an LLM can be pickled, saved with `to_dict` (without secrets)
+    and loaded again. One object serves any number of event loops, threads and calls at once, and
+    need not be closed.
 
-    Errors are those of `freeproviders.errors`: a `UsageError` at the call, before anything is sent; a
-    `ProviderError` for what went wrong at the service or on the way; an `OutputError`, also a `ValueError`,
-    when the model did not give a call or an object that was required, after it was asked again.
+    Errors are those of `freeproviders.errors`: a `UsageError` at the call, before anything is sent;
+    a `ProviderError` for what went wrong at the service or on the way; an `OutputError`, also a
+    `ValueError`, when the model did not give a call or an object that was required, after it was
+    asked again.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)  # inputs may hold secrets
@@ -184,13 +186,13 @@ class CoreLLM(FunctionCallingLLM):
     def __init__(self, model: str | None = None, **fields: Any) -> None:
         self._refuse_unknown(fields)
         super().__init__(**{**fields, "model": model or ""})
-        # The backend is made at once, so that a wrong setting is found here; not in a validator, where pydantic
-        # would show the settings, keys and all.
+        # The backend is made at once, so that a wrong setting is found here; not in a validator,
+        # where pydantic would show the settings, keys and all.
         self.__dict__["model"] = self.core.model
 
     @classmethod
     def _refuse_unknown(cls, fields: Mapping[str, Any]) -> None:
-        """Raise `UsageError` for an argument without a field, which LlamaIndex would drop without a word."""
+        """Raise `UsageError` for an argument without a field, which LlamaIndex would drop."""
         known = {*cls.model_fields, "class_name"}  # the class's name stands in what it saves of itself
         unknown = fields.keys() - known
         for name in sorted(unknown & _OTHER_WAYS.keys()):
@@ -200,8 +202,8 @@ class CoreLLM(FunctionCallingLLM):
         configuration, _ = split(fields.get("additional_kwargs") or {}, cls._who())
         for name in configuration:
             raise UsageError(
-                f"{name} is no option of the service, and additional_kwargs are saved and shown: pass {name}= "
-                "to the constructor or with the call.",
+                f"{name} is no option of the service, and additional_kwargs are saved and shown: pass "
+                f"{name}= to the constructor or with the call.",
                 provider=cls._who(),
             )
 
@@ -226,7 +228,7 @@ class CoreLLM(FunctionCallingLLM):
 
     @classmethod
     def _makes_backend(cls, name: str) -> bool:
-        """Whether the backend depends on a field: on the model, and on all that is not of this class."""
+        """Whether the backend depends on a field: the model, and all that is not of this class."""
         return name in {"model", "function_calling"} or (
             name in cls.model_fields and name not in CoreLLM.model_fields
         )
@@ -240,13 +242,14 @@ class CoreLLM(FunctionCallingLLM):
 
     @property
     def core(self) -> Backend:
-        """The backend that is asked: made once, and again after a field that it depends on has changed."""
+        """The backend that is asked; made again when a field that it depends on has changed."""
         backend = self._backend
         if backend is None:
             backend = self._made_backend()
             if self.function_calling == "native" and not backend.abilities().tools:
                 raise UsageError(
-                    "function_calling='native': this backend has no tools of its own; use 'auto' or 'emulate'.",
+                    "function_calling='native': this backend has no tools of its own; use 'auto' or "
+                    "'emulate'.",
                     provider=backend.name,
                 )
             if self.function_calling == "emulate":
@@ -391,7 +394,8 @@ class CoreLLM(FunctionCallingLLM):
     ) -> Model:
         """Answer a prompt with an object.
 
-        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again.
+        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking
+        again.
         """
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
             return cast("Model", super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args))
@@ -407,7 +411,8 @@ class CoreLLM(FunctionCallingLLM):
     ) -> Model:
         """Answer a prompt with an object.
 
-        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking again.
+        Raises `StructuredOutputError`, a `ValueError`, when none that fits comes after asking
+        again.
         """
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
             return cast(
@@ -471,7 +476,10 @@ class CoreLLM(FunctionCallingLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """Return the calls in a response; `ToolCallError`, a `ValueError`, if one is due and there is none."""
+        """Return the calls in a response.
+
+        Raises `ToolCallError`, a `ValueError`, if one is due and there is none.
+        """
         del kwargs
         return selections(response, error_on_no_tool_call=error_on_no_tool_call)
 

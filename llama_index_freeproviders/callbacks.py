@@ -1,13 +1,14 @@
-"""What LlamaIndex is told about a call: instrumentation events and spans, callback manager, rate limiter.
+"""What LlamaIndex is told about a call: events, spans, callback manager, rate limiter.
 
-LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation anew, whether
-anybody listens or not; that costs more than all the rest of the chunk. Here an event is made when some dispatcher
-on the way to the root has a handler. With one, it sees what the decorators would have sent, in the same order;
-the callback manager and the rate limiter are always served, exactly once for each call. Spans likewise: entering
-one takes longer than asking a local service.
+LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation
+anew, whether anybody listens or not; that costs more than all the rest of the chunk. Here an event
+is made when some dispatcher on the way to the root has a handler. With one, it sees what the
+decorators would have sent, in the same order; the callback manager and the rate limiter are always
+served, exactly once for each call. Spans likewise: entering one takes longer than asking a local
+service.
 
-The configuration of a call (`api_key`, `headers` ...) holds credentials, and handlers write down what they see:
-it is in no event, and in spans it is `Hidden`.
+The configuration of a call (`api_key`, `headers` ...) holds credentials, and handlers write down
+what they see: it is in no event, and in spans it is `Hidden`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")
-"""The dispatcher of LlamaIndex's decorators, so that handlers put there hear these events as well."""
+"""The dispatcher of LlamaIndex's decorators: handlers put there hear these events as well."""
 
 _HIDDEN: Final = "configuration"
 _CONFIGURATION: Final = frozenset({*CONFIGURATION, *SECOND_NAMES})
@@ -86,7 +87,10 @@ class Hidden:
 
 
 def hidden(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Put the configuration among a call's keywords out of sight, also that in `llm_kwargs`; `opened` undoes it."""
+    """Hide the configuration among a call's keywords, also that in `llm_kwargs`.
+
+    `opened` undoes it.
+    """
     if isinstance(inner := kwargs.get("llm_kwargs"), Mapping):
         kwargs = {**kwargs, "llm_kwargs": hidden(inner)}
     found = {name: value for name, value in kwargs.items() if name in _CONFIGURATION}
@@ -144,9 +148,10 @@ def spanned(method: MethodT) -> MethodT:
 class Call(Generic[ResponseT]):
     """One call of one model, as a context manager.
 
-    Entering says that the call has begun, an exception within that it has failed. A call that does not stream
-    says `ended` inside. One that streams leaves the context when its generator is returned, as LlamaIndex's
-    decorators do, and the generator says `progressed`, then `ended` or `failed`.
+    Entering says that the call has begun, an exception within that it has failed. A call that does
+    not stream says `ended` inside. One that streams leaves the context when its generator is
+    returned, as LlamaIndex's decorators do, and the generator says `progressed`, then `ended` or
+    `failed`.
     """
 
     trace: str
@@ -219,7 +224,7 @@ class Call(Generic[ResponseT]):
         return response
 
     def failed(self, error: BaseException) -> None:
-        """Tell that a stream broke off, by an error or because its reader left; nothing after its end."""
+        """Tell that a stream broke off, by an error or because its reader left."""
         if self._over:
             return
         self._over = True

@@ -1,4 +1,4 @@
-"""Embeddings without a network, a key or a GPU: wordllama's 256 numbers a text, whose weights come inside its package."""
+"""Embeddings without a network, a key or a GPU: wordllama, whose weights are in its package."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _lock = threading.Lock()
 
 
 class WordLlamaEmbedding(BaseEmbedding):
-    """Static word embeddings for small corpora and offline tests: a tenth of a second to load, half a millisecond a query.
+    """Static word embeddings of 256 numbers, for small corpora and offline tests.
 
-    Retrieval is better than keywords and worse than a sentence transformer. Needs `pip install "freeproviders[rag]"`.
+    They take a tenth of a second to load and half a millisecond a query. Retrieval is better than
+    keywords and worse than a sentence transformer. Needs `pip install "freeproviders[rag]"`.
 
     Examples:
         ```python
@@ -71,7 +72,11 @@ class WordLlamaEmbedding(BaseEmbedding):
 
 
 def _normalized(vector: np.ndarray) -> list[float]:
-    """A unit vector; a text without words gets one that is near to no other, since a zero has no direction and its similarity to anything is no number."""
+    """Scale a vector to length 1.
+
+    A text without words gets a vector that is near to no other: a zero has no direction, and its
+    similarity to anything is no number.
+    """
     length = float(np.linalg.norm(vector))
     if not length:
         return [1.0] + [0.0] * (len(vector) - 1)
@@ -80,7 +85,7 @@ def _normalized(vector: np.ndarray) -> list[float]:
 
 @cache
 def _weights() -> WordLlamaInference:
-    """The weights inside the package; wordllama's own defaults look in another folder and then download."""
+    """The weights inside the package; wordllama's defaults look elsewhere and then download."""
     try:
         import wordllama  # noqa: PLC0415 - an extra
     except ImportError as error:

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class _Named:
-    """A class of the core by its name, imported when it is first used: who needs one provider pays for one."""
+    """A class of the core by its name, imported when it is first used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -102,7 +102,9 @@ class FlowGpt(ProviderLLM):
 
 
 class AIChatFree(ProviderLLM):
-    """`aichatfree.info`; it last answered a public client on 2025-02-01. System messages go as the user's.
+    """`aichatfree.info`, which takes system messages as the user's.
+
+    It last answered a public client on 2025-02-01.
 
     Examples:
         ```python
@@ -121,15 +123,15 @@ class AIChatFree(ProviderLLM):
 class OpenAICompatible(ProviderLLM):
     """Any service or local server that speaks the OpenAI chat completions protocol.
 
-    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the prompt, as
-    "emulate" does: which services and models take tools cannot be known beforehand, some drop them without a
-    word, and the prompt reaches every model.
+    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the
+    prompt, as "emulate" does: which services and models take tools cannot be known beforehand, some
+    drop them without a word, and the prompt reaches every model.
 
     Examples:
         ```python
         from llama_index.llms.freeproviders import OpenAICompatible
 
-        llm = OpenAICompatible(model="llama3.2", base_url="http://localhost:11434/v1", context_window=8192)
+        llm = OpenAICompatible(model="llama3.2", base_url="http://localhost:11434/v1")
         print(llm.complete("Why is the sky blue?"))
         ```
     """

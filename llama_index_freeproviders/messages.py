@@ -1,4 +1,4 @@
-"""LlamaIndex messages as core messages: every role and every block, as text where the services know nothing else."""
+"""LlamaIndex messages as core messages: every role and every block, as text where need be."""
 
 from __future__ import annotations
 
@@ -49,26 +49,28 @@ def to_core_messages(
 ) -> tuple[core.Message, ...]:
     """Write a conversation as the core has it.
 
-    `names` maps the tool names that the model is given to the tools' own, where they differ. Tool calls without an id get one, and a tool's result without
-    one answers the oldest call that is still open. Raises `UnsupportedInputError` on sound, video and documents that are no text, `UsageError` on what is
-    no conversation.
+    `names` maps the tool names that the model is given to the tools' own, where they differ. Tool
+    calls without an id get one, and a tool's result without one answers the oldest call that is
+    still open. Raises `UnsupportedInputError` on sound, video and documents that are no text,
+    `UsageError` on what is no conversation.
     """
     if isinstance(messages, str | ChatMessage):
         raise UsageError("messages must be a list of ChatMessage; use complete() for a prompt.")
     for message in messages:
         if not isinstance(message, ChatMessage):
             raise UsageError(
-                f"messages must be a list of ChatMessage, and there is a {type(message).__name__} in it: use ChatMessage(role=..., content=...)."
+                f"messages must be a list of ChatMessage, and there is a {type(message).__name__} in it: use "
+                "ChatMessage(role=..., content=...)."
             )
     ids = _CallIds({name: wire for wire, name in (names or {}).items()})
-    out = [_message(message, ids) for message in messages]
-    if not out:
-        raise UsageError("messages is empty: pass at least one ChatMessage.")
-    return tuple(out)
+    return tuple([_message(message, ids) for message in messages])
 
 
 class _CallIds:
-    """Pairs tool calls with their results, under the names that the model knows; not everybody fills the ids in."""
+    """Pairs tool calls with their results, under the names that the model knows.
+
+    Not everybody fills the ids in.
+    """
 
     def __init__(self, wire_names: Mapping[str, str]) -> None:
         self._wire_names = wire_names
@@ -133,7 +135,7 @@ def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
 
 
 def arguments_of(arguments: object) -> dict[str, Any]:
-    """A call's arguments as an object, whatever they were written as; what cannot be read is kept under `input`."""
+    """Read a call's arguments as an object; what cannot be read is kept under `input`."""
     if isinstance(arguments, str):
         try:
             arguments = loads(arguments) if arguments.strip() else {}
@@ -179,7 +181,9 @@ def _block(block: object) -> core.Block | None:
             text = f'"{cited.text}" ' if isinstance(cited, TextBlock) else ""
             return core.TextBlock(f"{text}[{block.title}, {block.source}]")
         case ThinkingBlock() | ToolCallBlock() | CachePoint():
-            return None  # thoughts are not repeated to a model, calls travel beside the content, cache points are another service's
+            # Thoughts are not repeated to a model, calls travel beside the content, and cache
+            # points are another service's.
+            return None
         case _:
             kind = getattr(block, "block_type", type(block).__name__)
             raise UnsupportedInputError(

@@ -18,8 +18,9 @@ from llama_index_freeproviders.base import CoreLLM, with_plain_key
 class ProviderLLM(CoreLLM):
     """A provider of the core as a LlamaIndex LLM: its configuration is in fields.
 
-    What is not given is read from the environment: `<NAME>_API_KEY`, `<NAME>_API_BASE`, `<NAME>_PROXY`. The
-    names that OpenAILike has for the same things are understood: `api_base`, `default_headers`, `max_retries`.
+    What is not given is read from the environment: `<NAME>_API_KEY`, `<NAME>_API_BASE`,
+    `<NAME>_PROXY`. The names that OpenAILike has for the same things are understood: `api_base`,
+    `default_headers`, `max_retries`.
 
     Examples:
         A class for a provider of your own:
@@ -49,7 +50,8 @@ class ProviderLLM(CoreLLM):
             seconds: int
 
 
-        print(FlowGpt().structured_predict(Song, PromptTemplate("A song about {what}."), what="rain"))
+        prompt = PromptTemplate("A song about {what}.")
+        print(FlowGpt().structured_predict(Song, prompt, what="rain"))
         ```
     """
 

@@ -1,6 +1,8 @@
-"""ReAct for models that do not keep to the format: bold or fenced labels, a tool's name in backticks, an answer without a thought.
+"""ReAct for models that do not keep to the format.
 
-LlamaIndex's own parser turns each of these into another turn, or into a loop. `TolerantReActAgent` is LlamaIndex's agent with the parser of this module.
+Bold or fenced labels, a tool's name in backticks, an answer without a thought: LlamaIndex's own
+parser turns each of these into another turn, or into a loop. `TolerantReActAgent` is LlamaIndex's
+agent with the parser of this module.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from freeproviders.tools.read.lenient import read_json
 IMPLICIT: Final = "(Implicit) I can answer without any more tools!"
 
 _LABEL: Final = re.compile(
-    r"^[ \t>#\-]*(?P<open>[*_`]*)(?P<label>thought|action[ _]input|action|observation|(?:final[ _])?answer)[ \t]*(?P<closed>[*_`]*)[ \t]*[:\uff1a]",
+    r"^[ \t>#\-]*(?P<open>[*_`]*)(?P<label>thought|action[ _]input|action|observation|(?:final[ _])?answer)"
+    r"[ \t]*(?P<closed>[*_`]*)[ \t]*[:\uff1a]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CLOSING: Final = re.compile(r"[ \t]*[*_`]+")
@@ -34,9 +37,9 @@ _TOOL: Final = re.compile(r"[\w.\-\[\]]+")
 class TolerantReActOutputParser(ReActOutputParser):
     """Reads a turn of a ReAct agent, strict or not.
 
-    A turn with an action is that action, whatever the model imagines after it, and "none" is no action; an answer needs no thought before it; a text without any
-    label is the answer.
-    Raises `ValueError`, on which the agent asks again, when there is a thought and nothing else.
+    A turn with an action is that action, whatever the model imagines after it, and "none" is no
+    action; an answer needs no thought before it; a text without any label is the answer. Raises
+    `ValueError`, on which the agent asks again, when there is a thought and nothing else.
     """
 
     def parse(self, output: str, is_streaming: bool = False) -> BaseReasoningStep:
@@ -60,7 +63,7 @@ class TolerantReActOutputParser(ReActOutputParser):
 
 
 class TolerantReActAgent(ReActAgent):
-    """LlamaIndex's `ReActAgent` with the tolerant parser, whose answers come without label or markup.
+    """LlamaIndex's `ReActAgent` with the tolerant parser; answers come without label or markup.
 
     Examples:
         ```python
@@ -96,7 +99,10 @@ class TolerantReActAgent(ReActAgent):
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The first text under each label up to the first action's input or the answer; what comes before all labels is under ""."""
+    """The first text under each label, up to the first action's input or the answer.
+
+    What comes before all labels is under "".
+    """
     labels = list(_LABEL.finditer(text))
     sections: dict[str, str] = {}
     if labels and (before := _unfenced(text[: labels[0].start()])):
@@ -124,7 +130,10 @@ def _sections(text: str) -> dict[str, str]:
 
 
 def _end(label: re.Match[str]) -> int:
-    """Where the text behind a label begins: emphasis that was opened before the label may close behind the colon."""
+    """Where the text behind a label begins.
+
+    Emphasis that was opened before the label may close behind the colon.
+    """
     closing = _CLOSING.match(label.string, label.end()) if label["open"] and not label["closed"] else None
     return closing.end() if closing else label.end()
 
@@ -135,7 +144,7 @@ def _tool_name(text: str) -> str:
 
 
 def _arguments(sections: dict[str, str]) -> dict[str, Any]:
-    """An action's input as an object; a bare value is kept under `input`, nothing at all is no arguments."""
+    """Read an action's input as an object; a bare value is kept under `input`, nothing is {}."""
     text = sections.get("action input", "").strip().strip("`").strip()
     if not text:
         inline = sections["action"].partition("(")[2].rpartition(")")[0]  # tool({"a": 1})
@@ -176,7 +185,10 @@ def _balanced(text: str) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """A section without the fences and emphasis that were opened around the whole turn; a block of code within an answer stays."""
+    """A section without the fences and emphasis that were opened around the whole turn.
+
+    A block of code within an answer stays.
+    """
     text = text.strip()
     fences = _FENCE.findall(text)
     if len(fences) == 1 or (

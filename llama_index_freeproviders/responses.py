@@ -1,6 +1,7 @@
 """From the core's parts to LlamaIndex's responses: whole ones, and the chunks of a stream.
 
-Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates` says how and why.
+Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates`
+says how and why.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 LONG_TEXT: Final = 16_384
 """Characters after which the pieces of one network read go out as one chunk.
 
-Each chunk holds all of the answer so far, and copying that for each of many small pieces would make a long stream
-quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same text.
+Each chunk holds all of the answer so far, and copying that for each of many small pieces would make
+a long stream quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same
+text.
 """
 
 
@@ -108,7 +110,7 @@ completion_chunk: Final = quick_or_validated(quick_completion, validated_complet
 
 
 class Assembler(ABC, Generic[ResponseT]):
-    """Turns the parts of one answer into responses that hold the answer so far, and in `delta` what is new."""
+    """Turns the parts of one answer into responses: the answer so far, what is new in `delta`."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -116,9 +118,9 @@ class Assembler(ABC, Generic[ResponseT]):
         self._usage: Usage | None = None
 
     def chunks(self, batch: Batch) -> Iterator[ResponseT]:
-        """Make the chunks for the parts of one network read, each when it is asked for; see `LONG_TEXT`.
+        """Make the chunks for the parts of one network read, each when it is asked for.
 
-        A list of them would hold all of the text so far once for each part.
+        See `LONG_TEXT`. A list of them would hold all of the text so far once for each part.
         """
         if len(batch) > 1 and len(self._text) + len(self._reasoning) > LONG_TEXT:
             batch = _merged(batch)
@@ -136,8 +138,8 @@ class Assembler(ABC, Generic[ResponseT]):
 class ChatAssembler(Assembler[ChatResponse]):
     """The responses of a chat; `message` is the answer so far.
 
-    The last chunk has no new text; it repeats the whole message and carries `raw`. `names` maps the tool names
-    that the model was given to the tools' own.
+    The last chunk has no new text; it repeats the whole message and carries `raw`. `names` maps the
+    tool names that the model was given to the tools' own.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
@@ -202,7 +204,7 @@ class ChatAssembler(Assembler[ChatResponse]):
                 for call in self._calls
             ]
         )
-        # LlamaIndex looks here for whether there are calls. JSON only, so that agents' contexts can be saved.
+        # LlamaIndex looks here for whether there are calls. JSON only: agents' contexts are saved.
         again = {"tool_calls": [call.to_openai() for call in self._calls]} if self._calls else {}
         return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=again)
 
@@ -235,7 +237,7 @@ class CompletionAssembler(Assembler[CompletionResponse]):
 
 
 def raw_of(finish: Finish, usage: Usage | None) -> dict[str, Any]:
-    """What is known about a finished answer, as plain data: LlamaIndex's token counter reads `usage` in it."""
+    """What is known about a finished answer, as plain data; LlamaIndex counts tokens by `usage`."""
     raw: dict[str, Any] = {
         "provider": finish.provider,
         "model": finish.model,

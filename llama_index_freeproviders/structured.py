@@ -1,8 +1,8 @@
-"""Objects instead of text: LlamaIndex's four `*structured_predict` methods over the core's schemas and repair.
+"""Objects instead of text: LlamaIndex's `*structured_predict` over the core's schemas and repair.
 
-Everything else in LlamaIndex that wants an object - `as_structured_llm`, an agent's `output_cls`, synthesizers,
-rerankers, extractors - calls one of the four. A call is one LLM event, one rate limiter's turn and one span,
-however often the model had to be asked again.
+Everything else in LlamaIndex that wants an object - `as_structured_llm`, an agent's `output_cls`,
+synthesizers, rerankers, extractors - calls one of the four. A call is one LLM event, one rate
+limiter's turn and one span, however often the model had to be asked again.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class _Asking(Generic[Model]):
         return cast("Model", answer.value)
 
     def _partial(self, data: Any) -> Model | FlexibleModel | None:
-        """What there is so far: an instance as soon as it is one, else a model that takes any fields.
+        """The object so far: an instance as soon as it is one, else a model that takes any fields.
 
         None is for what no model can show.
         """

@@ -28,7 +28,7 @@ def chat_arguments(
     tool_choice: object = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Write the keyword arguments for `chat` and its siblings: messages, tools in the OpenAI form, the choice.
+    """Write the keyword arguments for `chat` and its siblings: messages, tools and the choice.
 
     Raises `UsageError` for a `tool_choice` that names none of the tools.
     """
@@ -70,7 +70,7 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def _chosen(choice: object, names: Mapping[str, str]) -> tuple[Choice, frozenset[str]]:
-    """A choice by the names that the model sees, given by these or by the tools' own, and the tools on offer."""
+    """Read a choice, by the model's names or the tools' own; also the tools on offer."""
     from freeproviders.tools.choice import offered, read_choice  # noqa: PLC0415 - plain chat needs none of it
 
     wires = {wire: wire for wire in names} | {name: wire for wire, name in names.items()}

@@ -1,1 +1,1 @@
-"""The LlamaIndex package over replicas: real requests to local servers, and LlamaIndex as it is installed."""
+"""The LlamaIndex package over replicas: real requests to local servers, LlamaIndex as installed."""

@@ -1,4 +1,4 @@
-"""LlamaIndex keeps global state; each test gets it fresh. Nothing here may reach a network but this machine's own."""
+"""LlamaIndex's global state, fresh for each test, and no network but this machine's own."""
 
 import socket
 

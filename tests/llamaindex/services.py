@@ -1,4 +1,4 @@
-"""The services with their LlamaIndex classes, for tests that go through all of them, and what several tests need."""
+"""The services with their LlamaIndex classes, and what several tests need."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""LlamaIndex's agents over the FlowGpt replica, a service that has no tools at all, with an obedient scripted model."""
+"""LlamaIndex's agents over a service that has no tools at all, with an obedient scripted model."""
 
 import asyncio
 import json
@@ -417,7 +417,7 @@ async def test_a_second_turn_knows_the_first(llm, r, memory):
 
 
 async def test_a_context_saved_as_json_goes_on(r):
-    """LlamaIndex leaves the memory out of a saved context and has its messages saved beside it; both must be JSON."""
+    """A saved context is without its memory, whose messages are saved beside it; both are JSON."""
     llm = FlowGpt(base_url=r.base_url)
     agent = FunctionAgent(tools=[get_weather], llm=llm)
     ctx, memory = Context(agent), Memory.from_defaults(session_id="s", token_limit=8000)
@@ -479,7 +479,7 @@ async def test_a_context_saved_in_the_middle_of_a_run_goes_on(r):
 
 
 def said(*messages):
-    """The same answers for both: LlamaIndex's mock gives the messages, our model says them in its words."""
+    """The same answers: LlamaIndex's mock gives the messages, our model says them in its words."""
 
     def written(message):
         calls = [

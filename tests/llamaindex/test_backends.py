@@ -1,4 +1,4 @@
-"""Any backend as an LLM: one of the core, one of somebody else's with three members, and what is said of it."""
+"""Any backend as an LLM: one of the core, and one of somebody else's with three members."""
 
 import copy
 import json
@@ -58,7 +58,7 @@ PROMPT = PromptTemplate("A song about {what}.")
 
 
 async def test_three_members_make_an_llm():
-    """All eight methods, objects, tools and an agent, on an object with a name, a model and a stream of parts."""
+    """Eight methods, objects, tools and an agent on a name, a model and a stream of parts."""
     mine = Mine(*["Hello there."] * 8, SONG, SONG, CALL, CALL, "It is 42.")
     llm = BackendLLM(backend=mine)
     assert llm.chat(HI).message.content == llm.complete("Hi").text == "Hello there."

@@ -1,4 +1,4 @@
-"""What one call may change: configuration, which never reaches a body, an event or a span, and settings."""
+"""What a call may change: configuration, which reaches no body, event or span, and settings."""
 
 import asyncio
 import json
@@ -85,7 +85,7 @@ async def with_keywords(llm, method, keywords):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("service", SERVICES, ids=str)
 async def test_configuration_of_a_call_counts_and_is_not_sent(service, method, second_names):
-    """By all eight methods: the request goes where the call says, with its headers, and the body is clean."""
+    """The request goes where the call says, with the call's headers, and the body is clean."""
     async with replica(service.provider, answer="ok") as r:
         llm = service.cls(base_url=NOWHERE, retry=0, **service.options)
         await with_keywords(llm, method, configuration(r, second_names=second_names))
@@ -187,7 +187,7 @@ class Spans(SimpleSpanHandler):
 
 
 async def test_credentials_of_a_call_are_in_no_event_span_or_payload():
-    """Whoever listens sees that a key was passed, and not the key; the call works as when nobody listens."""
+    """Who listens sees that a key was passed, not the key; the call works as if nobody listened."""
     recorder, spans, log = listen(), Spans(), Log()
     dispatcher = get_dispatcher()
     dispatcher.add_span_handler(spans)

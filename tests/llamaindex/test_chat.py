@@ -139,7 +139,7 @@ async def test_errors_are_the_cores_own(faults, error, method):
 
 
 async def call(llm, method):
-    """Call any of the eight and read what there is to read; sync ones on a thread, as a server's handler would."""
+    """Call any of the eight and read all of it; sync ones on a thread, as servers do."""
     given = "Hi" if "complete" in method else HI
     function = getattr(llm, method)
     if method.startswith("astream"):

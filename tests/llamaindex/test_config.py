@@ -79,7 +79,11 @@ def test_the_namespace_is_nobodys():
 
 
 def test_importing_is_quiet_and_loads_no_langchain():
-    code = "import sys, llama_index_freeproviders; print([m for m in sys.modules if m.split('.')[0] in {'langchain_core', 'wordllama', 'xllamacpp', 'json_repair'}])"
+    code = (
+        "import sys, llama_index_freeproviders\n"
+        "heavy = {'langchain_core', 'wordllama', 'xllamacpp', 'json_repair'}\n"
+        "print([m for m in sys.modules if m.split('.')[0] in heavy])"
+    )
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", code],
         capture_output=True,
@@ -90,7 +94,7 @@ def test_importing_is_quiet_and_loads_no_langchain():
 
 
 def test_importing_loads_what_a_chat_needs_and_no_more():
-    """Beside LlamaIndex's own modules and aiohttp's: this package, the core's way to a service, and no provider."""
+    """Beside LlamaIndex and aiohttp: this package, the core's way to a service, and no provider."""
     code = (
         "import sys, aiohttp, llama_index.core.llms\n"
         "before = set(sys.modules)\n"
@@ -414,7 +418,7 @@ def test_errors_of_configuration_show_no_secrets(wrong):
 
 
 def test_the_environment_configures(monkeypatch):
-    """`<NAME>_API_BASE`, `_API_KEY` and `_PROXY` count where nothing is passed, and are not saved."""
+    """`<NAME>_API_BASE`, `_API_KEY`, `_PROXY` count where nothing is passed, and are not saved."""
     with replica("openai-compatible", answer="ok", api_key=SECRET) as r, forward_proxy() as proxy:
         monkeypatch.setenv("OPENAI_COMPATIBLE_API_BASE", r.base_url)
         monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", SECRET)
@@ -449,7 +453,7 @@ def test_a_key_may_be_text(key):
 
 
 def test_the_names_of_openailike():
-    """Its names for the same things are understood, and what it has beside is answered with what to do here."""
+    """Its names for the same things are understood; for other names an error says what to do."""
     with replica("openai-compatible", answer="ok") as r:
         llm = OpenAICompatible(
             model="m",
@@ -481,7 +485,7 @@ def test_the_names_of_openailike():
     "name", ["openai_api_key", "api_key", "Authorization", "headers", "default_headers", "cookies", "proxy"]
 )
 def test_no_credential_becomes_an_option(name):
-    """Options are saved, shown and sent in the body, so that credentials are refused there by any name."""
+    """Options are saved, shown and sent in the body: credentials are refused there by any name."""
     with pytest.raises(UsageError, match=name.removeprefix("default_")) as caught:
         make(OpenAICompatible, additional_kwargs={name: SECRET})
     assert SECRET not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What else in LlamaIndex takes an LLM: pipelines, extractors, evaluators, graphs, selectors, memories, transformations of queries."""
+"""What else in LlamaIndex takes an LLM: pipelines, extractors, evaluators, graphs, memories ..."""
 
 import asyncio
 
@@ -147,7 +147,7 @@ def test_a_prompt_filled_in_two_steps(r, llm):
 
 
 async def test_a_long_answer_arrives_whole_though_its_pieces_are_put_together():
-    """Beyond 16,384 characters there are fewer chunks than pieces; engines and agents add up deltas, and nothing is missing."""
+    """Beyond 16,384 characters there are fewer chunks than pieces, and the deltas still add up."""
     words = [f"word{number} " for number in range(8000)]
     async with replica("openai-compatible", answer=words) as r:
         llm = OpenAICompatible("m", base_url=r.base_url)

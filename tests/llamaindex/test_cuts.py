@@ -1,4 +1,4 @@
-"""What nobody has seen is not lost: answers that break off before their reader has seen anything of them."""
+"""What nobody has seen is not lost: answers that break off before anything was shown."""
 
 import pytest
 from llama_index.core.prompts import PromptTemplate
@@ -26,7 +26,7 @@ CLASSES = {cls.provider_class: cls for cls in ALL}
 
 
 async def asked(llm, number):
-    """Ask in one of the ways that show nothing before the end, each in its turn; return the answer and its attempts."""
+    """Ask in one of the ways that show nothing before the end; return the answer and `raw`."""
     match number % 5:
         case 0:
             response = llm.chat(HI)

@@ -1,4 +1,4 @@
-"""The code in the docstrings and on the page runs as it stands; only the services' addresses lead to replicas."""
+"""The code in the docstrings and on the page runs as it stands, over replicas."""
 
 import ast
 import asyncio

@@ -1,6 +1,7 @@
-"""Events, callbacks, traces and rate limits: what LlamaIndex's own decorators would have sent, and once for each call.
+"""Events, callbacks, traces and rate limits: what LlamaIndex's decorators send, once for each call.
 
-The yardstick is LlamaIndex itself: an LLM whose methods carry its decorators and give the same responses.
+The yardstick is LlamaIndex itself: an LLM whose methods carry its decorators and give the same
+responses.
 """
 
 import asyncio
@@ -114,7 +115,7 @@ class Counter(BaseRateLimiter):
 
 
 class Mute:
-    """In the place of our own `Call`: says nothing, so that only the yardstick's decorators are heard."""
+    """In the place of our own `Call`: silent, so that only the yardstick's decorators are heard."""
 
     def __init__(self, llm, given, kwargs):
         pass

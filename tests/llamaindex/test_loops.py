@@ -1,4 +1,4 @@
-"""One model object from everywhere: loops that come and go, nested ones, threads; LlamaIndex does all of this by itself."""
+"""One model object from everywhere, as LlamaIndex uses it: loops that come and go, threads."""
 
 import asyncio
 import threading

@@ -164,7 +164,10 @@ def test_pictures_go_where_they_can_and_are_refused_elsewhere(tmp_path):
         assert not r.requests
 
 
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+GIF = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff"
+    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
 
 
 def test_a_pictures_kind_is_known_by_its_bytes(tmp_path):
@@ -196,8 +199,9 @@ def test_a_picture_that_nobody_can_fetch_is_refused(block):
     [[], "Hi", ChatMessage(content="Hi"), [{"role": "user", "content": "Hi"}], [("user", "Hi")], ["Hi"]],
 )
 def test_what_is_no_conversation_is_refused(messages):
-    with pytest.raises(UsageError):
-        to_core_messages(messages)
+    """Before anything is sent; that it is empty is found by the core, for all who ask."""
+    with pytest.raises(UsageError, match="messages"):
+        FlowGpt(base_url="http://127.0.0.1:9").chat(messages)
 
 
 def test_names_travel():

@@ -45,7 +45,7 @@ def test_it_runs(weights_05b, monkeypatch, tmp_path):
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
     now = printed(notebook)
-    # The model's words may differ from machine to machine; what is computed may not, and the facts must be there.
+    # The model's words may differ from machine to machine; what is computed may not.
     for at in (0, 1, 2, 3):
         assert now[at] == committed[at]
     shown = "\n".join(now)

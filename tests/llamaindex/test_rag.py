@@ -34,7 +34,7 @@ FACTS = {
 
 
 def reader(messages):
-    """A scripted model that reads: it answers with the sentence of the prompt that shares most words with the question."""
+    """A scripted model that reads: it answers with the sentence that shares most words."""
     text = "\n".join(message["content"] for message in messages)
     if "Choose 1" in text or "Some choices are given below" in text:
         return select(text)
@@ -142,7 +142,7 @@ def simple(llm):
 
 
 def test_a_long_history_is_not_dropped(r):
-    """A window that is too small in `metadata` makes LlamaIndex forget what was said, without a word."""
+    """A window that is too small in `metadata` makes LlamaIndex forget what was said."""
     memory = ChatMemoryBuffer.from_defaults(llm=FlowGpt(base_url=r.base_url))
     engine = simple(FlowGpt(base_url=r.base_url))
     engine._memory = memory
@@ -195,7 +195,10 @@ async def test_closing_a_query_engines_async_answer_ends_the_request(slow, index
 
 
 async def test_cancelling_a_chat_engines_writer_ends_the_request(slow):
-    """LlamaIndex reads a chat engine's answer in a task (a thread, in sync code) that writes it to the memory, whoever listens; the task can be cancelled."""
+    """LlamaIndex reads a chat engine's answer in a task of its own, which can be cancelled.
+
+    It writes the answer to the memory, whoever listens; in sync code it is a thread.
+    """
     response = await simple(FlowGpt(base_url=slow.base_url)).astream_chat("Hi")
     writer = response.awrite_response_to_history_task
     assert await anext(response.async_response_gen())
@@ -282,7 +285,8 @@ def split(messages):
     text = messages[-1]["content"]
     if "sub_question" in text.lower() or "sub question" in text.lower():
         return (
-            'Here you are:\n```json\n{"items": [{"sub_question": "What is the capital of Freedonia?", "tool_name": "state"},'
+            'Here you are:\n```json\n{"items": ['
+            '{"sub_question": "What is the capital of Freedonia?", "tool_name": "state"},'
             ' {"sub_question": "Which meals are there in Freedonia?", "tool_name": "food"}]}\n```'
         )
     return reader(messages)

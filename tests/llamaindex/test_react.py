@@ -34,9 +34,17 @@ ACTIONS = {
     "brackets": 'Thought: I must add.\nAction: [add]\nAction Input: {"a": 1, "b": 2}'.replace(
         "[add]", '"add"'
     ),
-    "went on": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\nObservation: 3\nThought: Done.\nAnswer: 3',
-    "two actions": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\nAction: add\nAction Input: {"a": 5, "b": 6}',
-    "thinking": '<think>Answer: no { }</think>Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}',
+    "went on": (
+        'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\n'
+        "Observation: 3\nThought: Done.\nAnswer: 3"
+    ),
+    "two actions": (
+        'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}\n'
+        'Action: add\nAction Input: {"a": 5, "b": 6}'
+    ),
+    "thinking": (
+        '<think>Answer: no { }</think>Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}'
+    ),
     "no thought label": 'I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}',
     "comment after": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2}  (that is {all})',
     "unclosed": 'Thought: I must add.\nAction: add\nAction Input: {"a": 1, "b": 2',

@@ -1,4 +1,4 @@
-"""Objects from a service that writes text: the four methods, and everything in LlamaIndex that stands on them."""
+"""Objects from a service that writes text: the four methods, and all that stands on them."""
 
 import enum
 import json
@@ -105,7 +105,9 @@ SHAPES = {
     "trailing braces": '{"title": "Blue", "seconds": 7} as {x} said',
     "single quotes": "{'title': 'Blue', 'seconds': 7}",
     "trailing comma": '{"title": "Blue", "seconds": 7,}',
-    "echoed schema": '{"properties": {"title": {"type": "string"}}, "type": "object"}\n{"title": "Blue", "seconds": 7}',
+    "echoed schema": (
+        '{"properties": {"title": {"type": "string"}}, "type": "object"}\n{"title": "Blue", "seconds": 7}'
+    ),
     "wrapped": '{"Song": {"title": "Blue", "seconds": 7}}',
     "text number": '{"title": "Blue", "seconds": "7"}',
     "a call": '{"name": "Song", "arguments": {"title": "Blue", "seconds": 7}}',

@@ -1,4 +1,4 @@
-"""Tool calling on a service that has none (FlowGpt) and natively (the OpenAI protocol), through LlamaIndex's own interface."""
+"""Tool calling through LlamaIndex's interface: on a service that has none, and natively."""
 
 import json
 import pickle
@@ -142,7 +142,7 @@ def test_no_tools_is_chat(llm):
 
 
 def test_a_call_is_required_only_of_those_who_have_tools_and_may_call(llm, r):
-    """As with LlamaIndex's own models: without tools the flag means nothing, and a choice of none wins over it."""
+    """As with LlamaIndex's own models: the flag needs tools, and a choice of none wins."""
     response = llm.chat_with_tools([], "Hello!", tool_required=True)
     assert response.message.content.startswith("Hello")
     response = llm.chat_with_tools([WEATHER], ASK, tool_required=True, tool_choice="none")
@@ -189,7 +189,10 @@ def test_a_required_call_that_never_comes_is_a_typed_error(r, llm):
     [
         '```json\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n```',
         '{"name": "get_weather", "parameters": {"city": "Paris"}}',
-        '<think>I call {"name": "get_time"}</think><tool_call>{"name": "Get-Weather", "arguments": {\'city\': \'Paris\',}}</tool_call>',
+        (
+            '<think>I call {"name": "get_time"}</think>'
+            '<tool_call>{"name": "Get-Weather", "arguments": {\'city\': \'Paris\',}}</tool_call>'
+        ),
         "[get_weather(city='Paris')]",
     ],
 )
