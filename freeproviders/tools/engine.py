@@ -1,4 +1,4 @@
-"""Answers to any request from any backend: with tools, a response format, thinking told apart."""
+"""Answers to any request from any backend: tools, a response format, thinking set apart."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt)
 
 
 class _PlainQuestion(Question[Part, PlainReader]):
-    """A question without tools or schema: only thinking is told from text."""
+    """A question without tools or schema: only thinking is separated from text."""
 
     def _next_request(self) -> ChatRequest:
         return self._request
@@ -311,7 +311,7 @@ class CallQuestion(Question[Part, CallReader]):
         return [*self._held_back(reader), self._tally.usage, self._finish(reader)]
 
     def _held_back(self, reader: CallReader) -> Batch:
-        """The text that has not gone out, without what earlier answers said alike."""
+        """Return the text that has not gone out, without what earlier answers already held."""
         text, given = "".join(reader.held_text), self._given_text
         if given.startswith(text):
             return []
@@ -335,5 +335,5 @@ class CallQuestion(Question[Part, CallReader]):
 
 
 def _only_unbound(reader: CallReader) -> bool:
-    """Whether all calls that do not fit name no bound tool."""
+    """Return whether all calls that do not fit name no bound tool."""
     return all(complaint.unbound for complaint in reader.complaints)

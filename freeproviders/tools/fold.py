@@ -13,7 +13,7 @@ from freeproviders.types import Block, Message, TextBlock, ToolCall
 
 
 def has_tool_turns(messages: Iterable[Message]) -> bool:
-    """Whether there are calls or results in a conversation."""
+    """Return whether there are calls or results in a conversation."""
     return any(message.tool_calls or message.role == "tool" for message in messages)
 
 

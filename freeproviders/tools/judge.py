@@ -1,4 +1,4 @@
-"""Judging what the model wrote: a call to a bound tool that fits its schema, or a complaint."""
+"""Judgement of a model's call: to a bound tool and fitting its schema, or a complaint."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Why a call cannot be made, in words for the model.
+    """The reason why a call cannot be made, in words for the model.
 
     `unbound` says that it names no bound tool at all. `call` is the call as the model meant it,
     where its arguments are a JSON object.

@@ -1,4 +1,4 @@
-"""What a request asks for: which tools, whether one must be called, the form of the answer."""
+"""The plan of a request: its tools, whether one must be called, the form of the answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from freeproviders.types import ChatRequest, Message, ToolCall
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a request asks for.
+    """The tools, the duty to call one, and the form of the answer in a request.
 
     `box` are the tools on offer, `must` says that one of them is called, `single` that no two are;
     `target` is the answer's schema, if it has one. `choice` is what a service with tools of its own

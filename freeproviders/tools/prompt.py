@@ -18,7 +18,7 @@ from freeproviders.wire.json import dumps, loads
 
 @dataclass(frozen=True, slots=True)
 class ToolPrompt:
-    """How tools are put to a model that has none.
+    """The words and the dialect that give tools to a model without any.
 
     `dialect` names the form of calls, "" leaves it to the model's family. The other fields are
     templates. `intro` has `{tools}` and `{format}`; `required`, `single` and `named`, with

@@ -1,4 +1,4 @@
-"""What model families need, as data: `quirks.toml`."""
+"""The needs of model families, as data: `quirks.toml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """What is known of a model.
+    """The known needs of a model.
 
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
     message, `thinking` that its answers begin inside the reasoning.

@@ -1,4 +1,4 @@
-"""Readers of one answer each: what of it goes out, and what it holds. No I/O."""
+"""Readers, each of one answer: its content, and the parts that go out. No I/O."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Reader(ABC, Generic[Out]):
 
     @property
     def quoted(self) -> str:
-        """What errors, and the turns that ask again, quote of the answer."""
+        """The part of the answer that errors and the turns of a repair quote."""
         return self.said
 
     @property
@@ -108,11 +108,11 @@ class Reader(ABC, Generic[Out]):
         """Take a piece of the answer; what goes out is added to `out`."""
 
     def _native_call(self, call: ToolCall, out: list[Out]) -> None:
-        """Take a call that the service itself has told from the text."""
+        """Take a call that the service itself has separated from the text."""
 
 
 class PlainReader(Reader[Part]):
-    """Tells reasoning from text; all of it goes out."""
+    """Separates reasoning from text; all of it goes out."""
 
     def _piece(self, piece: Piece, out: list[Part]) -> None:
         if isinstance(piece, Text) or (isinstance(piece, Reasoning) and not self._drops_reasoning):
@@ -275,5 +275,5 @@ class ObjectReader(Reader[Out]):
 
 
 def call_key(call: ToolCall) -> tuple[str, Any]:
-    """What two calls have in common that are the same call."""
+    """Return a key that two equal calls have in common."""
     return call.name, dumps(call.arguments)

@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with an answer.
+    """The fault of an answer.
 
     `what` says it, `turn` asks the model again, `error` is raised when there is no asking again;
     `final` says that there is none, since the answer has gone out.
@@ -157,7 +157,7 @@ class Question(ABC, Generic[Out, R]):
 
     @abstractmethod
     def _ending(self, reader: R) -> list[Out]:
-        """What goes out at the end of a good answer."""
+        """Return the parts that go out at the end of a good answer."""
 
     def _ask_again(self, reader: R, fault: Fault) -> None:
         """Prepare the next round."""

@@ -1,4 +1,4 @@
-"""Typed answers from any backend: asked for by a schema, found, judged, and asked for again."""
+"""Typed answers from any backend: requested by a schema, found, judged, and repaired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the requests for one answer add up to: repairs, usage, and the turns that ask again."""
+"""The tally of the requests for one answer: repairs, usage, and the turns of a repair."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Counted(Protocol):
 
 
 class Tally:
-    """What the requests for one answer add up to.
+    """The tally of the requests for one answer.
 
     `requests` counts all that were sent, `repairs` those that asked again because of what the model
     had said.
@@ -86,5 +86,5 @@ class Tally:
 
 
 def turns_again(said: str, turn: str) -> tuple[Message, Message]:
-    """Write the two turns that ask again: what the model said, and what is to be said of it."""
+    """Write the two turns of a repair: the model's answer, and the complaint about it."""
     return Message("assistant", said[:MAX_QUOTED_CHARS] or "(nothing)"), Message("user", turn)

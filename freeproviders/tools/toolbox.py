@@ -42,7 +42,7 @@ class Toolbox:
         return self._exact.get(name) or self._lenient.get(_bare(name))
 
     def could_begin(self, prefix: str) -> bool:
-        """Whether a name that begins so may yet match."""
+        """Return whether a name that begins so may yet match."""
         lowered = prefix.lower()
         return _bare(prefix) in self._beginnings or any(known.startswith(lowered) for known in _PREFIXES)
 
@@ -81,7 +81,7 @@ def properties(tool: Tool) -> Mapping[str, Any]:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether a text could be the name of a tool at all."""
+    """Return whether a text could be the name of a tool at all."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -1,1 +1,1 @@
-"""Reading what a model wrote: text, thinking, calls and objects, however it is cut. No I/O."""
+"""Reading of a model's output: text, thinking, calls and objects, however cut. No I/O."""

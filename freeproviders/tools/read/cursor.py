@@ -99,7 +99,7 @@ class Cursor:
         return self.truncated or not self.ended
 
     def tell(self) -> int:
-        """How much is held."""
+        """The number of held characters."""
         return self._before_size + self.pos - self._mark
 
     def since(self, start: int) -> str:

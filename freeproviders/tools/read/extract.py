@@ -181,7 +181,7 @@ class Growing:
         return None if shown is _UNFIT or (not shown and merged) else shown
 
     def _may_be_wrapped(self, value: Any) -> bool:
-        """Whether this may become a call that has the object for arguments.
+        """Return whether this may become a call that has the object for arguments.
 
         As in `{"name": "Person", "arguments": {`.
         """
@@ -254,7 +254,7 @@ class Growing:
 
 
 def extends(old: Any, new: Any) -> bool:
-    """Whether a JSON value is another one, grown: text longer at its end, more items, more keys."""
+    """Return whether a JSON value is another one, grown by text, items or keys at its end."""
     match old, new:
         case None, _:
             return True

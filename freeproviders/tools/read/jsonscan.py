@@ -25,7 +25,7 @@ _AFTER_STRING = frozenset(",:]}")
 
 
 class End(Enum):
-    """How a value ended."""
+    """The way in which a value ended."""
 
     CLOSED = auto()
     RULED_OUT = auto()
@@ -38,7 +38,7 @@ class End(Enum):
 
 
 class Probe(Protocol):
-    """What the scanner tells of levels that may matter; any answer False rules the value out."""
+    """The listener to the scanner's levels that may matter; False rules the value out."""
 
     @property
     def watching(self) -> bool:
@@ -48,7 +48,7 @@ class Probe(Protocol):
         """A container begins."""
 
     def close(self) -> bool:
-        """It ends."""
+        """The container ends."""
 
     def key(self, key: str) -> bool:
         """A key of an object."""
@@ -216,7 +216,7 @@ class _Scan:
         return fault - known if fault else 0
 
     def _end_word(self) -> bool:
-        """A bare word ends at a comma or a bracket, where it is a value."""
+        """End a bare word at a comma or a bracket, where it is a value."""
         word, self.word = self.word, ""
         if not self.probe.watching:
             return True
@@ -275,7 +275,7 @@ class _Scan:
                 size += 1
 
     def _closes_single(self) -> Waiting:
-        """Whether a single quote ends its string or is an apostrophe: what follows tells."""
+        """Return whether a single quote ends its string or is an apostrophe: what follows tells."""
         following = yield from skip(self.c)
         return not following or following in _AFTER_STRING
 

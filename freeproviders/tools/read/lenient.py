@@ -86,7 +86,7 @@ def _repaired(text: str) -> object:
 
 
 def _is_cheap(text: str) -> bool:
-    """Whether `json_repair` takes a short while at most.
+    """Return whether `json_repair` takes a short while at most.
 
     It goes back again and again at open brackets and at odd quotes.
     """

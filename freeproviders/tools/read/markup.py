@@ -1,4 +1,4 @@
-"""What models and their templates take for structure: tags, special tokens, role labels."""
+"""The structure in the eyes of models and templates: tags, special tokens, role labels."""
 
 from __future__ import annotations
 

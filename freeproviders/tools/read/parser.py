@@ -68,7 +68,7 @@ class Parser:
         return self._drive(text)
 
     def passes(self, text: str) -> bool:
-        """Take the next piece if it is ordinary text, which goes out as it is; False where `feed` is to take it."""
+        """Take a piece if it is ordinary text, to go out as it is; False leaves it to `feed`."""
         if not self._plain or self._opener.search(text) is not None:
             return False
         self._tail = (
@@ -146,7 +146,7 @@ class Parser:
         return True
 
     def _is_data(self, c: Cursor, at: int) -> bool:
-        """Whether an object that is no call begins here; behind a backtick a sample may begin."""
+        """Return whether an object that is no call begins here, or a sample behind a backtick."""
         before = c.text[at - 1] if at > c.pos else self._tail[-1:]
         return before != "`" and NO_KEY.match(c.text, at) is not None
 

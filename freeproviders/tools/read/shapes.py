@@ -35,7 +35,7 @@ _EMPTY: Final = frozenset({"", "null", "None"})
 
 
 class _Call:
-    """What is known of one call while it arrives."""
+    """The facts of one call while it arrives."""
 
     __slots__ = ("complete", "odd", "tool", "unbound")
 
@@ -106,7 +106,7 @@ class CallProbe:
         return False
 
     def key_begins(self, prefix: str) -> bool:
-        """Whether a key that begins so may pass."""
+        """Return whether a key that begins so may pass."""
         if prefix.lower() in _KEY_BEGINNINGS:
             return True
         tool = self._levels[-1][1].tool
@@ -132,7 +132,7 @@ class CallProbe:
         return True
 
     def scalar_begins(self, prefix: str) -> bool:
-        """Whether a name that begins so may pass."""
+        """Return whether a name that begins so may pass."""
         role, call = self._levels[-1]
         if role == "calls":
             return False

@@ -1,1 +1,1 @@
-"""JSON schemas: what fits them, what is bent to fit, and how a model is told of them."""
+"""JSON schemas: judging values, bending values to fit, and describing schemas to models."""

@@ -1,4 +1,4 @@
-"""Bending a value towards a JSON schema: what was plainly meant, written as it should be."""
+"""Bending of a value towards a JSON schema, where its meaning is plain."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def required_keys(schema: Mapping[str, Any]) -> Sequence[str]:
 
 
 def same_name(a: str, b: str) -> bool:
-    """Whether two names differ in nothing but case and the separators between words.
+    """Return whether two names differ in nothing but case and the separators between words.
 
     A sign or a point of a number is no separator.
     """
@@ -188,7 +188,7 @@ def _choice(value: Any, choices: Sequence[Any]) -> Any:
 
 
 def _means(value: Any, choice: Any) -> bool:
-    """Whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3."""
+    """Return whether a value is a choice, otherwise written: `Celsius` for "celsius", "3" for 3."""
     match choice:
         case str():
             return isinstance(value, str | int | float) and same_name(choice, str(value))
@@ -200,7 +200,7 @@ def _means(value: Any, choice: Any) -> bool:
 
 
 def is_type(value: object, name: str) -> bool:
-    """Whether a value is of a JSON schema's type."""
+    """Return whether a value is of a JSON schema's type."""
     match name:
         case "string":
             return isinstance(value, str)

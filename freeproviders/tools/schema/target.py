@@ -1,4 +1,4 @@
-"""What a typed answer should become: a pydantic class, TypedDict, dataclass or JSON schema."""
+"""The target of a typed answer: a pydantic class, TypedDict, dataclass or JSON schema."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Memory:
-    """Which values fit which schemas of one document.
+    """The record of which values fit which schemas of one document.
 
     The objects are kept with their verdicts, so that their ids stay theirs.
     """

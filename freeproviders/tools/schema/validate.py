@@ -40,7 +40,7 @@ class SchemaCheck:
         return cls(self.schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
     def fits(self, value: object, schema: Mapping[str, Any] | None = None) -> bool:
-        """Whether a value is valid under the schema, or under a part of it."""
+        """Return whether a value is valid under the schema, or under a part of it."""
         return not self._errors(value, schema, most=1)
 
     def coerced(self, value: Any) -> Any:
@@ -49,7 +49,7 @@ class SchemaCheck:
             return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
 
     def judged(self, value: Any) -> tuple[Any, list[str]]:
-        """Return the value, bent towards the schema where it is not valid, and what is still wrong."""
+        """Return the value, bent towards the schema if it is not valid, and its remaining faults."""
         with remembering(self.schema):
             if self.fits(value):
                 return value, []
@@ -57,7 +57,7 @@ class SchemaCheck:
             return bent, self.findings(bent)
 
     def findings(self, value: object) -> list[str]:
-        """What is wrong with a value, in words; empty if nothing is."""
+        """List the faults of a value, in words; empty if there is none."""
         found: list[str] = []
         for error in self._errors(value, most=MAX_FINDINGS):
             found.extend(text for text in _describe(error) if text not in found)
@@ -90,7 +90,7 @@ class SchemaCheck:
 
 
 def check_of(schema: Mapping[str, Any]) -> SchemaCheck:
-    """Make the check of a schema, or take the one that an equal schema has had: tools come with each question."""
+    """Make the check of a schema, or reuse that of an equal one: each question brings its tools."""
     return _check_of(dumps(schema))
 
 

@@ -141,7 +141,7 @@ class _Pruner:
         return out
 
     def _union(self, out: dict[str, Any], key: str, parts: list[dict[str, Any]]) -> None:
-        """A union of one, or with null beside one other, is written as the shorter form."""
+        """Write a union of one, or of null and one other, in the shorter form."""
         others = [part for part in parts if part != {"type": "null"}]
         if len(others) == 1 and (len(parts) == 1 or isinstance(others[0].get("type"), str)):
             only = dict(others[0])

@@ -1,1 +1,1 @@
-"""How models write tool calls: a file for each dialect, with its reader and its writer."""
+"""The dialects of tool calls: a file for each, with its reader and its writer."""

@@ -63,7 +63,7 @@ _INFO = re.compile(r"[\w+.#\-]*")
 
 
 def bare(c: Cursor, box: Toolbox, *, at_start: bool) -> Recogniser:
-    """Read an object. `at_start`: nothing has been said before."""
+    """Read an object; `at_start` says that no text came before it."""
     start = c.tell()
     c.pos += 1
     following = yield from skip(c)

@@ -88,7 +88,7 @@ def _parameters(c: Cursor) -> Waiting:
 
 
 def _value(text: str) -> str:
-    """A value stands on lines of its own, or right between the tags."""
+    """Return a value, which stands on lines of its own or right between the tags."""
     return text.removeprefix("\n").removesuffix("\n")
 
 
@@ -111,7 +111,7 @@ def _render(call: ToolCall) -> str:
 
 
 def _can_stand(value: str) -> bool:
-    """Whether a text can stand between tags as it is."""
+    """Return whether a text can stand between tags as it is."""
     return bool(value) and value == value.strip() and not OWN.search(value) and not ROLE.search(value)
 
 

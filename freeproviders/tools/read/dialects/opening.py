@@ -1,4 +1,4 @@
-"""Where a call may begin, and who reads it from there."""
+"""The openers of calls, and the reader for each."""
 
 from __future__ import annotations
 

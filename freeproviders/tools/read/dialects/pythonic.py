@@ -112,7 +112,7 @@ def bound_name(c: Cursor, box: Toolbox) -> Waiting:
 
 
 def _is_method(text: str, box: Toolbox) -> bool:
-    """Llama 3 writes `name.call(...)`."""
+    """Read over `.call`, since Llama 3 writes `name.call(...)`."""
     name, dot, method = text.rpartition(".")
     return bool(dot) and "call".startswith(method) and box.match(name) is not None
 

@@ -1,4 +1,4 @@
-"""The dialects by name, and who reads on behind what opens a call."""
+"""The dialects by name, and the reader of a call behind each opener."""
 
 from __future__ import annotations
 

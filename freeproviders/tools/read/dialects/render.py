@@ -1,4 +1,4 @@
-"""What the writers of all dialects share: JSON in which no markup can stand."""
+"""The common part of all dialects' writers: JSON in which no markup can stand."""
 
 from __future__ import annotations
 
