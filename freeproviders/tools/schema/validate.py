@@ -49,7 +49,7 @@ class SchemaCheck:
             return value if self.fits(value) else Coercer(self.schema, self.fits).coerce(value, self.schema)
 
     def judged(self, value: Any) -> tuple[Any, list[str]]:
-        """Return the value, bent towards the schema if it is not valid, and its remaining faults."""
+        """Return the value, bent towards the schema if not valid, and its remaining faults."""
         with remembering(self.schema):
             if self.fits(value):
                 return value, []
