@@ -24,8 +24,6 @@ MAY_BLOCK = [
     ("freeproviders/bridge.py", {"run", "get", "end"}, "a sync method called in a running loop blocks it"),
     ("coverage/collector.py", {"lock_data"}, "coverage notes a line that is new to it"),
     ("<frozen importlib._bootstrap>", {"_find_and_load"}, "the first use of a part imports it"),
-    ("freeproviders/tools/quirks.py", {"_families"}, "a small file of the package is read once"),
-    ("jsonschema_specifications/_core.py", {"_schemas"}, "its files are read at the first import"),
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
     ("freeproviders/embedded/choice.py", {"choose"}, "a constructor that looks which weights are here"),
     ("llama_index_freeproviders/embeddings.py", {"_weights"}, "a constructor that loads its weights once"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from freeproviders.abilities import Answering
 from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError, ToolsNotSupportedError
@@ -80,6 +80,8 @@ def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt)
 
 class _PlainQuestion(Question[Part, PlainReader]):
     """A question without tools or schema: only thinking is separated from text."""
+
+    judges: ClassVar[bool] = False
 
     def _next_request(self) -> ChatRequest:
         return self._request

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import resources
 from typing import Any
 
 
@@ -37,6 +37,7 @@ def quirks_of(model: str) -> Quirks:
 def _families() -> list[dict[str, Any]]:
     import tomllib  # noqa: PLC0415 - read once, at the first question with tools
 
-    text = resources.files("freeproviders.tools").joinpath("quirks.toml").read_text("utf-8")
-    families: list[dict[str, Any]] = tomllib.loads(text)["family"]
+    # Read as modules are, which guards against blocking calls on an event loop know to be short.
+    data = pkgutil.get_data("freeproviders.tools", "quirks.toml")
+    families: list[dict[str, Any]] = tomllib.loads((data or b"").decode())["family"]
     return families

@@ -21,6 +21,7 @@ from freeproviders.retry import Patience
 from freeproviders.tools.prompt import ToolPrompt
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.readers import Out, Reader
+from freeproviders.tools.schema.validate import loaded
 from freeproviders.tools.tally import Tally
 from freeproviders.types import ChatRequest, Finish
 
@@ -51,6 +52,9 @@ class Question(ABC, Generic[Out, R]):
     revocable: ClassVar[bool] = False
     """Whether what goes out may be taken back by what follows, as a draft is."""
 
+    judges: ClassVar[bool] = True
+    """Whether an answer is judged by a schema."""
+
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
         self._request = request
@@ -66,6 +70,8 @@ class Question(ABC, Generic[Out, R]):
         off before anything of its answer has gone out is sent again as the backend's `Retry` and
         `wait_up_to` allow.
         """
+        if self.judges:
+            await loaded()
         streamed = self._request.stream
         patience = Patience(self._backend.retry, self._request.wait_up_to)
         waiting: list[Out] = []  # what goes out at the end
@@ -98,8 +104,7 @@ class Question(ABC, Generic[Out, R]):
                 retries = not shown and not reader.untouched
                 delay = patience.delay(error, error.attempts) if retries else None
                 self._tally.broke_off(request, reader, error.attempts)
-                broken += error.attempts
-                error.attempts = broken
+                broken = error.attempts = broken + error.attempts
                 if delay is None:
                     raise
                 await asyncio.sleep(delay)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 MAX_FINDINGS: Final = 5
+
+_loaded: Final = threading.Event()
 
 
 class SchemaCheck:
@@ -87,6 +91,17 @@ class SchemaCheck:
         ):
             pass  # the schema itself is broken: what it guards has to judge
         return found
+
+
+async def loaded() -> None:
+    """Import the validator, once for all: it reads many files, and so it is not done on an event loop."""
+    if not _loaded.is_set():
+        await asyncio.to_thread(_load)
+
+
+def _load() -> None:
+    SchemaCheck({"type": "object"}).fits({})
+    _loaded.set()
 
 
 def check_of(schema: Mapping[str, Any]) -> SchemaCheck:
