@@ -6,6 +6,7 @@ import sys
 CODE = """
 import asyncio
 from blockbuster import blockbuster_ctx
+from pydantic import TypeAdapter  # whoever uses LangChain has it
 from freeproviders import FlowGpt
 from freeproviders.testing import replica
 from freeproviders.types import Tool
