@@ -29,7 +29,7 @@ def chat(
         list[str] | None,
         typer.Argument(
             metavar="QUESTION",
-            help='A "-" at its end stands for standard input. Left out in a pipe, standard input is the question.',
+            help='A "-" at its end stands for standard input, which is the question where none is given.',
             show_default=False,
         ),
     ] = None,

@@ -41,8 +41,8 @@ def replica(
         str | None,
         typer.Option(
             metavar="JSON",
-            help='Failures and delays: {"status": 503} for every request, [{"status": 503}, {"pace": 0.1}] for '
-            "the first two. All names: python -m pydoc freeproviders.testing.faults",
+            help='Failures and delays: {"status": 503} for every request, [{"status": 503}, {"pace": 0.1}] '
+            "for the first two. All names: python -m pydoc freeproviders.testing.faults",
         ),
     ] = None,
 ) -> None:

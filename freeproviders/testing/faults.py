@@ -8,45 +8,59 @@ Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree'
 `"on": "models"` to the OpenAI protocol's list of models; each place counts its own requests. A
 wrong request is refused before any fault is applied, and uses none up.
 
-=================  =============================  ==================================================================================
-name               value                          what happens
-=================  =============================  ==================================================================================
-on                 "answer" | "page" | "models"   which request the mapping is for
-drop               True                           the connection is closed without any answer
-delay_headers      seconds                        wait before the status line
-redirect           url                            307 to there
-challenge          True                           403 with a bot check's page of HTML
-html               True                           200 with a page of HTML
-status             int                            this status, with the service's own error body
-retry_after        number | str                   header `Retry-After`
-retry_after_ms     number                         header `Retry-After-Ms`
-headers            mapping                        further headers of the answer
-body               str | bytes | dict             body of the `status` answer
-content_type       str                            content type of the answer
-quota              True                           the day's allowance is used up (AIChatFree: 500 "Quota exceeded", others: 429)
-error              str                            an error inside a 200, in the protocol's shape; with `status`: its message
-error_at           n pieces                       so much text comes before `error` (default 0)
-error_shape        one of `ERROR_SHAPES`          how FreeNetfly and OpenAI write errors (default "object")
-empty              True                           a correct answer without any text
-delay_first        seconds                        wait between the headers and the first text
-keepalive          n                              so many comments (SSE) or blank lines (others), one each 20 ms, before the first text
-stall              n pieces                       then silence, with the connection open, until the client leaves
-pace               seconds                        wait between pieces
-cut                n bytes                        the connection breaks after n bytes of body (at its end when it is shorter)
-end                n bytes                        a clean end after n bytes of body
-chunk              n bytes | list of them         size of each write; a list is gone through again and again
-encoding           "gzip" | "deflate"             compress the body; `cut`, `end` and `chunk` then count compressed bytes
-no_stream          True                           FreeNetfly, OpenAI: one JSON document though a stream was asked for
-no_finish          True                           SSE: no `finish_reason`
-no_done            True                           SSE: no `[DONE]`
-last_blank         False                          SSE: the last event lacks its blank line; FlowGpt: the last line its line end
-line_end           "\\r\\n" | "\\r"                 SSE, FlowGpt: ends of lines ("\\r": only FreeNetfly and OpenAI)
-bom                True                           SSE: begins with a byte order mark
-hang_after_done    seconds                        wait between the last byte of the answer and the end of the body
-nonce_expired      "403" | "-1" | "json"          ChatgptFree: the nonce has expired, in one of its three answers
-page               "no-nonce" | "no-post-id"      ChatgptFree: what its page lacks, or a whole page of your own; is always on "page"
-                   | HTML
-=================  =============================  ==================================================================================
+===============  ===========================  ======================================================
+name             value                        what happens
+===============  ===========================  ======================================================
+on               "answer" | "page" |          which request the mapping is for
+                 "models"
+drop             True                         the connection is closed without any answer
+delay_headers    seconds                      wait before the status line
+redirect         url                          307 to there
+challenge        True                         403 with a bot check's page of HTML
+html             True                         200 with a page of HTML
+status           int                          this status, with the service's own error body
+retry_after      number | str                 header `Retry-After`
+retry_after_ms   number                       header `Retry-After-Ms`
+headers          mapping                      further headers of the answer
+body             str | bytes | dict           body of the `status` answer
+content_type     str                          content type of the answer
+quota            True                         the day's allowance is used up (AIChatFree: 500 "Quota
+                                              exceeded", others: 429)
+error            str                          an error inside a 200, in the protocol's shape; with
+                                              `status`: its message
+error_at         n pieces                     so much text comes before `error` (default 0)
+error_shape      one of `ERROR_SHAPES`        how FreeNetfly and OpenAI write errors (default
+                                              "object")
+empty            True                         a correct answer without any text
+delay_first      seconds                      wait between the headers and the first text
+keepalive        n                            so many comments (SSE) or blank lines (others), one
+                                              each 20 ms, before the first text
+stall            n pieces                     then silence, with the connection open, until the
+                                              client leaves
+pace             seconds                      wait between pieces
+cut              n bytes                      the connection breaks after n bytes of body (at its
+                                              end when it is shorter)
+end              n bytes                      a clean end after n bytes of body
+chunk            n bytes | list of them       size of each write; a list is gone through again and
+                                              again
+encoding         "gzip" | "deflate"           compress the body; `cut`, `end` and `chunk` then count
+                                              compressed bytes
+no_stream        True                         FreeNetfly, OpenAI: one JSON document though a stream
+                                              was asked for
+no_finish        True                         SSE: no `finish_reason`
+no_done          True                         SSE: no `[DONE]`
+last_blank       False                        SSE: the last event lacks its blank line; FlowGpt: the
+                                              last line its line end
+line_end         "\r\n" | "\r"               SSE, FlowGpt: ends of lines ("\r": only FreeNetfly
+                                              and OpenAI)
+bom              True                         SSE: begins with a byte order mark
+hang_after_done  seconds                      wait between the last byte of the answer and the end
+                                              of the body
+nonce_expired    "403" | "-1" | "json"        ChatgptFree: the nonce has expired, in one of its
+                                              three answers
+page             "no-nonce" | "no-post-id" |  ChatgptFree: what its page lacks, or a whole page of
+                 HTML                         your own; is always on "page"
+===============  ===========================  ======================================================
 
 A name that the service's protocol has no place for is a `ValueError`, as is an unknown one.
 """

@@ -112,7 +112,7 @@ class Replica:
         self._ledger.wait(lambda: self.disconnects >= count, timeout, f"No {count} client(s) left early")
         return self.disconnects
 
-    async def await_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:  # noqa: ASYNC109 - the twin of the above
+    async def await_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:  # noqa: ASYNC109 - a twin
         """`wait_disconnect` for async code."""
         return await asyncio.to_thread(self.wait_disconnect, count, timeout=timeout)
 
@@ -121,7 +121,7 @@ class Replica:
         self._ledger.wait(lambda: len(self.requests) >= count, timeout, f"No {count} request(s) came")
         return self.requests[count - 1]
 
-    async def await_requests(self, count: int = 1, *, timeout: float = 5.0) -> RecordedRequest:  # noqa: ASYNC109 - the twin of the above
+    async def await_requests(self, count: int = 1, *, timeout: float = 5.0) -> RecordedRequest:  # noqa: ASYNC109 - a twin
         """`wait_requests` for async code."""
         return await asyncio.to_thread(self.wait_requests, count, timeout=timeout)
 

@@ -208,7 +208,8 @@ def html_page(title: str, text: str) -> bytes:
 def challenge_reply() -> Reply:
     """Write a bot check in the manner of the big content networks."""
     page = (
-        b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title><meta name="robots" content="noindex,nofollow"></head>'
+        b'<!DOCTYPE html><html lang="en-US"><head><title>Just a moment...</title>'
+        b'<meta name="robots" content="noindex,nofollow"></head>'
         b"<body><noscript>Enable JavaScript and cookies to continue</noscript>"
         b"<script>(function(){window._cf_chl_opt={cType: 'managed'};}());</script></body></html>\n"
     )

@@ -163,7 +163,7 @@ class _Document:
     def keepalive(self) -> bytes:
         return b"\n"
 
-    def error(self, message: str, *, first: bool) -> Iterable[bytes]:  # noqa: ARG002 - a document has no middle
+    def error(self, message: str, *, first: bool) -> Iterable[bytes]:  # noqa: ARG002 - no middle
         return [self._dump({"status": "error", "msg": message})]
 
     def end(self) -> Iterable[bytes]:

@@ -107,7 +107,7 @@ class CompletionDocument:
     def keepalive(self) -> bytes:
         return b"\n"
 
-    def error(self, message: str, *, first: bool) -> Iterable[bytes]:  # noqa: ARG002 - a document has no middle
+    def error(self, message: str, *, first: bool) -> Iterable[bytes]:  # noqa: ARG002 - no middle
         document = odd_error(message, self._fault.error_shape, writer=self._writer)
         return [document if isinstance(document, bytes) else dump(document)]
 

@@ -43,8 +43,9 @@ NUMBERS: Final = {
     "top_logprobs": (0, 20),
 }
 OTHERS: Final = (
-    "stream", "stream_options", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format", "user", "logit_bias", "logprobs",
-    "metadata", "store", "service_tier", "reasoning_effort", "verbosity", "safety_identifier", "prompt_cache_key", "modalities", "prediction",
+    "stream", "stream_options", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format",
+    "user", "logit_bias", "logprobs", "metadata", "store", "service_tier", "reasoning_effort", "verbosity",
+    "safety_identifier", "prompt_cache_key", "modalities", "prediction",
 )  # fmt: skip
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -253,7 +254,10 @@ def _check_tools(body: Mapping[str, Any]) -> None:
 def _check_messages(messages: Any, *, native_tools: bool) -> None:
     expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
     open_calls: set[str] = set()
-    unanswered = "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'."
+    unanswered = (
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+        "'tool_call_id'."
+    )
     for n, message in enumerate(messages):
         where = f"messages[{n}]"
         role = message.get("role") if isinstance(message, dict) else None
