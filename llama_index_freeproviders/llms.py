@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
@@ -172,13 +173,19 @@ class Embedded(ProviderLLM):
         default=True,
         description="False reads each prompt anew, for answers that do not depend on what was asked before.",
     )
+    progress: Callable[[int, int], None] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Called with the bytes that are there and the bytes in all while weights are fetched.",
+    )
 
     @classmethod
     def _makes_backend(cls, name: str) -> bool:
         return name == "context_window" or super()._makes_backend(name)
 
     def _configuration(self) -> dict[str, Any]:
-        own = ("model_path", "context_window", "slots", "prompt_cache")
+        own = ("model_path", "context_window", "slots", "prompt_cache", "progress")
         given = {name: value for name in own if (value := getattr(self, name)) is not None}
         return {**super()._configuration(), **given}
 

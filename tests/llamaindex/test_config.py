@@ -495,6 +495,27 @@ def test_no_credential_becomes_an_option(name):
         assert SECRET not in str(caught.value)
 
 
+def test_the_embedded_model_has_arguments_of_its_own():
+    """They reach the core's provider; a function is not saved."""
+    given = {}
+
+    class Recording(freeproviders.Embedded):
+        def __init__(self, model=None, **arguments):
+            given.update(arguments)
+            super().__init__(model, **arguments)
+
+    class Mine(Embedded):
+        provider_class = Recording
+
+    llm = Mine("smollm2-135m", progress=print, slots=2, context_window=2048, prompt_cache=False)
+    own = {"progress": print, "slots": 2, "context_window": 2048, "prompt_cache": False}
+    assert {name: given[name] for name in own} == own
+    assert "progress" not in llm.to_dict()
+    llm.context_window = 1024
+    assert llm.metadata.context_window == 1024
+    assert llm.core.context_window == given["context_window"] == 1024
+
+
 def test_settings_take_the_model():
     with replica("flow-gpt", answer="ok") as r:
         llm = FlowGpt(base_url=r.base_url)
