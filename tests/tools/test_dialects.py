@@ -104,7 +104,10 @@ BARE = [
     ("{name: get_weather, arguments: {city: 'Paris'}}", [W]),
     ("{'name': 'search', 'arguments': {'q': 'it\\'s'}}", [("search", {"q": "it's"})]),
     (
-        '{ // a comment with a { and a "\n"name": "get_weather", /* } */ "arguments": {"city": "Paris"} # }\n}',
+        (
+            '{ // a comment with a { and a "\n'
+            '"name": "get_weather", /* } */ "arguments": {"city": "Paris"} # }\n}'
+        ),
         [W],
     ),
     ('{"name": "search", "arguments": {"q": "say "hi" to me"}}', [("search", {"q": 'say "hi" to me'})]),
@@ -249,7 +252,8 @@ PLAIN = [
 ]
 
 TABLES = {
-    "hermes": HERMES, "fenced": FENCED, "bare": BARE, "mistral": MISTRAL, "llama": LLAMA, "function": FUNCTION, "pythonic": PYTHONIC, "thinking": THINKING,
+    "hermes": HERMES, "fenced": FENCED, "bare": BARE, "mistral": MISTRAL, "llama": LLAMA,
+    "function": FUNCTION, "pythonic": PYTHONIC, "thinking": THINKING,
     "results": RESULTS, "plain": PLAIN,
 }  # fmt: skip
 ROWS = [

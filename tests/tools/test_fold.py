@@ -61,7 +61,8 @@ def test_calls_and_results():
         '<tool_call>\n{"name": "get_weather", "arguments": {"city":"Rome"}}\n</tool_call>'
     )
     assert turns[2][1] == (
-        '<tool_response name="get_weather">\nrain\n</tool_response>\n<tool_response name="get_weather" status="error">\nno such city\n</tool_response>\nAnd now?'
+        '<tool_response name="get_weather">\nrain\n</tool_response>\n'
+        '<tool_response name="get_weather" status="error">\nno such city\n</tool_response>\nAnd now?'
     )
 
 

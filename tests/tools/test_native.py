@@ -230,7 +230,8 @@ async def test_failed_generation_of_a_call_that_was_made_ends():
 
 
 @pytest.mark.parametrize(
-    "text", ['<function=get_weather>{"city": "Oslo"}</function>', f"<tool_call>{BARE}", BARE, f"[{BARE}]", '{"name": "get_weather", "parameters": {"city": "Oslo"}'],
+    "text", ['<function=get_weather>{"city": "Oslo"}</function>', f"<tool_call>{BARE}", BARE, f"[{BARE}]",
+             '{"name": "get_weather", "parameters": {"city": "Oslo"}'],
 )  # fmt: skip
 def test_failed_generations(text):
     """The forms seen in refusals."""

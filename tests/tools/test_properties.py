@@ -13,8 +13,10 @@ from freeproviders.types import Text, Tool, ToolCall
 from tests.tools.reading import TOOLS, calls, joined, read, short
 
 FRAGMENTS = st.sampled_from(
-    ["<", ">", "</", "{", "}", "[", "]", "(", ")", '"', "'", "`", "```", "```json\n", "\n", " ", ":", ",", "\\", "/", "//", "/*", "#", "<tool_call>", "</tool_call>", "<think>",
-     "</think>", "<function=", "</function>", "<parameter=a>", "</parameter>", "[TOOL_CALLS]", "[ARGS]", "<|python_tag|>", "<tool_response>", "name", "arguments", '"name": ', '"arguments": {',
+    ["<", ">", "</", "{", "}", "[", "]", "(", ")", '"', "'", "`", "```", "```json\n", "\n", " ", ":", ",",
+     "\\", "/", "//", "/*", "#", "<tool_call>", "</tool_call>", "<think>",
+     "</think>", "<function=", "</function>", "<parameter=a>", "</parameter>", "[TOOL_CALLS]", "[ARGS]",
+     "<|python_tag|>", "<tool_response>", "name", "arguments", '"name": ', '"arguments": {',
      "get_weather", "get_time", '"get_time"', "functions.", "fly", "x", "é", "null", "1", "=", ";"]
 )  # fmt: skip
 SOUP = st.lists(FRAGMENTS, max_size=25).map("".join)
@@ -25,7 +27,8 @@ def pieces_of(text, cuts):
     return [text[a:b] for a, b in itertools.pairwise(marks)]
 
 
-@given(st.text())
+# Hypothesis also draws constants of our modules, among them the tags of reasoning.
+@given(st.text().filter(lambda text: "<think" not in text))
 def test_text_without_markup_passes(text):
     """Any text in which nothing names a tool or opens reasoning comes out as it went in."""
     parts = read(list(text))

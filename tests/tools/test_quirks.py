@@ -10,7 +10,8 @@ from freeproviders.tools.read.dialects.registry import DIALECTS, dialect_of
 @pytest.mark.parametrize(
     ("model", "dialect"),
     [
-        ("qwen2.5-coder-0.5b", "mistral"), ("Qwen/Qwen3-8B", "hermes"), ("qwen/qwen3-coder:free", "xml"), ("mistral-small-latest", "mistral"), ("meta-llama/Llama-3.3-70B", "json"),
+        ("qwen2.5-coder-0.5b", "mistral"), ("Qwen/Qwen3-8B", "hermes"), ("qwen/qwen3-coder:free", "xml"),
+        ("mistral-small-latest", "mistral"), ("meta-llama/Llama-3.3-70B", "json"),
         ("llama-3.2-3b", "pythonic"), ("gemma-3-4b", "fenced"), ("gpt-4o", ""), ("", ""),
     ],
 )  # fmt: skip

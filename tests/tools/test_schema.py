@@ -215,10 +215,13 @@ X = {"type": "object", "properties": {"city": {"type": "string"}}, "required": [
     ("schema", "expected"),
     [
         ({"$ref": "#/$defs/X", "$defs": {"X": X}}, X),
-        ({"type": "object", "properties": {"a": {"type": "object", "required": True}}}, {"type": "object", "properties": {"a": {"type": "object"}}, "required": ["a"]}),
+        ({"type": "object", "properties": {"a": {"type": "object", "required": True}}},
+            {"type": "object", "properties": {"a": {"type": "object"}}, "required": ["a"]}),
         ({"anyOf": [X, {"type": "object"}]}, {"type": "object", "anyOf": [X, {"type": "object"}]}),
-        ({"type": "object", "patternProperties": {"^x": {"title": "T", "type": "integer"}}}, {"type": "object", "properties": {}, "patternProperties": {"^x": {"type": "integer"}}}),
-        ({"type": "object", "properties": {"a": True, "b": False}}, {"type": "object", "properties": {"a": {}, "b": {}}}),
+        ({"type": "object", "patternProperties": {"^x": {"title": "T", "type": "integer"}}},
+            {"type": "object", "properties": {}, "patternProperties": {"^x": {"type": "integer"}}}),
+        ({"type": "object", "properties": {"a": True, "b": False}},
+            {"type": "object", "properties": {"a": {}, "b": {}}}),
         ({}, {"type": "object", "properties": {}}),
     ],
 )  # fmt: skip

@@ -63,8 +63,10 @@ def test_found_in_any_shape(shape):
 @pytest.mark.parametrize(
     ("text", "source", "expected"),
     [
-        ("happy", Literal["happy", "sad"], "happy"), ('"Happy"', Literal["happy", "sad"], "happy"), ("42", int, 42), ("```\nhello\n```", str, "hello"),
-        ("[1, 2]", list[int], [1, 2]), ("Here: [1, 2].", list[int], [1, 2]), ('{"items": [1, 2]}', list[int], [1, 2]), ("true", bool, True),
+        ("happy", Literal["happy", "sad"], "happy"), ('"Happy"', Literal["happy", "sad"], "happy"),
+        ("42", int, 42), ("```\nhello\n```", str, "hello"),
+        ("[1, 2]", list[int], [1, 2]), ("Here: [1, 2].", list[int], [1, 2]),
+        ('{"items": [1, 2]}', list[int], [1, 2]), ("true", bool, True),
     ],
 )  # fmt: skip
 def test_answers_that_are_no_objects(text, source, expected):
@@ -178,7 +180,10 @@ async def test_drafts_of_a_repaired_answer(answers, revised):
     assert last.value == Person(**json.loads(answers[-1]))
 
 
-PIECES = st.sampled_from(["Sure. ", "[1] ", "{x} ", "```json\n", "```", '{"name": "Bob"} or rather ', '{"name": "An', '{"name": "Person", "arguments": ', "<think>", "</think>", GOOD, GOOD[:-1], "}"])  # fmt: skip
+PIECES = st.sampled_from([
+    "Sure. ", "[1] ", "{x} ", "```json\n", "```", '{"name": "Bob"} or rather ', '{"name": "An',
+    '{"name": "Person", "arguments": ', "<think>", "</think>", GOOD, GOOD[:-1], "}",
+])  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -419,10 +424,16 @@ class Node:
 
 
 TREES = st.recursive(
-    st.builds(lambda label, weight: {"label": label, "weight": weight}, st.text(max_size=8), st.integers(-1000, 1000)),
-    lambda inner: st.builds(lambda label, weight, children: {"label": label, "weight": weight, "children": children}, st.text(max_size=8), st.floats(-9, 9), st.lists(inner, max_size=3)),
+    st.fixed_dictionaries({"label": st.text(max_size=8), "weight": st.integers(-1000, 1000)}),
+    lambda inner: st.fixed_dictionaries(
+        {
+            "label": st.text(max_size=8),
+            "weight": st.floats(-9, 9),
+            "children": st.lists(inner, max_size=3),
+        }
+    ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=100)
