@@ -225,7 +225,7 @@ async def test_stall(slug):
             assert r.disconnects == 0
             response.close()
             began = time.monotonic()
-            assert await r.await_disconnect(timeout=2) == 1
+            assert await r.await_disconnect(timeout=60) == 1
             assert time.monotonic() - began < 1
         assert "🎉".encode() not in got
 
