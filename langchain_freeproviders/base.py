@@ -147,7 +147,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     JSON mode:
         ```python
-        question = "Answer in JSON with 'name' and 'country': Paris is a city in France."
+        question = "Answer with JSON like {'name': 'Paris', 'country': 'France'}."
         model.with_structured_output(City, method="json_mode").invoke(question)  # -> City(...)
         ```
 
