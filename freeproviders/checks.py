@@ -21,6 +21,8 @@ SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"mes
 """What every request has a place for; all else is an option of some service."""
 _ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
 _REASONING: Final[tuple[str, ...]] = get_args(ReasoningMode)
+_BETWEEN: Final = frozenset({"functools", "langchain_core", "llama_index", "pydantic"})
+"""Packages whose code stands between the caller's line and ours."""
 _SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
 _ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
@@ -45,9 +47,11 @@ def meant(option: str) -> str | None:
 
 
 def caution(message: str) -> None:
-    """Warn of an option at the line that gave it: the last one outside of our packages."""
+    """Warn of an option at the line that gave it: the last one outside of the packages between."""
     frame, level = sys._getframe(1), 2  # noqa: SLF001 - every Python of ours has it
-    while (above := frame.f_back) is not None and _package(frame).endswith("freeproviders"):
+    while (above := frame.f_back) is not None and (
+        (package := _package(frame)).endswith("freeproviders") or package in _BETWEEN
+    ):
         frame, level = above, level + 1
     if _package(frame) in {"asyncio", "threading"}:  # a task of its own: nobody's line
         level = 2

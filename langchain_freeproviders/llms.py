@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 
 import freeproviders
 from freeproviders import bridge
+from freeproviders.backend import whole
 from freeproviders.provider import Provider
-from freeproviders.types import Completion, Finish, Part, Usage, as_messages
+from freeproviders.types import Batch, Completion, Finish, Part, Usage, as_messages
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
@@ -60,7 +61,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         **kwargs: Any,
     ) -> LLMResult:
         with translating:
-            return bridge.run(self._agenerate(prompts, stop, **kwargs))
+            return self._result(bridge.run(_completed(self._answers(prompts, stop, kwargs))))
 
     async def _agenerate(
         self,
@@ -69,21 +70,14 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - as above
         **kwargs: Any,
     ) -> LLMResult:
-        # The base class asks one prompt after the other.
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._acomplete(partial(as_messages, prompt), stop, kwargs))
-                    for prompt in prompts
-                ]
-        except BaseExceptionGroup as failures:
-            first = failures.exceptions[0]  # the others were cancelled, or failed at the same moment
-            raise first from first.__cause__
-        completions = [task.result() for task in tasks]
-        return LLMResult(
-            generations=[[self._generation(completion)] for completion in completions],
-            llm_output={"model_name": self.model},
-        )
+        with translating:
+            return self._result(await _completed(self._answers(prompts, stop, kwargs)))
+
+    def _answers(
+        self, prompts: list[str], stop: list[str] | None, options: dict[str, Any]
+    ) -> list[AsyncGenerator[Batch, None]]:
+        """Ask about each prompt; a mistake in any of them is found before anything is sent."""
+        return [self._answer(as_messages(prompt), stop, options, stream=False) for prompt in prompts]
 
     def _stream(
         self,
@@ -105,11 +99,13 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         writer = _PieceWriter(self.model_provider)
         return self._achunks(partial(as_messages, prompt), stop, kwargs, writer, run_manager)
 
-    def _generation(self, completion: Completion) -> Generation:
-        info = response_metadata(completion.finish, completion.usage, self.model_provider)
-        return Generation(
-            text=completion.text, generation_info={**info, "usage_metadata": usage_metadata(completion.usage)}
-        )
+    def _result(self, completions: list[Completion]) -> LLMResult:
+        generations = []
+        for completion in completions:
+            info = response_metadata(completion.finish, completion.usage, self.model_provider)
+            info["usage_metadata"] = usage_metadata(completion.usage)
+            generations.append([Generation(text=completion.text, generation_info=info)])
+        return LLMResult(generations=generations, llm_output={"model_name": self.model})
 
     # --- what LangChain asks of a model ---
 
@@ -128,6 +124,17 @@ class FreeProvidersStringModel(BackendSettings, LLM):
     def _set_freeproviders_llm_version(self) -> Self:
         self._add_version("langchain-freeproviders", __version__)
         return self
+
+
+async def _completed(answers: list[AsyncGenerator[Batch, None]]) -> list[Completion]:
+    """Wait for whole answers, all at the same time: the base class asks one prompt after the other."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(whole(answer)) for answer in answers]
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]  # the others were cancelled, or failed at the same moment
+        raise first from first.__cause__
+    return [task.result() for task in tasks]
 
 
 class ProviderLLM(ProviderSettings, FreeProvidersStringModel):

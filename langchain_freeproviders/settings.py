@@ -411,7 +411,8 @@ class BackendSettings(Serializable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        self._forget()
+        # LangChain sets these two on each new model, and no request depends on them.
+        self._forget(("_serialized",) if name in {"metadata", "profile"} else _DERIVED)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
@@ -426,8 +427,8 @@ class BackendSettings(Serializable):
         state["__dict__"] = {name: value for name, value in state["__dict__"].items() if name not in _DERIVED}
         return state
 
-    def _forget(self) -> None:
-        for name in _DERIVED:
+    def _forget(self, names: tuple[str, ...] = _DERIVED) -> None:
+        for name in names:
             self.__dict__.pop(name, None)
 
 

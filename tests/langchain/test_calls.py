@@ -14,6 +14,7 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
 from freeproviders import Retry
+from freeproviders.errors import UnsupportedOptionWarning
 from freeproviders.types import Finish, Text, Usage
 from langchain_freeproviders import BackendLLM, ChatBackend, ChatEmbedded, register
 from langchain_freeproviders.errors import (
@@ -128,6 +129,21 @@ def test_a_credential_by_another_name_is_refused(name):
     with OPENAI.replica("ok") as r, pytest.raises(UsageError, match=f"{name} looks like a credential"):
         OPENAI.model(r).invoke("Hi", **{name: "sk-call"})
     assert not r.requests
+
+
+def warns_at_each_call(service_replica):
+    ChatEmbedded(base_url=NOWHERE)
+    FLOW.model(service_replica).invoke("Hi", top_k=3)
+    FLOW.string_model(service_replica).invoke("Hi", top_k=3)
+    list(FLOW.model(service_replica, top_p=0.5).stream("Hi"))
+
+
+def test_a_warning_points_to_the_callers_line():
+    """Not into LangChain, pydantic or our own code."""
+    with FLOW.replica("ok") as r, pytest.warns(UnsupportedOptionWarning) as warned:
+        warns_at_each_call(r)
+    assert len(warned) == 4
+    assert {warning.filename for warning in warned} == {__file__}
 
 
 def test_options_of_a_call():

@@ -139,7 +139,7 @@ async def test_what_is_no_answer(service, fault, ours, langchains):
     if "error" in fault and service.chat is ChatAIChatFree:
         pytest.skip("its answers are raw text: an error among them is text as well")
     with service.replica("one two three four five six seven eight nine ten" * 20, faults=fault) as r:
-        model = service.model(r, timeout=0.3)
+        model = service.model(r, timeout=0.3 if "delay_first" in fault else 60)
         for way in (
             lambda: model.ainvoke("Hi"),
             lambda: asyncio.to_thread(model.invoke, "Hi"),
