@@ -1,4 +1,5 @@
 import pytest
+from langchain.chat_models import base
 
 from tests.langchain.services import SERVICES, Service
 
@@ -7,3 +8,12 @@ from tests.langchain.services import SERVICES, Service
 def service(request) -> Service:
     """Each service, with a replica to be had from it."""
     return request.param
+
+
+@pytest.fixture
+def langchains_list(monkeypatch):
+    """LangChain's own list of providers, as it was after a test that registered ours."""
+    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
+    base._get_chat_model_creator.cache_clear()
+    yield
+    base._get_chat_model_creator.cache_clear()

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 from aiohttp import TCPConnector
+from langchain.chat_models import init_chat_model
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import ConfigurableField
@@ -106,9 +107,9 @@ def test_configurable_fields_are_configuration_too():
         assert two.requests[-1].json.keys() == {"messages", "model", "stream"}
 
 
+@pytest.mark.usefixtures("langchains_list")
 def test_a_configurable_model_by_name():
     """LangChain's own function, with every field open, also by the names of `ChatOpenAI`."""
-    init_chat_model = pytest.importorskip("langchain.chat_models").init_chat_model
     register()
     with OPENAI.replica("ok") as r:
         model = init_chat_model(

@@ -13,14 +13,6 @@ from langchain_freeproviders import ChatFlowGpt, ChatOpenAICompatible, registrat
 from tests.langchain.services import CHATS, FLOW
 
 
-@pytest.fixture
-def _restored(monkeypatch):
-    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
-    base._get_chat_model_creator.cache_clear()
-    yield
-    base._get_chat_model_creator.cache_clear()
-
-
 def test_every_class_has_a_name():
     assert set(registration.PROVIDERS.values()) == set(CHATS)
     for name, cls in registration.PROVIDERS.items():
@@ -50,7 +42,7 @@ def test_others_are_langchains():
         registration.init_chat_model("x", model_provider="no-such-provider")
 
 
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("langchains_list")
 async def test_langchains_own_function(monkeypatch):
     with pytest.raises(ValueError, match="flow_gpt"):
         init_chat_model("flow_gpt:gpt-4-turbo")
@@ -68,7 +60,7 @@ async def test_langchains_own_function(monkeypatch):
         assert state["messages"][-1].content == "Hello"
 
 
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("langchains_list")
 @pytest.mark.parametrize("other", [None, [], {"openai": "ChatOpenAI"}])
 def test_another_form_is_said(monkeypatch, other):
     monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", other)
