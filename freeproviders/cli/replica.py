@@ -77,7 +77,8 @@ def replica(
     except OSError as error:
         terminal.complain(
             OSError(
-                f"Port {port} cannot be used ({error.strerror or error}): choose another --port, or 0 for any."
+                f"Port {port} cannot be used ({error.strerror or error}): "
+                "choose another --port, or 0 for any."
             )
         )
         raise typer.Exit(1) from None

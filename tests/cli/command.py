@@ -15,8 +15,12 @@ from tests.devmode import complaints
 
 COMMAND = (sys.executable, "-X", "dev", "-m", "freeproviders")
 SECONDS = 60.0
-# Takes the terminal on its standard input as its own, so that Ctrl-C there reaches it, and becomes the command.
-_LAUNCHER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# Takes the terminal on its standard input as its own, so that Ctrl-C there reaches it, and becomes
+# the command.
+_LAUNCHER = (
+    "import fcntl, os, sys, termios; "
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -35,7 +39,10 @@ def run(
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command to its end, without a terminal; standard error without what development mode says of a slow machine."""
+    """Run the command to its end, without a terminal.
+
+    Standard error is without what development mode says of a slow machine.
+    """
     done = subprocess.run(
         [*command, *arguments],
         input=stdin,

@@ -109,7 +109,7 @@ def test_no_colours_where_none_are_wanted() -> None:
 
 @needs_terminal
 def test_an_answer_cannot_play_with_the_terminal() -> None:
-    """Escape sequences that write to the clipboard, rename the window or clear the screen arrive without their teeth."""
+    """Escape sequences that would write to the clipboard or clear the screen arrive as plain text."""
     answer = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\te\nf\rg"
     with (
         replica("flow-gpt", answer=[answer]) as server,

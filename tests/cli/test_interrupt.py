@@ -11,8 +11,9 @@ from tests.cli.command import Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
-# Presses Ctrl-C where readline has shown its prompt and does not wait yet. There Python notes the signal and goes on: the
-# hook is called by C and calls C, so no line of Python runs after it and sees the note.
+# Presses Ctrl-C where readline has shown its prompt and does not wait yet. There Python notes the
+# signal and goes on: the hook is called by C and calls C, so no line of Python runs after it and
+# sees the note.
 EARLY = """
 import ctypes, functools, readline, signal
 from freeproviders.cli.interrupt import interruptible

@@ -37,7 +37,8 @@ def test_help_loads_no_network_code(arguments: list[str]) -> None:
         "from freeproviders.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n"
-        "    loaded = {'aiohttp', 'asyncio', 'rich.progress', 'freeproviders.provider'} & sys.modules.keys()\n"
+        "    late = {'aiohttp', 'asyncio', 'rich.progress', 'freeproviders.provider'}\n"
+        "    loaded = late & sys.modules.keys()\n"
         "    sys.exit(end.code or (f'loaded: {loaded}' if loaded else 0))\n"
     )
     done = python(code)
@@ -50,7 +51,9 @@ def test_the_core_does_not_load_the_command_line() -> None:
         "import sys, freeproviders\n"
         "[getattr(freeproviders, name) for name in freeproviders.__all__]\n"
         "from freeproviders.testing import replica\n"
-        "print([name for name in sys.modules if name.partition('.')[0] in {'typer', 'click', 'rich'} or name.startswith('freeproviders.cli')])\n"
+        "others = {'typer', 'click', 'rich'}\n"
+        "print([name for name in sys.modules"
+        " if name.partition('.')[0] in others or name.startswith('freeproviders.cli')])\n"
     )
     assert python(code).stdout.strip() == "[]"
 
@@ -64,7 +67,10 @@ def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
 
 def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
     """Half a gigabyte that nothing could run."""
-    code = "import sys; sys.modules['xllamacpp'] = None; sys.argv = ['freeproviders', 'chat', 'Hi']; from freeproviders.cli import main; main()"
+    code = (
+        "import sys; sys.modules['xllamacpp'] = None; sys.argv = ['freeproviders', 'chat', 'Hi']; "
+        "from freeproviders.cli import main; main()"
+    )
     env = environment(
         FREEPROVIDERS_CACHE=str(tmp_path),
         HF_ENDPOINT="http://127.0.0.1:1",

@@ -1,4 +1,4 @@
-"""`freeproviders providers` and `freeproviders models`: what they say is what the classes and the list of weights say."""
+"""`freeproviders providers` and `freeproviders models` agree with the classes and the weights."""
 
 from __future__ import annotations
 

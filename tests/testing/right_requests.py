@@ -1,6 +1,7 @@
-"""Right requests to each service, written by hand: what a plain client sends, and where to find the text in what comes back.
+"""Right requests to each service, written by hand, and the place of the text in the answers.
 
-Nothing here comes from the package, so that neither the replicas nor the providers can agree with themselves alone.
+Nothing here comes from the package, so that neither the replicas nor the providers can agree with
+themselves alone.
 """
 
 import copy
@@ -117,7 +118,8 @@ def flow_gpt(text: str = "Hi", *, timestamp: int | None = None, nonce: str | Non
         "x-flow-device-id": "f-0123456789abcdefghi",
         "x-nonce": nonce,
         "x-timestamp": str(timestamp),
-        "x-signature": hashlib.md5(f"{timestamp}-{nonce}-Bearer null".encode()).hexdigest(),  # noqa: S324 - the protocol's
+        # the protocol's
+        "x-signature": hashlib.md5(f"{timestamp}-{nonce}-Bearer null".encode()).hexdigest(),  # noqa: S324
     }
     body = {
         "model": "gpt-3.5-turbo",

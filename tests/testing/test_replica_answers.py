@@ -359,7 +359,10 @@ async def test_a_provider_is_told_when_the_client_leaves():
 
 @every_service
 def test_nothing_is_left_open_by_a_provider_behind_a_replica(slug):
-    """A real provider, which keeps a session on the replica's loop and talks to another replica; in a process of its own, to see its warnings."""
+    """A real provider keeps a session on the replica's loop and talks to another replica.
+
+    This runs in a process of its own, to see its warnings.
+    """
     code = f"""
 import asyncio, sys
 sys.path.insert(0, "tests/testing")

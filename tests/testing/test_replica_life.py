@@ -109,7 +109,8 @@ def test_sync_code():
 
     request = right.flow_gpt()
     with replica("flow-gpt", answer="Hi there") as r:
-        sent = urllib.request.Request(r.base_url + request.path, request.bytes(), request.headers)  # noqa: S310 - loopback
+        # loopback
+        sent = urllib.request.Request(r.base_url + request.path, request.bytes(), request.headers)  # noqa: S310
         with urllib.request.urlopen(sent, timeout=5) as response:  # noqa: S310
             assert right.said("flow-gpt", response.read()) == "Hi there"
         assert r.wait_requests().path == request.path
@@ -181,7 +182,10 @@ def test_an_option_that_is_none_is_told_where_it_belongs():
         replica("flow-gpt", pace=0.1)
     with pytest.raises(
         TypeError,
-        match=r"has no option 'delay': it has port, secret\. Failures and delays go into faults=\{\.\.\.\}\.$",
+        match=(
+            r"has no option 'delay': it has port, secret\. Failures and delays go into "
+            r"faults=\{\.\.\.\}\.$"
+        ),
     ):
         replica("ai-chat-free", delay=0.1)
 
@@ -234,13 +238,15 @@ from freeproviders.testing import replica
 
 request = right.flow_gpt()
 head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-with replica("flow-gpt", answer=[b"x" * 30_000_000]) as r, socket.create_connection(("127.0.0.1", int(r.base_url.rsplit(":", 1)[1]))) as client:
-    sent = f"POST {request.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.bytes())}\r\n{head}\r\n".encode() + request.bytes()
-    client.sendall(sent)
-    got = b""
-    while b"xxx" not in got:
-        got += client.recv(1000)
-    r.stop()
+first = f"POST {request.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.bytes())}\r\n"
+with replica("flow-gpt", answer=[b"x" * 30_000_000]) as r:
+    port = int(r.base_url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(f"{first}{head}\r\n".encode() + request.bytes())
+        got = b""
+        while b"xxx" not in got:
+            got += client.recv(1000)
+        r.stop()
 gc.collect()
 """
     assert (
@@ -267,7 +273,10 @@ for _ in range(50):
 def test_the_names_are_there_in_any_order():
     """A submodule of the same name would hide a name once it is imported."""
     names = freeproviders.testing.__all__
-    code = f"import freeproviders.testing as t; import freeproviders.testing.plugin; [getattr(t, name) for name in {names!r}]; t.replica('flow-gpt')"
+    code = (
+        "import freeproviders.testing as t; import freeproviders.testing.plugin; "
+        f"[getattr(t, name) for name in {names!r}]; t.replica('flow-gpt')"
+    )
     for order in (names, names[::-1]):
         assert run(code.replace(repr(names), repr(order))).stderr == ""
     code = "from freeproviders.testing import Replica, RecordedRequest, serve, replica; replica('flow-gpt')"
@@ -281,7 +290,8 @@ import pytest
 before = set(sys.modules)
 import freeproviders.testing.plugin
 new = set(sys.modules) - before
-assert not [name for name in new if name.split(".")[0] in {"aiohttp", "pydantic", "pydantic_core", "asyncio"}], sorted(new)
+late = {"aiohttp", "pydantic", "pydantic_core", "asyncio"}
+assert not [name for name in new if name.split(".")[0] in late], sorted(new)
 """
     assert run(code).stderr == ""
 
