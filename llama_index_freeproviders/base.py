@@ -145,7 +145,7 @@ class CoreLLM(FunctionCallingLLM):
         default=None,
         description=(
             "What becomes of a call that still does not fit: 'pass' hands it to the agent as it is, 'raise' "
-            "raises ToolCallError; None decides by whether the call was required."
+            "raises ToolCallError; None leaves it to the core, which raises."
         ),
     )
     reasoning: ReasoningMode | None = Field(

@@ -18,9 +18,11 @@ from freeproviders.errors import (
     ProviderTimeoutError,
     RateLimitError,
     StructuredOutputError,
+    ToolCallError,
     UsageError,
 )
 from freeproviders.testing import replica
+from freeproviders.types import Text
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
 from tests.core.servers import forward_proxy
 from tests.llamaindex.services import HI, SERVICES, gathered, listen
@@ -295,3 +297,39 @@ def test_settings_that_make_no_sense(wrong):
         FlowGpt(base_url="http://127.0.0.1:9").chat(HI, **wrong)
     with pytest.raises(UsageError):
         FlowGpt(base_url="http://127.0.0.1:9").stream_chat(HI, **wrong)
+
+
+CALLED = '<tool_call>{"name": "add", "arguments": {"a": "one"}}</tool_call>'
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+    },
+}
+
+
+def test_on_invalid():
+    """A call that never fits is an error, or is handed on as it is."""
+    with replica("flow-gpt", answer=CALLED) as r:
+        raising = FlowGpt(base_url=r.base_url, max_repairs=0, on_invalid="raise")
+        with pytest.raises(ToolCallError):
+            raising.chat(HI, tools=[ADD])
+        passing = FlowGpt(base_url=r.base_url, max_repairs=0, on_invalid="pass")
+        response = passing.chat(HI, tools=[ADD])
+        assert [call.tool_kwargs for call in passing.get_tool_calls_from_response(response)] == [{"a": "one"}]
+        with pytest.raises(ToolCallError):
+            passing.chat(HI, tools=[ADD], on_invalid="raise")
+
+
+def test_reasoning():
+    """Thinking inside of the text becomes a block, goes away, or stays."""
+    with replica("openai-compatible", answer=[Text("<think>Hm.</think>It is 4.")]) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url, reasoning="split")
+        message = llm.chat(HI).message
+        assert (message.blocks[0].content, message.content) == ("Hm.", "It is 4.")
+        assert llm.complete("Hi").text == "It is 4."
+        assert len(llm.chat(HI, reasoning="drop").message.blocks) == 1
+        assert "<think>" in llm.chat(HI, reasoning="keep").message.content
+        deltas = [chunk.additional_kwargs.get("thinking_delta", "") for chunk in llm.stream_chat(HI)]
+        assert "".join(deltas) == "Hm."
