@@ -410,7 +410,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         self.close()
 
     def close(self) -> None:
-        """As `aclose`."""
+        """Do what `aclose` does, in code without an event loop."""
         self._forget()
 
 

@@ -1,4 +1,4 @@
-"""From the core's parts to LangChain's chunks and messages.
+"""Conversion of the core's parts to LangChain's chunks and messages.
 
 Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates`
 says how and why.
@@ -147,7 +147,7 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
 
 
 def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) -> dict[str, Any]:
-    """Say who answered, with which model, and how the answer ended.
+    """Describe the answer: provider, model, and the reason of its end.
 
     What goes without saying is left out.
     """

@@ -137,11 +137,11 @@ class ContentFilterError(core.ContentFilterError, ProviderError, langchain.Model
 
 
 class ResponseError(core.ResponseError, ProviderError, langchain.ModelAPIError):
-    """The service said that all was well, yet what it sent is no answer."""
+    """The service reported success, yet what it sent is no answer."""
 
 
 class EmptyResponseError(core.EmptyResponseError, ResponseError):
-    """The answer ended before anything was said."""
+    """The answer ended before any content came."""
 
 
 class MalformedResponseError(core.MalformedResponseError, ResponseError):

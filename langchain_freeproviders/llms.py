@@ -127,7 +127,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
 
 
 async def _completed(answers: list[AsyncGenerator[Batch, None]]) -> list[Completion]:
-    """Wait for whole answers, all at the same time: the base class asks one prompt after the other."""
+    """Wait for whole answers, all at the same time; the base class asks prompt by prompt."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(whole(answer)) for answer in answers]

@@ -1,4 +1,4 @@
-"""From LangChain's messages to the core's.
+"""Conversion of LangChain's messages to the core's.
 
 Only what belongs to the conversation is sent: text, pictures, tool calls, results.
 `additional_kwargs`, response metadata, notifications, reasoning and citations of earlier answers

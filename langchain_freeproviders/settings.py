@@ -368,7 +368,7 @@ class BackendSettings(Serializable):
 
     @property
     def model_provider(self) -> str:
-        """Who answers, as in `ls_provider`, `response_metadata` and `init_chat_model`."""
+        """The provider's name in `ls_provider`, `response_metadata` and `init_chat_model`."""
         return self._slug.replace("-", "_")
 
     @property
@@ -377,7 +377,7 @@ class BackendSettings(Serializable):
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What tells this model from another, for traces and caches; no secrets."""
+        """The facts that identify this model in traces and caches, without secrets."""
         return self._made_identity()
 
     def _made_identity(self) -> dict[str, Any]:
@@ -391,7 +391,7 @@ class BackendSettings(Serializable):
     def _traced_params(
         self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
     ) -> LangSmithParams:
-        """What LangSmith shows of a call; the base classes would ask for attributes one by one."""
+        """Return what LangSmith shows of a call; the base classes would read attributes singly."""
         settings = {**self._settings, **options}
         params = LangSmithParams(
             ls_provider=self.model_provider,

@@ -1,4 +1,4 @@
-"""One LlamaIndex LLM over the core, whoever is asked.
+"""One LlamaIndex LLM over the core, for any backend.
 
 `CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say who is
 asked: `BackendLLM` (in `backend.py`) an object that the caller brings, `ProviderLLM` (in
@@ -99,7 +99,7 @@ _OTHER_WAYS: Final[Mapping[str, str]] = {
 
 
 class Question(NamedTuple):
-    """Who is asked, and what."""
+    """A question: the backend, and the request to it."""
 
     backend: Backend
     request: ChatRequest
@@ -259,7 +259,7 @@ class CoreLLM(FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex plans with, computed from the fields; nothing is asked of the service."""
+        """The facts that LlamaIndex plans with, computed from the fields without any request."""
         window = self.context_window or self._looked_up_window()
         return LLMMetadata(
             context_window=window,
@@ -282,7 +282,7 @@ class CoreLLM(FunctionCallingLLM):
         return self._window
 
     def to_payload(self) -> dict[str, Any]:
-        """What observability tools are told about the model; no secrets."""
+        """The model's description for observability tools, without secrets."""
         return {
             **super().to_payload(),
             "model": self.core.model,
@@ -551,7 +551,7 @@ class CoreLLM(FunctionCallingLLM):
     def question(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
     ) -> Question:
-        """Say who is asked, and what; `kwargs` are a call's own settings and configuration.
+        """Return the backend and the request; `kwargs` are a call's settings and configuration.
 
         Raises `UsageError` for what cannot work.
         """

@@ -1,4 +1,4 @@
-"""What LlamaIndex is told about a call: events, spans, callback manager, rate limiter.
+"""Reports of a call to LlamaIndex: events, spans, callback manager, rate limiter.
 
 LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation
 anew, whether anybody listens or not; that costs more than all the rest of the chunk. Here an event
@@ -117,7 +117,7 @@ def _without(kwargs: Mapping[str, Any], *, configuration: bool = True) -> dict[s
 
 
 def spanned(method: MethodT) -> MethodT:
-    """Put LlamaIndex's span around a method where anybody would see it.
+    """Put LlamaIndex's span around a method where a handler would see it.
 
     That is a span's handler, or an event's, since events name their span.
     """

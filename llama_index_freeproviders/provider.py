@@ -111,7 +111,7 @@ class ProviderLLM(CoreLLM):
         return base_url and without_login(base_url)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """What is shown of the LLM."""
+        """The fields that are shown of the LLM."""
         for name, value in super().__repr_args__():
             yield name, self._shown_base_url(value) if name == "base_url" else value
 

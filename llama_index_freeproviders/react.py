@@ -130,7 +130,7 @@ def _sections(text: str) -> dict[str, str]:
 
 
 def _end(label: re.Match[str]) -> int:
-    """Where the text behind a label begins.
+    """Return where the text behind a label begins.
 
     Emphasis that was opened before the label may close behind the colon.
     """

@@ -1,4 +1,4 @@
-"""From the core's parts to LlamaIndex's responses: whole ones, and the chunks of a stream.
+"""Conversion of the core's parts to LlamaIndex's responses, whole and as chunks of a stream.
 
 Each piece of text is a quick copy of a chunk that was validated once; `freeproviders.templates`
 says how and why.
@@ -237,7 +237,7 @@ class CompletionAssembler(Assembler[CompletionResponse]):
 
 
 def raw_of(finish: Finish, usage: Usage | None) -> dict[str, Any]:
-    """What is known about a finished answer, as plain data; LlamaIndex counts tokens by `usage`."""
+    """Return the facts of a finished answer as plain data; LlamaIndex counts tokens by `usage`."""
     raw: dict[str, Any] = {
         "provider": finish.provider,
         "model": finish.model,

@@ -127,7 +127,7 @@ async def _shown(
 
 
 class _Asking(Generic[Model]):
-    """One question for an object, with what LlamaIndex is told about it."""
+    """A question for an object, and its reports to LlamaIndex."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class _Asking(Generic[Model]):
         return partial
 
     def ended(self, answer: Structured) -> Model:
-        """Say that the answer is there, and return its object."""
+        """Report the end of the answer, and return its object."""
         message = ChatMessage(
             role=MessageRole.ASSISTANT, blocks=[TextBlock(text=dumps(answer.data).decode())]
         )

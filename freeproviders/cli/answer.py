@@ -1,4 +1,4 @@
-"""One answer: shown as it comes, and kept."""
+"""An answer, shown as it comes and kept."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class AnswerDisplay:
 
 
 def remark(completion: Completion) -> None:
-    """Say that an answer is incomplete, which its text does not show."""
+    """Report that an answer is incomplete, which its text does not show."""
     finish = completion.finish
     if finish.reason == "length":
         say("(The answer stopped at its length limit.)")

@@ -90,7 +90,7 @@ class AIChatFree(AsyncGeneratorProvider):
         """Read an answer with an error status; a used-up quota comes as a 500."""
         if status == 500 and b"quota exceeded" in body.lower():
             return RateLimitError(
-                "quota exceeded.", status=status, body=excerpt(body), retry_after=retry_after(headers)
+                "Quota exceeded.", status=status, body=excerpt(body), retry_after=retry_after(headers)
             )
         return super().failure(status, headers, body)
 

@@ -257,7 +257,7 @@ def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:
     match = pattern.search(body)
     if match is None:
         raise MissingPageDataError(
-            f"the page holds no {what}, so no question can be sent.",
+            f"The page holds no {what}, so no question can be sent.",
             body=excerpt(body),
             advice="The site has changed or shows a bot check: use another provider or base_url.",
         )

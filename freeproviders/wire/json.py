@@ -29,7 +29,7 @@ def loads(data: str | bytes) -> Any:
     try:
         return from_json(data, allow_inf_nan=False)
     except TypeError as error:  # pydantic's word for a text with half a character in it
-        raise ValueError(f"The document is no text that can be encoded: {error}.") from error
+        raise ValueError(f"not text that can be encoded: {error}") from error
 
 
 def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
@@ -42,17 +42,17 @@ def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
     meanwhile.
     """
     if len(data) > MAX_LENIENT_BYTES:
-        raise ValueError(f"The document is not JSON, and is longer than {MAX_LENIENT_BYTES} bytes.")
+        raise ValueError(f"not JSON, and longer than {MAX_LENIENT_BYTES} bytes")
     try:
         return json.loads(
             data.decode("utf-8", "replace"), strict=False, parse_constant=None if constants else _refuse
         )
     except RecursionError as error:
-        raise ValueError("The document is nested too deeply.") from error
+        raise ValueError("nested too deeply") from error
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON.")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def dumps(value: Any) -> bytes:

@@ -45,7 +45,7 @@ def mended_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     if not isinstance(value, dict | list):
         return value
     if not depth:
-        raise ValueError("The document is nested too deeply.")
+        raise ValueError("nested too deeply")
     if isinstance(value, list):
         return [mended_json(item, depth - 1) for item in value]
     return {mended(key): mended_json(item, depth - 1) for key, item in value.items()}

@@ -116,7 +116,7 @@ class ChatgptFreeService(Service):
         return Turn([{"role": "user", "content": form["message"]}], self._renderer)
 
     def expired(self, request: RecordedRequest, fault: Fault) -> Reply:
-        """Let the nonce expire, and say so."""
+        """Let the nonce expire, and return the answer that reports it."""
         self._sessions[request.cookies[COOKIE]].discard(request.form["_wpnonce"])
         if fault.nonce_expired == "json":
             return Reply(200, dump({"status": "error", "msg": EXPIRED}))

@@ -181,5 +181,5 @@ def count_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _count(writer: AnswerWriter, prompt_tokens: int) -> None:
-    """Where the answer's script gives no usage, count one token for each part."""
+    """Count one token for each part where the answer's script gives no usage."""
     writer.usage = writer.usage or Usage(prompt_tokens, writer.parts)

@@ -94,7 +94,7 @@ class SchemaCheck:
 
 
 async def loaded() -> None:
-    """Import the validator, once for all: it reads many files, and so it is not done on an event loop."""
+    """Import the validator once, off the event loop, since the import reads many files."""
     if not _loaded.is_set():
         await asyncio.to_thread(_load)
 

@@ -147,7 +147,7 @@ def _written(arguments: dict[str, Any]) -> str:
     try:
         return dumps(mended_json(arguments)).decode()
     except ValueError as error:
-        raise MalformedResponseError(f"The arguments of a tool call cannot be read: {error}") from error
+        raise MalformedResponseError(f"The arguments of a tool call cannot be read: {error}.") from error
 
 
 def _read(text: str) -> Any:
