@@ -311,7 +311,7 @@ class Exchange:
         return batch
 
     def _may_be_empty(self, reason: str) -> bool:
-        """Return whether an empty answer is what was asked for.
+        """Return whether an empty answer is legitimate.
 
         A stop sequence at the very start and a token limit spent on thinking leave nothing.
         """

@@ -34,15 +34,11 @@ class Retry:
 
     def __post_init__(self) -> None:
         numbers = (self.first, self.factor, self.longest, self.jitter, self.retry_after_cap, self.budget)
-        right = (
-            isinstance(self.attempts, int)
-            and self.attempts >= 1
-            and all(isinstance(number, int | float) and number >= 0 for number in numbers)
-        )
+        whole_number("retry: attempts", self.attempts, 1)
+        right = all(isinstance(number, int | float) and number >= 0 for number in numbers)
         if not right or self.jitter > 1:
             raise UsageError(
-                "retry: attempts must be a whole number of at least 1, jitter within 0..1 and all else "
-                f"not negative, not {self}."
+                f"retry: jitter must be within 0..1 and all other numbers at least 0, not {self}."
             )
 
     @classmethod

@@ -1,9 +1,10 @@
 """One aiohttp session for each running event loop and connector, closed by itself.
 
-Nobody closes a chat model, so nobody can be asked to close a session. Each loop's sessions are held
-by a started async generator on that loop: `asyncio.run`, `asyncio.Runner` and test runners call
-`loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a loop that was closed without
-that are let go of when the next loop comes by, and a forked child forgets all it inherited.
+Sessions close themselves when their event loop ends, since chat models are never closed. Each
+loop's sessions are held by a started async generator on that loop: `asyncio.run`, `asyncio.Runner`
+and test runners call `loop.shutdown_asyncgens()`, which runs its `finally`. Sessions of a loop that
+was closed without that are let go of when the next loop comes by, and a forked child forgets all it
+inherited.
 
 A session's requests and answers are of classes of our own, which know two things that aiohttp does
 not tell: whether a pooled connection carried the request, and how a connection ended.

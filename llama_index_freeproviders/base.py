@@ -110,7 +110,7 @@ class Question(NamedTuple):
 
 
 class CoreLLM(FunctionCallingLLM):
-    """The settings of a request and LlamaIndex's methods; `_made_backend` says who is asked.
+    """The settings of a request and LlamaIndex's methods; `_made_backend` makes the backend.
 
     All state is in fields, so that an LLM can be pickled, saved with `to_dict` (without secrets)
     and loaded again. One object serves any number of event loops, threads and calls at once, and
@@ -219,7 +219,7 @@ class CoreLLM(FunctionCallingLLM):
             copy._backend = copy._window = None  # noqa: SLF001 - it is one of us
         return copy
 
-    # --- who is asked -----------------------------------------------------------------------------
+    # --- the backend ------------------------------------------------------------------------------
 
     @classmethod
     def _who(cls) -> str:
@@ -236,9 +236,7 @@ class CoreLLM(FunctionCallingLLM):
     # Not an abstract method: LlamaIndex would make a span of each call.
     def _made_backend(self) -> Backend:
         """Make the backend that the fields describe."""
-        raise UsageError(
-            f"{type(self).__name__} does not say who is asked: use BackendLLM or a provider's class."
-        )
+        raise UsageError(f"{type(self).__name__} has no backend: use BackendLLM or a provider's class.")
 
     @property
     def core(self) -> Backend:

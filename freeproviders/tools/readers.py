@@ -133,7 +133,7 @@ class CallReader(Reader[Part]):
         introduces: held text goes out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
         handed_out: the calls of earlier answers, which do not go out again.
-        settled: calls that have given their results; made once more they are in `repeated` instead.
+        settled: calls already answered; if the model makes one again, it is in `repeated`.
             None lets every call through, and the same one several times.
     """
 
