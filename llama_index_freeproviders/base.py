@@ -282,7 +282,7 @@ class CoreLLM(FunctionCallingLLM):
     def to_payload(self) -> dict[str, Any]:
         """The model's description for observability tools, without secrets."""
         return {
-            **super().to_payload(),
+            **getattr(super(), "to_payload", dict)(),  # not in llama-index-core 0.14.16
             "model": self.core.model,
             "provider": self.core.name,
             "temperature": self.temperature,

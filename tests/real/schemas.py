@@ -5,9 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # which pydantic wants on Python 3.11
+)
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 
 class Person(BaseModel):
