@@ -109,13 +109,17 @@ class CallQuestion(Question[Part, CallReader]):
         """The text that has gone out."""
         self._asked_for_words = False
         """Whether the model repeated a call whose result it has, and was asked for words."""
+        self._refused: set[Mode] = set()
+        """The ways that the service has refused, which are not tried again, whatever it claims."""
         self._enter(self._first_mode())
 
     def _first_mode(self) -> Mode:
         abilities = self._backend.abilities(self._model)
-        if abilities.tools:
+        if abilities.tools and "native" not in self._refused:
             return "native"
-        return "schema" if self._plan.must and self._plan.outstanding and abilities.schema else "prompt"
+        if self._plan.must and self._plan.outstanding and abilities.schema and "schema" not in self._refused:
+            return "schema"
+        return "prompt"
 
     def _enter(self, mode: Mode) -> None:
         """Put the question in one of the four ways from now on."""
@@ -196,13 +200,13 @@ class CallQuestion(Question[Part, CallReader]):
     def _put_otherwise(self, error: BadRequestError | ToolCallError) -> bool:
         if self._mode == "native" and isinstance(error, ToolsNotSupportedError):
             self._tally.refused("tools", error.attempts, certain=True)
-            self._enter(self._first_mode())
-            return True
-        if self._mode == "schema" and isinstance(error, BadRequestError):
+        elif self._mode == "schema" and isinstance(error, BadRequestError):
             self._tally.refused("schema", error.attempts)
-            self._enter("prompt")
-            return True
-        return False
+        else:
+            return False
+        self._refused.add(self._mode)
+        self._enter(self._first_mode())
+        return True
 
     def _salvaged(self, error: BadRequestError | ToolCallError, reader: CallReader) -> Batch | None:
         if isinstance(error, BadRequestError):

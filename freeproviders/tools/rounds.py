@@ -93,7 +93,7 @@ class Question(ABC, Generic[Out, R]):
                             break
             except (BadRequestError, ToolCallError) as error:
                 refused = isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)
-                if refused and not reader.said and self._put_otherwise(error):
+                if refused and not shown and not reader.said and self._put_otherwise(error):
                     continue
                 salvaged = self._salvaged(error, reader)
                 if salvaged is None:

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.errors import BadRequestError, ContextOverflowError, ToolCallError
+from freeproviders.abilities import Abilities
+from freeproviders.errors import BadRequestError, ContextOverflowError, ToolCallError, ToolsNotSupportedError
 from freeproviders.testing import replica
 from freeproviders.tools.engine import failed_generation
 from freeproviders.tools.toolbox import Toolbox
@@ -183,6 +184,42 @@ async def test_a_service_that_refuses_tools_gets_them_as_words():
         assert len(r.requests) == 3
         assert "tools" not in r.requests[2].json
     assert calls_of(completion) == [OSLO]
+
+
+class Claims(OpenAICompatible):
+    """A backend that claims abilities whatever its service has refused."""
+
+    def abilities(self, model=None):
+        del model
+        return Abilities(tools=True, schema=True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "schema", "requests"), [("auto", True, 2), ("required", True, 2), ("required", False, 3)]
+)
+async def test_a_claim_does_not_outlive_a_refusal(choice, schema, requests):
+    """Each refused way is tried once in a call; another try for ever would send requests for ever."""
+    said = BARE if choice == "required" and schema else CALL
+    with service(said, native_tools=False, json_schema=schema) as r:
+        completion = await answer_of(Claims("m", base_url=r.base_url), request(tool_choice=choice))
+        assert completion.finish.attempts == len(r.requests) == requests
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_thinking_that_was_shown_is_not_shown_again():
+    """A refusal behind it is an error, since another round would think once more."""
+    frames = [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "reasoning_content": "hm"}}]},
+        {"error": {"message": "This model does not support tools", "code": 400}},
+    ]
+    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames)
+    fault = {"status": 200, "content_type": "text/event-stream", "body": body}
+    for stream in (True, False):
+        with service(CALL, faults=[fault, {}]) as r:
+            parts, error = await parts_of(openai(r, native_tools=True), request(), stream=stream)
+            assert len(r.requests) == (1 if stream else 2)
+        assert [part.text for part in parts if isinstance(part, Reasoning)] == (["hm"] if stream else [])
+        assert isinstance(error, ToolsNotSupportedError) is stream
 
 
 GROQ = {
