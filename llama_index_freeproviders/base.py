@@ -75,6 +75,7 @@ _SETTINGS: Final = (
     "on_invalid",
     "reasoning",
     "wait_up_to",
+    "extra_body",
 )
 _LLAMAINDEX_ONLY: Final = frozenset(
     {
@@ -162,7 +163,13 @@ class CoreLLM(FunctionCallingLLM):
         description="Seconds in all that a call may wait for a busy service that says when to come back.",
     )
     additional_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="More settings of the request, by the service's own names."
+        default_factory=dict, description="Options of the service, by its own names."
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Options of the service that are not saved or shown, as they hold secrets.",
     )
 
     context_window: int | None = Field(
@@ -446,6 +453,7 @@ class CoreLLM(FunctionCallingLLM):
 
     # --- tools ------------------------------------------------------------------------------------
 
+    @spanned  # LlamaIndex makes a span of it, as it is abstract, and would show a call's credentials
     def _prepare_chat_with_tools(  # noqa: PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[BaseTool],

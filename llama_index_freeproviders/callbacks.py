@@ -7,8 +7,8 @@ decorators would have sent, in the same order; the callback manager and the rate
 served, exactly once for each call. Spans likewise: entering one takes longer than asking a local
 service.
 
-The configuration of a call (`api_key`, `headers` ...) holds credentials, and handlers write down
-what they see: it is in no event, and in spans it is `Hidden`.
+The configuration of a call (`api_key`, `headers` ...) and its `extra_body` may hold credentials, and
+handlers write down what they see: both are in no event, and in spans they are `Hidden`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ dispatcher: Final = get_dispatcher("llama_index.core.llms.callbacks")
 """The dispatcher of LlamaIndex's decorators: handlers put there hear these events as well."""
 
 _HIDDEN: Final = "configuration"
-_CONFIGURATION: Final = frozenset({*CONFIGURATION, *SECOND_NAMES})
+_SECRET: Final = frozenset({*CONFIGURATION, *SECOND_NAMES, "extra_body"})
 
 
 def anybody_listens() -> bool:
@@ -75,7 +75,7 @@ def anybody_watches(at: Dispatcher | None) -> bool:
 
 
 class Hidden:
-    """The configuration of a call, as a value that shows nothing but its names."""
+    """The secret keywords of a call, as a value that shows nothing but their names."""
 
     __slots__ = ("items",)
 
@@ -87,19 +87,19 @@ class Hidden:
 
 
 def hidden(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hide the configuration among a call's keywords, also that in `llm_kwargs`.
+    """Hide the secret ones among a call's keywords, also those in `llm_kwargs`.
 
     `opened` undoes it.
     """
     if isinstance(inner := kwargs.get("llm_kwargs"), Mapping):
         kwargs = {**kwargs, "llm_kwargs": hidden(inner)}
-    found = {name: value for name, value in kwargs.items() if name in _CONFIGURATION}
+    found = {name: value for name, value in kwargs.items() if name in _SECRET}
     return {**_without(kwargs), _HIDDEN: Hidden({**_inside(kwargs), **found})} if found else kwargs
 
 
 def opened(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a call's keywords with the configuration that was hidden."""
-    return {**_without(kwargs, configuration=False), **inside} if (inside := _inside(kwargs)) else kwargs
+    """Return a call's keywords with those that were hidden."""
+    return {**_without(kwargs, secret=False), **inside} if (inside := _inside(kwargs)) else kwargs
 
 
 def _inside(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,12 +107,12 @@ def _inside(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return value.items if isinstance(value, Hidden) else {}
 
 
-def _without(kwargs: Mapping[str, Any], *, configuration: bool = True) -> dict[str, Any]:
-    """The keywords without what is hidden, and without configuration."""
+def _without(kwargs: Mapping[str, Any], *, secret: bool = True) -> dict[str, Any]:
+    """The keywords without what is hidden, and without those that are secret."""
     return {
         name: value
         for name, value in kwargs.items()
-        if not isinstance(value, Hidden) and not (configuration and name in _CONFIGURATION)
+        if not isinstance(value, Hidden) and not (secret and name in _SECRET)
     }
 
 

@@ -187,6 +187,10 @@ class Spans(SimpleSpanHandler):
         self._given.append(str(bound_args))
         return super().new_span(id_, bound_args, **kwargs)
 
+    def prepare_to_exit_span(self, id_, bound_args, instance=None, result=None, **kwargs):
+        self._given.append(str(result))
+        return super().prepare_to_exit_span(id_, bound_args, instance, result, **kwargs)
+
 
 async def test_credentials_of_a_call_are_in_no_event_span_or_payload():
     """Who listens sees that a key was passed, not the key; the call works as if nobody listened."""
@@ -198,6 +202,7 @@ async def test_credentials_of_a_call_are_in_no_event_span_or_payload():
         "headers": {"X-Mine": "1", "X-Secret": KEY},
         "cookies": {"c": "1", "session": KEY},
         "timeout": 7,
+        "extra_body": {"tok": KEY},
     }
 
     def add(a: int, b: int) -> int:
@@ -208,7 +213,9 @@ async def test_credentials_of_a_call_are_in_no_event_span_or_payload():
     called = '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>'
     try:
         async with replica(
-            "openai-compatible", answer=lambda messages: called if "Add!" in str(messages) else SONG
+            "openai-compatible",
+            answer=lambda messages: called if "Add!" in str(messages) else SONG,
+            extra_keys=["tok"],
         ) as r:
             llm = OpenAICompatible("m", base_url=r.base_url, callback_manager=CallbackManager([log]))
             for method in METHODS:
@@ -218,11 +225,16 @@ async def test_credentials_of_a_call_are_in_no_event_span_or_payload():
             await asyncio.to_thread(lambda: llm.structured_predict(Song, prompt, llm_kwargs=kwargs))
             await gathered(llm.astream_structured_predict(Song, prompt, llm_kwargs=kwargs))
             await llm.apredict_and_call(tools, "Add!", seed=7, **secrets)
+            await llm.achat_with_tools(tools, "Add!", seed=7, **secrets)
+            await asyncio.to_thread(lambda: llm.chat_with_tools(tools, "Add!", seed=7, **secrets))
+            await asyncio.to_thread(lambda: [*llm.stream_chat_with_tools(tools, "Add!", seed=7, **secrets)])
+            await gathered(llm.astream_chat_with_tools(tools, "Add!", seed=7, **secrets))
             for request in r.requests:
                 assert request.headers["X-Secret"] == KEY
                 assert request.headers["Authorization"] == f"Bearer {KEY}"
-                assert request.json["seed"] == 7
-                assert KEY not in request.body.decode()
+                sent = request.json
+                assert (sent.pop("tok"), sent["seed"]) == (KEY, 7)
+                assert KEY not in str(sent)
     finally:
         dispatcher.span_handlers.remove(spans)
     assert len(spans._given) > len(METHODS)

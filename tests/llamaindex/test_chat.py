@@ -168,6 +168,7 @@ async def test_request_options_of_the_model_and_of_the_call():
             max_tokens=50,
             stop="END",
             additional_kwargs={"seed": 7},
+            extra_body={"user": "ann"},
         )
         await llm.achat(HI)
         sent = r.requests[-1].json
@@ -178,6 +179,7 @@ async def test_request_options_of_the_model_and_of_the_call():
             7,
             False,
         )
+        assert sent["user"] == "ann"
         await gathered(llm.astream_chat(HI, temperature=0.0, max_tokens=None, model="other", seed=8))
         sent = r.requests[-1].json
         assert (sent["temperature"], sent["max_tokens"], sent["model"], sent["seed"], sent["stream"]) == (

@@ -278,6 +278,7 @@ def secretive():
         headers={"Authorization": SECRET},
         cookies={"session": SECRET},
         proxy=f"http://user:{SECRET}@127.0.0.1:3128",
+        extra_body={"session": SECRET},
     )
 
 
@@ -324,6 +325,7 @@ def test_secrets_survive_where_they_must():
     assert again.provider.headers == {"Authorization": SECRET}
     assert again.provider.cookies == {"session": SECRET}
     assert SECRET in again.provider.route.proxy
+    assert again.extra_body == {"session": SECRET}
 
 
 @pytest.mark.parametrize(
