@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -31,8 +31,11 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import ChunkWriter, result
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.messages import core_messages
-from langchain_freeproviders.settings import BackendSettings, ProviderSettings, shown
+from langchain_freeproviders.settings import BackendSettings, ProviderSettings, hidden, shown
 from langchain_freeproviders.tools import choose, core_format, openai_tools
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import _ChatModelBinding
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
 F = TypeVar("F", bound=Callable[..., Any])
@@ -227,6 +230,10 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return profile.get("max_input_tokens")  # the caller's word
 
     # --- tools and structured output ---
+
+    def bind(self, **kwargs: Any) -> _ChatModelBinding:
+        """Bind keywords to each call; those with secrets are not shown and not saved."""
+        return super().bind(**hidden(kwargs))
 
     def bind_tools(
         self,

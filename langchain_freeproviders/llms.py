@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
 
 import freeproviders
@@ -26,6 +28,7 @@ from langchain_freeproviders.settings import (
     EmbeddedSettings,
     GivenBackend,
     ProviderSettings,
+    hidden,
 )
 
 
@@ -34,6 +37,32 @@ class FreeProvidersStringModel(BackendSettings, LLM):
 
     streaming: bool = False
     """Kept for symmetry with the chat models; `stream` and `astream` always stream."""
+
+    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, str]:
+        """Bind keywords to each call; those with secrets are not shown and not saved."""
+        return super().bind(**hidden(kwargs))
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[str]:
+        """Stream the text; callbacks see no secrets of the call, which LangChain would show."""
+        return super().stream(input, config, stop=stop, **hidden(kwargs))
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[str]:
+        """Stream the text as `stream` does."""
+        return super().astream(input, config, stop=stop, **hidden(kwargs))
 
     def _call(
         self,

@@ -22,6 +22,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import (
     ConfigDict,
     Field,
+    Secret,
     SecretStr,
     field_serializer,
     field_validator,
@@ -626,20 +627,45 @@ def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in {**(options.get("model_kwargs") or {}), **options}.items():
         if name == "model_kwargs":
             continue
+        out[_SECOND_NAMES.get(name, name)] = _opened(value)
+    return out
+
+
+def _opened(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr | Secret) else value
+
+
+def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap the secrets among a call's keywords.
+
+    LangChain shows and saves what is bound to a model, and hands a string model's keywords to
+    callbacks, as it was given.
+    """
+    out: dict[str, Any] = {}
+    for name, value in options.items():
         first = _SECOND_NAMES.get(name, name)
-        out[first] = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if first == "model_kwargs" and isinstance(value, Mapping):
+            out[name] = hidden(value)
+        elif (first in _SECRET and value is not None and value is _opened(value)) or (
+            first == "base_url" and isinstance(value, str) and without_login(value) != value
+        ):
+            out[name] = Secret(value)
+        else:
+            out[name] = value
     return out
 
 
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as traces and caches may see them."""
-    out = {}
-    for name, value in options.items():
-        first = _SECOND_NAMES.get(name, name)
+    out: dict[str, Any] = {}
+    for name, given in options.items():
+        first, value = _SECOND_NAMES.get(name, name), _opened(given)
         if first == "extra_body" and value:
             out[name] = hashlib.sha256(dumps(value)).hexdigest()  # tells answers apart, and nothing more
         elif first == "base_url" and isinstance(value, str):
             out[name] = without_login(value)
+        elif first == "model_kwargs" and isinstance(value, Mapping):
+            out[name] = shown(value)
         elif first not in _SECRET:
-            out[name] = value
+            out[name] = given
     return out

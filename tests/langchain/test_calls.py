@@ -4,6 +4,7 @@ Configuration means the same as in the core, and never reaches the body.
 """
 
 import asyncio
+import pickle
 import socket
 
 import pytest
@@ -11,6 +12,8 @@ from aiohttp import TCPConnector
 from langchain.chat_models import init_chat_model
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps
+from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
@@ -181,6 +184,67 @@ def test_secrets_of_a_call_are_in_no_trace_and_no_cache():
         assert "sk-secret" not in repr(model) + model.model_dump_json()
         OPENAI.model(r, cache=cache, extra_body={"user": "another"}).invoke("Hi", **secrets)
         assert len(r.requests) == 2  # a key and a login change no answer, another option may
+
+
+class SeenByStringModels(BaseCallbackHandler):
+    def __init__(self):
+        self.seen = []
+
+    def on_llm_start(self, serialized, prompts, **kwargs):
+        self.seen.append(str(serialized) + str(kwargs))
+
+
+LOGIN = "YW5uOnNrLXNlY3JldA=="  # ann and the secret in base64
+SECRETS_OF_A_CALL = [
+    {"headers": {"Authorization": "Bearer sk-secret"}},
+    {"extra_headers": {"Authorization": "Bearer sk-secret"}},
+    {"cookies": {"session": "sk-secret"}},
+    {"extra_body": {"user": "sk-secret"}},
+    {"api_key": "sk-secret"},
+    {"openai_api_key": "sk-secret"},
+    {"base_url": "http://ann:sk-secret@"},
+    {"model_kwargs": {"api_key": "sk-secret"}},
+]
+
+
+def at(address, secrets):
+    """The secrets of a call, the address of the replica among them."""
+    if "base_url" not in secrets:
+        return secrets
+    return {"base_url": address.replace("http://", secrets["base_url"])}
+
+
+@pytest.mark.parametrize("secrets", SECRETS_OF_A_CALL, ids=lambda secrets: next(iter(secrets)))
+async def test_a_string_models_secrets_of_a_call_are_in_no_trace(secrets):
+    """LangChain hands the keywords of `stream` and `astream` to callbacks as they are."""
+    seen = SeenByStringModels()
+    with OPENAI.replica("ok") as r:
+        model, given = OPENAI.string_model(r), at(r.base_url, secrets)
+        config = {"callbacks": [seen]}
+        _ = await asyncio.to_thread(lambda: list(model.stream("Hi", config, **given)))
+        _ = [piece async for piece in model.astream("Hi", config, **given)]
+        await model.ainvoke("Hi", config, **given)
+        sent = [str(request.headers) + request.body.decode() for request in r.requests]
+    assert ["sk-secret" in each or LOGIN in each for each in sent] == [True] * 3
+    assert len(seen.seen) == 3
+    assert "sk-secret" not in str(seen.seen)
+
+
+@pytest.mark.parametrize("kind", ["model", "string_model"])
+@pytest.mark.parametrize("secrets", SECRETS_OF_A_CALL, ids=lambda secrets: next(iter(secrets)))
+def test_bound_secrets_are_used_and_neither_shown_nor_saved(secrets, kind):
+    with OPENAI.replica("ok") as r:
+        model = getattr(OPENAI, kind)(r)
+        bound = model.bind(**at(r.base_url, secrets), temperature=0.5)
+        chain = PromptTemplate.from_template("{x}") | bound
+        for each in (bound, pickle.loads(pickle.dumps(bound)), bound.with_config(tags=["a"])):
+            each.invoke("Hi")
+        _ = list(chain.stream({"x": "Hi"}))
+        sent = [str(request.headers) + request.body.decode() for request in r.requests]
+    assert ["sk-secret" in each or LOGIN in each for each in sent] == [True] * 4
+    for text in (repr(bound), str(chain), dumps(bound), dumps(chain)):
+        assert "sk-secret" not in text
+        assert next(iter(secrets)) in text  # the name may be seen
 
 
 # --- the settings that `answer` obeys -------------------------------------------------------------
