@@ -8,14 +8,14 @@ The cache is addressed by content: `models/<sha256>/<file name>`. Beside the fil
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import IO, Final
 
 from freeproviders.embedded.files import create_new, open_own
 from freeproviders.embedded.weights import WEIGHTS, Weights
@@ -98,7 +98,7 @@ def is_intact(
     return True
 
 
-def _hash_into(update: Callable[[bytes], None], file: BinaryIO, stop: threading.Event) -> int:
+def _hash_into(update: Callable[[bytes], None], file: IO[bytes], stop: threading.Event) -> int:
     size = 0
     while not stop.is_set() and (data := file.read(_READ_BYTES)):
         update(data)
@@ -137,7 +137,8 @@ class MismatchError(EmbeddedModelError):
 class Partial:
     """The file under way: hashes what is written, and takes its final name only if all agrees.
 
-    A context manager. Leaving it without `commit` keeps what was written, for a later `resume`.
+    To be opened first and closed at last. Closing without `commit` keeps what was written, for a later
+    `resume`.
     """
 
     def __init__(self, weights: Weights, target: Path, progress: Progress | None = None) -> None:
@@ -145,20 +146,21 @@ class Partial:
         self._target = target
         self._path = target.with_name(target.name + ".partial")
         self._progress = progress
+        self._file: IO[bytes] = io.BytesIO()  # until it is opened
+        self._file.close()
         self._hash = hashlib.sha256()
         self._told = 0
         self._committed = False
         self.written = 0
         self.resumed = 0
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Open the file, with the bytes of an earlier download that are there. Raises `OSError`."""
         self._file = os.fdopen(open_own(self._path), "r+b")
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._committed:
+    def close(self) -> None:
+        """Close the file if it is open; one without a byte is deleted."""
+        if self._committed or self._file.closed:
             return
         empty = self.on_disk == 0
         self._file.close()

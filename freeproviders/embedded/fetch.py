@@ -6,6 +6,7 @@ for some models; they are asked only where the environment allows it (`ENV_FROM_
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -89,7 +90,7 @@ async def _ensure(
         # First without the lock, which a read-only cache does not grant.
         if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         async with file_lock(
             target.parent / ".lock",
             lambda: logger.info("Another process is fetching %s; waiting for it.", weights.name),
@@ -97,9 +98,9 @@ async def _ensure(
             # Once more: meanwhile, another process may have put it right.
             if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
                 return False
-            if target.exists():
+            if await asyncio.to_thread(target.exists):
                 announce(f"The file {target} is damaged: deleting it and fetching it again.")
-                target.unlink()
+                await asyncio.to_thread(target.unlink)
             await _fetch(weights, target, progress, announce)
     except OSError as error:
         if isinstance(error, FreeProvidersError):
@@ -114,10 +115,10 @@ async def _ensure(
 
 async def _fetch(weights: Weights, target: Path, progress: Progress | None, announce: Announce) -> None:
     """Try the sources, under the lock."""
-    _tidy(target.parent)
     failures: list[str] = []
-    with Partial(weights, target, progress) as partial:
-        _check_disk(weights, target.parent, partial.on_disk)
+    partial = Partial(weights, target, progress)
+    try:
+        await in_thread(threading.Event(), _begin, weights, target, partial)
         for source in sources_of(weights):
             try:
                 await _read_source(source, weights, partial, target.parent, announce)
@@ -127,7 +128,16 @@ async def _fetch(weights: Weights, target: Path, progress: Progress | None, anno
             else:
                 logger.info("Fetched %s from %s.", weights.name, _place(source))
                 return
+    finally:
+        partial.close()
     raise _unreachable(weights, target, failures)
+
+
+def _begin(weights: Weights, target: Path, partial: Partial) -> None:
+    """Open the file under way, once what a killed fetch left is gone and there is room on the disk."""
+    _tidy(target.parent)
+    partial.open()
+    _check_disk(weights, target.parent, partial.on_disk)
 
 
 def _check_disk(weights: Weights, folder: Path, there: int) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import errno
 import os
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from freeproviders.embedded.files import open_lock_file
+from freeproviders.embedded.threads import in_thread
 
 POLL_SECONDS: Final = 0.1
 _BUSY: Final = frozenset({errno.EACCES, errno.EAGAIN, errno.EDEADLK})
@@ -36,17 +38,20 @@ async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[N
     The lock holds between processes and between tasks of one process alike. The file stays behind,
     empty: deleting it would be a race. Raises `OSError` where the file system cannot lock.
     """
-    descriptor = open_lock_file(path)
+    descriptors: list[int] = []
     try:
+        # Also when this is cancelled meanwhile, the thread has ended here and its file can be closed.
+        await in_thread(threading.Event(), lambda: descriptors.append(open_lock_file(path)))
         waited = False
-        while not _try_lock(descriptor):
+        while not _try_lock(descriptors[0]):
             if not waited:
                 waited = True
                 on_wait()
             await asyncio.sleep(POLL_SECONDS)
         yield
     finally:
-        os.close(descriptor)  # closing is what unlocks
+        for descriptor in descriptors:
+            os.close(descriptor)  # closing is what unlocks
 
 
 def _try_lock(descriptor: int) -> bool:
