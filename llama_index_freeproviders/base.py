@@ -195,7 +195,7 @@ class CoreLLM(FunctionCallingLLM):
         super().__init__(**{**fields, "model": model or ""})
         # The backend is made at once, so that a wrong setting is found here; not in a validator,
         # where pydantic would show the settings, keys and all.
-        self.__dict__["model"] = self.core.model
+        self._backend = self._ready_backend()
 
     @classmethod
     def _refuse_unknown(cls, fields: Mapping[str, Any]) -> None:
@@ -250,17 +250,18 @@ class CoreLLM(FunctionCallingLLM):
         """The backend that is asked; made again when a field that it depends on has changed."""
         backend = self._backend
         if backend is None:
-            backend = self._made_backend()
-            if self.function_calling == "native" and not backend.abilities().tools:
-                raise UsageError(
-                    "function_calling='native': this backend has no tools of its own; use 'auto' or "
-                    "'emulate'.",
-                    provider=backend.name,
-                )
-            if self.function_calling == "emulate":
-                backend = backend.with_abilities(tools=False)
-            self._backend = backend
+            backend = self._backend = self._ready_backend()
         return backend
+
+    def _ready_backend(self) -> Backend:
+        """Make the backend, with tools offered as `function_calling` says."""
+        backend = self._made_backend()
+        if self.function_calling == "native" and not backend.abilities().tools:
+            raise UsageError(
+                "function_calling='native': this backend has no tools of its own; use 'auto' or 'emulate'.",
+                provider=backend.name,
+            )
+        return backend.with_abilities(tools=False) if self.function_calling == "emulate" else backend
 
     @property
     def metadata(self) -> LLMMetadata:

@@ -99,6 +99,7 @@ class ProviderLLM(CoreLLM):
             )
         configuration, rest = split(fields, self._who())
         super().__init__(model, **configuration, **rest)
+        self.__dict__["model"] = self.core.model  # the service's own name of it
 
     @field_validator("api_key")
     @classmethod

@@ -82,7 +82,8 @@ async def test_three_members_make_an_llm():
 
 def test_what_llamaindex_is_told():
     llm = BackendLLM(backend=Mine())
-    assert llm.model == llm.metadata.model_name == llm.to_payload()["model"] == "mine-1"
+    assert llm.metadata.model_name == llm.to_payload()["model"] == "mine-1"
+    assert llm.model == ""  # only what the caller named: another backend has a model of its own
     assert llm.to_payload()["provider"] == "Mine"
     assert llm.metadata.context_window == DEFAULT_WINDOW
     assert llm.metadata.is_chat_model
@@ -201,3 +202,18 @@ def test_it_is_saved_without_its_backend_and_copied_with_it():
     other = Mine("other")
     llm.backend = other
     assert llm.chat(HI).message.content == "other"
+
+
+def test_another_backend_is_asked_for_its_own_model():
+    """Only a model that the caller named goes on to another backend."""
+    other = Mine("one", "two", "three")
+    other.model = "mine-2"
+    llm = BackendLLM(backend=Mine())
+    llm.model_copy(update={"backend": other}).complete("Hi")
+    llm.backend = other
+    llm.complete("Hi")
+    assert llm.metadata.model_name == "mine-2"
+    named = BackendLLM("named", backend=Mine())
+    named.backend = other
+    named.complete("Hi")
+    assert [request.model for request in other.requests] == ["mine-2", "mine-2", "named"]
