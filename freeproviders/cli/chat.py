@@ -112,10 +112,13 @@ def chat(
             import asyncio
 
             messages = [{"role": "system", "content": system}] if system else []
-            request = answering.request(
-                [*messages, {"role": "user", "content": text}], response_format=form, **settings
-            )
             shown = not as_json and form is None  # an object is no use before it is known to fit
+            request = answering.request(
+                [*messages, {"role": "user", "content": text}],
+                response_format=form,
+                stream=shown,  # of what is not shown, an answer that breaks off is asked for again
+                **settings,
+            )
             completion = asyncio.run(_ask(answering, request, timeout, show=shown))
             _print(completion, as_json=as_json, typed=form is not None)
     except KeyboardInterrupt:

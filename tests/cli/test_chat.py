@@ -81,6 +81,16 @@ def test_json_is_one_object() -> None:
     assert document["usage"]["estimated"] is False
 
 
+def test_a_cut_in_what_is_not_shown_is_asked_for_again() -> None:
+    """Nothing of a JSON object is shown before its end, so that it may break off and come whole."""
+    faults = [{"cut": 600}, {}]
+    with replica("openai-compatible", answer=["some ", "words " * 200], faults=faults) as server:
+        done = run(*arguments("openai-compatible", server.base_url), "--json", "Hi")
+        assert len(server.requests) == 2
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["finish"]["attempts"] == 2
+
+
 def test_thinking_stays_out_of_a_pipe() -> None:
     with replica("openai-compatible", answer=[Reasoning("Hm."), Text("Yes.")]) as server:
         done = run(*arguments("openai-compatible", server.base_url), "Is it?")
