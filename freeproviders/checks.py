@@ -17,7 +17,7 @@ from freeproviders.errors import UnsupportedOptionWarning, UsageError
 from freeproviders.types import MAX_REPAIRS, ChatRequest, OnInvalid, ReasoningMode, Tool
 from freeproviders.wire.json import dumps
 
-SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options"}
+SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options", "patience"}
 """What every request has a place for; all else is an option of some service."""
 _ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
 _REASONING: Final[tuple[str, ...]] = get_args(ReasoningMode)

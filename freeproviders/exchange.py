@@ -96,7 +96,7 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
 
     Nothing has been shown before that, so nothing is shown twice.
     """
-    patience = Patience(speaker.retry, request.wait_up_to)
+    patience = Patience.of(request, speaker.retry)
     attempt, recovered, spent = 0, False, None
     while True:
         attempt += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
+from freeproviders.types import ChatRequest
 
 _SHORTEST_INVITED_WAIT: Final = 0.5
 """Seconds; some services say "come back in 0 s" again and again."""
@@ -21,7 +22,7 @@ class Retry:
     ... seconds, none above `longest`, each shortened at random by up to `jitter` of itself. A
     Retry-After of the service replaces the wait if it is longer; above `retry_after_cap` the error
     is raised instead, since the service wants to be left alone for longer than a caller waits.
-    `budget` bounds all waits of a call.
+    `budget` bounds all waits of a call by this rule.
     """
 
     attempts: int = 3
@@ -49,7 +50,7 @@ class Retry:
         if isinstance(value, Retry):
             return value
         whole_number("retry (a Retry or a number of retries)", value, 0)
-        return cls(attempts=value + 1, first=default.first, factor=default.factor, jitter=default.jitter)
+        return replace(default, attempts=value + 1)
 
     def delay(self, error: Exception, failed: int, waited: float = 0.0) -> float | None:
         """Return the seconds to wait after `failed` requests; None to give up.
@@ -77,30 +78,45 @@ class Patience:
     """The patience of one call: its failed requests so far, and the seconds it has waited.
 
     `wait_up_to` None leaves everything to the `Retry`. A number is the seconds that the call may
-    wait in all for a service that is busy and says when to come back; that spends no attempts.
+    wait in all for a service that says when to come back, in place of the rule for Retry-After;
+    these waits spend neither attempts nor the budget.
+
+    A call that asks several times has one patience, which its requests carry.
     """
 
-    __slots__ = ("_failed", "_retry", "_wait_up_to", "_waited")
+    __slots__ = ("_failed", "_invited", "_retry", "_wait_up_to", "_waited", "judged")
 
     def __init__(self, retry: Retry, wait_up_to: float | None = None) -> None:
         self._retry = retry
         self._wait_up_to = wait_up_to
         self._failed = 0
         self._waited = 0.0
+        self._invited = 0.0
+        self.judged = 0
+        """The requests whose errors have been judged."""
+
+    @classmethod
+    def of(cls, request: ChatRequest, retry: Retry) -> Patience:
+        """Return the patience of the call that a request is a part of; without one, begin it."""
+        patience: Patience | None = request.patience
+        return cls(retry, request.wait_up_to) if patience is None else patience
 
     def delay(self, error: ProviderError, requests: int = 1) -> float | None:
         """Return the seconds to wait after this error of so many requests; None to give up."""
-        delay = self._invited_back(error)
-        if delay is None:
-            self._failed += requests
-            delay = self._retry.delay(error, self._failed, self._waited)
+        self.judged += requests
+        if self._wait_up_to is not None and error.retry_after is not None and _invites(error):
+            after = max(error.retry_after, _SHORTEST_INVITED_WAIT)
+            if self._invited + after > self._wait_up_to:
+                return None
+            self._invited += after
+            return after
+        self._failed += requests
+        delay = self._retry.delay(error, self._failed, self._waited)
         if delay is not None:
             self._waited += delay
         return delay
 
-    def _invited_back(self, error: ProviderError) -> float | None:
-        """Return the seconds until the time a busy service named, if the caller waits so long."""
-        if self._wait_up_to is None or not isinstance(error, RateLimitError) or error.retry_after is None:
-            return None
-        after = max(error.retry_after, _SHORTEST_INVITED_WAIT)
-        return after if self._waited + after <= self._wait_up_to else None
+
+def _invites(error: ProviderError) -> bool:
+    """Return whether a Retry-After beside an error invites back, as a busy service's does."""
+    return error.is_retryable or isinstance(error, RateLimitError)

@@ -213,6 +213,9 @@ class ChatRequest:
     the text of an object. None splits where there are tools or a response format and keeps
     elsewhere. `wait_up_to` is how many seconds in all a call may wait for a service that says when
     to come back, however often; None leaves that to the backend's `Retry`.
+
+    `patience` is no setting: where one call sends several requests, they carry its
+    `freeproviders.retry.Patience`, so that all of them together wait and fail no more than one may.
     """
 
     messages: tuple[Message, ...]
@@ -232,6 +235,7 @@ class ChatRequest:
     on_invalid: OnInvalid | None = None
     reasoning: ReasoningMode | None = None
     wait_up_to: float | None = None
+    patience: Any = field(default=None, compare=False, repr=False)
 
 
 # --- out ------------------------------------------------------------------------------------------

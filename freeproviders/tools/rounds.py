@@ -57,7 +57,8 @@ class Question(ABC, Generic[Out, R]):
 
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
-        self._request = request
+        self._patience = Patience.of(request, backend.retry)
+        self._request = replace(request, patience=self._patience)
         self._prompt = prompt
         self._model = request.model or backend.model
         self._quirks = quirks_of(self._model)
@@ -68,18 +69,17 @@ class Question(ABC, Generic[Out, R]):
 
         Where the request is not streamed, nothing goes out before the end. A request that breaks
         off before anything of its answer has gone out is sent again as the backend's `Retry` and
-        `wait_up_to` allow.
+        `wait_up_to` allow, which count for all rounds together.
         """
         if self.judges:
             await loaded()
-        streamed = self._request.stream
-        patience = Patience(self._backend.retry, self._request.wait_up_to)
+        streamed, patience = self._request.stream, self._patience
         waiting: list[Out] = []  # what goes out at the end
         broken = 0  # requests of the round that broke off
         while True:
             request, reader = self._next_request(), self._reader()
             out_here: list[Out] = []
-            shown = False
+            shown, judged = False, patience.judged
             try:
                 async with aclosing(self._backend.batches(request)) as batches:
                     async for batch in batches:
@@ -92,8 +92,7 @@ class Question(ABC, Generic[Out, R]):
                         if reader.stopped:
                             break
             except (BadRequestError, ToolCallError) as error:
-                refused = isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)
-                if refused and not shown and not reader.said and self._put_otherwise(error):
+                if not (shown or reader.said) and _refused(error) and self._put_otherwise(error):
                     continue
                 salvaged = self._salvaged(error, reader)
                 if salvaged is None:
@@ -102,7 +101,8 @@ class Question(ABC, Generic[Out, R]):
             except ProviderError as error:
                 # What failed before anything came has been tried again by the backend itself.
                 retries = not shown and not reader.untouched
-                delay = patience.delay(error, error.attempts) if retries else None
+                unjudged = error.attempts - (patience.judged - judged)
+                delay = patience.delay(error, max(1, unjudged)) if retries else None
                 self._tally.broke_off(request, reader, error.attempts)
                 broken = error.attempts = broken + error.attempts
                 if delay is None:
@@ -166,3 +166,8 @@ class Question(ABC, Generic[Out, R]):
 
     def _ask_again(self, reader: R, fault: Fault) -> None:
         """Prepare the next round."""
+
+
+def _refused(error: BadRequestError | ToolCallError) -> bool:
+    """Return whether a service refused a question that may be put in another way."""
+    return isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)

@@ -180,7 +180,7 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         self._target = target
         self._value: Any = None
         self._data: Any = None
-        self._asked = self._in_words(request)
+        self._asked = self._in_words(self._request)
 
     def _in_words(self, request: ChatRequest) -> ChatRequest:
         """Add the words that ask for an object, and its schema where the service takes one."""

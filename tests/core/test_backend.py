@@ -16,6 +16,7 @@ from freeproviders.backend import Backend
 from freeproviders.configuration import split, without_login
 from freeproviders.errors import (
     AuthenticationError,
+    ProviderError,
     RateLimitError,
     StructuredOutputError,
     TruncatedResponseError,
@@ -387,6 +388,19 @@ async def test_what_was_shown_is_not_asked_for_again():
         with pytest.raises(TruncatedResponseError):
             [part async for part in FlowGpt(base_url=r.base_url, retry=FAST).stream("Hi")]
         assert len(r.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_who_does_not_wait_is_not_kept_waiting(status):
+    """`wait_up_to` 0 gives up where the rule for Retry-After would wait; 503 may invite back too."""
+    busy = {"status": status, "retry_after": 0.1}
+    with replica(FlowGpt, answer="ok", faults=busy) as r:
+        with pytest.raises(ProviderError):
+            await FlowGpt(base_url=r.base_url, retry=FAST).complete("Hi", wait_up_to=0)
+        assert len(r.requests) == 1
+        with pytest.raises(ProviderError):
+            await FlowGpt(base_url=r.base_url, retry=0).complete("Hi", wait_up_to=1)
+        assert len(r.requests) == 1 + 3
 
 
 async def test_a_service_that_says_when_to_come_back_is_waited_for():

@@ -4,7 +4,8 @@ import pytest
 
 from freeproviders import errors
 from freeproviders.providers.free_netfly import FreeNetfly
-from freeproviders.retry import Retry
+from freeproviders.retry import Patience, Retry
+from freeproviders.types import ChatRequest, Message
 
 
 def test_free_netfly_page():
@@ -52,8 +53,48 @@ def test_what_is_not_tried_again(error):
     assert Retry().delay(error, 1) is None
 
 
+def test_a_caller_with_a_limit_of_its_own_is_not_kept_longer():
+    """`wait_up_to` replaces the rule for Retry-After, in both directions."""
+    busy = errors.RateLimitError("x", retry_after=3)
+    assert Patience(Retry(jitter=0)).delay(busy) == 3
+    assert Patience(Retry(jitter=0), 0).delay(busy) is None
+    assert Patience(Retry(jitter=0), 2.9).delay(busy) is None
+    assert Patience(Retry(jitter=0, retry_after_cap=1), 3).delay(busy) == 3
+    assert Patience(Retry(jitter=0), 0).delay(errors.ServerError("x")) == 0.5
+
+
+def test_invited_waits_have_a_sum_of_their_own():
+    """They spend neither attempts nor the budget, and the budget's waits do not spend them."""
+    patience = Patience(Retry(attempts=3, first=2, factor=1, jitter=0, budget=4), 6)
+    busy = errors.RateLimitError("x", retry_after=3)
+    assert patience.delay(busy) == 3
+    assert patience.delay(errors.ServerError("x")) == 2
+    assert patience.delay(busy) == 3
+    assert patience.delay(errors.ServerError("x")) == 2
+    assert patience.delay(busy) is None
+    assert patience.delay(errors.ServerError("x")) is None
+
+
+def test_who_invites_back():
+    """A service that is down for a while says when to come back as a busy one does."""
+    invited = [errors.RateLimitError, errors.QuotaExceededError, errors.ServerError]
+    for cls in invited:
+        assert Patience(Retry(attempts=1), 5).delay(cls("x", status=503, retry_after=3)) == 3
+        assert Patience(Retry(attempts=1), 5).delay(cls("x", status=503)) is None
+    assert Patience(Retry(), 5).delay(errors.BlockedError("x", retry_after=3)) is None
+
+
+def test_a_request_carries_the_patience_of_its_call():
+    request = ChatRequest(messages=(Message("user", "Hi"),), wait_up_to=3)
+    patience = Patience.of(request, Retry())
+    assert patience.delay(errors.RateLimitError("x", retry_after=3)) == 3
+    assert Patience.of(ChatRequest(messages=(), patience=patience), Retry()) is patience
+
+
 def test_of():
-    """A number is the retries after the first attempt."""
+    """A number is the retries after the first attempt; all else is the default's."""
+    own = Retry(longest=1, retry_after_cap=2, budget=3)
+    assert Retry.of(4, own) == Retry(attempts=5, longest=1, retry_after_cap=2, budget=3)
     assert Retry.of(0, Retry()).attempts == 1
     assert Retry.of(None, FreeNetfly.default_retry) is FreeNetfly.default_retry
     assert Retry.of(2, FreeNetfly.default_retry) == Retry(attempts=3, first=2, jitter=0)

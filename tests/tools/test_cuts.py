@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible, Retry
-from freeproviders.errors import RateLimitError, TruncatedResponseError
+from freeproviders.errors import ProviderError, RateLimitError, ServerError, TruncatedResponseError
 from freeproviders.testing import replica
 from freeproviders.tools import Draft, Structured, complete_structured, stream_structured
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage, collect
@@ -172,6 +172,38 @@ async def test_retries_end():
         with pytest.raises(TruncatedResponseError, match="tried 3 times") as raised:
             await parts_of(provider, tools=TOOLS, tool_choice="required")
         assert len(r.requests) == raised.value.attempts == 3
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [{"cut": 250}, {"cut": 250}, *[{"status": 503}] * 3],
+        [{"status": 503}, {"cut": 250}, {"status": 503}],
+        [{"status": 503}, {"status": 503}, {"cut": 250}],
+    ],
+)
+async def test_the_attempts_are_those_of_the_whole_call(faults):
+    """What the backend has tried again itself and what the rounds ask again are one number."""
+    with replica(FlowGpt, answer=pieces(CALL), faults=faults) as r:
+        provider = FlowGpt(base_url=r.base_url, retry=AT_ONCE)
+        with pytest.raises(ProviderError) as raised:
+            await parts_of(provider, tools=TOOLS, tool_choice="required")
+        assert len(r.requests) == raised.value.attempts == 3
+
+
+async def test_a_repair_has_the_attempts_that_are_left():
+    """The rounds of one call share its retries and the seconds that it may wait."""
+    bad = CALL.replace('"city": "Oslo"', "")
+    with replica(FlowGpt, answer=in_turns(bad, CALL)) as r:
+        r.faults = [{"status": 503}, {}, {"status": 503}, {"status": 503}]
+        with pytest.raises(ServerError):
+            await parts_of(FlowGpt(base_url=r.base_url, retry=AT_ONCE), tools=TOOLS)
+        assert len(r.requests) == 4
+    busy = {"status": 429, "retry_after": 0.1}  # half a second is the shortest wait
+    with replica(FlowGpt, answer=in_turns(bad, CALL), faults=[busy, {}, busy]) as r:
+        with pytest.raises(RateLimitError):
+            await parts_of(FlowGpt(base_url=r.base_url, retry=0), tools=TOOLS, wait_up_to=0.9)
+        assert len(r.requests) == 3
 
 
 @pytest.mark.parametrize(
