@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Unpack
+from typing import Any, Final, TypeAlias, Unpack
 from urllib.parse import urlencode
 
 from freeproviders.backend import TextStream, hybridmethod, text_stream
@@ -45,6 +45,8 @@ MAX_PAGE_BYTES: Final = 4 * 2**20
 MAX_KEPT_BYTES: Final = 32 * 2**20
 """Of an answer in one JSON body; a line counts with `LINE_OVERHEAD`, what Python needs to hold it."""
 LINE_OVERHEAD: Final = 64
+MAX_PAGES: Final = 64
+"""Pages that one configuration and its copies keep; the one that was longest unused goes first."""
 SECONDS: Final = float("120")
 """How long the old client waited for an answer."""
 
@@ -52,6 +54,11 @@ _POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
 _NONCE = re.compile(rb'data-nonce="([^"]+)"')
 _EXPIRED_PAGE = re.compile(rb"(?i)link you followed has expired|wp-die-message|id=[\"']error-page")
 """WordPress' own page, which tells of an expired nonce in the site's language."""
+
+_Sender: TypeAlias = tuple[
+    str, str | None, str | None, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]
+]
+"""Address, login, proxy, cookies and headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +120,34 @@ class ChatgptFree(AsyncGeneratorProvider):
     @property
     def _nonce(self) -> str | None:
         """The nonce that the next request will carry; None before the page was read."""
-        page = self._pages.known(self.base_url)
+        page = self._pages.known(self._sender)
         return page.nonce if page is not None else None
 
     @property
     def _post_id(self) -> str | None:
         """The post id that the next request will carry; None before the page was read."""
-        page = self._pages.known(self.base_url)
+        page = self._pages.known(self._sender)
         return page.post_id if page is not None else None
+
+    @property
+    def _sender(self) -> _Sender:
+        """What the service sees of the request for a page; another sender gets a page of its own."""
+        return (
+            self.base_url,
+            self.login,
+            self.route.proxy,
+            tuple(sorted(self.cookies.items())),
+            tuple(sorted(self.headers.items())),
+        )
 
     async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
         """Make sure of a page with a nonce, fetched once for all calls that wait for it."""
         del request
-        await self._pages.get(self.base_url, lambda: self._load(fetch))
+        await self._pages.get(self._sender, lambda: self._load(fetch))
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
-        page = self._pages.held(self.base_url)
+        page = self._pages.held(self._sender)
         form = {
             "_wpnonce": page.nonce,
             "post_id": page.post_id,
@@ -156,7 +174,7 @@ class ChatgptFree(AsyncGeneratorProvider):
         """Fetch an expired nonce again, once for each call that it failed."""
         if not isinstance(error, NonceExpiredError):
             return False
-        self._pages.drop(self.base_url)
+        self._pages.drop(self._sender)
         return True
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
@@ -193,15 +211,16 @@ class NonceExpiredError(PermissionDeniedError):
 
 
 class _Pages:
-    """The pages of one provider instance, by base_url.
+    """The pages of one provider instance and its copies, by the sender of the request for each.
 
-    Each is fetched once at a time, across event loops and threads alike.
+    A page belongs to who asked for it: its nonce and its cookies are never another sender's. Each
+    is fetched once at a time, across event loops and threads alike.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pages: dict[str, _Page] = {}
-        self._loading: dict[str, concurrent.futures.Future[None]] = {}
+        self._pages: dict[_Sender, _Page] = {}  # the longest unused first
+        self._loading: dict[_Sender, concurrent.futures.Future[None]] = {}
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle nothing: a copy in another process fetches its own pages."""
@@ -210,47 +229,59 @@ class _Pages:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__()  # type: ignore[misc]
 
-    def held(self, base_url: str) -> _Page:
+    def held(self, sender: _Sender) -> _Page:
         """Return the page that `get` has fetched."""
-        return self._pages[base_url]
+        with self._lock:
+            return self._pages[sender]
 
-    def known(self, base_url: str) -> _Page | None:
-        """Return the page for an address; None before the first fetch and after it expired."""
-        page = self._pages.get(base_url)
+    def known(self, sender: _Sender) -> _Page | None:
+        """Return the page of a sender; None before the first fetch and after it expired."""
+        with self._lock:
+            page = self._pages.get(sender)
         return page if page is not None and page.expires > time.monotonic() else None
 
-    def drop(self, base_url: str) -> None:
+    def drop(self, sender: _Sender) -> None:
         """Make the next `get` fetch a page anew.
 
         A call between its own `get` and `held` on another thread still finds the old page.
         """
         with self._lock:
-            page = self._pages.get(base_url)
+            page = self._pages.get(sender)
             if page is not None:
-                self._pages[base_url] = replace(page, expires=0.0)
+                self._pages[sender] = replace(page, expires=0.0)
 
-    async def get(self, base_url: str, load: Callable[[], Awaitable[_Page]]) -> None:
+    async def get(self, sender: _Sender, load: Callable[[], Awaitable[_Page]]) -> None:
         """Fetch a page unless one is there that has not expired."""
         while True:
             with self._lock:
-                page = self._pages.get(base_url)
+                page = self._pages.get(sender)
                 if page is not None and page.expires > time.monotonic():
+                    self._keep(sender, page)
                     return
-                other = self._loading.get(base_url)
+                other = self._loading.get(sender)
                 if other is None:
                     mine: concurrent.futures.Future[None] = concurrent.futures.Future()
-                    self._loading[base_url] = mine
+                    self._loading[sender] = mine
             if other is None:
                 break
             # The failure of that fetch is its own: each call that waits tries next. A call that
             # gives up waiting must not cancel the fetch for the others.
             await asyncio.shield(asyncio.wrap_future(other))
         try:
-            self._pages[base_url] = await load()
+            page = await load()
+            with self._lock:
+                self._keep(sender, page)
         finally:
             with self._lock:
-                del self._loading[base_url]
+                del self._loading[sender]
             mine.set_result(None)
+
+    def _keep(self, sender: _Sender, page: _Page) -> None:
+        """Keep a page as the last used one; the lock is held."""
+        self._pages.pop(sender, None)
+        self._pages[sender] = page
+        if len(self._pages) > MAX_PAGES:
+            del self._pages[next(iter(self._pages))]
 
 
 def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:

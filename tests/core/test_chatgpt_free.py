@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from freeproviders import ChatgptFree, errors
-from freeproviders.providers.chatgpt_free import _AjaxDecoder
+from freeproviders.providers.chatgpt_free import MAX_PAGES, _AjaxDecoder
 from freeproviders.testing import replica
 from freeproviders.types import Text
 from tests.core.servers import serve
@@ -67,6 +67,44 @@ async def test_cookies_of_the_page():
             assert await text_of(ChatgptFree(base_url=served.url, **mine)) == "ok"
             sent.append([value for name, value in served.requests[-1][2].items() if name.lower() == "cookie"])
     assert sent == [['mine=2; plain=1; session="a b\\073"'], ['mine=2; session="a b\\073"; plain=1']]
+
+
+async def test_a_page_belongs_to_who_asked_for_it():
+    """Another call's cookies, headers or proxy get a page of their own; the same ones share one."""
+
+    async def handle(request, served):
+        if request.method == "GET":
+            who = request.cookies.get("session", "nobody") + request.headers.get("X-Who", "")
+            answer = web.Response(text=f'<div data-post-id="7" data-nonce="of-{who}">')
+            answer.set_cookie("page", who)
+            return answer
+        return web.json_response({"status": "success", "data": "ok"})
+
+    with serve(handle) as served:
+        provider = ChatgptFree(base_url=served.url, retry=0)
+        for _ in range(2):
+            for whose in (
+                {"cookies": {"session": "alice"}},
+                {"cookies": {"session": "bob"}},
+                {"headers": {"X-Who": "carol"}},
+                {},
+            ):
+                assert (await provider.complete("Hi", **whose)).text == "ok"
+        posts = [request for request in served.requests if request[0] == "POST"]
+        assert len(served.requests) == len(posts) + 4
+        found = [
+            (body.decode().partition("_wpnonce=")[2].partition("&")[0], headers["Cookie"])
+            for _, _, headers, body in posts
+        ]
+        assert found == 2 * [
+            ("of-alice", "session=alice; page=alice"),
+            ("of-bob", "session=bob; page=bob"),
+            ("of-nobodycarol", "page=nobodycarol"),
+            ("of-nobody", "page=nobody"),
+        ]
+        for n in range(MAX_PAGES + 3):
+            assert (await provider.complete("Hi", cookies={"session": str(n)})).text == "ok"
+        assert len(provider._pages._pages) == MAX_PAGES
 
 
 @pytest.mark.parametrize(
