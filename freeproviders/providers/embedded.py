@@ -136,6 +136,14 @@ class Embedded(Provider):
         """Return a model's own name, given in any case; the default for None."""
         return weights_named(model).name if model else cls.default_model
 
+    def with_model(self, model: str) -> Self:
+        """Return a copy with another model of its own; both share the engines."""
+        if model == self.model:  # which may be the name of a file, and not in `models`
+            return copy.copy(self)
+        other = super().with_model(model)
+        other._choice = choose(other.model)  # noqa: SLF001 - of the same class
+        return other
+
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         """Return a copy with other headers, timeout or retry; it shares the engine."""
         other = copy.copy(self)

@@ -24,7 +24,7 @@ from freeproviders.embedded import gguf, weights
 from freeproviders.embedded.cache import path_of
 from freeproviders.embedded.server import close_servers
 from freeproviders.embedded.weights import HubFile, Weights
-from freeproviders.errors import EmbeddedModelError, ProviderError, ServerError, UsageError
+from freeproviders.errors import EmbeddedModelError, ProviderError, ServerError, UnknownModelError, UsageError
 from freeproviders.testing import Replica, replica
 from tests.embedded.conftest import FileServer, a_row
 from tests.embedded.test_gguf import file_of
@@ -148,6 +148,28 @@ async def test_a_copy_has_its_own_configuration_and_the_same_engine(engines: Eng
     assert (provider.timeout, other.timeout.total) == (Embedded.default_timeout, 30)
     with pytest.raises(UsageError, match=r"Unknown argument 'slots'"):
         provider.configured(slots=3)
+
+
+async def test_another_model_of_a_copy_is_another_file(
+    engines: Engines, row: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where an adapter asks for it by the name in its own `model`."""
+    from langchain_freeproviders import BackendLLM as LangChainLLM
+    from llama_index.llms.freeproviders import BackendLLM
+
+    mine = tmp_path / "mine.gguf"
+    mine.write_bytes(b"no model")  # which no engine loads
+    async with replica(OpenAICompatible, answer="ok") as server:
+        engines(address_of(server))
+        provider = Embedded(model_path=mine)
+        assert provider.with_model("mine")._choice == provider._choice
+        assert (await provider.with_model(row.name).complete("Hi")).text == "ok"
+        assert (await BackendLLM(backend=provider, model=row.name).acomplete("Hi")).text == "ok"
+        assert await LangChainLLM(backend=provider, model=row.name).ainvoke("Hi") == "ok"
+    assert [request.json["model"] for request in server.requests] == [row.name] * 3
+    assert provider.model == "mine"
+    with pytest.raises(UnknownModelError):
+        provider.with_model("another")
 
 
 async def test_tools_go_through_the_prompt(engines: Engines, model: Path) -> None:
