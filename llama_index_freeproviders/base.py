@@ -33,6 +33,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
+from freeproviders.checks import SETTINGS
 from freeproviders.configuration import split, unknown_names
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
@@ -91,12 +92,15 @@ _LLAMAINDEX_ONLY: Final = frozenset(
 _OTHER_WAYS: Final[Mapping[str, str]] = {
     "is_chat_model": "Every model here is a chat model: leave it out.",
     "is_function_calling_model": "Use function_calling: 'auto', 'native', 'emulate' or 'off'.",
+    "native_tools": "Use function_calling='native'.",
     "reuse_client": "Connections are safe to keep here: leave it out.",
     "http_client": "Use proxy, connector, timeout and headers.",
     "async_http_client": "Use proxy, connector, timeout and headers.",
     "tokenizer": "LlamaIndex counts with Settings.tokenizer.",
 }
-"""Arguments of OpenAILike that have another form here."""
+"""Arguments of OpenAILike, and of the core's providers, that have another form here."""
+_OF_THE_METHOD: Final = frozenset({"messages", "stream"})
+"""Settings that the method called decides on."""
 
 
 class Question(NamedTuple):
@@ -206,11 +210,14 @@ class CoreLLM(FunctionCallingLLM):
             raise UsageError(f"Unknown argument {name!r}. {_OTHER_WAYS[name]}", provider=cls._who())
         if unknown:
             raise unknown_names(unknown, list(cls.model_fields), cls._who(), options="additional_kwargs")
-        configuration, _ = split(fields.get("additional_kwargs") or {}, cls._who())
-        for name in configuration:
+        options = fields.get("additional_kwargs") or {}
+        configuration, rest = split(options, cls._who())
+        for name in [*configuration, *(rest.keys() & {*SETTINGS, "messages", "extra_body"})]:
+            where = "the call's method decides on it" if name in _OF_THE_METHOD else f"pass {name}= " + (
+                "to the constructor or with the call" if name in cls.model_fields else "with the call"
+            )
             raise UsageError(
-                f"{name} is no option of the service, and additional_kwargs are saved and shown: pass "
-                f"{name}= to the constructor or with the call.",
+                f"{name} is no option of the service, and has no place in additional_kwargs: {where}.",
                 provider=cls._who(),
             )
 
@@ -616,6 +623,11 @@ class CoreLLM(FunctionCallingLLM):
                 (name, value)
                 for name, value in own.items()
                 if value is not None and name not in _LLAMAINDEX_ONLY
+            )
+        for name in settings.keys() & _OF_THE_METHOD:
+            raise UsageError(
+                f"{name} is no keyword of a call: the method decides on it (chat, stream_chat, complete ...).",
+                provider=backend.name,
             )
         return Question(backend, backend.request(messages, stream=stream, **settings))
 

@@ -175,6 +175,20 @@ def test_what_cannot_be_understood_is_found_before_anything_is_sent(keywords):
         assert not r.requests
 
 
+def test_what_the_method_decides_on_is_no_keyword():
+    with replica("openai-compatible") as r:
+        llm = OpenAICompatible("m", base_url=r.base_url)
+        for ask in (
+            lambda: llm.chat(HI, stream=True),
+            lambda: llm.stream_chat(HI, stream=False),
+            lambda: llm.complete("Hi", messages=[]),
+            lambda: llm.structured_predict(Song, PromptTemplate("A song."), {"stream": True}),
+        ):
+            with pytest.raises(UsageError, match="is no keyword of a call: the method decides"):
+                ask()
+        assert not r.requests
+
+
 # --- what others see of a call ---
 
 

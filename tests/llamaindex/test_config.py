@@ -475,6 +475,7 @@ def test_the_names_of_openailike():
         ({"is_function_calling_model": True}, "Use function_calling"),
         ({"reuse_client": False}, "leave it out"),
         ({"http_client": object()}, "Use proxy, connector"),
+        ({"native_tools": True}, "function_calling='native'"),
         ({"strict": True}, "additional_kwargs"),
         ({"max_retries": 1, "retry": 1}, "two names of one thing"),
         ({"tools": []}, "tools is a setting of a request"),
@@ -497,6 +498,24 @@ def test_no_credential_becomes_an_option(name):
         assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"temperature": 9}, r"pass temperature= to the constructor or with the call\.$"),
+        ({"extra_body": {"tok": SECRET}}, r"pass extra_body= to the constructor"),
+        ({"timeout": 3}, r"pass timeout= to the constructor"),
+        ({"tools": []}, r"pass tools= with the call\.$"),
+        ({"stream": True}, "method decides"),
+        ({"messages": []}, "method decides"),
+    ],
+)
+def test_no_setting_becomes_an_option(options, hint):
+    """It would win over the field of its name without a word."""
+    with pytest.raises(UsageError, match=hint) as caught:
+        make(OpenAICompatible, additional_kwargs=options)
+    assert SECRET not in str(caught.value)
+
+
 def test_the_embedded_model_has_arguments_of_its_own():
     """They reach the core's provider; a function is not saved."""
     given = {}
@@ -516,6 +535,15 @@ def test_the_embedded_model_has_arguments_of_its_own():
     llm.context_window = 1024
     assert llm.metadata.context_window == 1024
     assert llm.core.context_window == given["context_window"] == 1024
+
+
+def test_a_model_file_may_be_a_path(tmp_path):
+    llm = Embedded(model_path=tmp_path / "mine.gguf")
+    assert llm.core.model == llm.model == "mine"
+    saved = json.loads(llm.to_json())
+    assert saved["model_path"] == str(tmp_path / "mine.gguf")
+    assert load_llm(saved).core.model == "mine"
+    assert Embedded(model_path=str(tmp_path / "mine.gguf")).core.model == "mine"
 
 
 def test_settings_take_the_model():
