@@ -213,8 +213,11 @@ class CoreLLM(FunctionCallingLLM):
         options = fields.get("additional_kwargs") or {}
         configuration, rest = split(options, cls._who())
         for name in [*configuration, *(rest.keys() & {*SETTINGS, "messages", "extra_body"})]:
-            where = "the call's method decides on it" if name in _OF_THE_METHOD else f"pass {name}= " + (
-                "to the constructor or with the call" if name in cls.model_fields else "with the call"
+            where = (
+                "the call's method decides on it"
+                if name in _OF_THE_METHOD
+                else f"pass {name}= "
+                + ("to the constructor or with the call" if name in cls.model_fields else "with the call")
             )
             raise UsageError(
                 f"{name} is no option of the service, and has no place in additional_kwargs: {where}.",
@@ -626,7 +629,7 @@ class CoreLLM(FunctionCallingLLM):
             )
         for name in settings.keys() & _OF_THE_METHOD:
             raise UsageError(
-                f"{name} is no keyword of a call: the method decides on it (chat, stream_chat, complete ...).",
+                f"{name} is no keyword of a call: the method decides on it (chat, stream_chat ...).",
                 provider=backend.name,
             )
         return Question(backend, backend.request(messages, stream=stream, **settings))

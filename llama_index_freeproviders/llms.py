@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 import freeproviders
 from freeproviders.provider import Provider
@@ -167,7 +168,9 @@ class Embedded(ProviderLLM):
 
     provider_class: ClassVar[type[Provider]] = _core("Embedded")
 
-    model_path: str | None = Field(default=None, description="A GGUF file of your own, instead of `model`.")
+    model_path: str | Path | None = Field(
+        default=None, description="A GGUF file of your own, instead of `model`."
+    )
     slots: int | None = Field(default=None, ge=1, description="Answers at the same time; more requests wait.")
     prompt_cache: bool = Field(
         default=True,
@@ -179,6 +182,11 @@ class Embedded(ProviderLLM):
         repr=False,
         description="Called with the bytes that are there and the bytes in all while weights are fetched.",
     )
+
+    @field_serializer("model_path")
+    def _saved_model_path(self, path: str | Path | None) -> str | None:
+        """A path is saved as text, as JSON has nothing else for it."""
+        return None if path is None else str(path)
 
     @classmethod
     def _makes_backend(cls, name: str) -> bool:
