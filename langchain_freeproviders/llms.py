@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from functools import partial
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.llms import LLM
@@ -29,6 +31,7 @@ from langchain_freeproviders.settings import (
     GivenBackend,
     ProviderSettings,
     hidden,
+    shown,
 )
 
 
@@ -63,6 +66,51 @@ class FreeProvidersStringModel(BackendSettings, LLM):
     ) -> AsyncIterator[str]:
         """Stream the text as `stream` does."""
         return super().astream(input, config, stop=stop, **hidden(kwargs))
+
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        *,
+        tags: list[str] | list[list[str]] | None = None,
+        metadata: dict[str, Any] | list[dict[str, Any]] | None = None,
+        run_name: str | list[str] | None = None,
+        run_id: UUID | list[UUID | None] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer prompts; traces and the cache know the settings of the call."""
+        of_langchain: Any = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return LLM.generate(self._knowing(kwargs), prompts, stop, callbacks, **of_langchain, **kwargs)
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        *,
+        tags: list[str] | list[list[str]] | None = None,
+        metadata: dict[str, Any] | list[dict[str, Any]] | None = None,
+        run_name: str | list[str] | None = None,
+        run_id: UUID | list[UUID | None] | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer prompts as `generate` does."""
+        of_langchain: Any = {"tags": tags, "metadata": metadata, "run_name": run_name, "run_id": run_id}
+        return await LLM.agenerate(self._knowing(kwargs), prompts, stop, callbacks, **of_langchain, **kwargs)
+
+    def _knowing(self, options: dict[str, Any]) -> Self:
+        """Return this model, or a copy whose identity has the settings of a call.
+
+        LangChain's key of the cache is the identity of a string model, and nothing else.
+        """
+        if not (known := shown(options)):
+            return self
+        copied = copy.copy(self)
+        vars(copied).update(
+            {"_backend": self._backend, "_settings": self._settings, "_identity": {**self._identity, **known}}
+        )
+        return copied
 
     def _call(
         self,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import asdict
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
+from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -387,7 +389,12 @@ class BackendSettings(Serializable):
             **shown(self._settings),
             "base_url": getattr(self._backend, "base_url", None),
             "model_name": self.model,
+            **({"identity": own} if (own := self._identity_of_the_backend()) is not None else {}),
         }
+
+    def _identity_of_the_backend(self) -> object:
+        """What else tells the backend's answers from those of others of its class."""
+        return getattr(self._backend, "identity", None)
 
     def _traced_params(
         self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
@@ -600,6 +607,11 @@ class GivenBackend(BackendSettings):
         cls = type(self.backend)
         return {**super()._made_identity(), "backend": f"{cls.__module__}.{cls.__qualname__}"}
 
+    def _identity_of_the_backend(self) -> object:
+        own = getattr(self.backend, "identity", None)
+        # A service is known by its address. Of an object of somebody else's nothing is known.
+        return _token(self.backend) if own is None and not isinstance(self.backend, Provider) else own
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, self._backend.name if name == "backend" else value
@@ -607,6 +619,22 @@ class GivenBackend(BackendSettings):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # A backend is shared by all copies, as connections and what was learned of the service are.
         return super().__deepcopy__({id(self.backend): self.backend, **(memo or {})})
+
+
+_TOKENS: Final[dict[int, str]] = {}
+
+
+def _token(thing: object) -> str:
+    """Return a name that no other object ever has, in no process; the same while the object lives."""
+    if (token := _TOKENS.get(id(thing))) is not None:
+        return token
+    token = uuid4().hex
+    try:
+        end = weakref.finalize(thing, _TOKENS.pop, id(thing), None)
+    except TypeError:
+        return token  # its end would not be seen: another object may get its id
+    end.atexit = False
+    return _TOKENS.setdefault(id(thing), token)
 
 
 @cache

@@ -131,6 +131,12 @@ class Embedded(Provider):
         )
         return self._context(length)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The facts beside the model's name on which answers depend, for caches."""
+        own_file = str(self._choice.path) if self._choice.weights is None else None
+        return {"model_path": own_file, "context_window": self._context_window}
+
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
         """Return a model's own name, given in any case; the default for None."""

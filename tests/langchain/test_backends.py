@@ -8,6 +8,7 @@ import copy
 import pickle
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumpd, load
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import GenerationChunk
@@ -136,6 +137,55 @@ def test_configuration_belongs_to_the_backend():
         message = model.invoke("Hi", max_retries=Retry(attempts=2, first=0.01), headers={"X-Mine": "1"})
         assert message.response_metadata["attempts"] == 2
         assert r.requests[-1].headers["X-Mine"] == "1"
+
+
+class Echo:
+    """A backend that says what it was made with; two of them may be equal to each other."""
+
+    name = "Echo"
+    model = "m"
+
+    def __init__(self, head):
+        self.head = head
+
+    def __eq__(self, other):
+        return isinstance(other, Echo)
+
+    __hash__ = None
+
+    async def batches(self, request):
+        yield [Text(self.head + request.messages[-1].text)]
+        yield [Usage(1, 1), Finish(provider=self.name, model=self.model)]
+
+
+class Named(Echo):
+    @property
+    def identity(self):
+        return self.head
+
+
+def said(answer):
+    return getattr(answer, "content", answer)
+
+
+@pytest.mark.parametrize("cls", [ChatBackend, BackendLLM])
+def test_caches_tell_backends_apart(cls):
+    """An object of somebody else's is itself, unless it says who it is."""
+    cache = InMemoryCache()
+    first, second = Echo("A:"), Echo("B:")
+    for backend, expected in ((first, "A:Hi"), (second, "B:Hi"), (first, "A:Hi")):
+        assert said(cls(backend=backend, cache=cache).invoke("Hi")) == expected
+    assert len(cache._cache) == 2
+    model = cls(backend=first, cache=cache)
+    for same in (copy.copy(model), copy.deepcopy(model), model.model_copy()):
+        assert same._identity == model._identity
+    assert model.model_copy(update={"backend": second})._identity == cls(backend=second)._identity
+    for _ in range(50):  # objects that come and go may have one id
+        assert said(cls(backend=Echo("C:"), cache=cache).invoke("x")) == "C:x"
+    assert len(cache._cache) == 52
+    assert cls(backend=Named("A:"))._identity == cls(backend=Named("A:"))._identity
+    assert cls(backend=Named("A:"))._identity != cls(backend=Named("B:"))._identity
+    assert cls(backend=FlowGpt())._identity == cls(backend=FlowGpt())._identity
 
 
 def test_a_trace_sees_one_call():

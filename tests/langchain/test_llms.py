@@ -127,6 +127,27 @@ def test_caches_tell_models_apart():
         assert (len(flow.requests), len(openai.requests)) == (2, 1)
 
 
+async def test_caches_know_the_settings_of_a_call():
+    """LangChain's own key leaves them out."""
+    cache = InMemoryCache()
+    with OPENAI.replica("ok") as r:
+        model = OPENAI.string_model(r, cache=cache)
+        for _ in range(2):
+            for settings in ({}, {"model": "a"}, {"model": "b"}, {"temperature": 0.5}, {"seed": 1}):
+                await asyncio.to_thread(model.invoke, "Hi", **settings)
+                await model.ainvoke("Hi", **settings)
+        sent = [
+            (each.json["model"], each.json.get("temperature"), each.json.get("seed")) for each in r.requests
+        ]
+    assert sent == [
+        ("some-model", None, None),
+        ("a", None, None),
+        ("b", None, None),
+        ("some-model", 0.5, None),
+        ("some-model", None, 1),
+    ]
+
+
 async def test_leaving_ends_the_request():
     with FLOW.replica(["word "] * 500, faults={"pace": 0.02}) as r:
         async for _ in FLOW.string_model(r).astream("Hi"):

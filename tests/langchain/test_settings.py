@@ -33,6 +33,7 @@ from langchain_freeproviders import (
     ChatEmbedded,
     ChatFlowGpt,
     ChatOpenAICompatible,
+    EmbeddedLLM,
     FlowGptLLM,
     chat_models,
     llms,
@@ -495,6 +496,25 @@ def test_caches_tell_models_apart():
             models[0].invoke("Hi").usage_metadata["total_cost"] == 0
         )  # how LangChain marks what came from a cache
         assert len({model._get_llm_string() for model in models}) == len(models)
+
+
+@pytest.mark.parametrize("cls", [ChatEmbedded, EmbeddedLLM])
+def test_caches_tell_files_of_embedded_models_apart(cls, tmp_path, monkeypatch):
+    """Two files may have one name; one file may have two paths."""
+    monkeypatch.chdir(tmp_path)
+    identities = {
+        str(cls(**fields)._identity)
+        for fields in (
+            {"model_path": tmp_path / "a" / "m.gguf"},
+            {"model_path": "a/m.gguf"},
+            {"model_path": tmp_path / "b" / "m.gguf"},
+            {"model_path": tmp_path / "b" / "m.gguf", "context_window": 512},
+        )
+    }
+    assert len(identities) == 3
+    named = cls(model_path="c/m.gguf")
+    monkeypatch.setenv("FREEPROVIDERS_MODEL", str(tmp_path / "c" / "m.gguf"))
+    assert cls()._identity == named._identity
 
 
 async def test_a_cache_works_for_async_calls_too():
