@@ -300,7 +300,9 @@ class CoreLLM(FunctionCallingLLM):
     def to_payload(self) -> dict[str, Any]:
         """The model's description for observability tools, without secrets."""
         return {
-            **getattr(super(), "to_payload", dict)(),  # not in llama-index-core 0.14.16
+            "class_name": self.class_name(),  # which older versions of LlamaIndex do not add
+            "model_name": self.metadata.model_name,
+            **getattr(super(), "to_payload", dict)(),
             "model": self.core.model,
             "provider": self.core.name,
             "temperature": self.temperature,
