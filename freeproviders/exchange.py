@@ -255,7 +255,9 @@ class Exchange:
             raise
         if not data:
             batch = decoder.close()
-            return batch if decoder.failure is not None else self._end(batch)
+            if decoder.failure is None:
+                return self._end(batch)
+            return batch if self._cutter is None else self._cut(self._cutter, batch)
         if not decoder.answered and len(self._head) < HEAD_BYTES:
             self._head += data[:HEAD_BYTES]
         self._size += len(data)
@@ -268,12 +270,17 @@ class Exchange:
         if decoder.done and decoder.failure is None:
             return self._end(batch)
         if self._cutter is not None and batch:
-            batch = self._cutter.cut(batch)
-            if self._cutter.hit:
-                self.close()
-                decoder.reason, decoder.raw_reason = "stop", None
-                return self._end(batch)
+            return self._cut(self._cutter, batch)
         return batch
+
+    def _cut(self, cutter: StopCutter, batch: Batch) -> Batch:
+        """Cut a batch at a stop sequence, which ends the answer whatever comes behind it."""
+        batch = cutter.cut(batch)
+        if not cutter.hit:
+            return batch
+        self.close()
+        self._decoder.reason, self._decoder.raw_reason = "stop", None
+        return self._end(batch)
 
     def _end(self, batch: Batch) -> Batch:
         """Add usage and finish, which come once, at the end."""

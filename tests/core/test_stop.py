@@ -1,11 +1,16 @@
 """Stop sequences across the cuts of a stream."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freeproviders import OpenAICompatible
+from freeproviders.errors import TruncatedResponseError
 from freeproviders.stop import StopCutter
-from freeproviders.types import Reasoning, Text, ToolCall
+from freeproviders.testing import replica
+from freeproviders.types import Finish, Reasoning, Text, ToolCall
 
 
 def run(pieces, stops):
@@ -64,3 +69,22 @@ def test_nothing_is_held_longer_than_needed():
         Reasoning("hm"),
         ToolCall("1", "f", {}),
     ]
+
+
+@pytest.mark.parametrize(("last", "text", "whole"), [("even", "a STeven", False), ("OP, b", "a ", True)])
+async def test_the_last_text_of_an_answer_that_ends_with_an_error(last, text, whole):
+    """It comes with the end of the body; what is held goes before it, and a stop sequence ends it."""
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}
+    deltas = [{"content": "a ST"}, {"content": last, "tool_calls": [call]}]
+    events = [f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta}]})}" for delta in deltas]
+    fault = {"status": 200, "content_type": "text/event-stream", "body": "\n\n".join(events)}
+    parts, error = [], None
+    with replica(OpenAICompatible, faults=fault) as r:
+        try:
+            async for part in OpenAICompatible("m", base_url=r.base_url, retry=0).stream("Hi", stop=["STOP"]):
+                parts.append(part)
+        except TruncatedResponseError as raised:
+            error = raised
+    assert "".join(part.text for part in parts if isinstance(part, Text)) == text
+    assert isinstance(parts[-1], Finish) is whole
+    assert (error is None) is whole
