@@ -130,9 +130,12 @@ class _Slot:
                 arguments = _read(arguments)  # encoded twice
         except ValueError as error:
             if truncated:
-                raise TruncatedResponseError(
-                    f"The token limit cut the arguments of tool call {name!r}."
-                ) from error
+                cut = TruncatedResponseError(
+                    f"The token limit cut the arguments of tool call {name!r}.",
+                    advice="Raise max_tokens, or leave it out.",
+                )
+                cut.is_retryable = False  # the same limit would cut the next answer too
+                raise cut from error
             arguments = None
         if not name or not isinstance(arguments, dict):
             raise ToolCallError(
