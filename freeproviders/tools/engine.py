@@ -209,11 +209,11 @@ class CallQuestion(Question[Part, CallReader]):
         return True
 
     def _salvaged(self, error: BadRequestError | ToolCallError, reader: CallReader) -> Batch | None:
-        if isinstance(error, BadRequestError):
-            text, fault = error.failed_generation or "", "the service could not read it"
-        else:  # a native call whose arguments are no JSON
+        if isinstance(error, ToolCallError):  # a native call without a name, or whose arguments are no JSON
             text, fault = error.said, error.message.rstrip(".")
-        if not text:
+        elif error.failed_generation:
+            text, fault = error.failed_generation, "the service could not read it"
+        else:
             return None
         raws = failed_generation(text, self._box) or [RawCall("", source=text, fault=fault)]
         return [part for raw in raws for part in reader.add(raw)]

@@ -9,7 +9,13 @@ import pytest
 
 from freeproviders import OpenAICompatible
 from freeproviders.abilities import Abilities
-from freeproviders.errors import BadRequestError, ContextOverflowError, ToolCallError, ToolsNotSupportedError
+from freeproviders.errors import (
+    BadRequestError,
+    ContextOverflowError,
+    ToolCallError,
+    ToolsNotSupportedError,
+    TruncatedResponseError,
+)
 from freeproviders.testing import replica
 from freeproviders.tools.engine import failed_generation
 from freeproviders.tools.toolbox import Toolbox
@@ -146,8 +152,8 @@ async def test_without_a_choice_of_tools_none_are_sent():
         assert r.requests[0].json["tools"]
 
 
-def native_call(arguments):
-    function = {"name": "get_weather", "arguments": arguments}
+def native_call(arguments, name="get_weather", reason="tool_calls"):
+    function = {"name": name, "arguments": arguments}
     message = {
         "role": "assistant",
         "content": None,
@@ -156,7 +162,7 @@ def native_call(arguments):
     return {
         "status": 200,
         "content_type": "application/json",
-        "body": {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]},
+        "body": {"choices": [{"index": 0, "message": message, "finish_reason": reason}]},
     }
 
 
@@ -172,6 +178,27 @@ async def test_native_arguments_that_are_no_json_are_asked_for_again():
     assert parts == []
     assert isinstance(error, ToolCallError)
     assert error.said == '{"city": Oslo!'
+
+
+async def test_a_native_call_of_nothing_is_asked_for_again():
+    """One without a name and without arguments is as invalid as any other."""
+    with service([ToolCall("a", *OSLO)], faults=[native_call("", name=""), {}]) as r:
+        completion = await answer_of(openai(r, native_tools=True), request())
+        assert len(r.requests) == 2
+        assert "has no name" in r.requests[1].json["messages"][-1]["content"]
+    assert calls_of(completion) == [OSLO]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_that_the_token_limit_cut_is_an_error_at_once(stream):
+    """The same limit would cut every further answer; the error says which to raise."""
+    cut = native_call('{"city": "Os', reason="length")
+    with service([ToolCall("a", *OSLO)], faults=[cut, {}]) as r:
+        _, error = await parts_of(openai(r, native_tools=True), request(), stream=stream)
+        assert len(r.requests) == 1
+    assert isinstance(error, TruncatedResponseError)
+    assert not error.is_retryable
+    assert "Raise max_tokens" in str(error)
 
 
 async def test_a_service_that_refuses_tools_gets_them_as_words():
