@@ -41,7 +41,7 @@ _SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za
 _TRY_AGAIN = re.compile(
     r"(?i)(?:try again (?:in|after)|retry (?:in|after)|retrydelay\W{1,6})\s{0,3}"
     r"(?:(\d{1,4}) ?h(?:ours?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)?(?![a-z]) ?)?"
-    r"(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|s))?"
+    r"(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|milliseconds?|s))?"
 )
 _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
@@ -51,9 +51,9 @@ _NO_TOOLS = re.compile(
     r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)"
     r"|no endpoints found that support tool|tools? (?:is|are) not supported"
 )
-_QUOTA = re.compile(
-    r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|credit|billing|limit: 0\b|payment"
-)
+_QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|limit: 0\b")
+_MONEY = re.compile(r"(?i)credit|billing|payment")
+_SHORT = re.compile(r"(?i)per[-_ ]?(?:min|sec)")
 _TOO_MUCH = re.compile(
     r"(?i)rate.?limit|too many requests|quota exceeded|exceeded .{0,40}quota|insufficient_quota"
 )
@@ -134,7 +134,7 @@ def classify(status: int | None, reported: ReportedError) -> ProviderError:
 
 def _class_of(status: int | None, said: str) -> type[ProviderError]:
     if status == 429:
-        return QuotaExceededError if _QUOTA.search(said) else RateLimitError
+        return _limit(said)
     if _CONTEXT.search(said) and (status is None or 400 <= status < 500):
         return ContextOverflowError
     if _NO_TOOLS.search(said):
@@ -144,10 +144,22 @@ def _class_of(status: int | None, said: str) -> type[ProviderError]:
     if status is None:
         if not _TOO_MUCH.search(said):
             return ServerError
-        return QuotaExceededError if _QUOTA.search(said) else RateLimitError
+        return _limit(said)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return BadRequestError if status < 500 else ServerError
+
+
+def _limit(said: str) -> type[RateLimitError]:
+    """Tell an allowance that is used up from too much for now.
+
+    Talk of money beside a minute's limit, or beside a time to try again, is an advertisement.
+    """
+    if _QUOTA.search(said):
+        return QuotaExceededError
+    if _MONEY.search(said) and not _SHORT.search(said) and _retry_hint(said) is None:
+        return QuotaExceededError
+    return RateLimitError
 
 
 def read_reported_error(document: object) -> ReportedError | None:
@@ -271,7 +283,7 @@ def _retry_hint(message: str) -> float | None:
     return (
         float(hours or 0) * 3600
         + float(minutes or 0) * 60
-        + float(number or 0) * (0.001 if unit == "ms" else 1)
+        + float(number or 0) * (1 if unit in {"s", "S"} else 0.001)
     )
 
 

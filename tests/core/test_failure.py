@@ -197,6 +197,44 @@ def test_allowances_that_are_used_up(said):
     assert type(classify(429, ReportedError("limit: 01"))) is errors.RateLimitError
 
 
+@pytest.mark.parametrize(
+    ("said", "cls", "seconds"),
+    [
+        (
+            (
+                "Rate limit reached for model `m` on tokens per minute (TPM). Please try again in "
+                "5.3s. Need more tokens? Upgrade today at https://console.groq.com/settings/billing"
+            ),
+            errors.RateLimitError,
+            5.3,
+        ),
+        (
+            (
+                "Rate limit reached for m on requests per min. Limit: 3 / min. Please try again in 20s. You "
+                "can add a payment method to your account to increase your rate limit."
+            ),
+            errors.RateLimitError,
+            20,
+        ),
+        ("Too many requests: see /billing. Please retry in 500 milliseconds.", errors.RateLimitError, 0.5),
+        (
+            "Rate limit reached on tokens per day. Please try again in 7m12s. Upgrade: /settings/billing",
+            errors.QuotaExceededError,
+            432,
+        ),
+        ("You exceeded your current quota: check your billing details.", errors.QuotaExceededError, None),
+    ],
+)
+def test_talk_of_money_beside_a_limit(said, cls, seconds):
+    """A minute's limit is waited for, also where its message sells a larger one."""
+    for status in (429, None):
+        error = classify(status, ReportedError(said, code="rate_limit_exceeded"))
+        assert (type(error), error.retry_after) == (cls, seconds)
+    assert type(classify(429, ReportedError("Try again in 5s.", code="insufficient_quota"))) is (
+        errors.QuotaExceededError
+    )
+
+
 MARKS = [
     "_cf_chl_opt", "cf-chl-widget", "/cdn-cgi/challenge-platform/", "<title>Just a moment...",
     "Attention Required! | Cloudflare",
