@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from freeproviders.checks import SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
-from freeproviders.redaction import secrets_of
+from freeproviders.redaction import is_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route
 
@@ -169,6 +169,14 @@ class Configured:
     default_base_url: ClassVar[str] = ""
     default_timeout: ClassVar[Timeout] = Timeout()
     default_retry: ClassVar[Retry] = Retry()
+    base_url: str
+    login: str | None
+    api_key: str | None
+    headers: dict[str, str]
+    cookies: dict[str, str]
+    timeout: Timeout
+    retry: Retry
+    route: Route
 
     def __init__(
         self,
@@ -187,46 +195,65 @@ class Configured:
         if unknown:
             raise unknown_names(unknown, CONFIGURATION, self.name)
         outside = from_environment(self.slug)
-        self.base_url, self.login = read_base_url(
-            base_url or outside.get("base_url") or self.default_base_url, self.name
+        self.headers, self.cookies, self.api_key, self.route = {}, {}, None, Route()
+        self._take_address(base_url or outside.get("base_url") or self.default_base_url)
+        if api_key is None and self.login is None:
+            api_key = outside.get("api_key")
+        if proxy is None:
+            proxy = outside.get("proxy")
+        self._take(
+            {
+                "api_key": api_key,
+                "headers": headers,
+                "timeout": timeout,
+                "cookies": cookies,
+                "retry": retry,
+                "proxy": proxy,
+                "trust_env": trust_env,
+                "connector": connector,
+            }
         )
-        key = api_key if api_key is not None or self.login else outside.get("api_key")
-        self.api_key = checked_key(key, self.name, self.login)
-        self.headers = checked_headers(headers or {}, self.name)
-        self.timeout = Timeout.of(timeout, self.default_timeout)
-        self.cookies = checked_cookies(cookies or {}, self.name)
-        self.retry = Retry.of(retry, self.default_retry)
-        self.route = Route(proxy if proxy is not None else outside.get("proxy"), trust_env, connector)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         """Return a copy with another base_url, timeout ...
 
-        The copy shares what was learned of the service.
+        The copy shares what was learned of the service. Credentials stay with the host that they
+        were given for: with a base_url of another host, port or scheme, the key, the login, the
+        cookies and the headers with credentials are left behind. A login in base_url takes the
+        place of the key.
         """
         unknown = changes.keys() - set(CONFIGURATION)
         if unknown:
             raise unknown_names(unknown, CONFIGURATION, self.name)
         other = copy.copy(self)
         if "base_url" in changes:
-            other.base_url, other.login = read_base_url(
-                changes["base_url"] or self.default_base_url, self.name
+            other._take_address(  # noqa: SLF001 - of the same class
+                changes["base_url"] or self.default_base_url
             )
-        if "api_key" in changes or "base_url" in changes:
-            other.api_key = checked_key(changes.get("api_key", self.api_key), self.name, other.login)
-        if "headers" in changes:
-            other.headers = checked_headers(changes["headers"] or {}, self.name)
-        if "timeout" in changes:
-            other.timeout = Timeout.of(changes["timeout"], self.default_timeout)
-        if "cookies" in changes:
-            other.cookies = checked_cookies(changes["cookies"] or {}, self.name)
-        if "retry" in changes:
-            other.retry = Retry.of(changes["retry"], self.default_retry)
+            moved = _origin(other.base_url) != _origin(self.base_url)
+            if moved:
+                other.cookies = {}
+                other.headers = {
+                    name: value for name, value in self.headers.items() if not is_secret(name, value)
+                }
+            if moved or other.login is not None:
+                other.api_key = None
+        other._take(changes)  # noqa: SLF001
+        return other
+
+    def _take_address(self, url: object) -> None:
+        self.base_url, self.login = read_base_url(url, self.name)
+
+    def _take(self, changes: Configuration) -> None:
+        """Take all items but base_url, on which the others depend."""
+        self.__dict__.update(read_items(changes, self.name, self.default_timeout, self.default_retry))
+        if "api_key" in changes:
+            self.api_key = checked_key(changes["api_key"], self.name, self.login)
         route: dict[str, Any] = {
             key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}
         }
         if route:
-            other.route = replace(self.route, **route)
-        return other
+            self.route = replace(self.route, **route)
 
     @property
     def secrets(self) -> list[str]:
@@ -256,6 +283,29 @@ def cookie_header(cookies: Mapping[str, str]) -> str:
 
 
 # --- reading each of them -------------------------------------------------------------------------
+
+
+def read_items(changes: Configuration, provider: str, timeout: Timeout, retry: Retry) -> dict[str, Any]:
+    """Read the headers, cookies, timeout and retry among some changes; each may be None.
+
+    `timeout` and `retry` are the defaults.
+    """
+    found: dict[str, Any] = {}
+    if "headers" in changes:
+        found["headers"] = checked_headers(changes["headers"] or {}, provider)
+    if "cookies" in changes:
+        found["cookies"] = checked_cookies(changes["cookies"] or {}, provider)
+    if "timeout" in changes:
+        found["timeout"] = Timeout.of(changes["timeout"], timeout)
+    if "retry" in changes:
+        found["retry"] = Retry.of(changes["retry"], retry)
+    return found
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address that was read."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def read_base_url(url: object, provider: str) -> tuple[str, str | None]:

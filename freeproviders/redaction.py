@@ -40,10 +40,15 @@ def secrets_of(
                 found.update(_of_authorization(value))
             case "cookie":
                 found.update(pair.partition("=")[2].strip() for pair in value.split(";"))
-            case _ if _SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value):
+            case _ if is_secret(name, value):
                 found.add(value)
     found.update([quote(secret, safe="") for secret in found])
     return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Return whether a header is taken for a secret, by its name or by its value."""
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value))
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

@@ -9,11 +9,11 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Self, Unpack
+from typing import Any, ClassVar, Final, Self, Unpack, cast
 
 from freeproviders.abilities import Abilities
 from freeproviders.checks import caution, whole_number
-from freeproviders.configuration import CONFIGURATION, Configuration, checked_headers, unknown_names
+from freeproviders.configuration import CONFIGURATION, Configuration, read_items, unknown_names
 from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
@@ -87,6 +87,9 @@ class Embedded(Provider):
 
     Small models may repeat themselves up to the end of the context, which takes minutes.
     """
+
+    headers: dict[str, str]
+    timeout: Timeout
 
     def __init__(
         self,
@@ -271,12 +274,8 @@ class Embedded(Provider):
         idle = sorted(key for key in changes.keys() - set(_OWN_CONFIGURATION) if changes.get(key))
         if idle:
             caution(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.")
-        if "headers" in changes:
-            self.headers = checked_headers(changes["headers"] or {}, self.name)
-        if "timeout" in changes:
-            self.timeout = Timeout.of(changes["timeout"], self.default_timeout)
-        if "retry" in changes:
-            self.retry = Retry.of(changes["retry"], self.default_retry)
+        own = cast("Configuration", {key: changes[key] for key in _OWN_CONFIGURATION if key in changes})
+        self.__dict__.update(read_items(own, self.name, self.default_timeout, self.default_retry))
 
 
 class _EngineClient(OpenAICompatible):

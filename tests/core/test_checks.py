@@ -84,7 +84,38 @@ async def test_login_in_the_base_url():
     with pytest.raises(errors.UsageError, match="not both"):
         provider.configured(api_key="k")
     with pytest.raises(errors.UsageError, match="not both"):
-        provider_of(api_key="k").configured(base_url="http://u:p@h")
+        provider_of().configured(api_key="k", base_url="http://u:p@h")
+
+
+async def test_a_login_of_a_call_takes_the_place_of_the_key(monkeypatch):
+    """Whether the key was configured or came from the environment."""
+    monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", "of-the-environment")
+    with replica(OpenAICompatible, answer="ok") as r:
+        with_login = r.base_url.replace("//", "//user:password@")
+        for given in ({"api_key": "configured"}, {}):
+            provider = OpenAICompatible("m", base_url=r.base_url, **given)
+            await provider.complete("Hi", base_url=with_login)
+            assert r.requests[-1].headers["Authorization"].startswith("Basic ")
+
+
+async def test_credentials_stay_with_the_host_that_they_were_given_for():
+    """Another base_url gets what is given with it, and only harmless headers of the old one."""
+    secret = {"api_key": "key-of-old", "cookies": {"session": "old"}, "headers": {"X-Api-Key": "old"}}
+    with replica(OpenAICompatible, answer="ok") as r:
+        provider = provider_of(**{**secret, "headers": {**secret["headers"], "X-Team": "blue"}})
+        await provider.complete("Hi", base_url=r.base_url)
+        sent = r.requests[-1].headers
+        assert sent["X-Team"] == "blue"
+        assert not {"authorization", "cookie", "x-api-key"} & {name.lower() for name in sent}
+        await provider.complete("Hi", base_url=r.base_url, **secret)
+        sent = r.requests[-1].headers
+        assert sent["Authorization"] == "Bearer key-of-old"
+        assert (sent["Cookie"], sent["X-Api-Key"]) == ("session=old", "old")
+        await provider_of(base_url="http://u:p@127.0.0.1:1").complete("Hi", base_url=r.base_url)
+        assert "Authorization" not in r.requests[-1].headers
+        here = OpenAICompatible("m", base_url=f"{r.base_url}/elsewhere", **secret)
+        await here.complete("Hi", base_url=r.base_url)
+        assert r.requests[-1].headers["Authorization"] == "Bearer key-of-old"
 
 
 @pytest.mark.parametrize(

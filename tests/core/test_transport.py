@@ -155,7 +155,8 @@ async def test_configured():
     """A copy differs in what was said and in nothing else."""
     provider = OpenAICompatible("m", base_url="http://127.0.0.1:1/v1", api_key="k", timeout=5)
     other = provider.configured(base_url="http://127.0.0.1:2/v1", proxy="http://127.0.0.1:3")
-    assert (other.base_url, other.api_key, other.timeout) == ("http://127.0.0.1:2/v1", "k", provider.timeout)
+    assert (other.base_url, other.timeout) == ("http://127.0.0.1:2/v1", provider.timeout)
+    assert provider.configured(base_url="http://127.0.0.1:1/v2").api_key == "k"
     assert (provider.base_url, provider.route.proxy) == ("http://127.0.0.1:1/v1", None)
     with pytest.raises(errors.UsageError, match="colour"):
         provider.configured(colour="red")
