@@ -45,10 +45,12 @@ class FreeNetfly(ProviderLLM):
 
     Examples:
         ```python
+        from freeproviders.testing import replica
         from llama_index.llms.freeproviders import FreeNetfly
 
-        llm = FreeNetfly(model="gpt-4", temperature=0.2)
-        print(llm.complete("Paul Graham is"))
+        with replica("free-netfly", answer="a writer.") as server:  # stands for the service
+            llm = FreeNetfly(model="gpt-4", temperature=0.2, base_url=server.base_url)
+            print(llm.complete("Paul Graham is"))
         ```
     """
 
@@ -60,11 +62,13 @@ class ChatgptFree(ProviderLLM):
 
     Examples:
         ```python
+        from freeproviders.testing import replica
         from llama_index.core.llms import ChatMessage
         from llama_index.llms.freeproviders import ChatgptFree
 
-        llm = ChatgptFree()
-        print(llm.chat([ChatMessage(content="Tell me a joke.")]))
+        with replica("chatgpt-free", answer="Knock, knock.") as server:  # stands for the service
+            llm = ChatgptFree(base_url=server.base_url)
+            print(llm.chat([ChatMessage(content="Tell me a joke.")]))
         ```
     """
 
@@ -76,28 +80,16 @@ class FlowGpt(ProviderLLM):
 
     Examples:
         ```python
+        from freeproviders.testing import replica
         from llama_index.llms.freeproviders import FlowGpt
 
-        llm = FlowGpt(model="gemini")
-        for chunk in llm.stream_complete("Count to five."):
-            print(chunk.delta, end="")
+        with replica("flow-gpt", answer=["One, two, ", "three ..."]) as server:  # stands for the service
+            llm = FlowGpt(model="gemini", base_url=server.base_url)
+            for chunk in llm.stream_complete("Count to five."):
+                print(chunk.delta, end="")
         ```
 
-        It has no tools of its own; agents have them all the same:
-
-        ```python
-        from llama_index.core.agent.workflow import FunctionAgent
-        from llama_index.llms.freeproviders import FlowGpt
-
-
-        def multiply(a: float, b: float) -> float:
-            '''Multiply two numbers.'''
-            return a * b
-
-
-        agent = FunctionAgent(tools=[multiply], llm=FlowGpt())
-        print(await agent.run("Please multiply 6 and 7."))
-        ```
+        It has no tools of its own; agents have them all the same: docs/llamaindex.md has one.
     """
 
     provider_class: ClassVar[type[Provider]] = _core("FlowGpt")
@@ -112,10 +104,12 @@ class AIChatFree(ProviderLLM):
         ```python
         import asyncio
 
+        from freeproviders.testing import replica
         from llama_index.llms.freeproviders import AIChatFree
 
-        llm = AIChatFree()
-        print(asyncio.run(llm.acomplete("Say hello.")))
+        with replica("ai-chat-free", answer="Hello.") as server:  # stands for the service
+            llm = AIChatFree(base_url=server.base_url)
+            print(asyncio.run(llm.acomplete("Say hello.")))
         ```
     """
 
@@ -131,10 +125,12 @@ class OpenAICompatible(ProviderLLM):
 
     Examples:
         ```python
+        from freeproviders.testing import replica
         from llama_index.llms.freeproviders import OpenAICompatible
 
-        llm = OpenAICompatible(model="llama3.2", base_url="http://localhost:11434/v1")
-        print(llm.complete("Why is the sky blue?"))
+        with replica("openai-compatible", answer="It scatters.") as server:  # or a server of yours
+            llm = OpenAICompatible(model="llama3.2", base_url=server.base_url)
+            print(llm.complete("Why is the sky blue?"))
         ```
     """
 
@@ -198,7 +194,6 @@ class Embedded(ProviderLLM):
         return {**super()._configuration(), **given}
 
 
-ALL = tuple(globals()[name] for name in __all__)
 RECOGNIZED_LLMS.update(
     {saved_name(row.slug): globals()[row.name] for row in PROVIDERS if row.name in __all__}
 )

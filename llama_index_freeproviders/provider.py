@@ -27,6 +27,7 @@ class ProviderLLM(CoreLLM):
 
         ```python
         from freeproviders import FlowGpt
+        from freeproviders.testing import replica
         from llama_index_freeproviders import ProviderLLM
 
 
@@ -34,12 +35,14 @@ class ProviderLLM(CoreLLM):
             provider_class = FlowGpt
 
 
-        print(Mine().complete("Hello"))
+        with replica(FlowGpt) as server:  # stands for the service, and repeats the question
+            print(Mine(base_url=server.base_url).complete("Hello"))
         ```
 
         Objects instead of text:
 
         ```python
+        from freeproviders.testing import replica
         from llama_index.core.prompts import PromptTemplate
         from llama_index_freeproviders import FlowGpt
         from pydantic import BaseModel
@@ -51,7 +54,9 @@ class ProviderLLM(CoreLLM):
 
 
         prompt = PromptTemplate("A song about {what}.")
-        print(FlowGpt().structured_predict(Song, prompt, what="rain"))
+        with replica("flow-gpt", answer='{"title": "Drops", "seconds": 180}') as server:
+            llm = FlowGpt(base_url=server.base_url)
+            print(llm.structured_predict(Song, prompt, what="rain"))
         ```
     """
 
@@ -88,7 +93,7 @@ class ProviderLLM(CoreLLM):
         default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
     )
     retry: int | Retry | None = Field(
-        default=None, description="Retries before the first text, or a Retry; None is the provider's own."
+        default=None, description="Retries after the first attempt, or a Retry; None is the provider's own."
     )
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:

@@ -67,8 +67,10 @@ class TolerantReActAgent(ReActAgent):
 
     Examples:
         ```python
-        from llama_index_freeproviders import FlowGpt
-        from llama_index_freeproviders.react import TolerantReActAgent
+        import asyncio
+
+        from freeproviders.testing import replica
+        from llama_index_freeproviders import FlowGpt, TolerantReActAgent
 
 
         def add(a: int, b: int) -> int:
@@ -76,8 +78,13 @@ class TolerantReActAgent(ReActAgent):
             return a + b
 
 
-        agent = TolerantReActAgent(tools=[add], llm=FlowGpt(function_calling="off"))
-        print(await agent.run("What is 20 + 22?"))
+        async def main() -> None:
+            async with replica("flow-gpt", answer="**Answer:** It is 42.") as server:
+                llm = FlowGpt(base_url=server.base_url, function_calling="off")
+                print(await TolerantReActAgent(tools=[add], llm=llm).run("What is 20 + 22?"))
+
+
+        asyncio.run(main())
         ```
     """
 

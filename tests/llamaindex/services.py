@@ -6,8 +6,17 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 
-from llama_index_freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly, OpenAICompatible
+from llama_index_freeproviders import (
+    AIChatFree,
+    ChatgptFree,
+    FlowGpt,
+    FreeNetfly,
+    OpenAICompatible,
+    llms,
+)
 
+ALL = [getattr(llms, name) for name in llms.__all__]
+"""The class of each provider."""
 HI = [ChatMessage(content="Hi")]
 
 

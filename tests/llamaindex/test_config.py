@@ -30,9 +30,8 @@ from llama_index_freeproviders import (
     OpenAICompatible,
     ProviderLLM,
 )
-from llama_index_freeproviders.llms import ALL
 from tests.core.servers import forward_proxy
-from tests.llamaindex.services import HI
+from tests.llamaindex.services import ALL, HI
 
 SECRET = "sk-very-secret"
 

@@ -7,9 +7,8 @@ from pydantic import BaseModel
 from freeproviders.errors import TruncatedResponseError
 from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt, FreeNetfly
-from llama_index_freeproviders.llms import ALL
 from tests.core.services import FAST, SERVICES
-from tests.llamaindex.services import HI
+from tests.llamaindex.services import ALL, HI
 
 
 class Song(BaseModel):

@@ -1,32 +1,18 @@
-"""The code in the docstrings and on the page runs as it stands, over replicas."""
+"""The code in the docstrings and on the page runs as it stands."""
 
-import ast
-import asyncio
 import inspect
 import re
 import textwrap
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from freeproviders.testing import replica
 from llama_index_freeproviders import BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding
-from llama_index_freeproviders.llms import ALL
-from tests.brain import brain
+from tests.llamaindex.services import ALL
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "llamaindex.md"
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DOCUMENTED = [*ALL, BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding]
-
-
-def answer(messages):
-    """The obedient model; asked by ReAct's rules, it answers by them."""
-    return (
-        "Thought: I know.\nAnswer: It is 42."
-        if any("Action Input" in message["content"] for message in messages)
-        else brain(messages)
-    )
 
 
 def programs():
@@ -49,23 +35,11 @@ def _examples(cls):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("block", list(programs()))
 def test_it_runs(block, monkeypatch, capsys, request):
+    """Nothing is patched: a service stands in the block itself, as a replica."""
     if "Embedded(" in block:
         assert request.getfixturevalue("weights_135m").exists()
         monkeypatch.setenv("FREEPROVIDERS_MODEL", "smollm2-135m")
-    with ExitStack() as stack:
-        for cls in ALL:
-            if cls.__name__ == "Embedded":
-                continue
-            served = stack.enter_context(replica(cls.provider_class, answer=answer))
-            monkeypatch.setattr(cls.provider_class, "default_base_url", served.base_url)
-            if cls.__name__ == "OpenAICompatible":
-                block = block.replace("http://localhost:11434/v1", served.base_url)
-        code = compile(block, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        names = {"__name__": "example"}
-        if code.co_flags & inspect.CO_COROUTINE:
-            asyncio.run(eval(code, names))  # noqa: S307 - our own documents
-        else:
-            exec(code, names)  # noqa: S102
+    exec(compile(block, "example", "exec"), {"__name__": "example"})  # noqa: S102 - our own documents
     assert capsys.readouterr().out.strip() or "print" not in block
 
 
