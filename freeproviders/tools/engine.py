@@ -89,6 +89,9 @@ class _PlainQuestion(Question[Part, PlainReader]):
     def _reader(self) -> PlainReader:
         return PlainReader(starts_thinking=self._quirks.thinking, reasoning=self._request.reasoning)
 
+    def _is_empty(self, reader: PlainReader) -> bool:
+        return not reader.answered
+
     def _ending(self, reader: PlainReader) -> Batch:
         return [self._tally.usage, self._finish(reader)]
 
@@ -219,6 +222,10 @@ class CallQuestion(Question[Part, CallReader]):
         return [part for raw in raws for part in reader.add(raw)]
 
     # --- the judgement ---
+
+    def _is_empty(self, reader: CallReader) -> bool:
+        judged = self._must or self._plan.target is not None  # and asked for again
+        return not (judged or reader.answered or self._calls or self._given_text)
 
     def _fault_of(self, reader: CallReader) -> Fault | None:
         self._calls += reader.calls

@@ -114,11 +114,18 @@ class Reader(ABC, Generic[Out]):
 class PlainReader(Reader[Part]):
     """Separates reasoning from text; all of it goes out."""
 
+    answered = False
+    """Whether there was text or a tool call."""
+
     def _piece(self, piece: Piece, out: list[Part]) -> None:
-        if isinstance(piece, Text) or (isinstance(piece, Reasoning) and not self._drops_reasoning):
+        if isinstance(piece, Text):
+            self.answered = True
+            out.append(piece)
+        elif isinstance(piece, Reasoning) and not self._drops_reasoning:
             out.append(piece)
 
     def _native_call(self, call: ToolCall, out: list[Part]) -> None:
+        self.answered = True
         out.append(call)
 
 
@@ -166,6 +173,12 @@ class CallReader(Reader[Part]):
         self.calls: list[ToolCall] = []
         self.repeated: list[ToolCall] = []
         self.complaints: list[Complaint] = []
+
+    @property
+    def answered(self) -> bool:
+        """Whether there was text or a call, valid or not."""
+        calls = self.calls or self.repeated or self.complaints
+        return bool(calls or self.held_text or self.given_text)
 
     def end(self) -> Batch:
         """Take the end of the answer; return what goes out at last."""

@@ -13,6 +13,7 @@ from freeproviders.abilities import Answering
 from freeproviders.errors import (
     BadRequestError,
     ContextOverflowError,
+    EmptyResponseError,
     OutputError,
     ProviderError,
     ToolCallError,
@@ -91,13 +92,14 @@ class Question(ABC, Generic[Out, R]):
                                 out_here += out
                         if reader.stopped:
                             break
+                out_here += self._end_of(reader)
             except (BadRequestError, ToolCallError) as error:
                 if not (shown or reader.said) and _refused(error) and self._put_otherwise(error):
                     continue
                 salvaged = self._salvaged(error, reader)
                 if salvaged is None:
                     raise
-                out_here += salvaged
+                out_here += [*salvaged, *reader.end()]
             except ProviderError as error:
                 # What failed before anything came has been tried again by the backend itself.
                 retries = not shown and not reader.untouched
@@ -110,7 +112,6 @@ class Question(ABC, Generic[Out, R]):
                 await asyncio.sleep(delay)
                 continue
             broken = 0
-            out_here += reader.end()
             if not streamed:
                 waiting += out_here
             elif out_here:
@@ -121,6 +122,24 @@ class Question(ABC, Generic[Out, R]):
                 yield [*waiting, *self._ending(reader)]
                 return
             self._repair(reader, fault)
+
+    def _end_of(self, reader: R) -> list[Out]:
+        """Take the end of an answer; raise `EmptyResponseError` where it was nothing but thinking.
+
+        A token limit, a filter and a stop sequence may leave nothing, and say so in the `Finish`.
+        """
+        out = reader.end()
+        reason = "stop" if reader.finish is None else reader.finish.reason
+        limited = reason in {"length", "content_filter"} or (reason == "stop" and bool(self._request.stop))
+        if limited or not self._is_empty(reader):
+            return out
+        error = EmptyResponseError(
+            "The answer holds thinking, but no text and no tool call.",
+            provider=self._backend.name,
+            model=self._model,
+        )
+        error.attempts = 1 if reader.finish is None else reader.finish.attempts
+        raise error
 
     def _repair(self, reader: R, fault: Fault) -> None:
         """Prepare the next round; raise the fault's error where there is none."""
@@ -155,6 +174,10 @@ class Question(ABC, Generic[Out, R]):
     def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
         """Read what a service sent along with an error; None where there is nothing to read."""
         return None
+
+    def _is_empty(self, _reader: R) -> bool:
+        """Return whether an answer is to be judged as empty; one that is judged otherwise is not."""
+        return False
 
     def _fault_of(self, _reader: R) -> Fault | None:
         """Judge a whole answer; None is a good one."""

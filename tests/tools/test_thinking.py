@@ -4,15 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders import FlowGpt, OpenAICompatible
+from freeproviders import FlowGpt, OpenAICompatible, Retry
+from freeproviders.errors import EmptyResponseError
 from freeproviders.testing import replica
 from freeproviders.tools import complete_structured
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.readers import PlainReader
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage, collect
-from tests.tools.asking import CALL
+from tests.tools.asking import CALL, in_turns
 from tests.tools.reading import TOOLS
 
+AT_ONCE = Retry(attempts=3, first=0, jitter=0)
 SAID = "<think>let me see</think>\n\nThe answer <think>or</think> is <thinking>well</thinking>4."
 SPLIT = ("The answer is 4.", "let me seeorwell")
 
@@ -148,3 +150,50 @@ def test_kept_thinking_leaves_the_text_alone(said, sizes, inside):
     out += parser.close()
     assert all(isinstance(piece, Text) for piece in out)
     assert "".join(piece.text for piece in out) == said
+
+
+ONLY_THINKING = "<think>let me see</think>"
+
+
+@pytest.mark.parametrize(
+    ("settings", "stream", "requests"),
+    [
+        ({"reasoning": "split"}, False, 2),
+        ({"reasoning": "split"}, True, 1),
+        ({"reasoning": "drop"}, False, 2),
+        ({"reasoning": "drop"}, True, 2),
+        ({"tools": TOOLS}, False, 2),
+        ({"tools": TOOLS}, True, 1),
+    ],
+)
+async def test_thinking_alone_is_no_answer(settings, stream, requests):
+    """It is asked for again where nothing of it was shown, and else it is an error."""
+    with replica(OpenAICompatible, answer=in_turns(ONLY_THINKING, "Four.")) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=AT_ONCE)
+        if requests == 1:
+            with pytest.raises(EmptyResponseError, match="holds thinking"):
+                await answer_of(provider, stream=stream, **settings)
+        else:
+            answer = await answer_of(provider, stream=stream, **settings)
+            assert (answer.text, answer.reasoning) == ("Four.", "")
+            assert answer.finish.attempts == 2
+        assert len(r.requests) == requests
+    with replica(OpenAICompatible, answer=ONLY_THINKING) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=AT_ONCE)
+        with pytest.raises(EmptyResponseError) as raised:
+            await answer_of(provider, stream=stream, **settings)
+        assert raised.value.attempts == len(r.requests) == (1 if requests == 1 else 3)
+
+
+@pytest.mark.parametrize("settings", [{"reasoning": "split"}, {"reasoning": "drop"}, {"tools": TOOLS}])
+async def test_a_limit_may_leave_thinking_alone(settings):
+    """A token limit and a stop sequence say themselves why nothing came."""
+    with replica(OpenAICompatible, answer="<think>let me see</think>Four.") as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=0)
+        answer = await answer_of(provider, stop=["Four"], **settings)
+        assert (answer.text, answer.finish.reason) == ("", "stop")
+    choice = {"message": {"role": "assistant", "content": "<think>let me"}, "finish_reason": "length"}
+    fault = {"status": 200, "content_type": "application/json", "body": {"choices": [choice]}}
+    with replica(OpenAICompatible, faults=fault) as r:
+        answer = await answer_of(OpenAICompatible("m", base_url=r.base_url, retry=0), **settings)
+        assert (answer.text, answer.finish.reason) == ("", "length")
