@@ -24,6 +24,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import (
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     Secret,
     SecretStr,
     field_serializer,
@@ -492,6 +493,25 @@ class ProviderSettings(BackendSettings):
     def _read_retry(cls, value: object) -> object:
         return Retry(**value) if isinstance(value, dict) else value
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell_where_the_address_is_from(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(values)
+        if isinstance(values, dict):
+            fields = _fields(cls)
+            if not any(fields.get(name) == "base_url" for name, value in values.items() if value is not None):
+                made.model_fields_set.discard("base_url")  # the environment's
+        return made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _as_secret(value) if name == "api_key" else value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy with other fields, which pydantic does not check; a key that is plain text is hidden."""
+        if update is not None and "api_key" in update:
+            update = {**update, "api_key": _as_secret(update["api_key"])}
+        return super().model_copy(update=update, deep=deep)
+
     # --- the provider ---
 
     def _made_backend(self) -> Backend:
@@ -521,7 +541,9 @@ class ProviderSettings(BackendSettings):
         """Settings that are objects, as plain data, and an address without its login."""
         attributes: dict[str, Any] = {}
         if self.base_url is not None:
-            attributes["base_url"] = without_login(self.base_url)
+            # The environment's address is that of the machine, not of the model.
+            given = "base_url" in self.model_fields_set
+            attributes["base_url"] = without_login(self.base_url) if given else None
         if isinstance(self.timeout, Timeout):
             attributes["timeout"] = asdict(self.timeout)
         if isinstance(self.max_retries, Retry):
@@ -657,6 +679,10 @@ def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
             continue
         out[_SECOND_NAMES.get(name, name)] = _opened(value)
     return out
+
+
+def _as_secret(value: Any) -> Any:
+    return SecretStr(value) if isinstance(value, str) else value
 
 
 def _opened(value: Any) -> Any:

@@ -398,6 +398,43 @@ def test_a_change_counts():
         assert model._get_llm_string() == other._get_llm_string() != key
 
 
+@pytest.mark.parametrize("kind", ["chat", "llm"])
+def test_a_key_that_is_set_later_is_a_secret_too(kind):
+    """pydantic checks neither an assignment nor the update of a copy."""
+    with OPENAI.replica("ok") as r:
+        model = getattr(OPENAI, kind)(base_url=r.base_url, model="m", max_retries=0)
+        other = model.model_copy(update={"api_key": "sk-secret-8"})
+        model.api_key = "sk-secret-9"
+        for each in (other, model):
+            each.invoke("Hi")
+            assert "sk-secret" not in repr(each) + dumps(each) + each.model_dump_json()
+        model.api_key = None
+        model.invoke("Hi")
+    assert [request.headers.get("Authorization") for request in r.requests] == [
+        "Bearer sk-secret-8",
+        "Bearer sk-secret-9",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("cls", [ChatFlowGpt, FlowGptLLM])
+def test_an_address_of_the_environment_is_not_saved(cls, monkeypatch):
+    """A chain that is saved on one machine asks on another what that one's environment says."""
+    monkeypatch.setenv("FLOW_GPT_API_BASE", "http://127.0.0.1:2")
+    model = cls()
+    for each in (model, copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert each.base_url == "http://127.0.0.1:2"
+        assert "127.0.0.1:2" not in dumps(each)
+    given = cls(base_url="http://127.0.0.1:2")
+    changed = model.model_copy(update={"base_url": "http://127.0.0.1:3"})
+    second = cls(openai_api_base="http://127.0.0.1:2")
+    saved = dumpd(model)
+    monkeypatch.setenv("FLOW_GPT_API_BASE", "http://127.0.0.1:4")
+    for each, port in ((saved, 4), (dumpd(given), 2), (dumpd(changed), 3), (dumpd(second), 2)):
+        loaded = load(each, allowed_objects=[cls], valid_namespaces=["langchain_freeproviders"])
+        assert loaded.base_url == f"http://127.0.0.1:{port}"
+
+
 def test_configurable_fields():
     with OPENAI.replica("ok") as r:
         model = OPENAI.model(r).configurable_fields(
