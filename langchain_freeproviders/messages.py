@@ -7,7 +7,8 @@ stay here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 from langchain_core.messages import (
@@ -64,18 +65,22 @@ def core_messages(messages: Iterable[BaseMessage]) -> tuple[Message, ...]:
         UnsupportedInputError: content that is neither text nor a picture.
     """
     out: list[Message] = []
+    numbers = count()
     for message in messages:
         if type(message) is HumanMessage and isinstance(message.content, str):
             out.append(Message("user", message.content, message.name))
         else:
-            out.extend(_turns(message))
+            out.extend(_turns(message, numbers))
     if not out:
         raise UsageError("messages is empty: pass at least one message.")
     return tuple(out)
 
 
-def _turns(message: BaseMessage) -> list[Message]:
-    """Turn a message into one or more: some providers put tool results into a human message."""
+def _turns(message: BaseMessage, numbers: Iterator[int]) -> list[Message]:
+    """Turn a message into one or more: some providers put tool results into a human message.
+
+    Calls without an id get `numbers`.
+    """
     match message:
         case HumanMessage():
             results = _results(message.content)
@@ -87,7 +92,7 @@ def _turns(message: BaseMessage) -> list[Message]:
                     "assistant",
                     _content(message.content, "assistant"),
                     message.name,
-                    tool_calls=_calls(message),
+                    tool_calls=_calls(message, numbers),
                 )
             ]
         case SystemMessage():
@@ -176,27 +181,32 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
 # --- tools ----------------------------------------------------------------------------------------
 
 
-def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
-    """Read the calls that a model made.
+def _calls(message: AIMessage, numbers: Iterator[int]) -> tuple[ToolCall, ...]:
+    """Read the calls that a model made; two of them may have one id.
 
     Calls that it made badly are among them, since the conversation may hold an answer to them.
     """
-    calls: dict[str, tuple[str, object]] = {
-        call["id"] or f"call_{i}": (call["name"], call["args"]) for i, call in enumerate(message.tool_calls)
-    }
-    for bad in message.invalid_tool_calls:
-        if bad["id"] and bad["name"]:
-            calls.setdefault(bad["id"], (bad["name"], bad["args"] or ""))
+    calls: list[tuple[str, str, object]] = [
+        (call["id"] or f"call_{next(numbers)}", call["name"], call["args"]) for call in message.tool_calls
+    ]
+    known = {identity for identity, _, _ in calls}
+    calls += [
+        (bad["id"], bad["name"], bad["args"] or "")
+        for bad in message.invalid_tool_calls
+        if bad["id"] and bad["name"] and bad["id"] not in known
+    ]
     if isinstance(message.content, list):
-        for block in message.content:
-            if (
-                isinstance(block, dict)
-                and block.get("type") in {"tool_use", "tool_call"}
-                and block.get("id")
-                and block.get("name")
-            ):
-                calls.setdefault(block["id"], (block["name"], block.get("input", block.get("args")) or {}))
-    return tuple([ToolCall(identity, name, _arguments(args)) for identity, (name, args) in calls.items()])
+        known = {identity for identity, _, _ in calls}
+        calls += [
+            (block["id"], block["name"], block.get("input", block.get("args")) or {})
+            for block in message.content
+            if isinstance(block, dict)
+            and block.get("type") in {"tool_use", "tool_call"}
+            and block.get("id")
+            and block.get("name")
+            and block["id"] not in known
+        ]
+    return tuple([ToolCall(identity, name, _arguments(args)) for identity, name, args in calls])
 
 
 def _arguments(args: object) -> Mapping[str, Any]:

@@ -218,3 +218,19 @@ def test_pictures_reach_a_service_that_takes_them(service):
                 model.invoke([message])
             assert not r.requests
     assert model.profile["image_inputs"] is (service is OPENAI)
+
+
+def test_each_call_is_sent_whatever_its_id():
+    """Two calls of one id are two calls; those without an id differ in a whole conversation."""
+    again = {**CALL, "args": {"a": 2}}
+    assert one(AIMessage("", tool_calls=[CALL, again])).tool_calls == (ADD, ToolCall("c1", "add", {"a": 2}))
+    nameless = AIMessage("", tool_calls=[{**CALL, "id": None}, {**again, "id": None}])
+    sent = core_messages([nameless, HumanMessage("hi"), nameless])
+    identities = [call.id for message in sent for call in message.tool_calls]
+    assert len(set(identities)) == len(identities) == 4
+    with OPENAI.replica("ok") as r:
+        OPENAI.model(r).bind_tools([{"name": "add", "description": "Add."}]).invoke(
+            [HumanMessage("hi"), AIMessage("", tool_calls=[CALL, again]), ToolMessage("1", tool_call_id="c1")]
+        )
+    written = "".join(each["content"] for each in r.requests[-1].json["messages"])
+    assert [f'{{"a":{n}}}' in written.replace(" ", "") for n in (1, 2)] == [True, True]
