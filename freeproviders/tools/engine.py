@@ -258,7 +258,7 @@ class CallQuestion(Question[Part, CallReader]):
             self._add_last([complaint.call for complaint in reader.complaints if complaint.call])
             return None
         what = "\n".join(dict.fromkeys(complaint.text for complaint in reader.complaints))
-        optional = self._passes_on and not self._must and _only_unbound(reader)
+        optional = self._keeps_calls and not self._must and _only_unbound(reader)
         template = self._prompt.unbound if optional else self._prompt.complaint
         turn = fill(template, complaint=fence(what), format=self._dialect.format)
         return Fault(what, turn, ToolCallError)
@@ -306,6 +306,11 @@ class CallQuestion(Question[Part, CallReader]):
         """Whether a call that does not fit is handed on in the end."""
         return self._request.on_invalid == "pass"
 
+    @property
+    def _keeps_calls(self) -> bool:
+        """Whether a call of a tool that is not bound is a call, and not small talk in its shape."""
+        return self._request.on_invalid is not None
+
     def _add_last(self, calls: list[ToolCall]) -> None:
         """Let calls go out at the end of the answer, each of them once."""
         known = {call_key(call) for call in self._calls}
@@ -335,7 +340,7 @@ class CallQuestion(Question[Part, CallReader]):
     def _ask_again(self, reader: CallReader, fault: Fault) -> None:
         if reader.complaints:
             asks_for_words = _only_unbound(reader) and not (
-                self._plan.must or self._calls or self._passes_on
+                self._plan.must or self._calls or self._keeps_calls
             )  # small talk in the shape of a call
         else:
             asks_for_words = bool(reader.repeated) and not self._must and not self._asked_for_words

@@ -78,6 +78,25 @@ async def test_an_error_otherwise(mode):
     assert isinstance(error, ToolCallError)
 
 
+async def test_an_unknown_name_is_an_error_where_errors_are_asked_for():
+    """It is asked for again with the names that there are; words are an answer then, too."""
+    with flow(NAMELESS, NAMELESS, NAMELESS) as r:
+        parts, error = await parts_of(provider_of(r), request(), on_invalid="raise")
+        assert len(r.requests) == 3
+        assert all("<tools>" in sent.body.decode() for sent in r.requests)
+        assert "get_weather, get_time, search" in r.requests[1].body.decode()
+    assert isinstance(error, ToolCallError)
+    assert "fly" in error.message
+    assert not any(isinstance(part, ToolCall) for part in parts)
+    with flow(NAMELESS, "I cannot fly.") as r:
+        completion = await answer_of(provider_of(r), request(), on_invalid="raise")
+    assert (completion.text, completion.tool_calls) == ("I cannot fly.", ())
+    with flow(NAMELESS, "Hello!") as r:
+        completion = await answer_of(provider_of(r), request())
+        assert "<tools>" not in r.requests[1].body.decode()
+    assert completion.text == "Hello!"
+
+
 async def test_nothing_is_handed_on_without_tools():
     """What looks like a call is text there."""
     with flow(NAMELESS) as r:
