@@ -24,7 +24,7 @@ _REASONING: Final[tuple[str, ...]] = get_args(ReasoningMode)
 _BETWEEN: Final = frozenset({"functools", "langchain_core", "llama_index", "pydantic"})
 """Packages whose code stands between the caller's line and ours."""
 _SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
-_ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
+ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
 
 def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def meant(option: str) -> str | None:
         return None
     from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
 
-    return next(iter(get_close_matches(option, sorted(SETTINGS), 1, _ALIKE)), None)
+    return next(iter(get_close_matches(option, sorted(SETTINGS), 1, ALIKE)), None)
 
 
 def caution(message: str) -> None:

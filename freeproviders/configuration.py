@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Final, Never, Self, TypedDict, Unpack, cast
 from urllib.parse import unquote, urlsplit
 
-from freeproviders.checks import SETTINGS
+from freeproviders.checks import ALIKE, SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.redaction import is_secret, secrets_of
@@ -133,16 +133,16 @@ def unknown_names(
     wrong = sorted(given)
     hints = []
     for name in wrong:
-        near = get_close_matches(name, [*known, *SETTINGS], 1)
+        near = get_close_matches(name, [*known, *SETTINGS], 1, ALIKE)
         if name in SETTINGS or (near and near[0] in SETTINGS and near[0] not in known):
             setting = name if name in SETTINGS else near[0]
             hints.append(f"{setting} is a setting of a request: pass it with the question.")
         elif near:
             hints.append(f"Did you mean {near[0]}?")
-    if not hints:
-        hints = [
-            f"A service's own options go into {options}." if options else f"It takes {', '.join(known)}."
-        ]
+    if options:
+        hints.append(f"A service's own options go into {options}.")
+    elif not hints:
+        hints.append(f"It takes {', '.join(known)}.")
     names = ", ".join(repr(name) for name in wrong)
     return UsageError(f"Unknown argument {names}. {' '.join(dict.fromkeys(hints))}", provider=provider)
 

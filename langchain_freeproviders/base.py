@@ -31,7 +31,7 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import ChunkWriter, result
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.messages import core_messages
-from langchain_freeproviders.settings import BackendSettings, ProviderSettings, hidden, shown
+from langchain_freeproviders.settings import BackendSettings, ProviderSettings, given, hidden, shown
 from langchain_freeproviders.tools import choose, core_format, openai_tools
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         # As the base class, without the detour over a deprecated method, which costs more than all
         # the rest.
-        return {**self._identity, "_type": self._llm_type, "stop": stop, **shown(kwargs)}
+        return {**self._identity, "_type": self._llm_type, "stop": stop, **shown(given(kwargs))}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # A cache's key. The saved form, which the base class takes, leaves out what is default:

@@ -30,6 +30,7 @@ from langchain_freeproviders.settings import (
     EmbeddedSettings,
     GivenBackend,
     ProviderSettings,
+    given,
     hidden,
     shown,
 )
@@ -104,7 +105,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
 
         LangChain's key of the cache is the identity of a string model, and nothing else.
         """
-        if not (known := shown(options)):
+        if not (known := shown(given(options))):
             return self
         copied = copy.copy(self)
         vars(copied).update(

@@ -163,16 +163,17 @@ class BackendSettings(Serializable):
         """Put values under the names of their fields; raises `UsageError` for unknown names."""
         fields, unknown = _fields(cls), []
         out: dict[str, Any] = {}
+        names: dict[str, str] = {}
         for name, value in values.items():
             field = fields.get(name)
             if field is None:
                 unknown.append(name)
             elif field in out and out[field] is not None and value is not None:
-                raise UsageError(f"{name} is a second name of {field}: pass one of them.")
+                raise UsageError(f"{names[field]} and {name} are two names of one thing: pass one.")
             elif value is not None or field not in out:
-                out[field] = value
+                out[field], names[field] = value, name
         if unknown:
-            raise unknown_names(unknown, fields, cls.__name__, options="model_kwargs")
+            raise unknown_names(unknown, fields, cls.__name__, options="model_kwargs or extra_body")
         return out
 
     @field_validator("model_kwargs")
@@ -401,7 +402,7 @@ class BackendSettings(Serializable):
         self, kind: Literal["chat", "llm"], stop: list[str] | None, options: Mapping[str, Any]
     ) -> LangSmithParams:
         """Return what LangSmith shows of a call; the base classes would read attributes singly."""
-        settings = {**self._settings, **options}
+        settings = {**self._settings, **given(options)}
         params = LangSmithParams(
             ls_provider=self.model_provider,
             ls_model_name=settings.get("model") or self.model,
@@ -674,11 +675,16 @@ def _fields(cls: type[BackendSettings]) -> Mapping[str, str]:
 def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of a call by the core's names, with those of `model_kwargs` among them."""
     out: dict[str, Any] = {}
-    for name, value in {**(options.get("model_kwargs") or {}), **options}.items():
+    for name, value in {**given(options.get("model_kwargs") or {}), **given(options)}.items():
         if name == "model_kwargs":
             continue
         out[_SECOND_NAMES.get(name, name)] = _opened(value)
     return out
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call that say something: None leaves things as they are."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _as_secret(value: Any) -> Any:
@@ -712,8 +718,8 @@ def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as traces and caches may see them."""
     out: dict[str, Any] = {}
-    for name, given in options.items():
-        first, value = _SECOND_NAMES.get(name, name), _opened(given)
+    for name, passed in options.items():
+        first, value = _SECOND_NAMES.get(name, name), _opened(passed)
         if first == "extra_body" and value:
             out[name] = hashlib.sha256(dumps(value)).hexdigest()  # tells answers apart, and nothing more
         elif first == "base_url" and isinstance(value, str):
@@ -721,5 +727,5 @@ def shown(options: Mapping[str, Any]) -> dict[str, Any]:
         elif first == "model_kwargs" and isinstance(value, Mapping):
             out[name] = shown(value)
         elif first not in _SECRET:
-            out[name] = given
+            out[name] = passed
     return out

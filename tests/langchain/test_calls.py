@@ -164,6 +164,33 @@ def test_options_of_a_call():
     assert not {"logit_bias", "extra_body", "model_kwargs"} & second.keys()
 
 
+@pytest.mark.parametrize("kind", ["model", "string_model"])
+def test_none_leaves_things_as_the_model_has_them(kind):
+    """As in the core and in LlamaIndex; traces and caches see no difference either."""
+    cache = InMemoryCache()
+    with OPENAI.replica("ok") as r:
+        model = getattr(OPENAI, kind)(
+            r, cache=cache, temperature=0.5, max_tokens=7, stop=["END"], model_kwargs={"seed": 1}
+        )
+        nothing = dict.fromkeys(["temperature", "max_tokens", "model", "stop", "seed", "headers", "n"])
+        model.invoke("Hi", **nothing)
+        model.invoke("Hi")
+        assert len(r.requests) == len(cache._cache) == 1
+        model.invoke("Ho", **nothing, model_kwargs={"seed": 2, "user": None})
+        first, second = (request.json for request in r.requests)
+    for sent, seed in ((first, 1), (second, 2)):
+        asked = {name: sent[name] for name in ("temperature", "max_tokens", "stop", "seed", "model")}
+        assert asked == {
+            "temperature": 0.5,
+            "max_tokens": 7,
+            "stop": ["END"],
+            "seed": seed,
+            "model": "some-model",
+        }
+    assert "user" not in second
+    assert model._get_ls_params(temperature=None)["ls_temperature"] == 0.5
+
+
 class Seen(BaseCallbackHandler):
     def __init__(self):
         self.params = []

@@ -139,8 +139,11 @@ def test_names_that_langchain_users_know():
     ("wrong", "hint"),
     [
         ({"temperatur": 1}, "'temperatur'. Did you mean temperature?"),
-        ({"seed": 7}, "'seed'. A service's own options go into model_kwargs."),
-        ({"max_token": 7, "seed": 1}, "'max_token', 'seed'. Did you mean max_tokens?"),
+        ({"seed": 7}, "'seed'. A service's own options go into model_kwargs or extra_body."),
+        ({"max_token": 7, "seed": 1}, "'max_token', 'seed'. Did you mean max_tokens? A service's own"),
+        ({"reasoning_effort": "low"}, "'reasoning_effort'. A service's own options go into model_kwargs"),
+        ({"top_k": 5}, "'top_k'. A service's own options go into model_kwargs"),
+        ({"verbosity": "low"}, "'verbosity'. A service's own options go into model_kwargs"),
         ({"tools": []}, "tools is a setting of a request"),
     ],
 )
@@ -153,8 +156,12 @@ def test_an_unknown_field_is_refused_with_a_suggestion(cls, wrong, hint):
 
 
 def test_two_names_of_one_field():
-    with pytest.raises(ValueError, match="openai_api_base is a second name of base_url: pass one of them"):
+    with pytest.raises(ValueError, match="base_url and openai_api_base are two names of one thing"):
         ChatFlowGpt(base_url="http://127.0.0.1:1", openai_api_base="http://127.0.0.1:2")
+    with pytest.raises(ValueError, match="model and model_name are two names of one thing: pass one"):
+        ChatFlowGpt(model="gpt-4-turbo", model_name="gpt-3.5-turbo")
+    with pytest.raises(ValueError, match="retry and max_retries are two names"):
+        ChatFlowGpt(retry=1, max_retries=2)
     assert ChatFlowGpt(base_url="http://127.0.0.1:1", openai_api_base=None).base_url == "http://127.0.0.1:1"
 
 
