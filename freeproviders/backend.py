@@ -1,4 +1,4 @@
-"""A backend answers questions: a provider, the embedded engine, a router, or another's class.
+"""A backend answers questions: a provider, the embedded model, or another's class.
 
 A backend has a name, a model, abilities and `batches`, the bare protocol. `answer` adds what a
 service lacks - tools, typed answers, histories with tool calls - and all the ways to ask stand on
@@ -105,7 +105,7 @@ class TextStream(AsyncGenerator[str, None]):
 
 
 class Backend(ABC):
-    """A source of answers: the base of providers, the embedded engine and routers.
+    """A source of answers: the base of providers, the embedded model among them.
 
     A subclass has a `name`, a `model` ("" where it has one only) and `batches`; what its models can
     do by themselves is in `default_abilities`, or in an `abilities` of its own.

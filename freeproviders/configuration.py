@@ -196,7 +196,10 @@ class Configured:
             raise unknown_names(unknown, CONFIGURATION, self.name)
         outside = from_environment(self.slug)
         self.headers, self.cookies, self.api_key, self.route = {}, {}, None, Route()
-        self._take_address(base_url or outside.get("base_url") or self.default_base_url)
+        if not base_url and (address := outside.get("base_url")):
+            self._take_address(address, variable(self.slug, "base_url"))
+        else:
+            self._take_address(base_url or self.default_base_url)
         if api_key is None and self.login is None:
             api_key = outside.get("api_key")
         if proxy is None:
@@ -241,8 +244,8 @@ class Configured:
         other._take(changes)  # noqa: SLF001
         return other
 
-    def _take_address(self, url: object) -> None:
-        self.base_url, self.login = read_base_url(url, self.name)
+    def _take_address(self, url: object, given_as: str = "base_url") -> None:
+        self.base_url, self.login = read_base_url(url, self.name, given_as)
 
     def _take(self, changes: Configuration) -> None:
         """Take all items but base_url, on which the others depend."""
@@ -308,8 +311,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
+def read_base_url(url: object, provider: str, given_as: str = "base_url") -> tuple[str, str | None]:
     """Read an address, `https://user:password@host:port/path`.
+
+    Args:
+        url: the address.
+        provider: the name for the message.
+        given_as: the keyword or the environment variable that holds the address.
 
     Returns:
         The address without its login and without a slash at its end, and the `Authorization` header
@@ -332,10 +340,12 @@ def read_base_url(url: object, provider: str) -> tuple[str, str | None]:
     except ValueError:  # a port or a bracket
         right = False
     if not right:
-        raise UsageError(f"base_url must look like https://host:port/path, not {shown!r}.", provider=provider)
+        raise UsageError(
+            f"{given_as} must look like https://host:port/path, not {shown!r}.", provider=provider
+        )
     if "?" in url or "#" in url:
         raise UsageError(
-            f"base_url must end with its path, since the endpoint is added to it: {shown!r}.",
+            f"{given_as} must end with its path, since the endpoint is added to it: {shown!r}.",
             provider=provider,
         )
     login, at, host = parts.netloc.rpartition("@")

@@ -64,8 +64,14 @@ def pull(
     from freeproviders.cli.chat import INTERRUPTED_EXIT
     from freeproviders.cli.weights import pull as fetch
     from freeproviders.embedded.weights import DEFAULT, weights_named
+    from freeproviders.errors import UnknownModelError
 
-    weights = weights_named(name or DEFAULT)
+    try:
+        weights = weights_named(name or DEFAULT)
+    except UnknownModelError:
+        raise typer.BadParameter(
+            f"There is no embedded model {name!r}: `freeproviders models` lists them.", param_hint="NAME"
+        ) from None
     try:
         path = fetch(weights)
     except KeyboardInterrupt:

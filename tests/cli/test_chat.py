@@ -430,7 +430,7 @@ def test_errors_speak_of_options() -> None:
         (["chat", "--provider", "flow-gpt", "  "], "The question is empty"),
         (["chat", "--provider", "flow-gpt"], "The question is empty"),
         (["chat", "--model", "no-such-model", "Hi"], "no-such-model"),
-        (["models", "pull", "no-such-model"], "no-such-model"),
+        (["models", "pull", "no-such-model"], "'no-such-model': `freeproviders models` lists them"),
         (["replica", "nobody"], "There is no replica of 'nobody'"),
         (["sing"], "sing"),
     ],
@@ -441,6 +441,14 @@ def test_a_wrong_command_is_exit_code_2(arguments: list[str], complaint: str) ->
     said = " ".join(done.stderr.decode().split())
     assert complaint in said
     assert "Traceback" not in said
+
+
+def test_a_wrong_variable_is_named() -> None:
+    """What came from the environment is not put down to an option that was not given."""
+    done = run("chat", "-p", "flow-gpt", "Hi", env={"FLOW_GPT_API_BASE": "localhost:80"})
+    assert done.returncode == 2
+    assert "FLOW_GPT_API_BASE must look like https://host:port" in only_error(done)
+    assert "--base-url" not in done.stderr.decode()
 
 
 @needs_terminal
