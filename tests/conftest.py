@@ -27,6 +27,7 @@ MAY_BLOCK = [
     ("freeproviders/tools/quirks.py", {"_families"}, "read by the package's loader: here it is pytest's"),
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
     ("freeproviders/embedded/cache.py", {"write", "close", "restart"}, "a download's bytes, once in a life"),
+    ("freeproviders/embedded/index.py", {"sink"}, "the same, where there is no pip"),
     ("freeproviders/embedded/cache.py", {"is_cached"}, "one look at a file; the engine's way is a thread"),
     ("freeproviders/embedded/choice.py", {"choose"}, "a constructor that looks which weights are here"),
     ("llama_index_freeproviders/embeddings.py", {"_weights"}, "a constructor that loads its weights once"),

