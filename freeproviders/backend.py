@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import threading
 import types
@@ -23,29 +24,37 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, closing
-from dataclasses import replace
+from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Learned
 from freeproviders.checks import as_tools, check_request, checked_stops
-from freeproviders.configuration import Configuration, split
-from freeproviders.errors import UsageError
+from freeproviders.configuration import Configuration, split, unknown_names
+from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
 from freeproviders.retry import Retry
+from freeproviders.stop import StopCutter
 from freeproviders.types import (
     MAX_REPAIRS,
     Batch,
     ChatRequest,
     Completion,
+    Finish,
     Message,
     OnInvalid,
     Part,
+    Reasoning,
     ReasoningMode,
     Text,
     Tool,
+    ToolCall,
+    Usage,
     as_messages,
     collect,
 )
+from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.wire.json import dumps
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +113,19 @@ class TextStream(AsyncGenerator[str, None]):
         await self._pieces.aclose()
 
 
+def _with_changes(abilities: Callable[..., Abilities]) -> Callable[..., Abilities]:
+    """Apply the changes of `with_abilities` to what a method returns."""
+
+    @functools.wraps(abilities)
+    def changed(self: Backend, model: str | None = None) -> Abilities:
+        own = abilities(self, model)
+        if not self._changed:
+            return own
+        return self.learned.without_refused(replace(own, **self._changed), model or self.model)
+
+    return changed
+
+
 class Backend(ABC):
     """A source of answers: the base of providers, the embedded model among them.
 
@@ -118,7 +140,24 @@ class Backend(ABC):
     accepted_options: ClassVar[frozenset[str] | None] = None
     """Settings and options that the service has a place for; None is any."""
     retry: Retry = Retry()
+    base_url: str = ""
+    """Where requests go; "" where there is no address."""
     _claimed: Abilities | None = None
+    _changed: Mapping[str, Any] = MappingProxyType({})
+    _learned: dict[str, Learned]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make what all copies share, whatever a subclass does in its `__init__`."""
+        del args, kwargs
+        self = super().__new__(cls)
+        object.__setattr__(self, "_learned", {})  # also of a frozen dataclass
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let `with_abilities` change what a subclass's own `abilities` returns."""
+        super().__init_subclass__(**kwargs)
+        if "abilities" in cls.__dict__:
+            cls.abilities = _with_changes(cls.abilities)  # type: ignore[method-assign]
 
     @abstractmethod
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
@@ -163,14 +202,17 @@ class Backend(ABC):
         None is the backend's own model.
         """
         claimed, learned = self._claimed or self.default_abilities, self.learned
+        if self._changed:
+            claimed = replace(claimed, **self._changed)
         return learned.without_refused(claimed, model or self.model) if learned.refused else claimed
 
     def with_abilities(self, **changes: Any) -> Self:
         """Return a copy that claims other abilities, as `tools=False` for tools in the prompt."""
+        known = [field.name for field in fields(Abilities)]
+        if unknown := changes.keys() - set(known):
+            raise unknown_names(unknown, known, self.name)
         other = copy.copy(self)
-        other._claimed = replace(  # noqa: SLF001 - one of us
-            self._claimed or self.default_abilities, **changes
-        )
+        other._changed = {**self._changed, **changes}  # noqa: SLF001 - one of us
         return other
 
     def with_model(self, model: str) -> Self:
@@ -181,9 +223,8 @@ class Backend(ABC):
 
     @property
     def learned(self) -> Learned:
-        """The features that the service has refused."""
-        learned: Learned = self.__dict__.get("_learned") or self.__dict__.setdefault("_learned", Learned())
-        return learned
+        """The features that the service at this address has refused; shared by all copies."""
+        return self._learned.get(self.base_url) or self._learned.setdefault(self.base_url, Learned())
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
@@ -360,7 +401,7 @@ def text_stream(
         )
     configuration, settings = split(keywords, asked.name)
     if isinstance(asked, type):
-        backend = asked(**configuration)  # type: ignore[misc]  # of no use to the base class
+        backend = asked(**configuration)
     else:
         backend = asked.configured(**configuration) if configuration else asked
     return TextStream(_texts(backend.answer(backend.request(messages, model=model, **settings))))
@@ -378,27 +419,98 @@ class _Foreign(Backend):
                 f"A backend needs name, model and batches(request); "
                 f"{type(given).__name__} has no {', '.join(missing)}."
             )
+        self._take(given)
+
+    def _take(self, given: Askable) -> None:
         self._given: Any = given  # what else it has is looked for
         self.name, self.model = given.name, given.model or ""
         self.slug = getattr(given, "slug", "")
-        self.retry = getattr(given, "retry", self.retry)
+        self.base_url = getattr(given, "base_url", "")
+        self.retry = Retry.of(getattr(given, "retry", None), Retry())
 
     def abilities(self, model: str | None = None) -> Abilities:
         """The abilities that the given object claims, less those refused; none without a claim."""
-        if self._claimed is not None or not hasattr(self._given, "abilities"):
+        if not hasattr(self._given, "abilities"):
             return super().abilities(model)
         model = model or self.model
         return self.learned.without_refused(self._given.abilities(model or None), model)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        batches: AsyncGenerator[Batch, None] = self._given.batches(request)
-        return batches
+        model = request.model or self.model
+        try:
+            check_request(request, self.accepted_options)
+            if (
+                (self._changed or hasattr(self._given, "abilities"))
+                and not self.abilities(model).images
+                and any(message.images for message in request.messages)
+            ):
+                raise UnsupportedInputError("This backend takes no pictures: send text only.")
+            stream = self._given.batches(request)
+            if not hasattr(stream, "__aiter__") or not hasattr(stream, "aclose"):
+                if inspect.iscoroutine(stream):
+                    stream.close()
+                raise UsageError(  # noqa: TRY301 - it gets its names below, as those of the checks
+                    f"batches(request) must be an asynchronous generator, not {type(stream).__name__}."
+                )
+        except UsageError as error:
+            raise error.about(self.name, model)  # noqa: B904 - the same error
+        return self._completed(stream, request, model)
+
+    async def _completed(
+        self, stream: AsyncGenerator[Batch, None], request: ChatRequest, model: str
+    ) -> AsyncGenerator[Batch, None]:
+        """Keep the promises of every backend: stop sequences, usage, a finish, no empty answer."""
+        cutter = StopCutter(request.stop) if request.stop else None
+        chars, answered, counted = 0, False, False
+        finish = Finish(reason="unknown", confirmed=False)
+        async with aclosing(stream):
+            async for batch in stream:
+                if not isinstance(batch, list):
+                    raise UsageError(
+                        f"batches(request) must yield lists of parts, not {type(batch).__name__}.",
+                        provider=self.name,
+                        model=model,
+                    )
+                out: Batch = []
+                for part in batch:
+                    match part:
+                        case Finish():
+                            finish = part
+                            continue
+                        case Usage():
+                            counted = True
+                        case Text() | Reasoning():
+                            chars += len(part.text)
+                            answered = answered or (type(part) is Text and bool(part.text))
+                        case ToolCall():
+                            chars += len(part.name) + len(dumps(part.arguments))
+                            answered = True
+                    out.append(part)
+                if cutter is not None:
+                    out = cutter.cut(out)
+                if out:
+                    yield out
+                if cutter is not None and cutter.hit:
+                    finish = replace(finish, reason="stop", raw_reason=None, confirmed=True)
+                    counted = counted and any(type(part) is Usage for part in out)
+                    break
+        end: Batch = cutter.flush() if cutter is not None else []
+        if not (
+            answered or (request.stop and finish.reason == "stop") or (finish.reason == "length" and chars)
+        ):
+            raise EmptyResponseError(
+                "The answer is empty: it holds no text and no tool call.", provider=self.name, model=model
+            )
+        if not counted:
+            end.append(Usage(estimate_input_tokens(request.messages), estimate_tokens(chars), estimated=True))
+        end.append(replace(finish, provider=finish.provider or self.name, model=finish.model or model))
+        yield end
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         if not changes or not hasattr(self._given, "configured"):
             return super().configured(**changes)
         other = copy.copy(self)
-        other._given = self._given.configured(**changes)  # noqa: SLF001
+        other._take(self._given.configured(**changes))  # noqa: SLF001 - of the same class
         return other
 
 

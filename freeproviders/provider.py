@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Unpack
 
-from freeproviders.abilities import Learned
 from freeproviders.backend import Backend
 from freeproviders.checks import caution, check_request, meant
 from freeproviders.configuration import Configuration, Configured
@@ -105,8 +104,6 @@ class Provider(ProviderModelMixin, Backend):
     supports_system_message: ClassVar[bool] = True
     accepted_options: ClassVar[frozenset[str] | None] = frozenset()
 
-    base_url: str = ""
-    """Where requests go; "" for a model on this machine."""
     login: str | None = None
     _warned: set[str]
 
@@ -183,16 +180,9 @@ class AsyncGeneratorProvider(Configured, Provider):
         super().__init__(**configuration)
         self.model = self.get_model(model)
         self._warned: set[str] = set()
-        self._learned_by_address: dict[str, Learned] = {}  # shared by all copies of this configuration
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
-
-    @property
-    def learned(self) -> Learned:
-        """The features that the service at this address has refused."""
-        known = self._learned_by_address
-        return known.get(self.base_url) or known.setdefault(self.base_url, Learned())
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.

@@ -6,6 +6,7 @@ Also: what a call may change.
 import asyncio
 import inspect
 import pickle
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -16,12 +17,15 @@ from freeproviders.backend import Backend
 from freeproviders.configuration import split, without_login
 from freeproviders.errors import (
     AuthenticationError,
+    EmptyResponseError,
     ProviderError,
     RateLimitError,
     StructuredOutputError,
     TruncatedResponseError,
+    UnsupportedInputError,
     UsageError,
 )
+from freeproviders.retry import Retry
 from freeproviders.testing import replica
 from freeproviders.types import Finish, Text, Usage
 from tests.core.services import FAST, SERVICES
@@ -165,6 +169,93 @@ def test_what_is_no_backend():
         Backend.of("gpt")
     with pytest.raises(UsageError, match="takes no configuration: timeout"):
         Backend.of(Mine("x")).complete_sync("Hi", timeout=3)
+
+
+class Said(Mine):
+    """A backend that sends what it is given, and whose copies can be configured."""
+
+    def __init__(self, *batches, retry=None):
+        super().__init__()
+        self.said, self.retry = batches, retry
+
+    async def batches(self, request):
+        self.requests.append(request)
+        for batch in self.said:
+            yield batch
+
+    def configured(self, **changes):
+        return Said(*self.said, **changes)
+
+
+async def test_a_backend_of_ones_own_keeps_the_promises():
+    """Stop sequences, usage, who answered, and nothing that cannot be sent or is no answer."""
+    backend = Backend.of(Said([Text("one S")], [Text("TOP two"), Finish(reason="length")]))
+    answer = await backend.complete("Hi", stop="STOP")
+    assert answer.text == "one "
+    assert (answer.finish.reason, answer.finish.provider, answer.finish.model) == ("stop", "Mine", "m")
+    assert answer.usage.estimated
+    assert answer.usage.input_tokens > 0
+    answer = await Backend.of(Said([Text("one S"), Usage(3, 2)])).complete("Hi", stop="STOP", model="n")
+    assert (answer.text, answer.usage, answer.finish.model) == ("one S", Usage(3, 2), "n")
+    assert answer.finish.reason == "unknown"
+    for nothing in ([], [Text("")], [Usage(1, 0), Finish()]):
+        with pytest.raises(EmptyResponseError, match=r"\[Mine m\]"):
+            await Backend.of(Said(nothing)).complete("Hi")
+    with pytest.raises(UsageError, match=r"\[Mine m\] temperature"):
+        backend.stream("Hi", temperature="hot")
+
+
+async def test_pictures_for_a_backend_that_takes_none():
+    class Blind(Said):
+        def abilities(self, model=None):
+            return Abilities()
+
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}]
+    backend = Backend.of(Blind([Text("I see.")]))
+    with pytest.raises(UnsupportedInputError, match="no pictures"):
+        backend.stream(picture)
+    assert (await backend.with_abilities(images=True).complete(picture)).text == "I see."
+
+
+async def test_what_batches_must_be():
+    class Coroutine(Mine):
+        async def batches(self, request):
+            return [Text("x")]
+
+    class NoClose(Mine):
+        def batches(self, request):
+            return type("Bare", (), {"__aiter__": lambda self: self})()
+
+    for wrong in (Coroutine(), NoClose()):
+        with pytest.raises(UsageError, match="must be an asynchronous generator"):
+            Backend.of(wrong).stream("Hi")
+    with pytest.raises(UsageError, match="lists of parts, not Text"):
+        await Backend.of(Said(Text("x"))).complete("Hi")
+
+
+def test_a_configured_copy_of_a_backend_of_ones_own():
+    """The rule of retries is the new object's; what was learned is shared, whichever copy learns it."""
+    backend = Backend.of(Said([Text("x")]))
+    other = backend.configured(retry=4)
+    assert (backend.retry, other.retry.attempts) == (Retry(), 5)
+    other.learned.refuse("tools")
+    assert backend.with_abilities(tools=True).abilities().tools is False
+
+
+def test_changed_abilities_of_a_subclass():
+    """The changes count on top of what the subclass says of each model."""
+
+    class Mixed(OpenAICompatible):
+        def abilities(self, model=None):
+            return replace(super().abilities(model), window=len(model or self.model), tools=True)
+
+    mixed = Mixed("four", base_url="http://127.0.0.1:9").with_abilities(tools=False)
+    assert mixed.abilities() == Abilities(images=True, window=4)
+    assert mixed.with_abilities(images=False).abilities("sixsix") == Abilities(window=6)
+    mixed.learned.refuse("schema")
+    assert not mixed.with_abilities(schema=True).abilities().schema
+    with pytest.raises(UsageError, match=r"Unknown argument 'tool'\. Did you mean tools"):
+        mixed.with_abilities(tool=True)
 
 
 # --- configuration for one call ---
