@@ -35,6 +35,7 @@ from freeproviders.wire.failure import read_failure
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.text import mended
 
+_ANY_TEXT: Final = {"type": "text"}
 _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
 
 
@@ -156,6 +157,8 @@ class Provider(ProviderModelMixin, Backend):
                 for name in ("temperature", "top_p", "max_tokens", "response_format")
                 if getattr(request, name) is not None
             )
+            if request.response_format == _ANY_TEXT:
+                given.discard("response_format")  # it is what comes anyway
             given -= self.accepted_options
         new = sorted(given - self._warned)
         if not new:

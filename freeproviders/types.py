@@ -172,10 +172,16 @@ class Tool:
                 f"A tool must be a mapping with a name, an optional description and parameters, "
                 f"not {value!r:.200}."
             )
+        parameters = function.get("parameters") or {"type": "object", "properties": {}}
+        if not isinstance(parameters, Mapping):
+            raise UsageError(
+                f"The parameters of tool {function['name']!r:.200} must be a JSON schema in a mapping, "
+                f"not {parameters!r:.200}."
+            )
         return cls(
             name=function["name"],
             description=function.get("description") or "",
-            parameters=function.get("parameters") or {"type": "object", "properties": {}},
+            parameters=parameters,
             strict=function.get("strict"),
         )
 

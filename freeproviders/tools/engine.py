@@ -52,12 +52,11 @@ def answer(
     plan = plan_of(request)
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
+    splits = request.reasoning in {"split", "drop"} or (request.reasoning is None and bool(request.tools))
     request = _without_tools(backend, request, prompt)
     if plan.target is not None:
         return TextObject(backend, request, plan.target, prompt).rounds()
-    if request.reasoning in {None, "keep"}:
-        return backend.batches(request)
-    return _PlainQuestion(backend, request, prompt).rounds()
+    return _PlainQuestion(backend, request, prompt).rounds() if splits else backend.batches(request)
 
 
 def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:

@@ -22,7 +22,7 @@ from freeproviders import (
     errors,
 )
 from freeproviders.testing import replica
-from freeproviders.types import ChatRequest, Message
+from freeproviders.types import ChatRequest, Message, Tool
 from tests.core.services import text_of
 
 HERE = "http://127.0.0.1:9/v1"
@@ -471,3 +471,17 @@ def test_the_key_travels_with_a_pickle_and_nowhere_else():
     provider = pickle.loads(pickle.dumps(provider_of(api_key="s3cret-key")))
     assert provider.api_key == "s3cret-key"
     assert "s3cret" not in repr(provider)
+
+
+@pytest.mark.parametrize("parameters", ["oops", ["city"], 3])
+def test_parameters_of_a_tool_are_a_mapping(parameters):
+    with pytest.raises(errors.UsageError, match="parameters of tool 'f' must be a JSON schema"):
+        Tool.of({"name": "f", "parameters": parameters})
+
+
+async def test_any_text_is_no_setting_to_warn_of():
+    """`{"type": "text"}` asks for what a service without response formats gives anyway."""
+    with replica(FlowGpt, answer="ok") as r, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer = await FlowGpt(base_url=r.base_url).complete("Hi", response_format={"type": "text"})
+    assert answer.text == "ok"

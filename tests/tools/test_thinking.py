@@ -197,3 +197,14 @@ async def test_a_limit_may_leave_thinking_alone(settings):
     with replica(OpenAICompatible, faults=fault) as r:
         answer = await answer_of(OpenAICompatible("m", base_url=r.base_url, retry=0), **settings)
         assert (answer.text, answer.finish.reason) == ("", "length")
+
+
+async def test_thinking_is_told_apart_where_no_tool_may_be_called():
+    """The tools are there, so that the same model answers in the same form with any choice."""
+    with replica(OpenAICompatible, answer=SAID) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url)
+        found = [
+            await answer_of(provider, tools=TOOLS, tool_choice="none", reasoning=mode)
+            for mode in (None, "split", "keep")
+        ]
+    assert [(one.text, one.reasoning) for one in found] == [SPLIT, SPLIT, (SAID, "")]
