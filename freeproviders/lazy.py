@@ -1,4 +1,4 @@
-"""Lazy public names: a module is imported when one of its names is first used."""
+"""Lazy names, public and of classes: a module is imported when one of its names is first used."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ def lazy(
         return sorted({*namespace, *homes})
 
     return load, names
+
+
+class LazyAttribute:
+    """A class attribute whose value is a public name of this package, imported when first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return getattr(sys.modules["freeproviders"], self._name)

@@ -220,7 +220,8 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return self._achunks(read, stop, kwargs, self._writer(kwargs), run_manager)
 
     def _writer(self, options: Mapping[str, Any]) -> ChunkWriter:
-        return ChunkWriter(self.model_provider, shows_usage=options.get("stream_usage", self.stream_usage))
+        asked = options.get("stream_usage")
+        return ChunkWriter(self.model_provider, shows_usage=self.stream_usage if asked is None else asked)
 
     @property
     def _known_window(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 
 import freeproviders
 from freeproviders import bridge
-from freeproviders.backend import whole
+from freeproviders.backend import Backend, whole
+from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
 from freeproviders.types import Batch, Completion, Finish, Part, Usage, as_messages
 from langchain_freeproviders._version import __version__
@@ -38,9 +39,6 @@ from langchain_freeproviders.settings import (
 
 class FreeProvidersStringModel(BackendSettings, LLM):
     """The base of all string models; the prompt is one message of the user."""
-
-    streaming: bool = False
-    """Kept for symmetry with the chat models; `stream` and `astream` always stream."""
 
     def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, str]:
         """Bind keywords to each call; those with secrets are not shown and not saved."""
@@ -176,6 +174,15 @@ class FreeProvidersStringModel(BackendSettings, LLM):
     ) -> AsyncIterator[GenerationChunk]:
         writer = _PieceWriter(self.model_provider)
         return self._achunks(partial(as_messages, prompt), stop, kwargs, writer, run_manager)
+
+    def _prepare(self, settings: dict[str, Any], options: Mapping[str, Any]) -> Backend:
+        backend = super()._prepare(settings, options)
+        if settings.get("tools"):
+            raise UsageError(
+                "A string model has no place for tool calls in its answer: pass tools to a chat model.",
+                provider=backend.name,
+            )
+        return backend
 
     def _result(self, completions: list[Completion]) -> LLMResult:
         generations = []

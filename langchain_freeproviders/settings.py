@@ -47,6 +47,7 @@ from freeproviders.configuration import (
 )
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
+from freeproviders.lazy import LazyAttribute
 from freeproviders.provider import Provider
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, Completion, Message, OnInvalid, Part, ReasoningMode, Text
@@ -560,17 +561,11 @@ class ProviderSettings(BackendSettings):
             yield name, without_login(value) if name == "base_url" and value else value
 
 
-class _EmbeddedProvider:
-    """A class attribute that loads the provider on first use: its engine has many modules."""
-
-    def __get__(self, instance: object, owner: type) -> type[Provider]:
-        return freeproviders.Embedded
-
-
 class EmbeddedSettings(ProviderSettings):
     """The fields of the models on this machine."""
 
-    provider_class: ClassVar[type[Provider]] = cast("type[Provider]", _EmbeddedProvider())
+    # Its engine has many modules.
+    provider_class: ClassVar[type[Provider]] = cast("type[Provider]", LazyAttribute("Embedded"))
 
     model_path: str | Path | None = None
     """A GGUF file of your own."""

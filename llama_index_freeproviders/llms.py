@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field, field_serializer
 
-import freeproviders
+from freeproviders.lazy import LazyAttribute
 from freeproviders.provider import Provider
 from freeproviders.providers import PROVIDERS
 from llama_index_freeproviders.provider import ProviderLLM, saved_name
@@ -24,18 +24,8 @@ __all__ = [
 ]
 
 
-class _Named:
-    """A class of the core by its name, imported when it is first used."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        return getattr(freeproviders, self._name)
-
-
 def _core(name: str) -> Any:
-    return _Named(name)
+    return LazyAttribute(name)
 
 
 class FreeNetfly(ProviderLLM):

@@ -27,6 +27,27 @@ async def test_all_four_ways(service):
         assert "".join([piece async for piece in model.astream("Hi")]) == WHOLE
 
 
+def test_tools_belong_to_chat_models():
+    """What would come of a call is no text."""
+    tool = {"name": "add", "description": "Add."}
+    with OPENAI.replica("ok") as r:
+        model = OPENAI.string_model(r)
+        for ask in (
+            lambda: model.invoke("Hi", tools=[tool]),
+            lambda: list(model.stream("Hi", tools=[tool])),
+            lambda: model.bind(tools=[tool]).invoke("Hi"),
+        ):
+            with pytest.raises(errors.UsageError, match="pass tools to a chat model"):
+                ask()
+        assert not r.requests
+        assert model.invoke("Hi", tools=[]) == "ok"
+
+
+def test_a_field_without_effect_is_refused():
+    with pytest.raises(ValueError, match="Unknown argument 'streaming'"):
+        FlowGptLLM(streaming=True)
+
+
 def test_streaming_is_native():
     for name in ("_stream", "_astream", "_call", "_acall", "_generate", "_agenerate"):
         assert name in vars(FreeProvidersStringModel)

@@ -490,6 +490,7 @@ async def test_usage_of_a_stream_can_be_left_out():
             (FLOW.model(r), {}, True),
             (FLOW.model(r), {"stream_usage": False}, False),
             (FLOW.model(r, stream_usage=False), {}, False),
+            (FLOW.model(r), {"stream_usage": None}, True),
             (FLOW.model(r, stream_usage=False), {"stream_usage": True}, True),
         ):
             chunks = [chunk async for chunk in model.astream("Hi", **options)]
