@@ -273,7 +273,7 @@ class Backend(ABC):
         """Read what a caller passed as a `ChatRequest`.
 
         `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex.
-        `options` and `extra_body` are a service's own settings, by its own names. Raises
+        `options` and `extra_body` are options of the service, by its own names. Raises
         `UsageError` on what makes no sense.
         """
         if extra_body is not None and not isinstance(extra_body, Mapping):

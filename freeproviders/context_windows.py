@@ -1,9 +1,9 @@
 """Context windows by model family: tokens for question and answer together.
 
 The numbers serve plans made before a service is asked: how much history to send, how much of a
-document fits. A provider that knows better has an attribute `context_window`, and callers can set
-their own number. The longest pattern found in a model's name decides. From the models' own cards,
-November 2026.
+document fits. A backend that knows better says so in its abilities, the embedded model by its file,
+and callers can set their own number. The longest pattern found in a model's name decides. From the
+models' own cards, November 2026.
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ def lazy(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make a package's `__getattr__` and `__dir__`.
 
-    Args: namespace: the package's `globals()`. homes: each public name with the module that defines
-        it, written without the package's own name.
+    Args:
+        namespace: the package's `globals()`.
+        homes: each public name with the module that defines it, written without the package's own
+            name.
     """
     package = namespace["__name__"]
 

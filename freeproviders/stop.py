@@ -8,9 +8,8 @@ from freeproviders.types import Batch, Text
 class StopCutter:
     """Passes parts on until a stop sequence begins, wherever the pieces are cut.
 
-    The sequence itself is not passed on.     Text that may be the beginning of a sequence is held
-    back until that is decided. `hit` says that a sequence was found; everything after it is
-    dropped.
+    The sequence itself is not passed on. Text that may be the beginning of a sequence is held back
+    until that is decided. `hit` says that a sequence was found; everything after it is dropped.
     """
 
     def __init__(self, stops: tuple[str, ...]) -> None:

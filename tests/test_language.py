@@ -14,6 +14,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 PROSE_COLUMNS = 100
 _FENCE = re.compile(r"\s*(```|~~~)")
+_RUN_ON = re.compile(
+    r"^\s*(?:Args|Returns|Raises|Examples): +\S|(?<=\w\.)  +(?=[A-Z]\w* [a-z])", re.MULTILINE
+)
 _NOT_PROSE = re.compile(r"\s*(\||<|\[[^\]]+\]:|!?\[[^\]]*\]\([^)]*\)[.,;:]?$)")
 _DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -75,6 +78,13 @@ def test_a_docstring_begins_with_one_short_line(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=where)
+def test_a_docstring_was_not_run_together(path):
+    """A section's head has a line of its own, and sentences have one blank between them."""
+    for line, text in public_docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not (found := _RUN_ON.search(text)), f"{where(path)}:{line}: {found[0]!r}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=where)
 def test_a_message_stands_where_it_is_raised(path):
     """`raise X("...")`, without a variable for the text."""
     assert not list(named_messages(ast.parse(path.read_text(encoding="utf-8"))))
@@ -83,8 +93,10 @@ def test_a_message_stands_where_it_is_raised(path):
 @pytest.mark.parametrize("path", PAGES, ids=where)
 def test_prose_is_narrow(path):
     """At most 100 columns, beside tables, code and lines that are one link."""
-    wide = [f"{number}: {line}" for number, line in wide_prose(path.read_text(encoding="utf-8"))]
+    text = path.read_text(encoding="utf-8")
+    wide = [f"{number}: {line}" for number, line in wide_prose(text)]
     assert not wide
+    assert text.endswith("\n")
 
 
 def test_what_is_prose():

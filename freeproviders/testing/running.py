@@ -218,12 +218,15 @@ def replica(
 ) -> Replica:
     """Make a replica of a provider's service, for a `with` or `async with` statement.
 
-    Args: provider: a provider class (or its name or slug, "flow-gpt"). answer: the answer, see
-        `freeproviders.testing.answers`; None sends the last user message back. faults: failures and
-        delays, see `freeproviders.testing.faults`. port: the port on 127.0.0.1; 0 is any free port.
-        watch: called with each `RecordedRequest`, on the replica's thread. options: the service's
-        own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
-        `freeproviders.testing.services.openai.OpenAIService`.
+    Args:
+        provider: a provider class (or its name or slug, "flow-gpt").
+        answer: the answer, see `freeproviders.testing.answers`; None sends the last user message
+            back.
+        faults: failures and delays, see `freeproviders.testing.faults`.
+        port: the port on 127.0.0.1; 0 is any free port.
+        watch: called with each `RecordedRequest`, on the replica's thread.
+        options: the service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
+            `freeproviders.testing.services.openai.OpenAIService`.
 
     Raises:
         ValueError: there is no replica of the provider, or a fault is unknown.
