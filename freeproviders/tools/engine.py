@@ -44,7 +44,8 @@ def answer(
     none of this goes to the backend as it is.
 
     Raises:
-        UsageError: at the call itself: a choice that names no tool of the request.
+        UsageError: at the call itself: a choice that names no tool of the request, or a schema that
+            is broken.
         ToolCallError: while iterating: no valid call came, although one was attempted or required.
         StructuredOutputError: while iterating: no object came that fits the response format.
         ProviderError: while iterating: the service failed.

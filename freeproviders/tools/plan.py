@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.choice import read_choice
+from freeproviders.tools.schema.faults import check_schema
+from freeproviders.tools.schema.modern import TYPES
 from freeproviders.tools.schema.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ChatRequest, Message, ToolCall
+
+_FORMS: Final = TYPES | {"json_schema", "json_object"}
+"""The types of a response format; a bare JSON schema has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +41,13 @@ class Plan:
 
 
 def plan_of(request: ChatRequest) -> Plan:
-    """Read what a request asks for. Raises `UsageError` for a tool that it does not have."""
+    """Read what a request asks for.
+
+    Raises `UsageError` for a tool that it does not have, and for a schema that is broken.
+    """
     box = Toolbox(request.tools)
+    for tool in box.tools:
+        check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
     choice = None if request.tool_choice is None else read_choice(request.tool_choice, box.names)
     must = choice not in {None, "auto", "none"}
     if choice == "none":
@@ -67,6 +78,10 @@ def target_of(request: ChatRequest) -> Target | None:
     kind = form.get("type") if form else None
     if form is None or kind == "text":
         return None
+    if isinstance(kind, str) and kind not in _FORMS:
+        raise UsageError(
+            f"response_format has the unknown type {kind!r}: use json_schema, json_object or text."
+        )
     return any_object() if kind == "json_object" else Target.of(form)
 
 

@@ -294,7 +294,14 @@ def test_an_answer_that_does_not_fit_its_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("{", "is not JSON"), ("[1]", "holds no JSON schema"), (None, "does not exist")]
+    ("text", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "holds no JSON schema"),
+        (None, "does not exist"),
+        ('{"type": "objekt"}', "unknown type 'objekt'"),
+        ('{"required": "name"}', "required must be a list of names"),
+    ],
 )
 def test_a_schema_that_cannot_be_used(tmp_path: Path, text: str | None, complaint: str) -> None:
     file = tmp_path / "s.json"

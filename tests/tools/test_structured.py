@@ -466,3 +466,60 @@ def test_growing_costs_no_square():
             read += at
     assert snapshots > 100
     assert read < 80 * len(text)
+
+
+BROKEN = [
+    ({"type": "objekt", "properties": {}}, "unknown type 'objekt'"),
+    ({"type": "object", "properties": {"a": {"$ref": "#/$defs/B"}}}, "'#/\\$defs/B' names no part"),
+    ({"type": "object", "properties": {"a": {"$ref": "B"}}, "$defs": {"B": {}}}, "'B' names no part"),
+    ({"type": "object", "required": "a"}, "required must be a list of names, not 'a'"),
+    ({"type": "array", "items": {"anyOf": {"type": "string"}}}, "anyOf must be a list"),
+    ({"type": "object", "properties": ["a"]}, "properties must be a mapping"),
+]
+
+
+@pytest.mark.parametrize(("schema", "complaint"), BROKEN)
+async def test_a_broken_schema_is_the_callers_mistake(schema, complaint):
+    """It would make any answer valid; nothing is sent."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    with replica(FlowGpt, answer="{}") as r:
+        provider = FlowGpt(base_url=r.base_url)
+        for settings in (
+            {"response_format": form},
+            {"tools": [{"name": "f", "parameters": schema}]},
+        ):
+            with pytest.raises(UsageError, match=complaint):
+                await provider.complete("Hi", **settings)
+        with pytest.raises(UsageError, match=complaint):
+            stream_structured(provider, provider.request("Hi"), schema)
+        assert not r.requests
+
+
+async def test_a_misspelt_response_format_is_the_callers_mistake():
+    with replica(FlowGpt, answer="{}") as r:
+        with pytest.raises(UsageError, match="unknown type 'json-schema'"):
+            await FlowGpt(base_url=r.base_url).complete(
+                "Hi", response_format={"type": "json-schema", "json_schema": {"schema": {"type": "object"}}}
+            )
+        assert not r.requests
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "OBJECT", "properties": {"a": {"type": "any"}}},
+        {"type": "object", "properties": {"a": {"type": "string", "required": True, "nullable": True}}},
+        {"$id": "http://x.example/a", "properties": {"a": {"$ref": "http://x.example/a"}}},
+        {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#/properties/a"}, "$ref": {"type": "string"}}},
+        {
+            "properties": {"a": {"$ref": "#/$defs/x~1y"}, "b": {"$ref": "#b"}},
+            "$defs": {"x/y": {"$anchor": "b"}},
+        },
+        {"anyOf": [{"required": ["a"]}, True], "default": {"$ref": "nowhere"}, "required": None},
+    ],
+)
+async def test_older_and_looser_schemas_are_none(schema):
+    """They are read as they are meant."""
+    with replica(FlowGpt, answer='{"a": 1}') as r:
+        await FlowGpt(base_url=r.base_url).complete("Hi", tools=[{"name": "f", "parameters": schema}])
+        assert len(r.requests) == 1

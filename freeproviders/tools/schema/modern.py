@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from freeproviders.tools.schema.coerce import required_keys
 
-_MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_PARTS: Final = frozenset(
+MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+PARTS: Final = frozenset(
     {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
 )
-_TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _LIMITS: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
@@ -52,7 +52,7 @@ def _modern(schema: Any) -> Any:
     )
     if needed:
         out["required"] = [*required_keys(out), *needed]
-    if isinstance(out.get("type"), str) and out["type"] not in _TYPES:
+    if isinstance(out.get("type"), str) and out["type"] not in TYPES:
         del out["type"]
     if out.pop("nullable", None) is True and isinstance(out.get("type"), str):
         out["type"] = [out["type"], "null"]
@@ -62,8 +62,8 @@ def _modern(schema: Any) -> Any:
 
 
 def _inside(key: str, part: Any) -> Any:
-    if key in _MAPS and isinstance(part, Mapping):
+    if key in MAPS and isinstance(part, Mapping):
         return {name: _modern(inner) for name, inner in part.items()}
-    if key in _LISTS and isinstance(part, list):
+    if key in LISTS and isinstance(part, list):
         return [_modern(inner) for inner in part]
-    return _modern(part) if key in _PARTS else part
+    return _modern(part) if key in PARTS else part

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.schema.coerce import resolved
+from freeproviders.tools.schema.faults import check_schema
 from freeproviders.tools.schema.validate import MAX_FINDINGS, SchemaCheck
 from freeproviders.wire.json import dumps
 
@@ -81,6 +82,7 @@ def _of_schema(source: Mapping[str, Any]) -> Target:
         schema is not source and source.get("type") == "json_schema" and "schema" in schema
     ):
         raise UsageError(f"The response format holds no schema: {source!r:.200}.")
+    check_schema(schema, "The schema")
     check = SchemaCheck(schema)
     return Target(
         name or str(schema.get("title") or "answer"),
