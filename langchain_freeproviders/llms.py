@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -105,10 +104,9 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         """
         if not (known := shown(given(options))):
             return self
-        copied = copy.copy(self)
-        vars(copied).update(
-            {"_backend": self._backend, "_settings": self._settings, "_identity": {**self._identity, **known}}
-        )
+        self._serialized  # noqa: B018 - computed once, and not for each copy
+        copied = LLM.__copy__(self)  # with all that was computed, which the fields still fit
+        vars(copied)["_identity"] = {**self._identity, **known}
         return copied
 
     def _call(
