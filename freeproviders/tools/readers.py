@@ -42,6 +42,8 @@ class Reader(ABC, Generic[Out]):
         self._keeps_tags = reasoning == "keep"
         self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags)
         self._said: list[str] = []
+        self.thought_chars = 0
+        """Characters of the thinking that came apart from the text."""
         self.usage: Usage | None = None
         self.finish: Finish | None = None
         self.stopped = False
@@ -86,6 +88,7 @@ class Reader(ABC, Generic[Out]):
                     for piece in self._parser.feed(part.text):
                         self._piece(piece, out)
                 case Reasoning():
+                    self.thought_chars += len(part.text)
                     self._piece(part, out)
                 case ToolCall():
                     self._said.append(f"{part.name}({dumps(part.arguments).decode()})")

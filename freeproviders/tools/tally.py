@@ -19,6 +19,7 @@ class Counted(Protocol):
     def said(self) -> str:
         """Everything that the model wrote."""
 
+    thought_chars: int
     untouched: bool
     usage: Usage | None
     finish: Finish | None
@@ -75,7 +76,7 @@ class Tally:
     def _spend(self, request: ChatRequest, answer: Counted) -> None:
         usage = answer.usage
         if usage is None:
-            said = estimate_tokens(len(answer.said))
+            said = estimate_tokens(len(answer.said) + answer.thought_chars)
             usage = Usage(estimate_input_tokens(request.messages), said, estimated=True)
         self._usage = usage if self._usage is None else self._usage + usage
 

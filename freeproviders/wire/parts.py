@@ -39,7 +39,7 @@ class PartDecoder(ABC):
         self.response_id: str | None = None
         self.usage: Usage | None = None
         self.output_chars = 0
-        """Characters of text and reasoning so far; for estimating usage."""
+        """Characters of text, reasoning and tool calls so far; for estimating usage."""
         self.progress = 0
         """Grows with everything that counts as content, a piece of an unfinished tool call included."""
         self.answered = False

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from freeproviders import OpenAICompatible
+from freeproviders import OpenAICompatible, Retry
 from freeproviders.abilities import Abilities
 from freeproviders.errors import (
     BadRequestError,
@@ -178,6 +178,26 @@ async def test_native_arguments_that_are_no_json_are_asked_for_again():
     assert parts == []
     assert isinstance(error, ToolCallError)
     assert error.said == '{"city": Oslo!'
+
+
+async def test_an_estimate_counts_native_calls_and_thinking_that_was_cut():
+    """A service that counts no tokens itself, and an answer that ended before they were counted."""
+    long = json.dumps({"city": "Oslo" * 100})
+    with service(faults=native_call(long)) as r:
+        completion = await answer_of(openai(r, native_tools=True), request(), stream=False)
+    assert completion.usage.estimated
+    assert completion.usage.output_tokens >= len(long) // 8
+    frames = [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "reasoning_content": "hm " * 300}}]},
+        {"error": {"message": "The engine has crashed", "code": 500}},
+    ]
+    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames)
+    fault = {"status": 200, "content_type": "text/event-stream", "body": body}
+    with service(CALL, faults=[fault, {}]) as r:
+        provider = openai(r, retry=Retry(attempts=2, first=0))
+        completion = await answer_of(provider, request(), reasoning="drop")
+        assert len(r.requests) == 2
+    assert completion.usage.output_tokens >= len("hm " * 300) // 8
 
 
 async def test_a_native_call_of_nothing_is_asked_for_again():

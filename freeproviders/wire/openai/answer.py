@@ -224,11 +224,11 @@ class ChunkReader(PartDecoder):
         if isinstance(calls, list):
             for call in calls:
                 if isinstance(call, dict):
-                    self._calls.add(call)
+                    self.output_chars += self._calls.add(call)
                     self.progress += 1
         call = delta.get("function_call")
         if isinstance(call, dict):  # the protocol of 2023, which some services still speak
-            self._calls.add({"index": 0, "function": call})
+            self.output_chars += self._calls.add({"index": 0, "function": call})
             self.progress += 1
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:

@@ -41,8 +41,9 @@ class CallAssembler:
         """Whether a call has begun."""
         return bool(self._slots)
 
-    def add(self, delta: Mapping[str, Any]) -> None:
-        """Take one delta of one call."""
+    def add(self, delta: Mapping[str, Any]) -> int:
+        """Take one delta of one call; return the number of characters that the model wrote in it."""
+        chars = 0
         index, identity = _index(delta.get("index")), delta.get("id")
         identity = str(identity) if isinstance(identity, str | int) and identity != "" else None
         function = delta.get("function")
@@ -55,6 +56,7 @@ class CallAssembler:
         name = function.get("name")
         if isinstance(name, str) and slot.name != name:
             slot.name += name
+            chars += len(name)
             if len(slot.name) > MAX_NAME_CHARS:
                 raise ResponseTooLargeError(
                     f"The name of a tool call is longer than {MAX_NAME_CHARS} characters."
@@ -65,10 +67,12 @@ class CallAssembler:
         if isinstance(arguments, str):
             slot.arguments.append(arguments)
             self._chars += len(arguments)
+            chars += len(arguments)
             if self._chars > MAX_ARGUMENT_CHARS:
                 raise ResponseTooLargeError(
                     f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
                 )
+        return chars
 
     def complete(self, *, truncated: bool) -> list[ToolCall]:
         """Take all calls out, in the order of their indexes.
