@@ -30,8 +30,8 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Learned
-from freeproviders.checks import as_tools, check_request, checked_stops
-from freeproviders.configuration import Configuration, split, unknown_names
+from freeproviders.checks import SETTINGS, as_tools, check_request, checked_stops
+from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
 from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
 from freeproviders.retry import Retry
 from freeproviders.stop import StopCutter
@@ -280,6 +280,14 @@ class Backend(ABC):
             raise UsageError(
                 f"extra_body must be a mapping, not {type(extra_body).__name__}.", provider=self.name
             )
+        if options:
+            configuration, options = split(options, self.name)
+            if configuration:
+                raise UsageError(
+                    f"{', '.join(configuration)} says how the backend is reached and belongs to no request: "
+                    "pass it to the backend, to `configured` or to `stream` and its like.",
+                    provider=self.name,
+                )
         offered = as_tools(tools)
         if tool_choice is not None:
             # only requests with tools need it
@@ -400,11 +408,30 @@ def text_stream(
             "messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=asked.name
         )
     configuration, settings = split(keywords, asked.name)
+    own = _constructor_names(asked if isinstance(asked, type) else type(asked)) & settings.keys()
     if isinstance(asked, type):
-        backend = asked(**configuration)
+        backend = asked(**{name: settings.pop(name) for name in own}, **configuration)
+    elif own:
+        raise UsageError(
+            f"{', '.join(sorted(own))} belongs to the constructor: pass it to {type(asked).__name__}(...).",
+            provider=asked.name,
+        )
     else:
         backend = asked.configured(**configuration) if configuration else asked
     return TextStream(_texts(backend.answer(backend.request(messages, model=model, **settings))))
+
+
+@functools.cache
+def _constructor_names(cls: type) -> frozenset[str]:
+    """Name the keywords of a class's constructor, and those of its bases, that no call has."""
+    found = {
+        parameter.name
+        for base in cls.__mro__
+        if "__init__" in base.__dict__ and issubclass(base, Backend)
+        for parameter in inspect.signature(base.__init__).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return frozenset(found - set(CONFIGURATION) - SETTINGS)
 
 
 class _Foreign(Backend):

@@ -328,7 +328,8 @@ def read_base_url(url: object, provider: str, given_as: str = "base_url") -> tup
     if not isinstance(url, str):
         raise UsageError(f"base_url must be text, not {type(url).__name__}.", provider=provider)
     url = url.strip()
-    shown = re.sub(r"//.*@", "//", url)[:100]
+    # Without a login and a query, also where the rest is no address.
+    shown = re.sub(r"(?s)[?#].*", "", re.sub(r"(?s)\A(\w*:?//)?.*@", r"\1", url))[:100]
     try:
         parts = urlsplit(url)
         right = (

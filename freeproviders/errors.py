@@ -68,6 +68,8 @@ class FreeProvidersError(Exception):
 
     advice: str = ""
     is_retryable: bool = False
+    _repeating: ClassVar[tuple[str, ...]] = ("message",)
+    """The attributes with words of a service or a model."""
 
     def __init__(
         self, message: str, *, provider: str = "", model: str = "", advice: str | None = None
@@ -90,6 +92,15 @@ class FreeProvidersError(Exception):
         """Add provider and model where they are not known yet; return the error itself."""
         self.provider = self.provider or provider
         self.model = self.model or model
+        return self
+
+    def without(self, secrets: Iterable[str]) -> Self:
+        """Remove secrets that the service or the model repeated; return the error itself."""
+        secrets = list(secrets)
+        for name in self._repeating:
+            if text := getattr(self, name):
+                setattr(self, name, without_secrets(text, secrets))
+        self.args = (self.message,)
         return self
 
     def _what(self) -> str:
@@ -133,6 +144,8 @@ class ProviderError(FreeProvidersError, ClientError):
     the service could not read a tool call in them.
     """
 
+    _repeating = ("message", "body", "code", "failed_generation")
+
     def __init__(
         self,
         message: str,
@@ -155,13 +168,6 @@ class ProviderError(FreeProvidersError, ClientError):
         self.attempts = 1
         self.unanswered = 0
         self.failed_generation: str | None = None
-
-    def without(self, secrets: Iterable[str]) -> Self:
-        """Remove secrets that the service repeated; return the error itself."""
-        secrets = list(secrets)
-        self.message, self.body = without_secrets(self.message, secrets), without_secrets(self.body, secrets)
-        self.args = (self.message,)
-        return self
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message
@@ -313,6 +319,7 @@ class OutputError(FreeProvidersError, ValueError):
     """
 
     kind: ClassVar[str] = "answer"
+    _repeating = ("message", "said")
 
     def __init__(self, message: str, *, said: str = "", attempts: int = 1, **fields: Any) -> None:
         super().__init__(message, **fields)

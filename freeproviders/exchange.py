@@ -21,6 +21,7 @@ from freeproviders.errors import (
     ResponseTooLargeError,
     TruncatedResponseError,
 )
+from freeproviders.redaction import secrets_of_options
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
@@ -387,7 +388,7 @@ class Exchange:
                 error.body = excerpt(self._head)
             error.attempts = self._attempt
             error.env = error.env or self._provider.api_key_env
-            error.without(self._provider.secrets)
+        error.without([*self._provider.secrets, *secrets_of_options(self._request.options)])
         return error.about(self._provider.name, self._request.model or "")
 
 

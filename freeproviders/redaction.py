@@ -46,6 +46,15 @@ def secrets_of(
     return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
 
+def secrets_of_options(options: Mapping[str, object]) -> list[str]:
+    """List the texts among a request's options that are secrets by their names."""
+    return [
+        value
+        for name, value in options.items()
+        if isinstance(value, str) and len(value) >= SHORTEST_SECRET and _SECRET_NAME.search(name)
+    ]
+
+
 def is_secret(name: str, value: str) -> bool:
     """Return whether a header is taken for a secret, by its name or by its value."""
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value))

@@ -9,6 +9,7 @@ import warnings
 from contextlib import suppress
 
 import pytest
+from aiohttp import web
 
 from freeproviders import (
     AIChatFree,
@@ -23,6 +24,7 @@ from freeproviders import (
 )
 from freeproviders.testing import replica
 from freeproviders.types import ChatRequest, Message, Tool
+from tests.core.servers import serve
 from tests.core.services import text_of
 
 HERE = "http://127.0.0.1:9/v1"
@@ -55,6 +57,56 @@ def test_base_url(url):
         with pytest.raises(errors.UsageError, match="base_url") as caught:
             call()
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["u:s3cret@h/v1", "http://h/v1?key=s3cret", "//u:s3cret@h", "h?k=s3cret#s3cret"]
+)
+def test_no_secret_of_a_wrong_base_url_is_shown(url):
+    with pytest.raises(errors.UsageError, match="base_url") as caught:
+        provider_of(base_url=url)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["timeout", "api_key", "headers", "max_retries"])
+def test_configuration_is_no_part_of_a_request(name):
+    """It would be sent in the body."""
+    with pytest.raises(errors.UsageError, match="belongs to no request"):
+        provider_of().request("Hi", **{name: "s3cret"})
+
+
+async def test_keywords_of_a_constructor():
+    """On a class they go to the constructor, on an instance they are refused."""
+    with replica(OpenAICompatible, answer="ok", native_tools=True) as r:
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        pieces = OpenAICompatible.create_async_generator(
+            "m", "Hi", base_url=r.base_url, native_tools=True, tools=[tool]
+        )
+        assert [piece async for piece in pieces] == ["ok"]
+        assert "native_tools" not in r.requests[-1].json
+        assert "tools" in r.requests[-1].json
+    with pytest.raises(errors.UsageError, match="native_tools belongs to the constructor"):
+        provider_of().create_async_generator("m", "Hi", native_tools=True)
+
+
+async def test_secrets_in_every_field_of_an_error():
+    """Whatever repeats them: the code, the model's words, and secrets of the request's own options."""
+
+    async def handle(request, served):
+        text = "no sk-secret-key and no hidden-value here"
+        error = {"message": text, "code": text, "failed_generation": text}
+        return web.json_response({"error": error}, status=400)
+
+    with serve(handle) as served:
+        provider = provider_of(base_url=served.url, api_key="sk-secret-key")
+        with pytest.raises(errors.BadRequestError) as caught:
+            await provider.complete("Hi", extra_body={"session_id": "hidden-value"})
+    error = caught.value
+    for text in (error.message, error.code, error.failed_generation, error.body, str(error)):
+        assert "secret-key" not in text
+        assert "hidden-value" not in text
+    said = errors.OutputError("No sk-secret-key.", said="It is sk-secret-key.").without(["sk-secret-key"])
+    assert (said.message, said.said) == ("No ***.", "It is ***.")
 
 
 @pytest.mark.parametrize(
