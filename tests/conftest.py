@@ -26,6 +26,7 @@ MAY_BLOCK = [
     ("<frozen importlib._bootstrap>", {"_find_and_load"}, "the first use of a part imports it"),
     ("freeproviders/tools/quirks.py", {"_families"}, "read by the package's loader: here it is pytest's"),
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
+    ("freeproviders/providers/embedded.py", {"context_window"}, "the first look at the model's file"),
     ("freeproviders/embedded/cache.py", {"write", "close", "restart"}, "a download's bytes, once in a life"),
     ("freeproviders/embedded/index.py", {"sink"}, "the same, where there is no pip"),
     ("freeproviders/embedded/cache.py", {"is_cached"}, "one look at a file; the engine's way is a thread"),
