@@ -113,6 +113,8 @@ def variable(slug: str, name: str) -> str:
 
 def from_environment(slug: str) -> Configuration:
     """Read `<NAME>_API_BASE`, `<NAME>_API_KEY` and `<NAME>_PROXY` from the environment."""
+    if not slug:  # a client of our own engine, which nobody configures from outside
+        return {}
     found = {name: value for name in _VARIABLES if (value := os.environ.get(variable(slug, name)))}
     return cast("Configuration", found)
 

@@ -286,7 +286,7 @@ class _EngineClient(OpenAICompatible):
     """
 
     name = Embedded.name
-    slug = "embedded-engine"
+    slug = ""  # the environment says nothing of it
     api_key_env = None
 
     def __init__(

@@ -255,3 +255,14 @@ async def test_a_file_of_the_users_own_is_named_and_left_alone(
         await Embedded(model_path=model).complete("Hi")
     assert str(model) in str(caught.value)
     assert model.exists()
+
+
+@pytest.mark.parametrize("name", ["_PROXY", "EMBEDDED_PROXY", "EMBEDDED_ENGINE_PROXY", "_API_BASE"])
+async def test_no_variable_of_the_environment_leads_elsewhere(
+    engines: Engines, model: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What is asked of the engine on this machine goes to it, whatever stands in the environment."""
+    monkeypatch.setenv(name, nowhere())
+    async with replica(OpenAICompatible, answer="ok") as server:
+        engines(address_of(server))
+        assert (await Embedded(model_path=model, retry=0).complete("Hi")).text == "ok"
