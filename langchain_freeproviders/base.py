@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -32,14 +32,13 @@ from langchain_freeproviders.chunks import ChunkWriter, result
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.messages import core_messages
 from langchain_freeproviders.settings import BackendSettings, ProviderSettings, given, hidden, shown
-from langchain_freeproviders.tools import choose, core_format, openai_tools
+from langchain_freeproviders.tools import Method, choose, core_format, openai_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import _ChatModelBinding
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
 F = TypeVar("F", bound=Callable[..., Any])
-Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def _with_signature(method: F) -> F:

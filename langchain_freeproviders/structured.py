@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import BaseLLMOutputParser
@@ -27,14 +27,11 @@ from pydantic import ConfigDict, TypeAdapter
 from freeproviders import errors as core
 from freeproviders.errors import UsageError
 from langchain_freeproviders.errors import OutputError, StructuredOutputError
-from langchain_freeproviders.tools import json_schema_format, openai_tools
-
-if TYPE_CHECKING:
-    from langchain_freeproviders.base import FreeProvidersChatModel, Method
+from langchain_freeproviders.tools import Method, json_schema_format, openai_tools
 
 
 def structured(
-    model: FreeProvidersChatModel,
+    model: BaseChatModel,
     schema: Any,
     *,
     method: Method,

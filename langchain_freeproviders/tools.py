@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from freeproviders.errors import UsageError
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+"""The ways to ask for an object, as LangChain names them."""
 
 
 def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:

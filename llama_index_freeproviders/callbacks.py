@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -41,7 +41,6 @@ from freeproviders.configuration import CONFIGURATION, SECOND_NAMES
 from llama_index_freeproviders.responses import ResponseT
 
 if TYPE_CHECKING:
-    from llama_index.core.llms.llm import LLM
     from llama_index_instrumentation.dispatcher import Dispatcher
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -145,6 +144,16 @@ def spanned(method: MethodT) -> MethodT:
     return cast("MethodT", wrapper)
 
 
+class Observed(Protocol):
+    """An LLM as far as the reports of its calls need it."""
+
+    callback_manager: Any
+    rate_limiter: Any
+
+    def to_payload(self) -> dict[str, Any]:
+        """Describe the model, without secrets."""
+
+
 class Call(Generic[ResponseT]):
     """One call of one model, as a context manager.
 
@@ -158,7 +167,7 @@ class Call(Generic[ResponseT]):
     asked: EventPayload
     answered: EventPayload
 
-    def __init__(self, llm: LLM, given: Any, kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, llm: Observed, given: Any, kwargs: Mapping[str, Any]) -> None:
         if not isinstance(llm.callback_manager, CallbackManager):
             llm.callback_manager = CallbackManager()
         self._llm = llm
@@ -251,7 +260,7 @@ class ChatCall(Call[ChatResponse]):
     asked = EventPayload.MESSAGES
     answered = EventPayload.RESPONSE
 
-    def __init__(self, llm: LLM, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, llm: Observed, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> None:
         super().__init__(llm, messages, kwargs)
 
     def _start_event(self, about: dict[str, Any]) -> LLMChatStartEvent:
@@ -273,7 +282,7 @@ class CompletionCall(Call[CompletionResponse]):
     asked = EventPayload.PROMPT
     answered = EventPayload.COMPLETION
 
-    def __init__(self, llm: LLM, prompt: str, kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, llm: Observed, prompt: str, kwargs: Mapping[str, Any]) -> None:
         super().__init__(llm, prompt, kwargs)
 
     def _start_event(self, about: dict[str, Any]) -> LLMCompletionStartEvent:

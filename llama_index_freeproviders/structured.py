@@ -7,9 +7,9 @@ limiter's turn and one span, however often the model had to be asked again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
 from llama_index.core.instrumentation.events.llm import (
@@ -24,15 +24,16 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ValidationError
 
 from freeproviders import bridge
+from freeproviders.backend import Backend
+from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
-from llama_index_freeproviders.callbacks import ChatCall
+from llama_index_freeproviders.callbacks import ChatCall, Observed
 from llama_index_freeproviders.responses import raw_of
 
 dispatcher = get_dispatcher("llama_index.core.llms.llm")
 
 if TYPE_CHECKING:
     from freeproviders.tools import Draft, Structured
-    from llama_index_freeproviders.base import CoreLLM
 
     Step: TypeAlias = Draft | Structured
 
@@ -49,8 +50,20 @@ _OF_TOOLS: Final = frozenset(
 """Keywords for LlamaIndex's own programs, which call a tool; no tool is needed here."""
 
 
+class Predicting(Observed, Protocol):
+    """An LLM as far as asking it for an object needs it."""
+
+    def question(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> tuple[Backend, ChatRequest]:
+        """Return the backend and the request."""
+
+    def prompted(self, prompt: BasePromptTemplate, values: Mapping[str, Any]) -> list[ChatMessage]:
+        """Write a prompt as messages."""
+
+
 def predict(
-    llm: CoreLLM,
+    llm: Predicting,
     output_cls: type[Model],
     prompt: BasePromptTemplate,
     llm_kwargs: Mapping[str, Any] | None,
@@ -64,7 +77,7 @@ def predict(
 
 
 async def apredict(
-    llm: CoreLLM,
+    llm: Predicting,
     output_cls: type[Model],
     prompt: BasePromptTemplate,
     llm_kwargs: Mapping[str, Any] | None,
@@ -78,7 +91,7 @@ async def apredict(
 
 
 def stream_predict(
-    llm: CoreLLM,
+    llm: Predicting,
     output_cls: type[Model],
     prompt: BasePromptTemplate,
     llm_kwargs: Mapping[str, Any] | None,
@@ -100,7 +113,7 @@ def stream_predict(
 
 
 async def astream_predict(
-    llm: CoreLLM,
+    llm: Predicting,
     output_cls: type[Model],
     prompt: BasePromptTemplate,
     llm_kwargs: Mapping[str, Any] | None,
@@ -131,7 +144,7 @@ class _Asking(Generic[Model]):
 
     def __init__(
         self,
-        llm: CoreLLM,
+        llm: Predicting,
         output_cls: type[Model],
         prompt: BasePromptTemplate,
         llm_kwargs: Mapping[str, Any] | None,

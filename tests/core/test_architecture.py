@@ -33,10 +33,22 @@ LAYERS = [
     ["cli", "__main__"],
 ]
 LEVEL = {f"freeproviders.{name}": level for level, names in enumerate(LAYERS) for name in names}
-MODULES = {
-    ".".join(["freeproviders", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
-    for path in sorted(ROOT.rglob("*.py"))
+
+
+def modules_of(root):
+    """The modules of a package by their names."""
+    return {
+        ".".join([root.name, *path.relative_to(root).with_suffix("").parts]).removesuffix(".__init__"): path
+        for path in sorted(root.rglob("*.py"))
+    }
+
+
+PACKAGES = {
+    name: modules_of(ROOT.parent / name)
+    for name in ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
 }
+MODULES = PACKAGES["freeproviders"]
+EVERY = {name: path for modules in PACKAGES.values() for name, path in modules.items()}
 
 
 def imports_of(path):
@@ -45,7 +57,7 @@ def imports_of(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else node.module
+                yield inner if inner in EVERY else node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
@@ -70,12 +82,14 @@ def test_direction(name):
         assert there is None or there <= here, f"{name} imports {module}"
 
 
-def test_there_is_no_circle():
-    """No module of the core reaches itself through what it imports, late imports and types included."""
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_is_no_circle(package):
+    """No module reaches itself through what it imports, late imports and types included."""
+    modules = PACKAGES[package]
     graph = {
-        name: {m for m in imports_of(path) if m in MODULES and m != name} for name, path in MODULES.items()
+        name: {m for m in imports_of(path) if m in modules and m != name} for name, path in modules.items()
     }
-    del graph["freeproviders"]  # the face of the package, which names everything
+    del graph[package]  # the face of the package, which names everything
     done = set()
 
     def visit(name, trail):
