@@ -522,9 +522,7 @@ class _Foreign(Backend):
                     counted = counted and any(type(part) is Usage for part in out)
                     break
         end: Batch = cutter.flush() if cutter is not None else []
-        if not (
-            answered or (request.stop and finish.reason == "stop") or (finish.reason == "length" and chars)
-        ):
+        if not answered and not request.may_be_empty(finish.reason, thought=chars > 0):
             raise EmptyResponseError(
                 "The answer is empty: it holds no text and no tool call.", provider=self.name, model=model
             )

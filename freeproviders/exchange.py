@@ -295,7 +295,7 @@ class Exchange:
             reason, confirmed = "stop", True
         elif decoder.ends_with_body and self._response is not None and not self._response.framed:
             reason, confirmed = "unknown", False
-        if not decoder.answered and not self._may_be_empty(reason):
+        if not decoder.answered and not request.may_be_empty(reason, thought=decoder.output_chars > 0):
             self._ended = False
             filtered = reason == "content_filter"
             decoder.failure = (
@@ -317,15 +317,6 @@ class Exchange:
             )
         )
         return batch
-
-    def _may_be_empty(self, reason: str) -> bool:
-        """Return whether an empty answer is legitimate.
-
-        A stop sequence at the very start and a token limit spent on thinking leave nothing.
-        """
-        return (bool(self._request.stop) and reason == "stop") or (
-            reason == "length" and self._decoder.output_chars > 0
-        )
 
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again."""

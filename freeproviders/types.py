@@ -243,6 +243,14 @@ class ChatRequest:
     wait_up_to: float | None = None
     patience: Any = field(default=None, compare=False, repr=False)
 
+    def may_be_empty(self, reason: str, *, thought: bool) -> bool:
+        """Return whether an answer without text and calls is legitimate.
+
+        A stop sequence at the very start leaves nothing, and so does a token limit that was spent on
+        thinking.
+        """
+        return (bool(self.stop) and reason == "stop") or (reason == "length" and thought)
+
 
 # --- out ------------------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ class Question(ABC, Generic[Out, R]):
         """
         out = reader.end()
         reason = "stop" if reader.finish is None else reader.finish.reason
-        limited = reason in {"length", "content_filter"} or (reason == "stop" and bool(self._request.stop))
+        limited = reason == "content_filter" or self._request.may_be_empty(reason, thought=True)
         if limited or not self._is_empty(reader):
             return out
         error = EmptyResponseError(
