@@ -30,8 +30,10 @@ from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chunks import ChunkWriter, result
 from langchain_freeproviders.errors import translating
+from langchain_freeproviders.keywords import given, hidden, shown
 from langchain_freeproviders.messages import core_messages
-from langchain_freeproviders.settings import BackendSettings, ProviderSettings, given, hidden, shown
+from langchain_freeproviders.provider import ProviderSettings
+from langchain_freeproviders.settings import BackendSettings
 from langchain_freeproviders.tools import Method, choose, core_format, openai_tools
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         `timeout`: seconds for an attempt, or a `freeproviders.Timeout`.
         `max_retries`: attempts after the first one, or a `freeproviders.Retry`.
         `proxy`: `http://user:password@host:port`.
-        `headers`, `cookies`, `connector`, `trust_env`: see `settings`.
+        `headers`, `cookies`, `connector`, `trust_env`: see `provider`.
 
         A call takes all of them as well: `model.invoke("Hi", temperature=0, timeout=5)`.
 

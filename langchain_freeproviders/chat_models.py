@@ -1,8 +1,8 @@
 """The chat models, one class for each provider of the core, and one for any backend.
 
 Each is a few facts over one base: `base.FreeProvidersChatModel` says how to use them all,
-`settings` what they are configured with. The classes are explicit because generated ones break type
-checkers, pickling and tracing.
+`settings` and `provider` what they are configured with. The classes are explicit because generated
+ones break type checkers, pickling and tracing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pydantic import Field
 
 import freeproviders
 from freeproviders.provider import Provider
+from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.base import FreeProvidersChatModel, ProviderChatModel
-from langchain_freeproviders.settings import EmbeddedSettings, GivenBackend
+from langchain_freeproviders.provider import EmbeddedSettings
 
 __all__ = [
     "ChatAIChatFree",

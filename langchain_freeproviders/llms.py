@@ -23,17 +23,12 @@ from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
 from freeproviders.types import Batch, Completion, Finish, Part, Usage, as_messages
 from langchain_freeproviders._version import __version__
+from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
-from langchain_freeproviders.settings import (
-    BackendSettings,
-    EmbeddedSettings,
-    GivenBackend,
-    ProviderSettings,
-    given,
-    hidden,
-    shown,
-)
+from langchain_freeproviders.keywords import given, hidden, shown
+from langchain_freeproviders.provider import EmbeddedSettings, ProviderSettings
+from langchain_freeproviders.settings import BackendSettings
 
 
 class FreeProvidersStringModel(BackendSettings, LLM):

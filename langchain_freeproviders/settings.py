@@ -1,4 +1,4 @@
-"""The fields of the models: the settings of a request, and how a provider is reached.
+"""The settings of a request, as fields of the models, and the ways to ask with them.
 
 The core's backend is made from the fields and is no part of a model's state. It is dropped, and
 made anew, after a copy, an unpickling or a change of a field.
@@ -6,16 +6,11 @@ made anew, after a copy, an unpickling or a change of a field.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import asdict
 from functools import cache, cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -24,36 +19,19 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import (
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
-    Secret,
-    SecretStr,
-    field_serializer,
     field_validator,
     model_validator,
 )
 
-import freeproviders
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
-from freeproviders.configuration import (
-    CONFIGURATION,
-    SECOND_NAMES,
-    from_environment,
-    split,
-    unknown_names,
-    variable,
-    without_login,
-)
-from freeproviders.deadlines import Timeout
+from freeproviders.configuration import CONFIGURATION, split, unknown_names
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
-from freeproviders.lazy import LazyAttribute
-from freeproviders.provider import Provider
-from freeproviders.retry import Retry
 from freeproviders.types import Batch, Completion, Message, OnInvalid, Part, ReasoningMode, Text
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
-from freeproviders.wire.json import dumps
 from langchain_freeproviders.errors import translating
+from langchain_freeproviders.keywords import FIELD_OF, SECOND_NAMES, given, keywords_of_a_call, shown
 from langchain_freeproviders.tools import choose, core_format, openai_tools
 
 C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
@@ -65,18 +43,6 @@ _DERIVED: Final = ("_backend", "_settings", "_identity", "_own_window", "_serial
 """What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
 _CERTAINLY_TOO_LONG: Final = 1.25
 """The error that an estimate may have: only what is longer even so is refused without asking."""
-_SECOND_NAMES: Final[Mapping[str, str]] = {
-    **SECOND_NAMES,
-    "max_completion_tokens": "max_tokens",
-    "model_name": "model",
-    "openai_api_base": "base_url",
-    "openai_api_key": "api_key",
-    "openai_proxy": "proxy",
-    "stop_sequences": "stop",
-}
-"""Second names, `ChatOpenAI`'s among them, with the core's: of fields and of a call's keywords."""
-_FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retries"}
-"""The fields that are not called as in the core."""
 _SETTINGS: Final = (
     "temperature",
     "top_p",
@@ -89,8 +55,6 @@ _SETTINGS: Final = (
     "extra_body",
 )
 """The fields that are settings of a request, beside `stop`."""
-_SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
-"""Fields and keywords whose values are in no trace and no cache's key."""
 
 
 class Writer(Protocol[C_co]):
@@ -162,7 +126,7 @@ class BackendSettings(Serializable):
     @classmethod
     def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Put values under the names of their fields; raises `UsageError` for unknown names."""
-        fields, unknown = _fields(cls), []
+        fields, unknown = field_names(cls), []
         out: dict[str, Any] = {}
         names: dict[str, str] = {}
         for name, value in values.items():
@@ -181,7 +145,7 @@ class BackendSettings(Serializable):
     @classmethod
     def _check_options(cls, value: dict[str, Any]) -> dict[str, Any]:
         split(value, cls.__name__)  # raises for what looks like a credential
-        known = {*CONFIGURATION, *SETTINGS, *_SECOND_NAMES, *_fields(cls)}
+        known = {*CONFIGURATION, *SETTINGS, *SECOND_NAMES, *field_names(cls)}
         if wrong := [name for name in value if name in known]:
             raise UsageError(
                 f"model_kwargs holds {', '.join(wrong)}: it is for the service's own options. Pass "
@@ -310,7 +274,7 @@ class BackendSettings(Serializable):
 
         Returns the backend to ask: a copy that is reached in another way where the call says so.
         """
-        configuration, own = split(_keywords_of_a_call(options), self._backend.name)
+        configuration, own = split(keywords_of_a_call(options), self._backend.name)
         settings.update(own)
         for name in ("stream", "stream_usage"):
             settings.pop(name, None)
@@ -443,284 +407,13 @@ class BackendSettings(Serializable):
             self.__dict__.pop(name, None)
 
 
-class ProviderSettings(BackendSettings):
-    """The settings of a request, and the configuration of a provider of the core."""
-
-    provider_class: ClassVar[type[Provider]]
-    """The provider that answers."""
-
-    base_url: str | None = None
-    """Where the service is; None is `<NAME>_API_BASE`, else the public address."""
-    api_key: SecretStr | None = None
-    """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`."""
-    timeout: float | Timeout | None = None
-    """Seconds for one attempt, or a `freeproviders.Timeout` with limits for each phase."""
-    max_retries: int | Retry | None = None
-    """Attempts after the first one, or a `freeproviders.Retry`; None is the provider's own default.
-
-    Nothing is retried once a part of the answer was shown.
-    """
-    proxy: str | None = Field(default=None, exclude=True, repr=False)
-    """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may be a secret."""
-    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with each request. Not saved: they may hold credentials."""
-    cookies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with each request. Not saved."""
-    connector: Any = Field(default=None, exclude=True, repr=False)
-    """An `aiohttp` connector, used and never closed; it belongs to one event loop."""
-    trust_env: bool = False
-    """Whether the environment's general proxy variables (`HTTPS_PROXY` ...) count."""
-
-    @classmethod
-    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if not hasattr(cls, "provider_class"):
-            raise UsageError(
-                f"{cls.__name__} is the base of many models: use one of them, or a subclass with a "
-                "provider_class."
-            )
-        out = super()._named(values)
-        outside = dict(from_environment(cls.provider_class.slug))
-        address = out.get("base_url") or outside.get("base_url")
-        if isinstance(address, str) and without_login(address) != address:
-            outside.pop("api_key", None)  # the login takes its place
-        return {**out, **{name: value for name, value in outside.items() if out.get(name) is None}}
-
-    @field_validator("timeout", mode="before")
-    @classmethod
-    def _read_timeout(cls, value: object) -> object:
-        return Timeout(**value) if isinstance(value, dict) else value  # as it was saved
-
-    @field_validator("max_retries", mode="before")
-    @classmethod
-    def _read_retry(cls, value: object) -> object:
-        return Retry(**value) if isinstance(value, dict) else value
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _tell_where_the_address_is_from(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        made = handler(values)
-        if isinstance(values, dict):
-            fields = _fields(cls)
-            if not any(fields.get(name) == "base_url" for name, value in values.items() if value is not None):
-                made.model_fields_set.discard("base_url")  # the environment's
-        return made
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, _as_secret(value) if name == "api_key" else value)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy with other fields, which pydantic does not check; a key that is plain text is hidden."""
-        if update is not None and "api_key" in update:
-            update = {**update, "api_key": _as_secret(update["api_key"])}
-        return super().model_copy(update=update, deep=deep)
-
-    # --- the provider ---
-
-    def _made_backend(self) -> Backend:
-        provider: Any = self.provider_class
-        made: Backend = provider(self.model_name or None, **self._configuration())
-        return made
-
-    def _configuration(self) -> dict[str, Any]:
-        """The provider's keywords beside the model."""
-        fields = {name: getattr(self, _FIELD_OF.get(name, name)) for name in CONFIGURATION}
-        return {**fields, "api_key": self.api_key.get_secret_value() if self.api_key is not None else None}
-
-    # --- what is shown and saved ---
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Saved as its settings, without secrets."""
-        return True
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """The key is saved as the name of its environment variable."""
-        return {"api_key": variable(self.provider_class.slug, "api_key")}
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """Settings that are objects, as plain data, and an address without its login."""
-        attributes: dict[str, Any] = {}
-        if self.base_url is not None:
-            # The environment's address is that of the machine, not of the model.
-            given = "base_url" in self.model_fields_set
-            attributes["base_url"] = without_login(self.base_url) if given else None
-        if isinstance(self.timeout, Timeout):
-            attributes["timeout"] = asdict(self.timeout)
-        if isinstance(self.max_retries, Retry):
-            attributes["max_retries"] = asdict(self.max_retries)
-        return attributes
-
-    @field_serializer("base_url")
-    def _write_base_url(self, base_url: str | None) -> str | None:
-        return base_url and without_login(base_url)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, without_login(value) if name == "base_url" and value else value
-
-
-class EmbeddedSettings(ProviderSettings):
-    """The fields of the models on this machine."""
-
-    # Its engine has many modules.
-    provider_class: ClassVar[type[Provider]] = cast("type[Provider]", LazyAttribute("Embedded"))
-
-    model_path: str | Path | None = None
-    """A GGUF file of your own."""
-    context_window: int | None = None
-    """Tokens for question and answer together; None is the model's own, at most 8192."""
-    slots: int | None = None
-    """Answers at the same time; more requests wait."""
-    prompt_cache: bool = True
-    """False reads each prompt anew, which takes longer.
-
-    Then the same question at temperature 0 has the same answer, whatever was asked before it.
-    """
-    progress: Callable[[int, int], Any] | None = Field(default=None, exclude=True, repr=False)
-    """Called with the bytes that are there and the bytes in all while weights are downloaded."""
-
-    def _configuration(self) -> dict[str, Any]:
-        own = {
-            "model_path": self.model_path,
-            "context_window": self.context_window,
-            "prompt_cache": self.prompt_cache,
-            "progress": self.progress,
-        }
-        return {**super()._configuration(), **own, **({} if self.slots is None else {"slots": self.slots})}
-
-    @cached_property
-    def _own_window(self) -> int | None:
-        try:
-            return self._backend.context_window if isinstance(self._backend, freeproviders.Embedded) else None
-        except FreeProvidersError:
-            return None  # a model's file that cannot be read is the matter of a call
-
-
-class GivenBackend(BackendSettings):
-    """The settings of a request, and a backend that the caller made."""
-
-    backend: Any = Field(exclude=True)
-    """A `freeproviders.Backend`, or any object with `name`, `model` and `batches(request)`."""
-
-    @classmethod
-    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
-        configuration = [name for name in values if SECOND_NAMES.get(name, name) in CONFIGURATION]
-        if configuration:
-            raise UsageError(
-                f"{', '.join(configuration)} belongs to the backend: configure the backend, or pass it with "
-                "a call.",
-                provider=cls.__name__,
-            )
-        return super()._named(values)
-
-    def _made_backend(self) -> Backend:
-        return Backend.of(self.backend)
-
-    def _made_settings(self) -> dict[str, Any]:
-        return {**super()._made_settings(), **({"model": self.model_name} if self.model_name else {})}
-
-    def _made_identity(self) -> dict[str, Any]:
-        cls = type(self.backend)
-        return {**super()._made_identity(), "backend": f"{cls.__module__}.{cls.__qualname__}"}
-
-    def _identity_of_the_backend(self) -> object:
-        own = getattr(self.backend, "identity", None)
-        # A service is known by its address. Of an object of somebody else's nothing is known.
-        return _token(self.backend) if own is None and not isinstance(self.backend, Provider) else own
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, self._backend.name if name == "backend" else value
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # A backend is shared by all copies, as connections and what was learned of the service are.
-        return super().__deepcopy__({id(self.backend): self.backend, **(memo or {})})
-
-
-_TOKENS: Final[dict[int, str]] = {}
-
-
-def _token(thing: object) -> str:
-    """Return a name that no other object ever has, in no process; the same while the object lives."""
-    if (token := _TOKENS.get(id(thing))) is not None:
-        return token
-    token = uuid4().hex
-    try:
-        end = weakref.finalize(thing, _TOKENS.pop, id(thing), None)
-    except TypeError:
-        return token  # its end would not be seen: another object may get its id
-    end.atexit = False
-    return _TOKENS.setdefault(id(thing), token)
-
-
 @cache
-def _fields(cls: type[BackendSettings]) -> Mapping[str, str]:
+def field_names(cls: type[BackendSettings]) -> Mapping[str, str]:
     """Everything that a constructor takes, each with the field it fills."""
     fields = {name: name for name in cls.model_fields}
     fields.update((field.alias, name) for name, field in cls.model_fields.items() if field.alias)
-    for name, first in {**_SECOND_NAMES, **{name: name for name in _FIELD_OF}}.items():
-        field = _FIELD_OF.get(first, first)
+    for name, first in {**SECOND_NAMES, **{name: name for name in FIELD_OF}}.items():
+        field = FIELD_OF.get(first, first)
         if field in cls.model_fields:
             fields.setdefault(name, field)
     return fields
-
-
-def _keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call by the core's names, with those of `model_kwargs` among them."""
-    out: dict[str, Any] = {}
-    for name, value in {**given(options.get("model_kwargs") or {}), **given(options)}.items():
-        if name == "model_kwargs":
-            continue
-        out[_SECOND_NAMES.get(name, name)] = _opened(value)
-    return out
-
-
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call that say something: None leaves things as they are."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _as_secret(value: Any) -> Any:
-    return SecretStr(value) if isinstance(value, str) else value
-
-
-def _opened(value: Any) -> Any:
-    return value.get_secret_value() if isinstance(value, SecretStr | Secret) else value
-
-
-def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Wrap the secrets among a call's keywords.
-
-    LangChain shows and saves what is bound to a model, and hands a string model's keywords to
-    callbacks, as it was given.
-    """
-    out: dict[str, Any] = {}
-    for name, value in options.items():
-        first = _SECOND_NAMES.get(name, name)
-        if first == "model_kwargs" and isinstance(value, Mapping):
-            out[name] = hidden(value)
-        elif (first in _SECRET and value is not None and value is _opened(value)) or (
-            first == "base_url" and isinstance(value, str) and without_login(value) != value
-        ):
-            out[name] = Secret(value)
-        else:
-            out[name] = value
-    return out
-
-
-def shown(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as traces and caches may see them."""
-    out: dict[str, Any] = {}
-    for name, passed in options.items():
-        first, value = _SECOND_NAMES.get(name, name), _opened(passed)
-        if first == "extra_body" and value:
-            out[name] = hashlib.sha256(dumps(value)).hexdigest()  # tells answers apart, and nothing more
-        elif first == "base_url" and isinstance(value, str):
-            out[name] = without_login(value)
-        elif first == "model_kwargs" and isinstance(value, Mapping):
-            out[name] = shown(value)
-        elif first not in _SECRET:
-            out[name] = passed
-    return out

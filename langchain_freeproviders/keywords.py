@@ -1,0 +1,88 @@
+"""The names of keywords, of constructors and of calls, and which of their values are secrets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import Secret, SecretStr
+
+from freeproviders import configuration
+from freeproviders.configuration import without_login
+from freeproviders.wire.json import dumps
+
+SECOND_NAMES: Final[Mapping[str, str]] = {
+    **configuration.SECOND_NAMES,
+    "max_completion_tokens": "max_tokens",
+    "model_name": "model",
+    "openai_api_base": "base_url",
+    "openai_api_key": "api_key",
+    "openai_proxy": "proxy",
+    "stop_sequences": "stop",
+}
+"""Second names, `ChatOpenAI`'s among them, with the core's: of fields and of a call's keywords."""
+FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retries"}
+"""The fields that are not called as in the core."""
+_SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
+"""Fields and keywords whose values are in no trace and no cache's key."""
+
+
+def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call by the core's names, with those of `model_kwargs` among them."""
+    out: dict[str, Any] = {}
+    for name, value in {**given(options.get("model_kwargs") or {}), **given(options)}.items():
+        if name == "model_kwargs":
+            continue
+        out[SECOND_NAMES.get(name, name)] = _opened(value)
+    return out
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call that say something: None leaves things as they are."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def as_secret(value: Any) -> Any:
+    """Hide a text in a `SecretStr`; anything else stays as it is."""
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+def _opened(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr | Secret) else value
+
+
+def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap the secrets among a call's keywords.
+
+    LangChain shows and saves what is bound to a model, and hands a string model's keywords to
+    callbacks, as it was given.
+    """
+    out: dict[str, Any] = {}
+    for name, value in options.items():
+        first = SECOND_NAMES.get(name, name)
+        if first == "model_kwargs" and isinstance(value, Mapping):
+            out[name] = hidden(value)
+        elif (first in _SECRET and value is not None and value is _opened(value)) or (
+            first == "base_url" and isinstance(value, str) and without_login(value) != value
+        ):
+            out[name] = Secret(value)
+        else:
+            out[name] = value
+    return out
+
+
+def shown(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as traces and caches may see them."""
+    out: dict[str, Any] = {}
+    for name, passed in options.items():
+        first, value = SECOND_NAMES.get(name, name), _opened(passed)
+        if first == "extra_body" and value:
+            out[name] = hashlib.sha256(dumps(value)).hexdigest()  # tells answers apart, and nothing more
+        elif first == "base_url" and isinstance(value, str):
+            out[name] = without_login(value)
+        elif first == "model_kwargs" and isinstance(value, Mapping):
+            out[name] = shown(value)
+        elif first not in _SECRET:
+            out[name] = passed
+    return out
