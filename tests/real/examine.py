@@ -95,8 +95,8 @@ async def scores(
 def summary(score: Score) -> dict[str, Any]:
     """A score as it is written to the file."""
     return {
-        "right": score.right,
-        "of": score.right + len(score.wrong) + len(score.misfits),
+        "right": len(score.right),
+        "of": len(score.right) + len(score.wrong),
         "wrong": sorted(score.wrong),
         "misfits": score.misfits,
     }
