@@ -127,11 +127,13 @@ class Cursor:
         self._mark = self.pos
 
     def rewind(self, text: str) -> None:
-        """Read this again, before what follows."""
+        """Read the end of what is held again; what stands before it stays held."""
         self.rewinds += 1
+        kept = self.held()[: -len(text) or None]
         self.text = text + self.text[self.pos :]
-        self.pos = 0
         self.commit()
+        self.pos = self._mark = 0
+        self._before, self._before_size = ([kept] if kept else []), len(kept)
 
 
 def more(c: Cursor) -> Waiting:

@@ -14,7 +14,15 @@ from typing import Final
 
 from freeproviders.tools.read.cursor import After, Cursor, RawCall, Recogniser
 from freeproviders.tools.read.dialects.bare import NO_KEY, closing
-from freeproviders.tools.read.dialects.opening import OPENER, THINK_OPENER, THINKING, opening, sample
+from freeproviders.tools.read.dialects.opening import (
+    BEGINNINGS,
+    OPENER,
+    THINK_OPENER,
+    inside,
+    opening,
+    sample,
+)
+from freeproviders.tools.read.thinking import THINKING
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
@@ -44,9 +52,11 @@ class Parser:
         self._box = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         self._opener = OPENER if self._box else THINK_OPENER
         self._cursor = Cursor()
-        self._reading: Recogniser | None = None
+        self._beginnings = BEGINNINGS[bool(self._box)]
+        self._reading: Recogniser | None = inside(self._cursor) if thinking and not keep_thinking else None
         self._keep_thinking = keep_thinking
-        self._thinking = THINKING["<think>"] if thinking and not keep_thinking else ""
+        self._thinking = ""
+        """Everything is reasoning up to this."""
         self._closer = THINKING["<think>"] if thinking and keep_thinking else ""
         """Everything is text up to this."""
         self._inline = False  # or to the end of the line
@@ -121,6 +131,9 @@ class Parser:
                 c.commit()
             if c.pos >= len(c.text):
                 return False
+            if c.text[c.pos] in self._beginnings and not (c.text[c.pos] == "`" and self._swallow):
+                self._reading = opening(c, self._box, at_start=not self.said, line_start=True)
+                return True
         match = self._opener.search(c.text, c.pos)
         while match is not None and self._is_data(c, match.start()):
             match = self._opener.search(c.text, match.end())

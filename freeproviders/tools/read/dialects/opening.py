@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
 from freeproviders.tools.read.dialects import bare, result
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
+from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
-THINKING: Final = {"<think>": "</think>", "<thinking>": "</thinking>"}
-"""What opens reasoning, and what closes it."""
-
 _READERS: Final = {**READERS, **dict.fromkeys(result.TAGS, result.result)}
-_TAGS: Final = (*(opener for opener in _READERS if opener[0] == "<"), *THINKING)
-_SQUARES: Final = tuple(opener for opener in _READERS if opener[0] == "[")
+
+
+def _by_bracket(*tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the texts of some tables by the bracket that they begin with."""
+    texts = [text for table in tables for text in table]
+    return {bracket: tuple(text for text in texts if text[0] == bracket) for bracket in "<["}
+
+
+_MARKS: Final = {
+    (tools, at_start): _by_bracket(
+        _READERS if tools else (), THINKING, *((LEADING, CLOSERS) if at_start else ())
+    )
+    for tools in (False, True)
+    for at_start in (False, True)
+}
+"""The literal marks, with and without tools, at the beginning of an answer and elsewhere."""
 
 
 def _second_letters(tags: tuple[str, ...]) -> str:
     return re.escape("".join(sorted({tag[1] for tag in tags})))
 
 
+_THINK_SQUARE: Final = rf"\[(?=[{_second_letters(_MARKS[False, False]['['])}]|\Z)"
+
 OPENER: Final = re.compile(
-    rf"<(?=[{_second_letters(_TAGS)}]|\Z)"
+    rf"<(?=[{_second_letters(_MARKS[True, False]['<'])}]|\Z)"
     rf"|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))"
     rf"|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))"
     r"|`{3}|`{1,2}\Z"
 )
 """Finds where a call, reasoning or a block of code may begin; everything before it is text."""
-THINK_OPENER: Final = re.compile(rf"<(?=[{_second_letters(tuple(THINKING))}]|\Z)|`{{3}}|`{{1,2}}\Z")
+THINK_OPENER: Final = re.compile(
+    rf"<(?=[{_second_letters(_MARKS[False, False]['<'])}]|\Z)|{_THINK_SQUARE}|`{{3}}|`{{1,2}}\Z"
+)
 """The same where no tools are bound."""
+BEGINNINGS: Final = {False: "<[`", True: "<[`{"}
+"""The characters with which something may begin right at the start, without and with tools."""
 
 
 def opening(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool) -> Recogniser:
@@ -59,17 +78,31 @@ def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
     return After(text=True, fence=ticks, inline=True) if begins else TEXT
 
 
+def inside(c: Cursor) -> Recogniser:
+    """Read the beginning of an answer whose reasoning the model's template has opened.
+
+    Some models open it once more themselves.
+    """
+    yield from skip(c)
+    opener = yield from literal(c, tuple(THINKING))
+    if opener:
+        return After(text=False, thinking=THINKING[opener])
+    c.rewind(c.held())
+    return After(text=False, thinking=THINKING["<think>"])
+
+
 def markup(c: Cursor, box: Toolbox, *, at_start: bool) -> Recogniser:
     """Read on at `<` or `[`."""
-    if c.text[c.pos] == "[":
-        if opener := (yield from literal(c, _SQUARES)):
-            return (yield from _READERS[opener](c, box, opener))
-        c.pos += 1
-        return (yield from bare.square(c, box, at_start=at_start))
-    tag = yield from literal(c, _TAGS if box else tuple(THINKING))
-    if tag in THINKING:
-        return After(text=False, thinking=THINKING[tag])
-    if tag:
-        return (yield from _READERS[tag](c, box, tag))
+    bracket = c.text[c.pos]
+    mark = yield from literal(c, _MARKS[bool(box), at_start][bracket])
+    if mark in THINKING or mark in LEADING:
+        return After(text=False, thinking=THINKING.get(mark) or LEADING[mark])
+    if mark in CLOSERS:
+        c.rewind(mark)
+        return After(text=False, thinking=mark)
+    if mark:
+        return (yield from _READERS[mark](c, box, mark))
     c.pos += 1
+    if bracket == "[" and box:
+        return (yield from bare.square(c, box, at_start=at_start))
     return TEXT

@@ -1,0 +1,24 @@
+"""The marks of reasoning: what opens it in a model's text, and what closes it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+THINKING: Final = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<seed:think>": "</seed:think>",
+    "<longcat_think>": "</longcat_think>",
+    "<mm:think>": "</mm:think>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|inner_prefix|>": "<|inner_suffix|>",
+    "[THINK]": "[/THINK]",
+}
+"""Marks that mean reasoning wherever they stand outside of code."""
+
+LEADING: Final = {"<reasoning>": "</reasoning>", "<thought>": "</thought>"}
+"""Marks that mean reasoning at the beginning of an answer: elsewhere they are words of a document."""
+
+CLOSERS: Final = (*THINKING.values(), *LEADING.values())
+"""Each may begin an answer, where the model's template has opened the reasoning."""
