@@ -25,7 +25,7 @@ from freeproviders.errors import (
 )
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import Fetch, HttpRequest
-from freeproviders.types import Batch, ChatRequest, Message
+from freeproviders.types import ROLES, Batch, ChatRequest, Message
 from freeproviders.wire.failure import (
     ReportedError,
     blocked,
@@ -34,6 +34,7 @@ from freeproviders.wire.failure import (
     looks_like_html,
 )
 from freeproviders.wire.lines import LineDecoder
+from freeproviders.wire.lookalikes import LookAlikes, Originals, originals
 from freeproviders.wire.openai.answer import HEARTBEATS, MAX_STRAY_BYTES, ChunkReader
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.sse import Event
@@ -54,6 +55,9 @@ _POST_ID = re.compile(rb'data-post-id="([0-9]+)"')
 _NONCE = re.compile(rb'data-nonce="([^"]+)"')
 _EXPIRED_PAGE = re.compile(rb"(?i)link you followed has expired|wp-die-message|id=[\"']error-page")
 """WordPress' own page, which tells of an expired nonce in the site's language."""
+
+_LABEL = re.compile(rf"(?<=[\n\r\x0b\x0c\x85\u2028\u2029])(?:{'|'.join(map(str.capitalize, ROLES))}):")
+"""A line that begins as a turn of the folded conversation does."""
 
 _Sender: TypeAlias = tuple[
     str, str | None, str | None, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]
@@ -153,7 +157,7 @@ class ChatgptFree(AsyncGeneratorProvider):
             "post_id": page.post_id,
             "url": self.url,
             "action": "wpaicg_chat_shortcode_message",
-            "message": _turns_as_prompt(request.messages),
+            "message": _turns_as_prompt(request.messages)[0],
             "bot_id": "0",
         }
         headers = self._headers() | {"Content-Type": "application/x-www-form-urlencoded"}
@@ -166,9 +170,8 @@ class ChatgptFree(AsyncGeneratorProvider):
         return HttpRequest("POST", self.base_url + self.api_endpoint, headers, urlencode(form).encode())
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
-        """Return a new decoder for one answer."""
-        del request
-        return _AjaxDecoder()
+        """Return a new decoder for one answer, in which labels of the user's texts are put back."""
+        return _AjaxDecoder(originals(_turns_as_prompt(request.messages)[1]))
 
     def recover(self, error: ProviderError) -> bool:
         """Fetch an expired nonce again, once for each call that it failed."""
@@ -301,13 +304,28 @@ class _AjaxDecoder(ChunkReader):
     The plugin passes the chunks of OpenAI's protocol on, with or without blank lines between them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, originals: Originals | None = None) -> None:
         super().__init__()
+        self._originals = originals
         self._lines = LineDecoder(keep_blank=True)
         self._name = b""  # of the event that the next data lines belong to
         self._data: list[bytes] = []  # data lines that are no JSON each by itself, until their event ends
         self._strays: list[bytes] = []  # lines that belong to no event: a JSON body, or an error
         self._size = 0  # of both
+
+    def feed(self, data: bytes) -> Batch:
+        """Decode one network read."""
+        batch = super().feed(data)
+        return batch if self._originals is None else self._put_back(self._originals, batch)
+
+    def close(self) -> Batch:
+        """Decode the end of the body."""
+        batch = super().close()
+        return batch if self._originals is None else self._put_back(self._originals, batch, ended=True)
+
+    def _put_back(self, back: Originals, batch: Batch, *, ended: bool = False) -> Batch:
+        out = back.parts(batch)
+        return [*out, *back.flush()] if ended or self.done or self.failure is not None else out
 
     def decode(self, data: bytes, batch: Batch) -> None:
         """Decode one network read into the batch."""
@@ -449,14 +467,22 @@ class _AjaxDecoder(ChunkReader):
         super()._refuse(frame)
 
 
-def _turns_as_prompt(messages: Sequence[Message]) -> str:
+def _turns_as_prompt(messages: Sequence[Message]) -> tuple[str, dict[str, str]]:
     """Fold a conversation into one prompt, for a protocol that takes a single text.
 
     One message is its text; several become lines `Role: text` and a last `Assistant:` for the model
-    to go on from.
+    to go on from. A line of a text that begins as such a line does would be one more turn: its
+    colon becomes a look-alike.
+
+    Returns:
+        The prompt, and what was replaced in it, as `Originals` takes it.
     """
-    if len(messages) == 1:
-        return messages[0].text
-    return "\n".join(
-        [*(f"{message.role.capitalize()}: {message.text}" for message in messages), "Assistant:"]
-    )
+    texts = [message.text for message in messages]
+    if len(texts) == 1:
+        return texts[0], {}
+    look_alikes = LookAlikes(texts)
+    turns = []
+    for message, text in zip(messages, texts, strict=True):
+        labels = [match.end() - 1 for match in _LABEL.finditer(text)]
+        turns.append(f"{message.role.capitalize()}: {look_alikes.put(text, labels) if labels else text}")
+    return "\n".join((*turns, "Assistant:")), look_alikes.table
