@@ -76,8 +76,8 @@ class Reader(ABC, Generic[Out]):
         out: list[Out] = []
         self.untouched = False
         for part in batch:
-            if self.stopped:
-                break
+            if self.stopped and not isinstance(part, Usage | Finish):
+                continue
             if type(part) is Text and part.text and self._parser.passes(part.text):
                 self._said.append(part.text)
                 self._piece(part, out)
@@ -87,6 +87,7 @@ class Reader(ABC, Generic[Out]):
                     self._said.append(part.text)
                     for piece in self._parser.feed(part.text):
                         self._piece(piece, out)
+                    self.stopped = self.stopped or self._parser.stopped
                 case Reasoning():
                     self.thought_chars += len(part.text)
                     self._piece(part, out)

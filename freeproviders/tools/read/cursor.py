@@ -46,7 +46,7 @@ class After:
     `fence` is the number of backticks that close the block of code which begins here; inside it
     everything is text (or, after calls, the closing is dropped; `closes` says that this was done).
     `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking`
-    one up to which everything is reasoning.
+    one up to which everything is reasoning. `ends`: the answer ends before the held characters.
     """
 
     text: bool
@@ -55,6 +55,7 @@ class After:
     closes: bool = False
     until: str = ""
     thinking: str = ""
+    ends: bool = False
 
 
 CALLS: Final = After(text=False)

@@ -16,8 +16,10 @@ from freeproviders.tools.read.cursor import After, Cursor, RawCall, Recogniser
 from freeproviders.tools.read.dialects.bare import NO_KEY, closing
 from freeproviders.tools.read.dialects.opening import (
     BEGINNINGS,
+    BEHIND_OPENER,
     OPENER,
     THINK_OPENER,
+    Place,
     inside,
     opening,
     sample,
@@ -68,8 +70,11 @@ class Parser:
         self._words: list[str] = []
         self._out: list[Piece] = []
         self._plain = False  # nothing is held and nothing special is going on
+        self._called = False
         self.said = False
         """Whether there has been any text."""
+        self.stopped = False
+        """Whether the answer has ended before its end: the model went on with a result or a turn."""
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next piece of the answer; return what is known now."""
@@ -88,6 +93,8 @@ class Parser:
 
     def close(self, *, truncated: bool = False) -> list[Piece]:
         """Take the end of the answer, `truncated` by a limit or not; return what was held."""
+        if self.stopped:
+            return []
         self._cursor.ended = True
         self._cursor.truncated = truncated
         out = self._drive("")
@@ -100,13 +107,17 @@ class Parser:
         return out
 
     def _drive(self, text: str) -> list[Piece]:
+        if self.stopped:
+            return []
         c = self._cursor
         c.feed(text)
-        while self._advance(c):
+        while not self.stopped and self._advance(c):
             pass
         self._flush()
         out, self._out = self._out, []
-        self._plain = not (self._reading or self._thinking or self._closer or self._gap or self._swallow)
+        self._plain = not (
+            self._reading or self._thinking or self._closer or self._gap or self._swallow or self.stopped
+        )
         return out
 
     def _advance(self, c: Cursor) -> bool:
@@ -131,8 +142,12 @@ class Parser:
                 c.commit()
             if c.pos >= len(c.text):
                 return False
-            if c.text[c.pos] in self._beginnings and not (c.text[c.pos] == "`" and self._swallow):
-                self._reading = opening(c, self._box, at_start=not self.said, line_start=True)
+            char = c.text[c.pos]
+            closes = char == "`" and self._swallow
+            behind = self._called and self._gap is _SEPARATORS
+            if not closes and (behind or char in self._beginnings):
+                place = Place(not self.said, line_start=True, called=self._called, behind=behind)
+                self._reading = opening(c, self._box, place)
                 return True
         match = self._opener.search(c.text, c.pos)
         while match is not None and self._is_data(c, match.start()):
@@ -147,15 +162,14 @@ class Parser:
         char = match.group()[0]
         if char == "`" and self._swallow:
             self._reading = closing(c, self._swallow)
-        elif char != "`" and self._tail.endswith("`"):
+        elif char not in "`\n" and self._tail.endswith("`"):
             self._reading = sample(c, self._opener, len(self._tail) - len(self._tail.rstrip("`")))
         elif char in "{[" and _NESTED.search(self._tail):
             c.pos += 1  # a part of a larger document
             self._say(c)
         else:
-            self._reading = opening(
-                c, self._box, at_start=not self.said, line_start=_LINE_START.search(self._tail) is not None
-            )
+            line_start = _LINE_START.search(self._tail) is not None
+            self._reading = opening(c, self._box, Place(not self.said, line_start, self._called))
         return True
 
     def _is_data(self, c: Cursor, at: int) -> bool:
@@ -175,9 +189,14 @@ class Parser:
         self._flush()
         self._out.append(step)
         c.commit()
+        self._called, self._opener = True, BEHIND_OPENER
         return True
 
     def _go_on(self, c: Cursor, after: After) -> None:
+        if after.ends:
+            self.stopped = True
+            c.commit()
+            return
         if after.thinking and self._keep_thinking:
             after = After(text=True, until=after.thinking)
         if after.text:

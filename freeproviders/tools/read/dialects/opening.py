@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
-from freeproviders.tools.read.dialects import bare, result
+from freeproviders.tools.read.dialects import bare, ending, result
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
-_READERS: Final = {**READERS, **dict.fromkeys(result.TAGS, result.result)}
+_READERS: Final = {**READERS, **dict.fromkeys(result.OPENERS, result.result)}
 
 
 def _by_bracket(*tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -49,23 +50,41 @@ THINK_OPENER: Final = re.compile(
     rf"<(?=[{_second_letters(_MARKS[False, False]['<'])}]|\Z)|{_THINK_SQUARE}|`{{3}}|`{{1,2}}\Z"
 )
 """The same where no tools are bound."""
+BEHIND_OPENER: Final = re.compile(
+    rf"{OPENER.pattern}|<(?=[A-Za-z|\uff5c])|\[(?=[A-Z]|\Z)|\n(?={ending.LABEL_START}|[ \t>*#]{{0,8}}\Z)"
+)
+"""The same behind a call, where a result or a turn may begin as well."""
 BEGINNINGS: Final = {False: "<[`", True: "<[`{"}
 """The characters with which something may begin right at the start, without and with tools."""
 
 
-def opening(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool) -> Recogniser:
-    """Read on at an opener.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of an opener in the answer.
 
-    `at_start`: nothing has been said before; `line_start`: only white space stands before it on its
-    line.
+    `at_start`: no text has been said before it, or none since a call; `line_start`: only white
+    space stands before it on its line. `called`: there has been a call, `behind`: right before it.
     """
+
+    at_start: bool
+    line_start: bool
+    called: bool
+    behind: bool = False
+
+
+def opening(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
+    """Read on at an opener."""
     char = c.text[c.pos]
     if char == "{":
-        return (yield from bare.bare(c, box, at_start=at_start))
-    tagged = markup(c, box, at_start=at_start)
+        return (yield from bare.bare(c, box, at_start=place.at_start))
+    if char in "<[":
+        return (yield from markup(c, box, place))
     if char == "`":
-        return (yield from bare.fenced(c, box, at_start=at_start, line_start=line_start, markup=tagged))
-    return (yield from tagged)
+        inner = markup(c, box, place)
+        return (
+            yield from bare.fenced(c, box, at_start=place.at_start, line_start=place.line_start, markup=inner)
+        )
+    return (yield from ending.label(c))
 
 
 def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
@@ -91,18 +110,24 @@ def inside(c: Cursor) -> Recogniser:
     return After(text=False, thinking=THINKING["<think>"])
 
 
-def markup(c: Cursor, box: Toolbox, *, at_start: bool) -> Recogniser:
+def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     """Read on at `<` or `[`."""
     bracket = c.text[c.pos]
-    mark = yield from literal(c, _MARKS[bool(box), at_start][bracket])
+    marks = _MARKS[bool(box), place.at_start][bracket]
+    mark = yield from literal(c, (*marks, *ending.SQUARES) if place.called and bracket == "[" else marks)
     if mark in THINKING or mark in LEADING:
         return After(text=False, thinking=THINKING.get(mark) or LEADING[mark])
     if mark in CLOSERS:
         c.rewind(mark)
         return After(text=False, thinking=mark)
+    if mark in _READERS:
+        after = yield from _READERS[mark](c, box, mark)
+        return ending.ENDS if place.called and after.text and mark in result.OPENERS else after
     if mark:
-        return (yield from _READERS[mark](c, box, mark))
+        return ending.square(mark, directly=place.behind)
+    if place.called and bracket == "<":
+        return (yield from ending.tag(c, directly=place.behind))
     c.pos += 1
     if bracket == "[" and box:
-        return (yield from bare.square(c, box, at_start=at_start))
+        return (yield from bare.square(c, box, at_start=place.at_start))
     return TEXT
