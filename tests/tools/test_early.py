@@ -24,7 +24,7 @@ def outs(*pieces):
     [
         (["Hel", "lo", " you"], ["Hel", "lo", " you", ""]),
         (["a <", "b"], ["a ", "<b", ""]),
-        (["a <t", "ool", "s>"], ["a ", "", "<tools>", ""]),  # the beginning of <tool_call> until the s
+        (["a <t", "ool", "x>"], ["a ", "", "<toolx>", ""]),  # the beginning of <tool_call> until the x
         (["a {", '"', "c", 'ity": 1}'], ["a ", "", "", '{"city": 1}', ""]),  # c may become "calls"
         (["a {", '"x', 'yz"'], ["a ", '{"x', 'yz"', ""]),
         (['a {"name": "B', 'ob"}'], ['a {"name": "B', 'ob"}', ""]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from freeproviders.tools.read.cursor import (
     CALLS,
@@ -25,6 +25,7 @@ from freeproviders.tools.read.cursor import (
 )
 from freeproviders.tools.read.dialects.payload import read_value
 from freeproviders.tools.read.dialects.render import call_json, plain_json
+from freeproviders.tools.read.dialects.values import Values
 from freeproviders.tools.read.markup import OWN, ROLE
 from freeproviders.tools.toolbox import Toolbox, is_identifier
 from freeproviders.types import ToolCall
@@ -42,7 +43,7 @@ _BEFORE_ARGUMENTS = re.compile(r"[\s>(\[\],=\"']*")
 _AFTER_ARGUMENTS = re.compile(r"[\s>)\]}]*")
 
 
-def function(c: Cursor, _box: Toolbox, _opener: str = OPENER) -> Recogniser:
+def function(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `<function=`."""
     start = c.tell()
     yield from skip(c, _QUOTE)
@@ -54,7 +55,7 @@ def function(c: Cursor, _box: Toolbox, _opener: str = OPENER) -> Recogniser:
         value, _, fault = yield from read_value(c, CLOSER)
         yield from skip(c, _AFTER_ARGUMENTS)
     elif following == "<":
-        value, fault = yield from _parameters(c)
+        value, fault = yield from _parameters(c, Values(box, name))
         if value is None and not fault:
             return TEXT
     else:
@@ -65,31 +66,26 @@ def function(c: Cursor, _box: Toolbox, _opener: str = OPENER) -> Recogniser:
     return CALLS
 
 
-def _parameters(c: Cursor) -> Waiting:
+def _parameters(c: Cursor, values: Values) -> Waiting:
     """Read XML parameters; return (values, fault), values None where there are none."""
-    values: dict[str, Any] = {}
+    found = values.values
     while True:
         tag = yield from literal(c, (_PARAMETER, CLOSER))
         if tag != _PARAMETER:
-            return (values if values or tag else None), ""
+            return (found if found or tag else None), ""
         key = yield from word(c, _KEY, _MAX_NAME_CHARS)
         if not (yield from literal(c, (">",))):
-            return None, ("" if not values else CUT_OFF)
+            return None, ("" if not found else CUT_OFF)
         start = c.tell()
         closer = yield from until(c, (_PARAMETER_CLOSER, CLOSER, _PARAMETER))
         if not closer:
-            return values, CUT_OFF
-        values[key.strip().strip("\"'")] = _value(c.since(start)[: -len(closer)])
+            return found, CUT_OFF
+        values.add(key.strip().strip("\"'"), c.since(start)[: -len(closer)])
         if closer == CLOSER:
-            return values, ""
+            return found, ""
         if closer == _PARAMETER:
             c.pos -= len(closer)
         yield from skip(c)
-
-
-def _value(text: str) -> str:
-    """Return a value, which stands on lines of its own or right between the tags."""
-    return text.removeprefix("\n").removesuffix("\n")
 
 
 def render(calls: Sequence[ToolCall]) -> str:

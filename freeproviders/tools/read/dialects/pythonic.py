@@ -76,7 +76,7 @@ def named_call(c: Cursor, box: Toolbox) -> Waiting:
     following = yield from skip(c)
     if following == "{":
         return (yield from _json_arguments(c, name, start))
-    return (yield from _arguments(c, box, name, start)) if following == "(" else None
+    return (yield from call_arguments(c, box, name, start)) if following == "(" else None
 
 
 def _json_arguments(c: Cursor, name: str, start: int) -> Waiting:
@@ -122,11 +122,11 @@ def _call(c: Cursor, box: Toolbox) -> Waiting:
     name = yield from bound_name(c, box)
     if not name or box.match(name) is None or (yield from skip(c)) != "(":
         return None
-    call = yield from _arguments(c, box, name, start)
+    call = yield from call_arguments(c, box, name, start)
     return None if call.fault else call
 
 
-def _arguments(c: Cursor, box: Toolbox, name: str, start: int) -> Waiting:
+def call_arguments(c: Cursor, box: Toolbox, name: str, start: int) -> Waiting:
     """Read from an opening parenthesis to its closing one."""
     inner = c.tell()
     if not (yield from _balanced(c)):

@@ -8,7 +8,10 @@ from typing import Final
 from freeproviders.errors import UsageError
 from freeproviders.tools.read.cursor import Cursor, Recogniser
 from freeproviders.tools.read.dialects import bare, function, hermes, llama, mistral, pythonic
+from freeproviders.tools.read.dialects.block import block
 from freeproviders.tools.read.dialects.dialect import OBJECT, Dialect
+from freeproviders.tools.read.dialects.families import BLOCKS, INVOKES
+from freeproviders.tools.read.dialects.invoke import invoke
 from freeproviders.tools.read.dialects.render import calls_json
 from freeproviders.tools.toolbox import Toolbox
 
@@ -17,8 +20,8 @@ HERMES: Final = Dialect(
     hermes.render,
     "For each function call, return a json object with function name and arguments within "
     f"<tool_call></tool_call> XML tags:\n<tool_call>\n{OBJECT}\n</tool_call>",
-    tuple(hermes.TAGS),
-    hermes.hermes,
+    tuple(BLOCKS),
+    block,
 )
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
@@ -82,7 +85,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
 }
 
 READERS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] = {
-    opener: dialect.read for dialect in DIALECTS.values() if dialect.read for opener in dialect.opens
+    **{opener: dialect.read for dialect in DIALECTS.values() if dialect.read for opener in dialect.opens},
+    **dict.fromkeys(INVOKES, invoke),
 }
 """Who reads on behind each text that opens a call."""
 

@@ -1,0 +1,144 @@
+"""Calls between two marks: `<tool_call>...</tool_call>` and its like of many families.
+
+Whatever stands between them is read by its own shape, not by the family's: one or more JSON
+objects, a list, a block of code, Python calls, tags with parameters, a name with keys and values.
+Blocks inside blocks and a missing closing mark are forgiven.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from freeproviders.tools.read.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    skip,
+    word,
+)
+from freeproviders.tools.read.dialects import function, gemma
+from freeproviders.tools.read.dialects.families import (
+    BLOCKS,
+    INVOKES,
+    NOISE,
+    PAIRS,
+    SEPARATORS,
+    WEAK,
+)
+from freeproviders.tools.read.dialects.invoke import invoke
+from freeproviders.tools.read.dialects.pairs import pairs
+from freeproviders.tools.read.dialects.payload import read_calls, read_value
+from freeproviders.tools.read.dialects.pythonic import NAME_START, call_arguments
+from freeproviders.tools.read.dialects.values import Values
+from freeproviders.tools.toolbox import Toolbox
+
+_MAX_NAME_CHARS: Final = 128
+_CLOSERS: Final = tuple(dict.fromkeys(BLOCKS.values()))
+_MARKS: Final = (*BLOCKS, *_CLOSERS, *INVOKES, *NOISE, *SEPARATORS, function.OPENER)
+_AFTER_NAME: Final = (*SEPARATORS, *PAIRS, *_CLOSERS)
+_KINDS: Final = frozenset({"function", "functions", "tool"})
+"""What DeepSeek and Step write for a name where the kind of a call stands."""
+
+_STRAY = re.compile(r"[\s,;}\]]*")
+_TICKS = re.compile(r"[`\s]*")
+_NAME = re.compile(r"[\w.:/\-]*")
+_NUMBER = re.compile(r":\d+\Z")
+
+
+def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
+    """Read on behind an opening mark."""
+    closers = [BLOCKS[opener]]
+    found = False
+    named = True  # a name may begin here
+    following = yield from skip(c)
+    while following:
+        if following == "`":
+            following = yield from _into_fence(c)
+        if following in {"{", "["}:
+            calls = yield from read_calls(c, box, closers[-1])
+            if opener in WEAK and not any(box.match(call.name) for call in calls):
+                return TEXT
+            yield from calls
+            found, named = True, False
+        elif following == "<":
+            mark = yield from literal(c, _MARKS)
+            if not mark:
+                break
+            named = True
+            if mark in BLOCKS:
+                closers.append(BLOCKS[mark])
+            elif mark in closers:
+                del closers[closers.index(mark) :]
+                if not closers:
+                    return CALLS if found else TEXT
+            elif mark in INVOKES or mark == function.OPENER:
+                after = yield from (invoke if mark in INVOKES else function.function)(c, box, mark)
+                if after.text:
+                    return after
+                found = True
+        elif named and (following == ":" or NAME_START.match(following)):
+            calls = yield from _named(c, box, closers[-1])
+            if calls is None:
+                return TEXT
+            yield from calls
+            found = found or bool(calls)
+        else:
+            break
+        following = yield from skip(c, _STRAY)
+        if following == "`":
+            following = yield from skip(c, _TICKS)
+    return CALLS if found else TEXT
+
+
+def _into_fence(c: Cursor) -> Waiting:
+    """Read over the beginning of a block of code inside the marks."""
+    yield from skip(c, _TICKS)
+    yield from literal(c, ("json",))
+    return (yield from skip(c))
+
+
+def _named(c: Cursor, box: Toolbox, closer: str) -> Waiting:
+    """Read what begins with a name; return its calls, None if it can be none."""
+    start = c.tell()
+    if (yield from literal(c, gemma.BEFORE_NAME)):
+        return [(yield from gemma.named_call(c, closer, start))]
+    name = yield from word(c, _NAME, _MAX_NAME_CHARS)
+    if not name:
+        return None
+    following = yield from skip(c)
+    mark = (yield from literal(c, _AFTER_NAME)) if following == "<" else ""
+    if mark in SEPARATORS:
+        following = yield from skip(c)
+        if name in _KINDS and box.match(name) is None:
+            return (yield from _named(c, box, closer)) if NAME_START.match(following) else []
+        mark = (yield from literal(c, _AFTER_NAME)) if following == "<" else ""
+    name = _known(name, box)
+    if mark in PAIRS:
+        c.pos -= len(mark)
+        values = Values(box, name)
+        fault = yield from pairs(c, mark, values)
+        return [RawCall(name, values.values, c.since(start), fault)]
+    if mark or not following:
+        c.pos -= len(mark)
+        if box.match(name) is None:
+            return None
+        return [RawCall(name, {}, c.since(start), CUT_OFF if not mark and c.broken else "")]
+    if following == "`":
+        following = yield from _into_fence(c)
+    if following == "(":
+        return None if box.match(name) is None else [(yield from call_arguments(c, box, name, start))]
+    if following != "{":
+        return None
+    value, _, fault = yield from read_value(c, closer)
+    return [RawCall(name, value, c.since(start), fault)]
+
+
+def _known(name: str, box: Toolbox) -> str:
+    """Return a name without the number that Kimi writes behind it: `functions.get_weather:0`."""
+    return name if box.match(name) is not None else _NUMBER.sub("", name)

@@ -1,0 +1,194 @@
+# ruff: noqa: RUF001 - the marks are as models write them
+"""The marks of model families, as data: what opens and closes calls, channels and turns.
+
+Many families write calls in one of a few shapes and differ only in their marks. The shapes are read
+by `block` (calls between two marks), `invoke` (tags with a name and parameters) and `pairs` (keys
+and values); what a family adds to that is its rows here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_ODD = re.compile(r"[|｜:\[]|_call")
+
+BLOCKS: Final[Mapping[str, str]] = {
+    # Hermes, Qwen, GLM-4.5 to 4.7, Ling, Spark, Hunyuan, poolside and many others
+    "<tool_call>": "</tool_call>",
+    "<tool_calls>": "</tool_calls>",
+    "<toolcall>": "</toolcall>",
+    "<function_call>": "</function_call>",
+    "<|tool_call|>": "<|/tool_call|>",
+    "<|tool_call_start|>": "<|tool_call_end|>",
+    # DeepSeek V3, R1 and V3.1; Step-3, which writes it without the block character
+    "<｜tool▁calls▁begin｜>": "<｜tool▁calls▁end｜>",
+    "<｜tool▁call▁begin｜>": "<｜tool▁call▁end｜>",
+    "<｜tool_calls_begin｜>": "<｜tool_calls_end｜>",
+    "<｜tool_call_begin｜>": "<｜tool_call_end｜>",
+    # DeepSeek V3.2 and V4
+    "<｜DSML｜function_calls>": "</｜DSML｜function_calls>",
+    "<｜DSML｜tool_calls>": "</｜DSML｜tool_calls>",
+    # Kimi K2, which also writes the singular
+    "<|tool_calls_section_begin|>": "<|tool_calls_section_end|>",
+    "<|tool_call_section_begin|>": "<|tool_call_section_end|>",
+    "<|tool_call_begin|>": "<|tool_call_end|>",
+    "<minimax:tool_call>": "</minimax:tool_call>",
+    # Gemma 4, FunctionGemma
+    "<|tool_call>": "<tool_call|>",
+    "<start_function_call>": "<end_function_call>",
+    # K2-Horizon
+    "<ifm|tool_calls>": "</ifm|tool_calls>",
+    "<ifm|tool_call>": "</ifm|tool_call>",
+    # Command-R7B and A, Llama 4, Nemotron, Seed, LongCat, Apertus, InternLM, GigaChat, dots, Muse
+    "<|START_ACTION|>": "<|END_ACTION|>",
+    "<|python_start|>": "<|python_end|>",
+    "<TOOLCALL>": "</TOOLCALL>",
+    "<seed:tool_call>": "</seed:tool_call>",
+    "<longcat_tool_call>": "</longcat_tool_call>",
+    "<|tools_prefix|>": "<|tools_suffix|>",
+    "<|action_start|>": "<|action_end|>",
+    "<|function_call|>": "<|function_call_end|>",
+    "<dots_function_call>": "</dots_function_call>",
+    "<atem:function_calls>": "</atem:function_calls>",
+    # OLMo 3, Anthropic's form and its imitators
+    "<function_calls>": "</function_calls>",
+    "<tools>": "</tools>",
+    "<tool>": "</tool>",
+}
+"""What opens calls, and what closes them."""
+
+WEAK: Final = frozenset({"<tools>", "<tool>", "<tool_calls>", "<function_calls>"})
+"""Blocks whose marks are words of other documents too: in these only bound tools are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The tags of calls with parameters: what opens one, what closes it, what closes the call."""
+
+    parameter: str
+    parameter_closer: str
+    closer: str
+
+
+_PREFIXES: Final = ("", "｜DSML｜", "steptml:", "atem:", "antml:")
+
+INVOKES: Final[Mapping[str, Tags]] = {
+    **{
+        f"<{prefix}invoke name=": Tags(
+            f"<{prefix}parameter name=", f"</{prefix}parameter>", f"</{prefix}invoke>"
+        )
+        for prefix in _PREFIXES
+    },
+    # MiniCPM 5
+    "<function name=": Tags("<param name=", "</param>", "</function>"),
+}
+"""What opens a call with named parameters. Anthropic's form, DeepSeek V3.2, MiniMax M2, Step-3."""
+
+
+WEAK_INVOKES: Final = frozenset({"<function name="})
+"""Tags of other documents too: these only call bound tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The tags of arguments that are written as keys and values; `kind` may say a value's type."""
+
+    key_closer: str
+    value: str
+    value_closer: str
+    kind: str = ""
+    kind_closer: str = ""
+
+
+PAIRS: Final[Mapping[str, Pairs]] = {
+    "<arg_key>": Pairs("</arg_key>", "<arg_value>", "</arg_value>"),
+    "<ifm|arg_key>": Pairs(
+        "</ifm|arg_key>", "<ifm|arg_value>", "</ifm|arg_value>", "<ifm|arg_type>", "</ifm|arg_type>"
+    ),
+}
+"""What opens a key: GLM-4.5 to 4.7, Ling, Spark, Hunyuan, poolside; K2-Horizon."""
+
+SEPARATORS: Final = (
+    "<｜tool▁sep｜>",
+    "<｜tool_sep｜>",
+    "<|tool_call_argument_begin|>",
+    "<tool_sep>",
+)
+"""What stands between a call's name and its arguments."""
+
+NOISE: Final = ("<|plugin|>", "<|interpreter|>", "<|constrain|>")
+"""What may stand in a block and says nothing."""
+
+LEADING: Final = (
+    "<|START_RESPONSE|>",
+    "<|START_TEXT|>",
+    "<|CHATBOT_TOKEN|>",
+    "<|assistant|>",
+)
+"""What opens the text of an answer; dropped where nothing was said before."""
+
+STRAY: Final = (
+    *dict.fromkeys(BLOCKS.values()),
+    *dict.fromkeys(tags.closer for tags in INVOKES.values()),
+    "</s>",
+)
+"""What closes calls; dropped right behind calls and reasoning."""
+
+ENDS: Final = (
+    "<|END_RESPONSE|>",
+    "<|END_TEXT|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|role_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|eom|>",
+    "<|eot|>",
+    "<|eom_id|>",
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<｜end▁of▁sentence｜>",
+    "<end_of_turn>",
+    "<channel|>",
+)
+"""What closes a turn; dropped at the end of an answer too."""
+
+_OTHERS: Final = (
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>",
+    "<|open|>",
+    "<|close|>",
+    "<|sep|>",
+    "<|channel>",
+    "]<]minimax[>[",
+    "<|python_tag|>",
+    "<|message_sep|>",
+    "<|role_sep|>",
+    "<|recipient|>",
+    "<｜tool▁outputs▁begin｜>",
+    "[TOOL_CALLS]",
+)
+
+SPECIAL: Final = tuple(
+    mark
+    for mark in dict.fromkeys(
+        (
+            *BLOCKS,
+            *BLOCKS.values(),
+            *INVOKES,
+            *(tags.closer for tags in INVOKES.values()),
+            *PAIRS,
+            *SEPARATORS,
+            *LEADING,
+            *ENDS,
+            *_OTHERS,
+        )
+    )
+    if _ODD.search(mark)
+)
+"""The marks that are a word of no document: text that holds one is hardly meant for a reader."""

@@ -1,0 +1,67 @@
+"""Parameters as texts between tags, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from freeproviders.tools.schema.coerce import is_type, resolved
+from freeproviders.tools.toolbox import Toolbox, parameters, properties
+from freeproviders.wire.json import loads
+
+_MAX_BRANCHES: Final = 64
+
+
+class Values:
+    """The values of one call's parameters, by the schema of the tool that it names."""
+
+    def __init__(self, box: Toolbox, name: str) -> None:
+        tool = box.match(name)
+        self._root: Mapping[str, Any] = {} if tool is None else parameters(tool)
+        self._known: Mapping[str, Any] = {} if tool is None else properties(tool)
+        self.values: dict[str, Any] = {}
+
+    def add(self, key: str, text: str, *, plain: bool | None = None) -> None:
+        """Take a parameter; `plain` says that its text is text, or False that it is JSON."""
+        self.values[key] = self.read(key, unpadded(text), plain=plain)
+
+    def read(self, key: str, text: str, *, plain: bool | None = None) -> Any:
+        """Return what a text stands for.
+
+        Where the schema says nothing else it is the text itself: what bends values towards a
+        schema makes numbers of it. A union that has texts among others is different, since every
+        text would do.
+        """
+        types = self.types(key)
+        if plain or types == {"string"} or (plain is None and (not types or "string" not in types)):
+            return text
+        try:
+            value = loads(text)
+        except ValueError:
+            return text
+        if types and not any(is_type(value, name) for name in types):
+            return text
+        return value
+
+    def types(self, key: str) -> frozenset[str]:
+        """Return the types that a parameter may have, none if that is not said."""
+        found: set[str] = set()
+        todo = [self._known.get(key)]
+        for _ in range(_MAX_BRANCHES):
+            if not todo:
+                break
+            schema = todo.pop()
+            if not isinstance(schema, Mapping):
+                continue
+            schema = resolved(schema, self._root)
+            types = schema.get("type")
+            found.update([types] if isinstance(types, str) else types if isinstance(types, list) else ())
+            for branches in ("anyOf", "oneOf", "allOf"):
+                if isinstance(schema.get(branches), list):
+                    todo += schema[branches]
+        return frozenset(found)
+
+
+def unpadded(text: str) -> str:
+    """Return a value without the line breaks around one that stands on lines of its own."""
+    return text[1:].removesuffix("\n") if text.startswith("\n") else text
