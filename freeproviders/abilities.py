@@ -19,7 +19,8 @@ class Abilities:
 
     `tools` are native tool calls, `schema` answers constrained to a JSON schema, `images`, `audio`
     and `files` parts of messages; `window` counts the tokens of question and answer together, None
-    where it is not known; `reasoning` says that the model thinks before it answers.
+    where it is not known; `reasoning` says that the model thinks before it answers. `strict_schema`
+    says that a schema is sent in OpenAI's strict form where it has one, else always as it is.
     """
 
     tools: bool = False
@@ -29,6 +30,7 @@ class Abilities:
     files: bool = False
     window: int | None = None
     reasoning: bool = False
+    strict_schema: bool = True
 
 
 @dataclass(slots=True)

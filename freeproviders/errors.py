@@ -315,7 +315,8 @@ class EmbeddedModelError(FreeProvidersError, RuntimeError):
 class OutputError(FreeProvidersError, ValueError):
     """The model answered, but not with what was asked for, even after being asked again.
 
-    `said` is the model's last answer, `attempts` how often it was asked.
+    `said` is the model's last answer, `attempts` how often it was asked; `usage` is what all of it
+    has cost and `finish` how the last answer ended, where they are known.
     """
 
     kind: ClassVar[str] = "answer"
@@ -325,6 +326,8 @@ class OutputError(FreeProvidersError, ValueError):
         super().__init__(message, **fields)
         self.said = said
         self.attempts = attempts
+        self.usage: Any = None  # a `Usage` and a `Finish`, of a module that imports this one
+        self.finish: Any = None
 
     def _what(self) -> str:
         said = f" It said: {self.said[:500]!r}." if self.said else ""

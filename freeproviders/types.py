@@ -127,6 +127,17 @@ class Message:
         )
 
 
+class FromClass(dict[str, Any]):
+    """A JSON form of a class - a response format, a tool - that remembers the class.
+
+    The class's own validators then judge what comes, and not its JSON schema alone.
+    """
+
+    def __init__(self, form: Mapping[str, Any], source: type) -> None:
+        super().__init__(form)
+        self.source = source
+
+
 Messages = list[Mapping[str, Any]]
 """A conversation: a list of `{"role": ..., "content": ...}` mappings, or of `Message` objects."""
 
@@ -150,12 +161,16 @@ def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may ask for; `parameters` is a JSON schema of type object."""
+    """A function that the model may ask for; `parameters` is a JSON schema of type object.
+
+    `source` is a class whose validators judge the arguments as well.
+    """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
+    source: type | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, value: Tool | Mapping[str, Any]) -> Tool:
@@ -183,6 +198,7 @@ class Tool:
             description=function.get("description") or "",
             parameters=parameters,
             strict=function.get("strict"),
+            source=value.source if isinstance(value, FromClass) else None,
         )
 
     def to_openai(self) -> dict[str, Any]:

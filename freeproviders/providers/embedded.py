@@ -38,7 +38,7 @@ from freeproviders.exchange import exchanged
 from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import Fetch
+from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import Batch, ChatRequest, Message
 
 MAX_CONTEXT: Final = 8192
@@ -74,7 +74,7 @@ class Embedded(Provider):
     protocol = "OpenAI; server-sent events"
     working = True
     status_note = "runs here"
-    default_abilities = Abilities(schema=True)
+    default_abilities = Abilities(schema=True, strict_schema=False)
     accepted_options = None
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
@@ -315,6 +315,10 @@ class _EngineClient(OpenAICompatible):
         self._server = await ensure_server(self._settings, instead_of=self._silent)
         self.base_url, self.api_key = f"{self._server.address}/v1", self._server.api_key
 
+    def encode(self, request: ChatRequest) -> HttpRequest:
+        """Write the request, its schema as the engine's grammar can say it."""
+        return super().encode(replace(request, response_format=_for_a_grammar(request.response_format)))
+
     def http_headers(self, **headers: str) -> dict[str, str]:
         """Return a request's headers. The connection is used once.
 
@@ -334,3 +338,13 @@ class _EngineClient(OpenAICompatible):
         """Give no advice about networks: there is none between here and the engine."""
         if isinstance(error, ProviderConnectionError):
             error.advice = "The engine on this machine was started anew and failed again."
+
+
+def _for_a_grammar(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Write a response format with a schema of which the engine can make a grammar."""
+    named = form.get("json_schema") if form is not None else None
+    if form is None or not isinstance(named, Mapping) or not isinstance(named.get("schema"), Mapping):
+        return form
+    from freeproviders.tools.schema.sent import grammar_form  # noqa: PLC0415 - plain chat needs no schema
+
+    return {**form, "json_schema": {**named, "schema": grammar_form(named["schema"])}}

@@ -21,9 +21,9 @@ from freeproviders.tools.read.extract import extract
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.readers import CallReader, PlainReader, call_key
 from freeproviders.tools.rounds import Fault, Question
+from freeproviders.tools.schema.sent import call_schema, response_format
 from freeproviders.tools.schema.target import Misfit, any_object
-from freeproviders.tools.schema.variants import call_schema, response_format
-from freeproviders.tools.structured import TextObject, misfit_turn, schema_instructions
+from freeproviders.tools.structured import TextObject, endless_fault, misfit_turn, schema_instructions
 from freeproviders.tools.tally import turns_again
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import Batch, ChatRequest, Message, Part, Text, ToolCall
@@ -168,7 +168,10 @@ class CallQuestion(Question[Part, CallReader]):
             "\n\n".join(blocks),
             obeys_system=self._quirks.system,
         )
-        form = response_format("tool_call", call_schema(self._box.tools)) if self._mode == "schema" else None
+        form = None
+        if self._mode == "schema":
+            strict = self._backend.abilities(self._model).strict_schema
+            form = response_format("tool_call", call_schema(self._box.tools), strict=strict)
         # Streamed even where the whole answer was asked for: a model that calls without end is
         # stopped, which in one piece would be seen minutes later.
         return replace(
@@ -198,6 +201,7 @@ class CallQuestion(Question[Part, CallReader]):
             settled=None if self._request.allow_repeats or self._mode == "native" else self._plan.settled,
             starts_thinking=self._quirks.thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
+            ends=self._must or searched,
         )
 
     def _put_otherwise(self, error: BadRequestError | ToolCallError) -> bool:
@@ -236,6 +240,9 @@ class CallQuestion(Question[Part, CallReader]):
             return self._misfits(reader)
         if self._calls:
             return None
+        if reader.goes_on:
+            error = ToolCallError if self._must else StructuredOutputError
+            return endless_fault(self._prompt, reader.goes_on, error)
         if reader.repeated:
             return self._repeats(reader)
         if self._must:

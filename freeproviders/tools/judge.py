@@ -10,6 +10,7 @@ from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
 from freeproviders.tools.schema.coerce import renamed, required_keys
+from freeproviders.tools.schema.target import Misfit, Target
 from freeproviders.tools.schema.validate import check_of
 from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.types import Tool, ToolCall, new_call_id
@@ -71,6 +72,7 @@ class Judge:
                 f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
             )
         arguments, fault = self._bent(tool, given)
+        fault = fault or _refused(tool, arguments)
         call = ToolCall(call_id, tool.name, arguments)
         if not fault:
             return call
@@ -106,6 +108,17 @@ class Judge:
                     "Call both functions, each with its own arguments."
                 )
         return {key: value for key, value in arguments.items() if key not in strange}, ""
+
+
+def _refused(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """Return what the validators of the tool's class say against arguments that fit its schema."""
+    if tool.source is None:
+        return ""
+    try:
+        Target.of(tool.source).load(arguments)
+    except Misfit as misfit:
+        return f"The arguments of {tool.name} are invalid: {misfit}."
+    return ""
 
 
 def _json_object(given: object) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from freeproviders.tools.schema.faults import check_schema
 from freeproviders.tools.schema.modern import TYPES
 from freeproviders.tools.schema.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import ChatRequest, Message, ToolCall
+from freeproviders.types import ChatRequest, FromClass, Message, ToolCall
 
 _FORMS: Final = TYPES | {"json_schema", "json_object"}
 """The types of a response format; a bare JSON schema has one of its own."""
@@ -82,7 +82,7 @@ def target_of(request: ChatRequest) -> Target | None:
         raise UsageError(
             f"response_format has the unknown type {kind!r}: use json_schema, json_object or text."
         )
-    return any_object() if kind == "json_object" else Target.of(form)
+    return any_object() if kind == "json_object" and not isinstance(form, FromClass) else Target.of(form)
 
 
 def _settled(messages: Sequence[Message]) -> tuple[ToolCall, ...]:

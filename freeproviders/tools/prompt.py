@@ -11,7 +11,8 @@ from typing import Final
 from freeproviders.tools.fence import escape, fence
 from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import dialect_of
-from freeproviders.tools.schema.variants import object_schema, pruned
+from freeproviders.tools.schema.sent import object_schema
+from freeproviders.tools.schema.variants import pruned
 from freeproviders.types import Tool
 from freeproviders.wire.json import dumps, loads
 
@@ -25,6 +26,7 @@ class ToolPrompt:
     `{name}`, are added to it where they apply. `result` and `failure`, with `{name}` and
     `{content}`, hold what a tool returned; `told`, with `{arguments}` as well, says it where there
     are no tools any more; `note`, with `{content}`, holds a system message that comes late.
+    `endless`, with `{complaint}`, asks again for what never ended.
     `complaint`, `unbound` and `no_call` ask for a call again, with `{complaint}` or `{names}`, and
     `{format}`. `schema`, with `{schema}`, asks for an object and `misfit`, with `{complaint}`, asks
     again, both with the object's shape as `{form}`.
@@ -65,6 +67,7 @@ class ToolPrompt:
         "Your answer does not fit the JSON schema: {complaint}\n"
         "Answer again with the corrected JSON and nothing else, in this form:\n{form}"
     )
+    endless: str = "Your answer {complaint}. Answer again, shorter, and end the answer when all is said."
 
 
 DEFAULT_PROMPT: Final = ToolPrompt()

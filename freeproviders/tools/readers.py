@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.endless import Endless
 from freeproviders.tools.read.parser import Parser, Piece
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Batch, Finish, Part, Reasoning, ReasoningMode, Text, ToolCall, Usage
@@ -28,6 +29,7 @@ class Reader(ABC, Generic[Out]):
         box: the tools whose calls are told from text.
         starts_thinking: the answer begins inside the reasoning.
         reasoning: what becomes of the thinking; None is "split".
+        ends: an answer that repeats itself without end is ended.
     """
 
     def __init__(
@@ -36,8 +38,11 @@ class Reader(ABC, Generic[Out]):
         *,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
+        ends: bool = False,
     ) -> None:
         self._box = box
+        self.endless = Endless() if ends else None
+        """What looks for repetition without end."""
         self._drops_reasoning = reasoning == "drop"
         self._keeps_tags = reasoning == "keep"
         self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags)
@@ -69,7 +74,12 @@ class Reader(ABC, Generic[Out]):
     @property
     def confirmed(self) -> bool:
         """Whether the answer is complete as far as is known, and did not just end."""
-        return self.finish is None or self.finish.confirmed
+        return not self.goes_on and (self.finish is None or self.finish.confirmed)
+
+    @property
+    def goes_on(self) -> str:
+        """The words for an answer that would have repeated itself without end, "" for another."""
+        return self.endless.what if self.endless is not None and self.endless.unit else ""
 
     def take(self, batch: Batch) -> list[Out]:
         """Take what came; return what goes out."""
@@ -78,6 +88,8 @@ class Reader(ABC, Generic[Out]):
         for part in batch:
             if self.stopped and not isinstance(part, Usage | Finish):
                 continue
+            if self.endless is not None and type(part) is Text and self.endless.feed(part.text):
+                self.stopped = True
             if type(part) is Text and part.text and self._parser.passes(part.text):
                 self._said.append(part.text)
                 self._piece(part, out)
@@ -159,8 +171,9 @@ class CallReader(Reader[Part]):
         settled: Iterable[ToolCall] | None = (),
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
+        ends: bool = False,
     ) -> None:
-        super().__init__(judge.box, starts_thinking=starts_thinking, reasoning=reasoning)
+        super().__init__(judge.box, starts_thinking=starts_thinking, reasoning=reasoning, ends=ends)
         self._judge = judge
         self._holds = holds
         self._held_calls: Batch = []  # and the text that introduces them
@@ -254,7 +267,7 @@ class ObjectReader(Reader[Out]):
     def __init__(self, *, starts_thinking: bool = False, reasoning: ReasoningMode | None = None) -> None:
         # Thinking that stayed in the text would be searched for the object.
         mode = None if reasoning == "keep" else reasoning
-        super().__init__(starts_thinking=starts_thinking, reasoning=mode)
+        super().__init__(starts_thinking=starts_thinking, reasoning=mode, ends=True)
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self.committed = False

@@ -50,9 +50,6 @@ class Question(ABC, Generic[Out, R]):
     again.
     """
 
-    revocable: ClassVar[bool] = False
-    """Whether what goes out may be taken back by what follows, as a draft is."""
-
     judges: ClassVar[bool] = True
     """Whether an answer is judged by a schema."""
 
@@ -86,7 +83,7 @@ class Question(ABC, Generic[Out, R]):
                     async for batch in batches:
                         if out := reader.take(batch):
                             if streamed:
-                                shown = not self.revocable
+                                shown = shown or self._binds(out)
                                 yield out
                             else:
                                 out_here += out
@@ -144,20 +141,28 @@ class Question(ABC, Generic[Out, R]):
     def _repair(self, reader: R, fault: Fault) -> None:
         """Prepare the next round; raise the fault's error where there is none."""
         if fault.final or self._tally.exhausted:
-            raise fault.error(
+            error = fault.error(
                 fault.what,
                 said=reader.quoted,
                 attempts=self._tally.repairs + 1,
                 provider=self._backend.name,
                 model=self._model,
             )
+            error.usage, error.finish = self._tally.usage, self._finish(reader)
+            raise error
         self._tally.repairs += 1
         self._ask_again(reader, fault)
 
     def _finish(self, reader: R, **changes: Any) -> Finish:
         """The end of the last answer, with the number of all requests."""
-        finish = reader.finish or Finish(provider=self._backend.name, model=self._model)
+        finish = reader.finish or Finish(
+            reason="unknown" if reader.goes_on else "stop", provider=self._backend.name, model=self._model
+        )
         return replace(finish, attempts=self._tally.requests, **changes)
+
+    def _binds(self, _out: list[Out]) -> bool:
+        """Return whether what goes out cannot be taken back, as a draft can be."""
+        return True
 
     @abstractmethod
     def _next_request(self) -> ChatRequest:

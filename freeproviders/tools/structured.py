@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from freeproviders.abilities import Answering
-from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError
+from freeproviders.errors import BadRequestError, OutputError, StructuredOutputError, ToolCallError
 from freeproviders.tools.fence import escape, fence
 from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.read.dialects.registry import HERMES
-from freeproviders.tools.read.extract import Growing, extends, extract
+from freeproviders.tools.read.extract import Growing, extends, extract, unfinished
 from freeproviders.tools.readers import ObjectReader, Out
 from freeproviders.tools.rounds import Fault, Question
+from freeproviders.tools.schema.sent import response_format
 from freeproviders.tools.schema.sketch import sketch
 from freeproviders.tools.schema.target import Misfit, Target
-from freeproviders.tools.schema.variants import constrained, pruned, response_format
+from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.tally import turns_again
 from freeproviders.types import Batch, ChatRequest, Finish, Part, Reasoning, ReasoningMode, Text, Usage
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 
 _ANY_OBJECT: Final = {"type": "object"}
 _BEGINNINGS: Final = {"object": ("{",), "array": ("[",), "string": ('"',)}
@@ -53,6 +54,10 @@ class Structured:
     usage: Usage
     finish: Finish
     revised: bool = False
+
+
+Step = Part | Draft | Structured
+"""What a question for an object may yield."""
 
 
 async def complete_structured(
@@ -100,7 +105,7 @@ def stream_structured(
 def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
     """Write the words that ask for an object."""
     small = pruned(target.schema)
-    if small == _ANY_OBJECT:
+    if not target.told or small == _ANY_OBJECT:
         return prompt.any_object
     return fill(prompt.schema, schema=escape(dumps(small).decode()), form=_form(target))
 
@@ -110,58 +115,103 @@ def misfit_turn(prompt: ToolPrompt, target: Target, misfit: Misfit) -> str:
     return fill(prompt.misfit, complaint=fence(str(misfit)), form=_form(target))
 
 
+def endless_fault(prompt: ToolPrompt, what: str, error: type[OutputError], *, final: bool = False) -> Fault:
+    """Write the fault of an answer that was ended since it repeated itself without end."""
+    turn = fill(prompt.endless, complaint=fence(what))
+    return Fault(f"The answer {what}, and was ended.", turn, error, final=final)
+
+
 def _form(target: Target) -> str:
     return escape(sketch(pruned(target.schema)))
 
 
-async def _flat(
-    steps: AsyncGenerator[list[Draft | Structured], None],
-) -> AsyncGenerator[Draft | Structured, None]:
+def stream_drafted(
+    backend: Answering, request: ChatRequest, schema: object, *, prompt: ToolPrompt = DEFAULT_PROMPT
+) -> AsyncGenerator[list[Part | Draft], None]:
+    """Stream the parts of an answer whose text is an object, and drafts of the object before it.
+
+    The text comes in one piece at the end, once it is valid; a model may be asked again up to then.
+
+    Raises as `stream_structured` does.
+    """
+    question = _DraftedText(backend, request, Target.of(schema), prompt)
+    return cast("AsyncGenerator[list[Part | Draft], None]", question.rounds())
+
+
+async def _flat(steps: AsyncGenerator[list[Step], None]) -> AsyncGenerator[Draft | Structured, None]:
     async with aclosing(steps):
         async for some in steps:
             for step in some:
-                yield step
+                yield cast("Draft | Structured", step)
 
 
 # --- the readers ----------------------------------------------------------------------------------
 
 
-class _DraftReader(ObjectReader[Draft | Structured]):
-    """Reads drafts out of an answer; `draft` is the last that went out, also of earlier answers."""
+class _DraftReader(ObjectReader[Step]):
+    """Reads drafts out of an answer; `draft` is the last that went out, also of earlier answers.
+
+    With `shows_reasoning` the thinking goes out as well, as it comes.
+    """
 
     def __init__(
-        self, target: Target, draft: Any, *, starts_thinking: bool, reasoning: ReasoningMode | None
+        self,
+        target: Target,
+        draft: Any,
+        *,
+        shows_reasoning: bool,
+        starts_thinking: bool,
+        reasoning: ReasoningMode | None,
     ) -> None:
         super().__init__(starts_thinking=starts_thinking, reasoning=reasoning)
         self._growing = Growing(target)
+        self._shows_reasoning = shows_reasoning
         self.draft = draft
 
-    def _more_text(self, piece: Text, out: list[Draft | Structured]) -> None:
+    def _more_text(self, piece: Text, out: list[Step]) -> None:
         grown = self._growing.feed(piece.text)
         if grown is not None and grown != self.draft and extends(self.draft, grown):
             self.draft = grown
             out.append(Draft(grown))
 
+    def _more_reasoning(self, piece: Reasoning, out: list[Step]) -> None:
+        if self._shows_reasoning:
+            out.append(piece)
+
 
 class _TextReader(ObjectReader[Part]):
     """Reads an answer whose text is to be bare JSON.
 
-    The text of an answer that begins with one of `beginnings` goes out as it comes.
+    The object in an answer that begins with one of `beginnings` goes out as it grows, as text of
+    which nothing is taken back: `given`.
     """
 
     def __init__(
-        self, beginnings: tuple[str, ...], *, starts_thinking: bool, reasoning: ReasoningMode | None
+        self,
+        target: Target,
+        beginnings: tuple[str, ...],
+        *,
+        starts_thinking: bool,
+        reasoning: ReasoningMode | None,
     ) -> None:
         super().__init__(starts_thinking=starts_thinking, reasoning=reasoning)
+        self._growing = Growing(target, keeps_unknown=True)
         self._beginnings = beginnings
-        self._begun = False
+        self._begun = self._streams = False
+        self.given = ""
 
     def _more_text(self, piece: Text, out: Batch) -> None:
         if not self._begun and (beginning := piece.text.lstrip()):
             self._begun = True
-            self.committed = beginning.startswith(self._beginnings)
-        if self.committed:
-            out.append(piece)
+            self._streams = beginning.startswith(self._beginnings)
+        grown = self._growing.feed(piece.text) if self._streams else None
+        if grown is None:
+            return
+        text = unfinished(grown)
+        if text.startswith(self.given) and text != self.given:
+            out.append(Text(text[len(self.given) :]))
+            self.given = text
+            self.committed = True
 
     def _more_reasoning(self, piece: Reasoning, out: Batch) -> None:
         out.append(piece)
@@ -197,10 +247,21 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
             tools=(),
             tool_choice=None,
             parallel_tool_calls=None,
-            response_format=_constraint(self._target)
-            if self._backend.abilities(self._model).schema
-            else None,
+            response_format=self._constraint(),
         )
+
+    def _constraint(self) -> dict[str, Any] | None:
+        """Write the constraint for the service; None where it knows none.
+
+        One that takes any object says so itself: some services refuse a schema without properties.
+        """
+        abilities, target = self._backend.abilities(self._model), self._target
+        if not abilities.schema:
+            return None
+        if not target.told or pruned(target.schema) == _ANY_OBJECT:
+            return {"type": "json_object"}
+        strict = abilities.strict_schema and target.strict is not False
+        return response_format(target.name, target.schema, strict=strict)
 
     def _next_request(self) -> ChatRequest:
         return self._asked
@@ -216,6 +277,10 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         try:
             self._value, self._data = self._found(reader)
         except Misfit as misfit:
+            if reader.goes_on:
+                return endless_fault(
+                    self._prompt, reader.goes_on, StructuredOutputError, final=reader.committed
+                )
             return Fault(
                 f"The answer does not fit the schema {self._target.name}: {misfit}.",
                 misfit_turn(self._prompt, self._target, misfit),
@@ -226,8 +291,6 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
 
     def _found(self, reader: ObjectReaderT) -> tuple[Any, Any]:
         """The object in an answer, and its plain data. Raises `Misfit`."""
-        if reader.committed:
-            return _strictly(reader.text, self._target)
         return extract(reader.text, self._target, truncated=reader.truncated, confirmed=reader.confirmed)
 
     def _ask_again(self, reader: ObjectReaderT, fault: Fault) -> None:
@@ -235,22 +298,26 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         self._asked = replace(self._asked, messages=(*self._asked.messages, *turns))
 
 
-class _DraftedObject(_ObjectQuestion[Draft | Structured, _DraftReader]):
+class _DraftedObject(_ObjectQuestion[Step, _DraftReader]):
     """A question for an object that is shown as it grows."""
 
-    revocable: ClassVar[bool] = True
+    shows_reasoning: ClassVar[bool] = False
     _last: _DraftReader | None = None
+
+    def _binds(self, out: list[Step]) -> bool:
+        return any(type(step) is not Draft for step in out)
 
     def _reader(self) -> _DraftReader:
         self._last = _DraftReader(
             self._target,
             self._last.draft if self._last else None,
+            shows_reasoning=self.shows_reasoning,
             starts_thinking=self._quirks.thinking,
             reasoning=self._request.reasoning,
         )
         return self._last
 
-    def _ending(self, reader: _DraftReader) -> list[Draft | Structured]:
+    def _ending(self, reader: _DraftReader) -> list[Step]:
         return [
             Structured(
                 self._value,
@@ -264,10 +331,19 @@ class _DraftedObject(_ObjectQuestion[Draft | Structured, _DraftReader]):
         ]
 
 
+class _DraftedText(_DraftedObject):
+    """A question for the text of an object, which is shown as it grows by drafts beside the text."""
+
+    shows_reasoning: ClassVar[bool] = True
+
+    def _ending(self, reader: _DraftReader) -> list[Step]:
+        return [Text(dumps(self._data).decode()), self._tally.usage, self._finish(reader)]
+
+
 class TextObject(_ObjectQuestion[Part, _TextReader]):
     """A question whose answer's text is bare JSON that fits a schema.
 
-    A service that constrains answers streams it as it comes, and it is judged at the end: what has
+    A service that constrains answers streams it as it grows, and it is judged at the end: what has
     gone out cannot be asked for again. Else, and where an answer does not begin as one under
     constraint would, it comes in one piece, once it is valid.
     """
@@ -276,33 +352,18 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
         streams = self._request.stream and self._asked.response_format is not None
         beginnings = _BEGINNINGS.get(str(self._target.root.get("type")), ("{", "["))
         return _TextReader(
+            self._target,
             beginnings if streams else (),
             starts_thinking=self._quirks.thinking,
             reasoning=self._request.reasoning,
         )
 
+    def _found(self, reader: _TextReader) -> tuple[Any, Any]:
+        value, data = super()._found(reader)
+        if not dumps(data).decode().startswith(reader.given):
+            raise Misfit("it takes back what it had begun with, which has gone out")
+        return value, data
+
     def _ending(self, reader: _TextReader) -> Batch:
-        text = [] if reader.committed else [Text(dumps(self._data).decode())]
-        return [*text, self._tally.usage, self._finish(reader)]
-
-
-def _constraint(target: Target) -> dict[str, Any]:
-    """Write the constraint for a service.
-
-    One that takes any object says so itself: some services refuse a schema without properties.
-    """
-    if pruned(target.schema) == _ANY_OBJECT:
-        return {"type": "json_object"}
-    return response_format(target.name, constrained(target.schema))
-
-
-def _strictly(text: str, target: Target) -> tuple[Any, Any]:
-    """Read the object that a text is: nothing can be found in it or repaired."""
-    try:
-        value = loads(text)
-    except ValueError as error:
-        raise Misfit(f"it is not JSON: {error}") from None
-    findings = target.check.findings(value)
-    if findings:
-        raise Misfit("; ".join(findings))
-    return value, value
+        rest = dumps(self._data).decode()[len(reader.given) :]
+        return [Text(rest), self._tally.usage, self._finish(reader)]

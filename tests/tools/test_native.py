@@ -335,7 +335,7 @@ async def test_other_refusals_are_errors(status):
 
 
 async def test_a_required_call_is_constrained():
-    """The answer's schema is one of the calls, with limits for strings.
+    """The answer's schema is one of the calls, each with its parameters as they are.
 
     There is no branch for words.
     """
@@ -350,7 +350,21 @@ async def test_a_required_call_is_constrained():
         ["get_time"],
         ["search"],
     ]
-    assert schema["anyOf"][0]["properties"]["arguments"]["properties"]["city"]["maxLength"]
+    assert [branch["properties"]["arguments"] for branch in schema["anyOf"]] == [
+        tool.parameters for tool in TOOLS
+    ]
+    assert "strict" not in sent.json["response_format"]["json_schema"]  # which takes no union there
+
+
+async def test_the_only_required_call_is_constrained_strictly():
+    """What the model may leave out is null then, which no function gets."""
+    said = '{"name": "get_weather", "arguments": {"city": "Oslo", "days": null}}'
+    with service(said) as r:
+        parts, _ = await parts_of(openai(r, json_schema=True), request(tool_choice="get_weather"))
+        form = r.requests[0].json["response_format"]["json_schema"]
+    assert [(part.name, part.arguments) for part in parts if isinstance(part, ToolCall)] == [OSLO]
+    assert form["strict"] is True
+    assert form["schema"]["properties"]["arguments"]["required"] == ["city", "days", "unit"]
 
 
 async def test_an_optional_call_is_not_constrained():

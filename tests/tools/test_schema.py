@@ -11,8 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from freeproviders.errors import UsageError
 from freeproviders.tools.prompt import tool_line
+from freeproviders.tools.schema.sent import (
+    MAX_GRAMMAR_REPEATS,
+    call_schema,
+    grammar_form,
+    response_format,
+    strict_form,
+)
 from freeproviders.tools.schema.target import Misfit, Target
-from freeproviders.tools.schema.variants import MAX_STRING_CHARS, call_schema, constrained, pruned
+from freeproviders.tools.schema.variants import pruned
 from freeproviders.types import Tool
 
 
@@ -88,28 +95,113 @@ def test_definitions_that_multiply_are_cut():
     assert len(json.dumps(pruned({"$ref": "#/$defs/D0", "$defs": definitions}))) < 200_000
 
 
-def test_constrained_limits_what_a_small_model_would_not_close():
-    """Strings and lists get limits, objects are closed, recursion stays a reference."""
-    out = constrained(Target.of(Person).schema)
+def test_a_grammar_has_the_callers_limits_and_no_others():
+    """Objects are closed, recursion stays a reference; what the engine cannot count is left out."""
+    out = grammar_form(Target.of(Person).schema)
     person = out["$defs"]["Person"]
     assert person["properties"]["name"]["maxLength"] == 10
-    assert out["$defs"]["Address"]["properties"]["street"]["maxLength"] == MAX_STRING_CHARS
-    assert person["properties"]["friends"] == {
-        "type": "array",
-        "items": {"$ref": "#/$defs/Person"},
-        "maxItems": 20,
-    }
+    assert out["$defs"]["Address"]["properties"]["street"] == {"type": "string"}
+    assert person["properties"]["friends"] == {"type": "array", "items": {"$ref": "#/$defs/Person"}}
     assert person["additionalProperties"] is False
     assert person["required"] == ["name", "born", "address"]
     assert person["properties"]["born"] == {"type": "string", "format": "date"}
-    assert (
-        constrained({"type": "object", "additionalProperties": {"type": "string"}})["additionalProperties"][
-            "maxLength"
-        ]
-        == MAX_STRING_CHARS
-    )
-    assert constrained({"type": "string", "minLength": 900})["maxLength"] == 900
-    assert "pattern" not in constrained({"type": "string", "pattern": "a"})
+    assert grammar_form({"type": "object", "additionalProperties": {"type": "string"}}) == {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    }
+    limits = {"minLength": 900, "maxLength": 5000, "minItems": 2, "maxItems": MAX_GRAMMAR_REPEATS}
+    assert grammar_form({"type": ["string", "array"], **limits}) == {
+        "type": ["string", "array"],
+        "minItems": 2,
+        "maxItems": MAX_GRAMMAR_REPEATS,
+    }
+    assert "pattern" not in grammar_form({"type": "string", "pattern": "a"})
+    assert grammar_form({"type": "string", "maxLength": "5"}) == {"type": "string"}
+
+
+# --- what services are sent -----------------------------------------------------------------------
+
+
+def strict_object(**properties):
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+TEXT, NULL = {"type": "string"}, {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("part", "required", "written"),
+    [
+        (TEXT, True, TEXT),
+        (TEXT, False, {"type": ["string", "null"]}),
+        ({"type": "integer", "minimum": 1, "default": 3}, False, {"type": ["integer", "null"], "minimum": 1}),
+        ({"enum": ["a"], "type": "string"}, False, {"anyOf": [{"type": "string", "enum": ["a"]}, NULL]}),
+        ({"anyOf": [TEXT, NULL], "default": None}, False, {"anyOf": [TEXT, NULL]}),
+        ({"type": ["string", "null"]}, False, {"type": ["string", "null"]}),
+        ({"oneOf": [TEXT, {"type": "integer"}]}, True, {"anyOf": [TEXT, {"type": "integer"}]}),
+        ({"type": "array", "items": TEXT, "uniqueItems": True, "maxItems": 60}, True,
+         {"type": "array", "items": TEXT, "maxItems": 60}),
+        ({"type": "string", "format": "uri"}, True, TEXT),
+        ({"type": "string", "format": "date"}, True, {"type": "string", "format": "date"}),
+        ({"type": "string", "pattern": "^(?!x)"}, True, TEXT),
+        ({"allOf": [TEXT], "description": "d"}, True, {"type": "string", "description": "d"}),
+        ({"type": "object", "properties": {"b": TEXT}}, True, strict_object(b={"type": ["string", "null"]})),
+        ({"type": "object", "properties": {}, "not": {"required": ["x"]}}, True, strict_object()),
+    ],
+)  # fmt: skip
+def test_the_strict_form(part, required, written):
+    """All keys are required, optional ones may be null, refused keywords are left out."""
+    schema = {"type": "object", "properties": {"a": part}, "required": ["a"] if required else []}
+    assert strict_form(schema) == strict_object(a=written)
+    form = response_format("x", schema)["json_schema"]
+    assert form["strict"] is True
+    assert form["schema"] == strict_form(schema)
+    assert response_format("x", schema, strict=False)["json_schema"] == {"name": "x", "schema": schema}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "string", "maxLength": 5000},
+        {"type": "string", "minLength": 1},
+        {"type": "object", "additionalProperties": TEXT},
+        {"type": "object", "properties": {"b": TEXT}, "additionalProperties": True},
+        {"type": "object"},
+        {"type": "array"},
+        {"type": "array", "items": {}, "prefixItems": [TEXT]},
+        {},
+        True,
+        {"allOf": [{"type": "object"}, {"type": "object"}]},
+        {"type": "object", "properties": {}, "required": ["b"]},
+        {"$ref": "elsewhere"},
+        {"type": "object", "properties": {"b": TEXT}, "patternProperties": {"^x": TEXT}},
+    ],
+)
+def test_what_has_no_strict_form_goes_out_as_it_is(part):
+    """Nothing of the caller's is lost, and nothing is said to be strict that is not."""
+    schema = {"type": "object", "properties": {"a": part}, "required": ["a"]}
+    assert strict_form(schema) is None
+    assert response_format("x", schema)["json_schema"] == {"name": "x", "schema": schema}
+
+
+def test_the_strict_form_of_what_is_recursive_deep_or_no_object():
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/N"}}, "required": ["next"]}
+    out = strict_form({"$ref": "#/$defs/N", "$defs": {"N": node}})
+    assert out == {
+        **strict_object(next={"$ref": "#/$defs/N"}),
+        "$defs": {"N": strict_object(next={"$ref": "#/$defs/N"})},
+    }
+    deep = TEXT
+    for _ in range(12):
+        deep = {"type": "object", "properties": {"a": deep}, "required": ["a"]}
+    assert strict_form(deep) is None
+    assert strict_form({"type": "array", "items": TEXT}) is None
+    assert strict_form({"anyOf": [strict_object(), strict_object()], "type": "object"}) is None
 
 
 def test_call_schema_is_one_of_the_tools():
@@ -265,9 +357,9 @@ def test_every_reference_stays_inside():
     assert target(again["properties"]["next"]) is again
 
 
-def test_constrained_unions_can_be_met():
+def test_unions_in_a_grammar_can_be_met():
     """What is closed in one part of a union would be refused by the other."""
-    out = constrained(
+    out = grammar_form(
         {
             "type": "object",
             "properties": {"a": {"type": "string"}},
@@ -277,4 +369,3 @@ def test_constrained_unions_can_be_met():
     assert "additionalProperties" not in out
     assert "additionalProperties" not in out["allOf"][0]
     assert "properties" not in call_schema([Tool("f", "", {"anyOf": [X, X]})])["properties"]["arguments"]
-    assert constrained({"type": "string", "maxLength": "5"})["maxLength"] == MAX_STRING_CHARS

@@ -11,15 +11,15 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from freeproviders import FlowGpt, OpenAICompatible
-from freeproviders.errors import BadRequestError, StructuredOutputError, UsageError
+from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError, UsageError
 from freeproviders.testing import replica
 from freeproviders.tools import Draft, Structured, complete_structured, stream_structured
 from freeproviders.tools.read.extract import Growing, extends, extract
 from freeproviders.tools.schema.target import Misfit, Target
-from freeproviders.types import Message, Text, ToolCall
+from freeproviders.types import FromClass, Message, Text, Tool, ToolCall
 from tests.tools.asking import CALL, answer_of, calls_of, flow, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS
 
@@ -266,13 +266,38 @@ async def test_no_schema_is_said_at_once():
 
 
 async def test_constrained_where_it_can_be():
-    """The service gets the schema with limits."""
-    with replica(OpenAICompatible, answer=in_turns(GOOD)) as r:
+    """The service gets the strict form; nulls for what may be left out do not come back."""
+    said = '{"name": "Ann", "age": 31, "tags": null, "mood": null}'
+    with replica(OpenAICompatible, answer=in_turns(said, said)) as r:
         answer = await complete_structured(openai(r, json_schema=True), request(tools=()), Person)
-        form = r.requests[0].json["response_format"]
-    assert answer.value == ANN
-    assert form["json_schema"]["schema"]["properties"]["name"]["maxLength"] == 500
-    assert form["json_schema"]["name"] == "Person"
+        form = r.requests[0].json["response_format"]["json_schema"]
+        as_text = await answer_of(openai(r, json_schema=True), request(tools=(), response_format=FORM))
+    assert answer.value == Person(name="Ann", age=31)
+    assert answer.data == json.loads(as_text.text) == {"name": "Ann", "age": 31, "mood": None}
+    assert (form["name"], form["strict"]) == ("Person", True)
+    assert form["schema"]["required"] == ["name", "age", "tags", "mood"]
+
+
+class Essay(BaseModel):
+    body: str = Field(max_length=5000)
+    notes: list[str] = Field(default=[], max_length=60)
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+async def test_the_callers_limits_are_sent_and_checked_as_they_are(strict):
+    """Strict mode has no words for them, and so nothing is said to be strict."""
+    short, notes = {"body": "x" * 3000, "notes": [f"note {n}" for n in range(60)]}, ["note"] * 61
+    said = [json.dumps(short), json.dumps({**short, "notes": notes}), json.dumps({"body": "x" * 5001})]
+    schema = Essay.model_json_schema()
+    form = {"type": "json_schema", "json_schema": {"name": "e", "schema": schema, "strict": strict}}
+    with replica(OpenAICompatible, answer=in_turns(*said)) as r:
+        provider = openai(r, json_schema=True)
+        answer = await answer_of(provider, request(tools=(), response_format=form))
+        sent = r.requests[0].json["response_format"]["json_schema"]
+        with pytest.raises(StructuredOutputError, match="5000"):
+            await complete_structured(provider, request(tools=(), max_repairs=1), Essay)
+    assert json.loads(answer.text) == short
+    assert sent == {"name": "e", "schema": schema}
 
 
 async def test_not_constrained_where_it_is_refused():
@@ -296,6 +321,105 @@ async def test_after_tools():
         )
         assert "tool_response" in r.requests[0].body.decode()
     assert answer.value == ANN
+
+
+# --- lists that stand alone -----------------------------------------------------------------------
+
+
+class Jokes(BaseModel):
+    jokes: list[Person]
+    topic: str | None = None
+
+
+class Numbers(BaseModel):
+    numbers: list[int]
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "expected"),
+    [
+        (f"[{GOOD}]", Jokes, Jokes(jokes=[ANN])),
+        (f"Sure:\n```json\n[{GOOD}, {GOOD}]\n```", Jokes, Jokes(jokes=[ANN, ANN])),
+        ("[1, 2, 3]", Numbers, Numbers(numbers=[1, 2, 3])),
+        ('As [1] and [2] say: {"numbers": [3]}', Numbers, Numbers(numbers=[3])),
+        ("As [1] says: [3, 4, 5]", Numbers, Numbers(numbers=[3, 4, 5])),
+    ],
+)
+def test_a_bare_list_is_the_objects_only_one(text, source, expected):
+    """Unless there is an object: the prose may hold lists."""
+    assert extract(text, Target.of(source))[0] == expected
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"type": "array"}, "b": {"type": "array"}}},
+        {"type": "object", "properties": {"a": {"type": "string"}}},
+    ],
+)
+def test_a_bare_list_that_no_field_or_several_could_hold_is_none(schema):
+    with pytest.raises(Misfit):
+        extract("[1, 2]", Target.of(schema))
+
+
+# --- validators -----------------------------------------------------------------------------------
+
+
+class Even(BaseModel):
+    n: int
+    of: int = 10
+
+    @field_validator("n")
+    @classmethod
+    def check_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("n must be even")
+        return value
+
+    @model_validator(mode="after")
+    def check_smaller(self) -> "Even":
+        if self.n > self.of:
+            raise ValueError("n must not be larger than of")
+        return self
+
+
+EVEN = {"type": "json_schema", "json_schema": {"name": "even", "schema": Even.model_json_schema()}}
+ODD, LARGE, RIGHT = '{"n": 3}', '{"n": 12, "of": 10}', '{"n": 4}'
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+async def test_validators_are_part_of_the_check_and_of_the_repair(constrained):
+    """As an object, as text, and as the arguments of a call; also where the service constrains."""
+    tool = FromClass({"name": "even", "parameters": Even.model_json_schema()}, Even)
+    with replica(OpenAICompatible, answer=in_turns(*([ODD, LARGE, RIGHT] * 3))) as r:
+        provider = openai(r, json_schema=constrained)
+        found = await complete_structured(provider, request(tools=()), Even)
+        as_text = await answer_of(
+            provider, request(tools=(), response_format=FromClass(EVEN, Even), stream=False)
+        )
+        as_call = await answer_of(
+            provider, request(tools=(Tool.of(tool),), tool_choice="even", on_invalid="raise")
+        )
+        complaints = [sent.json["messages"][-1]["content"] for sent in r.requests]
+    assert found.value == Even(n=4)
+    assert json.loads(as_text.text) == as_call.tool_calls[0].arguments == {"n": 4}
+    for at in (1, 4, 7):
+        assert "n must be even" in complaints[at]
+        assert "n must not be larger than of" in complaints[at + 1]
+
+
+async def test_what_validators_refuse_in_the_end_is_a_typed_error():
+    tool = FromClass({"name": "even", "parameters": Even.model_json_schema()}, Even)
+    with flow(*[ODD] * 6) as r:
+        provider = FlowGpt(base_url=r.base_url)
+        form = FromClass({"type": "json_object"}, Even)
+        _, error = await parts_of(provider, request(tools=(), response_format=form))
+        assert "Answer only with a JSON object" in r.requests[0].body.decode()
+        _, of_call = await parts_of(provider, request(tools=(Tool.of(tool),), tool_choice="even"))
+    assert isinstance(error, StructuredOutputError)
+    assert isinstance(of_call, ToolCallError)
+    assert "n must be even" in error.message
+    assert "n must be even" in of_call.message
 
 
 # --- as the text of a plain answer ----------------------------------------------------------------
@@ -323,13 +447,13 @@ async def test_text_that_never_fits():
 
 
 async def test_constrained_text_streams():
-    """As it comes, and judged at the end."""
+    """As the object grows, written anew without nulls that came for keys left out."""
     with replica(OpenAICompatible, answer=in_turns([*GOOD], [*GOOD[:20]])) as r:
         provider = openai(r, json_schema=True)
         parts, _ = await parts_of(provider, request(tools=(), response_format=FORM))
         texts = [part.text for part in parts if isinstance(part, Text)]
         assert len(texts) > 1
-        assert "".join(texts) == GOOD
+        assert json.loads("".join(texts)) == json.loads(GOOD)
         _, error = await parts_of(provider, request(tools=(), response_format=FORM))
     assert isinstance(error, StructuredOutputError)
 

@@ -13,7 +13,7 @@ from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS, NAME_KEYS
 from freeproviders.tools.schema.coerce import Coercer, is_type, resolved
 from freeproviders.tools.schema.target import Misfit, Target
-from freeproviders.wire.json import from_json, loads
+from freeproviders.wire.json import dumps, from_json, loads
 
 MAX_CANDIDATES: Final = 1000
 MAX_UNCLOSED: Final = 32
@@ -37,18 +37,51 @@ def extract(text: str, target: Target, *, truncated: bool = False, confirmed: bo
     """
     found: tuple[int, Misfit] | None = None
     plain = target.root.get("type") not in {"object", "array"} and not truncated
+    lists: list[tuple[int, Any]] = []
+    key = _key_of_a_list(target)
     for size, value in _values(text, cut=truncated or not confirmed, plain=plain):
+        if key and isinstance(value, list):
+            lists.append((size, {key: value}))
         for variant in _variants(value, target):
             try:
                 return target.load(variant), target.check.coerced(variant)
             except Misfit as misfit:
                 if found is None or size > found[0]:
                     found = size, misfit
+    # A bare list is the object's only one, unless there is an object: the prose may hold lists.
+    for size, wrapped in sorted(lists, key=lambda item: -item[0]):
+        try:
+            return target.load(wrapped), target.check.coerced(wrapped)
+        except Misfit as misfit:
+            if found is None or size >= found[0]:
+                found = size, misfit
     if found is not None:
         raise found[1]
-    if truncated or not confirmed:
+    if truncated:
+        raise Misfit("it was cut off by the limit of tokens (max_tokens) before its end")
+    if not confirmed:
         raise Misfit("it was cut off before its end")
     raise Misfit("there is no JSON in it")
+
+
+def _key_of_a_list(target: Target) -> str:
+    """The key of an object that has one field for a list; "" where there is none, or more."""
+    root = target.root
+    if root.get("type") != "object":
+        return ""
+    keys = [key for key, part in (root.get("properties") or {}).items() if _holds_list(part, target)]
+    return keys[0] if len(keys) == 1 else ""
+
+
+def _holds_list(schema: object, target: Target) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
+    schema = resolved(schema, target.schema)
+    branches = schema.get("anyOf") or schema.get("oneOf") or ()
+    types = schema.get("type")
+    return "array" in ([types] if isinstance(types, str) else types or ()) or any(
+        _holds_list(branch, target) for branch in branches
+    )
 
 
 def _values(text: str, *, cut: bool, plain: bool) -> Iterator[tuple[int, Any]]:
@@ -127,11 +160,13 @@ class Growing:
     """The object while it arrives: snapshots, of which each extends the one before.
 
     A number, a word of an enumeration, a date is shown when it is complete; text grows. Reading
-    again what has come costs time, so it is done after every 3 % more.
+    again what has come costs time, so it is done after every 3 % more. `keeps_unknown` keeps keys
+    that the schema does not name and does not forbid.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, keeps_unknown: bool = False) -> None:
         self._target = target
+        self._keeps_unknown = keeps_unknown
         self._text = ""
         self._pieces: list[str] = []  # what has come since
         self._size = 0
@@ -211,7 +246,7 @@ class Growing:
             fitting = {
                 key: self._fitting(value[key], part if isinstance(part, Mapping) else {})
                 for key, part in parts.items()
-                if part is not None and part is not False
+                if part is not False and (part is not None or self._keeps_unknown)
             }
             return {key: item for key, item in fitting.items() if item is not _UNFIT}
         if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
@@ -251,6 +286,19 @@ class Growing:
         if isinstance(branches, list):
             return all(branch == {"type": "null"} or self._is_text(branch) for branch in branches)
         return schema.get("type") in ("string", ["string", "null"])
+
+
+def unfinished(value: Any) -> str:
+    """Write a JSON value without its end, so that what extends it begins with the same text."""
+    if isinstance(value, str):
+        return dumps(value).decode()[:-1]
+    if isinstance(value, dict):
+        members = [f"{dumps(key).decode()}:{dumps(item).decode()}" for key, item in [*value.items()][:-1]]
+        last = [f"{dumps(key).decode()}:{unfinished(value[key])}" for key in [*value][-1:]]
+        return "{" + ",".join([*members, *last])
+    if isinstance(value, list):
+        return "[" + ",".join([*(dumps(item).decode() for item in value[:-1]), *map(unfinished, value[-1:])])
+    return dumps(value).decode()
 
 
 def extends(old: Any, new: Any) -> bool:

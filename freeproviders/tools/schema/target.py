@@ -15,6 +15,7 @@ from freeproviders.errors import UsageError
 from freeproviders.tools.schema.coerce import resolved
 from freeproviders.tools.schema.faults import check_schema
 from freeproviders.tools.schema.validate import MAX_FINDINGS, SchemaCheck
+from freeproviders.types import FromClass
 from freeproviders.wire.json import dumps
 
 
@@ -27,7 +28,9 @@ class Target:
     """A schema and the way from a JSON value to an object of it.
 
     `load` takes a JSON value and returns a pydantic instance, a dataclass instance or plain data;
-    it raises `Misfit`. `check` coerces and judges by the schema alone.
+    it raises `Misfit`. `check` coerces and judges by the schema alone. `told` says that model and
+    service are told the schema; JSON mode tells them nothing. `strict` False forbids the strict
+    form of it.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Target:
     schema: Mapping[str, Any]
     load: Callable[[Any], Any]
     check: SchemaCheck
+    told: bool = True
+    strict: bool | None = None
 
     @property
     def root(self) -> Mapping[str, Any]:
@@ -49,6 +54,8 @@ class Target:
         """
         if isinstance(source, Target):
             return source
+        if isinstance(source, FromClass):
+            return _of_form(source)
         if isinstance(source, Mapping):
             return _of_schema(source)
         if isinstance(source, type) and _is_pydantic_v1(source):
@@ -70,10 +77,20 @@ def any_object() -> Target:
     return _of_schema({"title": "answer", "type": "object"})
 
 
+def _of_form(form: FromClass) -> Target:
+    """Read a form that was written from a class: its schema, and the class's own judgement."""
+    judged = Target.of(form.source)
+    if form.get("type") == "json_object":
+        return dataclasses.replace(judged, told=False)
+    return dataclasses.replace(_of_schema(form), load=judged.load)
+
+
 def _of_schema(source: Mapping[str, Any]) -> Target:
     inner = source.get("json_schema") if source.get("type") == "json_schema" else source
+    strict = None
     if isinstance(inner, Mapping) and isinstance(inner.get("schema"), Mapping):
         name, schema = str(inner.get("name") or ""), inner["schema"]
+        strict = inner.get("strict")
     elif isinstance(inner, Mapping) and isinstance(inner.get("parameters"), Mapping):  # as of a function
         name, schema = str(inner.get("name") or ""), inner["parameters"]
     else:
@@ -90,6 +107,7 @@ def _of_schema(source: Mapping[str, Any]) -> Target:
         schema,
         _loader(check),
         check,
+        strict=strict if isinstance(strict, bool) else None,
     )
 
 
