@@ -20,7 +20,7 @@ _MAX_TAG_CHARS: Final = 200
 
 _TAG = re.compile(r"[^<>\n]*")
 _CLOSES = re.compile(
-    r"/\s*[\w:.|\-]+\s*"
+    r"/\s*[\w:.|\uff5c\-]+\s*"
     r"|[|\uff5c](?:[\w\u2581]*end[\w\u2581]*|eot|eot_id|eom_id|return|eos)[|\uff5c]?|end_of_\w+",
     re.IGNORECASE,
 )

@@ -8,24 +8,36 @@ from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
-from freeproviders.tools.read.dialects import bare, ending, result
+from freeproviders.tools.read.dialects import bare, ending, families, minimax, react, result, words
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
+from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
-_READERS: Final = {**READERS, **dict.fromkeys(result.OPENERS, result.result)}
+_WORDS: Final = {words.OPENER: words.functools, "to=": harmony}
+"""Words that open a call or the header of a message, at the very beginning of an answer."""
+_TOOL_READERS: Final = {
+    **READERS,
+    **dict.fromkeys(result.OPENERS, result.result),
+    **dict.fromkeys(minimax.OPENERS, minimax.minimax),
+}
+_LEADING: Final = dict.fromkeys(families.LEADING, dropped)
+_READERS: Final = {**_TOOL_READERS, **TURNS, **_LEADING}
 
 
 def _by_bracket(*tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return the texts of some tables by the bracket that they begin with."""
     texts = [text for table in tables for text in table]
-    return {bracket: tuple(text for text in texts if text[0] == bracket) for bracket in "<["}
+    return {bracket: tuple(text for text in texts if text[0] == bracket) for bracket in "<[]"}
 
 
 _MARKS: Final = {
     (tools, at_start): _by_bracket(
-        _READERS if tools else (), THINKING, *((LEADING, CLOSERS) if at_start else ())
+        _TOOL_READERS if tools else (),
+        TURNS,
+        THINKING,
+        *((LEADING, _LEADING, CLOSERS) if at_start else ()),
     )
     for tools in (False, True)
     for at_start in (False, True)
@@ -39,22 +51,31 @@ def _second_letters(tags: tuple[str, ...]) -> str:
 
 _THINK_SQUARE: Final = rf"\[(?=[{_second_letters(_MARKS[False, False]['['])}]|\Z)"
 
+
+def _beginning(text: str) -> str:
+    """Return a pattern for a text, or for as much of it as has come."""
+    return text if len(text) == 1 else rf"{text[0]}(?:\Z|{_beginning(text[1:])})"
+
+
+_TICKS: Final = r"`(?:``|`?\Z)"
+"""Three backticks, or the first of them. Its first letter is one, which makes the search fast."""
+
 OPENER: Final = re.compile(
     rf"<(?=[{_second_letters(_MARKS[True, False]['<'])}]|\Z)"
     rf"|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))"
     rf"|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))"
-    r"|`{3}|`{1,2}\Z"
+    rf"|\](?=<|\Z)|A(?=\Z|{_beginning(react.OPENER[1:])})|{_TICKS}"
 )
 """Finds where a call, reasoning or a block of code may begin; everything before it is text."""
 THINK_OPENER: Final = re.compile(
-    rf"<(?=[{_second_letters(_MARKS[False, False]['<'])}]|\Z)|{_THINK_SQUARE}|`{{3}}|`{{1,2}}\Z"
+    rf"<(?=[{_second_letters(_MARKS[False, False]['<'])}]|\Z)|{_THINK_SQUARE}|{_TICKS}"
 )
 """The same where no tools are bound."""
 BEHIND_OPENER: Final = re.compile(
     rf"{OPENER.pattern}|<(?=[A-Za-z|\uff5c])|\[(?=[A-Z]|\Z)|\n(?={ending.LABEL_START}|[ \t>*#]{{0,8}}\Z)"
 )
 """The same behind a call, where a result or a turn may begin as well."""
-BEGINNINGS: Final = {False: "<[`", True: "<[`{"}
+BEGINNINGS: Final = {False: "<[`t", True: "<[`{ft"}
 """The characters with which something may begin right at the start, without and with tools."""
 
 
@@ -77,14 +98,21 @@ def opening(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     char = c.text[c.pos]
     if char == "{":
         return (yield from bare.bare(c, box, at_start=place.at_start))
-    if char in "<[":
+    if char in "<[]":
         return (yield from markup(c, box, place))
+    if char == "A" and place.line_start and (yield from literal(c, (react.OPENER,))):
+        return (yield from react.react(c, box))
+    if place.at_start and (word := (yield from literal(c, tuple(_WORDS)))):
+        return (yield from _WORDS[word](c, box, word))
     if char == "`":
         inner = markup(c, box, place)
         return (
             yield from bare.fenced(c, box, at_start=place.at_start, line_start=place.line_start, markup=inner)
         )
-    return (yield from ending.label(c))
+    if place.called and char != "A":
+        return (yield from ending.label(c))
+    c.pos += 1
+    return TEXT
 
 
 def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
@@ -111,7 +139,7 @@ def inside(c: Cursor) -> Recogniser:
 
 
 def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
-    """Read on at `<` or `[`."""
+    """Read on at a bracket."""
     bracket = c.text[c.pos]
     marks = _MARKS[bool(box), place.at_start][bracket]
     mark = yield from literal(c, (*marks, *ending.SQUARES) if place.called and bracket == "[" else marks)
@@ -120,6 +148,8 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     if mark in CLOSERS:
         c.rewind(mark)
         return After(text=False, thinking=mark)
+    if mark in families.ENDS and (place.behind or place.at_start):
+        return ending.DROPPED
     if mark in _READERS:
         after = yield from _READERS[mark](c, box, mark)
         return ending.ENDS if place.called and after.text and mark in result.OPENERS else after

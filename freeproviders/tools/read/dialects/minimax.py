@@ -1,0 +1,111 @@
+"""Calls of MiniMax M3: a tag for each parameter and each level, with a mark before every tag.
+
+`]<]minimax[>[<invoke name="f">]<]minimax[>[<city>Paris]<]minimax[>[</city>]<]minimax[>[</invoke>`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from freeproviders.tools.read.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    literal,
+    skip,
+    until,
+    word,
+)
+from freeproviders.tools.read.dialects.values import Values
+from freeproviders.tools.toolbox import Toolbox, is_identifier
+
+MARK: Final = "]<]minimax[>["
+OPENERS: Final = (f"{MARK}<tool_call>", f"{MARK}<invoke name=")
+_CLOSER: Final = f"{MARK}</tool_call>"
+_INVOKE_CLOSER: Final = f"{MARK}</invoke>"
+_MAX_NAME_CHARS: Final = 256
+_MAX_DEPTH: Final = 32
+
+_NAME = re.compile(r"[^<>\n]*")
+_TAG = re.compile(r"<(/?)([^<>\n]{1,256})>")
+
+
+def minimax(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
+    """Read on behind what opens a block of calls, or a call."""
+    found, mark = False, opener
+    while True:
+        if mark == _CLOSER:
+            return CALLS if found else TEXT
+        if mark == OPENERS[1]:
+            start = c.tell()
+            name = (yield from word(c, _NAME, _MAX_NAME_CHARS)).strip(" \"'")
+            if not is_identifier(name) or not (yield from literal(c, (">",))):
+                return TEXT
+            inner = c.tell()
+            closed = yield from until(c, (_INVOKE_CLOSER,))
+            values = Values(box, name)
+            fault = CUT_OFF if not closed else _fill(values, c.since(inner)[: -len(_INVOKE_CLOSER)])
+            yield RawCall(name, values.values, c.since(start), fault)
+            found = True
+            if opener == OPENERS[1]:
+                return CALLS
+        yield from skip(c)
+        mark = yield from literal(c, (OPENERS[1], _CLOSER))
+        if not mark:
+            return CALLS if found else TEXT
+
+
+def _fill(values: Values, body: str) -> str:
+    """Read the parameters in a call's body; return the fault, if there is one."""
+    root: list[_Node] = [_Node("", "")]
+    at = 0
+    for piece in body.split(MARK):
+        begin, at = at, at + len(piece) + len(MARK)
+        tag = _TAG.match(piece)
+        if tag is None:
+            root[-1].text += piece
+            continue
+        if not tag.group(1):
+            node = _Node(tag.group(2), piece[tag.end() :])
+            node.start = begin + tag.end()
+            root[-1].inner.append(node)
+            root.append(node)
+            if len(root) > _MAX_DEPTH:
+                return "it is nested too deeply"
+            continue
+        if len(root) == 1 or root[-1].name != tag.group(2):
+            return f"</{tag.group(2)[:100]}> closes nothing"
+        root.pop().end = begin - len(MARK)
+    if len(root) > 1:
+        return f"<{root[-1].name[:100]}> is not closed"
+    for node in root[0].inner:
+        types = values.types(node.name)
+        if types and types.isdisjoint({"object", "array"}) and node.inner:
+            values.add(node.name, body[node.start : node.end], plain=True)
+        elif node.inner:
+            values.values[node.name] = node.value()
+        else:
+            values.add(node.name, node.text)
+    return ""
+
+
+class _Node:
+    """One tag: its text, or the tags inside, and the place of its content in the body."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.inner: list[_Node] = []
+        self.start = self.end = 0
+
+    def value(self) -> Any:
+        """Return what the tag stands for: a text, a list of items or an object."""
+        if not self.inner:
+            return self.text
+        if all(node.name == "item" for node in self.inner):
+            return [node.value() for node in self.inner]
+        return {node.name: node.value() for node in self.inner}

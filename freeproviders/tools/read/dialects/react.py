@@ -1,0 +1,76 @@
+"""Calls as `Action: get_weather` and `Action Input: {"city": "Paris"}`, as agents of old wrote them.
+
+Command-R+ has a list of calls behind `Action:`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from freeproviders.tools.read.cursor import (
+    CALLS,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    skip,
+    word,
+)
+from freeproviders.tools.read.dialects.payload import read_calls, read_value
+from freeproviders.tools.read.dialects.pythonic import bound_name, call_arguments
+from freeproviders.tools.toolbox import Toolbox
+
+OPENER: Final = "Action:"
+_INPUT: Final = ("Action Input:", "Action_Input:", "ActionInput:")
+_MAX_INPUT_CHARS: Final = 4096
+
+_MARKS = re.compile(r"[\s*`]*")
+_LINE = re.compile(r"[^\n]*")
+
+
+def react(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
+    """Read on behind `Action:` at the beginning of a line."""
+    following = yield from skip(c, _MARKS)
+    if following == "j":
+        yield from literal(c, ("json",))
+        following = yield from skip(c)
+    if following in {"{", "["}:
+        calls: list[RawCall] = yield from read_calls(c, box)
+        if not any(box.match(call.name) for call in calls):
+            return TEXT
+        yield from calls
+        if (yield from skip(c)) == "`":
+            yield from literal(c, ("```",))
+        return CALLS
+    call = yield from _named(c, box)
+    if call is None:
+        return TEXT
+    yield call
+    return CALLS
+
+
+def _named(c: Cursor, box: Toolbox) -> Waiting:
+    """Read a name and the input on the next line; None where they are none."""
+    start = c.tell()
+    name = yield from bound_name(c, box)
+    if not name or box.match(name) is None:
+        return None
+    following = yield from skip(c, _MARKS)
+    if following == "(":
+        return (yield from call_arguments(c, box, name, start))
+    if not (yield from literal(c, _INPUT)):
+        return None if following else RawCall(name, {}, c.since(start))
+    following = yield from skip(c, _MARKS)
+    if following == "j":
+        yield from literal(c, ("json",))
+        following = yield from skip(c)
+    if following == "{":
+        value, _, fault = yield from read_value(c)
+        if (yield from skip(c)) == "`":
+            yield from literal(c, ("```",))
+        return RawCall(name, value, c.since(start), fault)
+    text = (yield from word(c, _LINE, _MAX_INPUT_CHARS)).strip(" \"'*`")
+    return RawCall(name, text, c.since(start))
