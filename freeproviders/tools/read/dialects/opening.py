@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,10 @@ from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
-_WORDS: Final = {words.OPENER: words.functools, "to=": harmony}
+_WORDS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] = {
+    words.OPENER: words.functools,
+    "to=": harmony,
+}
 """Words that open a call or the header of a message, at the very beginning of an answer."""
 _TOOL_READERS: Final = {
     **READERS,
