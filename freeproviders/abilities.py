@@ -1,16 +1,25 @@
-"""Abilities of models, features that services refuse, and backends as the tools see them."""
+"""Abilities of models, what answers have shown of them, and backends as the tools see them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
 
-Feature = Literal["tools", "schema", "usage_frames"]
-"""What a service may refuse: native tools, constrained answers, usage in a stream."""
+Feature = Literal["tools", "forced_tools", "schema", "usage_frames"]
+"""What a service may lack.
+
+"tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
+constrained to a schema, "usage_frames" is usage in a stream.
+"""
+Verdict = Literal["proven", "refused", "disproven"]
+"""What answers have shown: a feature works, the service refuses it, or it passes it over."""
+
+_DECIDED_BY_ANSWERS: tuple[Feature, ...] = ("tools", "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +42,84 @@ class Abilities:
     strict_schema: bool = True
 
 
-@dataclass(slots=True)
-class Learned:
-    """The features that a service has refused, as its answers have shown.
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One fact that answers of a service have shown.
 
-    One object serves all copies of a configuration that reach the same address. It only grows, so
-    that threads and event loops may share it without a lock. A feature is refused for one model, or
-    for all ("").
+    `model` "" stands for all models. `why` says in words what showed it, `when` the time (UTC).
     """
 
-    refused: set[tuple[str, str]] = field(default_factory=set)
+    feature: Feature
+    model: str
+    verdict: Verdict
+    why: str
+    when: datetime
 
-    def refuse(self, feature: Feature, model: str = "") -> None:
+
+@dataclass(slots=True)
+class Learned:
+    """The features that a service has and lacks, as its answers have shown; `lessons` lists them.
+
+    One object serves all copies of a configuration that reach the same address. It only grows, so
+    that threads and event loops may share it without a lock, and what speaks against a feature
+    outweighs what spoke for it. A refusal counts against any claim; that a feature was passed over
+    counts where nobody has said that the service has it (`Backend.finds_out`).
+    """
+
+    _lessons: dict[tuple[Feature, str, Verdict], Lesson] = field(default_factory=dict)
+    _questions: dict[tuple[Feature, str], int] = field(default_factory=dict)
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What was learned, the earliest first."""
+        return tuple(self._lessons.values())
+
+    def prove(self, feature: Feature, model: str, why: str) -> None:
+        """Remember that a feature works with a model."""
+        self._note(feature, model, "proven", why)
+
+    def refuse(self, feature: Feature, model: str = "", why: str = "The service refused it.") -> None:
         """Remember that the service refuses a feature for a model, "" for all models."""
-        self.refused.add((feature, model))
+        self._note(feature, model, "refused", why)
+
+    def disprove(self, feature: Feature, model: str, why: str) -> None:
+        """Remember that a feature was asked for and passed over without a refusal."""
+        self._note(feature, model, "disproven", why)
 
     def refuses(self, feature: Feature, model: str = "") -> bool:
         """Return whether the service has refused a feature for a model."""
-        return bool(self.refused) and ((feature, model) in self.refused or (feature, "") in self.refused)
+        return bool(self._lessons) and (
+            (feature, model, "refused") in self._lessons or (feature, "", "refused") in self._lessons
+        )
+
+    def lacks(self, feature: Feature, model: str) -> bool:
+        """Return whether answers speak against a feature of a model."""
+        return self.refuses(feature, model) or (feature, model, "disproven") in self._lessons
+
+    def proves(self, feature: Feature, model: str) -> bool:
+        """Return whether a feature of a model has been seen to work, and never not to."""
+        return (feature, model, "proven") in self._lessons and not self.lacks(feature, model)
+
+    def is_due(self, feature: Feature, model: str) -> bool:
+        """Count a question that could try a feature; return whether it should.
+
+        The first, the second, the fourth, the eighth ... should: a try may cost something, and must
+        neither be paid for again and again by who never needs the feature nor be given up.
+        """
+        number = self._questions[feature, model] = self._questions.get((feature, model), 0) + 1
+        return number & (number - 1) == 0
 
     def without_refused(self, abilities: Abilities, model: str) -> Abilities:
         """Return the claimed abilities of a model, less those that the service has refused."""
         lost: dict[str, Any] = {
-            feature: False for feature in ("tools", "schema") if self.refuses(feature, model)
+            feature: False for feature in _DECIDED_BY_ANSWERS if self.refuses(feature, model)
         }
         return replace(abilities, **lost) if lost else abilities
+
+    def _note(self, feature: Feature, model: str, verdict: Verdict, why: str) -> None:
+        self._lessons.setdefault(
+            (feature, model, verdict), Lesson(feature, model, verdict, why, datetime.now(UTC))
+        )
 
 
 class Askable(Protocol):
@@ -84,7 +146,13 @@ class Answering(Askable, Protocol):
 
     @property
     def learned(self) -> Learned:
-        """The features that the service has refused."""
+        """The features that the service has and lacks, as its answers have shown."""
 
     def abilities(self, model: str | None = None) -> Abilities:
         """The abilities of a model; None is the backend's own model."""
+
+    def finds_out(self, feature: Feature) -> bool:
+        """Whether answers decide about a feature, since nobody has said that it is there or not."""
+
+    def tries(self, feature: Feature, model: str) -> bool:
+        """Whether a request should find out about a feature of a model."""

@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from freeproviders import bridge
-from freeproviders.abilities import Abilities, Askable, Learned
+from freeproviders.abilities import Abilities, Askable, Feature, Learned
 from freeproviders.checks import SETTINGS, as_tools, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
 from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
@@ -142,7 +142,8 @@ class Backend(ABC):
     retry: Retry = Retry()
     base_url: str = ""
     """Where requests go; "" where there is no address."""
-    _claimed: Abilities | None = None
+    _finds_out: frozenset[Feature] = frozenset()
+    """The features that answers decide about, but for models whose abilities are known."""
     _changed: Mapping[str, Any] = MappingProxyType({})
     _learned: dict[str, Learned]
 
@@ -197,14 +198,45 @@ class Backend(ABC):
     # --- what it is ---
 
     def abilities(self, model: str | None = None) -> Abilities:
-        """The abilities of a model, less those that the service has refused.
+        """The abilities of a model, as far as they are known, less those that the service refuses.
 
         None is the backend's own model.
         """
-        claimed, learned = self._claimed or self.default_abilities, self.learned
+        model, learned = model or self.model, self.learned
+        claimed = self.known_abilities(model) or self.default_abilities
+        lessons = learned.lessons
+        if lessons and self._finds_out:
+            shown: dict[str, Any] = {
+                feature: (getattr(claimed, feature) and not learned.lacks(feature, model))
+                or learned.proves(feature, model)
+                for feature in self._finds_out
+            }
+            claimed = replace(claimed, **shown)
         if self._changed:
             claimed = replace(claimed, **self._changed)
-        return learned.without_refused(claimed, model or self.model) if learned.refused else claimed
+        return learned.without_refused(claimed, model) if lessons else claimed
+
+    def known_abilities(self, model: str) -> Abilities | None:
+        """Return the abilities of a model that are known beforehand, None where nothing is known.
+
+        They decide where `finds_out` says so, until answers show something else.
+        """
+        del model
+        return None
+
+    def finds_out(self, feature: Feature) -> bool:
+        """Return whether answers decide about a feature, since neither claim nor caller does."""
+        return feature in self._finds_out and feature not in self._changed
+
+    def tries(self, feature: Feature, model: str) -> bool:
+        """Return whether a request should find out about a feature of a model."""
+        learned = self.learned
+        return (
+            self.finds_out(feature)
+            and not learned.lacks(feature, model)
+            and not learned.proves(feature, model)
+            and self.known_abilities(model) is None
+        )
 
     def with_abilities(self, **changes: Any) -> Self:
         """Return a copy that claims other abilities, as `tools=False` for tools in the prompt."""
@@ -223,7 +255,7 @@ class Backend(ABC):
 
     @property
     def learned(self) -> Learned:
-        """The features that the service at this address has refused; shared by all copies."""
+        """What answers of the service at this address have shown; shared by all copies."""
         return self._learned.get(self.base_url) or self._learned.setdefault(self.base_url, Learned())
 
     @classmethod

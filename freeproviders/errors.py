@@ -214,7 +214,7 @@ class ContextOverflowError(BadRequestError):
 class ToolsNotSupportedError(BadRequestError):
     """The model cannot call tools natively."""
 
-    advice = "Leave native_tools off, so that tools go through the prompt."
+    advice = "Leave native_tools out, or set it to False: tools then go through the prompt."
 
 
 class AuthenticationError(ProviderError):

@@ -133,7 +133,7 @@ class Provider(ProviderModelMixin, Backend):
                 provider=self.name,
                 model=model,
             )
-        if request.tools and not able.tools:
+        if request.tools and not (able.tools or self.finds_out("tools")):
             raise UsageError(
                 "This service has no native tools: ask by `answer`, which has them for every model.",
                 provider=self.name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final, Unpack
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Unpack
 
 from freeproviders import bridge
-from freeproviders.abilities import Abilities
+from freeproviders.abilities import Abilities, Feature
 from freeproviders.configuration import Configuration
-from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError
+from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest
@@ -18,6 +18,8 @@ from freeproviders.wire.openai.request import request_body
 from freeproviders.wire.parts import PartDecoder
 
 _MAX_LIST_BYTES: Final = 16 * 2**20
+Claim = bool | Literal["auto"]
+"""Whether a service has a feature: yes, no, or to be found out."""
 
 
 class OpenAICompatible(AsyncGeneratorProvider):
@@ -25,7 +27,10 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     Any text is a `model`; `api_key` is optional, since local servers want none. `native_tools` says
     whether the model calls tools itself, `json_schema` whether the service constrains an answer to
-    a schema; without them freeproviders does both through the prompt.
+    a schema; without them freeproviders does both through the prompt. "auto" finds out: tools go
+    through the prompt until a native call has come, and are offered natively beside it in some of
+    the first requests; a schema is sent until the service refuses or ignores it. `learned.lessons`
+    says what was found.
     """
 
     name = "OpenAICompatible"
@@ -42,12 +47,19 @@ class OpenAICompatible(AsyncGeneratorProvider):
         self,
         model: str | None = None,
         *,
-        native_tools: bool = False,
-        json_schema: bool = False,
+        native_tools: Claim = "auto",
+        json_schema: Claim = "auto",
         **configuration: Unpack[Configuration],
     ) -> None:
         super().__init__(model, **configuration)
-        self._claimed = replace(self.default_abilities, tools=native_tools, schema=json_schema)
+        claims: Mapping[Feature, Claim] = {"tools": native_tools, "schema": json_schema}
+        for name, claim in (("native_tools", native_tools), ("json_schema", json_schema)):
+            if not isinstance(claim, bool) and claim != "auto":
+                raise UsageError(f'{name} must be True, False or "auto", not {claim!r}.', provider=self.name)
+        self._finds_out = frozenset(claims)
+        self._changed: Mapping[str, Any] = {
+            feature: claim for feature, claim in claims.items() if claim != "auto"
+        }
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
@@ -62,7 +74,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
     def recover(self, error: ProviderError) -> bool:
         """Leave out `stream_options` from now on where the service refused it."""
         if isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
-            self.learned.refuse("usage_frames")
+            self.learned.refuse("usage_frames", why=error.message)
             return True
         return False
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from freeproviders.abilities import Answering
-from freeproviders.errors import BadRequestError, StructuredOutputError, ToolCallError, ToolsNotSupportedError
+from freeproviders.errors import (
+    BadRequestError,
+    OutputError,
+    ProviderError,
+    StructuredOutputError,
+    ToolCallError,
+)
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
 from freeproviders.tools.judge import Judge
+from freeproviders.tools.modes import Mode, Modes, cannot_hold
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect, fill, instructions
 from freeproviders.tools.quirks import quirks_of
@@ -28,9 +35,6 @@ from freeproviders.tools.tally import turns_again
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import Batch, ChatRequest, Message, Part, Text, ToolCall
 from freeproviders.wire.json import dumps
-
-Mode = Literal["native", "schema", "prompt", "plain"]
-"""How a question is put: with the service's own tools, under a schema, in words, without tools."""
 
 
 def answer(
@@ -112,20 +116,11 @@ class CallQuestion(Question[Part, CallReader]):
         """The text that has gone out."""
         self._asked_for_words = False
         """Whether the model repeated a call whose result it has, and was asked for words."""
-        self._refused: set[Mode] = set()
-        """The ways that the service has refused, which are not tried again, whatever it claims."""
-        self._enter(self._first_mode())
-
-    def _first_mode(self) -> Mode:
-        abilities = self._backend.abilities(self._model)
-        if abilities.tools and "native" not in self._refused:
-            return "native"
-        if self._plan.must and self._plan.outstanding and abilities.schema and "schema" not in self._refused:
-            return "schema"
-        return "prompt"
+        self._modes = Modes(backend, request, plan, self._quirks)
+        self._enter(self._modes.best())
 
     def _enter(self, mode: Mode) -> None:
-        """Put the question in one of the four ways from now on."""
+        """Put the question in one of the ways from now on."""
         plan = self._plan
         self._mode = mode
         if mode == "plain" and not self._asked_for_words:
@@ -153,10 +148,17 @@ class CallQuestion(Question[Part, CallReader]):
     def _in_words(self, dialect: Dialect) -> ChatRequest:
         """Write the request for a service without tools: they are in the instructions."""
         request, plan = self._request, self._plan
-        blocks = []
+        blocks, both = [], self._mode == "both"
         if self._mode != "plain":
             blocks.append(
-                instructions(self._prompt, dialect, self._box.tools, must=self._must, single=plan.single)
+                instructions(
+                    self._prompt,
+                    dialect,
+                    self._box.tools,
+                    must=self._must,
+                    single=plan.single,
+                    natively=both,
+                )
             )
         if plan.target is not None:
             blocks.append(schema_instructions(self._prompt, plan.target))
@@ -177,9 +179,9 @@ class CallQuestion(Question[Part, CallReader]):
         return replace(
             request,
             messages=messages,
-            tools=(),
-            tool_choice=None,
-            parallel_tool_calls=None,
+            tools=plan.box.tools if both else (),
+            tool_choice=plan.choice if both else None,
+            parallel_tool_calls=request.parallel_tool_calls if both else None,
             response_format=form,
             stream=True,
         )
@@ -192,27 +194,33 @@ class CallQuestion(Question[Part, CallReader]):
     def _reader(self) -> CallReader:
         again = self._tally.repairs > 0 and (self._mode != "plain" or bool(self._given_text))
         searched = self._plan.target is not None  # in the text, where no thinking may stay
+        refutable = not self._request.stream and self._modes.is_doubtful(self._mode)
         return CallReader(
             self._judge,
-            holds=self._must or again or searched,
+            holds=self._must or again or searched or refutable,
             introduces=self._tally.repairs == 0,
             single=self._plan.single,
             handed_out=self._calls,
             settled=None if self._request.allow_repeats or self._mode == "native" else self._plan.settled,
+            asked_twice=self._mode == "both",
             starts_thinking=self._quirks.thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
             ends=self._must or searched,
         )
 
-    def _put_otherwise(self, error: BadRequestError | ToolCallError) -> bool:
-        if self._mode == "native" and isinstance(error, ToolsNotSupportedError):
-            self._tally.refused("tools", error.attempts, certain=True)
-        elif self._mode == "schema" and isinstance(error, BadRequestError):
-            self._tally.refused("schema", error.attempts)
-        else:
+    def _put_otherwise(self, error: ProviderError | OutputError) -> bool:
+        if not self._modes.fail(self._mode, error, self._tally):
             return False
-        self._refused.add(self._mode)
-        self._enter(self._first_mode())
+        self._enter(self._modes.best())
+        return True
+
+    def _starts_over(self, reader: CallReader) -> bool:
+        if reader.complaints or reader.repeated or reader.given_text or self._calls:
+            return False
+        if not self._modes.passed_over(self._mode, reader):
+            return False
+        self._turns_again.clear()
+        self._enter(self._modes.best())
         return True
 
     def _salvaged(self, error: BadRequestError | ToolCallError, reader: CallReader) -> Batch | None:
@@ -234,6 +242,8 @@ class CallQuestion(Question[Part, CallReader]):
     def _fault_of(self, reader: CallReader) -> Fault | None:
         self._calls += reader.calls
         self._given_text += "".join(reader.given_text)
+        if self._modes.show(self._mode, reader):
+            self._enter(self._modes.best())
         if self._plan.single and self._calls:
             return None  # one is enough, whatever stands beside it
         if reader.complaints:
@@ -247,6 +257,10 @@ class CallQuestion(Question[Part, CallReader]):
             return self._repeats(reader)
         if self._must:
             return self._no_call(reader)
+        if self._modes.is_doubtful(self._mode) and cannot_hold(reader.usage, self._plan.box.tools):
+            if not reader.given_text:
+                return Fault("The model was not told of the tools.", "", ToolCallError)
+            self._modes.passed_over(self._mode, reader)
         if self._plan.target is not None:
             try:
                 _, data = extract("".join(reader.held_text), self._plan.target, truncated=reader.truncated)

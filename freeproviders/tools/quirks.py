@@ -14,12 +14,14 @@ class Quirks:
     """The known needs of a model.
 
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
-    message, `thinking` that its answers begin inside the reasoning.
+    message, `thinking` that its answers begin inside the reasoning, `native` that a service's own
+    tools may be tried with it.
     """
 
     dialect: str = ""
     system: bool = True
     thinking: bool = False
+    native: bool = True
 
 
 @cache
@@ -29,7 +31,12 @@ def quirks_of(model: str) -> Quirks:
     names = (name, name.rpartition("/")[2])
     for row in _families():
         if any(fnmatchcase(candidate, pattern) for pattern in row["match"] for candidate in names):
-            return Quirks(row.get("dialect", ""), row.get("system", True), row.get("thinking", False))
+            return Quirks(
+                row.get("dialect", ""),
+                row.get("system", True),
+                row.get("thinking", False),
+                row.get("native", True),
+            )
     return Quirks()
 
 

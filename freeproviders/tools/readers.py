@@ -158,6 +158,7 @@ class CallReader(Reader[Part]):
         handed_out: the calls of earlier answers, which do not go out again.
         settled: calls already answered; if the model makes one again, it is in `repeated`.
             None lets every call through, and the same one several times.
+        asked_twice: the model was given the tools in two ways, and may make one call in both.
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class CallReader(Reader[Part]):
         single: bool = False,
         handed_out: Iterable[ToolCall] = (),
         settled: Iterable[ToolCall] | None = (),
+        asked_twice: bool = False,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
         ends: bool = False,
@@ -185,6 +187,12 @@ class CallReader(Reader[Part]):
         self._refuses_repeats = settled is not None
         self._settled = {call_key(call) for call in settled or ()}
         self._made_here: set[tuple[str, Any]] = set()
+        self._asked_twice = asked_twice
+        self._ways: dict[tuple[str, Any], bool] = {}
+        self.native_calls = False
+        """Whether a valid call came apart from the text."""
+        self.text_calls = False
+        """Whether a call to a bound tool came as text."""
         self.held_text: list[str] = []
         self.given_text: list[str] = []
         self.calls: list[ToolCall] = []
@@ -219,7 +227,8 @@ class CallReader(Reader[Part]):
                 self.given_text.append(piece.text)
                 out.append(piece)
         elif isinstance(piece, RawCall):
-            self._call(piece, out)
+            verdict = self._call(piece, out)
+            self.text_calls |= not (isinstance(verdict, Complaint) and verdict.unbound)
         elif not self._drops_reasoning:
             out.append(piece)
 
@@ -233,20 +242,26 @@ class CallReader(Reader[Part]):
         for piece in held:
             if not (isinstance(piece, Text) and piece.text.isspace()):
                 self._piece(piece, out)
-        self._call(RawCall(call.name, call.arguments), out, call.id)
+        verdict = self._call(RawCall(call.name, call.arguments), out, call.id, native=True)
+        self.native_calls |= not isinstance(verdict, Complaint)
 
-    def _call(self, raw: RawCall, out: Batch, call_id: str = "") -> None:
+    def _call(
+        self, raw: RawCall, out: Batch, call_id: str = "", *, native: bool = False
+    ) -> ToolCall | Complaint:
+        """Take a call; return what it was judged to be."""
         verdict = self._judge.judge(raw, call_id="" if call_id in self._ids else call_id)
         if isinstance(verdict, Complaint):
             self.complaints.append(verdict)
-            return
+            return verdict
         key = call_key(verdict)
+        if self._asked_twice and self._ways.setdefault(key, native) is not native:
+            return verdict
         if key in self._handed_out:
-            return
+            return verdict
         if self._refuses_repeats and (key in self._settled or key in self._made_here):
             self.repeated.append(verdict)
             self.stopped = len(self.repeated) >= MAX_REPEATED
-            return
+            return verdict
         self._made_here.add(key)
         self._ids.add(verdict.id)
         self.calls.append(verdict)
@@ -259,6 +274,7 @@ class CallReader(Reader[Part]):
             out.append(Text(text))
         out.append(verdict)
         self.stopped = self._single
+        return verdict
 
 
 class ObjectReader(Reader[Out]):

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 from freeproviders.abilities import Answering
 from freeproviders.errors import (
     BadRequestError,
-    ContextOverflowError,
     EmptyResponseError,
     OutputError,
     ProviderError,
@@ -91,17 +90,18 @@ class Question(ABC, Generic[Out, R]):
                             break
                 out_here += self._end_of(reader)
             except (BadRequestError, ToolCallError) as error:
-                if not (shown or reader.said) and _refused(error) and self._put_otherwise(error):
+                if not (shown or reader.said) and self._put_otherwise(error):
                     continue
                 salvaged = self._salvaged(error, reader)
                 if salvaged is None:
                     raise
                 out_here += [*salvaged, *reader.end()]
             except ProviderError as error:
+                if reader.untouched and self._put_otherwise(error):
+                    continue
                 # What failed before anything came has been tried again by the backend itself.
-                retries = not shown and not reader.untouched
-                unjudged = error.attempts - (patience.judged - judged)
-                delay = patience.delay(error, max(1, unjudged)) if retries else None
+                unjudged = max(1, error.attempts - (patience.judged - judged))
+                delay = None if shown or reader.untouched else patience.delay(error, unjudged)
                 self._tally.broke_off(request, reader, error.attempts)
                 broken = error.attempts = broken + error.attempts
                 if delay is None:
@@ -140,6 +140,8 @@ class Question(ABC, Generic[Out, R]):
 
     def _repair(self, reader: R, fault: Fault) -> None:
         """Prepare the next round; raise the fault's error where there is none."""
+        if self._starts_over(reader):
+            return
         if fault.final or self._tally.exhausted:
             error = fault.error(
                 fault.what,
@@ -172,8 +174,12 @@ class Question(ABC, Generic[Out, R]):
     def _reader(self) -> R:
         """Make the reader for the answer of the next round."""
 
-    def _put_otherwise(self, _error: BadRequestError | ToolCallError) -> bool:
-        """Put the question in another way than the refused one; False where there is none."""
+    def _put_otherwise(self, _error: ProviderError | OutputError) -> bool:
+        """Put the question in another way than the one that failed; False where there is none."""
+        return False
+
+    def _starts_over(self, _reader: R) -> bool:
+        """Put the question in another way, at no repair's cost; False where the model is to blame."""
         return False
 
     def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
@@ -194,8 +200,3 @@ class Question(ABC, Generic[Out, R]):
 
     def _ask_again(self, reader: R, fault: Fault) -> None:
         """Prepare the next round."""
-
-
-def _refused(error: BadRequestError | ToolCallError) -> bool:
-    """Return whether a service refused a question that may be put in another way."""
-    return isinstance(error, BadRequestError) and not isinstance(error, ContextOverflowError)

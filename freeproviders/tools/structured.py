@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, TypeVar, cast
 
 from freeproviders.abilities import Answering
-from freeproviders.errors import BadRequestError, OutputError, StructuredOutputError, ToolCallError
+from freeproviders.errors import (
+    BadRequestError,
+    ContextOverflowError,
+    OutputError,
+    ProviderError,
+    ResponseError,
+    ServerError,
+    StructuredOutputError,
+)
 from freeproviders.tools.fence import escape, fence
 from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
@@ -22,7 +30,7 @@ from freeproviders.tools.schema.target import Misfit, Target
 from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.tally import turns_again
 from freeproviders.types import Batch, ChatRequest, Finish, Part, Reasoning, ReasoningMode, Text, Usage
-from freeproviders.wire.json import dumps
+from freeproviders.wire.json import dumps, loads
 
 _ANY_OBJECT: Final = {"type": "object"}
 _BEGINNINGS: Final = {"object": ("{",), "array": ("[",), "string": ('"',)}
@@ -230,6 +238,9 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         self._target = target
         self._value: Any = None
         self._data: Any = None
+        self._constrains = backend.abilities(self._model).schema
+        self._tried = backend.tries("schema", self._model)
+        """Whether the service is asked to constrain the answer and it is not known whether it does."""
         self._asked = self._in_words(self._request)
 
     def _in_words(self, request: ChatRequest) -> ChatRequest:
@@ -256,7 +267,7 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         One that takes any object says so itself: some services refuse a schema without properties.
         """
         abilities, target = self._backend.abilities(self._model), self._target
-        if not abilities.schema:
+        if not (abilities.schema or self._tried):
             return None
         if not target.told or pruned(target.schema) == _ANY_OBJECT:
             return {"type": "json_object"}
@@ -266,14 +277,22 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
     def _next_request(self) -> ChatRequest:
         return self._asked
 
-    def _put_otherwise(self, error: BadRequestError | ToolCallError) -> bool:
-        if self._asked.response_format is None or not isinstance(error, BadRequestError):
+    def _put_otherwise(self, error: ProviderError | OutputError) -> bool:
+        if self._asked.response_format is None or isinstance(error, ContextOverflowError):
             return False
-        self._tally.refused("schema", error.attempts)
+        if isinstance(error, BadRequestError):
+            self._tally.refused("schema", error.attempts, error.message)
+        elif self._tried and isinstance(error, ServerError | ResponseError):
+            self._tally.refused(None, error.attempts)
+        else:
+            return False
         self._asked = replace(self._asked, response_format=None)
         return True
 
     def _fault_of(self, reader: ObjectReaderT) -> Fault | None:
+        if self._tried and self._asked.response_format is not None and _passes_over(reader):
+            why = "What came is nothing that the schema allows."
+            self._backend.learned.disprove("schema", self._model, why)
         try:
             self._value, self._data = self._found(reader)
         except Misfit as misfit:
@@ -295,7 +314,8 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
 
     def _ask_again(self, reader: ObjectReaderT, fault: Fault) -> None:
         turns = turns_again(reader.quoted, fault.turn)
-        self._asked = replace(self._asked, messages=(*self._asked.messages, *turns))
+        form = None if self._tried else self._asked.response_format  # which may be what went wrong
+        self._asked = replace(self._asked, messages=(*self._asked.messages, *turns), response_format=form)
 
 
 class _DraftedObject(_ObjectQuestion[Step, _DraftReader]):
@@ -349,7 +369,7 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
     """
 
     def _reader(self) -> _TextReader:
-        streams = self._request.stream and self._asked.response_format is not None
+        streams = self._request.stream and self._constrains and self._asked.response_format is not None
         beginnings = _BEGINNINGS.get(str(self._target.root.get("type")), ("{", "["))
         return _TextReader(
             self._target,
@@ -367,3 +387,12 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
     def _ending(self, reader: _TextReader) -> Batch:
         rest = dumps(self._data).decode()[len(reader.given) :]
         return [Text(rest), self._tally.usage, self._finish(reader)]
+
+
+def _passes_over(answer: ObjectReader[Any]) -> bool:
+    """Return whether an answer cannot have been constrained to any schema: it is not JSON."""
+    try:
+        loads(answer.text)
+    except ValueError:
+        return answer.confirmed and not (answer.truncated or answer.goes_on)
+    return False

@@ -37,6 +37,7 @@ class Tally:
         self._model = model
         self._max_repairs = max_repairs
         self._refused: Feature | None = None
+        self._why = ""
         self._usage: Usage | None = None
         self.requests = 0
         self.repairs = 0
@@ -46,13 +47,15 @@ class Tally:
         """Whether there is no asking again."""
         return self.repairs >= self._max_repairs
 
-    def refused(self, feature: Feature, attempts: int, *, certain: bool = False) -> None:
-        """Count a request that was refused, because of a feature as it seems.
+    def refused(
+        self, feature: Feature | None, attempts: int, why: str = "", *, certain: bool = False
+    ) -> None:
+        """Count a request that was refused, because of a feature as it seems; None is any reason.
 
         That is remembered once it is `certain`, or once the model answers without the feature.
         """
         self.requests += attempts
-        self._refused = feature
+        self._refused, self._why = feature, why
         if certain:
             self._remember()
 
@@ -82,7 +85,7 @@ class Tally:
 
     def _remember(self) -> None:
         if self._refused:
-            self._backend.learned.refuse(self._refused, self._model)
+            self._backend.learned.refuse(self._refused, self._model, f"The service refused it: {self._why}")
             self._refused = None
 
 

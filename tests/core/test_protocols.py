@@ -343,7 +343,8 @@ async def test_openai_tools_reasoning_and_key():
             await OpenAICompatible("m", base_url=r.base_url, api_key="sk-wrong").complete("x")
         assert "sk-wrong" not in str(caught.value) + repr(provider)
     with pytest.raises(errors.UsageError, match="no native tools"):
-        OpenAICompatible("m", base_url="http://127.0.0.1:1/v1").batches(provider.request("x", tools=[tool]))
+        without = OpenAICompatible("m", base_url="http://127.0.0.1:1/v1", native_tools=False)
+        without.batches(provider.request("x", tools=[tool]))
 
 
 def test_get_rid_of_secrets():

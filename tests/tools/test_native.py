@@ -392,7 +392,7 @@ async def test_a_refusal_for_another_reason_is_not_remembered():
     The next question is constrained again.
     """
     with service(BARE, faults=[{"status": 400}, {"status": 400}, {}]) as r:
-        provider = openai(r, json_schema=True)
+        provider = openai(r, native_tools=False, json_schema=True)
         _, error = await parts_of(provider, request(tool_choice="required"))
         assert isinstance(error, BadRequestError)
         await answer_of(provider, request(tool_choice="required"))
