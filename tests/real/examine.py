@@ -1,12 +1,15 @@
 """Whole examinations, over all protocols and models: `make exam`.
 
-    python -m tests.real.examine                              all that is here; about an hour
+    python -m tests.real.examine                              all that is here
     python -m tests.real.examine --model 0.5b --protocol flow-gpt --protocol embedded
+    python -m tests.real.examine --tuning --show              what prompts may be tuned on: prints only
     python -m tests.real.examine --protocol flow-gpt --dialect mistral    prints only
 
-The scores are written to results.json beside this file, each with the hashes of what it depends on, and are
-committed. A test that needs no model fails where they are older than the prompts, the questions, the
-dialects or the weights. A model whose weights are not on this machine is left out with a word.
+The models' words are remembered (`memory.py`): only what is new is asked, and where nothing changed an
+examination takes seconds. The scores are written to results.json beside this file, each with the hashes
+of what it depends on, and are committed. A test that needs no model fails where they are older than the
+prompts, the questions, the dialects or the weights. A model whose weights are not on this machine is
+left out with a word.
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from freeproviders import AIChatFree, ChatgptFree, Embedded, FlowGpt, FreeNetfly, OpenAICompatible
+from freeproviders import AIChatFree, ChatgptFree, FlowGpt, FreeNetfly, OpenAICompatible
 from freeproviders.backend import Backend
 from freeproviders.embedded.cache import is_cached
 from freeproviders.embedded.weights import weights_named
@@ -30,6 +34,7 @@ from freeproviders.testing import replica
 from freeproviders.tools import ToolPrompt
 from tests.real import questions, schemas
 from tests.real.exam import STEADY, Score, deterministic, sit, sit_objects
+from tests.real.memory import Remembering
 
 RESULTS = Path(__file__).with_name("results.json")
 TOOLS = Path(questions.__file__).parents[2] / "freeproviders" / "tools"
@@ -44,61 +49,76 @@ def over(slug: str, base_url: str) -> Backend:
     return cls("m", base_url=base_url) if cls is OpenAICompatible else cls(base_url=base_url)
 
 
-def remembered(say: Callable[[Any], AsyncIterator[str]]) -> Callable[[Any], AsyncIterator[str]]:
-    """Answer the same messages with the same words without asking twice: three protocols send the same."""
-    known: dict[str, list[str]] = {}
+async def examine(
+    models: Sequence[str], protocols: Sequence[str], prompt: ToolPrompt, *, tuning: bool, show: bool
+) -> dict[str, Any]:
+    """Sit the examinations; the scores by model, protocol and examination.
 
-    async def answer(messages: Sequence[Mapping[str, Any]]) -> AsyncIterator[str]:
-        key = json.dumps([[message["role"], message["content"]] for message in messages])
-        if key not in known:
-            known[key] = [text async for text in say(messages)]
-        for text in known[key]:
-            yield text
-
-    return answer
-
-
-async def examine(models: list[str], protocols: list[str], prompt: ToolPrompt) -> dict[str, Any]:
-    """Sit the examinations; the scores by model, protocol and examination."""
+    `tuning` leaves out the questions that are held out, `show` prints the wrong answers.
+    """
     found: dict[str, Any] = {}
     for short in models:
         if not is_cached(weights_named(MODELS[short])):
             print(f"{short} left out: its weights are not here (freeproviders models pull {MODELS[short]})")
             continue
-        model = Embedded(MODELS[short], prompt_cache=False)
-        say = remembered(deterministic(model))
+        model = Remembering(MODELS[short])
         for slug in protocols:
+            title = f"{short} {slug}"
             if slug == "embedded":
-                found[f"{short} {slug}"] = await scores(f"{short} {slug}", model, prompt, STEADY)
+                found[title] = await scores(title, model, prompt, STEADY, tuning=tuning, show=show)
             else:
-                with replica(SERVICES[slug], answer=say) as server:
+                with replica(SERVICES[slug], answer=deterministic(model)) as server:
                     backend = over(slug, server.base_url)
-                    found[f"{short} {slug}"] = await scores(f"{short} {slug}", backend, prompt, {})
+                    found[title] = await scores(title, backend, prompt, {}, tuning=tuning, show=show)
+        print(f"{short}: {model.asked} new requests", flush=True)
     return found
 
 
 async def scores(
-    title: str, backend: Backend, prompt: ToolPrompt, settings: Mapping[str, Any]
+    title: str, backend: Backend, prompt: ToolPrompt, settings: Mapping[str, Any], *, tuning: bool, show: bool
 ) -> dict[str, Any]:
     """Both examinations of one backend, printed as they end."""
-    begun, said = time.monotonic(), {}
-    for name, score in (
-        ("tools", await sit(backend, prompt, **settings)),
-        ("objects", await sit_objects(backend, **settings)),
-    ):
-        said[name] = summary(score)
-        print(f"{title:22} {name:8} {score}; wrong: {', '.join(score.wrong) or 'none'}", flush=True)
-    print(f"{title:22} {time.monotonic() - begun:.0f} s", flush=True)
+    begun = time.monotonic()
+    asked = [question for question in questions.QUESTIONS if not (tuning and question.held_out)]
+    tools = await sit(backend, prompt, asked, **settings)
+    objects = await sit_objects(backend, **settings)
+    said = {"tools": of_tools(tools, asked), "objects": of_objects(objects)}
+    print(f"{title:22} tools   {tools}, held out {said['tools']['held out']}", flush=True)
+    print(f"{'':22} kinds   {said['tools']['kinds']}", flush=True)
+    print(f"{'':22} objects {objects}, valid {said['objects']['valid']}", flush=True)
+    print(f"{'':22} wrong   {', '.join([*tools.wrong, *objects.wrong]) or 'none'}", flush=True)
+    print(f"{'':22} {time.monotonic() - begun:.0f} s", flush=True)
+    if show:
+        for name, wrong in {**tools.wrong, **objects.wrong}.items():
+            print(f"    {name}: {wrong}", flush=True)
     return said
 
 
-def summary(score: Score) -> dict[str, Any]:
-    """A score as it is written to the file."""
+def of_tools(score: Score, asked: Sequence[questions.Question]) -> dict[str, Any]:
+    """The scores of an examination in tools as they are written to the file."""
+    right = set(score.right)
+    of, kinds = Counter(each.kind for each in asked), Counter(e.kind for e in asked if e.name in right)
+    held = [each.name in right for each in asked if each.held_out]
+    return {
+        **_common(score),
+        "held out": f"{sum(held)} of {len(held)}",
+        "kinds": {kind: f"{kinds[kind]} of {of[kind]}" for kind in of},
+    }
+
+
+def of_objects(score: Score) -> dict[str, Any]:
+    """The scores of an examination in objects as they are written to the file."""
+    valid = len(score.right) + len(score.wrong) - len(score.typed) - len(score.misfits)
+    return {**_common(score), "valid": valid}
+
+
+def _common(score: Score) -> dict[str, Any]:
     return {
         "right": len(score.right),
         "of": len(score.right) + len(score.wrong),
         "wrong": sorted(score.wrong),
         "misfits": score.misfits,
+        "typed": sorted(score.typed),
     }
 
 
@@ -158,13 +178,21 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=sorted(MODELS))
     parser.add_argument("--protocol", action="append", choices=PROTOCOLS)
     parser.add_argument("--dialect", default="", help="another dialect of calls; its scores are not kept")
+    parser.add_argument(
+        "--tuning", action="store_true", help="not the questions held out; the scores are not kept"
+    )
+    parser.add_argument("--show", action="store_true", help="print what was wrong")
     given = parser.parse_args()
     found = asyncio.run(
         examine(
-            given.model or list(MODELS), given.protocol or list(PROTOCOLS), ToolPrompt(dialect=given.dialect)
+            given.model or list(MODELS),
+            given.protocol or PROTOCOLS,
+            ToolPrompt(dialect=given.dialect),
+            tuning=given.tuning,
+            show=given.show,
         )
     )
-    if given.dialect or not found:
+    if given.dialect or given.tuning or not found:
         return
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for title, said in found.items():
