@@ -46,7 +46,11 @@ PROTOCOLS = ("embedded", *SERVICES)
 def over(slug: str, base_url: str) -> Backend:
     """A provider over a replica. Tools go through the prompt, also where the protocol has them."""
     cls = SERVICES[slug]
-    return cls("m", base_url=base_url) if cls is OpenAICompatible else cls(base_url=base_url)
+    return (
+        cls("m", base_url=base_url, native_tools=False, json_schema=False)
+        if cls is OpenAICompatible
+        else cls(base_url=base_url)
+    )
 
 
 async def examine(
