@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
@@ -30,22 +31,25 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
-from freeproviders.checks import SETTINGS, as_tools, check_request, checked_stops
+from freeproviders.checks import SETTINGS, as_tools, check_media, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
-from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
+from freeproviders.errors import EmptyResponseError, UsageError
 from freeproviders.retry import Retry
 from freeproviders.stop import StopCutter
 from freeproviders.types import (
     MAX_REPAIRS,
+    Alternative,
     Batch,
     ChatRequest,
     Completion,
     Finish,
     Message,
+    OnEmpty,
     OnInvalid,
     Part,
     Reasoning,
     ReasoningMode,
+    Refusal,
     Text,
     Tool,
     ToolCall,
@@ -137,6 +141,10 @@ class Backend(ABC):
     slug: str = ""
     model: str = ""
     default_abilities: ClassVar[Abilities] = Abilities()
+    gives_several: ClassVar[bool] = False
+    """Whether `batches` takes `n`: several answers to one request."""
+    on_empty: ClassVar[OnEmpty] = "error"
+    """What an answer without text and calls is, where the request leaves that open."""
     accepted_options: ClassVar[frozenset[str] | None] = None
     """Settings and options that the service has a place for; None is any."""
     retry: Retry = Retry()
@@ -179,6 +187,9 @@ class Backend(ABC):
             ProviderError: while iterating.
             OutputError: while iterating: the call or the object that was required did not come.
         """
+        if request.n != 1:
+            check_request(request, self.accepted_options)
+            return several(self, request)
         if needs_engine(request):
             check_request(request, self.accepted_options)
             # schemas and parsers, for those who use tools
@@ -299,12 +310,18 @@ class Backend(ABC):
         on_invalid: OnInvalid | None = None,
         reasoning: ReasoningMode | None = None,
         wait_up_to: float | None = None,
+        on_empty: OnEmpty | None = None,
+        n: int | None = None,
+        stream_tool_arguments: bool | None = None,
+        stream_usage: bool | None = None,
+        include_response_headers: bool | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> ChatRequest:
         """Read what a caller passed as a `ChatRequest`.
 
-        `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex.
+        `tool_choice` may be in any notation of OpenAI, Anthropic, LangChain or LlamaIndex. A tool
+        that runs at the service is a mapping with its type, as `{"type": "web_search"}`.
         `options` and `extra_body` are options of the service, by its own names. Raises
         `UsageError` on what makes no sense.
         """
@@ -320,7 +337,7 @@ class Backend(ABC):
                     "pass it to the backend, to `configured` or to `stream` and its like.",
                     provider=self.name,
                 )
-        offered = as_tools(tools)
+        offered, service_tools = as_tools(tools)
         if tool_choice is not None:
             # only requests with tools need it
             from freeproviders.tools.choice import narrowed  # noqa: PLC0415
@@ -346,6 +363,12 @@ class Backend(ABC):
             on_invalid=on_invalid,
             reasoning=reasoning,
             wait_up_to=wait_up_to,
+            on_empty=on_empty,
+            n=1 if n is None else n,
+            service_tools=service_tools,
+            stream_tool_arguments=bool(stream_tool_arguments),
+            stream_usage=stream_usage is not False,
+            include_response_headers=bool(include_response_headers),
         )
 
     @hybridmethod
@@ -422,10 +445,45 @@ def needs_engine(request: ChatRequest) -> bool:
     return False
 
 
+async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+    """Wait for `request.n` answers: of one request where the service gives several, else of many.
+
+    The parts of the first come with the others as `Alternative` parts, all in one batch.
+    """
+    single = replace(request, n=1)
+    at_once = backend.gives_several and not needs_engine(request)
+    parts = await _all_parts(backend.batches(request) if at_once else backend.answer(single))
+    first = collect(parts)
+    others = [_stopped(other, request.stop) if request.stop else other for other in first.others]
+    missing = request.n - 1 - len(others)  # also where a service knows no `n`
+    tasks = [asyncio.ensure_future(whole(backend.answer(single))) for _ in range(missing)]
+    try:
+        others += await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    usage = first.usage
+    for other in others[len(others) - missing :]:
+        usage += other.usage
+    shown: Batch = [part for part in parts if not isinstance(part, Alternative | Usage | Finish)]
+    yield [*shown, *map(Alternative, others), usage, first.finish]
+
+
+async def _all_parts(batches: AsyncGenerator[Batch, None]) -> Batch:
+    async with aclosing(batches):
+        return [part async for batch in batches for part in batch]
+
+
+def _stopped(answer: Completion, stops: tuple[str, ...]) -> Completion:
+    """Cut an answer that came whole at a stop sequence."""
+    cutter = StopCutter(stops)
+    pieces = [*cutter.cut([Text(answer.text)]), *cutter.flush()]
+    return replace(answer, text="".join([piece.text for piece in pieces if isinstance(piece, Text)]))
+
+
 async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
     """Wait for the end of an answer; leaving earlier ends the request."""
-    async with aclosing(batches):
-        return collect([part async for batch in batches for part in batch])
+    return collect(await _all_parts(batches))
 
 
 def text_stream(
@@ -498,12 +556,8 @@ class _Foreign(Backend):
         model = request.model or self.model
         try:
             check_request(request, self.accepted_options)
-            if (
-                (self._changed or hasattr(self._given, "abilities"))
-                and not self.abilities(model).images
-                and any(message.images for message in request.messages)
-            ):
-                raise UnsupportedInputError("This backend takes no pictures: send text only.")
+            if self._changed or hasattr(self._given, "abilities"):
+                check_media(request, self.abilities(model))
             stream = self._given.batches(request)
             if not hasattr(stream, "__aiter__") or not hasattr(stream, "aclose"):
                 if inspect.iscoroutine(stream):
@@ -541,6 +595,9 @@ class _Foreign(Backend):
                         case Text() | Reasoning():
                             chars += len(part.text)
                             answered = answered or (type(part) is Text and bool(part.text))
+                        case Refusal():
+                            chars += len(part.text)
+                            answered = True
                         case ToolCall():
                             chars += len(part.name) + len(dumps(part.arguments))
                             answered = True
@@ -554,7 +611,8 @@ class _Foreign(Backend):
                     counted = counted and any(type(part) is Usage for part in out)
                     break
         end: Batch = cutter.flush() if cutter is not None else []
-        if not answered and not request.may_be_empty(finish.reason, thought=chars > 0):
+        said = finish.confirmed and finish.reason == "stop"
+        if not answered and not request.may_be_empty(finish.reason, thought=chars > 0, said=said):
             raise EmptyResponseError(
                 "The answer is empty: it holds no text and no tool call.", provider=self.name, model=model
             )
@@ -611,5 +669,5 @@ async def _texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, No
     async with aclosing(batches):
         async for batch in batches:
             for part in batch:
-                if type(part) is Text:
+                if type(part) is Text or type(part) is Refusal:
                     yield part.text

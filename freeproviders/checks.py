@@ -13,16 +13,34 @@ from dataclasses import fields
 from types import FrameType
 from typing import Any, Final, get_args
 
-from freeproviders.errors import UnsupportedOptionWarning, UsageError
-from freeproviders.types import MAX_REPAIRS, ChatRequest, OnInvalid, ReasoningMode, Tool
+from freeproviders.errors import UnsupportedInputError, UnsupportedOptionWarning, UsageError
+from freeproviders.types import (
+    MAX_REPAIRS,
+    AudioBlock,
+    ChatRequest,
+    FileBlock,
+    ImageBlock,
+    OnEmpty,
+    OnInvalid,
+    ReasoningMode,
+    Tool,
+)
 from freeproviders.wire.json import dumps
 
 SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options", "patience"}
 """What every request has a place for; all else is an option of some service."""
 _ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
+_ON_EMPTY: Final[tuple[str, ...]] = get_args(OnEmpty)
 _REASONING: Final[tuple[str, ...]] = get_args(ReasoningMode)
+_NOT_AT_THE_SERVICE: Final = frozenset({"function", "object"})
 _BETWEEN: Final = frozenset({"functools", "langchain_core", "llama_index", "pydantic"})
 """Packages whose code stands between the caller's line and ours."""
+_MEDIA: Final[Mapping[type, tuple[str, str, str]]] = {
+    ImageBlock: ("image", "pictures", "images"),
+    AudioBlock: ("audio", "audio", "audio"),
+    FileBlock: ("file", "files", "files"),
+}
+"""What a block and its kind are called, and the ability that it needs."""
 _SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
 ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
@@ -62,11 +80,52 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
-def as_tools(tools: Iterable[Tool | Mapping[str, Any]] | None) -> tuple[Tool, ...]:
-    """Read tools in any form that `Tool.of` takes."""
-    if tools is not None and (isinstance(tools, str | Mapping) or not isinstance(tools, Iterable)):
+def as_tools(
+    tools: Iterable[Tool | Mapping[str, Any]] | None,
+) -> tuple[tuple[Tool, ...], tuple[Mapping[str, Any], ...]]:
+    """Read tools in any form that `Tool.of` takes, and apart from them those that run at the service."""
+    if tools is None:
+        return (), ()
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
         raise UsageError(f"tools must be a list of tools, not {type(tools).__name__}.")
-    return tuple([Tool.of(tool) for tool in tools or ()])
+    tools = list(tools)
+    own = [tool for tool in tools if not runs_at_the_service(tool)]
+    return tuple([Tool.of(tool) for tool in own]), tuple(
+        [tool for tool in tools if isinstance(tool, Mapping) and runs_at_the_service(tool)]
+    )
+
+
+def runs_at_the_service(tool: object) -> bool:
+    """Return whether a tool is no function of the caller's, as `{"type": "web_search"}`."""
+    return (
+        isinstance(tool, Mapping)
+        and isinstance(kind := tool.get("type"), str)
+        and kind not in _NOT_AT_THE_SERVICE
+        and "function" not in tool
+        and "parameters" not in tool
+    )
+
+
+def check_service_tools(request: ChatRequest) -> None:
+    """Raise `UsageError` for tools that run at the service, where it has none of its own."""
+    for tool in request.service_tools:
+        raise UsageError(
+            f"A tool of type {tool.get('type')!r} runs at the service, and this one has no tools of its own: "
+            "bind a function instead, or pass native_tools=True where it has them."
+        )
+
+
+def check_media(request: ChatRequest, abilities: Any) -> None:
+    """Raise `UnsupportedInputError` where a message holds what the model does not take."""
+    for message in request.messages:
+        if message.content.__class__ is str:
+            continue
+        for block in message.media:
+            _, what, able = _MEDIA[block.__class__]
+            if not getattr(abilities, able):
+                raise UnsupportedInputError(
+                    f"This backend takes no {what}: send text only, or ask a model that takes {able}."
+                )
 
 
 def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None:
@@ -92,6 +151,12 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         one_of("on_invalid", request.on_invalid, _ON_INVALID)
     if request.reasoning is not None:
         one_of("reasoning", request.reasoning, _REASONING)
+    if request.on_empty is not None:
+        one_of("on_empty", request.on_empty, _ON_EMPTY)
+    if request.n != 1:
+        whole_number("n", request.n, 1)
+        if request.stream:
+            raise UsageError("n must be 1 when the answer is streamed: a stream holds one answer.")
     if request.wait_up_to is not None and not (_is_number(request.wait_up_to) and request.wait_up_to >= 0):
         raise UsageError(f"wait_up_to must be seconds of at least 0, not {request.wait_up_to!r:.200}.")
     options = (
@@ -106,7 +171,12 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         for message in request.messages:
             for call in message.tool_calls:
                 dumps(call.arguments)
-        for value in (options, request.response_format, [tool.parameters for tool in request.tools]):
+        for value in (
+            options,
+            request.response_format,
+            [tool.parameters for tool in request.tools],
+            request.service_tools,
+        ):
             if value:
                 dumps(value)
     except ValueError as error:
@@ -149,9 +219,10 @@ def _texts(request: ChatRequest) -> Iterator[tuple[str, object]]:
         yield f"messages[{n}].content", message.text
         for name in ("name", "tool_call_id"):
             yield f"messages[{n}].{name}", getattr(message, name) or ""
-        for image in message.images:
-            yield f"messages[{n}].content: the image's url", image.url
-            yield f"messages[{n}].content: the image's detail", image.detail or ""
+        for block in message.media:
+            place = f"messages[{n}].content: the {_MEDIA[block.__class__][0]}'s"
+            for name in getattr(block, "__slots__", ()):
+                yield f"{place} {name}", getattr(block, name) or ""
         for call in message.tool_calls:
             yield f"messages[{n}].tool_calls: the id", call.id
             yield f"messages[{n}].tool_calls: the name", call.name

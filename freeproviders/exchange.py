@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from freeproviders.deadlines import Timeout, Watchdog
 from freeproviders.errors import (
@@ -25,7 +25,7 @@ from freeproviders.redaction import secrets_of_options
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
-from freeproviders.types import Batch, ChatRequest, Finish, Usage
+from freeproviders.types import Batch, ChatRequest, Finish, OnEmpty, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.parts import PartDecoder
@@ -37,6 +37,7 @@ HEAD_BYTES: Final = 2048
 PAGE_BYTES: Final = 16
 DRAIN_SECONDS: Final = 0.2
 DRAIN_BYTES: Final = 2**16
+_COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
 class Speaker(Protocol):
@@ -59,6 +60,9 @@ class Speaker(Protocol):
 
     @property
     def retry(self) -> Retry: ...
+
+    @property
+    def on_empty(self) -> OnEmpty: ...
 
     @property
     def route(self) -> Route: ...
@@ -295,7 +299,7 @@ class Exchange:
             reason, confirmed = "stop", True
         elif decoder.ends_with_body and self._response is not None and not self._response.framed:
             reason, confirmed = "unknown", False
-        if not decoder.answered and not request.may_be_empty(reason, thought=decoder.output_chars > 0):
+        if not decoder.answered and not self._may_be_empty(reason):
             self._ended = False
             filtered = reason == "content_filter"
             decoder.failure = (
@@ -314,9 +318,35 @@ class Exchange:
                 confirmed=confirmed,
                 attempts=self._attempt,
                 response_id=decoder.response_id,
+                system_fingerprint=decoder.system_fingerprint,
+                service_tier=decoder.service_tier,
+                **self._head_of(),
             )
         )
         return batch
+
+    def _may_be_empty(self, reason: str) -> bool:
+        """Return whether an answer without text and calls is legitimate."""
+        request, decoder = self._request, self._decoder
+        if request.on_empty is None and reason == "stop" and self._provider.on_empty == "allow":
+            return decoder.raw_reason is not None
+        return request.may_be_empty(
+            reason, thought=decoder.output_chars > 0, said=decoder.raw_reason is not None
+        )
+
+    def _head_of(self) -> dict[str, Any]:
+        """What the headers of the answer tell, for `Finish`."""
+        response = self._response
+        if response is None:
+            return {}
+        found: dict[str, Any] = {"request_id": response.headers.get("x-request-id")}
+        if self._request.include_response_headers:
+            found["headers"] = {
+                name.lower(): value
+                for name, value in response.headers.items()
+                if name.lower() not in _COOKIES
+            }
+        return found
 
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again."""

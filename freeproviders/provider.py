@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Unpack
 
+from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
-from freeproviders.checks import caution, check_request, meant
+from freeproviders.checks import caution, check_media, check_request, check_service_tools, meant
 from freeproviders.configuration import Configuration, Configured
 from freeproviders.deadlines import running_loop
 from freeproviders.errors import (
@@ -25,7 +26,6 @@ from freeproviders.errors import (
     ProviderError,
     ProviderTimeoutError,
     UnknownModelError,
-    UnsupportedInputError,
     UsageError,
 )
 from freeproviders.exchange import exchanged
@@ -122,31 +122,24 @@ class Provider(ProviderModelMixin, Backend):
             request = replace(request, model=model)
         try:
             check_request(request, self.accepted_options)
+            able = self.abilities(model)
+            check_media(request, able)
+            self._check_offer(request, able)
         except UsageError as error:
             raise error.about(self.name, mended(model))  # noqa: B904 - the same error
-        able = self.abilities(model)
-        if not able.images and any(
-            message.images for message in request.messages if not isinstance(message.content, str)
-        ):
-            raise UnsupportedInputError(
-                "This service takes no pictures: send text only, or use a provider whose models take images.",
-                provider=self.name,
-                model=model,
-            )
-        if request.tools and not (able.tools or self.finds_out("tools")):
-            raise UsageError(
-                "This service has no native tools: ask by `answer`, which has them for every model.",
-                provider=self.name,
-                model=model,
-            )
-        if self.accepted_options is None and request.options.get("n") not in {None, 1}:
-            raise UsageError(
-                "n must be 1: a stream holds one answer. Ask several times at once instead.",
-                provider=self.name,
-                model=model,
-            )
         self._warn_of_options(request)
         return request
+
+    def _check_offer(self, request: ChatRequest, able: Abilities) -> None:
+        """Raise `UsageError` for what only some services have."""
+        if request.n != 1 and not self.gives_several:
+            raise UsageError(
+                "This service gives one answer to a question: ask by `answer`, which asks n times."
+            )
+        if not (request.tools or request.service_tools) or able.tools or self.finds_out("tools"):
+            return
+        check_service_tools(request)
+        raise UsageError("This service has no native tools: ask by `answer`, which has them for every model.")
 
     def _warn_of_options(self, request: ChatRequest) -> None:
         """Warn once of each option that is left out or looks misspelt."""

@@ -2,10 +2,11 @@
 
 A stream is a sequence of small frozen parts::
 
-    Text | Reasoning | ToolCall ...  Usage  Finish
+    Text | Reasoning | Refusal | LogProbs | ToolCallDelta | ToolCall ...  Usage  Finish
 
-`Text` and `Reasoning` come in pieces; a `ToolCall` is always whole; `Usage` comes at most once and
-`Finish` exactly once, last. Inside the package the parts travel in batches, a list for each network
+`Text`, `Reasoning` and `Refusal` come in pieces; a `ToolCall` is always whole; `Usage` comes at
+most once and `Finish` exactly once, last. `LogProbs` and `ToolCallDelta` come only where the
+request asks for them. Inside the package the parts travel in batches, a list for each network
 read, because an `await` for each part would cost more than the part.
 """
 
@@ -21,6 +22,7 @@ from freeproviders.errors import UnsupportedInputError, UsageError
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
 OnInvalid = Literal["pass", "raise"]
+OnEmpty = Literal["error", "allow"]
 ReasoningMode = Literal["split", "keep", "drop"]
 
 MAX_REPAIRS: Final = 2
@@ -48,7 +50,24 @@ class ImageBlock:
     detail: str | None = None
 
 
-Block = TextBlock | ImageBlock
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A recording, as base64; `format` is its kind: "wav", "mp3" ..."""
+
+    data: str = field(repr=False)
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """A document: its bytes as `data:application/pdf;base64,...`, or the service's id of it."""
+
+    data: str | None = field(default=None, repr=False)
+    filename: str | None = None
+    file_id: str | None = None
+
+
+Block = TextBlock | ImageBlock | AudioBlock | FileBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +119,19 @@ class Message:
             return ()
         return tuple(block for block in self.content if isinstance(block, ImageBlock))
 
+    @property
+    def media(self) -> tuple[Block, ...]:
+        """The pictures, recordings and documents of the message, in order."""
+        if isinstance(self.content, str):
+            return ()
+        return tuple([block for block in self.content if not isinstance(block, TextBlock)])
+
     @classmethod
     def of(cls, value: Message | Mapping[str, Any]) -> Message:
         """Read a message as the OpenAI protocol writes it: a mapping with `role` and `content`.
 
         Raises `UsageError` on anything that is not one, and `UnsupportedInputError` on content that
-        is neither text nor a picture.
+        the protocol does not have.
         """
         if isinstance(value, Message):
             return value
@@ -234,7 +260,15 @@ class ChatRequest:
     leaves it out, with what the service itself tells apart; "keep" leaves the text alone, but for
     the text of an object. None splits where there are tools or a response format and keeps
     elsewhere. `wait_up_to` is how many seconds in all a call may wait for a service that says when
-    to come back, however often; None leaves that to the backend's `Retry`.
+    to come back, however often; None leaves that to the backend's `Retry`. `on_empty` says what an
+    answer without text and calls is: "error", or with "allow" an answer, where the service itself
+    says that the model stopped; None leaves it to the backend. `n` answers to the question are
+    waited for, all but the first of them as `Alternative` parts; a stream has one.
+
+    What only some services have: `service_tools` are tools that run at the service, as it writes
+    them (`{"type": "web_search"}`). `stream_tool_arguments` lets native calls come as
+    `ToolCallDelta` parts too, piece by piece, unchecked. `stream_usage` False does not ask for the
+    tokens of a stream. `include_response_headers` puts the headers of the answer into `Finish`.
 
     `patience` is no setting: where one call sends several requests, they carry its
     `freeproviders.retry.Patience`, so that all of them together wait and fail no more than one may.
@@ -257,15 +291,23 @@ class ChatRequest:
     on_invalid: OnInvalid | None = None
     reasoning: ReasoningMode | None = None
     wait_up_to: float | None = None
+    on_empty: OnEmpty | None = None
+    n: int = 1
+    service_tools: tuple[Mapping[str, Any], ...] = ()
+    stream_tool_arguments: bool = False
+    stream_usage: bool = True
+    include_response_headers: bool = False
     patience: Any = field(default=None, compare=False, repr=False)
 
-    def may_be_empty(self, reason: str, *, thought: bool) -> bool:
+    def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return whether an answer without text and calls is legitimate.
 
         A stop sequence at the very start leaves nothing, and so does a token limit that was spent on
-        thinking.
+        thinking. `said` says that the service itself gave the reason.
         """
-        return (bool(self.stop) and reason == "stop") or (reason == "length" and thought)
+        if reason == "stop":
+            return bool(self.stop) or (said and self.on_empty == "allow")
+        return reason == "length" and thought
 
 
 # --- out ------------------------------------------------------------------------------------------
@@ -283,6 +325,38 @@ class Reasoning:
     """A piece of the model's thinking, which is not part of the answer."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A piece of the words with which a model refuses, where a service tells them apart."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbs:
+    """Log probabilities of a piece of the answer, as the service writes them.
+
+    `values` has a list of tokens under `content`, each with `token`, `logprob`, `bytes` and
+    `top_logprobs`; those of a refusal are under `refusal`.
+    """
+
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a native tool call; the call itself comes later, as a whole `ToolCall`.
+
+    `index` tells the calls of an answer apart; `id` and `name` are "" where a piece has none.
+    `arguments` is a piece of JSON text.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +405,8 @@ class Finish:
     `confirmed` is False when the connection ended cleanly after text but nothing said that the
     answer was complete. `raw_reason` is the service's own word. `attempts` counts the requests that
     were sent, without those that went to a dead connection of the pool and were sent again at once.
+    `request_id` is what a service's support asks for; `headers` are those of the answer, where the
+    request asks for them, with names in lower case and without cookies.
     """
 
     reason: FinishReason = "stop"
@@ -340,24 +416,41 @@ class Finish:
     confirmed: bool = True
     attempts: int = 1
     response_id: str | None = None
-
-
-Part = Text | Reasoning | ToolCall | Usage | Finish
-Batch = list[Part]
+    request_id: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer, collected from a stream; `str` of it is its text."""
+    """A whole answer, collected from a stream; `str` of it is its text, or its refusal.
+
+    `others` are the further answers where `n` were asked for; `usage` is that of all of them.
+    """
 
     text: str
     reasoning: str
     tool_calls: tuple[ToolCall, ...]
     usage: Usage
     finish: Finish
+    refusal: str = ""
+    logprobs: Mapping[str, Any] | None = None
+    others: tuple[Completion, ...] = ()
 
     def __str__(self) -> str:
-        return self.text
+        return self.text or self.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another whole answer to the same question."""
+
+    completion: Completion
+
+
+Part = Text | Reasoning | Refusal | LogProbs | ToolCallDelta | ToolCall | Alternative | Usage | Finish
+Batch = list[Part]
 
 
 def collect(parts: Iterable[Part]) -> Completion:
@@ -365,6 +458,9 @@ def collect(parts: Iterable[Part]) -> Completion:
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
+    refusal: list[str] = []
+    logprobs: dict[str, Any] | None = None
+    others: list[Completion] = []
     usage, finish = Usage(0, 0, estimated=True), Finish(reason="unknown", confirmed=False)
     for part in parts:
         match part:
@@ -378,7 +474,34 @@ def collect(parts: Iterable[Part]) -> Completion:
                 usage = part
             case Finish():
                 finish = part
-    return Completion("".join(text), "".join(reasoning), tuple(calls), usage, finish)
+            case Refusal():
+                refusal.append(part.text)
+            case LogProbs():
+                logprobs = joined_logprobs(logprobs, part.values)
+            case Alternative():
+                others.append(part.completion)
+    return Completion(
+        "".join(text),
+        "".join(reasoning),
+        tuple(calls),
+        usage,
+        finish,
+        refusal="".join(refusal),
+        logprobs=logprobs,
+        others=tuple(others),
+    )
+
+
+def joined_logprobs(first: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the log probabilities of a further piece to those of an answer: lists are joined."""
+    out = dict(first or {})
+    for key, value in more.items():
+        before = out.get(key)
+        if isinstance(before, list) and isinstance(value, list):
+            out[key] = before + value
+        elif value is not None or key not in out:
+            out[key] = value
+    return out
 
 
 def new_call_id() -> str:
@@ -404,7 +527,7 @@ def _content(content: object) -> str | tuple[Block, ...]:
 
 
 def _block(block: object) -> Block:
-    if isinstance(block, TextBlock | ImageBlock):
+    if isinstance(block, Block):
         return block
     if isinstance(block, str):
         return TextBlock(block)
@@ -419,8 +542,16 @@ def _block(block: object) -> Block:
             )
             if isinstance(url, str):
                 return ImageBlock(url, detail)
+        if kind == "input_audio" and isinstance(audio := block.get("input_audio"), Mapping):
+            data, form = audio.get("data"), audio.get("format")
+            if isinstance(data, str) and isinstance(form, str):
+                return AudioBlock(data, form)
+        if kind == "file" and isinstance(file := block.get("file"), Mapping):
+            data, name, identity = file.get("file_data"), file.get("filename"), file.get("file_id")
+            if isinstance(data or identity, str):
+                return FileBlock(data, name, identity)
     raise UnsupportedInputError(
-        f"Content block of type {kind!r} is not supported: use text or image_url blocks."
+        f"Content block of type {kind!r} is not supported: use text, image_url, input_audio or file blocks."
     )
 
 

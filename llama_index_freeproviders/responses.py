@@ -175,6 +175,8 @@ class ChatAssembler(Assembler[ChatResponse]):
                 if self._plain and self._text:
                     return last_chunk(self._text, raw_of(part, self._usage))
                 return ChatResponse(message=self._message(), delta="", raw=raw_of(part, self._usage))
+            case _:
+                return None
 
     def whole(self, completion: Completion) -> ChatResponse:
         """Return the response to a call that does not stream."""

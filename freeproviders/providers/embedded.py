@@ -39,7 +39,7 @@ from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
 from freeproviders.transport import Fetch, HttpRequest
-from freeproviders.types import Batch, ChatRequest, Message
+from freeproviders.types import Batch, ChatRequest, Message, OnEmpty
 
 MAX_CONTEXT: Final = 8192
 """Tokens for each answer, unless more are asked for: their memory is taken at the start."""
@@ -288,6 +288,7 @@ class _EngineClient(OpenAICompatible):
     name = Embedded.name
     slug = ""  # the environment says nothing of it
     api_key_env = None
+    on_empty: ClassVar[OnEmpty] = "error"  # asked again, the engine may well have words
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, Unpack
+from typing import Any, ClassVar, Final, Literal, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Feature
@@ -11,7 +11,7 @@ from freeproviders.configuration import Configuration
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
-from freeproviders.types import ChatRequest
+from freeproviders.types import ChatRequest, OnEmpty
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.request import request_body
@@ -39,7 +39,9 @@ class OpenAICompatible(AsyncGeneratorProvider):
     protocol = "OpenAI; server-sent events"
     working = True
     status_note = "whatever base_url points to"
-    default_abilities = Abilities(images=True)
+    default_abilities = Abilities(images=True, audio=True, files=True)
+    gives_several = True
+    on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
 
@@ -68,8 +70,10 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """Return a new decoder for one answer."""
-        del request
-        return ChatDecoder()
+        return ChatDecoder(
+            logprobs=bool(request.options and request.options.get("logprobs")),
+            deltas=request.stream_tool_arguments and request.stream,
+        )
 
     def recover(self, error: ProviderError) -> bool:
         """Leave out `stream_options` from now on where the service refused it."""

@@ -12,7 +12,7 @@
   `RecordedRequest`.
 
 A piece is a `str` or `Text`. The protocols that have a place for them (FreeNetfly, OpenAI) also
-take `Reasoning`, `ToolCall`, `Usage` and `Finish`. On each protocol a mapping is sent as a raw
+take all other parts but `ToolCallDelta`. On each protocol a mapping is sent as a raw
 frame, and `bytes` are sent as they are.
 """
 
@@ -29,9 +29,9 @@ from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
 from freeproviders.errors import FreeProvidersError
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.types import Batch, Finish, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import Batch, Part, Text
 
-Piece = Text | Reasoning | ToolCall | Usage | Finish | bytes | Mapping[str, Any]
+Piece = Part | bytes | Mapping[str, Any]
 MAX_WORDS = 64
 """A string is cut into at most so many pieces."""
 
@@ -141,7 +141,7 @@ async def _pieces(answer: Any) -> AsyncGenerator[Piece, None]:
 def _piece(item: object) -> Piece:
     if isinstance(item, str):
         return Text(item)
-    if isinstance(item, Text | Reasoning | ToolCall | Usage | Finish | bytes | Mapping):
+    if isinstance(item, Part | bytes | Mapping):
         return item
     raise TypeError(f"An answer is made of str, parts, bytes or mappings, not {type(item).__name__}.")
 

@@ -235,7 +235,9 @@ class OneAnswer:
                 return await self._send(
                     self._service.complaint(500, f"The answer's script failed: {error!r}", self._fault)
                 )
-            response, body = await self._open(200, renderer.content_type, {"Cache-Control": "no-cache"})
+            response, body = await self._open(
+                200, renderer.content_type, {"Cache-Control": "no-cache", **turn.headers}
+            )
             try:
                 await body.start()
                 await self._stream(renderer, body, pieces)

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import ClassVar
 
 from freeproviders.abilities import Answering
+from freeproviders.checks import check_service_tools
 from freeproviders.errors import (
     BadRequestError,
     OutputError,
     ProviderError,
     StructuredOutputError,
     ToolCallError,
+    UsageError,
 )
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
@@ -54,7 +56,15 @@ def answer(
         StructuredOutputError: while iterating: no object came that fits the response format.
         ProviderError: while iterating: the service failed.
     """
+    native = backend.abilities(request.model).tools
+    if request.service_tools and not (native or backend.finds_out("tools")):
+        try:
+            check_service_tools(request)
+        except UsageError as error:
+            raise error.about(backend.name, request.model or backend.model)  # noqa: B904 - the same error
     plan = plan_of(request)
+    if native and request.stream_tool_arguments and request.stream:
+        return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
     splits = request.reasoning in {"split", "drop"} or (request.reasoning is None and bool(request.tools))

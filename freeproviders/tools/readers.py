@@ -11,7 +11,17 @@ from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.endless import Endless
 from freeproviders.tools.read.parser import Parser, Piece
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import Batch, Finish, Part, Reasoning, ReasoningMode, Text, ToolCall, Usage
+from freeproviders.types import (
+    Batch,
+    Finish,
+    Part,
+    Reasoning,
+    ReasoningMode,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
 from freeproviders.wire.json import dumps
 
 Out = TypeVar("Out")
@@ -110,6 +120,8 @@ class Reader(ABC, Generic[Out]):
                     self.usage = part
                 case Finish():
                     self.finish = part
+                case _:
+                    self._beside(part, out)
         return out
 
     def end(self) -> list[Out]:
@@ -125,6 +137,12 @@ class Reader(ABC, Generic[Out]):
 
     def _native_call(self, call: ToolCall, out: list[Out]) -> None:
         """Take a call that the service itself has separated from the text."""
+
+    def _beside(self, part: Part, out: list[Out]) -> None:
+        """Take what is no part of the answer's text; a refusal stands where an answer was due."""
+        if isinstance(part, Refusal):
+            self._said.append(part.text)
+            self._piece(Text(part.text), out)
 
 
 class PlainReader(Reader[Part]):
@@ -143,6 +161,10 @@ class PlainReader(Reader[Part]):
     def _native_call(self, call: ToolCall, out: list[Part]) -> None:
         self.answered = True
         out.append(call)
+
+    def _beside(self, part: Part, out: list[Part]) -> None:
+        self.answered = self.answered or isinstance(part, Refusal)
+        out.append(part)
 
 
 class CallReader(Reader[Part]):
@@ -244,6 +266,14 @@ class CallReader(Reader[Part]):
                 self._piece(piece, out)
         verdict = self._call(RawCall(call.name, call.arguments), out, call.id, native=True)
         self.native_calls |= not isinstance(verdict, Complaint)
+
+    def _beside(self, part: Part, out: Batch) -> None:
+        if self._holds:
+            super()._beside(part, out)  # judged as words are
+            return
+        if isinstance(part, Refusal):
+            self.given_text.append(part.text)
+        out.append(part)
 
     def _call(
         self, raw: RawCall, out: Batch, call_id: str = "", *, native: bool = False

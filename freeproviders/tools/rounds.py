@@ -55,7 +55,8 @@ class Question(ABC, Generic[Out, R]):
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
         self._patience = Patience.of(request, backend.retry)
-        self._request = replace(request, patience=self._patience)
+        # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
+        self._request = replace(request, patience=self._patience, on_empty=request.on_empty or "error")
         self._prompt = prompt
         self._model = request.model or backend.model
         self._quirks = quirks_of(self._model)
@@ -127,7 +128,7 @@ class Question(ABC, Generic[Out, R]):
         """
         out = reader.end()
         reason = "stop" if reader.finish is None else reader.finish.reason
-        limited = reason == "content_filter" or self._request.may_be_empty(reason, thought=True)
+        limited = reason == "content_filter" or self._request.may_be_empty(reason, thought=True, said=True)
         if limited or not self._is_empty(reader):
             return out
         error = EmptyResponseError(

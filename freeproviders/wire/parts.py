@@ -37,6 +37,8 @@ class PartDecoder(ABC):
         self.raw_reason: str | None = None
         self.model: str | None = None
         self.response_id: str | None = None
+        self.system_fingerprint: str | None = None
+        self.service_tier: str | None = None
         self.usage: Usage | None = None
         self.output_chars = 0
         """Characters of text, reasoning and tool calls so far; for estimating usage."""

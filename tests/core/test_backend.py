@@ -250,8 +250,10 @@ def test_changed_abilities_of_a_subclass():
             return replace(super().abilities(model), window=len(model or self.model), tools=True)
 
     mixed = Mixed("four", base_url="http://127.0.0.1:9").with_abilities(tools=False)
-    assert mixed.abilities() == Abilities(images=True, window=4)
-    assert mixed.with_abilities(images=False).abilities("sixsix") == Abilities(window=6)
+    assert mixed.abilities() == Abilities(images=True, audio=True, files=True, window=4)
+    assert mixed.with_abilities(images=False, audio=False, files=False).abilities("sixsix") == Abilities(
+        window=6
+    )
     mixed.learned.refuse("schema")
     assert not mixed.with_abilities(schema=True).abilities().schema
     with pytest.raises(UsageError, match=r"Unknown argument 'tool'\. Did you mean tools"):

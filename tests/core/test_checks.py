@@ -358,7 +358,7 @@ async def test_no_limit_may_be_written_as_infinity():
             {"max_tokens": True},
             {"stop": 5},
             {"stop": b"x"},
-            {"n": 2},
+            {"n": 0},
             {"model": 5},
         ),
         *(

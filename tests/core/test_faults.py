@@ -52,9 +52,8 @@ async def test_before_any_text(service, fault, cls):
         fault = {"delay_first": 30}  # these have no way to keep a connection alive without text
     with replica(service.cls, answer="Hello", faults=fault, **service.style) as r:
         with pytest.raises(cls) as caught:
-            await text_of(
-                service.provider(r, timeout=QUICK if cls is errors.ProviderTimeoutError else PATIENT)
-            )
+            limit = QUICK if cls is errors.ProviderTimeoutError else PATIENT
+            await text_of(service.provider(r, timeout=limit), on_empty="error")
     error = caught.value
     assert isinstance(error, errors.ProviderError)
     assert error.provider == service.cls.name
@@ -198,13 +197,15 @@ async def test_retry_before_the_first_text(service, first):
     uncounted = int("drop" in first and service.cls is ChatgptFree)
     limit = QUICK if "delay_first" in first else PATIENT
     with replica(service.cls, answer=["Hello", " there"], faults=[first, first], **service.style) as r:
-        parts = [part async for part in service.provider(r, retry=FAST, timeout=limit).stream(HI)]
+        parts = [
+            part async for part in service.provider(r, retry=FAST, timeout=limit).stream(HI, on_empty="error")
+        ]
         assert "".join(part.text for part in parts if isinstance(part, Text)) == "Hello there"
         assert parts[-1].attempts == 3 - uncounted
         assert len([request for request in r.requests if request.method == "POST"]) == 3
     with replica(service.cls, answer="Hello", faults=[first] * 4, **service.style) as r:
         with pytest.raises(errors.ProviderError, match="tried 3 times"):
-            await text_of(service.provider(r, retry=FAST, timeout=limit))
+            await text_of(service.provider(r, retry=FAST, timeout=limit), on_empty="error")
         assert len([request for request in r.requests if request.method == "POST"]) == 3 + uncounted
 
 

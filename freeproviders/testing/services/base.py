@@ -73,6 +73,8 @@ class Turn:
     messages: list[dict[str, Any]]
     render: Callable[[Fault], Renderer]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of the answer."""
 
 
 class Service(ABC):

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import Fault
 from freeproviders.testing.services.base import JSON_TYPE, Renderer, Reply, dump
 from freeproviders.testing.services.events import EventWriter
-from freeproviders.types import Usage
+from freeproviders.types import Alternative, Finish, FinishReason, LogProbs, Part, Text, Usage, collect
 from freeproviders.wire.openai.writer import (
     AnswerStyle,
     AnswerWriter,
@@ -31,11 +31,19 @@ def completion_renderer(
     prompt_tokens: int = 0,
     stream: bool = True,
     include_usage: bool = False,
+    top_logprobs: int | None = None,
+    n: int = 1,
+    **facts: Any,
 ) -> Renderer:
-    """Make the renderer of one answer, as a stream or in one document."""
+    """Make the renderer of one answer, as a stream or in one document.
+
+    `top_logprobs` None sends no log probabilities; `n` answers of a document are all the same.
+    `facts` are those of `AnswerWriter`.
+    """
     if stream and not fault.no_stream:
-        return CompletionStream(ChunkWriter(model, style, include_usage=include_usage), fault, prompt_tokens)
-    return CompletionDocument(DocumentWriter(model, style), fault, prompt_tokens)
+        chunks = ChunkWriter(model, style, include_usage=include_usage, **facts)
+        return CompletionStream(chunks, fault, prompt_tokens, top_logprobs)
+    return CompletionDocument(DocumentWriter(model, style, **facts), fault, prompt_tokens, top_logprobs, n)
 
 
 class CompletionStream:
@@ -43,8 +51,11 @@ class CompletionStream:
 
     content_type = EVENT_STREAM
 
-    def __init__(self, writer: ChunkWriter, fault: Fault, prompt_tokens: int = 0) -> None:
+    def __init__(
+        self, writer: ChunkWriter, fault: Fault, prompt_tokens: int = 0, top_logprobs: int | None = None
+    ) -> None:
         self._writer = writer
+        self._top_logprobs = top_logprobs
         self._fault = fault
         self._prompt_tokens = prompt_tokens
         self._events = EventWriter(fault)
@@ -57,6 +68,8 @@ class CompletionStream:
             yield from map(self._event, self._writer.flush())
             yield piece if isinstance(piece, bytes) else self._event(piece)
         else:
+            if self._top_logprobs is not None and isinstance(piece, Text):
+                self._writer.part(made_up_logprobs(piece.text, self._top_logprobs))
             yield from map(self._event, self._writer.part(piece))
 
     def keepalive(self) -> bytes:
@@ -88,8 +101,18 @@ class CompletionDocument:
 
     content_type = JSON_TYPE
 
-    def __init__(self, writer: DocumentWriter, fault: Fault, prompt_tokens: int = 0) -> None:
+    def __init__(
+        self,
+        writer: DocumentWriter,
+        fault: Fault,
+        prompt_tokens: int = 0,
+        top_logprobs: int | None = None,
+        n: int = 1,
+    ) -> None:
         self._writer = writer
+        self._top_logprobs = top_logprobs
+        self._n = n
+        self._parts: list[Part] = []
         self._fault = fault
         self._prompt_tokens = prompt_tokens
         self._raw: list[bytes] = []
@@ -101,7 +124,10 @@ class CompletionDocument:
         if isinstance(piece, bytes | Mapping):
             self._raw.append(piece if isinstance(piece, bytes) else dump(piece))
         else:
+            if self._top_logprobs is not None and isinstance(piece, Text):
+                self.piece(made_up_logprobs(piece.text, self._top_logprobs))
             self._writer.part(piece)
+            self._parts.append(piece)
         return ()
 
     def keepalive(self) -> bytes:
@@ -115,6 +141,9 @@ class CompletionDocument:
         if self._raw:
             return [b"".join(self._raw)]
         _count(self._writer, self._prompt_tokens)
+        for _ in range(self._n - 1):
+            again = Finish(cast("FinishReason", self._writer.finish_reason))
+            self._writer.part(Alternative(collect([*self._parts, again])))
         return [dump(self._writer.end(finish=not self._fault.no_finish))]
 
 
@@ -172,6 +201,17 @@ def error_reply(status: int, message: str, fault: Fault, code: str | None) -> Re
         Reply(status, document, "text/plain; charset=utf-8")
         if isinstance(document, bytes)
         else Reply(status, dump(document))
+    )
+
+
+def made_up_logprobs(text: str, top: int) -> LogProbs:
+    """Make log probabilities of a piece as if it were one token, with `top` candidates."""
+    token = {"token": text, "logprob": -0.25, "bytes": list(text.encode())}
+    return LogProbs(
+        {
+            "content": [{**token, "top_logprobs": [{**token, "logprob": -0.25 - n} for n in range(top)]}],
+            "refusal": None,
+        }
     )
 
 

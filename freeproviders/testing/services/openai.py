@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -38,7 +40,7 @@ NUMBERS: Final = {
     "frequency_penalty": (-2, 2),
     "max_tokens": (1, None),
     "max_completion_tokens": (1, None),
-    "n": (1, 1),
+    "n": (1, 128),
     "seed": (None, None),
     "top_logprobs": (0, 20),
 }
@@ -47,7 +49,9 @@ OTHERS: Final = (
     "user", "logit_bias", "logprobs", "metadata", "store", "service_tier", "reasoning_effort", "verbosity",
     "safety_identifier", "prompt_cache_key", "modalities", "prediction",
 )  # fmt: skip
+AUDIO: Final = frozenset({"wav", "mp3"})
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+FINGERPRINT: Final = "fp_replica"
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
@@ -57,7 +61,8 @@ class OpenAIService(Service):
     Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any
     name will do); `native_tools` and `json_schema` False refuse what they name; `extra_keys` are
     further keys that the body may have; `tool_deltas` and `tool_index` say how tool calls are
-    streamed (see `AnswerStyle`), `reasoning_key` how thinking is called.
+    streamed (see `AnswerStyle`), `reasoning_key` how thinking is called; `service_tools` are the
+    types of tools that run at the service, as "web_search".
     """
 
     name: ClassVar[str] = "OpenAICompatible"
@@ -75,6 +80,7 @@ class OpenAIService(Service):
         tool_deltas: str = "split",
         reasoning_key: str = "reasoning_content",
         *,
+        service_tools: Collection[str] = (),
         native_tools: bool = True,
         json_schema: bool = True,
         tool_index: bool = True,
@@ -84,6 +90,7 @@ class OpenAIService(Service):
         self._native_tools = native_tools
         self._json_schema = json_schema
         self._extra_keys = tuple(extra_keys)
+        self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
@@ -115,8 +122,9 @@ class OpenAIService(Service):
             code="model_not_found",
         )
         _check_settings(body)
+        expect(body.get("n") in {None, 1} or not body.get("stream"), "This replica streams one answer only.")
         self._check_abilities(body)
-        _check_tools(body)
+        _check_tools(body, self._service_tools)
         _check_messages(body["messages"], native_tools=self._native_tools)
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}
 
@@ -128,9 +136,15 @@ class OpenAIService(Service):
                 prompt_tokens=count_tokens(body["messages"]),
                 stream=stream,
                 include_usage=options.get("include_usage", False),
+                top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+                n=body.get("n") or 1,
+                system_fingerprint=FINGERPRINT,
+                service_tier="default" if body.get("service_tier") else None,
             )
 
-        return Turn(body["messages"], render, _settings(body))
+        return Turn(
+            body["messages"], render, _settings(body), {"X-Request-Id": f"req_{secrets.token_hex(8)}"}
+        )
 
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
         return error_reply(status, message, fault, code)
@@ -165,7 +179,11 @@ def _check_settings(body: Mapping[str, Any]) -> None:
                 (low is None or value >= low) and (high is None or value <= high),
                 f"{key} is out of range: {value!r}.",
             )
-    for key in ("stream", "parallel_tool_calls"):
+    expect(
+        body.get("top_logprobs") is None or body.get("logprobs") is True,
+        "'top_logprobs' is only allowed when 'logprobs' is enabled.",
+    )
+    for key in ("stream", "parallel_tool_calls", "logprobs"):
         expect(isinstance(body.get(key, False), bool | None), f"{key} must be a boolean.")
     options = body.get("stream_options")
     if options is not None:
@@ -201,7 +219,7 @@ def _check_settings(body: Mapping[str, Any]) -> None:
         )
 
 
-def _check_tools(body: Mapping[str, Any]) -> None:
+def _check_tools(body: Mapping[str, Any], service_tools: Collection[str]) -> None:
     tools, choice = body.get("tools"), body.get("tool_choice")
     if tools is None:
         expect(
@@ -214,7 +232,8 @@ def _check_tools(body: Mapping[str, Any]) -> None:
         )
         return
     expect(isinstance(tools, list) and bool(tools), "tools must be a list of at least one tool.")
-    for n, tool in enumerate(tools):
+    own = [tool for tool in tools if not _runs_here(tool, service_tools)]
+    for n, tool in enumerate(own):
         function = tool.get("function") if isinstance(tool, dict) and tool.get("type") == "function" else None
         if not isinstance(function, dict):
             refuse(f'tools[{n}] must be {{"type": "function", "function": {{...}}}}.')
@@ -227,7 +246,7 @@ def _check_tools(body: Mapping[str, Any]) -> None:
             isinstance(parameters, dict) and parameters.get("type", "object") == "object",
             f"tools[{n}].function.parameters must be of type object.",
         )
-    names = [tool["function"]["name"] for tool in tools]
+    names = [tool["function"]["name"] for tool in own]
     expect(len(set(names)) == len(names), "Tool names must be unique.")
     wanted = [choice] if choice is not None else []
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -249,6 +268,10 @@ def _check_tools(body: Mapping[str, Any]) -> None:
                 one in {"none", "auto", "required"},
                 f"tool_choice must be none, auto, required or a function, not {one!r}.",
             )
+
+
+def _runs_here(tool: Any, service_tools: Collection[str]) -> bool:
+    return isinstance(tool, dict) and tool.get("type") in service_tools
 
 
 def _check_messages(messages: Any, *, native_tools: bool) -> None:
@@ -323,11 +346,40 @@ def _check_content(content: Any, where: str) -> None:
                 isinstance(image, dict) and isinstance(image.get("url"), str),
                 f"{where}[{n}].image_url.url must be a string.",
             )
+        elif kind == "input_audio":
+            audio = part.get("input_audio")
+            expect(
+                isinstance(audio, dict) and audio.get("format") in AUDIO and _is_base64(audio.get("data")),
+                f"{where}[{n}].input_audio must have data in base64 and the format wav or mp3.",
+            )
+        elif kind == "file":
+            file = part.get("file")
+            head, comma, data = str((file or {}).get("file_data")).partition(";base64,")
+            expect(
+                isinstance(file, dict)
+                and (
+                    isinstance(file.get("file_id"), str)
+                    or (
+                        isinstance(file.get("filename"), str)
+                        and head.startswith("data:")
+                        and bool(comma)
+                        and _is_base64(data)
+                    )
+                ),
+                f"{where}[{n}].file must have a file_id, or a filename and file_data as a data: URL.",
+            )
         else:
             expect(
                 kind == "text" and isinstance(part.get("text"), str),
-                f"{where}[{n}] must be a text or an image_url part.",
+                f"{where}[{n}] must be a text, image_url, input_audio or file part.",
             )
+
+
+def _is_base64(data: object) -> bool:
+    try:
+        return isinstance(data, str) and bool(base64.b64decode(data, validate=True))
+    except ValueError:
+        return False
 
 
 def _is_name(name: object) -> bool:

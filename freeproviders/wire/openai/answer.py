@@ -17,7 +17,18 @@ from freeproviders.errors import (
     ServerError,
     TruncatedResponseError,
 )
-from freeproviders.types import Batch, FinishReason, Text, Usage
+from freeproviders.types import (
+    Alternative,
+    Batch,
+    Completion,
+    Finish,
+    FinishReason,
+    LogProbs,
+    Refusal,
+    Text,
+    Usage,
+    collect,
+)
 from freeproviders.wire.failure import (
     ReportedError,
     blocked,
@@ -30,7 +41,7 @@ from freeproviders.wire.json import from_json
 from freeproviders.wire.openai.calls import CallAssembler
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.sse import UNFRAMED, Event, SSEDecoder
-from freeproviders.wire.text import BOM, mended
+from freeproviders.wire.text import BOM, mended, mended_json
 
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 MAX_STRAY_BYTES: Final = 2048
@@ -57,9 +68,22 @@ _PLAIN_KEYS: Final = frozenset({"role", "content"})
 class ChunkReader(PartDecoder):
     """Reads the documents of the protocol, however a service frames them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, logprobs: bool = False, deltas: bool = False) -> None:
+        """Make a reader.
+
+        Args:
+            logprobs: whether log probabilities are expected in a stream.
+            deltas: whether pieces of tool calls go out as they come.
+        """
         super().__init__()
         self._calls = CallAssembler()
+        self._logprobs = logprobs
+        self._deltas = deltas
+
+    @property
+    def _plain(self) -> bool:
+        """Whether a frame with a piece of text needs no look at what else it holds."""
+        return self.model is not None and not self.half and not self._logprobs
 
     def events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:
         """Decode events.
@@ -68,7 +92,7 @@ class ChunkReader(PartDecoder):
         no call but the decoder's. Frames of halves of surrogate pairs never do, since the strict
         decoder refuses them; while one is held, no frame does.
         """
-        append, chars, known = batch.append, 0, self.model is not None and not self.half
+        append, chars, known = batch.append, 0, self._plain
         try:
             for name, payload in events:
                 try:
@@ -79,7 +103,7 @@ class ChunkReader(PartDecoder):
                     self.odd_event(name, payload, batch, error, at_end=at_end)
                     if self.done:
                         break  # what follows in the same read counts as little as in the next one
-                    known = self.model is not None and not self.half
+                    known = self._plain
                     continue
                 try:
                     choice = frame["choices"][0]
@@ -104,7 +128,7 @@ class ChunkReader(PartDecoder):
                     if name == "error":
                         raise self.reported(frame, payload)
                     self.chunk(frame, batch)
-                    known = self.model is not None and not self.half
+                    known = self._plain
         finally:
             if chars:
                 self._said(chars)
@@ -140,16 +164,20 @@ class ChunkReader(PartDecoder):
                 self._refuse(frame)  # whatever it says beside that: content may be a blank
             # some services send whole messages as events
             message = choice.get("delta") or choice.get("message")
+            if self._logprobs:
+                self._probable(choice, batch)
             if isinstance(message, dict):
                 self._message(message, batch)
             reason = choice.get("finish_reason")
             if reason is not None:
                 self._reason(reason, frame)
+                self._origin(frame)
         elif "error" in frame or (choices is None and "usage" not in frame):
             self._refuse(frame)
         usage = frame.get("usage")
         if usage is not None:
             self.usage = _usage(usage) or self.usage
+            self._origin(frame)
         elif isinstance(frame.get("x_groq"), dict):
             self.usage = _usage(frame["x_groq"].get("usage")) or self.usage
 
@@ -160,7 +188,8 @@ class ChunkReader(PartDecoder):
         except ValueError as error:
             raise TruncatedResponseError(f"The answer is not complete JSON: {error}.") from error
         choices = document.get("choices") if isinstance(document, dict) else None
-        choice = choices[0] if isinstance(choices, list) and choices else None
+        choices = choices if isinstance(choices, list) else []
+        choice = choices[0] if choices else None
         if not isinstance(choice, dict):
             self._refuse(document)
             raise MalformedResponseError("The answer holds no choices.")
@@ -168,6 +197,15 @@ class ChunkReader(PartDecoder):
             self._refuse(document)
         self._identify(document)
         self.usage = _usage(document.get("usage"))
+        self.choice(choice, document, batch)
+        self.complete(batch)
+        for other in choices[1:]:
+            if isinstance(other, dict):
+                batch.append(Alternative(self._other(other, document)))
+
+    def choice(self, choice: Mapping[str, Any], document: Mapping[str, Any], batch: Batch) -> None:
+        """Read a choice of a whole answer."""
+        self._probable(choice, batch)
         message = choice.get("message") or choice.get("delta")
         if isinstance(message, dict):
             self._message(message, batch)
@@ -175,7 +213,16 @@ class ChunkReader(PartDecoder):
             self.text(choice["text"], batch)
         if choice.get("finish_reason") is not None:
             self._reason(choice["finish_reason"], document)
-        self.complete(batch)
+
+    def _other(self, choice: Mapping[str, Any], document: Mapping[str, Any]) -> Completion:
+        """Read a further choice of a whole answer, which counts as an answer of its own."""
+        reader, batch = ChatDecoder(), Batch()
+        reader.lenient = self.lenient
+        reader.choice(choice, document, batch)
+        reader.complete(batch)
+        self.output_chars += reader.output_chars
+        finish = Finish(reader.reason or "unknown", model=self.model or "", raw_reason=reader.raw_reason)
+        return collect([*batch, finish])
 
     def complete(self, batch: Batch) -> None:
         """Note that the service has confirmed the end of the answer."""
@@ -224,15 +271,34 @@ class ChunkReader(PartDecoder):
         if isinstance(calls, list):
             for call in calls:
                 if isinstance(call, dict):
-                    self.output_chars += self._calls.add(call)
-                    self.progress += 1
+                    self._call(call, batch)
         call = delta.get("function_call")
         if isinstance(call, dict):  # the protocol of 2023, which some services still speak
-            self.output_chars += self._calls.add({"index": 0, "function": call})
-            self.progress += 1
+            self._call({"index": 0, "function": call}, batch)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
-            self.text(refusal, batch)
+            self._refusal(refusal, batch)
+
+    def _call(self, delta: Mapping[str, Any], batch: Batch) -> None:
+        """Read a piece of a tool call."""
+        chars, piece = self._calls.add(delta)
+        self.output_chars += chars
+        self.progress += 1
+        if self._deltas:
+            batch.append(piece)
+
+    def _refusal(self, text: str, batch: Batch) -> None:
+        """Append a piece of the words with which the model refuses."""
+        batch.append(Refusal(mended(text) if self.lenient else text))
+        self.answered = True
+        self.progress += 1
+        self.output_chars += len(text)
+
+    def _probable(self, choice: Mapping[str, Any], batch: Batch) -> None:
+        """Append the log probabilities of a choice, if it has any."""
+        values = choice.get("logprobs")
+        if isinstance(values, dict) and any(values.values()):
+            batch.append(LogProbs(mended_json(values) if self.lenient else values))
 
     def _odd_content(self, content: object, batch: Batch) -> None:
         """Read content as a list of chunks, as thinking models of one service have it."""
@@ -270,6 +336,15 @@ class ChunkReader(PartDecoder):
             self.model = mended(model)
         if isinstance(identity, str) and identity:
             self.response_id = mended(identity)
+        self._origin(frame)
+
+    def _origin(self, frame: Mapping[str, Any]) -> None:
+        """Note what a frame tells of the machine that answers, which may come first or last."""
+        fingerprint, tier = frame.get("system_fingerprint"), frame.get("service_tier")
+        if isinstance(fingerprint, str) and fingerprint:
+            self.system_fingerprint = mended(fingerprint)
+        if isinstance(tier, str) and tier:
+            self.service_tier = mended(tier)
 
     def _refuse(self, frame: object) -> None:
         """Raise if a frame is an error in disguise; an unknown frame is let through."""
@@ -281,8 +356,8 @@ class ChunkReader(PartDecoder):
 class ChatDecoder(ChunkReader):
     """Reads an answer: server-sent events, or one JSON document where nothing is streamed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, logprobs: bool = False, deltas: bool = False) -> None:
+        super().__init__(logprobs=logprobs, deltas=deltas)
         self._sse = SSEDecoder(keep_unframed=True)
         self._document: list[bytes] | None = None
         self._size = 0

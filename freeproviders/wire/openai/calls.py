@@ -11,7 +11,7 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import ToolCall, new_call_id
+from freeproviders.types import ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently
 from freeproviders.wire.text import mended, mended_json
 
@@ -41,22 +41,23 @@ class CallAssembler:
         """Whether a call has begun."""
         return bool(self._slots)
 
-    def add(self, delta: Mapping[str, Any]) -> int:
-        """Take one delta of one call; return the number of characters that the model wrote in it."""
-        chars = 0
+    def add(self, delta: Mapping[str, Any]) -> tuple[int, ToolCallDelta]:
+        """Take one delta of one call; return the number of its characters, and what it adds."""
+        chars, added = 0, ""
         index, identity = _index(delta.get("index")), delta.get("id")
         identity = str(identity) if isinstance(identity, str | int) and identity != "" else None
         function = delta.get("function")
         if not isinstance(function, dict):
             function = {}
         slot = self._slot(index, identity, named=bool(function.get("name")))
+        begins = identity is not None and slot.id is None
         if identity is not None and slot.id is None:
             slot.id = identity
             self._by_id[identity] = slot
         name = function.get("name")
         if isinstance(name, str) and slot.name != name:
             slot.name += name
-            chars += len(name)
+            chars, added = len(name), name
             if len(slot.name) > MAX_NAME_CHARS:
                 raise ResponseTooLargeError(
                     f"The name of a tool call is longer than {MAX_NAME_CHARS} characters."
@@ -72,7 +73,13 @@ class CallAssembler:
                 raise ResponseTooLargeError(
                     f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
                 )
-        return chars
+        piece = ToolCallDelta(
+            slot.position,
+            id=identity if begins and identity else "",
+            name=mended(added),
+            arguments=mended(arguments) if isinstance(arguments, str) else "",
+        )
+        return chars, piece
 
     def complete(self, *, truncated: bool) -> list[ToolCall]:
         """Take all calls out, in the order of their indexes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from freeproviders.types import ChatRequest, ImageBlock, Message
+from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message
 
 MAX_STOPS: Final = 4
 """How many stop sequences the protocol takes; the transfer is cut here at any further one."""
@@ -23,7 +23,7 @@ def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str
     body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
     if request.model:
         body["model"] = request.model  # local servers have one, and want none named
-    if request.stream and usage_frames:
+    if request.stream and request.stream_usage and usage_frames:
         body["stream_options"] = {"include_usage": True}
     for key in _SETTINGS:
         value = getattr(request, key)
@@ -31,11 +31,14 @@ def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str
             body[key] = value
     if request.stop:
         body["stop"] = request.stop[:MAX_STOPS]
-    if request.tools:
+    if request.n != 1:
+        body["n"] = request.n
+    if request.tools or request.service_tools:
         choice = request.tool_choice
         # The protocol has no place for several names: only the tools that may be called are sent.
         among = choice if isinstance(choice, tuple) else None
-        body["tools"] = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
+        own = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
+        body["tools"] = [*own, *request.service_tools]
         if choice is not None:
             body["tool_choice"] = _tool_choice(choice)
     body.update(request.options)
@@ -68,16 +71,23 @@ def _full_message(message: Message) -> dict[str, Any]:
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
-    if not message.images:
+    if not message.media:
         return message.text  # a list of texts is refused by more services than a text is
-    blocks: list[dict[str, Any]] = []
-    for block in message.content:
-        if isinstance(block, ImageBlock):
+    return [_written(block) for block in message.content if not isinstance(block, str)]
+
+
+def _written(block: Block) -> dict[str, Any]:
+    match block:
+        case ImageBlock():
             image = {"url": block.url} | ({"detail": block.detail} if block.detail else {})
-            blocks.append({"type": "image_url", "image_url": image})
-        elif not isinstance(block, str):
-            blocks.append({"type": "text", "text": block.text})
-    return blocks
+            return {"type": "image_url", "image_url": image}
+        case AudioBlock():
+            return {"type": "input_audio", "input_audio": {"data": block.data, "format": block.format}}
+        case FileBlock():
+            file = {"file_data": block.data, "filename": block.filename, "file_id": block.file_id}
+            return {"type": "file", "file": {key: value for key, value in file.items() if value is not None}}
+        case _:
+            return {"type": "text", "text": block.text}
 
 
 def _tool_choice(choice: str | tuple[str, ...]) -> str | Mapping[str, Any]:

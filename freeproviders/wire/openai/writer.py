@@ -9,10 +9,24 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freeproviders.types import Finish, Part, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import (
+    Alternative,
+    Completion,
+    Finish,
+    LogProbs,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    joined_logprobs,
+)
 
 ARGUMENT_CHARS: Final = 7
 """How much of a call's arguments a "split" delta carries: little enough to cut words and escapes."""
@@ -54,8 +68,12 @@ class AnswerWriter:
         *,
         answer_id: str | None = None,
         created: int | None = None,
+        system_fingerprint: str | None = None,
+        service_tier: str | None = None,
     ) -> None:
         self.model = model
+        self.system_fingerprint = system_fingerprint
+        self.service_tier = service_tier
         self.style = style or AnswerStyle()
         self.id = answer_id or f"chatcmpl-{secrets.token_hex(12)}"
         self.created = int(time.time()) if created is None else created
@@ -72,7 +90,11 @@ class AnswerWriter:
                 return False
             case Finish():
                 self.finish_reason = "stop" if part.reason == "unknown" else part.reason
+                self.system_fingerprint = part.system_fingerprint or self.system_fingerprint
+                self.service_tier = part.service_tier or self.service_tier
                 return False
+            case LogProbs() | ToolCallDelta() | Alternative():
+                return False  # about content, or a piece of what comes whole
             case ToolCall():
                 self.finish_reason = "tool_calls"
         self.parts += 1
@@ -85,7 +107,8 @@ class AnswerWriter:
             "object": self.kind,
             "created": self.created,
             "model": self.model,
-            "system_fingerprint": None,
+            "system_fingerprint": self.system_fingerprint,
+            **({} if self.service_tier is None else {"service_tier": self.service_tier}),
             "choices": choices,
             **more,
         }
@@ -107,6 +130,7 @@ class ChunkWriter(AnswerWriter):
         self._include_usage = include_usage
         self._calls: list[ToolCall] = []  # consecutive ones, where they are to be mixed
         self._call_count = 0
+        self._logprobs: Mapping[str, Any] | None = None  # those of the next piece
 
     def start(self) -> dict[str, Any]:
         """The first chunk, which names the role."""
@@ -115,6 +139,8 @@ class ChunkWriter(AnswerWriter):
 
     def part(self, part: Part) -> list[dict[str, Any]]:
         """Return the chunks of one part; none for usage and finish, which come at the end."""
+        if isinstance(part, LogProbs):
+            self._logprobs = part.values
         if not self.note(part):
             return []
         if isinstance(part, ToolCall):
@@ -126,6 +152,8 @@ class ChunkWriter(AnswerWriter):
                 chunks.append(self.delta({"content": text}))
             case Reasoning(text):
                 chunks.append(self.delta({self.style.reasoning_key: text}))
+            case Refusal(text):
+                chunks.append(self.delta({"refusal": text}))
         return chunks
 
     def end(self) -> list[dict[str, Any]]:
@@ -144,7 +172,8 @@ class ChunkWriter(AnswerWriter):
 
     def delta(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         """A chunk of one delta."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        logprobs, self._logprobs = self._logprobs, None
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return self.document([choice], **({"usage": None} if self._include_usage else {}))
 
     def flush(self) -> list[dict[str, Any]]:
@@ -186,6 +215,9 @@ class DocumentWriter(AnswerWriter):
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[ToolCall] = []
+        self._refusal: list[str] = []
+        self._logprobs: dict[str, Any] | None = None
+        self._others: list[Completion] = []
 
     def part(self, part: Part) -> None:
         """Take one part."""
@@ -197,25 +229,45 @@ class DocumentWriter(AnswerWriter):
                 self._reasoning.append(text)
             case ToolCall():
                 self._calls.append(part)
+            case Refusal(text):
+                self._refusal.append(text)
+            case LogProbs(values):
+                self._logprobs = joined_logprobs(self._logprobs, values)
+            case Alternative(completion):
+                self._others.append(completion)
 
     def end(self, *, finish: bool = True) -> dict[str, Any]:
         """Return the document; `finish` False leaves out the reason of the end."""
+        first = Completion(
+            "".join(self._text),
+            "".join(self._reasoning),
+            tuple(self._calls),
+            self.usage or Usage(0, 0),
+            Finish(),
+            refusal="".join(self._refusal),
+            logprobs=self._logprobs,
+        )
+        choices = [self._choice(n, answer) for n, answer in enumerate([first, *self._others])]
+        choices[0]["finish_reason"] = self.finish_reason if finish else None
+        return self.document(choices, usage=first.usage.to_openai())
+
+    def _choice(self, index: int, answer: Completion) -> dict[str, Any]:
+        without_text = answer.tool_calls or answer.refusal
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": "".join(self._text) if self._text or not self._calls else None,
-            "refusal": None,
+            "content": answer.text if answer.text or not without_text else None,
+            "refusal": answer.refusal or None,
         }
-        if self._reasoning:
-            message[self.style.reasoning_key] = "".join(self._reasoning)
-        if self._calls:
-            message["tool_calls"] = [call.to_openai() for call in self._calls]
-        choice = {
-            "index": 0,
+        if answer.reasoning:
+            message[self.style.reasoning_key] = answer.reasoning
+        if answer.tool_calls:
+            message["tool_calls"] = [call.to_openai() for call in answer.tool_calls]
+        return {
+            "index": index,
             "message": message,
-            "logprobs": None,
-            "finish_reason": self.finish_reason if finish else None,
+            "logprobs": answer.logprobs,
+            "finish_reason": answer.finish.reason,
         }
-        return self.document([choice], usage=(self.usage or Usage(0, 0)).to_openai())
 
 
 def error_document(message: str, status: int = 500, code: str | int | None = None) -> dict[str, Any]:
