@@ -124,6 +124,8 @@ class CallQuestion(Question[Part, CallReader]):
         """Those of them that go out last, since they are only then known to be calls."""
         self._given_text = ""
         """The text that has gone out."""
+        self._doubted: set[str] = set()
+        """The texts about which the model was asked whether they are calls."""
         self._asked_for_words = False
         """Whether the model repeated a call whose result it has, and was asked for words."""
         self._modes = Modes(backend, request, plan, self._quirks)
@@ -211,6 +213,7 @@ class CallQuestion(Question[Part, CallReader]):
             introduces=self._tally.repairs == 0,
             single=self._plan.single,
             handed_out=self._calls,
+            doubted=self._doubted,
             settled=None if self._request.allow_repeats or self._mode == "native" else self._plan.settled,
             asked_twice=self._mode == "both",
             starts_thinking=self._quirks.thinking,
@@ -289,7 +292,9 @@ class CallQuestion(Question[Part, CallReader]):
             self._add_last([complaint.call for complaint in reader.complaints if complaint.call])
             return None
         what = "\n".join(dict.fromkeys(complaint.text for complaint in reader.complaints))
-        optional = self._keeps_calls and not self._must and _only_unbound(reader)
+        self._doubted.update(reader.doubts)
+        doubted = len(reader.doubts) == len(reader.complaints)  # it may be meant as words
+        optional = not self._must and (doubted or (self._keeps_calls and _only_unbound(reader)))
         template = self._prompt.unbound if optional else self._prompt.complaint
         turn = fill(template, complaint=fence(what), format=self._dialect.format)
         return Fault(what, turn, ToolCallError)

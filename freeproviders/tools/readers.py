@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from freeproviders.tools.judge import Complaint, Judge
@@ -40,6 +40,7 @@ class Reader(ABC, Generic[Out]):
         starts_thinking: the answer begins inside the reasoning.
         reasoning: what becomes of the thinking; None is "split".
         ends: an answer that repeats itself without end is ended.
+        doubts: an answer that begins as a call does, and is none, is a call with a fault.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class Reader(ABC, Generic[Out]):
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
         ends: bool = False,
+        doubts: bool = False,
     ) -> None:
         self._box = box
         self.endless = Endless() if ends else None
         """What looks for repetition without end."""
         self._drops_reasoning = reasoning == "drop"
         self._keeps_tags = reasoning == "keep"
-        self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags)
+        self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags, doubts=doubts)
         self._said: list[str] = []
         self.thought_chars = 0
         """Characters of the thinking that came apart from the text."""
@@ -178,6 +180,8 @@ class CallReader(Reader[Part]):
         introduces: held text goes out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
         handed_out: the calls of earlier answers, which do not go out again.
+        doubted: texts that seemed to be meant as calls and were asked about: the same text again is
+            the answer.
         settled: calls already answered; if the model makes one again, it is in `repeated`.
             None lets every call through, and the same one several times.
         asked_twice: the model was given the tools in two ways, and may make one call in both.
@@ -191,14 +195,18 @@ class CallReader(Reader[Part]):
         introduces: bool = True,
         single: bool = False,
         handed_out: Iterable[ToolCall] = (),
+        doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = (),
         asked_twice: bool = False,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
         ends: bool = False,
     ) -> None:
-        super().__init__(judge.box, starts_thinking=starts_thinking, reasoning=reasoning, ends=ends)
+        super().__init__(
+            judge.box, starts_thinking=starts_thinking, reasoning=reasoning, ends=ends, doubts=True
+        )
         self._judge = judge
+        self._doubted = doubted
         self._holds = holds
         self._held_calls: Batch = []  # and the text that introduces them
         self._introduces = introduces
@@ -220,6 +228,8 @@ class CallReader(Reader[Part]):
         self.calls: list[ToolCall] = []
         self.repeated: list[ToolCall] = []
         self.complaints: list[Complaint] = []
+        self.doubts: list[str] = []
+        """The texts that seem to be meant as calls."""
 
     @property
     def answered(self) -> bool:
@@ -249,6 +259,9 @@ class CallReader(Reader[Part]):
                 self.given_text.append(piece.text)
                 out.append(piece)
         elif isinstance(piece, RawCall):
+            if piece.doubtful and piece.source.strip() in self._doubted:
+                self._piece(Text(piece.source), out)
+                return
             verdict = self._call(piece, out)
             self.text_calls |= not (isinstance(verdict, Complaint) and verdict.unbound)
         elif not self._drops_reasoning:
@@ -262,7 +275,9 @@ class CallReader(Reader[Part]):
         held = self._parser.close()
         self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
         for piece in held:
-            if not (isinstance(piece, Text) and piece.text.isspace()):
+            if isinstance(piece, RawCall) and piece.doubtful:
+                self._piece(Text(piece.source), out)  # what was meant is this call
+            elif not (isinstance(piece, Text) and piece.text.isspace()):
                 self._piece(piece, out)
         verdict = self._call(RawCall(call.name, call.arguments), out, call.id, native=True)
         self.native_calls |= not isinstance(verdict, Complaint)
@@ -279,6 +294,8 @@ class CallReader(Reader[Part]):
         self, raw: RawCall, out: Batch, call_id: str = "", *, native: bool = False
     ) -> ToolCall | Complaint:
         """Take a call; return what it was judged to be."""
+        if raw.doubtful:
+            self.doubts.append(raw.source.strip())
         verdict = self._judge.judge(raw, call_id="" if call_id in self._ids else call_id)
         if isinstance(verdict, Complaint):
             self.complaints.append(verdict)

@@ -29,21 +29,31 @@ def outs(*pieces):
         (["a {", '"x', 'yz"'], ["a ", '{"x', 'yz"', ""]),
         (['a {"name": "B', 'ob"}'], ['a {"name": "B', 'ob"}', ""]),
         (['a {"name": "get_w', "ord"], ["a ", '{"name": "get_word', ""]),
-        (['{"name": "get_weather", ', '"v'], ["", '{"name": "get_weather", "v', ""]),
-        (['[{"id": 1, "ti', 'tle"'], ['[{"id": 1, "ti', 'tle"', ""]),
+        (['A {"name": "get_weather", ', '"v'], ["A ", '{"name": "get_weather", "v', ""]),
+        (['{"name": "get_weather", ', '"v'], ["", "", "[]"]),  # any key may follow
+        (['[{"id": 1, "ti', 'tle": 2}', ', {"id'], ["", '[{"id": 1, "title": 2}', ", ", '{"id']),
         (["<tool_response>", "\n", "It rains", "{"], ["", "", "<tool_response>\nIt rains", "{", ""]),
-        (['{"tem', 'p": 1}'], ['{"tem', 'p": 1}', ""]),
-        (['{"x', '": 1}', ' {"y": 2}'], ['{"x', '": 1}', ' {"y": 2}', ""]),
+        (['{"tem', 'p": 1}'], ["", '{"temp": 1}', ""]),  # a name may follow
+        (["{" + '"k": 1, ' * 8, '"k"'], ["", "{" + '"k": 1, ' * 8 + '"k"', ""]),  # but not this late
+        (['{"x', '": 1}', ' {"y": 2}'], ["", '{"x": 1}', ' {"y": 2}', ""]),
+        (['So: {"x', '": 1}', ' {"y": 2}'], ['So: {"x', '": 1}', ' {"y": 2}', ""]),
         (["[1", ", 2]"], ["[1", ", 2", "]"]),  # a ] may begin MiniMax's mark
         (["[1", ", 2].", "x"], ["[1", ", 2].", "x", ""]),
         (["[se", "e]", " x"], ["", "[see", "] x", ""]),
         (["[x", "y]"], ["[x", "y", "]"]),
-        (["```py", "thon\nx"], ["```py", "thon\nx", ""]),
+        (["```ru", "st\nx"], ["```ru", "st\nx", ""]),
+        (
+            ["```py", "thon\n", "de", "f x"],
+            ["", "", "", "```python\ndef x", ""],
+        ),  # a tool may be called "def"
         (['```json\n{"a', '": 1}'], ["", '```json\n{"a": 1}', ""]),  # "a" may become "arguments"
-        (['```json\n{"x', '": 1}'], ['```json\n{"x', '": 1}', ""]),
+        (['```json\n{"x', '": 1}'], ["", '```json\n{"x": 1}', ""]),
+        (['A\n```json\n{"x', '": 1}'], ['A\n```json\n{"x', '": 1}', ""]),
         (["x `", "`", "`"], ["x ", "", "", "```"]),
         (["\n", "\n", "Hi"], ["", "", "\n\nHi", ""]),
-        (["<think>a", "b</th", "ink>", "\n", "c"], ["a", "b", "", "", "c", ""]),
+        (["<think>a", "b</th", "ink>", "\n", "x"], ["a", "b", "", "", "x", ""]),
+        (["c", "all", " it"], ["", "", "call it", ""]),  # the beginning of "call:" and of a tool's name
+        (["get", "_we", "lsh"], ["", "", "get_welsh", ""]),
         (['<tool_call>{"name":"get_time"}', "</tool_call>", "\n", "ok"], ["[get_time]", "", "", "\nok", ""]),
         (['[TOOL_CALLS][{"name":"get_time"}', "]", ""], ["", "[get_time]", "", ""]),
     ],

@@ -37,6 +37,8 @@ class RawCall:
     arguments: Any = None
     source: str = ""
     fault: str = ""
+    doubtful: bool = False
+    """Whether it may have been meant as words: `source` is then the whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class After:
     everything is text (or, after calls, the closing is dropped; `closes` says that this was done).
     `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking`
     one up to which everything is reasoning. `ends`: the answer ends before the held characters.
+    `doubt` says why the text, with which the answer begins, seems to be meant as a call all the same.
     """
 
     text: bool
@@ -56,6 +59,7 @@ class After:
     until: str = ""
     thinking: str = ""
     ends: bool = False
+    doubt: str = ""
 
 
 CALLS: Final = After(text=False)

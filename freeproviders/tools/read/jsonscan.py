@@ -50,6 +50,9 @@ class Probe(Protocol):
     def close(self) -> bool:
         """The container ends."""
 
+    def doubled(self, bracket: str) -> bool:
+        """Return whether a container may begin where a key is due."""
+
     def key(self, key: str) -> bool:
         """A key of an object."""
 
@@ -69,6 +72,11 @@ class Unwatched:
     watching = False
 
     def open(self, bracket: str) -> bool:
+        """Pass."""
+        del bracket
+        return True
+
+    def doubled(self, bracket: str) -> bool:
         """Pass."""
         del bracket
         return True
@@ -164,7 +172,8 @@ class _Scan:
     # --- brackets and separators ---
 
     def _open(self, bracket: str) -> bool:
-        if self.probe.watching and self.stack and (self.at_key or not self.fresh):
+        odd = self.probe.watching and bool(self.stack) and (self.at_key or not self.fresh)
+        if odd and not (self.fresh and self.probe.doubled(bracket)):
             return False  # no bracket can be a key
         if not self.probe.open(bracket):
             return False

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from freeproviders.tools.read.cursor import After, Cursor, RawCall, Recogniser
+from freeproviders.tools.read.cursor import MAX_HELD_CHARS, After, Cursor, RawCall, Recogniser
 from freeproviders.tools.read.dialects.bare import NO_KEY, closing
 from freeproviders.tools.read.dialects.opening import (
     BEGINNINGS,
@@ -24,6 +24,7 @@ from freeproviders.tools.read.dialects.opening import (
     opening,
     sample,
 )
+from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
 from freeproviders.tools.read.thinking import THINKING
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
@@ -46,10 +47,17 @@ class Parser:
             everything up to `</think>` is reasoning. It cannot be guessed while streaming; without
             it, a `</think>` that nothing opened stays in the text.
         keep_thinking: reasoning stays in the text, tags and all; a call in it is none.
+        doubts: an answer that begins as a call does, in no form that is known, comes as one call
+            with a fault, in place of its text. It is known at its end, and held until then.
     """
 
     def __init__(
-        self, tools: Toolbox | Iterable[Tool] = (), *, thinking: bool = False, keep_thinking: bool = False
+        self,
+        tools: Toolbox | Iterable[Tool] = (),
+        *,
+        thinking: bool = False,
+        keep_thinking: bool = False,
+        doubts: bool = False,
     ) -> None:
         self._box = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         self._opener = OPENER if self._box else THINK_OPENER
@@ -71,6 +79,8 @@ class Parser:
         self._out: list[Piece] = []
         self._plain = False  # nothing is held and nothing special is going on
         self._called = False
+        self._doubts = doubts and bool(self._box)
+        self._doubt = ""  # why what is said is held
         self.said = False
         """Whether there has been any text."""
         self.stopped = False
@@ -100,6 +110,10 @@ class Parser:
         out = self._drive("")
         held = self._cursor.held() + self._cursor.text[self._cursor.pos :]
         self._cursor.commit()
+        if self._doubt:
+            self._words.append(held)
+            self._settle()
+            return [*out, *self._out]
         if held and self._thinking:
             out.append(Reasoning(held))
         elif held and not self.said and not out and self._gap is _SPACE:
@@ -116,7 +130,13 @@ class Parser:
         self._flush()
         out, self._out = self._out, []
         self._plain = not (
-            self._reading or self._thinking or self._closer or self._gap or self._swallow or self.stopped
+            self._reading
+            or self._thinking
+            or self._closer
+            or self._gap
+            or self._swallow
+            or self._doubt
+            or self.stopped
         )
         return out
 
@@ -145,7 +165,8 @@ class Parser:
             char = c.text[c.pos]
             closes = char == "`" and self._swallow
             behind = self._called and self._gap is _SEPARATORS
-            if not closes and (behind or char in self._beginnings):
+            words = self._box and not self.said and char.isalpha()
+            if not closes and (behind or words or char in self._beginnings):
                 place = Place(not self.said, line_start=True, called=self._called, behind=behind)
                 self._reading = opening(c, self._box, place)
                 return True
@@ -186,7 +207,8 @@ class Parser:
             return True
         if step is None:
             return False
-        self._flush()
+        self._doubt = "" if self._doubt == ANNOUNCED else self._doubt
+        self._settle()
         self._out.append(step)
         c.commit()
         self._called, self._opener = True, BEHIND_OPENER
@@ -203,6 +225,7 @@ class Parser:
             self._seen = (
                 c.held()[1 - len(after.until) :] if after.until else ""
             )  # what ruled the call out may have been inside the closer
+            self._doubt = after.doubt if self._doubts and not self.said else self._doubt
             self._say(c)
             self._closer, self._inline = after.until or "`" * after.fence, after.inline
             return
@@ -265,9 +288,18 @@ class Parser:
             self._gap, self._dropping = None, False
 
     def _flush(self) -> None:
-        if self._words:
+        if self._words and not self._doubt:
             self._out.append(Text("".join(self._words)))
             self._words.clear()
+
+    def _settle(self) -> None:
+        """Give out all words; those that seem to be meant as a call are a call that cannot be read."""
+        doubt, self._doubt = self._doubt, ""
+        text = "".join(self._words)
+        if doubt and len(text) <= MAX_HELD_CHARS and (doubt in CERTAIN or names_tool(text, self._box)):
+            self._words.clear()
+            self._out.append(RawCall("", source=text, fault=doubt, doubtful=True))
+        self._flush()
 
 
 def _overlap(text: str, closer: str) -> int:

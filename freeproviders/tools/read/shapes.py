@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import Tool
+from freeproviders.wire.json import loads
 
 NAME_KEYS: Final = ("name", "tool_name", "function_name", "tool", "function", "action", "recipient_name")
 ARGUMENT_KEYS: Final = (
@@ -31,19 +33,26 @@ _KEY_BEGINNINGS: Final = frozenset(key[:size] for key in _KNOWN_KEYS for size in
 KEY_LETTERS: Final = "".join(sorted({key[0] for key in _KNOWN_KEYS}))
 """What the keys of a call begin with."""
 _MAX_NAME_CHARS: Final = 64
+_MAX_STRANGE: Final = 8
+"""How many unknown keys may stand in an object before it names a tool."""
+_DOUBLED = re.compile(
+    rf"(?P<before>.*?[\"'](?P<key>{'|'.join(ARGUMENT_KEYS)})[\"']\s*:\s*)(?P<given>\{{.*\}})(?P<rest>\s*\}}\s*)",
+    re.DOTALL | re.IGNORECASE,
+)
 _EMPTY: Final = frozenset({"", "null", "None"})
 
 
 class _Call:
     """The facts of one call while it arrives."""
 
-    __slots__ = ("complete", "odd", "tool", "unbound")
+    __slots__ = ("complete", "odd", "strange", "tool", "unbound")
 
     def __init__(self) -> None:
         self.tool: Tool | None = None
         self.unbound = False  # it names no bound tool
         self.odd = False  # nor could what it names be one
         self.complete = False  # it has arguments, or holds other calls
+        self.strange = 0  # keys that no call has
 
 
 class CallProbe:
@@ -51,7 +60,8 @@ class CallProbe:
 
     With `at_start`, where nothing has been said before, also what looks like a call to *no* bound
     tool goes through (`{"name": "bye"}`): small models answer small talk so, and whoever judges
-    asks them again.
+    asks them again. A call there may also have keys that no call has (`{"thought": ..., "name":
+    ...}`). `unfit` says that the value, which has ended, is no call all the same.
     """
 
     def __init__(self, box: Toolbox, *, at_start: bool) -> None:
@@ -61,6 +71,7 @@ class CallProbe:
         self._key = ""
         self.watching = True
         self.named = False
+        self.unfit = False
 
     def open(self, bracket: str) -> bool:
         """A container begins: a call, a list of calls, what is inside a call, or its arguments."""
@@ -74,6 +85,12 @@ class CallProbe:
 
     def close(self) -> bool:
         """Take the end of a container: a call needs a name, and arguments unless it is plain."""
+        fits = self._close()
+        self.unfit = self.unfit or not fits
+        listed = len(self._levels) == 1 and self._levels[0][0] == "calls"
+        return fits or (self._at_start and not listed)
+
+    def _close(self) -> bool:
         role, call = self._levels.pop()
         self.watching = bool(self._levels) and self._levels[-1][0] != "data"
         if role == "function":
@@ -86,11 +103,17 @@ class CallProbe:
             self._levels[-1][1].complete = True
         if call.tool is None and not call.unbound:
             return call.complete
+        if call.strange and (call.unbound or not call.complete):
+            return False
         return (
             call.complete
             or (self._at_start and not call.odd)
             or (call.tool is not None and not properties(call.tool))
         )
+
+    def doubled(self, bracket: str) -> bool:
+        """Return whether a container may stand where a key is due: more arguments of the same call."""
+        return self._at_start and bracket == "{" and self._levels[-1][1].tool is not None
 
     def key(self, key: str) -> bool:
         """Take a key of a call; one that is not known must be a parameter of the named tool."""
@@ -103,13 +126,22 @@ class CallProbe:
         if call.tool is not None and key in properties(call.tool):
             call.complete = True
             return True
-        return False
+        if not self._at_start or call.unbound or self._levels[-1][0] != "call":
+            return False
+        tool = None if call.tool is not None else self._box.match(key)
+        if tool is not None:  # {"get_weather": {"city": ...}}
+            call.tool, call.complete, self.named = tool, True, True
+        call.strange += tool is None
+        return self.named or call.strange <= _MAX_STRANGE
 
     def key_begins(self, prefix: str) -> bool:
         """Return whether a key that begins so may pass."""
         if prefix.lower() in _KEY_BEGINNINGS:
             return True
-        tool = self._levels[-1][1].tool
+        role, call = self._levels[-1]
+        if self._at_start and role == "call" and not call.unbound:
+            return True
+        tool = call.tool
         return tool is not None and any(name.startswith(prefix) for name in properties(tool))
 
     def scalar(self, value: str, *, quoted: bool) -> bool:
@@ -127,6 +159,8 @@ class CallProbe:
             return self._name(call, value)
         if key == "type":
             return value in _TYPES
+        if key == "content" and self._at_start:
+            return True
         if key in {"content", *_LIST_KEYS, *_INNER_KEYS}:
             return value in _EMPTY and (quoted or bool(value))
         return True
@@ -141,7 +175,7 @@ class CallProbe:
             or self._key not in NAME_KEYS
             or (call.tool is not None and self._key in properties(call.tool))
         ):
-            return self._key not in {"content", *_LIST_KEYS} or not prefix
+            return self._key not in {"content", *_LIST_KEYS} or not prefix or self._at_start
         return self._box.could_begin(prefix) or (self._at_start and len(prefix) <= _MAX_NAME_CHARS)
 
     def _name(self, call: _Call, value: str) -> bool:
@@ -172,7 +206,33 @@ class CallProbe:
             return ("calls" if bracket == "[" else "call"), _Call()
         if call.tool is not None and key in properties(call.tool):
             return "data", call
-        return "", call
+        return ("data" if self._at_start else ""), call
+
+
+def read_call(text: str) -> Any:
+    """Decode the JSON of a call, leniently.
+
+    Several objects of arguments behind one name stand for several calls.
+    """
+    match = _DOUBLED.fullmatch(text.strip())
+    if match is not None:
+        try:
+            value = loads(f"{match['before']}[{match['given']}]{match['rest']}")
+        except ValueError:
+            pass
+        else:
+            given = value.get(match["key"])
+            if isinstance(given, list) and len(given) > 1:
+                return [{**value, match["key"]: one} for one in given]
+    return read_json(text)
+
+
+def is_definition(value: object) -> bool:
+    """Return whether arguments are a schema: a tool is described, and not called."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        return False
+    known = value.get("properties")
+    return isinstance(known, Mapping) and all(isinstance(item, Mapping) for item in known.values())
 
 
 def calls_in(value: object, box: Toolbox, source: str = "") -> list[RawCall]:
@@ -204,13 +264,16 @@ def _calls_of(value: Mapping[str, Any], box: Toolbox, source: str) -> list[RawCa
     name_key = next(
         (key for key in NAME_KEYS if isinstance(lowered.get(key), str) and lowered[key].strip()), None
     )
-    if name_key is None:
-        if len(value) == 1:  # {"get_weather": {"city": ...}}
-            ((name, arguments),) = value.items()
-            return [RawCall(name, arguments, source)] if box.match(name) is not None else []
-        return []
+    if name_key is None:  # {"get_weather": {"city": ...}}
+        return [
+            RawCall(name, arguments, source)
+            for name, arguments in value.items()
+            if box.match(name) is not None and (len(value) == 1 or isinstance(arguments, Mapping))
+        ]
     name = lowered[name_key]
     argument_key = next((key for key in ARGUMENT_KEYS if key in lowered), None)
+    if argument_key is not None and is_definition(lowered[argument_key]):
+        return []
     tool = box.match(name)
     is_parameter = tool is not None and argument_key in properties(tool)
     if argument_key is not None and (isinstance(lowered[argument_key], Mapping) or not is_parameter):

@@ -22,12 +22,15 @@ from freeproviders.tools.read.cursor import (
     more,
     peek,
     skip,
+    until,
 )
-from freeproviders.tools.read.dialects.pythonic import NAME_START, call_list, named_call
+from freeproviders.tools.read.dialects import code
+from freeproviders.tools.read.dialects.pythonic import NAME_START, call_list
 from freeproviders.tools.read.dialects.render import call_json
+from freeproviders.tools.read.doubt import ANNOUNCED, UNREADABLE, holds_call
 from freeproviders.tools.read.jsonscan import End, scan_json
 from freeproviders.tools.read.lenient import read_json
-from freeproviders.tools.read.shapes import KEY_LETTERS, CallProbe, calls_in
+from freeproviders.tools.read.shapes import KEY_LETTERS, CallProbe, calls_in, read_call
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -51,7 +54,12 @@ _LANGUAGES: Final = frozenset(
         "call",
     }
 )
-_BEGINNINGS: Final = frozenset(name[:size] for name in _LANGUAGES for size in range(len(name) + 1))
+_ALL_LANGUAGES: Final = _LANGUAGES | code.LANGUAGES
+_BEGINNINGS: Final = {
+    at_start: frozenset(name[:size] for name in names for size in range(len(name) + 1))
+    for at_start, names in ((False, _LANGUAGES), (True, _ALL_LANGUAGES))
+}
+"""What the languages of blocks begin with in which calls are looked for."""
 MIN_TICKS: Final = 3
 MAX_TICKS: Final = 8
 
@@ -59,6 +67,8 @@ KEY_START = re.compile(r"""["'A-Za-z/#]""")
 NO_KEY = re.compile(rf"""\{{\s*["'](?!\Z|\\|[{KEY_LETTERS}])""", re.IGNORECASE)
 """An object whose first key cannot be a call's. Code and data are full of them."""
 _TICKS = re.compile("`*")
+_LINE = re.compile(r"[^\n]*")
+_ANYTHING = re.compile(r".*", re.DOTALL)
 _INFO = re.compile(r"[\w+.#\-]*")
 
 
@@ -88,15 +98,26 @@ def _bare(c: Cursor, box: Toolbox, probe: CallProbe, start: int, opened: str) ->
     if end is End.RULED_OUT or (end is not End.CLOSED and not probe.named):
         return TEXT
     text = c.since(start)
+    if probe.unfit and end is End.CLOSED:
+        return After(text=True, doubt=UNREADABLE if _holds_call(text, box) else "")
     cut = end is End.CUT or (end is End.OPEN and c.broken)
     calls = [RawCall("", source=text, fault=CUT_OFF)] if cut else _calls(text, box, named=probe.named)
     yield from calls
-    return CALLS if calls else TEXT
+    if calls:
+        return CALLS
+    return After(text=True, doubt=UNREADABLE if _holds_call(text, box) else "")
+
+
+def _holds_call(text: str, box: Toolbox) -> bool:
+    try:
+        return holds_call(read_json(text), box)
+    except ValueError:
+        return False
 
 
 def _calls(text: str, box: Toolbox, *, named: bool) -> list[RawCall]:
     try:
-        return calls_in(read_json(text), box, text)
+        return calls_in(read_call(text), box, text)
     except ValueError as error:
         return [RawCall("", source=text, fault=str(error))] if named else []
 
@@ -110,13 +131,18 @@ def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup:
     ticks = yield from _ticks(c)
     if not MIN_TICKS <= ticks <= MAX_TICKS:
         return TEXT
-    language = (yield from _language(c)) if box else None
+    language = (yield from _language(c, at_start=at_start)) if box else None
     if language is None:
         if not line_start:
             yield from skip(c, _INFO)
             line_start = (yield from peek(c)) == "\n"
         return After(text=True, fence=ticks, inline=not line_start)
+    if language in code.LANGUAGES or language == "tool_code":
+        return (yield from _program(c, box, ticks, whole=language != "tool_code", at_start=at_start))
     following = yield from skip(c)
+    while following in {"/", "#"} and language:  # a comment
+        yield from skip(c, _LINE)
+        following = yield from skip(c)
     after = TEXT
     if following == "{":
         after = yield from bare(c, box, at_start=at_start)
@@ -124,11 +150,40 @@ def fenced(c: Cursor, box: Toolbox, *, at_start: bool, line_start: bool, markup:
         after = yield from markup
         if after.thinking:
             after = TEXT  # the code of a program that knows such tags
-    elif following and language == "tool_code":
-        after = yield from _code(c, box)
     if not after.text:
         return After(text=False, fence=ticks)
-    return After(text=True, fence=ticks, inline=not line_start and "\n" not in c.since(start))
+    inline = not line_start and "\n" not in c.since(start)
+    return After(text=True, fence=ticks, inline=inline, doubt=after.doubt)
+
+
+def _program(c: Cursor, box: Toolbox, ticks: int, *, whole: bool, at_start: bool) -> Recogniser:
+    """Read a block that is nothing but calls; if `whole`, nothing may follow it."""
+    following = yield from skip(c)
+    while following in {"/", "#"}:
+        yield from skip(c, _LINE)
+        following = yield from skip(c)
+    start = c.tell()
+    if following not in {"{", "["} and not (yield from code.begins_call(c, box)):
+        return After(text=True, fence=ticks)
+    closer = "`" * ticks
+    found = yield from until(c, (closer,))
+    calls = [] if c.broken and not found else code.code_calls(c.since(start).removesuffix(found), box)
+    if calls and whole:
+        calls = [] if (yield from skip(c)) else calls
+    yield from calls
+    return CALLS if calls else After(text=True, doubt=UNREADABLE if at_start else "")
+
+
+def lines(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read the beginning of an answer in words: it may consist of lines with calls."""
+    start = c.tell()
+    begins = yield from code.begins_line(c, box)
+    if begins != "call":
+        return After(text=True, doubt=ANNOUNCED if begins else "")
+    yield from skip(c, _ANYTHING)
+    calls = [] if c.truncated or not c.ended else code.code_calls(c.since(start), box)
+    yield from calls
+    return CALLS if calls else After(text=True, doubt=UNREADABLE)
 
 
 def closing(c: Cursor, ticks: int) -> Recogniser:
@@ -145,28 +200,20 @@ def _ticks(c: Cursor) -> Waiting:
     return c.tell() - start
 
 
-def _language(c: Cursor) -> Waiting:
+def _language(c: Cursor, *, at_start: bool) -> Waiting:
     """Read the word behind the backticks; None as soon as it is none that holds calls."""
     name = ""
     while True:
         match = _INFO.match(c.text, c.pos)
         found = match.group() if match else ""
         for size in range(1, len(found) + 1):
-            if (name + found[:size]).lower() not in _BEGINNINGS:
+            if (name + found[:size]).lower() not in _BEGINNINGS[at_start]:
                 c.pos += size
                 return None
         name += found
         c.pos += len(found)
         if c.pos < len(c.text) or not (yield from more(c)):
-            return name.lower() if name.lower() in _LANGUAGES else None
-
-
-def _code(c: Cursor, box: Toolbox) -> Recogniser:
-    call = yield from named_call(c, box)
-    if call is None:
-        return TEXT
-    yield call
-    return CALLS
+            return name.lower() if name.lower() in (_ALL_LANGUAGES if at_start else _LANGUAGES) else None
 
 
 def render_fenced(calls: Sequence[ToolCall]) -> str:

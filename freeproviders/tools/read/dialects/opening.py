@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip
+from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip, word
 from freeproviders.tools.read.dialects import bare, ending, families, minimax, react, result, words
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
 from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony
+from freeproviders.tools.read.doubt import (
+    ANNOUNCED,
+    INVENTED,
+    MARKED,
+    SPECIAL,
+    SQUARE,
+    SQUARE_BEGINS,
+    TAG,
+    UNREADABLE,
+)
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
@@ -81,6 +91,11 @@ BEHIND_OPENER: Final = re.compile(
 BEGINNINGS: Final = {False: "<[`t", True: "<[`{ft"}
 """The characters with which something may begin right at the start, without and with tools."""
 
+_MAX_INSIDE: Final = 200
+_INSIDE = re.compile(r"[^<>\n]*")
+_SQUARE_INSIDE = re.compile(r"[A-Z_ ]*")
+_PYTHON = re.compile(r"\[\s*[\w.]+\s*\(")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -104,11 +119,13 @@ def opening(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     if char in "<[]":
         return (yield from markup(c, box, place))
     if char == "A" and place.line_start and (yield from literal(c, (react.OPENER,))):
-        return (yield from react.react(c, box))
-    if place.at_start and (word := (yield from literal(c, tuple(_WORDS)))):
-        return (yield from _WORDS[word](c, box, word))
+        return _doubted((yield from react.react(c, box)), ANNOUNCED, place)
+    if place.at_start and (opener := (yield from literal(c, tuple(_WORDS)))):
+        return _doubted((yield from _WORDS[opener](c, box, opener)), UNREADABLE, place)
+    if place.at_start and box and char.isalpha() and not place.behind:
+        return (yield from bare.lines(c, box))
     if char == "`":
-        inner = markup(c, box, place)
+        inner = markup(c, box, replace(place, called=False))
         return (
             yield from bare.fenced(c, box, at_start=place.at_start, line_start=place.line_start, markup=inner)
         )
@@ -155,12 +172,49 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
         return ending.DROPPED
     if mark in _READERS:
         after = yield from _READERS[mark](c, box, mark)
-        return ending.ENDS if place.called and after.text and mark in result.OPENERS else after
+        if mark in result.OPENERS:
+            invents = after.text and place.called
+            return ending.ENDS if invents else _doubted(after, INVENTED, place)
+        return _doubted(after, UNREADABLE if mark in families.WEAK else MARKED, place)
     if mark:
         return ending.square(mark, directly=place.behind)
     if place.called and bracket == "<":
         return (yield from ending.tag(c, directly=place.behind))
+    start = c.tell()
     c.pos += 1
-    if bracket == "[" and box:
-        return (yield from bare.square(c, box, at_start=place.at_start))
+    if not box:
+        return TEXT
+    if bracket == "[":
+        after = yield from bare.square(c, box, at_start=place.at_start)
+        if after.text and place.at_start and not after.doubt:
+            return (yield from _odd_square(c, start))
+        return after
+    return (yield from _odd_tag(c, box)) if place.at_start else TEXT
+
+
+def _doubted(after: After, why: str, place: Place) -> After:
+    return replace(after, doubt=why) if after.text and place.at_start else after
+
+
+def _odd_tag(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read on behind a `<` with which the answer begins, and which opens nothing that is known."""
+    inside = yield from word(c, _INSIDE, _MAX_INSIDE)
+    if not inside or (yield from peek(c)) != ">":
+        return TEXT
+    if SPECIAL.match(inside):
+        return After(text=True, doubt=MARKED)
+    if TAG.match(inside) or box.match(inside.split()[0]) is not None:
+        return After(text=True, doubt=UNREADABLE)
     return TEXT
+
+
+def _odd_square(c: Cursor, start: int) -> Recogniser:
+    """Read on behind a `[` with which the answer begins, and which opens nothing that is known."""
+    if _PYTHON.match(c.since(start)):
+        return After(text=True, doubt=UNREADABLE)
+    if not SQUARE_BEGINS.fullmatch(c.since(start)):
+        return TEXT
+    yield from word(c, _SQUARE_INSIDE, _MAX_INSIDE)
+    if (yield from peek(c)) == "]":
+        c.pos += 1
+    return After(text=True, doubt=MARKED) if SQUARE.fullmatch(c.since(start)) else TEXT
