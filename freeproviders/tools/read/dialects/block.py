@@ -128,7 +128,7 @@ def _named(c: Cursor, box: Toolbox, closer: str) -> Waiting:
         c.pos -= len(mark)
         if box.match(name) is None:
             return None
-        return [RawCall(name, {}, c.since(start), CUT_OFF if not mark and c.broken else "")]
+        return [RawCall(name, {}, c.since(start), "" if mark else CUT_OFF)]  # it may be a part of a name
     if following == "`":
         following = yield from _into_fence(c)
     if following == "(":

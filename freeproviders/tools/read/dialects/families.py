@@ -68,28 +68,31 @@ WEAK: Final = frozenset({"<tools>", "<tool>", "<tool_calls>", "<function_calls>"
 class Tags:
     """The tags of calls with parameters: what opens one, what closes it, what closes the call."""
 
-    parameter: str
+    parameter: tuple[str, ...]
     parameter_closer: str
     closer: str
 
 
 _PREFIXES: Final = ("", "｜DSML｜", "steptml:", "atem:", "antml:")
 
+_MINICPM: Final = ("<function name=", "<functionname=", "<functionĠname=")
+_MINICPM_PARAMETER: Final = ("<param name=", "<paramname=", "<paramĠname=")
+"""Also as servers show the tokens of MiniCPM 5: with the mark of a space, or none."""
+
 INVOKES: Final[Mapping[str, Tags]] = {
     **{
         f"<{prefix}invoke name=": Tags(
-            f"<{prefix}parameter name=", f"</{prefix}parameter>", f"</{prefix}invoke>"
+            (f"<{prefix}parameter name=",), f"</{prefix}parameter>", f"</{prefix}invoke>"
         )
         for prefix in _PREFIXES
     },
-    # MiniCPM 5
-    "<function name=": Tags("<param name=", "</param>", "</function>"),
+    **dict.fromkeys(_MINICPM, Tags(_MINICPM_PARAMETER, "</param>", "</function>")),
 }
 """What opens a call with named parameters. Anthropic's form, DeepSeek V3.2, MiniMax M2, Step-3."""
 
 
-WEAK_INVOKES: Final = frozenset({"<function name="})
-"""Tags of other documents too: these only call bound tools."""
+WEAK_INVOKES: Final = frozenset(_MINICPM)
+"""Tags of other documents too: without parameters these only call bound tools."""
 
 
 @dataclass(frozen=True, slots=True)

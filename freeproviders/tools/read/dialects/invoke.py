@@ -40,7 +40,7 @@ def invoke(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     """Read on behind `<invoke name=`."""
     start, tags = c.tell(), INVOKES[opener]
     name, _ = yield from _tag(c)
-    if not is_identifier(name) or (opener in WEAK_INVOKES and box.match(name) is None):
+    if not is_identifier(name):
         return TEXT
     values = Values(box, name)
     if (yield from skip(c)) == "{":
@@ -49,6 +49,8 @@ def invoke(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
         yield from literal(c, (tags.closer,))
     else:
         given, fault = values.values, (yield from _parameters(c, tags, values))
+        if not given and opener in WEAK_INVOKES and box.match(name) is None:
+            return TEXT
     yield RawCall(name, given, f"{opener}{c.since(start)}", fault)
     return CALLS
 
@@ -57,8 +59,8 @@ def _parameters(c: Cursor, tags: Tags, values: Values) -> Waiting:
     """Read parameters up to and over the end of the call; return the fault, if there is one."""
     while True:
         yield from skip(c)
-        tag = yield from literal(c, (tags.parameter, tags.closer))
-        if tag != tags.parameter:
+        tag = yield from literal(c, (*tags.parameter, tags.closer))
+        if tag not in tags.parameter:
             return "" if tag or (values.values and not c.broken) else CUT_OFF
         key, attributes = yield from _tag(c)
         if not key:

@@ -82,7 +82,7 @@ def _fill(values: Values, body: str) -> str:
         root.pop().end = begin - len(MARK)
     if len(root) > 1:
         return f"<{root[-1].name[:100]}> is not closed"
-    for node in root[0].inner:
+    for node in _grouped(root[0].inner):
         types = values.types(node.name)
         if types and types.isdisjoint({"object", "array"}) and node.inner:
             values.add(node.name, body[node.start : node.end], plain=True)
@@ -108,4 +108,24 @@ class _Node:
             return self.text
         if all(node.name == "item" for node in self.inner):
             return [node.value() for node in self.inner]
-        return {node.name: node.value() for node in self.inner}
+        return {node.name: node.value() for node in _grouped(self.inner)}
+
+
+def _grouped(nodes: list[_Node]) -> list[_Node]:
+    """Make one list of the nodes that have the same name."""
+    named: dict[str, list[_Node]] = {}
+    for node in nodes:
+        named.setdefault(node.name, []).append(node)
+    return [same[0] if len(same) == 1 else _Items(name, same) for name, same in named.items()]
+
+
+class _Items(_Node):
+    """Several tags of one name, which are a list."""
+
+    def __init__(self, name: str, inner: list[_Node]) -> None:
+        super().__init__(name, "")
+        self.inner = inner
+
+    def value(self) -> Any:
+        """Return the values of all."""
+        return [node.value() for node in self.inner]

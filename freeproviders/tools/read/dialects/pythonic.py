@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from freeproviders.tools.read.cursor import (
@@ -22,6 +23,7 @@ from freeproviders.tools.read.cursor import (
     more,
     skip,
 )
+from freeproviders.tools.read.dialects.loosepython import loose_arguments
 from freeproviders.tools.read.dialects.render import calls_json
 from freeproviders.tools.read.jsonscan import scan_json
 from freeproviders.tools.read.lenient import read_json, without_odd_escapes
@@ -139,10 +141,13 @@ def call_arguments(c: Cursor, box: Toolbox, name: str, start: int) -> Waiting:
         return RawCall(name, source=c.since(start), fault=CUT_OFF)
     text = c.since(inner)
     try:
-        arguments = _evaluate(text, box, name)
+        return RawCall(name, _evaluate(text, box, name), c.since(start))
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        return RawCall(name, source=c.since(start), fault=f"its arguments cannot be read: {error}")
-    return RawCall(name, arguments, c.since(start))
+        fault = f"its arguments cannot be read: {error}"
+    if len(text) <= MAX_ARGUMENT_CHARS:
+        with suppress(SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+            return RawCall(name, loose_arguments(text), c.since(start))
+    return RawCall(name, source=c.since(start), fault=fault)
 
 
 def _balanced(c: Cursor) -> Waiting:

@@ -10,6 +10,8 @@ from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.wire.json import loads
 
 _MAX_BRANCHES: Final = 64
+_TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+"""The types of a JSON schema. Some tools say `float` or `dict`, which only JSON can be read for."""
 
 
 class Values:
@@ -33,13 +35,14 @@ class Values:
         text would do.
         """
         types = self.types(key)
-        if plain or types == {"string"} or (plain is None and (not types or "string" not in types)):
+        bent = "string" not in types and types <= _TYPES  # by whoever judges the call
+        if plain or types == {"string"} or (plain is None and bent):
             return text
         try:
             value = loads(text)
         except ValueError:
             return text
-        if types and not any(is_type(value, name) for name in types):
+        if types and types <= _TYPES and not any(is_type(value, name) for name in types):
             return text
         return value
 
