@@ -29,7 +29,8 @@ from freeproviders.types import ToolCall, new_call_id
 
 CHAT = "Hello there, friend! How are you?"
 
-_CALLED = re.compile(r'<tool_call>\s*\{"name":\s*"([^"]+)"')
+_CALLED = re.compile(r'(?:<tool_call>\s*|\[TOOL_CALLS\]\[|\}, )\{"name":\s*"([^"]+)"')
+_TOOL_LINE = ('{"type":"function"', '{"name":"')
 _FLAT_TURN = re.compile(r"^(?:System|User|Assistant|Tool):(?: |$)", re.MULTILINE)
 _FIELD = re.compile(r"\{([a-z]+)\}")
 
@@ -320,9 +321,34 @@ def _plain(text: str, markers: Markers) -> str:
 
 
 def _tools_in(text: str) -> list[dict[str, Any]]:
-    """The tools: each is a line of JSON, whatever stands around it."""
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"type":"function"')]
-    return [line["function"] for line in lines]
+    """The tools: each is a line of JSON, whatever stands around it, with a whole schema or in short."""
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith(_TOOL_LINE)]
+    return [line.get("function") or {**line, "parameters": _schema_of(line["arguments"])} for line in lines]
+
+
+def _schema_of(short: Any) -> dict[str, Any]:
+    """The JSON schema that a tool's parameters in short stand for."""
+    if isinstance(short, list):
+        return {"type": "array", "items": _schema_of(short[0])}
+    if isinstance(short, dict):
+        return {
+            "type": "object",
+            "properties": {key.removesuffix("?"): _schema_of(part) for key, part in short.items()},
+            "required": [key for key in short if not key.endswith("?")],
+        }
+    if short.startswith('"'):
+        choices = re.match(r'"(?:[^"\\]|\\.)*"(?: or "(?:[^"\\]|\\.)*")*', short)
+        return {"enum": json.loads("[" + choices[0].replace('" or "', '", "') + "]")} if choices else {}
+    types, _, rest = short.partition(", ")
+    limits = re.findall(
+        r"(minimum|maximum|exclusiveMinimum|exclusiveMaximum|minLength|maxLength) (-?[\d.]+)", rest
+    )
+    form = re.match(r"format ([^,]+)", rest)
+    return {
+        "type": types.split(" or "),
+        **{name: json.loads(value) for name, value in limits},
+        **({"format": form[1]} if form else {}),
+    }
 
 
 def _schema_in(text: str, markers: Markers) -> dict[str, Any] | None:

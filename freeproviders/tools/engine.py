@@ -21,7 +21,14 @@ from freeproviders.tools.fold import fold, has_tool_turns
 from freeproviders.tools.judge import Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
 from freeproviders.tools.plan import Plan, plan_of
-from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect, fill, instructions
+from freeproviders.tools.prompt import (
+    DEFAULT_PROMPT,
+    ToolPrompt,
+    chosen_dialect,
+    fill,
+    instructions,
+    shows_short,
+)
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.dialects.dialect import Dialect
@@ -169,6 +176,7 @@ class CallQuestion(Question[Part, CallReader]):
                     self._box.tools,
                     must=self._must,
                     single=plan.single,
+                    short=shows_short(self._prompt, self._quirks.tools),
                     natively=both,
                 )
             )

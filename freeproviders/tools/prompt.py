@@ -9,9 +9,11 @@ from functools import lru_cache
 from typing import Final
 
 from freeproviders.tools.fence import escape, fence
+from freeproviders.tools.quirks import ToolForm
 from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import dialect_of
 from freeproviders.tools.schema.sent import object_schema
+from freeproviders.tools.schema.signature import signature
 from freeproviders.tools.schema.variants import pruned
 from freeproviders.types import Tool
 from freeproviders.wire.json import dumps, loads
@@ -21,8 +23,9 @@ from freeproviders.wire.json import dumps, loads
 class ToolPrompt:
     """The words and the dialect that give tools to a model without any.
 
-    `dialect` names the form of calls, "" leaves it to the model's family. The other fields are
-    templates. `intro` has `{tools}` and `{format}`; `natively` (the service may know the tools
+    `dialect` names the form of calls, `tools` says whether a tool is shown with its whole JSON
+    schema ("schema") or in short ("short"); "" leaves both to the model's family. The other fields
+    are templates. `intro` has `{tools}` and `{format}`; `natively` (the service may know the tools
     too), `required`, `single` and `named`, with `{name}`, are added to it where they apply.
     `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned; `told`, with
     `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`,
@@ -34,6 +37,7 @@ class ToolPrompt:
     """
 
     dialect: str = ""
+    tools: ToolForm = ""
     intro: str = (
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
         "You are provided with function signatures within <tools></tools> XML tags:\n"
@@ -74,7 +78,8 @@ class ToolPrompt:
 
 DEFAULT_PROMPT: Final = ToolPrompt()
 _FIELD = re.compile(r"\{([a-z]+)\}")
-DEFAULT_DIALECT: Final = "hermes"
+DEFAULT_DIALECT: Final = "mistral"
+"""Where the model is not known: a list takes several calls, of which tags of their own get one."""
 
 
 def fill(template: str, **values: str) -> str:
@@ -82,17 +87,22 @@ def fill(template: str, **values: str) -> str:
     return _FIELD.sub(lambda match: values.get(match.group(1), match.group()), template)
 
 
-def tool_line(tool: Tool) -> str:
+def tool_line(tool: Tool, *, short: bool = False) -> str:
     """Write a tool as one line of JSON, its markup escaped, with what a model needs to know."""
-    return _tool_line(tool.name, tool.description, dumps(object_schema(tool)))
+    return _tool_line(tool.name, tool.description, dumps(object_schema(tool)), short=short)
 
 
 @lru_cache(maxsize=256)
-def _tool_line(name: str, description: str, schema: bytes) -> str:
-    function = {"name": name, "description": description, "parameters": pruned(loads(schema))}
-    if not description:
-        del function["description"]
-    return escape(dumps({"type": "function", "function": function}).decode())
+def _tool_line(name: str, description: str, schema: bytes, *, short: bool) -> str:
+    parameters = pruned(loads(schema))
+    told = {"name": name, **({"description": description} if description else {})}
+    arguments = signature(parameters) if short else None
+    line = (
+        {"type": "function", "function": {**told, "parameters": parameters}}
+        if arguments is None
+        else {**told, "arguments": arguments}
+    )
+    return escape(dumps(line).decode())
 
 
 def instructions(
@@ -102,14 +112,16 @@ def instructions(
     *,
     must: bool,
     single: bool,
+    short: bool = False,
     natively: bool = False,
 ) -> str:
     """Write the instructions for some tools.
 
-    `must` requires a call, `single` forbids a second, `natively` says that the service is given the
-    tools too.
+    `must` requires a call, `single` forbids a second, `short` shows the tools in short, `natively`
+    says that the service is given the tools too.
     """
-    lines = [fill(prompt.intro, format=dialect.format, tools="\n".join(map(tool_line, tools)))]
+    shown = "\n".join([tool_line(tool, short=short) for tool in tools])
+    lines = [fill(prompt.intro, format=dialect.format, tools=shown)]
     if natively:
         lines.append(prompt.natively)
     if must:
@@ -122,3 +134,8 @@ def instructions(
 def chosen_dialect(prompt: ToolPrompt, family: str) -> Dialect:
     """The dialect that the prompt names, else the model family's, else the default."""
     return dialect_of(prompt.dialect or family or DEFAULT_DIALECT)
+
+
+def shows_short(prompt: ToolPrompt, family: str) -> bool:
+    """Whether tools are shown in short: as the prompt says, else as the family wants it, else yes."""
+    return (prompt.tools or family or "short") == "short"

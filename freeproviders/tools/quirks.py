@@ -6,7 +6,10 @@ import pkgutil
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
+from typing import Any, Literal
+
+ToolForm = Literal["", "schema", "short"]
+"""How a tool is shown: with its whole JSON schema, or in short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +18,14 @@ class Quirks:
 
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
     message, `thinking` that its answers begin inside the reasoning, `native` that a service's own
-    tools may be tried with it.
+    tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known.
     """
 
     dialect: str = ""
     system: bool = True
     thinking: bool = False
     native: bool = True
+    tools: ToolForm = ""
 
 
 @cache
@@ -36,6 +40,7 @@ def quirks_of(model: str) -> Quirks:
                 row.get("system", True),
                 row.get("thinking", False),
                 row.get("native", True),
+                row.get("tools", ""),
             )
     return Quirks()
 

@@ -49,7 +49,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         Dialect(
             "mistral",
             mistral.render,
-            f"To call functions, return [TOOL_CALLS] and a json list:\n[TOOL_CALLS][{OBJECT}]",
+            "To call functions, return [TOOL_CALLS] and a json list with one object for each call:\n"
+            f"[TOOL_CALLS][{OBJECT}, ...]",
             (mistral.OPENER,),
             mistral.mistral,
         ),
