@@ -29,7 +29,9 @@ def test_system_messages():
 def test_the_table_names_dialects_that_exist():
     """A typing error in the table would cost every user of that family."""
     assert {row.get("dialect", "hermes") for row in _families()} <= set(DIALECTS)
-    assert all(set(row) <= {"match", "dialect", "system", "thinking", "native"} for row in _families())
+    known = {"match", "dialect", "tools", "system", "thinking", "native"}
+    assert all(set(row) <= known for row in _families())
+    assert {row["tools"] for row in _families()} == {"schema", "short"}
     assert all(pattern == pattern.lower() for row in _families() for pattern in row["match"])
 
 

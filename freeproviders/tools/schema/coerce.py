@@ -144,13 +144,13 @@ def required_keys(schema: Mapping[str, Any]) -> Sequence[str]:
 def same_name(a: str, b: str) -> bool:
     """Return whether two names differ in nothing but case and the separators between words.
 
-    A sign or a point of a number is no separator.
+    A sign or a point of a number is no separator. Behind a name, `?` marks what is optional.
     """
     return _letters(a) == _letters(b) != ""
 
 
 def _letters(name: str) -> str:
-    return _SEPARATORS.sub("", name.strip()).casefold()
+    return _SEPARATORS.sub("", name.strip().removesuffix("?")).casefold()
 
 
 def _rest(schema: Mapping[str, Any], key: str) -> object:
