@@ -43,6 +43,7 @@ from freeproviders.types import (
     ChatRequest,
     Completion,
     Finish,
+    InvalidToolCall,
     Message,
     OnEmpty,
     OnInvalid,
@@ -359,7 +360,7 @@ class Backend(ABC):
             stream=stream,
             options={**options, **extra_body} if extra_body else options,
             max_repairs=MAX_REPAIRS if max_repairs is None else max_repairs,
-            allow_repeats=bool(allow_repeats),
+            allow_repeats=allow_repeats,
             on_invalid=on_invalid,
             reasoning=reasoning,
             wait_up_to=wait_up_to,
@@ -601,6 +602,8 @@ class _Foreign(Backend):
                         case ToolCall():
                             chars += len(part.name) + len(dumps(part.arguments))
                             answered = True
+                        case InvalidToolCall():
+                            chars += len(part.name) + len(part.text)
                     out.append(part)
                 if cutter is not None:
                     out = cutter.cut(out)

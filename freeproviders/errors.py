@@ -316,10 +316,12 @@ class OutputError(FreeProvidersError, ValueError):
     """The model answered, but not with what was asked for, even after being asked again.
 
     `said` is the model's last answer, `attempts` how often it was asked; `usage` is what all of it
-    has cost and `finish` how the last answer ended, where they are known.
+    has cost and `finish` how the last answer ended, where they are known. Another try may bring
+    another answer, so `is_retryable` is True; the core has tried by then and does not do it again.
     """
 
     kind: ClassVar[str] = "answer"
+    is_retryable = True
     _repeating = ("message", "said")
 
     def __init__(self, message: str, *, said: str = "", attempts: int = 1, **fields: Any) -> None:
@@ -335,9 +337,13 @@ class OutputError(FreeProvidersError, ValueError):
 
 
 class ToolCallError(OutputError):
-    """A tool call was attempted or required, and no valid one came."""
+    """A tool call was attempted or required, and no valid one came.
+
+    `calls` are the attempts, where they came as tool calls of the service's own protocol.
+    """
 
     kind = "tool call"
+    calls: tuple[Any, ...] = ()
 
 
 class StructuredOutputError(OutputError):

@@ -2,7 +2,7 @@
 
 A stream is a sequence of small frozen parts::
 
-    Text | Reasoning | Refusal | LogProbs | ToolCallDelta | ToolCall ...  Usage  Finish
+    Text | Reasoning | Refusal | LogProbs | ToolCallDelta | ToolCall | InvalidToolCall ...  Usage  Finish
 
 `Text`, `Reasoning` and `Refusal` come in pieces; a `ToolCall` is always whole; `Usage` comes at
 most once and `Finish` exactly once, last. `LogProbs` and `ToolCallDelta` come only where the
@@ -86,6 +86,25 @@ class ToolCall:
         from freeproviders.wire.json import dumps  # noqa: PLC0415 - only calls that are sent need it
 
         function = {"name": self.name, "arguments": dumps(self.arguments).decode()}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidToolCall:
+    """A tool call that nobody can make, since its arguments are no JSON object.
+
+    It only comes beside calls that can be made, so that a framework answers it with them. `text` is
+    what the model wrote, `error` says what is wrong with it.
+    """
+
+    id: str
+    name: str
+    text: str
+    error: str
+
+    def to_openai(self) -> dict[str, Any]:
+        """Write the call as the OpenAI protocol has it, with the model's own text as arguments."""
+        function = {"name": self.name, "arguments": self.text}
         return {"id": self.id, "type": "function", "function": function}
 
 
@@ -252,15 +271,22 @@ class ChatRequest:
 
     The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
     `max_repairs` bounds how often a model is asked again for a call or an object that fits.
-    `allow_repeats` lets a model make a call again whose result it has. `on_invalid` says what
-    becomes of a call that still does not fit or whose name is not bound, once there is no asking
-    again: "pass" hands it on as it is, where its arguments are a JSON object; "raise" raises
-    `ToolCallError`; None leaves it to the engine. `reasoning` says what becomes of thinking that a
-    model writes into its text (`<think>...</think>`): "split" makes it `Reasoning` parts, "drop"
-    leaves it out, with what the service itself tells apart; "keep" leaves the text alone, but for
-    the text of an object. None splits where there are tools or a response format and keeps
-    elsewhere. `wait_up_to` is how many seconds in all a call may wait for a service that says when
-    to come back, however often; None leaves that to the backend's `Retry`. `on_empty` says what an
+    `max_repairs` bounds how often a model is asked again for a call or an object that fits.
+    `allow_repeats` False asks for words where a model at once repeats a call whose result is the
+    last that it was told, True never does; None asks only models that are known as very small.
+    `on_invalid` says what becomes of a call that still does not fit or whose name is not bound,
+    once there is no asking again: "pass" hands it on as it is, where its arguments are a JSON
+    object; "raise" raises `ToolCallError`; None raises where the choice names one tool, and hands
+    on elsewhere. An object that does not fit its schema is handed on by "pass" only.
+
+    `reasoning` says what becomes of thinking that a model writes into its text
+    (`<think>...</think>`): "split" makes it `Reasoning` parts, "drop" leaves it out, with what the
+    service itself tells apart; "keep" leaves the text alone, but for the text of an object. None
+    splits where there are tools or a response format and keeps elsewhere. `wait_up_to` is how many
+    seconds in all a call may wait for a service that says when to come back, however often; None
+    leaves that to the backend's `Retry`.
+
+    `on_empty` says what an
     answer without text and calls is: "error", or with "allow" an answer, where the service itself
     says that the model stopped; None leaves it to the backend. `n` answers to the question are
     waited for, all but the first of them as `Alternative` parts; a stream has one.
@@ -287,7 +313,7 @@ class ChatRequest:
     stream: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     max_repairs: int = MAX_REPAIRS
-    allow_repeats: bool = False
+    allow_repeats: bool | None = None
     on_invalid: OnInvalid | None = None
     reasoning: ReasoningMode | None = None
     wait_up_to: float | None = None
@@ -437,6 +463,7 @@ class Completion:
     refusal: str = ""
     logprobs: Mapping[str, Any] | None = None
     others: tuple[Completion, ...] = ()
+    invalid_tool_calls: tuple[InvalidToolCall, ...] = ()
 
     def __str__(self) -> str:
         return self.text or self.refusal
@@ -449,7 +476,18 @@ class Alternative:
     completion: Completion
 
 
-Part = Text | Reasoning | Refusal | LogProbs | ToolCallDelta | ToolCall | Alternative | Usage | Finish
+Part = (
+    Text
+    | Reasoning
+    | Refusal
+    | LogProbs
+    | ToolCallDelta
+    | ToolCall
+    | InvalidToolCall
+    | Alternative
+    | Usage
+    | Finish
+)
 Batch = list[Part]
 
 
@@ -461,6 +499,7 @@ def collect(parts: Iterable[Part]) -> Completion:
     refusal: list[str] = []
     logprobs: dict[str, Any] | None = None
     others: list[Completion] = []
+    invalid: list[InvalidToolCall] = []
     usage, finish = Usage(0, 0, estimated=True), Finish(reason="unknown", confirmed=False)
     for part in parts:
         match part:
@@ -470,6 +509,8 @@ def collect(parts: Iterable[Part]) -> Completion:
                 reasoning.append(part.text)
             case ToolCall():
                 calls.append(part)
+            case InvalidToolCall():
+                invalid.append(part)
             case Usage():
                 usage = part
             case Finish():
@@ -489,6 +530,7 @@ def collect(parts: Iterable[Part]) -> Completion:
         refusal="".join(refusal),
         logprobs=logprobs,
         others=tuple(others),
+        invalid_tool_calls=tuple(invalid),
     )
 
 

@@ -24,7 +24,7 @@ MAY_BLOCK = [
     ("freeproviders/bridge.py", {"run", "get", "end"}, "a sync method called in a running loop blocks it"),
     ("coverage/collector.py", {"lock_data"}, "coverage notes a line that is new to it"),
     ("<frozen importlib._bootstrap>", {"_find_and_load"}, "the first use of a part imports it"),
-    ("freeproviders/tools/quirks.py", {"_families"}, "read by the package's loader: here it is pytest's"),
+    ("freeproviders/tools/quirks.py", {"_table"}, "read by the package's loader: here it is pytest's"),
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
     ("freeproviders/providers/embedded.py", {"context_window"}, "the first look at the model's file"),
     ("freeproviders/embedded/cache.py", {"write", "close", "restart"}, "a download's bytes, once in a life"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final, TypeGuard
 
 from freeproviders.abilities import Answering
 from freeproviders.checks import check_service_tools
@@ -18,7 +19,7 @@ from freeproviders.errors import (
 )
 from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
-from freeproviders.tools.judge import Judge
+from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import (
@@ -42,8 +43,21 @@ from freeproviders.tools.schema.target import Misfit, any_object
 from freeproviders.tools.structured import TextObject, endless_fault, misfit_turn, schema_instructions
 from freeproviders.tools.tally import turns_again
 from freeproviders.tools.toolbox import Toolbox, properties
-from freeproviders.types import Batch, ChatRequest, Message, Part, Text, ToolCall
+from freeproviders.types import (
+    Batch,
+    ChatRequest,
+    InvalidToolCall,
+    Message,
+    Part,
+    Text,
+    ToolCall,
+    new_call_id,
+)
 from freeproviders.wire.json import dumps
+
+_HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_WORDS: Final = re.compile(r"[^\W_]+")
+_LONG_WORD: Final = 4
 
 
 def answer(
@@ -59,7 +73,8 @@ def answer(
     Raises:
         UsageError: at the call itself: a choice that names no tool of the request, or a schema that
             is broken.
-        ToolCallError: while iterating: no valid call came, although one was attempted or required.
+        ToolCallError: while iterating: no call came, although one is required; a valid one did not
+            come where the choice names a tool; or what came is a call that nobody can make.
         StructuredOutputError: while iterating: no object came that fits the response format.
         ProviderError: while iterating: the service failed.
     """
@@ -133,8 +148,13 @@ class CallQuestion(Question[Part, CallReader]):
         """The text that has gone out."""
         self._doubted: set[str] = set()
         """The texts about which the model was asked whether they are calls."""
+        self._last_invalid: list[InvalidToolCall] = []
+        """Those that nobody can make, beside others."""
         self._asked_for_words = False
-        """Whether the model repeated a call whose result it has, and was asked for words."""
+        """Whether the model was asked for words, having made a call that a tiny model does not mean."""
+        self._told_names = False
+        """Whether the model was told the names of the tools, having called another one."""
+        self._told_of_silence = False
         self._modes = Modes(backend, request, plan, self._quirks)
         self._enter(self._modes.best())
 
@@ -142,10 +162,7 @@ class CallQuestion(Question[Part, CallReader]):
         """Put the question in one of the ways from now on."""
         plan = self._plan
         self._mode = mode
-        if mode == "plain" and not self._asked_for_words:
-            self._box = Toolbox(())  # whatever looks like a call is text
-        else:
-            self._box = plan.outstanding if mode == "schema" else plan.box
+        self._box = plan.outstanding if mode == "schema" and self._watches_repeats else plan.box
         self._must = plan.must and mode != "plain" and (mode == "native" or bool(plan.outstanding))
         self._judge = Judge(self._box)
         self._dialect = (
@@ -215,6 +232,7 @@ class CallQuestion(Question[Part, CallReader]):
         again = self._tally.repairs > 0 and (self._mode != "plain" or bool(self._given_text))
         searched = self._plan.target is not None  # in the text, where no thinking may stay
         refutable = not self._request.stream and self._modes.is_doubtful(self._mode)
+        settled = () if self._asked_for_words else self._plan.settled  # who insists is believed
         return CallReader(
             self._judge,
             holds=self._must or again or searched or refutable,
@@ -222,7 +240,7 @@ class CallQuestion(Question[Part, CallReader]):
             single=self._plan.single,
             handed_out=self._calls,
             doubted=self._doubted,
-            settled=None if self._request.allow_repeats or self._mode == "native" else self._plan.settled,
+            settled=settled if self._watches_repeats else None,
             asked_twice=self._mode == "both",
             starts_thinking=self._quirks.thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
@@ -245,16 +263,35 @@ class CallQuestion(Question[Part, CallReader]):
         return True
 
     def _salvaged(self, error: BadRequestError | ToolCallError, reader: CallReader) -> Batch | None:
-        if isinstance(error, ToolCallError):  # a native call without a name, or whose arguments are no JSON
-            text, fault = error.said, error.message.rstrip(".")
-        elif error.failed_generation:
-            text, fault = error.failed_generation, "the service could not read it"
-        else:
+        if isinstance(error, ToolCallError) and error.calls:
+            return [part for call in error.calls for part in reader.take_native(call)]
+        if isinstance(error, ToolCallError) or not error.failed_generation:
             return None
-        raws = failed_generation(text, self._box) or [RawCall("", source=text, fault=fault)]
+        raws = failed_generation(error.failed_generation, self._box)
+        if not raws:
+            fault = "the service could not read it"
+            raws = [RawCall("", source=error.failed_generation, fault=fault)]
         return [part for raw in raws for part in reader.add(raw)]
 
     # --- the judgement ---
+
+    @property
+    def _watches_repeats(self) -> bool:
+        """Whether a call that is made again at once may not be meant."""
+        allowed = self._request.allow_repeats
+        return self._quirks.tiny if allowed is None else not allowed
+
+    @property
+    def _passes_on(self) -> bool:
+        """Whether a call that does not fit is handed on in the end."""
+        asked = self._request.on_invalid
+        return asked == "pass" or (asked is None and not self._plan.named)
+
+    @property
+    def _mends_silence(self) -> bool:
+        if self._calls or self._given_text:
+            return True  # there is an answer already
+        return not (self._tally.exhausted or self._told_of_silence)
 
     def _is_empty(self, reader: CallReader) -> bool:
         judged = self._must or self._plan.target is not None  # and asked for again
@@ -282,6 +319,9 @@ class CallQuestion(Question[Part, CallReader]):
             if not reader.given_text:
                 return Fault("The model was not told of the tools.", "", ToolCallError)
             self._modes.passed_over(self._mode, reader)
+        if reader.silent and not self._given_text:
+            self._told_of_silence = True
+            return Fault("The answer is empty.", self._prompt.silence, ToolCallError)
         if self._plan.target is not None:
             try:
                 _, data = extract("".join(reader.held_text), self._plan.target, truncated=reader.truncated)
@@ -295,31 +335,67 @@ class CallQuestion(Question[Part, CallReader]):
         return None
 
     def _misfits(self, reader: CallReader) -> Fault | None:
-        """Judge calls that do not fit; in the end they may be handed on as they are."""
-        if self._passes_on and self._tally.exhausted and all(c.call for c in reader.complaints):
-            self._add_last([complaint.call for complaint in reader.complaints if complaint.call])
-            return None
-        what = "\n".join(dict.fromkeys(complaint.text for complaint in reader.complaints))
+        """Judge calls that do not fit; in the end they are handed on as they are.
+
+        That a name is not bound is said once; who uses it again means it.
+        """
+        complaints = reader.complaints
+        unbound = all(complaint.unbound for complaint in complaints)
+        if self._passes_on and (self._tally.exhausted or (unbound and self._told_names)):
+            calls = [complaint.call for complaint in complaints if self._is_offered(complaint.call)]
+            if calls or self._calls:
+                self._add_last(calls)
+                self._last_invalid += [_invalid(c) for c in complaints if not self._is_offered(c.call)]
+                return None
+        what = "\n".join(dict.fromkeys(complaint.text for complaint in complaints))
+        if self._is_small_talk(reader):
+            return Fault(what, fill(self._prompt.in_words, complaint=fence(what)), ToolCallError)
         self._doubted.update(reader.doubts)
-        doubted = len(reader.doubts) == len(reader.complaints)  # it may be meant as words
-        optional = not self._must and (doubted or (self._keeps_calls and _only_unbound(reader)))
-        template = self._prompt.unbound if optional else self._prompt.complaint
+        optional = unbound or len(reader.doubts) == len(complaints)  # it may be meant as words
+        self._told_names |= any(complaint.unbound for complaint in complaints)
+        template = self._prompt.unbound if optional and not self._must else self._prompt.complaint
         turn = fill(template, complaint=fence(what), format=self._dialect.format)
         return Fault(what, turn, ToolCallError)
 
+    def _is_offered(self, call: ToolCall | None) -> TypeGuard[ToolCall]:
+        """Return whether a call may be handed on: not to a tool that the caller's choice leaves out."""
+        return call is not None and call.name not in self._plan.excluded
+
+    def _is_small_talk(self, reader: CallReader) -> bool:
+        """Return whether a tiny model means words, although it wrote calls.
+
+        It makes up a tool that resembles none (`{"name": "bye"}`), and says nothing else.
+        """
+        if self._must or self._calls or self._asked_for_words or self._request.on_invalid is not None:
+            return False
+        said = self._given_text or "".join(reader.held_text)
+        return (
+            self._quirks.tiny
+            and not said.strip()
+            and all(c.unbound and not self._resembles_a_tool(c) for c in reader.complaints)
+        )
+
+    def _resembles_a_tool(self, complaint: Complaint) -> bool:
+        """Return whether a name that is not bound has a word in common with one that is."""
+        known = complaint.call or complaint.invalid
+        words = _words(known.name) if known is not None else set()
+        return any(words & _words(name) for name in self._box.names)
+
     def _repeats(self, reader: CallReader) -> Fault | None:
         """Judge calls whose results are there; they pass where nothing can be asked again."""
-        names = dict.fromkeys(call.name for call in reader.repeated)
+        repeated = {call_key(call): call for call in reader.repeated}
+        if self._tally.exhausted:
+            self._add_last(list(repeated.values()))
+            return None
+        names = dict.fromkeys(call.name for call in repeated.values())
         what = f"{', '.join(names)} has been called with these arguments already, and its result is above."
         if self._must:
             left = ", ".join(name for name in self._plan.outstanding.names if name not in names)
+            self._asked_for_words = True
             complaint = fence(f"{what} Call another function: {left}.")
             turn = fill(self._prompt.complaint, complaint=complaint, format=self._dialect.format)
             return Fault(what, turn, ToolCallError)
-        if self._tally.exhausted and not self._tally.repairs:
-            self._add_last(reader.repeated[:1])
-            return None
-        return Fault(what, f"{fence(what)} Answer in words, without a function call.", ToolCallError)
+        return Fault(what, fill(self._prompt.in_words, complaint=fence(what)), ToolCallError)
 
     def _no_call(self, reader: CallReader) -> Fault | None:
         """Judge words where a call is required; bare arguments of the only tool are a call."""
@@ -333,7 +409,8 @@ class CallQuestion(Question[Part, CallReader]):
             return fault
         tool = self._box.tools[0]
         try:
-            _, value = extract("".join(reader.held_text), any_object())
+            text = "".join(reader.held_text)
+            _, value = extract(text, any_object(), truncated=reader.truncated, confirmed=reader.confirmed)
         except Misfit:
             return fault
         if not value or not all(key in properties(tool) for key in value):
@@ -345,23 +422,9 @@ class CallQuestion(Question[Part, CallReader]):
         self._add_last(reader.calls)
         return None if reader.calls else self._repeats(reader)
 
-    @property
-    def _passes_on(self) -> bool:
-        """Whether a call that does not fit is handed on in the end."""
-        return self._request.on_invalid == "pass"
-
-    @property
-    def _keeps_calls(self) -> bool:
-        """Whether a call of a tool that is not bound is a call, and not small talk in its shape."""
-        return self._request.on_invalid is not None
-
     def _add_last(self, calls: list[ToolCall]) -> None:
-        """Let calls go out at the end of the answer, each of them once."""
-        known = {call_key(call) for call in self._calls}
-        for call in calls[:1] if self._plan.single else calls:
-            if call_key(call) not in known:
-                known.add(call_key(call))
-                self._last_calls.append(call)
+        """Let calls go out at the end of the answer."""
+        self._last_calls += calls[:1] if self._plan.single else calls
         self._calls += self._last_calls
 
     # --- the end, or another round ---
@@ -369,7 +432,14 @@ class CallQuestion(Question[Part, CallReader]):
     def _ending(self, reader: CallReader) -> Batch:
         if self._calls:  # words beside calls that were asked for again are dropped
             finish = self._finish(reader, reason="tool_calls")
-            return [*self._last_calls, self._tally.usage, finish]
+            said = "" if self._tally.repairs else "".join(reader.held_text).rstrip()
+            return [
+                *([Text(said)] if said else []),
+                *self._last_calls,
+                *self._last_invalid,
+                self._tally.usage,
+                finish,
+            ]
         return [*self._held_back(reader), self._tally.usage, self._finish(reader)]
 
     def _held_back(self, reader: CallReader) -> Batch:
@@ -382,20 +452,25 @@ class CallQuestion(Question[Part, CallReader]):
         return [Text(gap + rest)]
 
     def _ask_again(self, reader: CallReader, fault: Fault) -> None:
-        if reader.complaints:
-            asks_for_words = _only_unbound(reader) and not (
-                self._plan.must or self._calls or self._keeps_calls
-            )  # small talk in the shape of a call
-        else:
-            asks_for_words = bool(reader.repeated) and not self._must and not self._asked_for_words
-            self._asked_for_words |= asks_for_words
-        if asks_for_words:
-            self._turns_again.clear()
-            self._enter("plain")
+        if self._asked_for_words or self._must or not (reader.repeated or self._is_small_talk(reader)):
+            if self._mode == "plain":
+                self._enter(self._modes.best())
+            self._turns_again += turns_again(reader.quoted, fault.turn)
             return
-        self._turns_again += turns_again(reader.quoted, fault.turn)
+        # The tools are not shown to a tiny model that is asked for words: it would call them again.
+        self._asked_for_words = True
+        self._turns_again.clear()
+        self._enter("plain")
 
 
-def _only_unbound(reader: CallReader) -> bool:
-    """Return whether all calls that do not fit name no bound tool."""
-    return all(complaint.unbound for complaint in reader.complaints)
+def _invalid(complaint: Complaint) -> InvalidToolCall:
+    """Return a call that is not made, for whoever answers it."""
+    call = complaint.call
+    if call is None:
+        return complaint.invalid or InvalidToolCall(new_call_id(), "", "", complaint.text)
+    return InvalidToolCall(call.id, call.name, dumps(call.arguments).decode(), complaint.text)
+
+
+def _words(name: str) -> set[str]:
+    """The words of a tool's name that say what it is about."""
+    return {word for word in _WORDS.findall(_HUMPS.sub(" ", name).lower()) if len(word) >= _LONG_WORD}

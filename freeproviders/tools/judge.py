@@ -11,9 +11,12 @@ from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
 from freeproviders.tools.schema.coerce import renamed, required_keys
 from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.tools.schema.sketch import sketch
 from freeproviders.tools.schema.validate import check_of
+from freeproviders.tools.schema.variants import object_schema, pruned
 from freeproviders.tools.toolbox import Toolbox, parameters, properties
-from freeproviders.types import Tool, ToolCall, new_call_id
+from freeproviders.types import InvalidToolCall, Tool, ToolCall, new_call_id
+from freeproviders.wire.json import dumps
 
 _WRAPPERS: Final = frozenset({*ARGUMENT_KEYS, "properties"})
 _OPEN: Final = (
@@ -27,6 +30,9 @@ _OPEN: Final = (
     "dependentSchemas",
 )
 """A schema with one of these may have more properties than it names at once."""
+_MOST_NAMED: Final = 8
+"""Of a longer list it is not said that each value is a call of its own."""
+_MAX_SHAPE: Final = 1000
 _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 
@@ -35,12 +41,13 @@ class Complaint:
     """The reason why a call cannot be made, in words for the model.
 
     `unbound` says that it names no bound tool at all. `call` is the call as the model meant it,
-    where its arguments are a JSON object.
+    where its arguments are a JSON object; else `invalid` is what there is of it.
     """
 
     text: str
     unbound: bool = False
     call: ToolCall | None = None
+    invalid: InvalidToolCall | None = None
 
 
 class Judge:
@@ -54,29 +61,25 @@ class Judge:
 
         `call_id` is kept if there is one.
         """
+        call_id = call_id or new_call_id()
         if raw.fault:
             what = f"The call to {raw.name}" if raw.name else "Your tool call"
-            return Complaint(f"{what} cannot be read: {raw.fault}. You wrote: {raw.source[:300]}")
-        call_id = call_id or new_call_id()
+            fault = f"{what} cannot be read: {raw.fault}. You wrote: {raw.source[:300]}"
+            return Complaint(fault, invalid=InvalidToolCall(call_id, raw.name, raw.source, fault))
         tool = self.box.match(raw.name)
         if tool is None:
-            meant = _json_object(raw.arguments)
-            return Complaint(
-                f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}.",
-                unbound=True,
-                call=ToolCall(call_id, raw.name, meant) if raw.name and meant is not None else None,
-            )
+            fault = f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}."
+            return _complaint(fault, call_id, raw.name, raw, _json_object(raw.arguments), unbound=True)
         given = _as_object(tool, raw.arguments)
         if given is None:
-            return Complaint(
-                f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
-            )
+            fault = f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
+            return _complaint(f"{fault} {_shape(tool)}", call_id, tool.name, raw, None)
         arguments, fault = self._bent(tool, given)
         fault = fault or _refused(tool, arguments)
-        call = ToolCall(call_id, tool.name, arguments)
         if not fault:
-            return call
-        return Complaint(fault, call=call if _json_object(raw.arguments) is not None else None)
+            return ToolCall(call_id, tool.name, arguments)
+        meant = arguments if _json_object(raw.arguments) is not None else None
+        return _complaint(fault, call_id, tool.name, raw, meant)
 
     def _bent(self, tool: Tool, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Bend arguments towards the schema; return them, and what is still wrong with them."""
@@ -90,7 +93,8 @@ class Judge:
             unwrapped, faults = check.judged(inner)
             if not faults:
                 return self._without_strange(tool, unwrapped)
-        return dict(coerced), f"The arguments of {tool.name} are invalid: {'; '.join(findings)}."
+        fault = f"The arguments of {tool.name} are invalid: {'; '.join(findings)}."
+        return dict(coerced), " ".join(filter(None, (fault, _shape(tool), _one_for_each(tool, coerced))))
 
     def _without_strange(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Leave out arguments that the tool does not have, which a function would refuse.
@@ -121,16 +125,64 @@ def _refused(tool: Tool, arguments: Mapping[str, Any]) -> str:
     return ""
 
 
+def _complaint(
+    fault: str,
+    call_id: str,
+    name: str,
+    raw: RawCall,
+    arguments: dict[str, Any] | None,
+    *,
+    unbound: bool = False,
+) -> Complaint:
+    """Make the complaint about a call, which can be handed on where it has a name and arguments."""
+    if name and arguments is not None:
+        return Complaint(fault, unbound, call=ToolCall(call_id, name, arguments))
+    given = raw.arguments
+    text = raw.source or (given if isinstance(given, str) else dumps(given).decode())
+    return Complaint(fault, unbound, invalid=InvalidToolCall(call_id, name, text, fault))
+
+
+def _shape(tool: Tool) -> str:
+    """Say what a tool's arguments look like, but for a schema that it would take a page to repeat."""
+    shape = sketch(pruned(object_schema(tool)))
+    return f"They have the form {shape}." if len(shape) <= _MAX_SHAPE else ""
+
+
+def _one_for_each(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """Say that several calls are meant, where a list stands for one of its values."""
+    known = properties(tool)
+    for name, value in arguments.items():
+        part = known.get(name)
+        if not isinstance(value, list) or not 1 < len(value) <= _MOST_NAMED or not isinstance(part, Mapping):
+            continue
+        check = check_of({**_definitions(tool), **part})
+        if not check.fits(value) and all(check.fits(item) for item in value):
+            each = ", ".join(item if isinstance(item, str) else dumps(item).decode() for item in value)
+            return f"{name} takes one value: make one call of {tool.name} for each of {each}."
+    return ""
+
+
+def _definitions(tool: Tool) -> dict[str, Any]:
+    """The parts of a tool's schema to which a property may refer."""
+    schema = tool.parameters
+    return {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+
+
 def _json_object(given: object) -> dict[str, Any] | None:
     """Read arguments that are a JSON object, or the text of one; none at all are an empty one."""
     if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
         return {}
     if isinstance(given, str):
         try:
-            given = read_json(given)
+            given = read_json(given, guess=_is_closed(given))
         except ValueError:
             return None
     return dict(given) if isinstance(given, Mapping) else None
+
+
+def _is_closed(text: str) -> bool:
+    """Return whether the text of an object looks complete: what is missing is never made up."""
+    return text.rstrip().endswith("}") and not text.count('"') % 2
 
 
 def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
@@ -138,12 +190,10 @@ def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
     if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
         return {}
     if isinstance(given, str):
-        try:
-            parsed = read_json(given)
-        except ValueError:
-            parsed = None
-        if isinstance(parsed, Mapping):
-            given = parsed
+        parsed = _json_object(given)
+        if parsed is None and given.lstrip().startswith("{"):
+            return None  # an object that nobody can read, and not the value of the only argument
+        given = given if parsed is None else parsed
     if isinstance(given, Mapping):
         inner = _unwrapped(tool, given)
         return given if inner is None else inner

@@ -24,11 +24,12 @@ class Plan:
 
     `box` are the tools on offer, `must` says that one of them is called, `single` that no two are;
     `target` is the answer's schema, if it has one. `choice` is what a service with tools of its own
-    is told.
+    is told, `named` says that it is one tool, and `excluded` are the names of the tools that the
+    choice leaves out.
 
-    `outstanding` are those of a required choice that have no result since the user last spoke. Only
-    these are forced: a small model under constraint would repeat a call that has a result for ever.
-    `settled` are the calls that have a result since then, which small models like to make again.
+    `outstanding` are those of a required choice that have no result since the user last spoke: once
+    there are none, words are an answer too. `settled` are the calls whose results are the last
+    thing that the model was told; a failure is no result.
     """
 
     box: Toolbox
@@ -37,6 +38,8 @@ class Plan:
     target: Target | None
     outstanding: Toolbox
     choice: str | None = None
+    named: bool = False
+    excluded: frozenset[str] = frozenset()
     settled: tuple[ToolCall, ...] = ()
 
 
@@ -49,6 +52,7 @@ def plan_of(request: ChatRequest) -> Plan:
     for tool in box.tools:
         check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
     choice = None if request.tool_choice is None else read_choice(request.tool_choice, box.names)
+    names = frozenset(box.names)
     must = choice not in {None, "auto", "none"}
     if choice == "none":
         box = Toolbox(())
@@ -58,8 +62,8 @@ def plan_of(request: ChatRequest) -> Plan:
         raise UsageError("tool_choice requires a tool, but the request has none.")
     # A system message may come late, as the last of all.
     turns = [message for message in request.messages if message.role != "system"]
-    settled = _settled(turns) if turns and turns[-1].role == "tool" else ()
-    answered = {call.name for call in settled}
+    results, latest = _results(turns) if turns and turns[-1].role == "tool" else ([], 0)
+    answered = {call.name for _, call in results}
     outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
     return Plan(
         box,
@@ -68,7 +72,9 @@ def plan_of(request: ChatRequest) -> Plan:
         target=target_of(request),
         outstanding=outstanding,
         choice="required" if isinstance(choice, tuple) else choice,
-        settled=settled,
+        named=must and choice != "required" and len(box) == 1,
+        excluded=names - frozenset(box.names),
+        settled=tuple([call for turn, call in results if turn == latest]),
     )
 
 
@@ -85,19 +91,21 @@ def target_of(request: ChatRequest) -> Target | None:
     return any_object() if kind == "json_object" and not isinstance(form, FromClass) else Target.of(form)
 
 
-def _settled(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
-    """The calls that have given a result since the user last spoke; a failure is no result."""
+def _results(messages: Sequence[Message]) -> tuple[list[tuple[int, ToolCall]], int]:
+    """The calls that have given a result since the user last spoke, each with its turn's number.
+
+    Also the number of the model's last turn. A failure is no result.
+    """
     calls: dict[str, ToolCall] = {}
-    settled: list[ToolCall] = []
-    for message in messages:
+    latest = 0
+    found: list[tuple[int, ToolCall]] = []
+    for number, message in enumerate(messages):
         calls.update({call.id: call for call in message.tool_calls})
         if message.role == "user":
-            settled.clear()
-        elif (
-            message.role == "tool"
-            and not message.is_error
-            and not message.text.lstrip().lower().startswith("error")
-        ):
+            found.clear()
+        elif message.role != "tool":
+            latest = number
+        elif not (message.is_error or message.text.lstrip().lower().startswith("error")):
             call = calls.get(message.tool_call_id or "") or ToolCall("", message.name or "", {})
-            settled.append(call)
-    return tuple(settled)
+            found.append((latest, call))
+    return found, latest

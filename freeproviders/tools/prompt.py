@@ -32,8 +32,9 @@ class ToolPrompt:
     holds a system message that comes late. `endless`, with `{complaint}`, asks again for what never
     ended.
     `complaint`, `unbound` and `no_call` ask for a call again, with `{complaint}` or `{names}`, and
-    `{format}`. `schema`, with `{schema}`, asks for an object and `misfit`, with `{complaint}`, asks
-    again, both with the object's shape as `{form}`.
+    `{format}`; `in_words` asks for words instead, `silence` for any answer. `schema`, with
+    `{schema}`, asks for an object and `misfit`, with `{complaint}`, asks again, both with the
+    object's shape as `{form}`.
     """
 
     dialect: str = ""
@@ -59,6 +60,8 @@ class ToolPrompt:
     unbound: str = (
         "{complaint}\nAnswer again: in plain words, or with a call to one of these functions.\n{format}"
     )
+    silence: str = "Your answer was empty. Answer in plain words, or with a function call if one is needed."
+    in_words: str = "{complaint} Answer in words, without a function call."
     no_call: str = (
         "You did not call a function, but one is required (available: {names}). "
         "Answer with a function call and nothing else.\n{format}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -19,6 +20,8 @@ class Quirks:
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
     message, `thinking` that its answers begin inside the reasoning, `native` that a service's own
     tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known.
+    `tiny` says that it has the habits of the smallest models: it makes a call again whose result it
+    was just told, the same call several times in a row, and small talk in the shape of a call.
     """
 
     dialect: str = ""
@@ -26,30 +29,29 @@ class Quirks:
     thinking: bool = False
     native: bool = True
     tools: ToolForm = ""
+    tiny: bool = False
 
 
 @cache
 def quirks_of(model: str) -> Quirks:
     """Look a model up by its name."""
+    table = _table()
+    row: Mapping[str, Any] = next((row for row in table["family"] if _matches(model, row)), {})
+    known = {name: value for name, value in row.items() if name != "match"}
+    return Quirks(**known, tiny=_matches(model, table["tiny"]))
+
+
+def _matches(model: str, row: Mapping[str, Any]) -> bool:
+    """Return whether a pattern of a row matches a model's name, or what follows its last slash."""
     name = model.lower()
     names = (name, name.rpartition("/")[2])
-    for row in _families():
-        if any(fnmatchcase(candidate, pattern) for pattern in row["match"] for candidate in names):
-            return Quirks(
-                row.get("dialect", ""),
-                row.get("system", True),
-                row.get("thinking", False),
-                row.get("native", True),
-                row.get("tools", ""),
-            )
-    return Quirks()
+    return any(fnmatchcase(candidate, pattern) for pattern in row["match"] for candidate in names)
 
 
 @cache
-def _families() -> list[dict[str, Any]]:
+def _table() -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - read once, at the first question with tools
 
     # Read as modules are, which guards against blocking calls on an event loop know to be short.
     data = pkgutil.get_data("freeproviders.tools", "quirks.toml")
-    families: list[dict[str, Any]] = tomllib.loads((data or b"").decode())["family"]
-    return families
+    return tomllib.loads((data or b"").decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,6 +15,7 @@ from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import (
     Batch,
     Finish,
+    InvalidToolCall,
     Part,
     Reasoning,
     ReasoningMode,
@@ -22,12 +24,14 @@ from freeproviders.types import (
     ToolCall,
     Usage,
 )
-from freeproviders.wire.json import dumps
+from freeproviders.wire.json import dumps, loads
 
 Out = TypeVar("Out")
 
 MAX_REPEATED: Final = 3
-"""How often a model may repeat a call before its answer is ended: it goes round in circles."""
+"""How often a tiny model may repeat a call before its answer is ended: it goes round in circles."""
+MAX_IN_A_ROW: Final = 100
+"""Of so many equal calls in a row no model finds the end: the answer is not read on."""
 
 _NO_TOOLS: Final = Toolbox(())
 
@@ -65,6 +69,8 @@ class Reader(ABC, Generic[Out]):
         self.finish: Finish | None = None
         self.stopped = False
         """Whether the rest of the answer is not wanted."""
+        self.silent = False
+        """Whether the answer was nothing, or nothing but thinking, where one was due."""
         self.untouched = True
         """Whether nothing has come."""
 
@@ -118,6 +124,9 @@ class Reader(ABC, Generic[Out]):
                 case ToolCall():
                     self._said.append(f"{part.name}({dumps(part.arguments).decode()})")
                     self._native_call(part, out)
+                case InvalidToolCall():
+                    self._said.append(f"{part.name}({part.text})")
+                    self._native_call(part, out)
                 case Usage():
                     self.usage = part
                 case Finish():
@@ -137,7 +146,7 @@ class Reader(ABC, Generic[Out]):
     def _piece(self, piece: Piece, out: list[Out]) -> None:
         """Take a piece of the answer; what goes out is added to `out`."""
 
-    def _native_call(self, call: ToolCall, out: list[Out]) -> None:
+    def _native_call(self, call: ToolCall | InvalidToolCall, out: list[Out]) -> None:
         """Take a call that the service itself has separated from the text."""
 
     def _beside(self, part: Part, out: list[Out]) -> None:
@@ -160,7 +169,7 @@ class PlainReader(Reader[Part]):
         elif isinstance(piece, Reasoning) and not self._drops_reasoning:
             out.append(piece)
 
-    def _native_call(self, call: ToolCall, out: list[Part]) -> None:
+    def _native_call(self, call: ToolCall | InvalidToolCall, out: list[Part]) -> None:
         self.answered = True
         out.append(call)
 
@@ -182,8 +191,9 @@ class CallReader(Reader[Part]):
         handed_out: the calls of earlier answers, which do not go out again.
         doubted: texts that seemed to be meant as calls and were asked about: the same text again is
             the answer.
-        settled: calls already answered; if the model makes one again, it is in `repeated`.
-            None lets every call through, and the same one several times.
+        settled: the calls whose results the model was just told; one that it makes again at once
+            is in `repeated`, and so is one that equals the call before it. None lets every call
+            through.
         asked_twice: the model was given the tools in two ways, and may make one call in both.
     """
 
@@ -196,7 +206,7 @@ class CallReader(Reader[Part]):
         single: bool = False,
         handed_out: Iterable[ToolCall] = (),
         doubted: Collection[str] = (),
-        settled: Iterable[ToolCall] | None = (),
+        settled: Iterable[ToolCall] | None = None,
         asked_twice: bool = False,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
@@ -212,11 +222,11 @@ class CallReader(Reader[Part]):
         self._introduces = introduces
         self._single = single
         handed_out = tuple(handed_out)
-        self._handed_out = {call_key(call) for call in handed_out}
+        self._handed_out = Counter([call_key(call) for call in handed_out])
         self._ids = {call.id for call in handed_out}
         self._refuses_repeats = settled is not None
-        self._settled = {call_key(call) for call in settled or ()}
-        self._made_here: set[tuple[str, Any]] = set()
+        self._just_made = {call_key(call) for call in settled or ()}
+        self._in_a_row = 0
         self._asked_twice = asked_twice
         self._ways: dict[tuple[str, Any], bool] = {}
         self.native_calls = False
@@ -267,7 +277,14 @@ class CallReader(Reader[Part]):
         elif not self._drops_reasoning:
             out.append(piece)
 
-    def _native_call(self, call: ToolCall, out: Batch) -> None:
+    def take_native(self, call: InvalidToolCall) -> Batch:
+        """Take a call that came beside an error; return what goes out."""
+        out: Batch = []
+        self._said.append(call.text)
+        self._native_call(call, out)
+        return out
+
+    def _native_call(self, call: ToolCall | InvalidToolCall, out: Batch) -> None:
         """Take a call beside the text: what the parser held has ended before it.
 
         White space before a call is no part of the answer.
@@ -279,7 +296,8 @@ class CallReader(Reader[Part]):
                 self._piece(Text(piece.source), out)  # what was meant is this call
             elif not (isinstance(piece, Text) and piece.text.isspace()):
                 self._piece(piece, out)
-        verdict = self._call(RawCall(call.name, call.arguments), out, call.id, native=True)
+        raw = _read_again(call) if isinstance(call, InvalidToolCall) else RawCall(call.name, call.arguments)
+        verdict = self._call(raw, out, call.id, native=True)
         self.native_calls |= not isinstance(verdict, Complaint)
 
     def _beside(self, part: Part, out: Batch) -> None:
@@ -299,17 +317,23 @@ class CallReader(Reader[Part]):
         verdict = self._judge.judge(raw, call_id="" if call_id in self._ids else call_id)
         if isinstance(verdict, Complaint):
             self.complaints.append(verdict)
+            known = verdict.call or verdict.invalid
+            self._ids.add(known.id if known is not None else "")
             return verdict
         key = call_key(verdict)
         if self._asked_twice and self._ways.setdefault(key, native) is not native:
             return verdict
-        if key in self._handed_out:
+        if self._handed_out[key]:
+            self._handed_out[key] -= 1
             return verdict
-        if self._refuses_repeats and (key in self._settled or key in self._made_here):
+        if key not in self._just_made:
+            self._in_a_row = 0
+        elif self._refuses_repeats:
             self.repeated.append(verdict)
             self.stopped = len(self.repeated) >= MAX_REPEATED
             return verdict
-        self._made_here.add(key)
+        self._just_made = {key}
+        self._in_a_row += 1
         self._ids.add(verdict.id)
         self.calls.append(verdict)
         if self._holds:
@@ -320,7 +344,7 @@ class CallReader(Reader[Part]):
             self.given_text.append(text)
             out.append(Text(text))
         out.append(verdict)
-        self.stopped = self._single
+        self.stopped = self._single or self._in_a_row == MAX_IN_A_ROW
         return verdict
 
 
@@ -365,6 +389,16 @@ class ObjectReader(Reader[Out]):
 
     def _more_reasoning(self, piece: Reasoning, out: list[Out]) -> None:
         """Take a piece of the thinking; what goes out is added to `out`."""
+
+
+def _read_again(call: InvalidToolCall) -> RawCall:
+    """Read arguments that are JSON but no object: it may be plain which object is meant."""
+    try:
+        if call.name:
+            return RawCall(call.name, loads(call.text), call.text)
+    except ValueError:
+        pass
+    return RawCall(call.name, source=call.text, fault=call.error.rstrip("."))
 
 
 def call_key(call: ToolCall) -> tuple[str, Any]:

@@ -61,6 +61,8 @@ class Question(ABC, Generic[Out, R]):
         self._model = request.model or backend.model
         self._quirks = quirks_of(self._model)
         self._tally = Tally(backend, self._model, request.max_repairs)
+        self._broken = 0
+        """The requests of this round that broke off."""
 
     async def rounds(self) -> AsyncGenerator[list[Out], None]:
         """Ask until the answer is good or there is no asking again; stream what goes out.
@@ -73,7 +75,6 @@ class Question(ABC, Generic[Out, R]):
             await loaded()
         streamed, patience = self._request.stream, self._patience
         waiting: list[Out] = []  # what goes out at the end
-        broken = 0  # requests of the round that broke off
         while True:
             request, reader = self._next_request(), self._reader()
             out_here: list[Out] = []
@@ -97,29 +98,51 @@ class Question(ABC, Generic[Out, R]):
                 if salvaged is None:
                     raise
                 out_here += [*salvaged, *reader.end()]
+                self._answered(request, reader)
             except ProviderError as error:
                 if reader.untouched and self._put_otherwise(error):
                     continue
-                # What failed before anything came has been tried again by the backend itself.
-                unjudged = max(1, error.attempts - (patience.judged - judged))
-                delay = None if shown or reader.untouched else patience.delay(error, unjudged)
-                self._tally.broke_off(request, reader, error.attempts)
-                broken = error.attempts = broken + error.attempts
-                if delay is None:
+                reader.silent = isinstance(error, EmptyResponseError) and self._mends_silence
+                delay = self._broke_off(error, request, reader, None if shown else judged)
+                if delay is not None:
+                    await asyncio.sleep(delay)
+                    continue
+                if not reader.silent:
                     raise
-                await asyncio.sleep(delay)
-                continue
-            broken = 0
+                out_here = []
+            else:
+                self._answered(request, reader)
             if not streamed:
                 waiting += out_here
             elif out_here:
                 yield out_here
-            self._tally.answered(request, reader)
             fault = self._fault_of(reader)
             if fault is None:
                 yield [*waiting, *self._ending(reader)]
                 return
             self._repair(reader, fault)
+
+    def _broke_off(
+        self, error: ProviderError, request: ChatRequest, reader: R, judged: int | None
+    ) -> float | None:
+        """Count a request that broke off; return the seconds until it is sent again, None for never.
+
+        `judged` were the requests whose errors had been judged before it, None where some of the
+        answer has gone out.
+        """
+        delay = None
+        # What failed before anything came has been tried again by the backend itself.
+        if judged is not None and not (reader.silent or reader.untouched):
+            unjudged = error.attempts - (self._patience.judged - judged)
+            delay = self._patience.delay(error, max(1, unjudged))
+        self._tally.broke_off(request, reader, error.attempts)
+        self._broken = error.attempts = self._broken + error.attempts
+        return delay
+
+    def _answered(self, request: ChatRequest, reader: R) -> None:
+        """Count a request that was answered."""
+        self._tally.answered(request, reader)
+        self._broken = 0
 
     def _end_of(self, reader: R) -> list[Out]:
         """Take the end of an answer; raise `EmptyResponseError` where it was nothing but thinking.
@@ -186,6 +209,11 @@ class Question(ABC, Generic[Out, R]):
     def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
         """Read what a service sent along with an error; None where there is nothing to read."""
         return None
+
+    @property
+    def _mends_silence(self) -> bool:
+        """Whether an answer that is empty is no error yet, but judged as any other."""
+        return False
 
     def _is_empty(self, _reader: R) -> bool:
         """Return whether an answer is to be judged as empty; one that is judged otherwise is not."""

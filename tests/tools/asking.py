@@ -62,5 +62,14 @@ def calls_of(completion):
     return [(call.name, dict(call.arguments)) for call in completion.tool_calls]
 
 
-def openai(r, **options):
-    return OpenAICompatible("any-model", base_url=r.base_url, **options)
+def openai(r, model="any-model", **options):
+    return OpenAICompatible(model, base_url=r.base_url, **options)
+
+
+TINY = "qwen2.5-0.5b-instruct"
+"""The name of a model that is known as tiny."""
+
+
+def tiny(*answers, **options):
+    """A replica of a service whose models may be tiny ones."""
+    return replica(OpenAICompatible, answer=in_turns(*answers), **options)

@@ -5,15 +5,17 @@ import asyncio
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible
-from freeproviders.errors import ServerError, ToolCallError, UsageError
+from freeproviders.errors import EmptyResponseError, ServerError, ToolCallError, UsageError
 from freeproviders.testing import replica
 from freeproviders.tools import ToolPrompt, answer
+from freeproviders.tools.readers import MAX_IN_A_ROW
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage
 from tests.tools.asking import (
     BAD,
     CALL,
     ROME,
     TIME,
+    TINY,
     answer_of,
     calls_of,
     flow,
@@ -21,6 +23,7 @@ from tests.tools.asking import (
     openai,
     parts_of,
     request,
+    tiny,
 )
 from tests.tools.reading import TIME as TIME_TOOL
 
@@ -157,22 +160,27 @@ async def test_a_complaint_is_fenced():
 
 
 async def test_repair_ends():
-    """After two repairs there is a typed error that says what the model said."""
+    """After two repairs there is a typed error that says what the model said.
+
+    That is so where nobody would answer the call: the caller required one of this tool.
+    """
     with flow(BAD, BAD, BAD) as r:
-        parts, error = await parts_of(provider_of(r), request())
+        parts, error = await parts_of(provider_of(r), request(tool_choice="get_weather"))
         assert len(r.requests) == 3
     assert parts == []
     assert isinstance(error, ToolCallError)
     assert error.said == BAD
     assert error.attempts == 3
     assert "'city' is required" in str(error)
+    assert error.is_retryable
 
 
 @pytest.mark.parametrize("max_repairs", [0, 1, 4])
 async def test_repairs_are_an_option(max_repairs):
     """As many as wanted."""
     with flow(*[BAD] * (max_repairs + 1)) as r:
-        _, error = await parts_of(provider_of(r), request(), max_repairs=max_repairs)
+        asked = request(tool_choice="get_weather")
+        _, error = await parts_of(provider_of(r), asked, max_repairs=max_repairs)
         assert isinstance(error, ToolCallError)
         assert len(r.requests) == max_repairs + 1
 
@@ -187,12 +195,46 @@ async def test_repairs_are_an_option(max_repairs):
     ],
 )
 async def test_small_talk_in_the_shape_of_a_call(bye):
-    """It is asked again without tools."""
-    with flow(bye, "Goodbye!") as r:
-        completion = await answer_of(provider_of(r), request("Bye"))
+    """A tiny model is asked for words, and the tools are not shown; any other is told their names."""
+    with tiny(bye, "Goodbye!") as r:
+        completion = await answer_of(openai(r, TINY), request("Bye"))
         assert "get_weather" not in prompt_of(r.requests[1])
     assert completion.text == "Goodbye!"
     assert completion.finish.attempts == 2
+    with flow(bye, "Goodbye!") as r:
+        completion = await answer_of(provider_of(r), request("Bye"))
+        assert "The tools are: get_weather, get_time, search." in prompt_of(r.requests[1])
+        assert "<tools>" in prompt_of(r.requests[1])
+    assert completion.text == "Goodbye!"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call>',
+        'I look. <tool_call>{"name": "bye", "arguments": {}}</tool_call>',
+    ],
+    ids=["a similar name", "after words"],
+)
+async def test_a_tiny_model_may_mean_a_call_whose_name_is_wrong(said):
+    """It is told the names, as any other model, where that is no small talk."""
+    with tiny(said, CALL) as r:
+        completion = await answer_of(openai(r, TINY), request())
+        assert "The tools are: get_weather, get_time, search." in prompt_of(r.requests[1])
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_small_talk_is_never_shown_as_markup():
+    """A tiny model that goes on with it is told the names, and then its call is handed on."""
+    bye = '<tool_call>{"name": "bye", "arguments": {}}</tool_call>'
+    with tiny(bye, bye, bye) as r:
+        completion = await answer_of(openai(r, TINY), request("Bye"))
+        assert "The tools are" in prompt_of(r.requests[2])
+        assert "<tools>" not in prompt_of(r.requests[1])
+        assert "get_weather" in prompt_of(r.requests[2])
+    assert (completion.text, calls_of(completion)) == ("", [("bye", {})])
+    with tiny(bye, CALL) as r:
+        assert calls_of(await answer_of(openai(r, TINY), request("Bye"))) == [OSLO]
 
 
 async def test_a_call_cut_by_the_service_is_no_call():
@@ -384,57 +426,196 @@ async def asked_after_a_result(r, *more, **settings):
     )
 
 
-async def test_a_call_whose_result_is_there_is_not_made_again():
-    """The model is asked for words instead, without tools."""
-    with flow(CALL, "It rains.") as r:
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_same_call_again_is_a_call(native, stream):
+    """Polling: whether a tool is asked once more is for the model and the framework to say."""
+    again = [ToolCall("c2", *OSLO)] if native else CALL
+    with tiny(again) as r:
+        asked = request()
+        completion = await answer_of(
+            openai(r, native_tools=native),
+            type(asked)(messages=after_a_result(), tools=asked.tools),
+            stream=stream,
+        )
+        assert len(r.requests) == 1
+    assert calls_of(completion) == [OSLO]
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_equal_calls_in_one_answer_are_calls(native):
+    """Two dice; each has an id of its own."""
+    said = [ToolCall("a", "get_time", {}), ToolCall("b", "get_time", {})] if native else f"{TIME}{TIME}"
+    with tiny(said) as r:
+        completion = await answer_of(openai(r, native_tools=native), request())
+    assert calls_of(completion) == [("get_time", {})] * 2
+    assert len({call.id for call in completion.tool_calls}) == 2
+
+
+async def test_equal_calls_of_a_repaired_answer_are_not_made_twice():
+    """The first answer's two dice are two, although the second answer repeats them."""
+    with flow(f"{TIME}{TIME}{BAD}", f"{TIME}{TIME}{TIME}{CALL}") as r:
+        completion = await answer_of(provider_of(r), request())
+    assert calls_of(completion) == [("get_time", {})] * 3 + [OSLO]
+
+
+async def test_an_answer_of_nothing_but_one_call_is_ended():
+    """A model that does not find the end of its answer: what it has called is called."""
+
+    async def answer(_messages):
+        while True:
+            yield TIME
+
+    with replica(FlowGpt, answer=answer) as r:
+        async with asyncio.timeout(30):
+            completion = await answer_of(provider_of(r), request())
+            await r.await_disconnect()
+    assert calls_of(completion) == [("get_time", {})] * MAX_IN_A_ROW
+
+
+# --- the habits of tiny models ---
+
+
+async def asked_after_a_result(r, *more, model=TINY, **settings):
+    asked = request(**settings)
+    return await answer_of(
+        openai(r, model),
+        type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings}),
+    )
+
+
+async def test_a_tiny_model_does_not_make_a_call_again_at_once():
+    """It is asked for words instead, and the tools are not shown."""
+    with tiny(CALL, "It rains.") as r:
         completion = await asked_after_a_result(r)
-        assert "<tools>" in prompt_of(r.requests[0])
-        assert "<tools>" not in prompt_of(r.requests[1])
+        assert "<tools>" in prompt_of(r.requests[0]) or "[TOOL_CALLS]" in prompt_of(r.requests[0])
+        assert "The weather of a city" not in prompt_of(r.requests[1])
     assert (completion.text, completion.tool_calls) == ("It rains.", ())
+
+
+async def test_who_insists_is_believed():
+    """The second time it is a call, also of a tiny model."""
+    with tiny(CALL, CALL) as r:
+        assert calls_of(await asked_after_a_result(r)) == [OSLO]
+        assert len(r.requests) == 2
+
+
+@pytest.mark.parametrize(("allow", "model", "requests"), [
+    (True, TINY, 1), (None, TINY, 2), (False, TINY, 2), (True, "large", 1), (None, "large", 1), (False, "large", 2),
+])  # fmt: skip
+async def test_repeats_are_a_setting(allow, model, requests):
+    """True and False go for any model, None leaves it to what is known of the model."""
+    with tiny(*[CALL, "It rains."][:requests]) as r:
+        completion = await asked_after_a_result(r, model=model, allow_repeats=allow)
+        assert len(r.requests) == requests
+    assert (calls_of(completion), completion.text) == (([OSLO], "") if requests == 1 else ([], "It rains."))
+
+
+async def test_what_lies_between_makes_it_another_call():
+    """Another call or another turn of the user, also one that failed."""
+    time_told = (
+        Message("assistant", "", tool_calls=(ToolCall("c2", "get_time", {}),)),
+        Message("tool", "noon", tool_call_id="c2"),
+    )
+    failed = (time_told[0], Message("tool", "no clock", tool_call_id="c2", is_error=True))
+    for between in (time_told, failed, (Message("user", "And now?"),)):
+        with tiny(CALL) as r:
+            assert calls_of(await asked_after_a_result(r, *between)) == [OSLO]
+            assert len(r.requests) == 1
+    with tiny(f"{TIME}{CALL}") as r:
+        assert calls_of(await asked_after_a_result(r)) == [("get_time", {}), OSLO]
+
+
+@pytest.mark.parametrize("result", [{"is_error": True}, {"content": "Error: try again"}])
+async def test_a_failure_is_no_result(result):
+    """Also a tiny model may try again."""
+    with tiny(CALL) as r:
+        asked = request()
+        completion = await answer_of(
+            openai(r, TINY), type(asked)(messages=after_a_result(**result), tools=asked.tools)
+        )
+        assert len(r.requests) == 1
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_a_tiny_model_stutters():
+    """The same call several times in a row is one; with another between them they are three."""
+    with tiny(f"{TIME}{TIME}{TIME}") as r:
+        assert calls_of(await answer_of(openai(r, TINY), request())) == [("get_time", {})]
+    with tiny(f"{TIME}{CALL}{TIME}") as r:
+        completion = await answer_of(openai(r, TINY), request())
+        assert calls_of(completion) == [("get_time", {}), OSLO, ("get_time", {})]
 
 
 async def test_a_late_system_message_does_not_hide_the_result():
     """Some frameworks put one at the end."""
-    with flow(CALL, "It rains.") as r:
+    with tiny(CALL, "It rains.") as r:
         completion = await asked_after_a_result(r, Message("system", "Be brief."))
     assert completion.text == "It rains."
 
 
-async def test_going_round_in_circles_ends():
-    """The call's markup is never an answer: it is said again, and then it is an error."""
-    with flow(CALL, CALL, CALL) as r:
-        with pytest.raises(ToolCallError, match="called with these arguments already"):
-            await asked_after_a_result(r)
-        assert "result is above" in prompt_of(r.requests[2])
-    with flow(CALL, CALL, "It rains.") as r:
-        assert (await asked_after_a_result(r)).text == "It rains."
-
-
 async def test_a_circle_may_lead_to_another_call():
     """It is a good one, though it was not asked for."""
-    with flow(CALL, ROME) as r:
+    with tiny(CALL, ROME) as r:
         assert calls_of(await asked_after_a_result(r)) == [("get_weather", {"city": "Rome"})]
 
 
 async def test_a_call_again_is_better_than_silence():
     """Where nothing may be asked again, the call is the answer."""
-    with flow(CALL) as r:
-        asked = request()
-        completion = await answer_of(
-            provider_of(r), type(asked)(messages=after_a_result(), tools=asked.tools), max_repairs=0
-        )
-    assert calls_of(completion) == [OSLO]
+    with tiny(CALL) as r:
+        assert calls_of(await asked_after_a_result(r, max_repairs=0)) == [OSLO]
 
 
 async def test_a_required_call_is_not_replaced_by_words():
-    """Under a required choice a repeated call is asked to become another one."""
-    with flow(CALL, "It rains.", TIME) as r:
+    """Under a required choice a repeated call is asked to become another one; again, it is made."""
+    with tiny(CALL, "It rains.", TIME) as r:
         completion = await asked_after_a_result(r, tool_choice="required")
         assert "Call another function: get_time, search." in prompt_of(r.requests[1])
     assert calls_of(completion) == [("get_time", {})]
-    with flow(CALL, CALL, "It rains.") as r:
-        with pytest.raises(ToolCallError):
-            await asked_after_a_result(r, tool_choice="required")
+    with tiny(CALL, CALL) as r:
+        completion = await asked_after_a_result(r, tool_choice="required")
+    assert calls_of(completion) == [OSLO]
+
+
+# --- an empty answer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("silence", ["", "<think>hm</think>"], ids=["nothing", "thinking"])
+async def test_an_empty_answer_is_asked_again(native, stream, silence):
+    """Once, and the model is told so; tools are bound, so that it may be a call."""
+    with tiny(silence, CALL) as r:
+        provider = openai(r, native_tools=native, retry=0)
+        completion = await answer_of(provider, request(), stream=stream)
+        assert "Your answer was empty" in prompt_of(r.requests[1])
+        assert completion.finish.attempts == len(r.requests) == 2
+    assert calls_of(completion) == [OSLO]
+
+
+@pytest.mark.parametrize("max_repairs", [0, 1, 3])
+async def test_an_empty_answer_again_is_an_error(max_repairs):
+    """It is asked again once, however many repairs there are; never without repairs."""
+    answers = [""] * (2 if max_repairs else 1)
+    with tiny(*answers) as r:
+        _, error = await parts_of(openai(r, retry=0), request(), max_repairs=max_repairs)
+        assert isinstance(error, EmptyResponseError)
+        assert error.attempts == len(r.requests) == len(answers)
+
+
+async def test_an_empty_answer_where_a_call_is_required():
+    """It is asked for as where words came."""
+    with tiny("", "", CALL) as r:
+        completion = await answer_of(openai(r, retry=0), request(tool_choice="required"))
+        assert "one is required" in prompt_of(r.requests[1])
+    assert calls_of(completion) == [OSLO]
+
+
+async def test_an_empty_answer_after_a_call_that_went_out():
+    """The call is the answer: nothing was said to take the place of the bad one."""
+    with tiny(f"{CALL}{BAD}", "") as r:
+        completion = await answer_of(openai(r, retry=0), request())
+    assert calls_of(completion) == [OSLO]
 
 
 # --- the way there --------------------------------------------------------------------------------

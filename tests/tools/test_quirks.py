@@ -3,7 +3,7 @@
 import pytest
 
 from freeproviders.errors import UsageError
-from freeproviders.tools.quirks import Quirks, _families, quirks_of
+from freeproviders.tools.quirks import Quirks, _table, quirks_of
 from freeproviders.tools.read.dialects.registry import DIALECTS, dialect_of
 
 
@@ -26,13 +26,30 @@ def test_system_messages():
     assert quirks_of("anything") == Quirks()
 
 
+@pytest.mark.parametrize(
+    ("model", "tiny"),
+    [
+        ("qwen2.5-coder-0.5b", True), ("Qwen/Qwen2.5-0.5B-Instruct-GGUF", True), ("qwen2.5:0.5b", True),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", True), ("smollm2:360m-instruct-q8_0", True),
+        ("gemma-3-270m-it", True), ("qwen2.5-coder-1.5b", False), ("qwen2.5-coder-10.5b", False),
+        ("gpt-4o", False), ("", False),
+    ],
+)  # fmt: skip
+def test_the_smallest_models(model, tiny):
+    """Of any family, behind any service."""
+    assert quirks_of(model).tiny is tiny
+
+
 def test_the_table_names_dialects_that_exist():
     """A typing error in the table would cost every user of that family."""
-    assert {row.get("dialect", "hermes") for row in _families()} <= set(DIALECTS)
+    table = _table()
+    families = table["family"]
+    assert {row.get("dialect", "hermes") for row in families} <= set(DIALECTS)
     known = {"match", "dialect", "tools", "system", "thinking", "native"}
-    assert all(set(row) <= known for row in _families())
-    assert {row["tools"] for row in _families()} == {"schema", "short"}
-    assert all(pattern == pattern.lower() for row in _families() for pattern in row["match"])
+    assert all(set(row) <= known for row in families)
+    assert {row["tools"] for row in families} == {"schema", "short"}
+    assert all(pattern == pattern.lower() for row in families for pattern in row["match"])
+    assert all(pattern == pattern.lower() for pattern in table["tiny"]["match"])
 
 
 def test_unknown_dialect():

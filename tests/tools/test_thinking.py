@@ -162,8 +162,6 @@ ONLY_THINKING = "<think>let me see</think>"
         ({"reasoning": "split"}, True, 1),
         ({"reasoning": "drop"}, False, 2),
         ({"reasoning": "drop"}, True, 2),
-        ({"tools": TOOLS}, False, 2),
-        ({"tools": TOOLS}, True, 1),
     ],
 )
 async def test_thinking_alone_is_no_answer(settings, stream, requests):
@@ -183,6 +181,22 @@ async def test_thinking_alone_is_no_answer(settings, stream, requests):
         with pytest.raises(EmptyResponseError) as raised:
             await answer_of(provider, stream=stream, **settings)
         assert raised.value.attempts == len(r.requests) == (1 if requests == 1 else 3)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_thinking_alone_is_asked_again_in_words(stream):
+    """Where tools are bound the model is told that it has said nothing, also in a stream."""
+    with replica(OpenAICompatible, answer=in_turns(ONLY_THINKING, "Four.")) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=AT_ONCE)
+        answer = await answer_of(provider, stream=stream, tools=TOOLS)
+        assert "Your answer was empty" in r.requests[1].body.decode()
+        assert answer.finish.attempts == len(r.requests) == 2
+    assert (answer.text, answer.reasoning) == ("Four.", "let me see" if stream else "")
+    with replica(OpenAICompatible, answer=ONLY_THINKING) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=AT_ONCE)
+        with pytest.raises(EmptyResponseError) as raised:
+            await answer_of(provider, stream=stream, tools=TOOLS)
+        assert raised.value.attempts == len(r.requests) == (2 if stream else 4)
 
 
 @pytest.mark.parametrize("settings", [{"reasoning": "split"}, {"reasoning": "drop"}, {"tools": TOOLS}])

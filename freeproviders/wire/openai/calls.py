@@ -11,7 +11,7 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import ToolCall, ToolCallDelta, new_call_id
+from freeproviders.types import InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently
 from freeproviders.wire.text import mended, mended_json
 
@@ -81,17 +81,23 @@ class CallAssembler:
         )
         return chars, piece
 
-    def complete(self, *, truncated: bool) -> list[ToolCall]:
+    def complete(self, *, truncated: bool) -> list[ToolCall | InvalidToolCall]:
         """Take all calls out, in the order of their indexes.
 
-        Raises `ToolCallError` where a call is no call, `TruncatedResponseError` where a token limit
-        cut it (`truncated`).
+        Raises `ToolCallError` where none of them is a call, `TruncatedResponseError` where a token
+        limit cut one (`truncated`).
         """
         if not self._slots:
             return []
         slots = sorted(self._slots, key=lambda slot: slot.order)
         self.__init__()  # type: ignore[misc]
-        return [slot.call(truncated=truncated) for slot in slots]
+        calls = [slot.call(truncated=truncated) for slot in slots]
+        invalid = tuple([call for call in calls if isinstance(call, InvalidToolCall)])
+        if len(invalid) < len(calls):
+            return calls
+        error = ToolCallError(invalid[0].error, said="\n".join([call.text for call in invalid]))
+        error.calls = invalid
+        raise error
 
     def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
         """Return the call of a delta: the latest with its id, or its index and no other id."""
@@ -132,8 +138,8 @@ class _Slot:
         self.name = ""
         self.arguments: list[str] = []
 
-    def call(self, *, truncated: bool) -> ToolCall:
-        """Return the whole call; raise where it is not whole."""
+    def call(self, *, truncated: bool) -> ToolCall | InvalidToolCall:
+        """Return the call, which may be none; raise where a token limit cut it."""
         name, text = mended(self.name), mended("".join(self.arguments))
         try:
             arguments = _read(text)
@@ -148,12 +154,11 @@ class _Slot:
                 cut.is_retryable = False  # the same limit would cut the next answer too
                 raise cut from error
             arguments = None
-        if not name or not isinstance(arguments, dict):
-            raise ToolCallError(
-                f"The service's tool call {name!r} has no name or arguments that are no JSON object.",
-                said=text,
-            )
-        return ToolCall(mended(self.id or new_call_id()), name, arguments)
+        identity = mended(self.id or new_call_id())
+        if name and isinstance(arguments, dict):
+            return ToolCall(identity, name, arguments)
+        what = f"The service's tool call {name!r} has no name or arguments that are no JSON object."
+        return InvalidToolCall(identity, name, text, what)
 
 
 def _written(arguments: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from freeproviders.types import (
     Alternative,
     Completion,
     Finish,
+    InvalidToolCall,
     LogProbs,
     Part,
     Reasoning,
@@ -95,7 +96,7 @@ class AnswerWriter:
                 return False
             case LogProbs() | ToolCallDelta() | Alternative():
                 return False  # about content, or a piece of what comes whole
-            case ToolCall():
+            case ToolCall() | InvalidToolCall():
                 self.finish_reason = "tool_calls"
         self.parts += 1
         return True
@@ -128,7 +129,7 @@ class ChunkWriter(AnswerWriter):
     ) -> None:
         super().__init__(model, style, **names)
         self._include_usage = include_usage
-        self._calls: list[ToolCall] = []  # consecutive ones, where they are to be mixed
+        self._calls: list[ToolCall | InvalidToolCall] = []  # consecutive ones, where they are to be mixed
         self._call_count = 0
         self._logprobs: Mapping[str, Any] | None = None  # those of the next piece
 
@@ -143,7 +144,7 @@ class ChunkWriter(AnswerWriter):
             self._logprobs = part.values
         if not self.note(part):
             return []
-        if isinstance(part, ToolCall):
+        if isinstance(part, ToolCall | InvalidToolCall):
             self._calls.append(part)
             return self.flush() if self.style.tool_deltas in {"split", "whole"} else []
         chunks = self.flush()
@@ -214,7 +215,7 @@ class DocumentWriter(AnswerWriter):
         super().__init__(model, style, **names)
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[ToolCall] = []
+        self._calls: list[ToolCall | InvalidToolCall] = []
         self._refusal: list[str] = []
         self._logprobs: dict[str, Any] | None = None
         self._others: list[Completion] = []
@@ -227,7 +228,7 @@ class DocumentWriter(AnswerWriter):
                 self._text.append(text)
             case Reasoning(text):
                 self._reasoning.append(text)
-            case ToolCall():
+            case ToolCall() | InvalidToolCall():
                 self._calls.append(part)
             case Refusal(text):
                 self._refusal.append(text)
