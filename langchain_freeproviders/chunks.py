@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call, tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from freeproviders.templates import quick_or_validated, template
-from freeproviders.types import Completion, Finish, Part, Reasoning, ToolCall, Usage
+from freeproviders.types import Completion, Finish, InvalidToolCall, Part, Reasoning, ToolCall, Usage
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
@@ -101,20 +101,17 @@ class ChunkWriter:
             case Reasoning():
                 return reasoning_chunk(part.text)
             case ToolCall():
-                return self._call(part)
+                return self._call(part.id, part.name, dumps(part.arguments).decode())
+            case InvalidToolCall():
+                return self._call(part.id, part.name, _never_arguments(part))
             case Finish():
                 return self._last(part)
             case Usage():
                 self._usage = part
         return None
 
-    def _call(self, call: ToolCall) -> ChatGenerationChunk:
-        chunk = tool_call_chunk(
-            name=call.name,
-            args=dumps(call.arguments).decode(),
-            id=call.id,
-            index=FIRST_CALL_INDEX + self._calls,
-        )
+    def _call(self, identity: str, name: str, args: str) -> ChatGenerationChunk:
+        chunk = tool_call_chunk(name=name, args=args, id=identity, index=FIRST_CALL_INDEX + self._calls)
         self._calls += 1
         return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
 
@@ -140,10 +137,28 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
         tool_calls=[
             tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls
         ],
+        invalid_tool_calls=[
+            invalid_tool_call(
+                name=call.name,
+                args=_never_arguments(call),
+                id=call.id,
+                error=f"{call.error} The model wrote: {call.text}",
+            )
+            for call in completion.invalid_tool_calls
+        ],
         response_metadata=response_metadata(completion.finish, completion.usage, model_provider),
         usage_metadata=usage_metadata(completion.usage),
     )
     return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _never_arguments(call: InvalidToolCall) -> str:
+    """Write what the model gave as arguments so that nobody takes it for arguments.
+
+    LangChain completes the JSON that the chunks of a stream add up to: `{"path": "/etc/pas` would
+    become a call. What begins with these words is JSON in no reading.
+    """
+    return f"Not a JSON object: {call.text}"
 
 
 def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) -> dict[str, Any]:

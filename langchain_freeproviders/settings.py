@@ -85,11 +85,15 @@ class BackendSettings(Serializable):
     max_repairs: int | None = Field(default=None, ge=0)
     """How often a model is asked again for a tool call or an object that fits; None is twice."""
     allow_repeats: bool | None = None
-    """Whether a model may make a call again whose result it has."""
-    on_invalid: OnInvalid | None = None
-    """What becomes of a tool call that still does not fit.
+    """Whether a model may at once make a call again whose result it was just told.
 
-    "pass" hands it on, "raise" raises `ToolCallError`; None leaves it to the engine.
+    None asks only the smallest models whether they mean it.
+    """
+    on_invalid: OnInvalid | None = None
+    """What becomes of a tool call that still does not fit, once the model was asked again.
+
+    "pass" hands it on, "raise" raises `ToolCallError`; None hands it on but where one tool is
+    required by its name. An object that does not fit its schema is handed on by "pass" only.
     """
     reasoning: ReasoningMode | None = None
     """What becomes of `<think>...</think>` in the text: "split", "keep" or "drop".

@@ -144,13 +144,17 @@ class CoreLLM(FunctionCallingLLM):
         description="How often a model is asked again for a call or an object that fits; None is twice.",
     )
     allow_repeats: bool | None = Field(
-        default=None, description="Whether a model may make a call again whose result it has."
+        default=None,
+        description=(
+            "Whether a model may at once make a call again whose result it was just told; None asks only the "
+            "smallest models whether they mean it."
+        ),
     )
     on_invalid: OnInvalid | None = Field(
         default=None,
         description=(
-            "What becomes of a call that still does not fit: 'pass' hands it to the agent as it is, 'raise' "
-            "raises ToolCallError; None leaves it to the core, which raises."
+            "What becomes of a call that still does not fit, once the model was asked again: 'pass' hands it to the agent as it is, 'raise' "
+            "raises ToolCallError; None hands it on but where one tool is required by its name."
         ),
     )
     reasoning: ReasoningMode | None = Field(
@@ -514,7 +518,11 @@ class CoreLLM(FunctionCallingLLM):
         error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
-        """Let the model choose a tool, and call it. With `function_calling="off"` by ReAct."""
+        """Let the model choose a tool, and call it. With `function_calling="off"` by ReAct.
+
+        A call that does not fit is a `ToolCallError`, unless `on_invalid` says otherwise: no agent
+        is there to answer it.
+        """
         return super().predict_and_call(
             tools,
             user_msg,
@@ -523,7 +531,7 @@ class CoreLLM(FunctionCallingLLM):
             allow_parallel_tool_calls,
             error_on_no_tool_call,
             error_on_tool_error,
-            **self._with_react(kwargs),
+            **self._for_one_call(kwargs),
         )
 
     @spanned
@@ -538,7 +546,11 @@ class CoreLLM(FunctionCallingLLM):
         error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
-        """Let the model choose a tool, and call it. With `function_calling="off"` by ReAct."""
+        """Let the model choose a tool, and call it. With `function_calling="off"` by ReAct.
+
+        A call that does not fit is a `ToolCallError`, unless `on_invalid` says otherwise: no agent
+        is there to answer it.
+        """
         return await super().apredict_and_call(
             tools,
             user_msg,
@@ -547,13 +559,16 @@ class CoreLLM(FunctionCallingLLM):
             allow_parallel_tool_calls,
             error_on_no_tool_call,
             error_on_tool_error,
-            **self._with_react(kwargs),
+            **self._for_one_call(kwargs),
         )
 
-    def _with_react(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Add the formatter and the parser without which LlamaIndex's ReAct fallback fails."""
+    def _for_one_call(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Add what becomes of a call that does not fit, where no agent answers it.
+
+        For ReAct add the formatter and the parser without which LlamaIndex's fallback fails.
+        """
         if self.function_calling != "off":
-            return kwargs
+            return {"on_invalid": self.on_invalid or "raise", **kwargs}
         # Only this needs the agents, which take long to import.
         from llama_index.core.agent.react.formatter import ReActChatFormatter  # noqa: PLC0415
 

@@ -24,7 +24,17 @@ from llama_index.core.base.llms.types import (
 )
 
 from freeproviders.templates import quick_or_validated, template
-from freeproviders.types import Batch, Completion, Finish, Part, Reasoning, Text, ToolCall, Usage
+from freeproviders.types import (
+    Batch,
+    Completion,
+    Finish,
+    InvalidToolCall,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+)
 
 ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
 
@@ -144,7 +154,7 @@ class ChatAssembler(Assembler[ChatResponse]):
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._calls: list[ToolCall] = []
+        self._calls: list[ToolCall | InvalidToolCall] = []
         self._names = names or {}
         self._plain = True
         """Nothing but text so far: the quick way."""
@@ -164,7 +174,7 @@ class ChatAssembler(Assembler[ChatResponse]):
                 return ChatResponse(
                     message=self._message(), delta="", additional_kwargs={"thinking_delta": part.text}
                 )
-            case ToolCall():
+            case ToolCall() | InvalidToolCall():
                 self._plain = False
                 self._calls.append(self._renamed(part))
                 return ChatResponse(message=self._message(), delta="")
@@ -183,12 +193,12 @@ class ChatAssembler(Assembler[ChatResponse]):
         self._text, self._reasoning, self._calls, self._usage = (
             completion.text,
             completion.reasoning,
-            [self._renamed(call) for call in completion.tool_calls],
+            [self._renamed(call) for call in completion.tool_calls + completion.invalid_tool_calls],
             completion.usage,
         )
         return ChatResponse(message=self._message(), raw=raw_of(completion.finish, completion.usage))
 
-    def _renamed(self, call: ToolCall) -> ToolCall:
+    def _renamed(self, call: ToolCall | InvalidToolCall) -> ToolCall | InvalidToolCall:
         """The call by the tool's own name."""
         name = self._names.get(call.name, call.name)
         return call if name == call.name else replace(call, name=name)
@@ -202,7 +212,11 @@ class ChatAssembler(Assembler[ChatResponse]):
             blocks.append(TextBlock(text=self._text))
         blocks.extend(
             [
-                ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=dict(call.arguments))
+                ToolCallBlock(
+                    tool_call_id=call.id,
+                    tool_name=call.name,
+                    tool_kwargs=dict(call.arguments) if isinstance(call, ToolCall) else call.text,
+                )
                 for call in self._calls
             ]
         )

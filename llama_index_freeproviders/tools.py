@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
 from freeproviders.errors import ToolCallError
 from freeproviders.types import new_call_id
+from freeproviders.wire.json import loads
 from llama_index_freeproviders.messages import arguments_of
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
     from freeproviders.tools.choice import Choice
+
+
+UNREADABLE: Final = " (whose arguments must be a JSON object)"
+"""Behind the name of a selection that runs nothing; the agent says: Tool ... not found."""
 
 
 def chat_arguments(
@@ -84,14 +89,12 @@ def _chosen(choice: object, names: Mapping[str, str]) -> tuple[Choice, frozenset
 def selections(response: ChatResponse, *, error_on_no_tool_call: bool = True) -> list[ToolSelection]:
     """Return the calls in a response. Cheap, as agents ask for each chunk of a stream.
 
-    Raises `ToolCallError`, a `ValueError`, only if there are none and that is an error.
+    A call whose arguments are no JSON object gets a name that no tool has, so that an agent answers
+    it without running anything: LlamaIndex would run the tool with no arguments. Raises
+    `ToolCallError`, a `ValueError`, only if there are none and that is an error.
     """
     calls = [
-        ToolSelection(
-            tool_id=block.tool_call_id or new_call_id(),
-            tool_name=block.tool_name,
-            tool_kwargs=arguments_of(block.tool_kwargs),
-        )
+        _selection(block.tool_call_id or new_call_id(), block.tool_name, block.tool_kwargs)
         for block in response.message.blocks
         if type(block) is ToolCallBlock
     ]
@@ -100,3 +103,14 @@ def selections(response: ChatResponse, *, error_on_no_tool_call: bool = True) ->
             "Expected at least one tool call, but got 0 tool calls.", said=response.message.content or ""
         )
     return calls
+
+
+def _selection(identity: str, name: str, arguments: object) -> ToolSelection:
+    if isinstance(arguments, str):
+        try:
+            arguments = loads(arguments) if arguments.strip() else {}
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            return ToolSelection(tool_id=identity, tool_name=f"{name}{UNREADABLE}", tool_kwargs={})
+    return ToolSelection(tool_id=identity, tool_name=name, tool_kwargs=arguments_of(arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,7 @@ _OPEN: Final = (
 _MOST_NAMED: Final = 8
 """Of a longer list it is not said that each value is a call of its own."""
 _MAX_SHAPE: Final = 1000
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NOTHING: Final = ("", "null", "None", "none", "{}")
 
 
@@ -181,8 +183,14 @@ def _json_object(given: object) -> dict[str, Any] | None:
 
 
 def _is_closed(text: str) -> bool:
-    """Return whether the text of an object looks complete: what is missing is never made up."""
-    return text.rstrip().endswith("}") and not text.count('"') % 2
+    """Return whether a text looks like one whole object: what is missing is never made up."""
+    depth = 0
+    bare = _STRING.sub("", text).strip()
+    for at, char in enumerate(bare):
+        depth += (char == "{") - (char == "}")
+        if depth <= 0:
+            return at == len(bare) - 1 and char == "}" and '"' not in bare
+    return False
 
 
 def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:

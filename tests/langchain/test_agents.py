@@ -184,8 +184,17 @@ async def test_a_bad_call_never_ends_an_agent_in_silence():
         state = await create_agent(FLOW.model(r), [get_weather]).ainvoke(asked(), LIMIT)
         assert kinds(state) == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
         assert len(r.requests) == 3
-    with FLOW.replica(call("get_weather", town="Rome")) as r, pytest.raises(ToolCallError):
-        await create_agent(FLOW.model(r), [get_weather]).ainvoke(asked(), LIMIT)
+    wrong = call("get_weather", town="Rome")
+    with FLOW.replica(Script(wrong, wrong, wrong, call("get_weather", city="Rome"), "Done.")) as r:
+        state = await create_agent(FLOW.model(r), [get_weather]).ainvoke(asked(), LIMIT)
+        assert len(r.requests) == 5
+    assert kinds(state) == [
+        "HumanMessage", "AIMessage", "ToolMessage", "AIMessage", "ToolMessage", "AIMessage",
+    ]  # fmt: skip
+    assert [turn.status for turn in state["messages"] if isinstance(turn, ToolMessage)] == [
+        "error",
+        "success",
+    ]
 
 
 async def test_streaming_messages_updates_and_custom():

@@ -289,8 +289,8 @@ BAD = '<tool_call>{"name": "add", "arguments": {"a": "three"}}</tool_call>'
 def test_max_repairs(repairs):
     with FLOW.replica(BAD) as r:
         for model in (
-            FLOW.model(r, max_repairs=repairs).bind_tools([add], tool_choice="any"),
-            FLOW.model(r).bind_tools([add], tool_choice="any", max_repairs=repairs),
+            FLOW.model(r, max_repairs=repairs).bind_tools([add], tool_choice="add"),
+            FLOW.model(r).bind_tools([add], tool_choice="add", max_repairs=repairs),
         ):
             before = len(r.requests)
             with pytest.raises(ToolCallError):

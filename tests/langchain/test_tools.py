@@ -220,7 +220,7 @@ async def test_prose_where_a_call_is_required():
             await model.ainvoke("Hi")
         assert len(r.requests) == 3
         assert info.value.said == info.value.llm_output == "I'd rather talk."
-        assert not info.value.is_retryable
+        assert info.value.is_retryable
         with pytest.raises(errors.ToolCallError):
             _ = [chunk async for chunk in model.astream("Hi")]
         assert len(r.requests) == 6
@@ -234,10 +234,20 @@ async def test_a_bad_call_is_asked_for_again():
         assert len(r.requests) == 2
 
 
-async def test_a_bad_call_that_stays_bad_is_an_error():
-    """And not a lone invalid call, with which an agent ends in silence."""
-    with FLOW.replica(call("add", a="three")) as r, pytest.raises(errors.ToolCallError, match="b"):
-        await FLOW.model(r).bind_tools([add]).ainvoke("Please add")
+async def test_a_bad_call_that_stays_bad_is_handed_on():
+    """As an ordinary call, which a framework's tool node answers; and never as a lone invalid one."""
+    with FLOW.replica(call("add", a="three")) as r:
+        message = await FLOW.model(r).bind_tools([add]).ainvoke("Please add")
+        assert len(r.requests) == 3
+        assert [(made["name"], made["args"]) for made in message.tool_calls] == [("add", {"a": "three"})]
+        assert not message.invalid_tool_calls
+        for model in (
+            FLOW.model(r).bind_tools([add], on_invalid="raise"),
+            FLOW.model(r, on_invalid="raise").bind_tools([add]),
+            FLOW.model(r).bind_tools([add], tool_choice="add"),
+        ):
+            with pytest.raises(errors.ToolCallError, match="b"):
+                await model.ainvoke("Please add")
 
 
 async def test_calls_of_the_services_own_protocol():

@@ -153,11 +153,22 @@ async def test_an_unknown_tool_does_not_end_the_agent(llm, r, streaming):
     assert not of(ToolCall, events)
 
 
-async def test_a_call_that_stays_wrong_is_a_typed_error(llm, r):
-    r.answer = call("get_weather", town="Paris")
+@streams
+async def test_a_call_that_stays_wrong_is_answered_by_the_agent(llm, r, streaming):
+    """The tool says what is wrong, and the model goes on; as an error it is one where asked for."""
+    wrong = call("get_weather", town="Paris")
+    said = iter([wrong, wrong, wrong, "I give up."])
+    r.answer = lambda _messages: next(said)
+    output, events = await run(FunctionAgent(tools=[get_weather], llm=llm, streaming=streaming))
+    (result,) = of(ToolCallResult, events)
+    assert result.tool_output.is_error
+    assert "town" in result.tool_output.content  # what Python says
+    assert output.response.content == "I give up."
+    assert len(r.requests) == 4
+    r.answer = wrong
+    raising = llm.model_copy(update={"on_invalid": "raise"})
     with pytest.raises(ToolCallError, match="get_weather"):
-        await run(FunctionAgent(tools=[get_weather], llm=llm))
-    assert len(r.requests) == 3
+        await run(FunctionAgent(tools=[get_weather], llm=raising))
 
 
 @streams

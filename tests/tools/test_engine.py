@@ -1,6 +1,7 @@
 """Questions with tools to a service that has none: the real FlowGpt provider over its replica."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -419,25 +420,14 @@ async def test_required_goes_on_while_a_tool_is_left():
     assert calls_of(completion) == [("get_time", {})]
 
 
-async def asked_after_a_result(r, *more, **settings):
-    asked = request(**settings)
-    return await answer_of(
-        provider_of(r), type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings})
-    )
-
-
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_same_call_again_is_a_call(native, stream):
     """Polling: whether a tool is asked once more is for the model and the framework to say."""
     again = [ToolCall("c2", *OSLO)] if native else CALL
     with tiny(again) as r:
-        asked = request()
-        completion = await answer_of(
-            openai(r, native_tools=native),
-            type(asked)(messages=after_a_result(), tools=asked.tools),
-            stream=stream,
-        )
+        asked = replace(request(), messages=after_a_result())
+        completion = await answer_of(openai(r, native_tools=native), asked, stream=stream)
         assert len(r.requests) == 1
     assert calls_of(completion) == [OSLO]
 
@@ -477,11 +467,8 @@ async def test_an_answer_of_nothing_but_one_call_is_ended():
 
 
 async def asked_after_a_result(r, *more, model=TINY, **settings):
-    asked = request(**settings)
-    return await answer_of(
-        openai(r, model),
-        type(asked)(messages=(*after_a_result(), *more), **{"tools": asked.tools, **settings}),
-    )
+    asked = replace(request(**settings), messages=(*after_a_result(), *more))
+    return await answer_of(openai(r, model), asked)
 
 
 async def test_a_tiny_model_does_not_make_a_call_again_at_once():
@@ -500,9 +487,13 @@ async def test_who_insists_is_believed():
         assert len(r.requests) == 2
 
 
-@pytest.mark.parametrize(("allow", "model", "requests"), [
-    (True, TINY, 1), (None, TINY, 2), (False, TINY, 2), (True, "large", 1), (None, "large", 1), (False, "large", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("allow", "model", "requests"),
+    [
+        (True, TINY, 1), (None, TINY, 2), (False, TINY, 2),
+        (True, "large", 1), (None, "large", 1), (False, "large", 2),
+    ],
+)  # fmt: skip
 async def test_repeats_are_a_setting(allow, model, requests):
     """True and False go for any model, None leaves it to what is known of the model."""
     with tiny(*[CALL, "It rains."][:requests]) as r:

@@ -144,22 +144,20 @@ async def test_broken_arguments_are_never_completed(native, text):
 @pytest.mark.parametrize("stream", [True, False])
 async def test_what_is_no_object_beside_a_call(native, stream):
     """It comes with the call, as what cannot be made, with the model's own text."""
-    broken = '{"city": "Os'
-    said = (
-        [ToolCall("a", *OSLO), InvalidToolCall("b", "get_weather", broken, "")]
-        if native
-        else f'{CALL}<tool_call>{{"name": "get_weather", "arguments": {broken}}}</tool_call>'
-    )
+    broken = '{"city": "Os' if native else "[1, 2]"
+    said = [ToolCall("a", *OSLO), InvalidToolCall("b", "search", broken, "")]
+    said = said if native else f"{CALL}{NO_OBJECT}"
     with tiny(said, said, said) as r:
         completion = await answer_of(openai(r, native_tools=native), request(), stream=stream)
         assert len(r.requests) == 3
     assert calls_of(completion) == [OSLO]
     (invalid,) = completion.invalid_tool_calls
     assert broken in invalid.text
-    assert "cannot be read" in invalid.error
+    assert invalid.error.startswith("The call to search" if native else "The arguments of search")
+    assert invalid.name == "search"
     assert invalid.id not in {"", completion.tool_calls[0].id}
     if native:
-        assert (invalid.id, invalid.name, invalid.text) == ("b", "get_weather", broken)
+        assert (invalid.id, invalid.text) == ("b", broken)
 
 
 async def test_the_open_call_of_a_cut_answer_beside_calls():
