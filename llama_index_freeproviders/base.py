@@ -153,8 +153,9 @@ class CoreLLM(FunctionCallingLLM):
     on_invalid: OnInvalid | None = Field(
         default=None,
         description=(
-            "What becomes of a call that still does not fit, once the model was asked again: 'pass' hands it to the agent as it is, 'raise' "
-            "raises ToolCallError; None hands it on but where one tool is required by its name."
+            "What becomes of a call that still does not fit, once the model was asked again: 'pass' hands it "
+            "to the agent as it is, 'raise' raises ToolCallError; None hands it on but where one tool is "
+            "required by its name."
         ),
     )
     reasoning: ReasoningMode | None = Field(

@@ -11,10 +11,11 @@ from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
 from freeproviders.tools.schema.coerce import renamed, required_keys
-from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.tools.schema.sent import object_schema
 from freeproviders.tools.schema.sketch import sketch
+from freeproviders.tools.schema.target import Misfit, Target
 from freeproviders.tools.schema.validate import check_of
-from freeproviders.tools.schema.variants import object_schema, pruned
+from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.types import InvalidToolCall, Tool, ToolCall, new_call_id
 from freeproviders.wire.json import dumps

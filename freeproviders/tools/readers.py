@@ -344,7 +344,8 @@ class CallReader(Reader[Part]):
             self.given_text.append(text)
             out.append(Text(text))
         out.append(verdict)
-        self.stopped = self._single or self._in_a_row == MAX_IN_A_ROW
+        if self._single or self._in_a_row == MAX_IN_A_ROW:
+            self.stopped = True
         return verdict
 
 
