@@ -271,7 +271,6 @@ class ChatRequest:
 
     The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
     `max_repairs` bounds how often a model is asked again for a call or an object that fits.
-    `max_repairs` bounds how often a model is asked again for a call or an object that fits.
     `allow_repeats` False asks for words where a model at once repeats a call whose result is the
     last that it was told, True never does; None asks only models that are known as very small.
     `on_invalid` says what becomes of a call that still does not fit or whose name is not bound,
@@ -286,10 +285,10 @@ class ChatRequest:
     seconds in all a call may wait for a service that says when to come back, however often; None
     leaves that to the backend's `Retry`.
 
-    `on_empty` says what an
-    answer without text and calls is: "error", or with "allow" an answer, where the service itself
-    says that the model stopped; None leaves it to the backend. `n` answers to the question are
-    waited for, all but the first of them as `Alternative` parts; a stream has one.
+    `on_empty` says what an answer without text and calls is: "error", or with "allow" an answer,
+    where the service itself says that the model stopped; None leaves it to the backend. `n` answers
+    to the question are waited for, all but the first of them as `Alternative` parts; a stream has
+    one.
 
     What only some services have: `service_tools` are tools that run at the service, as it writes
     them (`{"type": "web_search"}`). `stream_tool_arguments` lets native calls come as

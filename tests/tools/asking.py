@@ -66,6 +66,11 @@ def openai(r, model="any-model", **options):
     return OpenAICompatible(model, base_url=r.base_url, **options)
 
 
+def prompted(r, model="any-model", **options):
+    """A provider that asks by the prompt alone, unless `native_tools` says otherwise."""
+    return openai(r, model, **{"native_tools": False, "json_schema": False, **options})
+
+
 TINY = "qwen2.5-0.5b-instruct"
 """The name of a model that is known as tiny."""
 

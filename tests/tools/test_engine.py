@@ -23,6 +23,7 @@ from tests.tools.asking import (
     in_turns,
     openai,
     parts_of,
+    prompted,
     request,
     tiny,
 )
@@ -198,7 +199,7 @@ async def test_repairs_are_an_option(max_repairs):
 async def test_small_talk_in_the_shape_of_a_call(bye):
     """A tiny model is asked for words, and the tools are not shown; any other is told their names."""
     with tiny(bye, "Goodbye!") as r:
-        completion = await answer_of(openai(r, TINY), request("Bye"))
+        completion = await answer_of(prompted(r, TINY), request("Bye"))
         assert "get_weather" not in prompt_of(r.requests[1])
     assert completion.text == "Goodbye!"
     assert completion.finish.attempts == 2
@@ -220,7 +221,7 @@ async def test_small_talk_in_the_shape_of_a_call(bye):
 async def test_a_tiny_model_may_mean_a_call_whose_name_is_wrong(said):
     """It is told the names, as any other model, where that is no small talk."""
     with tiny(said, CALL) as r:
-        completion = await answer_of(openai(r, TINY), request())
+        completion = await answer_of(prompted(r, TINY), request())
         assert "The tools are: get_weather, get_time, search." in prompt_of(r.requests[1])
     assert calls_of(completion) == [OSLO]
 
@@ -229,13 +230,13 @@ async def test_small_talk_is_never_shown_as_markup():
     """A tiny model that goes on with it is told the names, and then its call is handed on."""
     bye = '<tool_call>{"name": "bye", "arguments": {}}</tool_call>'
     with tiny(bye, bye, bye) as r:
-        completion = await answer_of(openai(r, TINY), request("Bye"))
+        completion = await answer_of(prompted(r, TINY), request("Bye"))
         assert "The tools are" in prompt_of(r.requests[2])
         assert "<tools>" not in prompt_of(r.requests[1])
         assert "get_weather" in prompt_of(r.requests[2])
     assert (completion.text, calls_of(completion)) == ("", [("bye", {})])
     with tiny(bye, CALL) as r:
-        assert calls_of(await answer_of(openai(r, TINY), request("Bye"))) == [OSLO]
+        assert calls_of(await answer_of(prompted(r, TINY), request("Bye"))) == [OSLO]
 
 
 async def test_a_call_cut_by_the_service_is_no_call():
@@ -427,7 +428,7 @@ async def test_the_same_call_again_is_a_call(native, stream):
     again = [ToolCall("c2", *OSLO)] if native else CALL
     with tiny(again) as r:
         asked = replace(request(), messages=after_a_result())
-        completion = await answer_of(openai(r, native_tools=native), asked, stream=stream)
+        completion = await answer_of(prompted(r, native_tools=native), asked, stream=stream)
         assert len(r.requests) == 1
     assert calls_of(completion) == [OSLO]
 
@@ -437,7 +438,7 @@ async def test_equal_calls_in_one_answer_are_calls(native):
     """Two dice; each has an id of its own."""
     said = [ToolCall("a", "get_time", {}), ToolCall("b", "get_time", {})] if native else f"{TIME}{TIME}"
     with tiny(said) as r:
-        completion = await answer_of(openai(r, native_tools=native), request())
+        completion = await answer_of(prompted(r, native_tools=native), request())
     assert calls_of(completion) == [("get_time", {})] * 2
     assert len({call.id for call in completion.tool_calls}) == 2
 
@@ -468,7 +469,7 @@ async def test_an_answer_of_nothing_but_one_call_is_ended():
 
 async def asked_after_a_result(r, *more, model=TINY, **settings):
     asked = replace(request(**settings), messages=(*after_a_result(), *more))
-    return await answer_of(openai(r, model), asked)
+    return await answer_of(prompted(r, model), asked)
 
 
 async def test_a_tiny_model_does_not_make_a_call_again_at_once():
@@ -523,7 +524,7 @@ async def test_a_failure_is_no_result(result):
     with tiny(CALL) as r:
         asked = request()
         completion = await answer_of(
-            openai(r, TINY), type(asked)(messages=after_a_result(**result), tools=asked.tools)
+            prompted(r, TINY), type(asked)(messages=after_a_result(**result), tools=asked.tools)
         )
         assert len(r.requests) == 1
     assert calls_of(completion) == [OSLO]
@@ -532,9 +533,9 @@ async def test_a_failure_is_no_result(result):
 async def test_a_tiny_model_stutters():
     """The same call several times in a row is one; with another between them they are three."""
     with tiny(f"{TIME}{TIME}{TIME}") as r:
-        assert calls_of(await answer_of(openai(r, TINY), request())) == [("get_time", {})]
+        assert calls_of(await answer_of(prompted(r, TINY), request())) == [("get_time", {})]
     with tiny(f"{TIME}{CALL}{TIME}") as r:
-        completion = await answer_of(openai(r, TINY), request())
+        completion = await answer_of(prompted(r, TINY), request())
         assert calls_of(completion) == [("get_time", {}), OSLO, ("get_time", {})]
 
 
@@ -577,7 +578,7 @@ async def test_a_required_call_is_not_replaced_by_words():
 async def test_an_empty_answer_is_asked_again(native, stream, silence):
     """Once, and the model is told so; tools are bound, so that it may be a call."""
     with tiny(silence, CALL) as r:
-        provider = openai(r, native_tools=native, retry=0)
+        provider = prompted(r, native_tools=native, retry=0)
         completion = await answer_of(provider, request(), stream=stream)
         assert "Your answer was empty" in prompt_of(r.requests[1])
         assert completion.finish.attempts == len(r.requests) == 2
@@ -589,7 +590,7 @@ async def test_an_empty_answer_again_is_an_error(max_repairs):
     """It is asked again once, however many repairs there are; never without repairs."""
     answers = [""] * (2 if max_repairs else 1)
     with tiny(*answers) as r:
-        _, error = await parts_of(openai(r, retry=0), request(), max_repairs=max_repairs)
+        _, error = await parts_of(prompted(r, retry=0), request(), max_repairs=max_repairs)
         assert isinstance(error, EmptyResponseError)
         assert error.attempts == len(r.requests) == len(answers)
 
@@ -597,7 +598,7 @@ async def test_an_empty_answer_again_is_an_error(max_repairs):
 async def test_an_empty_answer_where_a_call_is_required():
     """It is asked for as where words came."""
     with tiny("", "", CALL) as r:
-        completion = await answer_of(openai(r, retry=0), request(tool_choice="required"))
+        completion = await answer_of(prompted(r, retry=0), request(tool_choice="required"))
         assert "one is required" in prompt_of(r.requests[1])
     assert calls_of(completion) == [OSLO]
 
@@ -605,7 +606,7 @@ async def test_an_empty_answer_where_a_call_is_required():
 async def test_an_empty_answer_after_a_call_that_went_out():
     """The call is the answer: nothing was said to take the place of the bad one."""
     with tiny(f"{CALL}{BAD}", "") as r:
-        completion = await answer_of(openai(r, retry=0), request())
+        completion = await answer_of(prompted(r, retry=0), request())
     assert calls_of(completion) == [OSLO]
 
 

@@ -6,7 +6,19 @@ from freeproviders import FlowGpt
 from freeproviders.errors import ToolCallError
 from freeproviders.testing import replica
 from freeproviders.types import InvalidToolCall, Text, ToolCall
-from tests.tools.asking import BAD, CALL, answer_of, calls_of, flow, in_turns, openai, parts_of, request, tiny
+from tests.tools.asking import (
+    BAD,
+    CALL,
+    answer_of,
+    calls_of,
+    flow,
+    in_turns,
+    openai,
+    parts_of,
+    prompted,
+    request,
+    tiny,
+)
 
 NAMELESS = '<tool_call>{"name": "fly", "arguments": {"to": "Oslo"}}</tool_call>'
 NO_OBJECT = '<tool_call>{"name": "search", "arguments": [1, 2]}</tool_call>'
@@ -43,7 +55,7 @@ async def test_an_unknown_name_is_told_the_names_once(native, mode, max_repairs)
     said = [ToolCall("mine", "fly", {"to": "Oslo"})] if native else NAMELESS
     with tiny(said, said) as r:
         completion = await answer_of(
-            openai(r, native_tools=native), request(), on_invalid=mode, max_repairs=max_repairs
+            prompted(r, native_tools=native), request(), on_invalid=mode, max_repairs=max_repairs
         )
         assert len(r.requests) == 2
         asked = r.requests[1].body.decode()
@@ -62,9 +74,9 @@ async def test_a_wrong_name_and_then_the_right_one(native):
     wrong = [ToolCall("a", "fly", {"to": "Oslo"})] if native else NAMELESS
     right = [ToolCall("a", *OSLO)] if native else CALL
     with tiny(wrong, right) as r:
-        assert calls_of(await answer_of(openai(r, native_tools=native), request())) == [OSLO]
+        assert calls_of(await answer_of(prompted(r, native_tools=native), request())) == [OSLO]
     with tiny(wrong, "I cannot fly.") as r:
-        completion = await answer_of(openai(r, native_tools=native), request())
+        completion = await answer_of(prompted(r, native_tools=native), request())
     assert (completion.text, completion.tool_calls) == ("I cannot fly.", ())
 
 
@@ -125,12 +137,12 @@ READ = {
 @pytest.mark.parametrize("text", BROKEN)
 async def test_broken_arguments_are_never_completed(native, text):
     """Not to the path that they begin with, not to nothing, not to a path of all the text."""
-    prompted = '<tool_call>{"name": "read", "arguments": %s}</tool_call>'
-    as_text = prompted.replace("%s", f'"{text.replace(chr(34), chr(92) + chr(34))}"')
+    written = '<tool_call>{"name": "read", "arguments": %s}</tool_call>'
+    as_text = written.replace("%s", f'"{text.replace(chr(34), chr(92) + chr(34))}"')
     said = [InvalidToolCall("a", "read", text, "")] if native else as_text
     with tiny(said) as r:
-        asked = openai(r).request("Read", tools=[READ])
-        parts, error = await parts_of(openai(r, native_tools=native), asked, max_repairs=0)
+        asked = prompted(r).request("Read", tools=[READ])
+        parts, error = await parts_of(prompted(r, native_tools=native), asked, max_repairs=0)
     if error is None:  # a bare value is plainly the only argument, and nothing is lost of it
         assert text in {"[1]", "7"}
         assert [part.arguments for part in parts if isinstance(part, ToolCall)] == [{"path": text}]
@@ -148,7 +160,7 @@ async def test_what_is_no_object_beside_a_call(native, stream):
     said = [ToolCall("a", *OSLO), InvalidToolCall("b", "search", broken, "")]
     said = said if native else f"{CALL}{NO_OBJECT}"
     with tiny(said, said, said) as r:
-        completion = await answer_of(openai(r, native_tools=native), request(), stream=stream)
+        completion = await answer_of(prompted(r, native_tools=native), request(), stream=stream)
         assert len(r.requests) == 3
     assert calls_of(completion) == [OSLO]
     (invalid,) = completion.invalid_tool_calls
@@ -178,7 +190,7 @@ async def test_bare_arguments_of_a_cut_answer_are_no_call():
     fault = {"status": 200, "content_type": "application/json", "body": {"choices": [choice]}}
     with tiny(faults=fault) as r:
         _, error = await parts_of(
-            openai(r, retry=0), request(tool_choice="get_weather"), stream=False, max_repairs=0
+            prompted(r, retry=0), request(tool_choice="get_weather"), stream=False, max_repairs=0
         )
     assert isinstance(error, ToolCallError)
 
@@ -193,7 +205,7 @@ async def test_an_error_where_the_caller_wants_one(mode, choice, native):
     said = [ToolCall("a", "get_weather", {"days": "x"})] if native else BAD
     with tiny(said, said, said) as r:
         parts, error = await parts_of(
-            openai(r, native_tools=native), request(tool_choice=choice), on_invalid=mode
+            prompted(r, native_tools=native), request(tool_choice=choice), on_invalid=mode
         )
     assert isinstance(error, ToolCallError)
     assert error.is_retryable
@@ -233,7 +245,7 @@ async def test_a_tool_that_the_choice_leaves_out_is_not_called(native):
     said = [ToolCall("a", *OSLO)] if native else CALL
     with tiny(said, said, said) as r:
         asked = request(tool_choice=("get_time", "search"))
-        parts, error = await parts_of(openai(r, native_tools=native), asked, on_invalid="pass")
+        parts, error = await parts_of(prompted(r, native_tools=native), asked, on_invalid="pass")
     assert isinstance(error, ToolCallError)
     assert not any(isinstance(part, ToolCall) for part in parts)
 

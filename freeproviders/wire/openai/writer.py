@@ -242,18 +242,20 @@ class DocumentWriter(AnswerWriter):
         first = Completion(
             "".join(self._text),
             "".join(self._reasoning),
-            tuple(self._calls),
+            tuple([call for call in self._calls if isinstance(call, ToolCall)]),
             self.usage or Usage(0, 0),
             Finish(),
             refusal="".join(self._refusal),
             logprobs=self._logprobs,
+            invalid_tool_calls=tuple([call for call in self._calls if isinstance(call, InvalidToolCall)]),
         )
         choices = [self._choice(n, answer) for n, answer in enumerate([first, *self._others])]
         choices[0]["finish_reason"] = self.finish_reason if finish else None
         return self.document(choices, usage=first.usage.to_openai())
 
     def _choice(self, index: int, answer: Completion) -> dict[str, Any]:
-        without_text = answer.tool_calls or answer.refusal
+        calls = answer.tool_calls + answer.invalid_tool_calls
+        without_text = calls or answer.refusal
         message: dict[str, Any] = {
             "role": "assistant",
             "content": answer.text if answer.text or not without_text else None,
@@ -261,8 +263,8 @@ class DocumentWriter(AnswerWriter):
         }
         if answer.reasoning:
             message[self.style.reasoning_key] = answer.reasoning
-        if answer.tool_calls:
-            message["tool_calls"] = [call.to_openai() for call in answer.tool_calls]
+        if calls:
+            message["tool_calls"] = [call.to_openai() for call in calls]
         return {
             "index": index,
             "message": message,
