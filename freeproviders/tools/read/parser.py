@@ -25,7 +25,7 @@ from freeproviders.tools.read.dialects.opening import (
     sample,
 )
 from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
-from freeproviders.tools.read.thinking import THINKING
+from freeproviders.tools.read.thinking import TEMPLATE, THINKING
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
@@ -66,7 +66,8 @@ class Parser:
         self._reading: Recogniser | None = inside(self._cursor) if thinking and not keep_thinking else None
         self._keep_thinking = keep_thinking
         self._thinking = ""
-        """Everything is reasoning up to this."""
+        """Everything is reasoning up to this, or up to one of these."""
+        self._thinking_ends: tuple[str, ...] = ()
         self._closer = THINKING["<think>"] if thinking and keep_thinking else ""
         """Everything is text up to this."""
         self._inline = False  # or to the end of the line
@@ -232,20 +233,22 @@ class Parser:
         c.commit()
         self._tail = ""
         self._thinking = after.thinking
+        self._thinking_ends = TEMPLATE if after.opened else (after.thinking,)
         self._gap, self._dropping = _SEPARATORS, False
         self._swallow = 0 if after.closes else after.fence or self._swallow
 
     # --- where none begins ---
 
     def _think(self, c: Cursor) -> bool:
-        at = c.text.find(self._thinking, c.pos)
-        end = at if at >= 0 else len(c.text) - _overlap(c.text, self._thinking)
+        found = [(at, mark) for mark in self._thinking_ends if (at := c.text.find(mark, c.pos)) >= 0]
+        at, mark = min(found, default=(-1, ""))
+        end = at if found else len(c.text) - max(_overlap(c.text, mark) for mark in self._thinking_ends)
         if end > c.pos:
             self._flush()
             self._out.append(Reasoning(c.text[c.pos : end]))
             c.pos = end
         if at >= 0:
-            c.pos += len(self._thinking)
+            c.pos += len(mark)
             self._thinking = ""
             self._gap, self._dropping = _SPACE, True
         c.commit()

@@ -22,3 +22,6 @@ LEADING: Final = {"<reasoning>": "</reasoning>", "<thought>": "</thought>"}
 
 CLOSERS: Final = (*THINKING.values(), *LEADING.values())
 """Each may begin an answer, where the model's template has opened the reasoning."""
+
+TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>")
+"""What closes reasoning that a template has opened, since nobody knows by which mark."""

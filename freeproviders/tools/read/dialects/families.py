@@ -8,12 +8,9 @@ and values); what a family adds to that is its rows here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-
-_ODD = re.compile(r"[|｜:\[]|_call")
 
 BLOCKS: Final[Mapping[str, str]] = {
     # Hermes, Qwen, GLM-4.5 to 4.7, Ling, Spark, Hunyuan, poolside and many others
@@ -133,13 +130,6 @@ LEADING: Final = (
 )
 """What opens the text of an answer; dropped where nothing was said before."""
 
-STRAY: Final = (
-    *dict.fromkeys(BLOCKS.values()),
-    *dict.fromkeys(tags.closer for tags in INVOKES.values()),
-    "</s>",
-)
-"""What closes calls; dropped right behind calls and reasoning."""
-
 ENDS: Final = (
     "<|END_RESPONSE|>",
     "<|END_TEXT|>",
@@ -159,39 +149,3 @@ ENDS: Final = (
     "<channel|>",
 )
 """What closes a turn; dropped at the end of an answer too."""
-
-_OTHERS: Final = (
-    "<|channel|>",
-    "<|message|>",
-    "<|start|>",
-    "<|open|>",
-    "<|close|>",
-    "<|sep|>",
-    "<|channel>",
-    "]<]minimax[>[",
-    "<|python_tag|>",
-    "<|message_sep|>",
-    "<|role_sep|>",
-    "<|recipient|>",
-    "<｜tool▁outputs▁begin｜>",
-    "[TOOL_CALLS]",
-)
-
-SPECIAL: Final = tuple(
-    mark
-    for mark in dict.fromkeys(
-        (
-            *BLOCKS,
-            *BLOCKS.values(),
-            *INVOKES,
-            *(tags.closer for tags in INVOKES.values()),
-            *PAIRS,
-            *SEPARATORS,
-            *LEADING,
-            *ENDS,
-            *_OTHERS,
-        )
-    )
-    if _ODD.search(mark)
-)
-"""The marks that are a word of no document: text that holds one is hardly meant for a reader."""

@@ -155,7 +155,7 @@ def inside(c: Cursor) -> Recogniser:
     if opener:
         return After(text=False, thinking=THINKING[opener])
     c.rewind(c.held())
-    return After(text=False, thinking=THINKING["<think>"])
+    return After(text=False, thinking=THINKING["<think>"], opened=True)
 
 
 def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
