@@ -36,6 +36,7 @@ from freeproviders.configuration import CONFIGURATION, Configuration, split, unk
 from freeproviders.errors import EmptyResponseError, UsageError
 from freeproviders.retry import Retry
 from freeproviders.stop import StopCutter
+from freeproviders.thinking import SplitAnswer
 from freeproviders.types import (
     MAX_REPAIRS,
     Alternative,
@@ -197,7 +198,8 @@ class Backend(ABC):
             from freeproviders.tools.engine import answer  # noqa: PLC0415
 
             return answer(self, request)
-        return self.batches(request)
+        batches = self.batches(request)
+        return batches if request.reasoning == "keep" else SplitAnswer(self, request, batches)
 
     @staticmethod
     def of(value: Backend | Askable) -> Backend:

@@ -281,9 +281,9 @@ class ChatRequest:
     `reasoning` says what becomes of thinking that a model writes into its text
     (`<think>...</think>`): "split" makes it `Reasoning` parts, "drop" leaves it out, with what the
     service itself tells apart; "keep" leaves the text alone, but for the text of an object. None
-    splits where there are tools or a response format and keeps elsewhere. `wait_up_to` is how many
-    seconds in all a call may wait for a service that says when to come back, however often; None
-    leaves that to the backend's `Retry`.
+    splits; where there are neither tools nor a response format, only an answer that begins with
+    thinking is looked at. `wait_up_to` is how many seconds in all a call may wait for a service
+    that says when to come back, however often; None leaves that to the backend's `Retry`.
 
     `on_empty` says what an answer without text and calls is: "error", or with "allow" an answer,
     where the service itself says that the model stopped; None leaves it to the backend. `n` answers

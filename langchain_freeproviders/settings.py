@@ -98,8 +98,8 @@ class BackendSettings(Serializable):
     reasoning: ReasoningMode | None = None
     """What becomes of `<think>...</think>` in the text: "split", "keep" or "drop".
 
-    "split" makes it `additional_kwargs["reasoning_content"]`. None splits where there are tools or
-    a response format, and keeps elsewhere.
+    "split" makes it `additional_kwargs["reasoning_content"]`. None splits; without tools and a
+    response format only an answer that begins with it is looked at.
     """
     wait_up_to: float | None = Field(default=None, ge=0)
     """Seconds in all that a call may wait for a service that says when to come back."""

@@ -162,8 +162,8 @@ class CoreLLM(FunctionCallingLLM):
         default=None,
         description=(
             "What becomes of thinking that a model writes into its text, <think>...</think>: 'split' makes "
-            "it a ThinkingBlock, 'drop' leaves it out, 'keep' leaves the text alone; None splits where there "
-            "are tools or a schema, and keeps elsewhere."
+            "it a ThinkingBlock, 'drop' leaves it out, 'keep' leaves the text alone; None splits, without "
+            "tools and a schema only where an answer begins with it."
         ),
     )
     wait_up_to: float | None = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import ClassVar, Final, TypeGuard
 
@@ -89,11 +90,26 @@ def answer(
         return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
-    splits = request.reasoning in {"split", "drop"} or (request.reasoning is None and bool(request.tools))
     request = _without_tools(backend, request, prompt)
     if plan.target is not None:
         return TextObject(backend, request, plan.target, prompt).rounds()
-    return _PlainQuestion(backend, request, prompt).rounds() if splits else backend.batches(request)
+    if request.reasoning == "keep":
+        return backend.batches(request)
+    return _PlainQuestion(backend, request, prompt).rounds()
+
+
+def split_answer(
+    backend: Answering, request: ChatRequest, first: Batch, rest: AsyncGenerator[Batch, None]
+) -> AsyncGenerator[Batch, None]:
+    """Stream an answer that has begun with thinking, and set the thinking apart."""
+    return _PlainQuestion(backend, request, DEFAULT_PROMPT, begun=_begun(first, rest)).rounds()
+
+
+async def _begun(first: Batch, rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
+    async with aclosing(rest):
+        yield first
+        async for batch in rest:
+            yield batch
 
 
 def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
@@ -118,6 +134,21 @@ class _PlainQuestion(Question[Part, PlainReader]):
     """A question without tools or schema: only thinking is separated from text."""
 
     judges: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        backend: Answering,
+        request: ChatRequest,
+        prompt: ToolPrompt,
+        *,
+        begun: AsyncGenerator[Batch, None] | None = None,
+    ) -> None:
+        super().__init__(backend, request, prompt)
+        self._begun = begun
+
+    def _ask(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        begun, self._begun = self._begun, None
+        return super()._ask(request) if begun is None else begun
 
     def _next_request(self) -> ChatRequest:
         return self._request

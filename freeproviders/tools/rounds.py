@@ -23,7 +23,7 @@ from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.readers import Out, Reader
 from freeproviders.tools.schema.validate import loaded
 from freeproviders.tools.tally import Tally
-from freeproviders.types import ChatRequest, Finish
+from freeproviders.types import Batch, ChatRequest, Finish
 
 R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as the question
 
@@ -80,7 +80,7 @@ class Question(ABC, Generic[Out, R]):
             out_here: list[Out] = []
             shown, judged = False, patience.judged
             try:
-                async with aclosing(self._backend.batches(request)) as batches:
+                async with aclosing(self._ask(request)) as batches:
                     async for batch in batches:
                         if out := reader.take(batch):
                             if streamed:
@@ -189,6 +189,10 @@ class Question(ABC, Generic[Out, R]):
     def _binds(self, _out: list[Out]) -> bool:
         """Return whether what goes out cannot be taken back, as a draft can be."""
         return True
+
+    def _ask(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Ask the backend."""
+        return self._backend.batches(request)
 
     @abstractmethod
     def _next_request(self) -> ChatRequest:

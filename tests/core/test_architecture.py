@@ -24,7 +24,7 @@ LAYERS = [
     ["wire"],
     ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
     ["configuration", "abilities", "exchange"],
-    ["tools"],
+    ["tools", "thinking"],
     ["backend"],
     ["provider"],
     ["embedded"],

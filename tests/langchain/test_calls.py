@@ -301,13 +301,21 @@ def test_max_repairs(repairs):
 def test_reasoning():
     text = "<think>let me see</think>The answer"
     with FLOW.replica(text) as r:
-        assert FLOW.model(r).invoke("Hi").content == text
+        assert FLOW.model(r, reasoning="keep").invoke("Hi").content == text
         for message in (
+            FLOW.model(r).invoke("Hi"),
             FLOW.model(r, reasoning="split").invoke("Hi"),
             FLOW.model(r).invoke("Hi", reasoning="split"),
         ):
             assert message.content == "The answer"
             assert message.additional_kwargs == {"reasoning_content": "let me see"}
+            assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+        chunks = list(FLOW.model(r).stream("Hi"))
+        assert (
+            "".join(chunk.additional_kwargs.get("reasoning_content", "") for chunk in chunks) == "let me see"
+        )
+        assert "".join(chunk.content for chunk in chunks) == "The answer"
+        assert FLOW.string_model(r).invoke("Hi") == "The answer"
         assert FLOW.model(r, reasoning="drop").invoke("Hi").additional_kwargs == {}
         assert FLOW.string_model(r, reasoning="split").invoke("Hi") == "The answer"
 

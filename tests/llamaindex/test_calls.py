@@ -351,7 +351,7 @@ def test_on_invalid():
 def test_reasoning():
     """Thinking inside of the text becomes a block, goes away, or stays."""
     with replica("openai-compatible", answer=[Text("<think>Hm.</think>It is 4.")]) as r:
-        llm = OpenAICompatible("m", base_url=r.base_url, reasoning="split")
+        llm = OpenAICompatible("m", base_url=r.base_url)
         message = llm.chat(HI).message
         assert (message.blocks[0].content, message.content) == ("Hm.", "It is 4.")
         assert llm.complete("Hi").text == "It is 4."

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders import FlowGpt, OpenAICompatible, Retry
+from freeproviders import FlowGpt, OpenAICompatible, Retry, bridge
 from freeproviders.errors import EmptyResponseError
 from freeproviders.testing import replica
+from freeproviders.thinking import FIRST_CHARS
 from freeproviders.tools import complete_structured
 from freeproviders.tools.read.parser import Parser
+from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING, begins_with_mark
 from freeproviders.tools.readers import PlainReader
 from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage, collect
 from tests.tools.asking import CALL, in_turns
@@ -27,7 +29,7 @@ async def answer_of(provider, **asked):
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 async def test_every_mode_without_tools(size, stream):
-    """At the start of and within the text, at any cut; None and "keep" leave the text alone."""
+    """At the start of and within the text, at any cut."""
     pieces = [SAID[at : at + size] for at in range(0, len(SAID), size)]
     with replica(OpenAICompatible, answer=pieces) as r:
         provider = OpenAICompatible("m", base_url=r.base_url)
@@ -38,7 +40,7 @@ async def test_every_mode_without_tools(size, stream):
         assert len(r.requests) == 4
         assert all(sent.json == r.requests[0].json for sent in r.requests)
     assert {mode: (answer.text, answer.reasoning) for mode, answer in found.items()} == {
-        None: (SAID, ""),
+        None: SPLIT,
         "keep": (SAID, ""),
         "split": SPLIT,
         "drop": (SPLIT[0], ""),
@@ -123,13 +125,25 @@ def test_code_is_left_alone(tools, size):
 
 
 async def test_a_plain_request_has_no_layer():
-    """Nothing stands between a plain request and the service's own stream."""
-    provider = FlowGpt()
-    for request in (provider.request("Hi"), provider.request("Hi", reasoning="keep")):
-        assert provider.answer(request).ag_code is provider.batches(request).ag_code
+    """Nothing stands between a plain request and the service's own stream, once it is known as such.
+
+    The batches are then awaited in the stream itself.
+    """
+    with replica(FlowGpt, answer=["Hello", " there", "!"], faults={"pace": 0.05}) as r:
+        provider = FlowGpt(base_url=r.base_url)
+        stream = provider.answer(provider.request("Hi"))
+        first = await anext(stream)
+        assert first[0] == Text("Hello")
+        step = stream.__anext__()
+        assert type(step) is type(provider.batches(provider.request("Hi")).__anext__())
+        rest = [part for part in await step if isinstance(part, Text)]
+        rest += [part async for batch in stream for part in batch if isinstance(part, Text)]
+    assert "".join(part.text for part in rest) == " there!"
+    request = provider.request("Hi", reasoning="keep")
+    assert provider.answer(request).ag_code is provider.batches(request).ag_code
     tools_told = [Message("user", "Hi"), Message("assistant", "", tool_calls=(ToolCall("c", "f", {}),))]
     provider = OpenAICompatible("m", base_url="http://127.0.0.1:9", native_tools=True)
-    request = provider.request(tools_told)
+    request = provider.request(tools_told, reasoning="keep")
     assert provider.answer(request).ag_code is provider.batches(request).ag_code
 
 
@@ -150,6 +164,69 @@ def test_kept_thinking_leaves_the_text_alone(said, sizes, inside):
     out += parser.close()
     assert all(isinstance(piece, Text) for piece in out)
     assert "".join(piece.text for piece in out) == said
+
+
+def test_every_mark_begins_with_a_character_that_is_looked_for():
+    """The first character decides whether the marks are looked at."""
+    marks = [*THINKING, *LEADING, *CLOSERS]
+    assert {mark[0] for mark in marks} == set(FIRST_CHARS)
+    for mark in marks:
+        assert begins_with_mark(mark) is begins_with_mark(f"{mark}x") is True
+        assert begins_with_mark(mark[:-1]) is None
+    assert begins_with_mark("<thin ice") is begins_with_mark("[1] says") is False
+
+
+BEGINNINGS = [
+    ("<think>hm</think>Four.", "Four.", "hm"),
+    ("\n\n<think>\nhm</think>\n\nFour.", "Four.", "\nhm"),
+    ("[THINK]hm[/THINK]Four.", "Four.", "hm"),
+    ("<thinking>hm</thinking>Four.", "Four.", "hm"),
+    ("<thin ice>", "<thin ice>", ""),
+    ("<", "<", ""),
+    ("<thi", "<thi", ""),
+    ("[1] says <think>so</think>.", "[1] says <think>so</think>.", ""),
+    ("\n\n  Four.", "\n\n  Four.", ""),
+    (" " * 300 + "<think>hm</think>.", " " * 300 + "<think>hm</think>.", ""),
+    ("`<think>` opens", "`<think>` opens", ""),
+]
+
+
+@pytest.mark.parametrize(("said", "text", "reasoning"), BEGINNINGS)
+@pytest.mark.parametrize("size", [1, 2, 1000])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_first_words_decide(said, text, reasoning, size, stream):
+    """What does not begin with thinking goes out as it came, whatever the cuts."""
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    with replica(OpenAICompatible, answer=pieces) as r:
+        answer = await answer_of(OpenAICompatible("m", base_url=r.base_url), stream=stream)
+    assert (answer.text, answer.reasoning, answer.finish.reason) == (text, reasoning, "stop")
+
+
+@pytest.mark.parametrize("said", ["Hello there", "<think>hm</think>Hello there"])
+async def test_leaving_early_ends_the_request(said):
+    """By `aclose`, after the first part as before it, with thinking and without."""
+    with replica(OpenAICompatible, answer=[*said], faults={"pace": 0.02}) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url)
+        for parts in (0, 1, 3):
+            stream = provider.answer(provider.request("Hi"))
+            for _ in range(parts):
+                assert await anext(stream)
+            await stream.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await anext(stream)
+
+
+def test_in_sync_code_as_well():
+    with replica(FlowGpt, answer=SAID) as r:
+        provider = FlowGpt(base_url=r.base_url)
+        whole, parts = provider.complete_sync("Hi"), collect(provider.stream_sync("Hi"))
+        texts = FlowGpt(base_url=r.base_url).create_async_generator(messages="Hi")
+        assert bridge.run(joined_text(texts)) == SPLIT[0]
+    assert [(found.text, found.reasoning) for found in (whole, parts)] == [SPLIT, SPLIT]
+
+
+async def joined_text(pieces):
+    return "".join([piece async for piece in pieces])
 
 
 ONLY_THINKING = "<think>let me see</think>"

@@ -25,3 +25,12 @@ CLOSERS: Final = (*THINKING.values(), *LEADING.values())
 
 TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>")
 """What closes reasoning that a template has opened, since nobody knows by which mark."""
+
+_MARKS: Final = (*THINKING, *LEADING, *CLOSERS)
+
+
+def begins_with_mark(text: str) -> bool | None:
+    """Return whether a text begins with a mark of reasoning; None while it may yet."""
+    if text.startswith(_MARKS):
+        return True
+    return None if any(mark.startswith(text) for mark in _MARKS) else False

@@ -1,0 +1,92 @@
+"""Thinking at the beginning of an answer: noticed at once, and nothing else is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Final
+
+from freeproviders.abilities import Answering
+from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, ToolCall
+
+FIRST_CHARS: Final = "<["
+"""The characters with which a mark of reasoning begins."""
+
+MAX_BLANKS: Final = 200
+"""Blanks before the first word that are waited for."""
+
+
+class SplitAnswer(AsyncGenerator[Batch, None]):
+    """The batches of an answer; where it begins with thinking, that comes as `Reasoning`.
+
+    The first words decide. Any other answer is then the service's own stream, without a generator
+    around it: a batch passes here by one call that awaits nothing.
+    """
+
+    def __init__(
+        self, backend: Answering, request: ChatRequest, batches: AsyncGenerator[Batch, None]
+    ) -> None:
+        self._backend = backend
+        self._request = request
+        self._batches = batches
+        self._next: Callable[[], Awaitable[Batch]] | None = None
+
+    def __anext__(self) -> Awaitable[Batch]:  # type: ignore[override]  # the stream's own awaitable
+        return self._decided() if self._next is None else self._next()
+
+    async def _decided(self) -> Batch:
+        """Read up to the first words; return all that has come."""
+        batch = await self._batches.__anext__()
+        while (thinks := self._thinks(_beginning(batch))) is None:
+            try:
+                batch = [*batch, *await self._batches.__anext__()]
+            except StopAsyncIteration:
+                break
+        if thinks:
+            from freeproviders.tools.engine import split_answer  # noqa: PLC0415 - for answers that think
+
+            self._batches = split_answer(self._backend, self._request, batch, self._batches)
+            self._next = self._batches.__anext__
+            return await self._next()
+        self._next = self._batches.__anext__
+        return batch
+
+    @staticmethod
+    def _thinks(text: str | None) -> bool | None:
+        """Return whether an answer with these first words begins with thinking; None as yet."""
+        if text is None:
+            return False
+        words = text.lstrip()
+        if len(text) - len(words) > MAX_BLANKS:
+            return False  # wherever it was cut
+        if not words:
+            return None
+        if words[0] not in FIRST_CHARS:
+            return False
+        from freeproviders.tools.read.thinking import begins_with_mark  # noqa: PLC0415 - as above
+
+        return begins_with_mark(words)
+
+    async def asend(self, value: None) -> Batch:
+        """Behave as in every asynchronous generator."""
+        del value
+        return await self.__anext__()
+
+    async def athrow(self, *args: Any) -> Batch:
+        """Behave as in every asynchronous generator."""
+        return await self._batches.athrow(*args)
+
+    async def aclose(self) -> None:
+        """End the request."""
+        await self._batches.aclose()
+
+
+def _beginning(batch: Batch) -> str | None:
+    """The text of the first batches; None where something else decides that it is an answer."""
+    text = ""
+    for part in batch:
+        kind = part.__class__
+        if kind is Text:
+            text += part.text  # type: ignore[union-attr]
+        elif kind is Reasoning or kind is ToolCall or (kind is Finish and not text.strip()):
+            return None
+    return text
