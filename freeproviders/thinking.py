@@ -22,16 +22,18 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
     around it: a batch passes here by one call that awaits nothing.
     """
 
+    __slots__ = ("_backend", "_batches", "_next", "_request")
+
     def __init__(
         self, backend: Answering, request: ChatRequest, batches: AsyncGenerator[Batch, None]
     ) -> None:
         self._backend = backend
         self._request = request
         self._batches = batches
-        self._next: Callable[[], Awaitable[Batch]] | None = None
+        self._next: Callable[[], Awaitable[Batch]] = self._decided
 
     def __anext__(self) -> Awaitable[Batch]:  # type: ignore[override]  # the stream's own awaitable
-        return self._decided() if self._next is None else self._next()
+        return self._next()
 
     async def _decided(self) -> Batch:
         """Read up to the first words; return all that has come."""
