@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from freeproviders.checks import ALIKE, SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
-from freeproviders.redaction import is_secret, secrets_of
+from freeproviders.redaction import is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route
 
@@ -62,6 +62,9 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
     "default_headers": "headers",
     "extra_headers": "headers",
     "max_retries": "retry",
+    "openai_api_base": "base_url",
+    "openai_api_key": "api_key",
+    "openai_proxy": "proxy",
     "request_timeout": "timeout",
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
@@ -71,6 +74,9 @@ _LIKE_A_CREDENTIAL: Final = re.compile(  # but not `max_token` or `eos_token`
     r"|password|cookies?|credentials?)$|^token$",
     re.IGNORECASE,
 )
+_SOMEHOW_SECRET: Final = re.compile(r"(?i)key|token|secret|passw|credential|auth")
+_NO_CREDENTIALS: Final = frozenset({"prompt_cache_key", "tokenizer"})
+"""Options of that kind which are none, whatever their values look like."""
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
 
 
@@ -90,12 +96,8 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
     for name, value in keywords.items():
         first = SECOND_NAMES.get(name, name)
         if first not in Configuration.__annotations__:
-            if name not in SETTINGS and _LIKE_A_CREDENTIAL.search(name):
-                raise UsageError(
-                    f"{name} looks like a credential: pass it as api_key, headers or cookies. What a service "
-                    "wants in the body of a request goes into extra_body.",
-                    provider=provider,
-                )
+            if name not in SETTINGS and is_credential(name, value):
+                raise credential_error(name, provider)
             rest[name] = value
         elif value is not None:
             if first in configuration:
@@ -104,6 +106,28 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
                 )
             configuration[first] = value
     return cast("Configuration", configuration), rest
+
+
+def is_credential(name: str, value: object) -> bool:
+    """Return whether an option is taken for a credential: by its name, or by name and value.
+
+    A name that may be harmless (`stop_token`, `cache_key`) is one where the value looks like a
+    secret: long, of letters and digits and without blanks.
+    """
+    if _LIKE_A_CREDENTIAL.search(name):
+        return True
+    if name in _NO_CREDENTIALS or not _SOMEHOW_SECRET.search(name):
+        return False
+    return hasattr(value, "get_secret_value") or (isinstance(value, str) and looks_secret(value))
+
+
+def credential_error(name: str, provider: str = "") -> UsageError:
+    """Return the error for an option that is a credential."""
+    return UsageError(
+        f"{name} looks like a credential: pass it as api_key, headers or cookies. What a service "
+        "wants in the body of a request goes into extra_body.",
+        provider=provider,
+    )
 
 
 def variable(slug: str, name: str) -> str:

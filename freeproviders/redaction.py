@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and is left for the message's sake
 
 _SECRET_NAME: Final = re.compile(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
+_KEY_VALUE: Final = re.compile(r"(?:sk|pk|rk|gsk|hf|ghp|xai|nvapi|key|Bearer)[-_ ]\S{4}")
+"""The prefixes by which many services' keys are known, however short they are."""
 _SECRET_VALUE: Final = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 
 
@@ -58,6 +60,11 @@ def secrets_of_options(options: Mapping[str, object]) -> list[str]:
 def is_secret(name: str, value: str) -> bool:
     """Return whether a header is taken for a secret, by its name or by its value."""
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.fullmatch(value))
+
+
+def looks_secret(value: str) -> bool:
+    """Return whether a text looks like a key: long, of letters and digits, without blanks."""
+    return bool(_SECRET_VALUE.fullmatch(value)) or bool(_KEY_VALUE.match(value))
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

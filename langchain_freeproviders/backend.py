@@ -10,9 +10,10 @@ from uuid import uuid4
 from pydantic import Field
 
 from freeproviders.backend import Backend
-from freeproviders.configuration import CONFIGURATION, SECOND_NAMES
+from freeproviders.configuration import CONFIGURATION
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
+from langchain_freeproviders.keywords import SECOND_NAMES
 from langchain_freeproviders.settings import BackendSettings
 
 

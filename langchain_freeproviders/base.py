@@ -28,13 +28,13 @@ from freeproviders.context_windows import context_window
 from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, counted_text
 from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
-from langchain_freeproviders.chunks import ChunkWriter, result
+from langchain_freeproviders.chunks import ChunkWriter, combined_outputs, result
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.keywords import given, hidden, shown
 from langchain_freeproviders.messages import core_messages
 from langchain_freeproviders.provider import ProviderSettings
 from langchain_freeproviders.settings import BackendSettings
-from langchain_freeproviders.tools import Method, choose, core_format, openai_tools
+from langchain_freeproviders.tools import Method, choose, core_format, openai_tools, service_tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import _ChatModelBinding
@@ -221,8 +221,38 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return self._achunks(read, stop, kwargs, self._writer(kwargs), run_manager)
 
     def _writer(self, options: Mapping[str, Any]) -> ChunkWriter:
-        asked = options.get("stream_usage")
-        return ChunkWriter(self.model_provider, shows_usage=self.stream_usage if asked is None else asked)
+        return ChunkWriter(self.model_provider, shows_usage=self._wants_usage(options))
+
+    def _wants_usage(self, options: Mapping[str, Any]) -> bool:
+        """Return whether a stream is to have its token counts, which may be said in four places."""
+        for given_options in (options, self.model_kwargs):
+            if isinstance(asked := given_options.get("stream_usage"), bool):
+                return asked
+            of_the_stream = given_options.get("stream_options")
+            if isinstance(of_the_stream, Mapping) and isinstance(
+                asked := of_the_stream.get("include_usage"), bool
+            ):
+                return asked
+        return self.stream_usage
+
+    def _made_settings(self) -> dict[str, Any]:
+        settings = super()._made_settings()
+        return settings if self.stream_usage else {"stream_usage": False, **settings}
+
+    def _should_stream(
+        self,
+        *,
+        async_api: bool,
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        n = kwargs.get("n") or self.n
+        if n is not None and n > 1 and not kwargs.get("stream"):
+            return False  # a stream, which a listener may ask for, has one answer
+        return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        return combined_outputs(llm_outputs, self.model)
 
     @property
     def _known_window(self) -> int | None:
@@ -254,7 +284,8 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
         Args:
             tools: each a `BaseTool`, a function, a pydantic class, a TypedDict or a JSON schema;
-                may be empty.
+                may be empty. A tool that runs at the service (`{"type": "web_search"}`) goes there
+                as it is, where the service has tools of its own.
             tool_choice: "auto", "none", "any" (or "required", True), a tool's name, several names,
                 or a mapping as OpenAI and Anthropic write it.
             parallel_tool_calls: False ends the answer after the first call.
@@ -268,6 +299,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         """
         with translating:
             offered, choice = choose(openai_tools(tools, strict=strict), tool_choice)
+            offered = [*offered, *service_tools(tools)]
             bound: dict[str, Any] = {"tools": offered} if offered else {}
             if response_format is not None:
                 bound["response_format"] = core_format(response_format)
@@ -362,14 +394,14 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        pictures = self._backend.abilities(self.model_name or None).images
+        able = self._backend.abilities(self.model_name or None)
         profile = ResolvedProfile(
             text_inputs=True,
             text_outputs=True,
-            image_inputs=pictures,
-            image_url_inputs=pictures,
-            pdf_inputs=False,
-            audio_inputs=False,
+            image_inputs=able.images,
+            image_url_inputs=able.images,
+            pdf_inputs=able.files,
+            audio_inputs=able.audio,
             video_inputs=False,
             tool_calling=True,
             tool_choice=True,

@@ -6,7 +6,8 @@ says how and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -15,10 +16,22 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from freeproviders.templates import quick_or_validated, template
-from freeproviders.types import Completion, Finish, InvalidToolCall, Part, Reasoning, ToolCall, Usage
+from freeproviders.types import (
+    Completion,
+    Finish,
+    InvalidToolCall,
+    LogProbs,
+    Part,
+    Reasoning,
+    Refusal,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from freeproviders.wire.json import dumps
 
 REASONING: Final = "reasoning_content"
+REFUSAL: Final = "refusal"
 """Where LangChain looks for a model's thinking: a key of `additional_kwargs`."""
 FIRST_CALL_INDEX: Final = 100
 """The number of the first tool call.
@@ -94,12 +107,16 @@ class ChunkWriter:
         self._shows_usage = shows_usage
         self._usage: Usage | None = None
         self._calls = 0
+        self._streamed: set[str] = set()
+        """The ids of the calls that have come in pieces."""
 
     def other(self, part: Part) -> ChatGenerationChunk | None:
         """Make the chunk for a part that is no text; None for usage, which the last chunk has."""
         match part:
             case Reasoning():
                 return reasoning_chunk(part.text)
+            case ToolCall() if part.id in self._streamed:
+                return None
             case ToolCall():
                 return self._call(part.id, part.name, dumps(part.arguments).decode())
             case InvalidToolCall():
@@ -108,7 +125,27 @@ class ChunkWriter:
                 return self._last(part)
             case Usage():
                 self._usage = part
+            case Refusal():
+                message = AIMessageChunk(content="", additional_kwargs={REFUSAL: part.text})
+                return ChatGenerationChunk(message=message)
+            case LogProbs():
+                metadata = {"logprobs": dict(part.values)}
+                return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=metadata))
+            case ToolCallDelta():
+                return self._piece_of_a_call(part)
         return None
+
+    def _piece_of_a_call(self, piece: ToolCallDelta) -> ChatGenerationChunk:
+        if piece.id:
+            self._streamed.add(piece.id)
+            self._calls += 1
+        chunk = tool_call_chunk(
+            name=piece.name or None,
+            args=piece.arguments,
+            id=piece.id or None,
+            index=FIRST_CALL_INDEX + piece.index,
+        )
+        return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
 
     def _call(self, identity: str, name: str, args: str) -> ChatGenerationChunk:
         chunk = tool_call_chunk(name=name, args=args, id=identity, index=FIRST_CALL_INDEX + self._calls)
@@ -131,9 +168,31 @@ class ChunkWriter:
 
 def result(completion: Completion, model_provider: str) -> ChatResult:
     """Make LangChain's result of a whole answer."""
+    usage = completion.usage
+    finish = completion.finish
+    output = {
+        "token_usage": usage.to_openai(),
+        "model_name": finish.model,
+        "model_provider": model_provider,
+        **_origin(finish),
+    }
+    answers = (completion, *completion.others)
+    return ChatResult(
+        generations=[_generation(answer, finish, usage, model_provider) for answer in answers],
+        llm_output=output,
+    )
+
+
+def _generation(completion: Completion, finish: Finish, usage: Usage, model_provider: str) -> ChatGeneration:
+    """Make the generation of one answer; `finish` and `usage` are those of the request."""
+    finish = replace(finish, reason=completion.finish.reason, raw_reason=completion.finish.raw_reason)
+    metadata = response_metadata(finish, usage, model_provider)
+    if completion.logprobs is not None:
+        metadata["logprobs"] = completion.logprobs
+    beside = {REASONING: completion.reasoning, REFUSAL: completion.refusal}
     message = AIMessage(
         content=completion.text,
-        additional_kwargs={REASONING: completion.reasoning} if completion.reasoning else {},
+        additional_kwargs={name: text for name, text in beside.items() if text},
         tool_calls=[
             tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls
         ],
@@ -146,10 +205,38 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
             )
             for call in completion.invalid_tool_calls
         ],
-        response_metadata=response_metadata(completion.finish, completion.usage, model_provider),
-        usage_metadata=usage_metadata(completion.usage),
+        response_metadata=metadata,
+        usage_metadata=usage_metadata(usage),
     )
-    return ChatResult(generations=[ChatGeneration(message=message)])
+    return ChatGeneration(message=message)
+
+
+def combined_outputs(outputs: Iterable[Mapping[str, Any] | None], model: str) -> dict[str, Any]:
+    """Add up the `llm_output` of several questions, as handlers written for `ChatOpenAI` expect it."""
+    tokens: dict[str, Any] = {}
+    combined: dict[str, Any] = {"token_usage": tokens, "model_name": model}
+    for output in outputs:
+        if output is None:
+            continue  # from the cache
+        for name, count in output.get("token_usage", {}).items():
+            if isinstance(count, Mapping):
+                before = tokens.get(name, {})
+                tokens[name] = {**before, **{key: before.get(key, 0) + n for key, n in count.items()}}
+            else:
+                tokens[name] = tokens.get(name, 0) + count
+        if "system_fingerprint" in output:
+            combined.setdefault("system_fingerprint", output["system_fingerprint"])
+    return combined
+
+
+def _origin(finish: Finish) -> dict[str, Any]:
+    """Name the machine and the answer as the service names them, where it does."""
+    facts = {
+        "id": finish.response_id,
+        "system_fingerprint": finish.system_fingerprint,
+        "service_tier": finish.service_tier,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
 def _never_arguments(call: InvalidToolCall) -> str:
@@ -177,8 +264,11 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
         metadata["raw_finish_reason"] = finish.raw_reason
     if not finish.confirmed:
         metadata["confirmed"] = False
-    if finish.response_id is not None:
-        metadata["id"] = finish.response_id
+    metadata.update(_origin(finish))
+    if finish.request_id is not None:
+        metadata["request_id"] = finish.request_id
+    if finish.headers is not None:
+        metadata["headers"] = dict(finish.headers)
     if usage is not None and usage.estimated:
         metadata["usage_estimated"] = True
     return metadata

@@ -9,16 +9,14 @@ from typing import Any, Final
 from pydantic import Secret, SecretStr
 
 from freeproviders import configuration
-from freeproviders.configuration import without_login
+from freeproviders.checks import SETTINGS
+from freeproviders.configuration import CONFIGURATION, credential_error, is_credential, without_login
 from freeproviders.wire.json import dumps
 
 SECOND_NAMES: Final[Mapping[str, str]] = {
     **configuration.SECOND_NAMES,
     "max_completion_tokens": "max_tokens",
     "model_name": "model",
-    "openai_api_base": "base_url",
-    "openai_api_key": "api_key",
-    "openai_proxy": "proxy",
     "stop_sequences": "stop",
 }
 """Second names, `ChatOpenAI`'s among them, with the core's: of fields and of a call's keywords."""
@@ -26,6 +24,36 @@ FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retri
 """The fields that are not called as in the core."""
 _SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
 """Fields and keywords whose values are in no trace and no cache's key."""
+_KNOWN: Final = frozenset({*SETTINGS, *CONFIGURATION, "model_kwargs"})
+OPTIONS: Final = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "presence_penalty",
+        "prompt_cache_key",
+        "reasoning_effort",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "store",
+        "top_logprobs",
+        "verbosity",
+    }
+)
+"""Options of the OpenAI protocol that `ChatOpenAI` has as fields; here they go into `model_kwargs`."""
+ORGANIZATION: Final = frozenset({"organization", "openai_organization"})
+OTHER_WAYS: Final[Mapping[str, str]] = {
+    "default_query": "An address here has no query: put what belongs to it into headers or model_kwargs.",
+    "disabled_params": "Leave the settings out instead.",
+    "http_async_client": "Use proxy, connector, timeout and headers.",
+    "http_client": "Use proxy, connector, timeout and headers.",
+    "http_socket_options": "Use a connector.",
+    "stream_chunk_timeout": "Use timeout=freeproviders.Timeout(stall=...).",
+    "tiktoken_model_name": "Tokens are estimated: pass custom_get_token_ids to count them.",
+    "use_responses_api": "Only chat completions are spoken here.",
+}
+"""Arguments of `ChatOpenAI` that have another form here; None and False say nothing and are taken."""
 
 
 def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +62,8 @@ def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in {**given(options.get("model_kwargs") or {}), **given(options)}.items():
         if name == "model_kwargs":
             continue
-        out[SECOND_NAMES.get(name, name)] = _opened(value)
+        first = SECOND_NAMES.get(name, name)
+        out[first] = _opened(value) if first in _SECRET or first == "base_url" else value
     return out
 
 
@@ -56,7 +85,7 @@ def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
     """Wrap the secrets among a call's keywords.
 
     LangChain shows and saves what is bound to a model, and hands a string model's keywords to
-    callbacks, as it was given.
+    callbacks, as it was given. Raises `UsageError` for a credential by a name that is not known.
     """
     out: dict[str, Any] = {}
     for name, value in options.items():
@@ -67,6 +96,8 @@ def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
             first == "base_url" and isinstance(value, str) and without_login(value) != value
         ):
             out[name] = Secret(value)
+        elif first not in _KNOWN and is_credential(name, value):
+            raise credential_error(name)
         else:
             out[name] = value
     return out
@@ -83,6 +114,6 @@ def shown(options: Mapping[str, Any]) -> dict[str, Any]:
             out[name] = without_login(value)
         elif first == "model_kwargs" and isinstance(value, Mapping):
             out[name] = shown(value)
-        elif first not in _SECRET:
+        elif first not in _SECRET and (first in _KNOWN or not is_credential(name, passed)):
             out[name] = passed
     return out

@@ -21,7 +21,7 @@ from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
-from freeproviders.types import Batch, Completion, Finish, Part, Usage, as_messages
+from freeproviders.types import Batch, Completion, Finish, Part, Refusal, Usage, as_messages
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
@@ -33,6 +33,9 @@ from langchain_freeproviders.settings import BackendSettings
 
 class FreeProvidersStringModel(BackendSettings, LLM):
     """The base of all string models; the prompt is one message of the user."""
+
+    n: int | None = Field(default=1, ge=1, le=1)
+    """Answers to one prompt: there is always one."""
 
     def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, str]:
         """Bind keywords to each call; those with secrets are not shown and not saved."""
@@ -170,6 +173,8 @@ class FreeProvidersStringModel(BackendSettings, LLM):
 
     def _prepare(self, settings: dict[str, Any], options: Mapping[str, Any]) -> Backend:
         backend = super()._prepare(settings, options)
+        if settings.pop("n", None) not in {None, 1}:
+            raise UsageError("n must be 1: a string model gives one answer.", provider=backend.name)
         if settings.get("tools"):
             raise UsageError(
                 "A string model has no place for tool calls in its answer: pass tools to a chat model.",
@@ -182,7 +187,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         for completion in completions:
             info = response_metadata(completion.finish, completion.usage, self.model_provider)
             info["usage_metadata"] = usage_metadata(completion.usage)
-            generations.append([Generation(text=completion.text, generation_info=info)])
+            generations.append([Generation(text=str(completion), generation_info=info)])
         return LLMResult(generations=generations, llm_output={"model_name": self.model})
 
     # --- what LangChain asks of a model ---
@@ -231,8 +236,10 @@ class _PieceWriter:
         return GenerationChunk(text=text)
 
     def other(self, part: Part) -> GenerationChunk | None:
-        """Make the last chunk; thinking has no place in a text."""
+        """Make the last chunk; thinking has no place in a text, and a refusal has no other."""
         match part:
+            case Refusal():
+                return GenerationChunk(text=part.text)
             case Usage():
                 self._usage = part
             case Finish():

@@ -22,7 +22,7 @@ from langchain_core.messages import (
 )
 
 from freeproviders.errors import UnsupportedInputError, UsageError
-from freeproviders.types import Block, ImageBlock, Message, Role, TextBlock, ToolCall
+from freeproviders.types import AudioBlock, Block, FileBlock, ImageBlock, Message, Role, TextBlock, ToolCall
 from freeproviders.wire.json import dumps, loads
 
 _ROLES: Final[Mapping[str, Role]] = {
@@ -40,6 +40,9 @@ _TEXTS: Final = frozenset({"text", "text-plain", "input_text", "output_text"})
 _CALLS: Final = frozenset(
     {"tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"}
 )
+_AUDIO_FORMATS: Final[Mapping[str, str]] = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+"""The protocol's names of formats that have another one in mime types."""
+_DEFAULT_NAME: Final = "document.pdf"
 _NOT_SENT: Final = frozenset(
     {
         "reasoning",
@@ -62,7 +65,7 @@ def core_messages(messages: Iterable[BaseMessage]) -> tuple[Message, ...]:
 
     Raises:
         UsageError: nothing to send, or a message of a kind that is no turn.
-        UnsupportedInputError: content that is neither text nor a picture.
+        UnsupportedInputError: content of a kind that no service takes.
     """
     out: list[Message] = []
     numbers = count()
@@ -153,10 +156,17 @@ def _block(item: object, role: Role) -> Block | None:
                 "A picture must have a url or base64 data: files kept at a service cannot be sent."
             )
         return image
+    if kind in {"audio", "input_audio", "file", "input_file"}:
+        if role == "system":
+            raise UnsupportedInputError(
+                f"A system message holds a block of type {kind!r}: put it into a user one."
+            )
+        return _audio(item) if "audio" in kind else _file(item)
     if kind in _CALLS or kind == "tool_result" or (role == "assistant" and kind in _NOT_SENT):
         return None
     raise UnsupportedInputError(
-        f"A {role} message holds a content block of type {kind!r}: only text and pictures can be sent."
+        f"A {role} message holds a content block of type {kind!r}: only text, pictures, audio and files can "
+        "be sent."
     )
 
 
@@ -176,6 +186,52 @@ def _image(block: Mapping[str, Any]) -> ImageBlock | None:
         )
     url = source.get("url")
     return ImageBlock(url) if isinstance(url, str) else None
+
+
+def _audio(block: Mapping[str, Any]) -> AudioBlock:
+    """Read a recording as OpenAI or LangChain (v1, v0) write it."""
+    inner = block.get("input_audio")
+    if isinstance(inner, Mapping):
+        data, form = inner.get("data"), inner.get("format")
+    else:
+        data, form = block.get("base64") or block.get("data"), _AUDIO_FORMATS.get(_kind_of(block))
+        form = form or _kind_of(block)
+    if not isinstance(data, str) or not isinstance(form, str) or not form:
+        raise UnsupportedInputError(
+            "An audio block must have base64 data and a mime_type: addresses and ids cannot be sent."
+        )
+    return AudioBlock(data, form)
+
+
+def _kind_of(block: Mapping[str, Any]) -> str:
+    """The second half of a block's mime type."""
+    return str(block.get("mime_type") or "").partition(";")[0].rpartition("/")[2]
+
+
+def _file(block: Mapping[str, Any]) -> FileBlock:
+    """Read a document as OpenAI or LangChain (v1, v0) write it."""
+    inner = block.get("file")
+    inner = inner if isinstance(inner, Mapping) else block
+    name = _name_of(inner)
+    identity = inner.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
+    data = inner.get("file_data")
+    if data is None and isinstance(plain := block.get("base64") or block.get("data"), str):
+        data = f"data:{block.get('mime_type') or 'application/pdf'};base64,{plain}"
+    if not isinstance(data or identity, str):
+        raise UnsupportedInputError(
+            "A file block must have base64 data or a file_id: addresses cannot be sent."
+        )
+    # A service refuses data without a name.
+    return FileBlock(data, name or (None if data is None else _DEFAULT_NAME), identity)
+
+
+def _name_of(block: Mapping[str, Any]) -> str | None:
+    """Find a file's name, also where LangChain keeps what a block of its first version said."""
+    for key in ("filename", "name", "title"):
+        if isinstance(name := block.get(key), str) and name:
+            return name
+    inside = [block[key] for key in ("extras", "metadata") if isinstance(block.get(key), Mapping)]
+    return next((name for more in inside if (name := _name_of(more))), None)
 
 
 # --- tools ----------------------------------------------------------------------------------------

@@ -71,6 +71,11 @@ class ProviderSettings(BackendSettings):
             outside.pop("api_key", None)  # the login takes its place
         return {**out, **{name: value for name, value in outside.items() if out.get(name) is None}}
 
+    @classmethod
+    def _has_option(cls, name: str) -> bool:
+        accepted = cls.provider_class.accepted_options
+        return accepted is None or name in accepted
+
     @field_validator("timeout", mode="before")
     @classmethod
     def _read_timeout(cls, value: object) -> object:

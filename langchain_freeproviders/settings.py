@@ -28,11 +28,20 @@ from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import CONFIGURATION, split, unknown_names
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
-from freeproviders.types import Batch, Completion, Message, OnInvalid, Part, ReasoningMode, Text
+from freeproviders.types import Batch, Completion, Message, OnEmpty, OnInvalid, Part, ReasoningMode, Text
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from langchain_freeproviders.errors import translating
-from langchain_freeproviders.keywords import FIELD_OF, SECOND_NAMES, given, keywords_of_a_call, shown
-from langchain_freeproviders.tools import choose, core_format, openai_tools
+from langchain_freeproviders.keywords import (
+    FIELD_OF,
+    OPTIONS,
+    ORGANIZATION,
+    OTHER_WAYS,
+    SECOND_NAMES,
+    given,
+    keywords_of_a_call,
+    shown,
+)
+from langchain_freeproviders.tools import choose, core_format, openai_tools, service_tools
 
 C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
 C_co = TypeVar("C_co", ChatGenerationChunk, GenerationChunk, covariant=True)
@@ -52,6 +61,9 @@ _SETTINGS: Final = (
     "on_invalid",
     "reasoning",
     "wait_up_to",
+    "on_empty",
+    "include_response_headers",
+    "stream_tool_arguments",
     "extra_body",
 )
 """The fields that are settings of a request, beside `stop`."""
@@ -80,8 +92,11 @@ class BackendSettings(Serializable):
     """The longest answer, in tokens."""
     stop: list[str] | str | None = None
     """The answer ends before any of these texts, on every service."""
-    n: int | None = Field(default=1, ge=1, le=1)
-    """Answers to one question: there is always one."""
+    n: int | None = Field(default=1, ge=1)
+    """Answers to one question: the generations of `generate`, where a stream has one.
+
+    A service that gives several is asked once, others `n` times at once.
+    """
     max_repairs: int | None = Field(default=None, ge=0)
     """How often a model is asked again for a tool call or an object that fits; None is twice."""
     allow_repeats: bool | None = None
@@ -103,6 +118,16 @@ class BackendSettings(Serializable):
     """
     wait_up_to: float | None = Field(default=None, ge=0)
     """Seconds in all that a call may wait for a service that says when to come back."""
+    on_empty: OnEmpty | None = None
+    """What an answer without text and calls is: "error", or with "allow" an empty message.
+
+    "allow" counts where the service itself says that the model stopped; None leaves it to the
+    backend: services of the OpenAI protocol allow it, where no tools or schemas are involved.
+    """
+    include_response_headers: bool | None = None
+    """Whether `response_metadata["headers"]` has the headers of the answer, without cookies."""
+    stream_tool_arguments: bool | None = None
+    """Whether native tool calls stream as they come, unchecked; else they come whole and checked."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the service, by its own names."""
     extra_body: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
@@ -133,8 +158,11 @@ class BackendSettings(Serializable):
         fields, unknown = field_names(cls), []
         out: dict[str, Any] = {}
         names: dict[str, str] = {}
+        taken: dict[str, Any] = {}
         for name, value in values.items():
             field = fields.get(name)
+            if field is None and cls._takes(name, value, taken):
+                continue
             if field is None:
                 unknown.append(name)
             elif field in out and out[field] is not None and value is not None:
@@ -143,7 +171,36 @@ class BackendSettings(Serializable):
                 out[field], names[field] = value, name
         if unknown:
             raise unknown_names(unknown, fields, cls.__name__, options="model_kwargs or extra_body")
+        for name, more in taken.items():
+            out[name] = {**more, **(out.get(name) or {})}
         return out
+
+    @classmethod
+    def _takes(cls, name: str, value: Any, taken: dict[str, Any]) -> bool:
+        """Take an argument of `ChatOpenAI` that is no field; return whether it is one.
+
+        What it says goes into `taken`, under the name of a field. Raises `UsageError` for one that
+        has another form here.
+        """
+        if name in OTHER_WAYS:
+            if value is None or value is False:
+                return True
+            raise UsageError(f"Unknown argument {name!r}. {OTHER_WAYS[name]}", provider=cls.__name__)
+        if name in OPTIONS and cls._has_option(name):
+            if value is not None:
+                taken.setdefault("model_kwargs", {})[name] = value
+            return True
+        if name in ORGANIZATION and "headers" in cls.model_fields:
+            if value is not None:
+                taken.setdefault("headers", {})["OpenAI-Organization"] = value
+            return True
+        return False
+
+    @classmethod
+    def _has_option(cls, name: str) -> bool:
+        """Return whether the service may take an option of the OpenAI protocol."""
+        del name
+        return True
 
     @field_validator("model_kwargs")
     @classmethod
@@ -188,6 +245,7 @@ class BackendSettings(Serializable):
             **self.model_kwargs,
             **{name: value for name, value in fields.items() if value is not None},
             **({"stop": self.stop} if self.stop else {}),
+            **({"n": self.n} if (self.n or 1) > 1 else {}),
         }
 
     def _answer(
@@ -280,14 +338,10 @@ class BackendSettings(Serializable):
         """
         configuration, own = split(keywords_of_a_call(options), self._backend.name)
         settings.update(own)
-        for name in ("stream", "stream_usage"):
-            settings.pop(name, None)
-        if settings.pop("n", 1) not in {1, None}:
-            raise UsageError("n must be 1: there is one answer to a question.", provider=self._backend.name)
-        tools, choice = choose(
-            openai_tools(settings.pop("tools", None) or ()), settings.pop("tool_choice", None)
-        )
-        if tools:
+        settings.pop("stream", None)
+        given_tools = settings.pop("tools", None) or ()
+        tools, choice = choose(openai_tools(given_tools), settings.pop("tool_choice", None))
+        if tools := [*tools, *service_tools(given_tools)]:
             settings["tools"] = tools
         if choice is not None:
             settings["tool_choice"] = choice

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
+from freeproviders.checks import runs_at_the_service
 from freeproviders.errors import UsageError
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -17,20 +18,24 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
     """Write tools as JSON schemas.
 
     Each is a `BaseTool`, a function, a pydantic class, a TypedDict or a mapping. Raises
-    `UsageError` for what is none of these, and for tools that only their own service could run.
+    `UsageError` for what is none of these. Tools that run at the service are left out, see
+    `service_tools`.
     """
     out = []
     for tool in tools:
+        if runs_at_the_service(tool):
+            continue
         try:
             schema = convert_to_openai_tool(tool, strict=strict)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(f"{tool!r:.200} cannot be bound as a tool: {error}.") from error
-        if "function" not in schema:
-            raise UsageError(
-                f"A tool of type {schema.get('type')!r} runs at another service: bind a function instead."
-            )
         out.append(schema)
     return out
+
+
+def service_tools(tools: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the tools that run at the service, as `{"type": "web_search"}`: they go there as they are."""
+    return [dict(tool) for tool in tools if runs_at_the_service(tool)]
 
 
 def choose(

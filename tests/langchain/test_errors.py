@@ -139,7 +139,7 @@ async def test_what_is_no_answer(service, fault, ours, langchains):
     if "error" in fault and service.chat is ChatAIChatFree:
         pytest.skip("its answers are raw text: an error among them is text as well")
     with service.replica("one two three four five six seven eight nine ten" * 20, faults=fault) as r:
-        model = service.model(r, timeout=0.3 if "delay_first" in fault else 60)
+        model = service.model(r, timeout=0.3 if "delay_first" in fault else 60, on_empty="error")
         for way in (
             lambda: model.ainvoke("Hi"),
             lambda: asyncio.to_thread(model.invoke, "Hi"),
@@ -190,10 +190,10 @@ def test_the_callers_mistake_is_found_before_anything_is_sent():
             lambda: model.invoke([]),
             lambda: model.invoke("Hi", model="no-such-model"),
             lambda: model.invoke("Hi", stop=[""]),
-            lambda: model.invoke("Hi", n=2),
+            lambda: next(model.stream("Hi", n=2)),
             lambda: model.invoke("Hi", max_tokens=0),
             lambda: model.bind_tools([]).invoke("Hi", tool_choice="weather"),
-            lambda: model.bind_tools([{"type": "web_search"}]),
+            lambda: model.bind_tools([{"type": "web_search"}]).invoke("Hi"),
             lambda: model.bind_tools([], tool_choice="weather"),
         ):
             with pytest.raises(core.UsageError) as info:

@@ -102,7 +102,7 @@ def test_pictures_in_every_notation(block, expected):
     assert one(HumanMessage([{"type": "text", "text": "What is this?"}, block])).images == (expected,)
 
 
-@pytest.mark.parametrize("kind", ["audio", "file", "video", "input_audio", "whatever"])
+@pytest.mark.parametrize("kind", ["video", "whatever"])
 def test_what_cannot_be_sent_is_said(kind):
     with pytest.raises(UnsupportedInputError, match=kind):
         one(HumanMessage([{"type": kind, "base64": "AAAA", "mime_type": "a/b"}]))

@@ -209,7 +209,9 @@ def test_a_credential_is_no_option(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))) as info:
         ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="m", model_kwargs=wrong)
     assert "sk-secret" not in str(info.value)
-    assert re.search(r"pass (it as )?(api_key|headers|cookies)", str(info.value), re.IGNORECASE)
+    assert re.search(
+        r"pass (it as )?(api_key|openai_api_key|headers|cookies)", str(info.value), re.IGNORECASE
+    )
 
 
 @pytest.mark.parametrize("name", ["temperature", "stop", "tools", "base_url", "timeout", "stream", "model"])
@@ -227,7 +229,8 @@ def test_settings_are_no_options(name):
         {"top_p": 0},
         {"top_p": 1.5},
         {"max_tokens": 0},
-        {"n": 2},
+        {"n": 0},
+        {"on_empty": "perhaps"},
         {"max_repairs": -1},
         {"on_invalid": "shrug"},
         {"reasoning": "aloud"},
@@ -632,7 +635,8 @@ def test_profiles_have_known_keys(cls, recwarn):
     assert model.profile["tool_calling"] is True
     assert not [warning for warning in recwarn if "profile" in str(warning.message)]
     assert model.profile["image_inputs"] is (cls is ChatOpenAICompatible)
-    assert model.profile["pdf_inputs"] is False
+    assert model.profile["pdf_inputs"] is (cls is ChatOpenAICompatible)
+    assert model.profile["audio_inputs"] is (cls is ChatOpenAICompatible)
     if cls is ChatEmbedded:
         assert 0 < model.profile["max_input_tokens"] <= 8192
     else:
@@ -690,7 +694,7 @@ def test_what_langchain_counts_and_prints_with_a_model():
         (written,) = convert_to_openai_messages([called])
         assert json.loads(written["tool_calls"][0]["function"]["arguments"]) == {"a": 3, "b": 4}
     with pytest.raises(ModelInvalidRequestError):
-        model.get_num_tokens_from_messages([HumanMessage([{"type": "file", "base64": "AAAA"}])])
+        model.get_num_tokens_from_messages([HumanMessage([{"type": "video", "base64": "AAAA"}])])
 
 
 def test_making_a_model_sends_nothing():

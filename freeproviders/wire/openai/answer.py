@@ -281,11 +281,8 @@ class ChunkReader(PartDecoder):
 
     def _call(self, delta: Mapping[str, Any], batch: Batch) -> None:
         """Read a piece of a tool call."""
-        chars, piece = self._calls.add(delta)
-        self.output_chars += chars
+        self.output_chars += self._calls.add(delta, batch if self._deltas else None)
         self.progress += 1
-        if self._deltas:
-            batch.append(piece)
 
     def _refusal(self, text: str, batch: Batch) -> None:
         """Append a piece of the words with which the model refuses."""

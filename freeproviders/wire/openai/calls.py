@@ -11,7 +11,7 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
+from freeproviders.types import Batch, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently
 from freeproviders.wire.text import mended, mended_json
 
@@ -41,8 +41,11 @@ class CallAssembler:
         """Whether a call has begun."""
         return bool(self._slots)
 
-    def add(self, delta: Mapping[str, Any]) -> tuple[int, ToolCallDelta]:
-        """Take one delta of one call; return the number of its characters, and what it adds."""
+    def add(self, delta: Mapping[str, Any], shown: Batch | None = None) -> int:
+        """Take one delta of one call; return the number of characters that the model wrote in it.
+
+        What it adds goes into `shown`, where there is one.
+        """
         chars, added = 0, ""
         index, identity = _index(delta.get("index")), delta.get("id")
         identity = str(identity) if isinstance(identity, str | int) and identity != "" else None
@@ -50,7 +53,6 @@ class CallAssembler:
         if not isinstance(function, dict):
             function = {}
         slot = self._slot(index, identity, named=bool(function.get("name")))
-        begins = identity is not None and slot.id is None
         if identity is not None and slot.id is None:
             slot.id = identity
             self._by_id[identity] = slot
@@ -73,19 +75,16 @@ class CallAssembler:
                 raise ResponseTooLargeError(
                     f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
                 )
-        piece = ToolCallDelta(
-            slot.position,
-            id=identity if begins and identity else "",
-            name=mended(added),
-            arguments=mended(arguments) if isinstance(arguments, str) else "",
-        )
-        return chars, piece
+        if shown is not None:
+            text = mended(arguments) if isinstance(arguments, str) else ""
+            shown.append(ToolCallDelta(slot.position, slot.id_to_show(), mended(added), text))
+        return chars
 
     def complete(self, *, truncated: bool) -> list[ToolCall | InvalidToolCall]:
         """Take all calls out, in the order of their indexes.
 
-        Raises `ToolCallError` where none of them is a call, `TruncatedResponseError` where a token
-        limit cut one (`truncated`).
+        Raises `ToolCallError` where none of them is a call, or one is none whose pieces were shown;
+        `TruncatedResponseError` where a token limit cut one (`truncated`).
         """
         if not self._slots:
             return []
@@ -93,7 +92,8 @@ class CallAssembler:
         self.__init__()  # type: ignore[misc]
         calls = [slot.call(truncated=truncated) for slot in slots]
         invalid = tuple([call for call in calls if isinstance(call, InvalidToolCall)])
-        if len(invalid) < len(calls):
+        shown = any(slot.was_shown for slot in slots)  # frameworks complete what was shown of a call
+        if not invalid or (len(invalid) < len(calls) and not shown):
             return calls
         error = ToolCallError(invalid[0].error, said="\n".join([call.text for call in invalid]))
         error.calls = invalid
@@ -135,8 +135,21 @@ class _Slot:
         self.position = position
         self.order = (position if index is None else index, position)
         self.id: str | None = None
+        self._shown_id = ""
         self.name = ""
         self.arguments: list[str] = []
+
+    @property
+    def was_shown(self) -> bool:
+        """Whether pieces of the call have gone out."""
+        return bool(self._shown_id)
+
+    def id_to_show(self) -> str:
+        """Return the id for the first piece that is shown, "" for later ones."""
+        if self._shown_id:
+            return ""
+        self._shown_id = mended(self.id or new_call_id())
+        return self._shown_id
 
     def call(self, *, truncated: bool) -> ToolCall | InvalidToolCall:
         """Return the call, which may be none; raise where a token limit cut it."""
@@ -154,7 +167,7 @@ class _Slot:
                 cut.is_retryable = False  # the same limit would cut the next answer too
                 raise cut from error
             arguments = None
-        identity = mended(self.id or new_call_id())
+        identity = self._shown_id or mended(self.id or new_call_id())
         if name and isinstance(arguments, dict):
             return ToolCall(identity, name, arguments)
         what = f"The service's tool call {name!r} has no name or arguments that are no JSON object."
