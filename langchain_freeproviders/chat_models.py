@@ -7,7 +7,7 @@ ones break type checkers, pickling and tracing.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -138,12 +138,15 @@ class ChatOpenAICompatible(ProviderChatModel):
 
     provider_class: ClassVar[type[Provider]] = freeproviders.OpenAICompatible
 
-    native_tools: bool = False
-    """Whether the model calls tools itself; without it they go through the prompt."""
-    json_schema: bool = False
-    """Whether the service constrains an answer to a JSON schema.
+    native_tools: bool | Literal["auto"] = "auto"
+    """Whether the model calls tools itself; where it does not, they go through the prompt.
 
-    Without it the schema goes through the prompt.
+    "auto" finds out: some of the first requests with tools offer them in both ways.
+    """
+    json_schema: bool | Literal["auto"] = "auto"
+    """Whether the service constrains an answer to a JSON schema, which else the prompt asks for.
+
+    "auto" finds out: it is asked to, until it refuses or ignores that.
     """
 
     def _configuration(self) -> dict[str, Any]:

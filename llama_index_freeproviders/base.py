@@ -271,6 +271,8 @@ class CoreLLM(FunctionCallingLLM):
     def _ready_backend(self) -> Backend:
         """Make the backend, with tools offered as `function_calling` says."""
         backend = self._made_backend()
+        if self.function_calling == "native" and backend.finds_out("tools"):
+            return backend.with_abilities(tools=True)
         if self.function_calling == "native" and not backend.abilities().tools:
             raise UsageError(
                 "function_calling='native': this backend has no tools of its own; use 'auto' or 'emulate'.",

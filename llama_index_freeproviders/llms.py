@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field, field_serializer
@@ -109,9 +109,9 @@ class AIChatFree(ProviderLLM):
 class OpenAICompatible(ProviderLLM):
     """Any service or local server that speaks the OpenAI chat completions protocol.
 
-    `function_calling="native"` sends tools as the protocol has them. "auto" puts them into the
-    prompt, as "emulate" does: which services and models take tools cannot be known beforehand, some
-    drop them without a word, and the prompt reaches every model.
+    `function_calling="native"` sends tools as the protocol has them, "emulate" puts them into the
+    prompt. "auto" finds out: tools go through the prompt, which reaches every model, until a native
+    call has come; some of the first requests offer them in both ways.
 
     Examples:
         ```python
@@ -126,14 +126,15 @@ class OpenAICompatible(ProviderLLM):
 
     provider_class: ClassVar[type[Provider]] = _core("OpenAICompatible")
 
-    json_schema: bool = Field(
-        default=False, description="Whether the service constrains an answer to a JSON schema."
+    json_schema: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Whether the service constrains an answer to a JSON schema; 'auto' finds out.",
     )
 
     def _configuration(self) -> dict[str, Any]:
         return {
             **super()._configuration(),
-            "native_tools": self.function_calling == "native",
+            "native_tools": {"native": True, "emulate": False}.get(self.function_calling, "auto"),
             "json_schema": self.json_schema,
         }
 

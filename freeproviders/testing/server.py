@@ -20,6 +20,7 @@ from freeproviders.testing.services.base import (
     Service,
     Turn,
     challenge_reply,
+    dump,
     html_page,
     status_phrase,
 )
@@ -176,7 +177,10 @@ class OneAnswer:
         return await self._send(reply)
 
     async def _refuse(self, refusal: Refusal) -> web.StreamResponse:
-        reply = self._service.complaint(refusal.status, refusal.message, Fault(), refusal.code)
+        if refusal.document is not None:
+            reply = Reply(refusal.status, dump(refusal.document))
+        else:
+            reply = self._service.complaint(refusal.status, refusal.message, Fault(), refusal.code)
         return await self._send(
             Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers})
         )

@@ -48,8 +48,14 @@ _CONTEXT = re.compile(
     r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
 _NO_TOOLS = re.compile(
-    r"(?i)(?:does not|doesn't|do not) support (?:tools|tool use|function)"
-    r"|no endpoints found that support tool|tools? (?:is|are) not supported"
+    r"(?i)(?:does not|doesn't|do not) support (?:native )?(?:tools|tool use|tool.?call|function)"
+    r"|no endpoints found that support tool"
+    r"|(?:tools?|tool use|(?:tool|function).call(?:s|ing)?)['\"`]? (?:(?:is|are) )?not (?:supported|enabled)"
+    r"|support parameters?: ?\[[^\]]{0,200}['\"]tools['\"]"
+    r"|tools param requires|tool choice requires --enable"
+    r"|(?:unrecognized|unsupported|unknown|unexpected|extra|additional) [^.\[]{0,60}['\" ]tools"
+    r"(?:['\"]|\b(?![.\[]))"
+    r"|['\"]body['\"], ?['\"]tools['\"]\]"
 )
 _QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|limit: 0\b")
 _MONEY = re.compile(r"(?i)credit|billing|payment")

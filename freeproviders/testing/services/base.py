@@ -22,13 +22,21 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of the replica
     """A wrong request is refused with a `status` and a reason."""
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        document: Any = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.headers = headers or {}
+        self.document = document
+        """The body, where it has another form than the service's other refusals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, NoReturn
 
+from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, Fault
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.services.base import (
+    Refusal,
     Renderer,
     Reply,
     Service,
@@ -31,6 +33,8 @@ from freeproviders.testing.services.completions import (
     count_tokens,
     error_reply,
 )
+from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS, Words
+from freeproviders.types import Text, ToolCall
 from freeproviders.wire.openai.writer import AnswerStyle
 
 NUMBERS: Final = {
@@ -59,10 +63,14 @@ class OpenAIService(Service):
     """The OpenAI protocol.
 
     Options: `api_key` must then be the bearer token; `models` are the only ones there are (else any
-    name will do); `native_tools` and `json_schema` False refuse what they name; `extra_keys` are
-    further keys that the body may have; `tool_deltas` and `tool_index` say how tool calls are
-    streamed (see `AnswerStyle`), `reasoning_key` how thinking is called; `service_tools` are the
-    types of tools that run at the service, as "web_search".
+    name will do); `extra_keys` are further keys that the body may have; `tool_deltas` and
+    `tool_index` say how tool calls are streamed (see `AnswerStyle`), `reasoning_key` how thinking
+    is called; `service_tools` are the types of tools that run at the service, as "web_search".
+
+    `native_tools` and `json_schema` False refuse what they name, in the words of the service that
+    `refuses_like` names (a key of `REFUSED_TOOLS` or `REFUSED_SCHEMAS`); "ignored" takes it and
+    keeps it from the model, as some services do. `native_tools` "text" gives the model the tools
+    and does not tell its calls from text.
     """
 
     name: ClassVar[str] = "OpenAICompatible"
@@ -81,14 +89,26 @@ class OpenAIService(Service):
         reasoning_key: str = "reasoning_content",
         *,
         service_tools: Collection[str] = (),
-        native_tools: bool = True,
-        json_schema: bool = True,
+        native_tools: bool | Literal["ignored", "text"] = True,
+        json_schema: bool | Literal["ignored"] = True,
+        refuses_like: str = "",
         tool_index: bool = True,
     ) -> None:
+        if native_tools not in {True, False, "ignored", "text"}:
+            raise ValueError(f'native_tools must be True, False, "ignored" or "text", not {native_tools!r}.')
+        if json_schema not in {True, False, "ignored"}:
+            raise ValueError(f'json_schema must be True, False or "ignored", not {json_schema!r}.')
+        if refuses_like and refuses_like not in {*REFUSED_TOOLS, *REFUSED_SCHEMAS}:
+            raise ValueError(f"refuses_like names no service: {refuses_like!r}.")
         self._api_key = api_key
         self._models = models
         self._native_tools = native_tools
         self._json_schema = json_schema
+        self._refuses_like = refuses_like
+        self._kept_back = {
+            *(("tools", "tool_choice", "parallel_tool_calls") if native_tools == "ignored" else ()),
+            *(("response_format",) if json_schema == "ignored" else ()),
+        }
         self._extra_keys = tuple(extra_keys)
         self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
@@ -125,15 +145,17 @@ class OpenAIService(Service):
         expect(body.get("n") in {None, 1} or not body.get("stream"), "This replica streams one answer only.")
         self._check_abilities(body)
         _check_tools(body, self._service_tools)
-        _check_messages(body["messages"], native_tools=self._native_tools)
+        _check_messages(body["messages"], native_tools=self._native_tools is not False)
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}
+        settings = _settings({key: value for key, value in body.items() if key not in self._kept_back})
+        told = len(dump(settings["tools"])) // 4 if "tools" in settings else 0
 
         def render(fault: Fault) -> Renderer:
-            return completion_renderer(
+            renderer = completion_renderer(
                 model,
                 fault,
                 self._style,
-                prompt_tokens=count_tokens(body["messages"]),
+                prompt_tokens=count_tokens(body["messages"]) + told,
                 stream=stream,
                 include_usage=options.get("include_usage", False),
                 top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
@@ -141,10 +163,9 @@ class OpenAIService(Service):
                 system_fingerprint=FINGERPRINT,
                 service_tier="default" if body.get("service_tier") else None,
             )
+            return renderer if self._native_tools is True else _WithoutCalls(renderer, self._native_tools)
 
-        return Turn(
-            body["messages"], render, _settings(body), {"X-Request-Id": f"req_{secrets.token_hex(8)}"}
-        )
+        return Turn(body["messages"], render, settings, {"X-Request-Id": f"req_{secrets.token_hex(8)}"})
 
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
         return error_reply(status, message, fault, code)
@@ -162,12 +183,41 @@ class OpenAIService(Service):
         )
 
     def _check_abilities(self, body: Mapping[str, Any]) -> None:
-        expect(self._native_tools or not body.get("tools"), f"{body['model']} does not support tools")
-        kind = (body.get("response_format") or {}).get("type")
-        expect(
-            self._json_schema or kind != "json_schema",
-            f"{body['model']} does not support response_format json_schema",
-        )
+        if self._native_tools is False and body.get("tools"):
+            self._refuse(REFUSED_TOOLS, body["model"], "tools")
+        if self._json_schema is False and (body.get("response_format") or {}).get("type") == "json_schema":
+            self._refuse(REFUSED_SCHEMAS, body["model"], "response_format json_schema")
+
+    def _refuse(self, all_words: Mapping[str, Words], model: str, what: str) -> NoReturn:
+        words = all_words.get(self._refuses_like)
+        if words is None:
+            refuse(f"{model} does not support {what}")
+        document = words.document(model)
+        raise Refusal(words.status, f"refused {what} as {self._refuses_like} does", document=document)
+
+
+class _WithoutCalls:
+    """Writes the answers of a service that tells no call from text.
+
+    Where its model knows the tools, a call is text; where it does not, a script with one is wrong.
+    """
+
+    def __init__(self, renderer: Renderer, mode: object) -> None:
+        self._renderer = renderer
+        self._as_text = mode == "text"
+        self.content_type = renderer.content_type
+        self.start = renderer.start
+        self.keepalive = renderer.keepalive
+        self.error = renderer.error
+        self.end = renderer.end
+
+    def piece(self, piece: Piece) -> Iterable[bytes]:
+        if isinstance(piece, ToolCall):
+            if not self._as_text:
+                raise TypeError("This service has no tools of its own: its model writes calls as text.")
+            call = dump({"name": piece.name, "arguments": dict(piece.arguments)}).decode()
+            piece = Text(f"<tool_call>\n{call}\n</tool_call>")
+        return self._renderer.piece(piece)
 
 
 def _check_settings(body: Mapping[str, Any]) -> None:
