@@ -74,6 +74,23 @@ _LIKE_A_CREDENTIAL: Final = re.compile(  # but not `max_token` or `eos_token`
     r"|password|cookies?|credentials?)$|^token$",
     re.IGNORECASE,
 )
+PROTOCOL_OPTIONS: Final = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "presence_penalty",
+        "prompt_cache_key",
+        "reasoning_effort",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "store",
+        "top_logprobs",
+        "verbosity",
+    }
+)
+"""Options of the OpenAI protocol that other libraries have as arguments of their own."""
 _SOMEHOW_SECRET: Final = re.compile(r"(?i)key|token|secret|passw|credential|auth")
 _NO_CREDENTIALS: Final = frozenset({"prompt_cache_key", "tokenizer"})
 """Options of that kind which are none, whatever their values look like."""

@@ -25,23 +25,6 @@ FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retri
 _SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
 """Fields and keywords whose values are in no trace and no cache's key."""
 _KNOWN: Final = frozenset({*SETTINGS, *CONFIGURATION, "model_kwargs"})
-OPTIONS: Final = frozenset(
-    {
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "presence_penalty",
-        "prompt_cache_key",
-        "reasoning_effort",
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "store",
-        "top_logprobs",
-        "verbosity",
-    }
-)
-"""Options of the OpenAI protocol that `ChatOpenAI` has as fields; here they go into `model_kwargs`."""
 ORGANIZATION: Final = frozenset({"organization", "openai_organization"})
 OTHER_WAYS: Final[Mapping[str, str]] = {
     "default_query": "An address here has no query: put what belongs to it into headers or model_kwargs.",

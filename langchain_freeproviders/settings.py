@@ -26,14 +26,13 @@ from pydantic import (
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
-from freeproviders.configuration import CONFIGURATION, split, unknown_names
+from freeproviders.configuration import CONFIGURATION, PROTOCOL_OPTIONS, split, unknown_names
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
 from freeproviders.types import Batch, Completion, Message, OnEmpty, OnInvalid, Part, ReasoningMode, Text
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.keywords import (
     FIELD_OF,
-    OPTIONS,
     ORGANIZATION,
     OTHER_WAYS,
     SECOND_NAMES,
@@ -186,7 +185,7 @@ class BackendSettings(Serializable):
             if value is None or value is False:
                 return True
             raise UsageError(f"Unknown argument {name!r}. {OTHER_WAYS[name]}", provider=cls.__name__)
-        if name in OPTIONS and cls._has_option(name):
+        if name in PROTOCOL_OPTIONS and cls._has_option(name):
             if value is not None:
                 taken.setdefault("model_kwargs", {})[name] = value
             return True

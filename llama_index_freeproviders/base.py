@@ -7,6 +7,7 @@ asked: `BackendLLM` (in `backend.py`) an object that the caller brings, `Provide
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
@@ -23,6 +24,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
     MessageRole,
+    TextBlock,
 )
 from llama_index.core.chat_engine.types import AgentChatResponse
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -38,7 +40,7 @@ from freeproviders.configuration import split, unknown_names
 from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.context_windows import context_window as known_window
 from freeproviders.errors import UsageError
-from freeproviders.types import Batch, ChatRequest, Message, OnInvalid, ReasoningMode
+from freeproviders.types import Batch, ChatRequest, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured
 from llama_index_freeproviders.callbacks import (
     Call,
@@ -48,7 +50,8 @@ from llama_index_freeproviders.callbacks import (
     opened,
     spanned,
 )
-from llama_index_freeproviders.messages import to_core_messages
+from llama_index_freeproviders.messages import holds_files, to_core_messages
+from llama_index_freeproviders.names import OTHER_WAYS, own_names
 from llama_index_freeproviders.responses import (
     Assembler,
     ChatAssembler,
@@ -76,6 +79,8 @@ _SETTINGS: Final = (
     "on_invalid",
     "reasoning",
     "wait_up_to",
+    "on_empty",
+    "include_response_headers",
     "extra_body",
 )
 _LLAMAINDEX_ONLY: Final = frozenset(
@@ -89,16 +94,6 @@ _LLAMAINDEX_ONLY: Final = frozenset(
     }
 )
 """Keywords that LlamaIndex passes along with a call and that are no settings of the request."""
-_OTHER_WAYS: Final[Mapping[str, str]] = {
-    "is_chat_model": "Every model here is a chat model: leave it out.",
-    "is_function_calling_model": "Use function_calling: 'auto', 'native', 'emulate' or 'off'.",
-    "native_tools": "Use function_calling='native'.",
-    "reuse_client": "Connections are safe to keep here: leave it out.",
-    "http_client": "Use proxy, connector, timeout and headers.",
-    "async_http_client": "Use proxy, connector, timeout and headers.",
-    "tokenizer": "LlamaIndex counts with Settings.tokenizer.",
-}
-"""Arguments of OpenAILike, and of the core's providers, that have another form here."""
 _OF_THE_METHOD: Final = frozenset({"messages", "stream"})
 """Settings that the method called decides on."""
 
@@ -171,6 +166,17 @@ class CoreLLM(FunctionCallingLLM):
         ge=0,
         description="Seconds in all that a call may wait for a busy service that says when to come back.",
     )
+    on_empty: OnEmpty | None = Field(
+        default=None,
+        description=(
+            "What an answer without text and calls is: 'error', or with 'allow' an empty response where the "
+            "service itself says that the model stopped. None leaves it to the backend: services of the "
+            "OpenAI protocol allow it, where no tools or schemas are involved."
+        ),
+    )
+    include_response_headers: bool | None = Field(
+        default=None, description="Whether raw['headers'] has the headers of the answer, without cookies."
+    )
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Options of the service, by its own names."
     )
@@ -200,19 +206,31 @@ class CoreLLM(FunctionCallingLLM):
     _window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
+        given = {**fields, **({"model": model} if model is not None else {})}
+        fields = own_names(given, self._known(), self._accepted_options(), self._who())
         self._refuse_unknown(fields)
-        super().__init__(**{**fields, "model": model or ""})
+        super().__init__(**{**fields, "model": fields.get("model") or ""})
         # The backend is made at once, so that a wrong setting is found here; not in a validator,
         # where pydantic would show the settings, keys and all.
         self._backend = self._ready_backend()
 
     @classmethod
+    def _known(cls) -> set[str]:
+        """Name the arguments: the fields, and the class's name, which stands in what it saves."""
+        return {*cls.model_fields, "class_name"}
+
+    @classmethod
+    def _accepted_options(cls) -> frozenset[str] | None:
+        """Name the options that the service takes; None is any."""
+        return None
+
+    @classmethod
     def _refuse_unknown(cls, fields: Mapping[str, Any]) -> None:
         """Raise `UsageError` for an argument without a field, which LlamaIndex would drop."""
-        known = {*cls.model_fields, "class_name"}  # the class's name stands in what it saves of itself
+        known = cls._known()
         unknown = fields.keys() - known
-        for name in sorted(unknown & _OTHER_WAYS.keys()):
-            raise UsageError(f"Unknown argument {name!r}. {_OTHER_WAYS[name]}", provider=cls._who())
+        for name in sorted(unknown & OTHER_WAYS.keys()):
+            raise UsageError(f"Unknown argument {name!r}. {OTHER_WAYS[name]}", provider=cls._who())
         if unknown:
             raise unknown_names(unknown, list(cls.model_fields), cls._who(), options="additional_kwargs")
         options = fields.get("additional_kwargs") or {}
@@ -344,7 +362,7 @@ class CoreLLM(FunctionCallingLLM):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = whole(self.question(messages, kwargs, stream=False).batches())
+            answer = whole((await self._aquestion(messages, kwargs, stream=False)).batches())
             return call.ended(_chat_assembler(kwargs).whole(await answer))
 
     @spanned
@@ -366,7 +384,7 @@ class CoreLLM(FunctionCallingLLM):
         """
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            batches = self.question(messages, kwargs, stream=True).batches()
+            batches = (await self._aquestion(messages, kwargs, stream=True)).batches()
             return _astream(call, batches, _chat_assembler(kwargs))
 
     # --- completion -------------------------------------------------------------------------------
@@ -599,6 +617,14 @@ class CoreLLM(FunctionCallingLLM):
             )  # the caller's own
         return self._question(to_core_messages(messages, kwargs.get("tool_names")), kwargs, stream=stream)
 
+    async def _aquestion(
+        self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
+    ) -> Question:
+        """Return what `question` returns; files are read on a thread, and not on the event loop."""
+        if holds_files(messages):
+            return await asyncio.to_thread(self.question, messages, kwargs, stream=stream)
+        return self.question(messages, kwargs, stream=stream)
+
     def prompted(self, prompt: BasePromptTemplate, values: Mapping[str, Any]) -> list[ChatMessage]:
         """Write a prompt as messages, with the system prompt and the query wrapper."""
         return self._extend_messages(prompt.format_messages(llm=self, **values))
@@ -610,15 +636,8 @@ class CoreLLM(FunctionCallingLLM):
         """
         messages = list(super()._extend_messages(messages))
         wrapper = self.query_wrapper_prompt
-        if (
-            wrapper is not None
-            and messages
-            and messages[-1].role == MessageRole.USER
-            and messages[-1].content
-        ):
-            messages[-1] = ChatMessage(
-                role=MessageRole.USER, content=wrapper.format(query_str=messages[-1].content)
-            )
+        if wrapper is not None and messages and messages[-1].role == MessageRole.USER:
+            messages[-1] = _wrapped(messages[-1], wrapper)
         return messages
 
     def _prompt_batches(
@@ -653,6 +672,16 @@ class CoreLLM(FunctionCallingLLM):
                 provider=backend.name,
             )
         return Question(backend, backend.request(messages, stream=stream, **settings))
+
+
+def _wrapped(message: ChatMessage, wrapper: BasePromptTemplate) -> ChatMessage:
+    """Put a wrapper around the text of a message; its pictures and all else stay."""
+    if not message.content:
+        return message
+    text = TextBlock(text=wrapper.format(query_str=message.content))
+    at = next(n for n, block in enumerate(message.blocks) if isinstance(block, TextBlock))
+    others = [block for block in message.blocks[at:] if not isinstance(block, TextBlock)]
+    return message.model_copy(update={"blocks": [*message.blocks[:at], text, *others]})
 
 
 def with_plain_key(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 from llama_index_instrumentation.event_handlers import NullEventHandler
 from llama_index_instrumentation.span_handlers import NullSpanHandler
 
-from freeproviders.configuration import CONFIGURATION, SECOND_NAMES
+from freeproviders.checks import SETTINGS
+from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, is_credential
 from llama_index_freeproviders.responses import ResponseT
 
 if TYPE_CHECKING:
@@ -92,13 +93,17 @@ def hidden(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if isinstance(inner := kwargs.get("llm_kwargs"), Mapping):
         kwargs = {**kwargs, "llm_kwargs": hidden(inner)}
-    found = {name: value for name, value in kwargs.items() if name in _SECRET}
+    found = {name: value for name, value in kwargs.items() if _is_secret(name, value)}
     return {**_without(kwargs), _HIDDEN: Hidden({**_inside(kwargs), **found})} if found else kwargs
 
 
 def opened(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a call's keywords with those that were hidden."""
     return {**_without(kwargs, secret=False), **inside} if (inside := _inside(kwargs)) else kwargs
+
+
+def _is_secret(name: str, value: object) -> bool:
+    return name in _SECRET or (name not in SETTINGS and is_credential(name, value))
 
 
 def _inside(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,7 +116,7 @@ def _without(kwargs: Mapping[str, Any], *, secret: bool = True) -> dict[str, Any
     return {
         name: value
         for name, value in kwargs.items()
-        if not isinstance(value, Hidden) and not (secret and name in _SECRET)
+        if not isinstance(value, Hidden) and not (secret and _is_secret(name, value))
     }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from io import IOBase
+from mimetypes import guess_extension
 from pathlib import Path
 from typing import Any, Final
 
 from llama_index.core.base.llms.types import (
+    AudioBlock,
     CachePoint,
     ChatMessage,
     CitableBlock,
@@ -36,6 +39,9 @@ _ROLES: Final[Mapping[MessageRole, core.Role]] = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
+_PDF: Final = b"%PDF-"
+_NO_TITLE: Final = "input_document"
+"""What LlamaIndex calls a document without a title."""
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -51,8 +57,8 @@ def to_core_messages(
 
     `names` maps the tool names that the model is given to the tools' own, where they differ. Tool
     calls without an id get one, and a tool's result without one answers the oldest call that is
-    still open. Raises `UnsupportedInputError` on sound, video and documents that are no text,
-    `UsageError` on what is no conversation.
+    still open. Raises `UnsupportedInputError` on video and on what is only an address, `UsageError` on
+    what is no conversation.
     """
     if isinstance(messages, str | ChatMessage):
         raise UsageError("messages must be a list of ChatMessage; use complete() for a prompt.")
@@ -151,7 +157,7 @@ def arguments_of(arguments: object) -> dict[str, Any]:
 
 def _content(blocks: Sequence[ContentBlock]) -> str | tuple[core.Block, ...]:
     out = [written for block in blocks if (written := _block(block)) is not None]
-    if any(isinstance(block, core.ImageBlock) for block in out):
+    if any(not isinstance(block, core.TextBlock) for block in out):
         return tuple(out)
     return "\n".join([block.text for block in out if isinstance(block, core.TextBlock)])
 
@@ -162,12 +168,10 @@ def _block(block: object) -> core.Block | None:
             return core.TextBlock(block.text)
         case ImageBlock():
             return core.ImageBlock(_image_url(block), block.detail)
+        case AudioBlock():
+            return _audio(block)
         case DocumentBlock():
-            return core.TextBlock(
-                f"{block.title}:\n{_document_text(block)}"
-                if block.title not in {None, "input_document"}
-                else _document_text(block)
-            )
+            return _document(block)
         case CitableBlock():
             content = _content(block.content)
             text = (
@@ -187,7 +191,8 @@ def _block(block: object) -> core.Block | None:
         case _:
             kind = getattr(block, "block_type", type(block).__name__)
             raise UnsupportedInputError(
-                f"Content of type {kind!r} cannot be sent: use text, or pictures where the model takes them."
+                f"Content of type {kind!r} cannot be sent: use text, or pictures, audio and documents where "
+                "the model takes them."
             )
 
 
@@ -210,17 +215,49 @@ def _image_url(block: ImageBlock) -> str:
     return f"data:{block.image_mimetype or 'image/png'};base64,{data.decode()}"
 
 
-def _document_text(block: DocumentBlock) -> str:
-    """A document's text; nothing is fetched from the network for it."""
+def _audio(block: AudioBlock) -> core.AudioBlock:
+    """A recording, whose format must be known; nothing is fetched from the network for it."""
+    if block.audio is None and block.path is None:
+        raise UnsupportedInputError("An AudioBlock holds no bytes and no path: no service fetches its url.")
+    if isinstance(block.audio, IOBase):
+        block.audio.seek(0)
+        block = AudioBlock(audio=block.audio.read(), format=block.format)  # makes base64 of it
+    elif block.path is not None:
+        block = AudioBlock(audio=Path(block.path).read_bytes(), format=block.format)
+    if not block.format:
+        raise UnsupportedInputError("The format of an AudioBlock is not known: pass format='wav' or 'mp3'.")
+    data = block.audio if isinstance(block.audio, bytes) else b""
+    return core.AudioBlock(data.decode(), block.format)
+
+
+def _document(block: DocumentBlock) -> core.Block:
+    """A document: as text where it is text, else as a file; nothing is fetched from the network."""
+    named = block.title not in {None, _NO_TITLE}
     if block.data is None and block.path is None:
         raise UnsupportedInputError(
             f"Document {block.title!r} is only an address: load it with a reader and pass its text."
         )
-    data = block.resolve_document().read()
-    try:
-        return data.decode() if isinstance(data, bytes) else str(data)
-    except UnicodeDecodeError:
-        kind = block.document_mimetype or "binary"
-        raise UnsupportedInputError(
-            f"Document {block.title!r} ({kind}) is not text: load it with a reader and pass its text."
-        ) from None
+    read = block.resolve_document().read()
+    data = read if isinstance(read, bytes) else str(read).encode()
+    if not data.startswith(_PDF):
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            return core.TextBlock(f"{block.title}:\n{text}" if named else text)
+    kind = "application/pdf" if data.startswith(_PDF) else block.document_mimetype
+    name = block.title if named else Path(block.path).name if block.path else None
+    return core.FileBlock(
+        f"data:{kind or 'application/octet-stream'};base64,{b64encode(data).decode()}",
+        name or f"{_NO_TITLE}{guess_extension(kind or '') or ''}",
+    )
+
+
+def holds_files(messages: Sequence[ChatMessage]) -> bool:
+    """Return whether a file must be read to send a conversation."""
+    return any(
+        getattr(block, "path", None) is not None
+        for message in messages
+        for block in getattr(message, "blocks", ())
+    )

@@ -133,6 +133,10 @@ class ProviderLLM(CoreLLM):
         return cast("Provider", self.core)
 
     @classmethod
+    def _accepted_options(cls) -> frozenset[str] | None:
+        return cls.provider_class.accepted_options
+
+    @classmethod
     def _who(cls) -> str:
         return cls.provider_class.name
 

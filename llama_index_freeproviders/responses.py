@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     CompletionResponse,
     ContentBlock,
+    LogProb,
     MessageRole,
     TextBlock,
     ThinkingBlock,
@@ -29,11 +30,14 @@ from freeproviders.types import (
     Completion,
     Finish,
     InvalidToolCall,
+    LogProbs,
     Part,
     Reasoning,
+    Refusal,
     Text,
     ToolCall,
     Usage,
+    joined_logprobs,
 )
 
 ResponseT = TypeVar("ResponseT", ChatResponse, CompletionResponse)
@@ -56,10 +60,10 @@ def validated_chat(text: str, delta: str) -> ChatResponse:
     return ChatResponse(message=message, delta=delta)
 
 
-def validated_last(text: str, raw: dict[str, Any]) -> ChatResponse:
+def validated_last(text: str, raw: dict[str, Any], counts: dict[str, int]) -> ChatResponse:
     """Make the last chunk of a chat the usual way."""
     message = ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
-    return ChatResponse(message=message, delta="", raw=raw)
+    return ChatResponse(message=message, delta="", raw=raw, additional_kwargs=counts)
 
 
 def validated_completion(text: str, delta: str) -> CompletionResponse:
@@ -74,14 +78,14 @@ def _quick(usual: ChatResponse) -> Callable[..., ChatResponse]:
     response_values, make_response = template(usual)
     new_block, new_message, new_response = block_values.copy, message_values.copy, response_values.copy
 
-    def copied(text: str, delta: str, raw: Any = None) -> ChatResponse:
+    def copied(text: str, delta: str, raw: Any = None, counts: Any = None) -> ChatResponse:
         block = new_block()
         block["text"] = text
         message = new_message()
         message["additional_kwargs"], message["blocks"] = {}, [make_block(block)]
         response = new_response()
         response["message"], response["delta"], response["raw"] = make_message(message), delta, raw
-        response["additional_kwargs"] = {}
+        response["additional_kwargs"] = {} if counts is None else counts
         return make_response(response)
 
     return copied
@@ -92,10 +96,10 @@ def quick_chat() -> Callable[[str, str], ChatResponse]:
     return _quick(validated_chat("", ""))
 
 
-def quick_last() -> Callable[[str, dict[str, Any]], ChatResponse]:
+def quick_last() -> Callable[[str, dict[str, Any], dict[str, int]], ChatResponse]:
     """Return the function that makes the last chunk of a chat as a copy of a template."""
-    copied = _quick(validated_last("", {}))
-    return lambda text, raw: copied(text, "", raw)
+    copied = _quick(validated_last("", {}, {}))
+    return lambda text, raw, counts: copied(text, "", raw, counts)
 
 
 def quick_completion() -> Callable[[str, str], CompletionResponse]:
@@ -112,7 +116,7 @@ def quick_completion() -> Callable[[str, str], CompletionResponse]:
 
 
 chat_chunk: Final = quick_or_validated(quick_chat, validated_chat, "so far", "far")
-last_chunk: Final = quick_or_validated(quick_last, validated_last, "all", {"usage": {}})
+last_chunk: Final = quick_or_validated(quick_last, validated_last, "all", {"usage": {}}, {"total_tokens": 1})
 completion_chunk: Final = quick_or_validated(quick_completion, validated_completion, "so far", "far")
 
 
@@ -126,6 +130,8 @@ class Assembler(ABC, Generic[ResponseT]):
         self._text = ""
         self._reasoning = ""
         self._usage: Usage | None = None
+        self._refusal = ""
+        self._logprobs: Mapping[str, Any] | None = None
 
     def chunks(self, batch: Batch) -> Iterator[ResponseT]:
         """Make the chunks for the parts of one network read, each when it is asked for.
@@ -182,21 +188,45 @@ class ChatAssembler(Assembler[ChatResponse]):
                 self._usage = part
                 return None
             case Finish():
-                if self._plain and self._text:
-                    return last_chunk(self._text, raw_of(part, self._usage))
-                return ChatResponse(message=self._message(), delta="", raw=raw_of(part, self._usage))
+                return self._last(part)
+            case Refusal():
+                self._plain = False
+                self._refusal += part.text
+                self._text += part.text  # LlamaIndex has no other place that anybody looks at
+                return ChatResponse(message=self._message(), delta=part.text)
+            case LogProbs():
+                self._logprobs = joined_logprobs(self._logprobs, part.values)
+                return None
             case _:
                 return None
+
+    def _last(self, finish: Finish) -> ChatResponse:
+        raw, counts = raw_of(finish, self._usage, self._logprobs), token_counts(self._usage)
+        if self._plain and self._text and self._logprobs is None:
+            return last_chunk(self._text, raw, counts)
+        return ChatResponse(
+            message=self._message(),
+            delta="",
+            raw=raw,
+            additional_kwargs=counts,
+            logprobs=token_logprobs(self._logprobs),
+        )
 
     def whole(self, completion: Completion) -> ChatResponse:
         """Return the response to a call that does not stream."""
         self._text, self._reasoning, self._calls, self._usage = (
-            completion.text,
+            completion.text + completion.refusal,
             completion.reasoning,
             [self._renamed(call) for call in completion.tool_calls + completion.invalid_tool_calls],
             completion.usage,
         )
-        return ChatResponse(message=self._message(), raw=raw_of(completion.finish, completion.usage))
+        self._refusal = completion.refusal
+        return ChatResponse(
+            message=self._message(),
+            raw=raw_of(completion.finish, completion.usage, completion.logprobs),
+            additional_kwargs=token_counts(completion.usage),
+            logprobs=token_logprobs(completion.logprobs),
+        )
 
     def _renamed(self, call: ToolCall | InvalidToolCall) -> ToolCall | InvalidToolCall:
         """The call by the tool's own name."""
@@ -221,7 +251,11 @@ class ChatAssembler(Assembler[ChatResponse]):
             ]
         )
         # LlamaIndex looks here for whether there are calls. JSON only: agents' contexts are saved.
-        again = {"tool_calls": [call.to_openai() for call in self._calls]} if self._calls else {}
+        again: dict[str, Any] = {}
+        if self._calls:
+            again["tool_calls"] = [call.to_openai() for call in self._calls]
+        if self._refusal:
+            again["refusal"] = self._refusal
         return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=again)
 
 
@@ -241,18 +275,69 @@ class CompletionAssembler(Assembler[CompletionResponse]):
                 return CompletionResponse(
                     text=self._text, delta="", additional_kwargs={"thinking_delta": part.text}
                 )
+            case Refusal():
+                self._text += part.text
+                return CompletionResponse(text=self._text, delta=part.text)
+            case LogProbs():
+                self._logprobs = joined_logprobs(self._logprobs, part.values)
             case Usage():
                 self._usage = part
             case Finish():
-                return CompletionResponse(text=self._text, delta="", raw=raw_of(part, self._usage))
+                return self._ended(self._text, part, self._usage, self._logprobs, delta="")
         return None
 
     def whole(self, completion: Completion) -> CompletionResponse:
         """Return the response to a call that does not stream."""
-        return CompletionResponse(text=completion.text, raw=raw_of(completion.finish, completion.usage))
+        return self._ended(str(completion), completion.finish, completion.usage, completion.logprobs)
+
+    @staticmethod
+    def _ended(
+        text: str,
+        finish: Finish,
+        usage: Usage | None,
+        logprobs: Mapping[str, Any] | None,
+        delta: str | None = None,
+    ) -> CompletionResponse:
+        return CompletionResponse(
+            text=text,
+            delta=delta,
+            raw=raw_of(finish, usage, logprobs),
+            additional_kwargs=token_counts(usage),
+            logprobs=token_logprobs(logprobs),
+        )
 
 
-def raw_of(finish: Finish, usage: Usage | None) -> dict[str, Any]:
+def token_counts(usage: Usage | None) -> dict[str, int]:
+    """Write token counts where integrations of the OpenAI family have them."""
+    if usage is None:
+        return {}
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def token_logprobs(values: Mapping[str, Any] | None) -> list[list[LogProb]] | None:
+    """Write log probabilities as LlamaIndex has them: the candidates of each token, else the token."""
+    tokens = (values or {}).get("content")
+    if not isinstance(tokens, list):
+        return None
+    return [
+        [
+            LogProb(
+                token=str(one.get("token") or ""),
+                logprob=one.get("logprob") or 0.0,
+                bytes=one.get("bytes") or [],
+            )
+            for one in token.get("top_logprobs") or [token]
+        ]
+        for token in tokens
+        if isinstance(token, dict)
+    ]
+
+
+def raw_of(finish: Finish, usage: Usage | None, logprobs: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the facts of a finished answer as plain data; LlamaIndex counts tokens by `usage`."""
     raw: dict[str, Any] = {
         "provider": finish.provider,
@@ -261,8 +346,15 @@ def raw_of(finish: Finish, usage: Usage | None) -> dict[str, Any]:
         "confirmed": finish.confirmed,
         "attempts": finish.attempts,
     }
-    if finish.response_id is not None:
-        raw["id"] = finish.response_id
+    facts = {
+        "id": finish.response_id,
+        "system_fingerprint": finish.system_fingerprint,
+        "service_tier": finish.service_tier,
+        "request_id": finish.request_id,
+        "headers": finish.headers,
+        "logprobs": logprobs,
+    }
+    raw.update((name, fact) for name, fact in facts.items() if fact is not None)
     if usage is not None:
         raw["usage"] = {**usage.to_openai(), "estimated": usage.estimated}
     return raw

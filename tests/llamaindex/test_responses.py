@@ -34,9 +34,12 @@ def test_a_copied_chunk_is_the_validated_one(text, delta):
     assert pickle.loads(pickle.dumps(fast)) == slow
     assert fast.model_copy(deep=True) == slow
     last = ChatResponse(
-        message=ChatMessage(role="assistant", content=text), delta="", raw={"usage": {"total_tokens": 1}}
+        message=ChatMessage(role="assistant", content=text),
+        delta="",
+        raw={"usage": {"total_tokens": 1}},
+        additional_kwargs={"total_tokens": 1},
     )
-    assert identical(responses.last_chunk(text, {"usage": {"total_tokens": 1}}), last)
+    assert identical(responses.last_chunk(text, {"usage": {"total_tokens": 1}}, {"total_tokens": 1}), last)
     assert identical(responses.completion_chunk(text, delta), CompletionResponse(text=text, delta=delta))
 
 
@@ -73,7 +76,7 @@ def test_chunks_share_nothing():
 
 def test_the_validated_way_gives_the_same():
     assert identical(responses.validated_chat("ab", "b"), responses.chat_chunk("ab", "b"))
-    assert identical(responses.validated_last("ab", {"a": 1}), responses.last_chunk("ab", {"a": 1}))
+    assert identical(responses.validated_last("ab", {"a": 1}, {}), responses.last_chunk("ab", {"a": 1}, {}))
     assert identical(responses.validated_completion("ab", "b"), responses.completion_chunk("ab", "b"))
 
 

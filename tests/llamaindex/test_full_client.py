@@ -1,0 +1,350 @@
+"""What the OpenAI family of LlamaIndex tells and takes, on ours: over the strict replica."""
+
+import base64
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+)
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.prompts import PromptTemplate
+
+import freeproviders
+from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
+from freeproviders.testing import replica
+from freeproviders.types import Refusal, Usage
+from llama_index_freeproviders import BackendLLM, FlowGpt, OpenAICompatible
+
+HI = [ChatMessage(content="Hi")]
+WAV_BYTES = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
+PDF_BYTES = b"%PDF-1.4 all of it is text"
+WAV, PDF = base64.b64encode(WAV_BYTES).decode(), base64.b64encode(PDF_BYTES).decode()
+
+
+def service(answer, **style):
+    return replica(freeproviders.OpenAICompatible, answer=answer, **style)
+
+
+def llm(r, **fields):
+    return OpenAICompatible(model="m", base_url=r.base_url, retry=0, **fields)
+
+
+def last(responses):
+    return list(responses)[-1]
+
+
+# --- facts of the answer ---
+
+
+def test_logprobs():
+    """The candidates of each token, or the token itself; nothing where they were not asked for."""
+    with service(["One", " two"]) as r:
+        asked = llm(r, logprobs=True, top_logprobs=2)
+        for response in (asked.chat(HI), last(asked.stream_chat(HI)), asked.complete("Hi")):
+            assert [[one.token for one in token] for token in response.logprobs] == [
+                ["One"] * 2,
+                [" two"] * 2,
+            ]
+            assert response.logprobs[0][1].logprob == -1.25
+            assert response.raw["logprobs"]["content"][0]["token"] == "One"
+        alone = llm(r, logprobs=True).chat(HI)
+        assert [[one.token for one in token] for token in alone.logprobs] == [["One"], [" two"]]
+        assert last(llm(r, additional_kwargs={"logprobs": True}).stream_complete("Hi")).logprobs
+        assert llm(r).chat(HI).logprobs is None
+        assert last(llm(r).stream_chat(HI)).logprobs is None
+
+
+async def test_who_answered():
+    with service("One two") as r:
+        asked = llm(r, include_response_headers=True, service_tier="auto")
+        for response in (
+            await asked.achat(HI),
+            [chunk async for chunk in await asked.astream_chat(HI)][-1],
+            await asked.acomplete("Hi"),
+        ):
+            raw = response.raw
+            assert (raw["system_fingerprint"], raw["service_tier"]) == ("fp_replica", "default")
+            assert raw["headers"]["x-request-id"] == raw["request_id"]
+            json.dumps(raw)
+        assert "headers" not in (await llm(r).achat(HI)).raw
+
+
+def test_token_counts():
+    with service(["One", " two", Usage(3, 2)]) as r:
+        counts = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        one = llm(r)
+        for response in (
+            one.chat(HI),
+            last(one.stream_chat(HI)),
+            one.complete("Hi"),
+            last(one.stream_complete("Hi")),
+        ):
+            assert response.additional_kwargs == counts
+            assert response.raw["usage"]["total_tokens"] == 5
+
+
+def test_refusal():
+    """It is the text, since nobody looks anywhere else, and marked as what it is."""
+    with service([Refusal("I will"), Refusal(" not.")]) as r:
+        for response in (llm(r).chat(HI), last(llm(r).stream_chat(HI))):
+            assert response.message.content == "I will not."
+            assert response.message.additional_kwargs["refusal"] == "I will not."
+        assert llm(r).complete("Hi").text == "I will not."
+        assert "".join(chunk.delta for chunk in llm(r).stream_complete("Hi")) == "I will not."
+        assert "".join(chunk.delta for chunk in llm(r).stream_chat(HI)) == "I will not."
+
+
+def test_an_empty_answer():
+    with service([]) as r:
+        assert llm(r).chat(HI).message.content in (None, "")
+        assert llm(r).complete("Hi").text == ""
+        assert last(llm(r).stream_complete("Hi")).text == ""
+        with pytest.raises(EmptyResponseError):
+            llm(r, on_empty="error").complete("Hi")
+        with pytest.raises(EmptyResponseError):
+            llm(r).complete("Hi", on_empty="error")
+
+
+# --- audio and files ---
+
+AUDIO = {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}}
+
+
+def file(name):
+    return {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": name}}
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    (tmp_path / "a.wav").write_bytes(WAV_BYTES)
+    (tmp_path / "a.pdf").write_bytes(PDF_BYTES)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("make", "sent"),
+    [
+        (lambda folder: AudioBlock(audio=WAV_BYTES, format="wav"), AUDIO),
+        (lambda folder: AudioBlock(audio=WAV_BYTES), AUDIO),
+        (lambda folder: AudioBlock(audio=io.BytesIO(WAV_BYTES)), AUDIO),
+        (lambda folder: AudioBlock(path=folder / "a.wav"), AUDIO),
+        (lambda folder: DocumentBlock(data=PDF_BYTES, title="b.pdf"), file("b.pdf")),
+        (lambda folder: DocumentBlock(data=PDF_BYTES), file("input_document.pdf")),
+        (lambda folder: DocumentBlock(data=io.BytesIO(PDF_BYTES), title="b.pdf"), file("b.pdf")),
+        (lambda folder: DocumentBlock(path=folder / "a.pdf"), file("a.pdf")),
+    ],
+)
+async def test_media(on_disk, make, sent):
+    """Bytes, open files and paths, whose files are not read on the event loop."""
+    message = ChatMessage(blocks=[TextBlock(text="What?"), make(on_disk)])
+    with service("ok") as r:
+        await llm(r).achat([message])
+        assert r.requests[0].json["messages"][0]["content"][1] == sent
+        _ = [chunk async for chunk in await llm(r).astream_chat([message])]
+        assert r.requests[1].json["messages"][0]["content"][1] == sent
+
+
+def test_a_document_that_is_text_stays_text():
+    with service("ok") as r:
+        llm(r).chat([ChatMessage(blocks=[DocumentBlock(data=b"All of it.", title="a.txt")])])
+        assert r.requests[0].json["messages"][0]["content"] == "a.txt:\nAll of it."
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        AudioBlock(url="https://example.org/a.wav", format="wav"),
+        AudioBlock(audio=b"no known format"),
+        DocumentBlock(url="https://example.org/a.pdf"),
+    ],
+)
+def test_media_that_cannot_be_sent(block):
+    with service("ok") as r:
+        with pytest.raises(UnsupportedInputError):
+            llm(r).chat([ChatMessage(blocks=[block])])
+        assert r.requests == []
+
+
+def test_media_for_a_service_that_takes_none():
+    with replica(freeproviders.FlowGpt, answer="ok") as r:
+        for block in (AudioBlock(audio=WAV_BYTES, format="wav"), DocumentBlock(data=PDF_BYTES)):
+            with pytest.raises(UnsupportedInputError, match="takes no"):
+                FlowGpt(base_url=r.base_url).chat([ChatMessage(blocks=[block])])
+        assert r.requests == []
+
+
+# --- the query wrapper ---
+
+
+def test_pictures_stay_in_a_wrapped_message():
+    """And everything else about the message; the words are wrapped as one text."""
+    message = ChatMessage(
+        role=MessageRole.USER,
+        blocks=[
+            TextBlock(text="What"),
+            ImageBlock(url="https://example.org/a.png"),
+            TextBlock(text="is this?"),
+        ],
+        additional_kwargs={"name": "ann"},
+    )
+    with service("ok") as r:
+        wrapped = llm(r, query_wrapper_prompt=PromptTemplate("Briefly: {query_str}"))
+        (out,) = wrapped._extend_messages([message])
+        assert out.content == "Briefly: What\nis this?"
+        assert [block.block_type for block in out.blocks] == ["text", "image"]
+        assert out.additional_kwargs == {"name": "ann"}
+        assert len(message.blocks) == 3
+        wrapped.chat([out])
+        sent = r.requests[0].json["messages"][0]
+        assert sent["name"] == "ann"
+        assert [part["type"] for part in sent["content"]] == ["text", "image_url"]
+        only_a_picture = ChatMessage(blocks=[ImageBlock(url="https://example.org/a.png")])
+        assert wrapped._extend_messages([only_a_picture]) == [only_a_picture]
+
+
+# --- the names of others ---
+
+
+def test_the_names_of_openailike():
+    with service("ok", api_key="sk-secret-1234", extra_keys=["top_k"]) as r:
+        made = OpenAICompatible(
+            model_name="m",
+            api_base=r.base_url,
+            api_key="sk-secret-1234",
+            request_timeout=30,
+            max_retries=0,
+            default_headers={"X-Own": "1"},
+            max_completion_tokens=7,
+            is_chat_model=True,
+            is_function_calling_model=True,
+            should_use_structured_outputs=True,
+            context_window=4096,
+            reuse_client=False,
+            strict=False,
+            http_client=None,
+            tokenizer=None,
+            logprobs=True,
+            top_logprobs=1,
+            reasoning_effort="low",
+            seed=3,
+            additional_kwargs={"user": "ann", "extra_body": {"top_k": 3}},
+        )
+        made.complete("Hi")
+        sent, headers = r.requests[0].json, r.requests[0].headers
+    expected = {
+        "model": "m",
+        "max_tokens": 7,
+        "logprobs": True,
+        "top_logprobs": 1,
+        "reasoning_effort": "low",
+        "seed": 3,
+        "user": "ann",
+        "top_k": 3,
+    }
+    assert {name: sent[name] for name in expected} == expected
+    assert headers["X-Own"] == "1"
+    assert (made.timeout, made.retry, made.metadata.context_window) == (30, 0, 4096)
+    assert made.json_schema is True
+    assert made.metadata.is_function_calling_model
+    assert "sk-secret" not in repr(made) + str(made.to_dict())
+    assert "top_k" not in str(made.to_dict())
+    assert not llm(r, is_function_calling_model=False).metadata.is_function_calling_model
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"is_chat_model": False},
+        {"http_client": object()},
+        {"tokenizer": "gpt2"},
+        {"api_version": "v2"},
+        {"strict": True},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_names_of_openailike_that_have_another_form_here(fields):
+    with pytest.raises(UsageError, match=f"Unknown argument '{next(iter(fields))}'. [A-Z]"):
+        OpenAICompatible(model="m", base_url="http://127.0.0.1:1", **fields)
+
+
+def test_two_names_of_one_thing():
+    with pytest.raises(UsageError, match="max_new_tokens and max_tokens are two names"):
+        OpenAICompatible(model="m", base_url="http://127.0.0.1:1", max_tokens=5, max_new_tokens=6)
+    with pytest.raises(UsageError, match="Unknown argument 'seed'"):
+        FlowGpt(seed=1)
+
+
+class Listener(BaseEventHandler):
+    seen: list[str] = []  # noqa: RUF012 - a field
+
+    @classmethod
+    def class_name(cls):
+        return "Listener"
+
+    def handle(self, event, **kwargs):
+        self.seen.append(f"{event!r}{event.model_dump()}")
+
+
+SECRET = "sk-Abc123Def456Ghi789"
+WORDS = st.text("abcxyz_-XYZ019", max_size=8)
+NAMES = st.builds(
+    lambda a, word, b: f"{a}{word}{b}",
+    WORDS,
+    st.sampled_from(["key", "KEY", "token", "Token", "secret", "api_key", "apikey", "access_token"]),
+    WORDS,
+)
+
+
+@example("openai_api_key")
+@example("apiKey")
+@example("token")
+@example("stop_token")
+@given(NAMES)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_key_lands_nowhere_by_any_name(name):
+    """Neither in options, nor in a body, a repr, an event or a saved LLM; by its own name it is used."""
+    listener = Listener()
+    listener.seen.clear()
+    root = get_dispatcher()
+    root.add_event_handler(listener)
+    said = []
+    try:
+        with service("ok") as r:
+            made = []
+            for make in (
+                lambda: llm(r, **{name: SECRET}),
+                lambda: llm(r, additional_kwargs={name: SECRET}),
+                lambda: BackendLLM(
+                    backend=freeproviders.OpenAICompatible("m", base_url=r.base_url), **{name: SECRET}
+                ),
+            ):
+                try:
+                    made.append(make())
+                except ValueError as error:
+                    said.append(str(error))
+            for one in made:
+                said.append(repr(one) + str(one.to_dict()) + str(one.to_payload()))
+            for ask in (
+                lambda: llm(r).chat(HI, **{name: SECRET}),
+                lambda: llm(r).complete("Hi", **{name: SECRET}),
+                *(lambda one=one: one.chat(HI) for one in made),
+            ):
+                try:
+                    ask()
+                except ValueError as error:
+                    said.append(str(error))
+            said += [json.dumps(request.json) for request in r.requests]
+    finally:
+        root.event_handlers.remove(listener)
+    assert SECRET not in str(said + listener.seen)
+    assert listener.seen
