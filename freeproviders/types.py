@@ -175,10 +175,11 @@ class Message:
 class FromClass(dict[str, Any]):
     """A JSON form of a class - a response format, a tool - that remembers the class.
 
-    The class's own validators then judge what comes, and not its JSON schema alone.
+    The class's own validators then judge what comes, and not its JSON schema alone; None is a form
+    of no class.
     """
 
-    def __init__(self, form: Mapping[str, Any], source: type) -> None:
+    def __init__(self, form: Mapping[str, Any], source: type | None) -> None:
         super().__init__(form)
         self.source = source
 
@@ -473,6 +474,16 @@ class Alternative:
     """Another whole answer to the same question."""
 
     completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The object so far, as plain data; a part of typed answers only.
+
+    Each draft extends the one before, also where the model was asked again.
+    """
+
+    data: Any
 
 
 Part = (

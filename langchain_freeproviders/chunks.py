@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
 
 from freeproviders.templates import quick_or_validated, template
 from freeproviders.types import (
     Completion,
+    Draft,
     Finish,
     InvalidToolCall,
     LogProbs,
@@ -94,6 +96,29 @@ text_chunk: Final = quick_or_validated(quick_text, validated_text, "a piece")
 reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning, "a piece")
 
 
+class DraftChunk(AIMessageChunk):
+    """A chunk without text, with the object so far beside it for the parser of a typed answer."""
+
+    _draft: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, draft: Draft) -> Self:
+        """Make the chunk of a draft."""
+        chunk = cls(content="")
+        chunk._draft = draft.data
+        return chunk
+
+    def __add__(self, other: Any) -> BaseMessageChunk:  # type: ignore[override]  # as the base class has it
+        """Add up to an ordinary chunk: the message that comes of it is no draft."""
+        plain: AIMessageChunk = AIMessageChunk.model_construct(**dict(self))
+        return plain + other
+
+    @property
+    def draft(self) -> Any:
+        """The object so far, as plain data."""
+        return self._draft
+
+
 # --- a stream -------------------------------------------------------------------------------------
 
 
@@ -110,7 +135,7 @@ class ChunkWriter:
         self._streamed: set[str] = set()
         """The ids of the calls that have come in pieces."""
 
-    def other(self, part: Part) -> ChatGenerationChunk | None:
+    def other(self, part: Part | Draft) -> ChatGenerationChunk | None:
         """Make the chunk for a part that is no text; None for usage, which the last chunk has."""
         match part:
             case Reasoning():
@@ -123,6 +148,8 @@ class ChunkWriter:
                 return self._call(part.id, part.name, _never_arguments(part))
             case Finish():
                 return self._last(part)
+            case Draft():
+                return ChatGenerationChunk(message=DraftChunk.of(part))
             case Usage():
                 self._usage = part
             case Refusal():

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
@@ -40,7 +40,7 @@ from langchain_freeproviders.keywords import (
     keywords_of_a_call,
     shown,
 )
-from langchain_freeproviders.tools import choose, core_format, openai_tools, service_tools
+from langchain_freeproviders.tools import DraftedForm, choose, core_format, openai_tools, service_tools
 
 C = TypeVar("C", ChatGenerationChunk, GenerationChunk)
 C_co = TypeVar("C_co", ChatGenerationChunk, GenerationChunk, covariant=True)
@@ -272,7 +272,13 @@ class BackendSettings(Serializable):
                 provider=backend.name,
                 model=self.model,
             )
-        return backend.answer(backend.request(messages, stream=stream, **settings))
+        request = backend.request(messages, stream=stream, **settings)
+        form = request.response_format
+        if stream and isinstance(form, DraftedForm) and not request.tools:
+            from freeproviders.tools.structured import stream_drafted  # noqa: PLC0415 - plain chat needs none
+
+            return cast("AsyncGenerator[Batch, None]", stream_drafted(backend, request, form))
+        return backend.answer(request)
 
     def _complete(self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]) -> Completion:
         """Wait for a whole answer."""

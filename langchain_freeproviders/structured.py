@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import BaseLLMOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.output_parsers.transform import BaseTransformOutputParser
 from langchain_core.outputs import Generation
 from langchain_core.runnables import (
     Runnable,
@@ -26,8 +29,10 @@ from pydantic import ConfigDict, TypeAdapter
 
 from freeproviders import errors as core
 from freeproviders.errors import UsageError
+from freeproviders.types import FromClass
+from langchain_freeproviders.chunks import DraftChunk, response_metadata, usage_metadata
 from langchain_freeproviders.errors import OutputError, StructuredOutputError
-from langchain_freeproviders.tools import Method, json_schema_format, openai_tools
+from langchain_freeproviders.tools import DraftedForm, Method, json_schema_format, openai_tools
 
 
 def structured(
@@ -51,24 +56,28 @@ def structured(
         "kwargs": {"method": method, **({} if strict is None else {"strict": strict})},
         "schema": _traceable(kind),
     }
+    # A class's own validators are a part of the core's check, and so of asking again.
+    source = schema if _is_pydantic(schema) or kind is not schema else None
     parser: BaseLLMOutputParser[Any]
     match method:
         case "json_schema":
             llm = model.bind(
-                response_format=json_schema_format(kind, strict=strict),
+                response_format=DraftedForm(json_schema_format(kind, strict=strict), source),
                 ls_structured_output_format=shown,
                 **settings,
             )
             parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
         case "json_mode":
             llm = model.bind(
-                response_format={"type": "json_object"}, ls_structured_output_format=shown, **settings
+                response_format=DraftedForm({"type": "json_object"}, source),
+                ls_structured_output_format=shown,
+                **settings,
             )
             parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
         case "function_calling":
             (tool,) = openai_tools([kind], strict=strict)
             name = tool["function"]["name"]
-            bound = {"tools": [tool], "tool_choice": name, "parallel_tool_calls": False}
+            bound = {"tools": [FromClass(tool, source)], "tool_choice": name, "parallel_tool_calls": False}
             llm = model.bind(**bound, ls_structured_output_format=shown, **settings)
             parser = (
                 _PydanticCall(tools=[kind], first_tool_only=True)
@@ -79,14 +88,17 @@ def structured(
             raise UsageError(
                 f"method must be 'json_schema', 'function_calling' or 'json_mode', not {method!r}."
             )
-    chain: Runnable[AIMessage, Any] = (
+    parsing: Runnable[AIMessage, Any] = (
         parser if kind is schema else parser | TypeAdapter(schema).validate_python
     )
     if not include_raw:
-        return llm | chain
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | chain, parsing_error=lambda _: None)
+        return llm | parsing
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parsing, parsing_error=lambda _: None)
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return _Raw(bound=RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"))
+    return _Raw(
+        bound=RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"),
+        model_provider=getattr(model, "model_provider", ""),
+    )
 
 
 def _is_pydantic(schema: Any) -> bool:
@@ -121,12 +133,73 @@ class _Insisting(BaseLLMOutputParser[Any]):
         return value
 
 
-class _JsonAnswer(_Insisting, JsonOutputParser):
+class _Drafted(BaseTransformOutputParser[Any]):
+    """Shows the drafts of an object, which come before its text.
+
+    The object in the text is shown last, whether it extends the last draft or not: the model may
+    have been asked again.
+    """
+
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
+        shown, held = None, []
+        for chunk in input:
+            if isinstance(chunk, DraftChunk):
+                draft = self._shown(chunk.draft)
+                if draft is not None and draft != shown:
+                    shown = draft
+                    yield draft
+                continue
+            held.append(chunk)
+            if not isinstance(chunk, BaseMessage) or chunk.text:
+                break
+        for value in super()._transform(chain(held, input)):
+            if value != shown:
+                shown = value
+                yield value
+
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        shown, held = None, []
+        async for chunk in input:
+            if isinstance(chunk, DraftChunk):
+                draft = self._shown(chunk.draft)
+                if draft is not None and draft != shown:
+                    shown = draft
+                    yield draft
+                continue
+            held.append(chunk)
+            if not isinstance(chunk, BaseMessage) or chunk.text:
+                break
+        async for value in super()._atransform(_achain(held, input)):
+            if value != shown:
+                shown = value
+                yield value
+
+    def _shown(self, draft: Any) -> Any:
+        """The value to show for a draft; None for none."""
+        return draft
+
+
+async def _achain(
+    held: list[str | BaseMessage], rest: AsyncIterator[str | BaseMessage]
+) -> AsyncIterator[str | BaseMessage]:
+    for chunk in held:
+        yield chunk
+    async for chunk in rest:
+        yield chunk
+
+
+class _JsonAnswer(_Drafted, _Insisting, JsonOutputParser):
     """The answer is the object."""
 
 
-class _PydanticAnswer(_Insisting, PydanticOutputParser[Any]):
+class _PydanticAnswer(_Drafted, _Insisting, PydanticOutputParser[Any]):
     """The answer is the object, as an instance."""
+
+    def _shown(self, draft: Any) -> Any:
+        try:
+            return self._parse_obj(draft)
+        except OutputParserException:
+            return None
 
 
 class _JsonCall(_Insisting, JsonOutputKeyToolsParser):
@@ -148,6 +221,7 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
     """
 
     bound: Runnable[LanguageModelInput, dict[str, Any]]
+    model_provider: str = ""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -168,7 +242,7 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
         try:
             return self.bound.invoke(input, config, **kwargs)
         except OutputError as error:
-            return _failure(error)
+            return self._failure(error)
 
     async def ainvoke(
         self,
@@ -179,7 +253,7 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
         try:
             return await self.bound.ainvoke(input, config, **kwargs)
         except OutputError as error:
-            return _failure(error)
+            return self._failure(error)
 
     def stream(
         self,
@@ -187,10 +261,13 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
+        said = False
         try:
-            yield from self.bound.stream(input, config, **kwargs)
+            for item in self.bound.stream(input, config, **kwargs):
+                said = said or _has_words(item)
+                yield item
         except OutputError as error:
-            yield {key: value for key, value in _failure(error).items() if key != "raw"}
+            yield self._failure(error, said=said)
 
     async def astream(
         self,
@@ -198,12 +275,28 @@ class _Raw(RunnableSerializable[LanguageModelInput, dict[str, Any]]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
+        said = False
         try:
             async for item in self.bound.astream(input, config, **kwargs):
+                said = said or _has_words(item)
                 yield item
         except OutputError as error:
-            yield {key: value for key, value in _failure(error).items() if key != "raw"}
+            yield self._failure(error, said=said)
+
+    def _failure(self, error: core.OutputError, *, said: bool | None = None) -> dict[str, Any]:
+        """Return what there is of an answer that failed; `said` None is one that was not streamed.
+
+        Of a streamed one the words may have gone out.
+        """
+        about: dict[str, Any] = {"content": "" if said else error.said}
+        if error.finish is not None:
+            about["response_metadata"] = response_metadata(error.finish, error.usage, self.model_provider)
+        if error.usage is not None:
+            about["usage_metadata"] = usage_metadata(error.usage)
+        raw = AIMessage(**about) if said is None else AIMessageChunk(**about)
+        return {"raw": raw, "parsed": None, "parsing_error": error}
 
 
-def _failure(error: core.OutputError) -> dict[str, Any]:
-    return {"raw": AIMessage(content=error.said), "parsed": None, "parsing_error": error}
+def _has_words(item: Mapping[str, Any]) -> bool:
+    raw = item.get("raw")
+    return isinstance(raw, AIMessage) and bool(raw.content)

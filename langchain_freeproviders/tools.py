@@ -6,9 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from freeproviders.checks import runs_at_the_service
 from freeproviders.errors import UsageError
+from freeproviders.types import FromClass
+
+
+class DraftedForm(FromClass):
+    """The form of an answer whose object is shown as it grows, where the answer is streamed."""
+
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 """The ways to ask for an object, as LangChain names them."""
@@ -29,7 +36,7 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
             schema = convert_to_openai_tool(tool, strict=strict)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(f"{tool!r:.200} cannot be bound as a tool: {error}.") from error
-        out.append(schema)
+        out.append(FromClass(schema, tool.source) if isinstance(tool, FromClass) else schema)
     return out
 
 
@@ -60,7 +67,8 @@ def core_format(form: Any) -> Mapping[str, Any]:
     """Write the form of an answer in OpenAI's form; a class or a bare JSON schema is taken too."""
     if isinstance(form, Mapping) and form.get("type") in {"text", "json_object", "json_schema"}:
         return form
-    return json_schema_format(form)
+    written = json_schema_format(form)
+    return FromClass(written, form) if isinstance(form, type) and is_basemodel_subclass(form) else written
 
 
 def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from freeproviders.lazy import lazy
 if TYPE_CHECKING:
     from freeproviders.tools.engine import answer
     from freeproviders.tools.prompt import ToolPrompt
-    from freeproviders.tools.structured import Draft, Structured, complete_structured, stream_structured
+    from freeproviders.tools.structured import Structured, complete_structured, stream_structured
+    from freeproviders.types import Draft
 
 _HOMES = {
     "Draft": "structured",

@@ -88,7 +88,7 @@ def target_of(request: ChatRequest) -> Target | None:
         raise UsageError(
             f"response_format has the unknown type {kind!r}: use json_schema, json_object or text."
         )
-    return any_object() if kind == "json_object" and not isinstance(form, FromClass) else Target.of(form)
+    return Target.of(form) if isinstance(form, FromClass) or kind != "json_object" else any_object()
 
 
 def _results(messages: Sequence[Message]) -> tuple[list[tuple[int, ToolCall]], int]:

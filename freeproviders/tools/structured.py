@@ -29,21 +29,11 @@ from freeproviders.tools.schema.sketch import sketch
 from freeproviders.tools.schema.target import Misfit, Target
 from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.tally import turns_again
-from freeproviders.types import Batch, ChatRequest, Finish, Part, Reasoning, ReasoningMode, Text, Usage
+from freeproviders.types import Batch, ChatRequest, Draft, Finish, Part, Reasoning, ReasoningMode, Text, Usage
 from freeproviders.wire.json import dumps, loads
 
 _ANY_OBJECT: Final = {"type": "object"}
 _BEGINNINGS: Final = {"object": ("{",), "array": ("[",), "string": ('"',)}
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """The object so far, as plain data.
-
-    Each draft extends the one before, also where the model was asked again.
-    """
-
-    data: Any
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import json
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from pydantic import v1 as pydantic_v1
 from typing_extensions import TypedDict
 
@@ -247,6 +247,165 @@ async def test_partial_objects_only_grow():
         assert set(before) <= set(after)
         assert after.get("name", "").startswith(before.get("name", ""))
     assert seen[-1] == json.loads(long)
+
+
+LONG = {"name": "Rome, the eternal city of seven hills", "people": 2800000}
+
+
+def in_pieces(value, size=5):
+    text = json.dumps(value)
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+@pytest.mark.parametrize("kind", [CityDict, SCHEMA, City], ids=["typeddict", "json-schema", "pydantic"])
+@pytest.mark.parametrize("constrained", [None, False, True])
+async def test_objects_stream_on_every_service(constrained, kind, method):
+    """As they grow, prompted or constrained, in JSON mode as well; instances once they are some."""
+    service = FLOW if constrained is None else OPENAI
+    options = {} if constrained is None else {"json_schema": constrained}
+    with service.replica(["<think>hm</think>", *in_pieces(LONG)], faults={"pace": 0.005}) as r:
+        model = service.model(r, **options).with_structured_output(kind, method=method)
+        seen = [value async for value in model.astream(QUESTION)]
+        seen_in_sync = await asyncio.to_thread(lambda: list(model.stream(QUESTION)))
+    for values in (seen, seen_in_sync):
+        last = values[-1]
+        assert (last if isinstance(last, dict) else last.model_dump(exclude_unset=True)) == LONG
+        if kind is City:
+            assert {type(value) for value in values} == {City}
+            continue
+        assert len(values) > 2
+        for before, after in pairwise(values):
+            assert set(before) <= set(after)
+            assert after.get("name", "").startswith(before.get("name", ""))
+
+
+async def test_a_repaired_object_comes_last_whatever_was_shown():
+    """What was shown is never taken back by a later draft, and the final object is the valid one."""
+    wrong, right = {"name": "Rom", "people": 0}, {"name": "Paris", "people": 2100000}
+    with FLOW.replica(Script(in_pieces(wrong), in_pieces(right))) as r:
+        model = FLOW.model(r).with_structured_output(SCHEMA)
+        seen = [value async for value in model.astream(QUESTION)]
+        assert len(r.requests) == 2
+        assert "people" in r.requests[1].body.decode()
+    assert seen[-1] == right
+    for before, after in pairwise(seen[:-1]):
+        assert before.items() <= after.items() or after["name"].startswith(before["name"])
+
+
+async def test_the_raw_stream_has_the_thinking_the_text_and_the_usage():
+    with FLOW.replica(["<think>hm</think>", *in_pieces(LONG)]) as r:
+        model = FLOW.model(r).with_structured_output(SCHEMA, include_raw=True)
+        raw = parsed = None
+        async for piece in model.astream(QUESTION):
+            if "raw" in piece:
+                raw = piece["raw"] if raw is None else raw + piece["raw"]
+            parsed = piece.get("parsed", parsed)
+    assert json.loads(raw.content) == parsed == LONG
+    assert raw.additional_kwargs == {"reasoning_content": "hm"}
+    assert raw.usage_metadata["output_tokens"] > 0
+    assert raw.response_metadata["finish_reason"] == "stop"
+
+
+class Even(BaseModel):
+    """An even number."""
+
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def check_even(cls, value):
+        if value % 2:
+            raise ValueError("n must be even")
+        return value
+
+
+@dataclasses.dataclass
+class EvenData:
+    """An even number."""
+
+    n: Annotated[int, AfterValidator(Even.check_even)]
+
+
+METHODS_AND_MORE = ["json_schema", "function_calling", "json_mode"]
+
+
+@pytest.mark.parametrize("method", METHODS_AND_MORE)
+@pytest.mark.parametrize("kind", [Even, EvenData])
+@pytest.mark.parametrize("native", [False, True])
+async def test_a_classs_validators_are_part_of_the_check(method, kind, native):
+    """What they refuse is asked for again with their words; in the end it is our own error."""
+    odd, even = (
+        call(kind.__name__, n=n) if method == "function_calling" else f'{{"n": {n}}}' for n in (3, 4)
+    )
+    options = {"json_schema": native, "native_tools": native}
+    if native and method == "function_calling":
+        odd, even = ([ToolCall("c", kind.__name__, {"n": n})] for n in (3, 4))
+    with OPENAI.replica(Script(odd, even, odd)) as r:
+        model = OPENAI.model(r, **options).with_structured_output(kind, method=method)
+        assert (await model.ainvoke("An even number?")).n == 4
+        assert "n must be even" in r.requests[1].body.decode()
+        for attempt in (
+            model.ainvoke("An even number?"),
+            asyncio.to_thread(model.invoke, "An even number?"),
+            asyncio.to_thread(lambda: list(model.stream("An even number?"))),
+        ):
+            with pytest.raises(errors.OutputError, match="n must be even"):
+                await attempt
+
+
+async def test_validators_of_a_bound_response_format():
+    with FLOW.replica(Script('{"n": 3}', '{"n": 4}')) as r:
+        message = await FLOW.model(r).bind(response_format=Even).ainvoke("An even number?")
+    assert json.loads(message.content) == {"n": 4}
+
+
+@pytest.mark.parametrize("method", METHODS_AND_MORE)
+async def test_the_raw_message_of_a_bad_answer_has_usage_and_metadata(method):
+    """Three requests were paid for, whether the answer was any good or not."""
+    with FLOW.replica(PROSE) as r:
+        model = FLOW.model(r).with_structured_output(City, method=method, include_raw=True)
+        whole = [await model.ainvoke(QUESTION), await asyncio.to_thread(model.invoke, QUESTION)]
+        streamed = [
+            [piece async for piece in model.astream(QUESTION)],
+            await asyncio.to_thread(lambda: list(model.stream(QUESTION))),
+        ]
+    for pieces in streamed:
+        raw = None
+        for piece in pieces:
+            if "raw" in piece:
+                raw = piece["raw"] if raw is None else raw + piece["raw"]
+        whole.append({**pieces[-1], "raw": raw})
+    for value in whole:
+        assert value["raw"].content == PROSE
+        assert value["raw"].usage_metadata["input_tokens"] > 0
+        assert value["raw"].response_metadata["attempts"] == 3
+        assert value["raw"].response_metadata["model_provider"] == FLOW.model(r).model_provider
+
+
+async def test_a_bare_list_is_wrapped():
+    class Cities(BaseModel):
+        """Cities."""
+
+        cities: list[City]
+
+    with FLOW.replica(f"[{GOOD}, {GOOD}]") as r:
+        found = await FLOW.model(r).with_structured_output(Cities).ainvoke(QUESTION)
+        assert [city.name for city in found.cities] == ["Rome", "Rome"]
+        assert len(r.requests) == 1
+
+
+async def test_the_callers_limits_reach_the_service():
+    class Essay(BaseModel):
+        """An essay."""
+
+        body: str = Field(max_length=5000)
+
+    with OPENAI.replica(json.dumps({"body": "x" * 3000})) as r:
+        model = OPENAI.model(r, json_schema=True)
+        assert len((await model.with_structured_output(Essay).ainvoke("Write!")).body) == 3000
+        schema = r.requests[0].json["response_format"]["json_schema"]["schema"]
+        assert schema["properties"]["body"]["maxLength"] == 5000
 
 
 @pytest.mark.parametrize("schema", [None, 7, "City", {"no": "schema"}])

@@ -79,6 +79,8 @@ def any_object() -> Target:
 
 def _of_form(form: FromClass) -> Target:
     """Read a form that was written from a class: its schema, and the class's own judgement."""
+    if form.source is None:
+        return any_object() if form.get("type") == "json_object" else _of_schema(form)
     judged = Target.of(form.source)
     if form.get("type") == "json_object":
         return dataclasses.replace(judged, told=False)
