@@ -110,8 +110,8 @@ class DraftChunk(AIMessageChunk):
 
     def __add__(self, other: Any) -> BaseMessageChunk:  # type: ignore[override]  # as the base class has it
         """Add up to an ordinary chunk: the message that comes of it is no draft."""
-        plain: AIMessageChunk = AIMessageChunk.model_construct(**dict(self))
-        return plain + other
+        total: BaseMessageChunk = AIMessageChunk.model_construct(**dict(self)) + other
+        return total
 
     @property
     def draft(self) -> Any:
