@@ -184,7 +184,7 @@ class Parser:
         char = match.group()[0]
         if char == "`" and self._swallow:
             self._reading = closing(c, self._swallow)
-        elif char not in "`\n" and self._tail.endswith("`"):
+        elif char not in "`\nA" and self._tail.endswith("`"):
             self._reading = sample(c, self._opener, len(self._tail) - len(self._tail.rstrip("`")))
         elif char in "{[" and _NESTED.search(self._tail):
             c.pos += 1  # a part of a larger document

@@ -19,6 +19,7 @@ _CLOSING_SQUARES: Final = ("[/INST]", "[/TOOL_CALLS]")
 _MAX_TAG_CHARS: Final = 200
 
 _TAG = re.compile(r"[^<>\n]*")
+_TAG_START = re.compile(r"[A-Za-z|\uff5c/]")
 _CLOSES = re.compile(
     r"/\s*[\w:.|\uff5c\-]+\s*"
     r"|[|\uff5c](?:[\w\u2581]*end[\w\u2581]*|eot|eot_id|eom_id|return|eos)[|\uff5c]?|end_of_\w+",
@@ -34,8 +35,11 @@ _TURNS = re.compile(
 )
 """The beginning of the inside of tags that open a result or a turn."""
 
-LABEL_START: Final = r"[ \t>*#]{0,8}[A-Za-z]"
-_BEFORE_LABEL = re.compile(r"[\s>*#]*")
+MAX_BEFORE_LABEL: Final = 8
+BEFORE_LABEL: Final = rf"[ \t>*#]{{0,{MAX_BEFORE_LABEL}}}"
+"""A pattern for what may stand between the beginning of a line and its label."""
+_BEFORE_LABEL = re.compile(r"[ \t>*#]*")
+_LABEL_START = re.compile(r"[A-Za-z]")
 _LABEL = re.compile(r"[A-Za-z_ ]{0,24}")
 _ROLES: Final = frozenset(
     {"user", "human", "assistant", "ai", "bot", "chatbot", "system", "developer", "model", "tool", "function",
@@ -52,6 +56,9 @@ _LABELS: Final = _ROLES | _RESULTS
 def tag(c: Cursor, *, directly: bool) -> Recogniser:
     """Read on at a `<` somewhere behind a call; `directly` says that nothing was said since."""
     c.pos += 1
+    following = yield from peek(c)
+    if not _TAG_START.match(following) or (following == "/" and not directly):
+        return TEXT
     inside = yield from word(c, _TAG, _MAX_TAG_CHARS)
     if not inside or (yield from peek(c)) != ">":
         return TEXT
@@ -70,9 +77,11 @@ def square(mark: str, *, directly: bool) -> After:
 
 def label(c: Cursor) -> Recogniser:
     """Read on at the beginning of a line behind a call: `User:`, or a line that is only `user`."""
-    if not (yield from skip(c, _BEFORE_LABEL)).isalpha():
-        if not c.tell():
-            c.pos += 1  # a recogniser reads something
+    c.pos += c.text[c.pos] == "\n"
+    start = c.tell()
+    following = yield from skip(c, _BEFORE_LABEL)
+    if not _LABEL_START.match(following) or c.tell() - start > MAX_BEFORE_LABEL:
+        c.pos += not c.tell()  # a recogniser reads something
         return TEXT
     words = ""
     while True:

@@ -85,7 +85,7 @@ THINK_OPENER: Final = re.compile(
 )
 """The same where no tools are bound."""
 BEHIND_OPENER: Final = re.compile(
-    rf"{OPENER.pattern}|<(?=[A-Za-z|\uff5c])|\[(?=[A-Z]|\Z)|\n(?={ending.LABEL_START}|[ \t>*#]{{0,8}}\Z)"
+    rf"{OPENER.pattern}|<(?=[A-Za-z|\uff5c])|\[(?=[A-Z]|\Z)|\n(?={ending.BEFORE_LABEL}(?:[A-Za-z]|\Z))"
 )
 """The same behind a call, where a result or a turn may begin as well."""
 BEGINNINGS: Final = {False: "<[`t", True: "<[`{ft"}
@@ -189,7 +189,7 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
         if after.text and place.at_start and not after.doubt:
             return (yield from _odd_square(c, start))
         return after
-    return (yield from _odd_tag(c, box)) if place.at_start else TEXT
+    return (yield from _odd_tag(c, box)) if bracket == "<" and place.at_start else TEXT
 
 
 def _doubted(after: After, why: str, place: Place) -> After:
