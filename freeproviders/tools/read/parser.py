@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import replace
 
 from freeproviders.tools.read.cursor import MAX_HELD_CHARS, After, Cursor, RawCall, Recogniser
 from freeproviders.tools.read.dialects.bare import NO_KEY, closing
@@ -25,13 +25,13 @@ from freeproviders.tools.read.dialects.opening import (
     sample,
 )
 from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
+from freeproviders.tools.read.shown import CONTEXT_CHARS, announces_example, goes_on
 from freeproviders.tools.read.thinking import TEMPLATE, THINKING
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
 Piece = Text | Reasoning | RawCall
 
-_CONTEXT_CHARS: Final = 8
 _NESTED = re.compile(r"[\"']\s*:\s*\[?\s*\Z")
 _LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
 _SPACE = re.compile(r"\s*")
@@ -47,8 +47,10 @@ class Parser:
             everything up to `</think>` is reasoning. It cannot be guessed while streaming; without
             it, a `</think>` that nothing opened stays in the text.
         keep_thinking: reasoning stays in the text, tags and all; a call in it is none.
-        doubts: an answer that begins as a call does, in no form that is known, comes as one call
-            with a fault, in place of its text. It is known at its end, and held until then.
+        doubts: the text is an answer, of which it matters what is meant. One that begins as a call
+            does, in no form that is known, comes as one call with a fault, in place of its text; it
+            is held until its end. A call that prose only shows is text. Without it, everything that
+            could be a call somewhere is one.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class Parser:
         self._swallow = 0  # the number of backticks of a fence to drop
         self._gap: re.Pattern[str] | None = _SPACE  # held at the beginning, and after calls
         self._dropping = False  # and dropped after reasoning
-        self._tail = ""  # the last characters of text since the last call
+        self._recent: list[str] = []  # the text since the last call, of which only the end matters
+        self._shown = False  # the call at hand is only shown
+        self._shows = False  # a call was only shown, and nothing was said since
         self._words: list[str] = []
         self._out: list[Piece] = []
         self._plain = False  # nothing is held and nothing special is going on
@@ -89,17 +93,15 @@ class Parser:
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next piece of the answer; return what is known now."""
-        if self.passes(text):
-            return [Text(text)] if text else []
-        return self._drive(text)
+        if not text:
+            return []
+        return [Text(text)] if self.passes(text) else self._drive(text)
 
     def passes(self, text: str) -> bool:
         """Take a piece if it is ordinary text, to go out as it is; False leaves it to `feed`."""
         if not self._plain or self._opener.search(text) is not None:
             return False
-        self._tail = (
-            text[-_CONTEXT_CHARS:] if len(text) >= _CONTEXT_CHARS else (self._tail + text)[-_CONTEXT_CHARS:]
-        )
+        self._recent.append(text)
         return True
 
     def close(self, *, truncated: bool = False) -> list[Piece]:
@@ -182,32 +184,60 @@ class Parser:
             c.pos = match.start()
             self._say(c)
         char = match.group()[0]
+        tail = self._before()
         if char == "`" and self._swallow:
             self._reading = closing(c, self._swallow)
-        elif char not in "`\nA" and self._tail.endswith("`"):
-            self._reading = sample(c, self._opener, len(self._tail) - len(self._tail.rstrip("`")))
-        elif char in "{[" and _NESTED.search(self._tail):
+        elif char not in "`\nA" and tail.endswith("`"):
+            self._reading = sample(c, self._opener, len(tail) - len(tail.rstrip("`")))
+        elif char in "{[" and _NESTED.search(tail):
             c.pos += 1  # a part of a larger document
             self._say(c)
         else:
-            line_start = _LINE_START.search(self._tail) is not None
-            self._reading = opening(c, self._box, Place(not self.said, line_start, self._called))
+            line_start = _LINE_START.search(tail) is not None
+            inline = self._doubts and self.said and not line_start
+            place = Place(not self.said, line_start, self._called, inline=inline)
+            self._reading = opening(c, self._box, place)
         return True
 
     def _is_data(self, c: Cursor, at: int) -> bool:
         """Return whether an object that is no call begins here, or a sample behind a backtick."""
-        before = c.text[at - 1] if at > c.pos else self._tail[-1:]
+        before = c.text[at - 1] if at > c.pos else self._recent[-1][-1:] if self._recent else ""
         return before != "`" and NO_KEY.match(c.text, at) is not None
+
+    def _before(self) -> str:
+        """Return the end of the text since the last call."""
+        text = "".join(self._recent)[-CONTEXT_CHARS:]
+        self._recent[:] = [text] if text else []
+        return text
+
+    def _only_shows(self) -> bool:
+        """Return whether the call that was read is only shown by the text before it."""
+        if not self._doubts:
+            return False
+        text = self._before()
+        if self._shows and (not text.strip() or goes_on(text)):
+            return True
+        self._shows = False
+        return announces_example(text)
 
     def _read(self, c: Cursor, reading: Recogniser) -> bool:
         try:
             step = next(reading)
         except StopIteration as stop:
             self._reading = None
-            self._go_on(c, stop.value)
+            after = stop.value
+            if self._shown:
+                self._shown, self._shows = False, True
+                after = replace(after, text=True)
+            self._go_on(c, after)
+            if self._shows and after.text:
+                self._recent.clear()
             return True
         if step is None:
             return False
+        if self._shown or self._only_shows():
+            self._shown = True
+            return True
         self._doubt = "" if self._doubt == ANNOUNCED else self._doubt
         self._settle()
         self._out.append(step)
@@ -231,7 +261,7 @@ class Parser:
             self._closer, self._inline = after.until or "`" * after.fence, after.inline
             return
         c.commit()
-        self._tail = ""
+        self._recent.clear()
         self._thinking = after.thinking
         self._thinking_ends = TEMPLATE if after.opened else (after.thinking,)
         self._gap, self._dropping = _SEPARATORS, False
@@ -286,7 +316,7 @@ class Parser:
         c.commit()
         if text:
             self._words.append(text)
-            self._tail = (self._tail + text[-_CONTEXT_CHARS:])[-_CONTEXT_CHARS:]
+            self._recent.append(text)
             self.said = True
             self._gap, self._dropping = None, False
 

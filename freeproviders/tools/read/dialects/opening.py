@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from freeproviders.tools.read.cursor import TEXT, After, Cursor, Recogniser, literal, peek, skip, word
+from freeproviders.tools.read.cursor import (
+    TEXT,
+    After,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    peek,
+    skip,
+    word,
+)
 from freeproviders.tools.read.dialects import bare, ending, families, minimax, react, result, words
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
@@ -94,6 +105,10 @@ BEGINNINGS: Final = {False: "<[`t", True: "<[`{ft"}
 _MAX_INSIDE: Final = 200
 _INSIDE = re.compile(r"[^<>\n]*")
 _SQUARE_INSIDE = re.compile(r"[A-Z_ ]*")
+_BLANKS = re.compile(r"[ \t]*")
+_WORD = re.compile(r"\w")
+_LOWER = re.compile(r"[a-z]")
+_SPECIAL = re.compile(r"\[[A-Z]|</?[|\uff5c]|\]")
 _PYTHON = re.compile(r"\[\s*[\w.]+\s*\(")
 
 
@@ -103,19 +118,21 @@ class Place:
 
     `at_start`: no text has been said before it, or none since a call; `line_start`: only white
     space stands before it on its line. `called`: there has been a call, `behind`: right before it.
+    `inline`: prose stands before it on its line, and a call within a line of prose is only shown.
     """
 
     at_start: bool
     line_start: bool
     called: bool
     behind: bool = False
+    inline: bool = False
 
 
 def opening(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     """Read on at an opener."""
     char = c.text[c.pos]
     if char == "{":
-        return (yield from bare.bare(c, box, at_start=place.at_start))
+        return (yield from (_objects(c, box) if place.inline else bare.bare(c, box, at_start=place.at_start)))
     if char in "<[]":
         return (yield from markup(c, box, place))
     if char == "A" and place.line_start and (yield from literal(c, (react.OPENER,))):
@@ -171,7 +188,9 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     if mark in families.ENDS and (place.behind or place.at_start):
         return ending.DROPPED
     if mark in _READERS:
-        after = yield from _READERS[mark](c, box, mark)
+        reading = _READERS[mark](c, box, mark)
+        inline = place.inline and not _SPECIAL.match(mark)
+        after = yield from (_unless_it_goes_on(c, reading, _LOWER) if inline else reading)
         if mark in result.OPENERS:
             invents = after.text and place.called
             return ending.ENDS if invents else _doubted(after, INVENTED, place)
@@ -185,11 +204,57 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     if not box:
         return TEXT
     if bracket == "[":
-        after = yield from bare.square(c, box, at_start=place.at_start)
+        reading = bare.square(c, box, at_start=place.at_start)
+        after = yield from (_unless_it_goes_on(c, reading, _WORD) if place.inline else reading)
         if after.text and place.at_start and not after.doubt:
             return (yield from _odd_square(c, start))
         return after
     return (yield from _odd_tag(c, box)) if bracket == "<" and place.at_start else TEXT
+
+
+def _objects(c: Cursor, box: Toolbox) -> Recogniser:
+    """Read objects within a line of prose; where it goes on behind them, they are only shown."""
+    found: list[RawCall] = []
+    while True:
+        after, calls = yield from _collected(bare.bare(c, box, at_start=False))
+        if not calls or after.text:
+            return TEXT
+        found += calls
+        following = yield from skip(c, _BLANKS)
+        if following == ",":
+            c.pos += 1
+            following = yield from skip(c, _BLANKS)
+        if following != "{":
+            break
+    if _WORD.match(following):
+        return TEXT
+    yield from found
+    return after
+
+
+def _unless_it_goes_on(c: Cursor, reading: Recogniser, goes_on: re.Pattern[str]) -> Recogniser:
+    """Read a call within a line of prose; where the line goes on behind it, it is only shown."""
+    after, calls = yield from _collected(reading)
+    if not calls or after.text:
+        return after
+    if goes_on.match((yield from skip(c, _BLANKS))):
+        return TEXT
+    yield from calls
+    return after
+
+
+def _collected(reading: Recogniser) -> Waiting:
+    """Run a recogniser; return how it goes on, and the calls that it found."""
+    calls: list[RawCall] = []
+    while True:
+        try:
+            step = next(reading)
+        except StopIteration as stop:
+            return stop.value, calls
+        if step is None:
+            yield None
+        else:
+            calls.append(step)
 
 
 def _doubted(after: After, why: str, place: Place) -> After:
