@@ -24,8 +24,8 @@ _SHOWS = re.compile(
     re.IGNORECASE,
 )
 _MEANS = re.compile(
-    r"\b(?:let me|let us|let's|i'll|i will|i'm going|i am going|i need to|i should|i must|i have to|i'm calling"
-    r"|i am calling|now i|i (?:call|look|search|check|use))\b",
+    r"\b(?:let me|let us|let's|i'll|i will|i'm going|i am going|i need to|i should|i must|i have to"
+    r"|i'm calling|i am calling|now i|i (?:call|look|search|check|use))\b",
     re.IGNORECASE,
 )
 """Words with which a call is introduced that is meant."""
