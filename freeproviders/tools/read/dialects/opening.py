@@ -214,6 +214,8 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
 
 def _objects(c: Cursor, box: Toolbox) -> Recogniser:
     """Read objects within a line of prose; where it goes on behind them, they are only shown."""
+    after: After
+    calls: list[RawCall]
     found: list[RawCall] = []
     while True:
         after, calls = yield from _collected(bare.bare(c, box, at_start=False))
@@ -234,6 +236,8 @@ def _objects(c: Cursor, box: Toolbox) -> Recogniser:
 
 def _unless_it_goes_on(c: Cursor, reading: Recogniser, goes_on: re.Pattern[str]) -> Recogniser:
     """Read a call within a line of prose; where the line goes on behind it, it is only shown."""
+    after: After
+    calls: list[RawCall]
     after, calls = yield from _collected(reading)
     if not calls or after.text:
         return after
