@@ -22,6 +22,7 @@ from freeproviders.tools.fence import fence
 from freeproviders.tools.fold import fold, has_tool_turns
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
+from freeproviders.tools.native import mended, names_of, native_request
 from freeproviders.tools.plan import Plan, plan_of
 from freeproviders.tools.prompt import (
     DEFAULT_PROMPT,
@@ -87,6 +88,7 @@ def answer(
             raise error.about(backend.name, request.model or backend.model)  # noqa: B904 - the same error
     plan = plan_of(request)
     if native and request.stream_tool_arguments and request.stream:
+        request = replace(request, messages=mended(request.messages))
         return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
@@ -124,7 +126,11 @@ def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt)
     told = has_tool_turns(request.messages)
     if request.tools and not (native and told):  # else they are needed to read the conversation
         request = replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
-    if told and not native:
+    if told and native:
+        names = names_of(request)
+        messages = names.messages(mended(request.messages))
+        return replace(request, messages=messages, tools=names.tools(request.tools))
+    if told:
         dialect = chosen_dialect(prompt, quirks_of(request.model or backend.model).dialect)
         request = replace(request, messages=fold(request.messages, prompt, dialect))
     return request
@@ -186,6 +192,7 @@ class CallQuestion(Question[Part, CallReader]):
         self._told_names = False
         """Whether the model was told the names of the tools, having called another one."""
         self._told_of_silence = False
+        self._names = names_of(request)
         self._modes = Modes(backend, request, plan, self._quirks)
         self._enter(self._modes.best())
 
@@ -203,14 +210,9 @@ class CallQuestion(Question[Part, CallReader]):
 
     def _native(self) -> ChatRequest:
         """Write the request for a service with tools of its own."""
-        request, plan = self._request, self._plan
-        keeps_format = plan.target is not None and self._backend.abilities(self._model).schema
-        return replace(
-            request,
-            tools=plan.box.tools,
-            tool_choice=plan.choice,
-            response_format=request.response_format if keeps_format else None,
-        )
+        keeps_format = self._plan.target is not None and self._backend.abilities(self._model).schema
+        request = native_request(self._request, self._plan, self._names)
+        return request if keeps_format else replace(request, response_format=None)
 
     def _in_words(self, dialect: Dialect) -> ChatRequest:
         """Write the request for a service without tools: they are in the instructions."""
@@ -247,8 +249,8 @@ class CallQuestion(Question[Part, CallReader]):
         return replace(
             request,
             messages=messages,
-            tools=plan.box.tools if both else (),
-            tool_choice=plan.choice if both else None,
+            tools=self._names.tools(plan.box.tools) if both else (),
+            tool_choice=self._names.sent(plan.choice) if both and plan.choice else None,
             parallel_tool_calls=request.parallel_tool_calls if both else None,
             response_format=form,
             stream=True,
@@ -273,6 +275,7 @@ class CallQuestion(Question[Part, CallReader]):
             doubted=self._doubted,
             settled=settled if self._watches_repeats else None,
             asked_twice=self._mode == "both",
+            own_names=self._names.own,
             starts_thinking=self._quirks.thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
             ends=self._must or searched,

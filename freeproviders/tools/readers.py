@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
 from freeproviders.tools.judge import Complaint, Judge
@@ -34,6 +35,7 @@ MAX_IN_A_ROW: Final = 100
 """Of so many equal calls in a row no model finds the end: the answer is not read on."""
 
 _NO_TOOLS: Final = Toolbox(())
+_NO_NAMES: Final[Mapping[str, str]] = {}
 
 
 class Reader(ABC, Generic[Out]):
@@ -195,6 +197,7 @@ class CallReader(Reader[Part]):
             is in `repeated`, and so is one that equals the call before it. None lets every call
             through.
         asked_twice: the model was given the tools in two ways, and may make one call in both.
+        own_names: the tools' own names, by those that the service was told in their place.
     """
 
     def __init__(
@@ -208,6 +211,7 @@ class CallReader(Reader[Part]):
         doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = None,
         asked_twice: bool = False,
+        own_names: Mapping[str, str] = _NO_NAMES,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
         ends: bool = False,
@@ -228,6 +232,7 @@ class CallReader(Reader[Part]):
         self._just_made = {call_key(call) for call in settled or ()}
         self._in_a_row = 0
         self._asked_twice = asked_twice
+        self._own_names = own_names
         self._ways: dict[tuple[str, Any], bool] = {}
         self.native_calls = False
         """Whether a valid call came apart from the text."""
@@ -273,7 +278,8 @@ class CallReader(Reader[Part]):
                 self._piece(Text(piece.source), out)
                 return
             verdict = self._call(piece, out)
-            self.text_calls |= not (isinstance(verdict, Complaint) and verdict.unbound)
+            shown = piece.doubtful or (isinstance(verdict, Complaint) and verdict.unbound)
+            self.text_calls |= not shown  # which is to be a call without doubt
         elif not self._drops_reasoning:
             out.append(piece)
 
@@ -289,6 +295,8 @@ class CallReader(Reader[Part]):
 
         White space before a call is no part of the answer.
         """
+        if call.name in self._own_names:
+            call = replace(call, name=self._own_names[call.name])
         held = self._parser.close()
         self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
         for piece in held:
