@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
 
-Feature = Literal["tools", "forced_tools", "schema", "usage_frames"]
+Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning"]
 """What a service may lack.
 
 "tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
-constrained to a schema, "usage_frames" is usage in a stream.
+constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""
@@ -30,6 +30,7 @@ class Abilities:
     and `files` parts of messages; `window` counts the tokens of question and answer together, None
     where it is not known; `reasoning` says that the model thinks before it answers. `strict_schema`
     says that a schema is sent in OpenAI's strict form where it has one, else always as it is.
+    `interleaved` says that the thinking between tool calls is sent back in a run of them.
     """
 
     tools: bool = False
@@ -40,6 +41,7 @@ class Abilities:
     window: int | None = None
     reasoning: bool = False
     strict_schema: bool = True
+    interleaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

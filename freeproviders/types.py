@@ -114,7 +114,8 @@ class Message:
 
     `content` is text or a tuple of blocks. `tool_calls` are the tool calls that the assistant made
     in this turn; they are answered by `tool` messages whose `tool_call_id` names the call.
-    `is_error` marks a result that reports a failure.
+    `is_error` marks a result that reports a failure. `reasoning` is what the assistant thought before
+    it; only services that want it back in a run of tool calls are sent it.
     """
 
     role: Role
@@ -123,6 +124,7 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     is_error: bool = False
+    reasoning: str = ""
 
     @property
     def text(self) -> str:
@@ -169,6 +171,7 @@ class Message:
             tool_calls=_tool_calls(value.get("tool_calls")),
             tool_call_id=value.get("tool_call_id"),
             is_error=bool(value.get("is_error")),
+            reasoning=_reasoning(value) if role == "assistant" else "",
         )
 
 
@@ -605,6 +608,12 @@ def _block(block: object) -> Block:
     raise UnsupportedInputError(
         f"Content block of type {kind!r} is not supported: use text, image_url, input_audio or file blocks."
     )
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Read the thinking of an assistant's message, by either of its names in the protocol."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return reasoning if isinstance(reasoning, str) else ""
 
 
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:

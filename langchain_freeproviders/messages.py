@@ -1,8 +1,8 @@
 """Conversion of LangChain's messages to the core's.
 
-Only what belongs to the conversation is sent: text, pictures, tool calls, results.
-`additional_kwargs`, response metadata, notifications, reasoning and citations of earlier answers
-stay here.
+Only what belongs to the conversation is sent: text, pictures, tool calls, results, and the thinking
+between tool calls to the services that want it back. Other `additional_kwargs`, response metadata,
+notifications and citations of earlier answers stay here.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def _turns(message: BaseMessage, numbers: Iterator[int]) -> list[Message]:
                     _content(message.content, "assistant"),
                     message.name,
                     tool_calls=_calls(message, numbers),
+                    reasoning=_reasoning(message),
                 )
             ]
         case SystemMessage():
@@ -263,6 +264,21 @@ def _calls(message: AIMessage, numbers: Iterator[int]) -> tuple[ToolCall, ...]:
             and block["id"] not in known
         ]
     return tuple([ToolCall(identity, name, _arguments(args)) for identity, name, args in calls])
+
+
+def _reasoning(message: AIMessage) -> str:
+    """Read what the model thought, beside the text or in blocks of it."""
+    apart = message.additional_kwargs.get("reasoning_content")
+    if isinstance(apart, str) and apart:
+        return apart
+    if isinstance(message.content, str):
+        return ""
+    thoughts = [
+        block.get("reasoning") or block.get("thinking")
+        for block in message.content
+        if isinstance(block, dict) and block.get("type") in {"reasoning", "thinking"}
+    ]
+    return "".join([thought for thought in thoughts if isinstance(thought, str)])
 
 
 def _arguments(args: object) -> Mapping[str, Any]:

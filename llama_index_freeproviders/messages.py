@@ -115,7 +115,14 @@ def _message(message: ChatMessage, ids: _CallIds) -> core.Message:
     if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs:
         return core.Message(role, blocks[0].text)
     calls = _tool_calls(message, ids) if role == "assistant" else ()
-    return core.Message(role, _content(blocks), name=message.additional_kwargs.get("name"), tool_calls=calls)
+    thoughts = [block.content or "" for block in blocks if isinstance(block, ThinkingBlock)]
+    return core.Message(
+        role,
+        _content(blocks),
+        name=message.additional_kwargs.get("name"),
+        tool_calls=calls,
+        reasoning="".join(thoughts) if role == "assistant" else "",
+    )
 
 
 def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...]:
@@ -185,8 +192,7 @@ def _block(block: object) -> core.Block | None:
             text = f'"{cited.text}" ' if isinstance(cited, TextBlock) else ""
             return core.TextBlock(f"{text}[{block.title}, {block.source}]")
         case ThinkingBlock() | ToolCallBlock() | CachePoint():
-            # Thoughts are not repeated to a model, calls travel beside the content, and cache
-            # points are another service's.
+            # Thoughts and calls travel beside the content, and cache points are another service's.
             return None
         case _:
             kind = getattr(block, "block_type", type(block).__name__)

@@ -65,7 +65,11 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
-        body = request_body(request, usage_frames=not self.learned.refuses("usage_frames"))
+        body = request_body(
+            request,
+            usage_frames=not self.learned.refuses("usage_frames"),
+            reasoning=any(message.reasoning for message in request.messages) and self._wants_back(request),
+        )
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
@@ -75,12 +79,33 @@ class OpenAICompatible(AsyncGeneratorProvider):
             deltas=request.stream_tool_arguments and request.stream,
         )
 
+    def _wants_back(self, request: ChatRequest) -> bool:
+        """Return whether the thinking of a run of tool calls is sent back."""
+        if self.learned.refuses("reasoning"):
+            return False
+        from freeproviders.tools.quirks import quirks_of  # noqa: PLC0415 - for histories with thinking
+
+        model = request.model or self.model
+        return (
+            self.learned.proves("reasoning", "")
+            or self.abilities(model).interleaved
+            or quirks_of(model).interleaved
+        )
+
     def recover(self, error: ProviderError) -> bool:
-        """Leave out `stream_options` from now on where the service refused it."""
-        if isinstance(error, BadRequestError) and "stream_options" in f"{error.message} {error.body}":
+        """Leave out from now on what the service refused, or send the thinking that it missed."""
+        if not isinstance(error, BadRequestError):
+            return False
+        said = f"{error.message} {error.body}"
+        if "stream_options" in said:
             self.learned.refuse("usage_frames", why=error.message)
-            return True
-        return False
+        elif "reasoning_content" in said and "missing" in said.lower():
+            self.learned.prove("reasoning", "", why=error.message)
+        elif "reasoning_content" in said:
+            self.learned.refuse("reasoning", why=error.message)
+        else:
+            return False
+        return True
 
     async def list_models(self) -> list[str]:
         """List the ids of the service's models, in its order."""

@@ -22,6 +22,7 @@ class Quirks:
     tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known.
     `tiny` says that it has the habits of the smallest models: it makes a call again whose result it
     was just told, the same call several times in a row, and small talk in the shape of a call.
+    `interleaved` says that it wants its thinking back in a run of tool calls.
     """
 
     dialect: str = ""
@@ -30,6 +31,7 @@ class Quirks:
     native: bool = True
     tools: ToolForm = ""
     tiny: bool = False
+    interleaved: bool = False
 
 
 @cache
@@ -38,7 +40,9 @@ def quirks_of(model: str) -> Quirks:
     table = _table()
     row: Mapping[str, Any] = next((row for row in table["family"] if _matches(model, row)), {})
     known = {name: value for name, value in row.items() if name != "match"}
-    return Quirks(**known, tiny=_matches(model, table["tiny"]))
+    return Quirks(
+        **known, tiny=_matches(model, table["tiny"]), interleaved=_matches(model, table["interleaved"])
+    )
 
 
 def _matches(model: str, row: Mapping[str, Any]) -> bool:

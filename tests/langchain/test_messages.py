@@ -123,7 +123,8 @@ def test_a_picture_among_a_tools_results():
     assert one(message) == Message("tool", (TextBlock("a map"), ImageBlock(DATA)), tool_call_id="c1")
 
 
-def test_what_a_model_said_beside_its_words_is_not_sent_back():
+def test_what_a_model_said_beside_its_words_is_not_among_them():
+    """Its thinking stays apart, for the services that want it back between tool calls."""
     message = AIMessage(
         [
             {"type": "reasoning", "reasoning": "Hm."},
@@ -138,7 +139,9 @@ def test_what_a_model_said_beside_its_words_is_not_sent_back():
         additional_kwargs={"reasoning_content": "Hm.", "lc_source": "notification", "lc_data": {"secret": 1}},
         response_metadata={"model_name": "m"},
     )
-    assert one(message) == Message("assistant", "Let me see.", tool_calls=(ADD, ToolCall("c2", "now", {})))
+    assert one(message) == Message(
+        "assistant", "Let me see.", tool_calls=(ADD, ToolCall("c2", "now", {})), reasoning="Hm."
+    )
 
 
 def test_a_call_made_badly_stays_in_the_conversation():

@@ -66,6 +66,8 @@ class OpenAIService(Service):
     name will do); `extra_keys` are further keys that the body may have; `tool_deltas` and
     `tool_index` say how tool calls are streamed (see `AnswerStyle`), `reasoning_key` how thinking
     is called; `service_tools` are the types of tools that run at the service, as "web_search".
+    `earlier_reasoning` says what becomes of thinking that is sent back: it is "refused", "taken",
+    or "wanted" from each call since the user last spoke.
 
     `native_tools` and `json_schema` False refuse what they name, in the words of the service that
     `refuses_like` names (a key of `REFUSED_TOOLS` or `REFUSED_SCHEMAS`); "ignored" takes it and
@@ -88,6 +90,7 @@ class OpenAIService(Service):
         tool_deltas: str = "split",
         reasoning_key: str = "reasoning_content",
         *,
+        earlier_reasoning: Literal["refused", "taken", "wanted"] = "refused",
         service_tools: Collection[str] = (),
         native_tools: bool | Literal["ignored", "text"] = True,
         json_schema: bool | Literal["ignored"] = True,
@@ -110,6 +113,7 @@ class OpenAIService(Service):
             *(("response_format",) if json_schema == "ignored" else ()),
         }
         self._extra_keys = tuple(extra_keys)
+        self._earlier_reasoning = earlier_reasoning
         self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
 
@@ -145,7 +149,13 @@ class OpenAIService(Service):
         expect(body.get("n") in {None, 1} or not body.get("stream"), "This replica streams one answer only.")
         self._check_abilities(body)
         _check_tools(body, self._service_tools)
-        _check_messages(body["messages"], native_tools=self._native_tools is not False)
+        _check_messages(
+            body["messages"],
+            native_tools=self._native_tools is not False,
+            takes_reasoning=self._earlier_reasoning != "refused",
+        )
+        if self._earlier_reasoning == "wanted":
+            _check_reasoning(body["messages"])
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}
         settings = _settings({key: value for key, value in body.items() if key not in self._kept_back})
         told = len(dump(settings["tools"])) // 4 if "tools" in settings else 0
@@ -324,7 +334,17 @@ def _runs_here(tool: Any, service_tools: Collection[str]) -> bool:
     return isinstance(tool, dict) and tool.get("type") in service_tools
 
 
-def _check_messages(messages: Any, *, native_tools: bool) -> None:
+def _check_reasoning(messages: list[dict[str, Any]]) -> None:
+    for n in range(len(messages) - 1, -1, -1):
+        if messages[n]["role"] == "user":
+            return
+        expect(
+            not messages[n].get("tool_calls") or bool(messages[n].get("reasoning_content")),
+            f"Missing `reasoning_content` field in the assistant message at message index {n}.",
+        )
+
+
+def _check_messages(messages: Any, *, native_tools: bool, takes_reasoning: bool) -> None:
     expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
     open_calls: set[str] = set()
     unanswered = (
@@ -360,7 +380,8 @@ def _check_messages(messages: Any, *, native_tools: bool) -> None:
             f"{where}.content must be a string or a list of parts, not null.",
         )
         _check_content(content, f"{where}.content")
-        unknown = set(message) - {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
+        known = {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
+        unknown = set(message) - known - ({"reasoning_content"} if takes_reasoning else set())
         expect(not unknown, f"{where} has unknown key(s): {', '.join(sorted(unknown))}.")
     expect(not open_calls, unanswered)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message
@@ -14,13 +14,18 @@ _SETTINGS: Final = ("temperature", "top_p", "max_tokens", "parallel_tool_calls",
 _CHOICES: Final = frozenset({"auto", "none", "required"})
 
 
-def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str, Any]:
+def request_body(
+    request: ChatRequest, *, usage_frames: bool = True, reasoning: bool = False
+) -> dict[str, Any]:
     """Write a request with everything that the protocol has.
 
     `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked
-    for.
+    for; `reasoning` sends the thinking of the present run of tool calls back.
     """
-    body: dict[str, Any] = {"messages": full_messages(request.messages), "stream": request.stream}
+    messages = full_messages(request.messages)
+    if reasoning:
+        _add_reasoning(request.messages, messages)
+    body: dict[str, Any] = {"messages": messages, "stream": request.stream}
     if request.model:
         body["model"] = request.model  # local servers have one, and want none named
     if request.stream and request.stream_usage and usage_frames:
@@ -48,6 +53,15 @@ def request_body(request: ChatRequest, *, usage_frames: bool = True) -> dict[str
 def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """Write a conversation with names, pictures, tool calls and their results."""
     return [_full_message(message) for message in messages]
+
+
+def _add_reasoning(messages: Sequence[Message], written: list[dict[str, Any]]) -> None:
+    """Add its thinking to each call that the assistant made since the user last spoke."""
+    for message, out in zip(reversed(messages), reversed(written), strict=True):
+        if message.role == "user":
+            break
+        if message.tool_calls and message.reasoning:
+            out["reasoning_content"] = message.reasoning
 
 
 def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
