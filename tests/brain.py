@@ -58,6 +58,7 @@ class Markers:
     single: str
     results: tuple[re.Pattern[str], ...]
     note: re.Pattern[str]
+    reminder: str
     schema: str
     any_object: str
     again: tuple[str, ...]
@@ -70,6 +71,7 @@ class Markers:
             single=prompt.single,
             results=(_like(prompt.result), _like(prompt.failure)),
             note=re.compile(re.escape(prompt.note.partition("{content}")[0]) + ".*", re.DOTALL),
+            reminder=prompt.reminder,
             schema=prompt.schema.partition("{schema}")[0].strip(),
             any_object=prompt.any_object,
             again=tuple(_longest(text) for text in (prompt.complaint, prompt.no_call, prompt.misfit)),
@@ -317,7 +319,7 @@ def _plain(text: str, markers: Markers) -> str:
         return ""
     for pattern in markers.results:
         text = pattern.sub("", text)
-    return markers.note.sub("", text).strip()
+    return markers.note.sub("", text).strip().removesuffix(markers.reminder).strip()
 
 
 def _tools_in(text: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ OTHER = ToolPrompt(
     intro="These are there:\n{tools}\n{format}",
     required="One of them has to be used.",
     named="Use {name} and nothing else.",
+    reminder="[Do not forget what is there.]",
     single="Only a single one!",
     result="RESULT OF {name}: {content} (END)",
     failure="FAILURE OF {name}: {content} (END)",

@@ -19,7 +19,8 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.tools.fence import fence
-from freeproviders.tools.fold import fold, has_tool_turns
+from freeproviders.tools.fold import fold, has_tool_turns, with_reminder
+from freeproviders.tools.grounds import Grounds
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
 from freeproviders.tools.native import mended, names_of, native_request
@@ -240,6 +241,9 @@ class CallQuestion(Question[Part, CallReader]):
             "\n\n".join(blocks),
             obeys_system=self._quirks.system,
         )
+        reminds = self._prompt.reminder and self._mode != "plain" and not plan.single
+        if reminds and request.messages[-1].role == "user":
+            messages = with_reminder(messages, self._prompt.reminder)
         form = None
         if self._mode == "schema":
             strict = self._backend.abilities(self._model).strict_schema
@@ -262,6 +266,9 @@ class CallQuestion(Question[Part, CallReader]):
         return replace(self._base, messages=(*self._base.messages, *self._turns_again))
 
     def _reader(self) -> CallReader:
+        # Said once: who insists is believed.
+        asks = self._quirks.tiny and self._tally.repairs == 0 and not self._tally.exhausted
+        self._judge.grounds = Grounds(self._request.messages) if asks else None
         again = self._tally.repairs > 0 and (self._mode != "plain" or bool(self._given_text))
         searched = self._plan.target is not None  # in the text, where no thinking may stay
         refutable = not self._request.stream and self._modes.is_doubtful(self._mode)

@@ -64,6 +64,12 @@ def with_instructions(
     return (*messages[:at], system, *messages[at + 1 :])
 
 
+def with_reminder(messages: Sequence[Message], reminder: str) -> tuple[Message, ...]:
+    """Add a reminder behind the last words, which are the user's."""
+    last = messages[-1]
+    return (*messages[:-1], replace(last, content=_joined(last, Message("user", f"\n{reminder}"))))
+
+
 class _Turns:
     def __init__(self, prompt: ToolPrompt, dialect: Dialect | None, box: Toolbox | None) -> None:
         self._prompt = prompt

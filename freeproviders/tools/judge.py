@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from freeproviders.tools.grounds import Grounds
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
@@ -58,6 +59,8 @@ class Judge:
 
     def __init__(self, box: Toolbox) -> None:
         self.box = box
+        self.grounds: Grounds | None = None
+        """What tells that something in a call was made up, where that is to be told."""
 
     def judge(self, raw: RawCall, *, call_id: str = "") -> ToolCall | Complaint:
         """Return the call, with the tool's own name and coerced arguments, or the complaint.
@@ -79,6 +82,8 @@ class Judge:
             return _complaint(f"{fault} {_shape(tool)}", call_id, tool.name, raw, None)
         arguments, fault = self._bent(tool, given)
         fault = fault or _refused(tool, arguments)
+        if not fault and self.grounds is not None:
+            fault = self.grounds.fault(tool.name, arguments)
         if not fault:
             return ToolCall(call_id, tool.name, arguments)
         meant = arguments if _json_object(raw.arguments) is not None else None
@@ -91,11 +96,11 @@ class Judge:
         coerced, findings = check.judged(arguments)
         if not findings:
             return self._without_strange(tool, coerced)
-        inner = _unwrapped(tool, arguments)
-        if inner is not None:
-            unwrapped, faults = check.judged(inner)
-            if not faults:
-                return self._without_strange(tool, unwrapped)
+        for meant in (_unwrapped(tool, arguments), _renamed_type(tool, arguments)):
+            if meant is not None:
+                bent, faults = check.judged(meant)
+                if not faults:
+                    return self._without_strange(tool, bent)
         fault = f"The arguments of {tool.name} are invalid: {'; '.join(findings)}."
         return dict(coerced), " ".join(filter(None, (fault, _shape(tool), _one_for_each(tool, coerced))))
 
@@ -212,6 +217,18 @@ def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], Mapping):
         return given[0]
     return {only[0]: given} if len(only) == 1 else {} if given == [] else None
+
+
+def _renamed_type(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Arguments in which a type stands for the only name that is missing: `{"string": "Oslo"}`."""
+    missing = [key for key in required_keys(parameters(tool)) if key not in given]
+    strange = [key for key in given if key not in properties(tool)]
+    if len(missing) != 1 or len(strange) != 1:
+        return None
+    part = properties(tool).get(missing[0])
+    if not isinstance(part, Mapping) or part.get("type") != strange[0]:
+        return None
+    return {missing[0] if key == strange[0] else key: value for key, value in given.items()}
 
 
 def _unwrapped(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from freeproviders.tools.fence import escape, fence
 from freeproviders.tools.quirks import ToolForm
@@ -51,6 +51,7 @@ class ToolPrompt:
     natively: str = "Where these functions are also given to you as native tools, call them natively instead."
     required: str = "You must call a function now: answer with a function call and nothing else."
     named: str = "You must call the function {name} now: answer with that function call and nothing else."
+    reminder: str = ""
     single: str = "Call at most one function at a time."
     result: str = '<tool_response name="{name}">\n{content}\n</tool_response>'
     failure: str = '<tool_response name="{name}" status="error">\n{content}\n</tool_response>'
@@ -137,6 +138,14 @@ def instructions(
 def chosen_dialect(prompt: ToolPrompt, family: str) -> Dialect:
     """The dialect that the prompt names, else the model family's, else the default."""
     return dialect_of(prompt.dialect or family or DEFAULT_DIALECT)
+
+
+def worded(prompt: ToolPrompt, words: Mapping[str, str]) -> ToolPrompt:
+    """Put a family's words into a prompt, where it has none but the usual ones."""
+    own: dict[str, Any] = {
+        name: text for name, text in words.items() if getattr(prompt, name) == getattr(DEFAULT_PROMPT, name)
+    }
+    return replace(prompt, **own) if own else prompt
 
 
 def shows_short(prompt: ToolPrompt, family: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal
@@ -19,9 +19,10 @@ class Quirks:
 
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
     message, `thinking` that its answers begin inside the reasoning, `native` that a service's own
-    tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known.
-    `tiny` says that it has the habits of the smallest models: it makes a call again whose result it
-    was just told, the same call several times in a row, and small talk in the shape of a call.
+    tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known;
+    `words` are its own for fields of `ToolPrompt`. `tiny` says that it has the habits of the
+    smallest models: it makes a call again whose result it was just told, the same call several
+    times in a row, small talk in the shape of a call, and makes up what it should look up.
     `interleaved` says that it wants its thinking back in a run of tool calls.
     """
 
@@ -30,6 +31,7 @@ class Quirks:
     thinking: bool = False
     native: bool = True
     tools: ToolForm = ""
+    words: Mapping[str, str] = field(default_factory=dict)
     tiny: bool = False
     interleaved: bool = False
 

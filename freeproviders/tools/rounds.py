@@ -18,7 +18,7 @@ from freeproviders.errors import (
     ToolCallError,
 )
 from freeproviders.retry import Patience
-from freeproviders.tools.prompt import ToolPrompt
+from freeproviders.tools.prompt import ToolPrompt, worded
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.readers import Out, Reader
 from freeproviders.tools.schema.validate import loaded
@@ -57,9 +57,9 @@ class Question(ABC, Generic[Out, R]):
         self._patience = Patience.of(request, backend.retry)
         # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
         self._request = replace(request, patience=self._patience, on_empty=request.on_empty or "error")
-        self._prompt = prompt
         self._model = request.model or backend.model
         self._quirks = quirks_of(self._model)
+        self._prompt = worded(prompt, self._quirks.words)
         self._tally = Tally(backend, self._model, request.max_repairs)
         self._broken = 0
         """The requests of this round that broke off."""

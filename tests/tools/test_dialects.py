@@ -3,6 +3,7 @@
 import pytest
 
 from freeproviders.tools.fence import fence
+from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.dialects.opening import OPENER
 from freeproviders.tools.read.dialects.registry import READERS
 from tests.tools.reading import cuts, read, short
@@ -307,3 +308,23 @@ def test_a_dialect_is_one_row(opener):
     assert OPENER.match(opener)
     assert not OPENER.search(f"{fence(opener)}.")
     assert fence(f"a {opener} b") != f"a {opener} b"
+
+
+SAME = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+
+
+@pytest.mark.parametrize(
+    ("written", "calls"),
+    [
+        (f"[TOOL_CALLS][{SAME}, {SAME}, {SAME}, {SAME[:20]}", [("get_weather", {"city": "Oslo"})]),
+        (f"[TOOL_CALLS][{SAME}, {SAME}, {SAME},", [("get_weather", {"city": "Oslo"})]),
+        (f"[TOOL_CALLS][{SAME}, {SAME[:20]}", []),
+        (f"[TOOL_CALLS][{SAME}, {SAME}, {SAME}, {SAME.replace('Oslo', 'Rome')[:48]}", []),
+    ],
+)
+def test_a_list_that_repeats_one_call_until_it_is_cut_is_that_call(written, calls):
+    """Tiny models do so; any other list that was cut is a fault."""
+    for pieces in cuts(written):
+        found = [part for part in read(pieces, truncated=True) if isinstance(part, RawCall)]
+        assert [(part.name, part.arguments) for part in found if not part.fault] == calls
+        assert any(part.fault for part in found) is not bool(calls)

@@ -645,3 +645,20 @@ async def test_two_tools_at_once_share_nothing():
         )
     assert all(calls_of(completion) == [OSLO] for completion in completions)
     assert len({completion.tool_calls[0].id for completion in completions}) == 8
+
+
+async def test_a_reminder_follows_the_users_last_words():
+    """Not a result, and not where only one call is wanted."""
+    prompt = ToolPrompt(reminder="(Mind the tools.)")
+    result = (
+        Message("user", "The time?"),
+        Message("assistant", "", tool_calls=(ToolCall("1", "get_time", {}),)),
+        Message("tool", "It is late.", tool_call_id="1"),
+    )
+    asked = request()
+    with flow("Fine.", "Fine.", "Fine.") as r:
+        for one in (asked, replace(asked, messages=result), replace(asked, parallel_tool_calls=False)):
+            _ = [batch async for batch in answer(provider_of(r), one, prompt=prompt)]
+        last = [sent.messages[-1]["content"] for sent in r.requests]
+    assert last[0] == f"{asked.messages[-1].text}\n\n(Mind the tools.)"
+    assert [text.endswith("(Mind the tools.)") for text in last] == [True, False, False]

@@ -337,3 +337,9 @@ def test_a_schema_that_its_caller_changes_is_read_anew():
     assert isinstance(Judge(Toolbox(tools)).judge(RawCall("f", {})), Complaint)
     del schema["required"]
     assert isinstance(Judge(Toolbox(tools)).judge(RawCall("f", {})), ToolCall)
+
+
+def test_a_type_in_the_place_of_the_only_missing_name_is_that_name():
+    """Small models copy the type out of a signature; where two names are missing, nothing is plain."""
+    assert judged("get_weather", {"string": "Oslo"}).arguments == {"city": "Oslo"}
+    assert isinstance(judged("get_weather", {"integer": 3}), Complaint)

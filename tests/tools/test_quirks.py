@@ -1,8 +1,11 @@
 """Model families, as data."""
 
+from dataclasses import fields
+
 import pytest
 
 from freeproviders.errors import UsageError
+from freeproviders.tools.prompt import ToolPrompt, worded
 from freeproviders.tools.quirks import Quirks, _table, quirks_of
 from freeproviders.tools.read.dialects.registry import DIALECTS, dialect_of
 
@@ -45,8 +48,10 @@ def test_the_table_names_dialects_that_exist():
     table = _table()
     families = table["family"]
     assert {row.get("dialect", "hermes") for row in families} <= set(DIALECTS)
-    known = {"match", "dialect", "tools", "system", "thinking", "native"}
+    known = {"match", "dialect", "tools", "words", "system", "thinking", "native"}
     assert all(set(row) <= known for row in families)
+    texts = {field.name for field in fields(ToolPrompt)}
+    assert all(texts.issuperset(row.get("words", {})) for row in families)
     assert {row["tools"] for row in families} == {"schema", "short"}
     assert all(pattern == pattern.lower() for row in families for pattern in row["match"])
     assert all(pattern == pattern.lower() for pattern in table["tiny"]["match"])
@@ -56,3 +61,11 @@ def test_unknown_dialect():
     """The caller's mistake is named."""
     with pytest.raises(UsageError, match="hermes"):
         dialect_of("klingon")
+
+
+def test_a_familys_words_stand_where_the_caller_has_none():
+    """Words of the caller's own stay."""
+    words = quirks_of("qwen2.5-coder-0.5b").words
+    assert worded(ToolPrompt(), words).reminder == words["reminder"] != ""
+    assert worded(ToolPrompt(reminder="Mind the tools."), words).reminder == "Mind the tools."
+    assert worded(ToolPrompt(), {}).reminder == ""

@@ -23,7 +23,7 @@ def of(*required, **properties):
     [
         (of(), {}),
         (
-            of("city", city=TEXT, unit={"type": "string", "enum": ["c", "f"]}),
+            of("city", city=TEXT, unit={"enum": ["c", "f"]}),
             {"city": "string", "unit?": '"c" or "f"'},
         ),
         (of(day={**TEXT, "format": "date", "description": "When"}), {"day?": "string, format date, When"}),
@@ -50,6 +50,8 @@ def test_a_simple_schema_is_written_in_short(schema, short):
         {"const": 1},
         {**of(x=TEXT), "description": "A place"},
         {**TEXT, "enum": ["a" * 500]},
+        {"enum": [1, 2]},
+        {"enum": []},
         {"type": "object", "additionalProperties": TEXT},
     ],
 )

@@ -56,15 +56,18 @@ def _leaf(schema: Mapping[str, Any]) -> str | None:
     """Write a simple value: its types or choices, its limits, its description."""
     if schema.keys() - {"type", "enum", "description", *_LIMITS}:
         return None
-    types = schema.get("type")
-    names = [types] if isinstance(types, str) else list(types or ())
-    if not names or not _SIMPLE.issuperset(names):
-        return None
     if "enum" in schema:
-        choices = " or ".join(dumps(value).decode() for value in schema["enum"])
-        if not schema["enum"] or len(choices) > _MAX_CHOICE_CHARS:
+        names = schema["enum"]
+        if not names or not all(isinstance(name, str) for name in names):
+            return None
+        choices = " or ".join([dumps(name).decode() for name in names])
+        if len(choices) > _MAX_CHOICE_CHARS:
             return None
     else:
+        types = schema.get("type")
+        names = [types] if isinstance(types, str) else list(types or ())
+        if not names or not _SIMPLE.issuperset(names):
+            return None
         choices = " or ".join(names)
     limits = [f"{name} {schema[name]}" for name in _LIMITS if name in schema]
     return ", ".join([choices, *limits, *([schema["description"]] if schema.get("description") else [])])

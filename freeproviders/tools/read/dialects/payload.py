@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any, Final
 
 from freeproviders.tools.read.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
 from freeproviders.tools.read.dialects.pythonic import NAME_START, read_list
@@ -11,6 +13,9 @@ from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.read.shapes import calls_in
 from freeproviders.tools.toolbox import Toolbox
 
+_ENDLESS: Final = 3
+_DECODER: Final = json.JSONDecoder()
+_AHEAD = re.compile(r"[\s,]*")
 _LINE = re.compile(r"[^\n<]*")
 
 
@@ -35,11 +40,33 @@ def read_calls(c: Cursor, box: Toolbox, closer: str = "") -> Waiting:
                 yield from skip(c, _LINE)
             return calls or [RawCall("", source=c.since(start), fault="it is no list of calls")]
     value, text, fault = yield from _read(c, closer, opened, start)
-    if fault:
+    if fault == CUT_OFF and opened:
+        value = _only_item(text)
+    elif fault:
+        value = None
+    if fault and value is None:
         return [RawCall("", source=text, fault=fault)]
     return calls_in(value, box, text) or [
         RawCall("", source=text, fault='it is no call: it must be an object with "name" and "arguments"')
     ]
+
+
+def _only_item(text: str) -> Any:
+    """Return the item of a list that was cut and held nothing else, again and again; else None.
+
+    Tiny models write the same call until a limit ends their answer.
+    """
+    items: list[str] = []
+    at = _AHEAD.match(text, 1).end()  # type: ignore[union-attr]  # which matches nothing as well
+    while True:
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+        except ValueError:
+            break
+        items.append(text[at:end])
+        at = _AHEAD.match(text, end).end()  # type: ignore[union-attr]  # as above
+    endless = len(items) >= _ENDLESS and len(set(items)) == 1 and items[0].startswith(text[at:])
+    return _DECODER.decode(items[0]) if endless else None
 
 
 def _read(c: Cursor, closer: str, opened: str, start: int) -> Waiting:

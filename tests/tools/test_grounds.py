@@ -1,0 +1,59 @@
+"""What a tiny model has made up in a call."""
+
+import pytest
+
+from freeproviders import OpenAICompatible
+from freeproviders.testing import replica
+from freeproviders.tools.grounds import Grounds
+from freeproviders.types import Message
+from tests.brain import Script
+
+SMS = {
+    "name": "send_sms",
+    "parameters": {
+        "type": "object",
+        "properties": {"number": {"type": "string"}, "text": {"type": "string"}},
+        "required": ["number", "text"],
+    },
+}
+MADE_UP = '[TOOL_CALLS][{"name": "send_sms", "arguments": {"number": "123-456-7890", "text": "Hi"}}]'
+SAID = '[TOOL_CALLS][{"name": "send_sms", "arguments": {"number": "+43 660 1234", "text": "Hi"}}]'
+
+
+@pytest.mark.parametrize(
+    ("value", "is_made_up"),
+    [
+        ("+436601234", False),
+        ("0660 1234 99", True),
+        ("ann@example.org", False),
+        ("bob@example.org", True),
+        ("2026-03-07", False),  # worked out, maybe
+        ("12:30", False),
+        ("42", False),
+        ("The answer is 1234567.", False),
+        ("Hello", False),
+    ],
+)
+def test_numbers_and_addresses_that_nobody_said(value, is_made_up):
+    said = [
+        Message("user", "Write to +43 660/1234."),
+        Message("tool", "Mail: Ann@example.org", tool_call_id="1"),
+    ]
+    assert bool(Grounds(said).fault("send_sms", {"to": value})) == is_made_up
+
+
+@pytest.mark.parametrize(
+    ("model", "answers", "sent"),
+    [
+        ("qwen2.5-coder-0.5b", (MADE_UP, SAID), "+43 660 1234"),
+        ("qwen2.5-coder-0.5b", (MADE_UP, MADE_UP), "123-456-7890"),  # who insists is believed
+        ("qwen2.5-coder-7b", (MADE_UP, SAID), "123-456-7890"),
+    ],
+)
+async def test_a_tiny_model_is_asked_once(model, answers, sent):
+    """The complaint names the argument; larger models are not suspected."""
+    with replica(OpenAICompatible, answer=Script(*answers)) as server:
+        backend = OpenAICompatible(model, base_url=server.base_url, native_tools=False)
+        calls = (await backend.complete("Send Hi to +43 660 1234.", tools=[SMS])).tool_calls
+    assert [call.arguments["number"] for call in calls] == [sent]
+    assert len(server.requests) == (2 if "0.5b" in model else 1)
