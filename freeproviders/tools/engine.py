@@ -367,6 +367,8 @@ class CallQuestion(Question[Part, CallReader]):
             try:
                 _, data = extract("".join(reader.held_text), self._plan.target, truncated=reader.truncated)
             except Misfit as misfit:
+                if self._takes_as_it_came(reader):
+                    return None
                 return Fault(
                     f"The answer does not fit the schema: {misfit}.",
                     misfit_turn(self._prompt, self._plan.target, misfit),
@@ -374,6 +376,17 @@ class CallQuestion(Question[Part, CallReader]):
                 )
             reader.held_text = [dumps(data).decode()]
         return None
+
+    def _takes_as_it_came(self, reader: CallReader) -> bool:
+        """Take an object that does not fit, where the caller wants it and nothing is asked again."""
+        if not self._tally.exhausted or self._request.on_invalid != "pass":
+            return False
+        try:
+            _, data = extract("".join(reader.held_text), any_object(), truncated=reader.truncated)
+        except Misfit:
+            return False
+        reader.held_text = [dumps(data).decode()]
+        return True
 
     def _misfits(self, reader: CallReader) -> Fault | None:
         """Judge calls that do not fit; in the end they are handed on as they are.

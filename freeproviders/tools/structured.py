@@ -26,7 +26,7 @@ from freeproviders.tools.readers import ObjectReader, Out
 from freeproviders.tools.rounds import Fault, Question
 from freeproviders.tools.schema.sent import response_format
 from freeproviders.tools.schema.sketch import sketch
-from freeproviders.tools.schema.target import Misfit, Target
+from freeproviders.tools.schema.target import Misfit, Target, any_object
 from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.tally import turns_again
 from freeproviders.types import Batch, ChatRequest, Draft, Finish, Part, Reasoning, ReasoningMode, Text, Usage
@@ -223,6 +223,9 @@ ObjectReaderT = TypeVar("ObjectReaderT", bound=ObjectReader)  # type: ignore[typ
 class _ObjectQuestion(Question[Out, ObjectReaderT]):
     """A question for an object."""
 
+    is_text: ClassVar[bool] = False
+    """Whether the object goes out as text, which may be handed on though it does not fit."""
+
     def __init__(self, backend: Answering, request: ChatRequest, target: Target, prompt: ToolPrompt) -> None:
         super().__init__(backend, request, prompt)
         self._target = target
@@ -286,6 +289,8 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         try:
             self._value, self._data = self._found(reader)
         except Misfit as misfit:
+            if self._takes_as_it_came(reader):
+                return None
             if reader.goes_on:
                 return endless_fault(
                     self._prompt, reader.goes_on, StructuredOutputError, final=reader.committed
@@ -297,6 +302,19 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
                 final=reader.committed,
             )
         return None
+
+    def _takes_as_it_came(self, reader: ObjectReaderT) -> bool:
+        """Take an object that does not fit, where the caller wants it and nothing is asked again."""
+        asks_again = not (reader.committed or self._tally.exhausted)
+        if not self.is_text or asks_again or self._request.on_invalid != "pass":
+            return False
+        try:
+            self._value, self._data = extract(
+                reader.text, any_object(), truncated=reader.truncated, confirmed=reader.confirmed
+            )
+        except Misfit:
+            return False
+        return True
 
     def _found(self, reader: ObjectReaderT) -> tuple[Any, Any]:
         """The object in an answer, and its plain data. Raises `Misfit`."""
@@ -344,6 +362,7 @@ class _DraftedObject(_ObjectQuestion[Step, _DraftReader]):
 class _DraftedText(_DraftedObject):
     """A question for the text of an object, which is shown as it grows by drafts beside the text."""
 
+    is_text: ClassVar[bool] = True
     shows_reasoning: ClassVar[bool] = True
 
     def _ending(self, reader: _DraftReader) -> list[Step]:
@@ -358,6 +377,8 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
     constraint would, it comes in one piece, once it is valid.
     """
 
+    is_text: ClassVar[bool] = True
+
     def _reader(self) -> _TextReader:
         streams = self._request.stream and self._constrains and self._asked.response_format is not None
         beginnings = _BEGINNINGS.get(str(self._target.root.get("type")), ("{", "["))
@@ -367,6 +388,9 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
             starts_thinking=self._quirks.thinking,
             reasoning=self._request.reasoning,
         )
+
+    def _takes_as_it_came(self, reader: _TextReader) -> bool:
+        return super()._takes_as_it_came(reader) and dumps(self._data).decode().startswith(reader.given)
 
     def _found(self, reader: _TextReader) -> tuple[Any, Any]:
         value, data = super()._found(reader)

@@ -1,0 +1,410 @@
+"""Calls that LangChain's agents decide about: repeated, unknown, wrong, and none at all.
+
+Each is asked in words and by the service's own protocol, sync and async, and comes to the same.
+"""
+
+import asyncio
+import json
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    HumanInTheLoopMiddleware,
+    LLMToolSelectorMiddleware,
+    ModelRetryMiddleware,
+)
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import ToolException, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+from pydantic import BaseModel
+
+from freeproviders.types import InvalidToolCall, ToolCall
+from langchain_freeproviders.errors import EmptyResponseError, ToolCallError
+from tests.brain import Script, call
+from tests.langchain.services import OPENAI
+
+LIMIT = {"recursion_limit": 40}
+native = pytest.mark.parametrize("native", [False, True], ids=["prompted", "native"])
+
+
+def made(native, *calls):
+    """An answer of calls, each a name and its arguments."""
+    if native:
+        return [ToolCall(f"c{n}", name, args) for n, (name, args) in enumerate(calls)]
+    return "".join(call(name, **args) for name, args in calls)
+
+
+def model(r, native, **fields):
+    return OPENAI.model(r, native_tools=native, json_schema=False, **fields)
+
+
+async def both(answers, native, make, inputs="Go on."):
+    """The agent's messages after a sync and after an async run, each with the answers from the first."""
+    out = []
+    for run_async in (False, True):
+        with OPENAI.replica(Script(*answers)) as r:
+            agent, asked = make(r), {"messages": [HumanMessage(inputs)]}
+            state = await (
+                agent.ainvoke(asked, LIMIT) if run_async else asyncio.to_thread(agent.invoke, asked, LIMIT)
+            )
+            out.append((state["messages"], r))
+            assert state["messages"][-1].content == answers[-1] or "structured_response" in state
+    assert [kind(message) for message in out[0][0]] == [kind(message) for message in out[1][0]]
+    return out[0]
+
+
+def kind(message):
+    return type(message).__name__, getattr(message, "status", None)
+
+
+def results(messages):
+    return [message.content for message in messages if isinstance(message, ToolMessage)]
+
+
+@tool
+def add(a: int, b: int) -> str:
+    """Add two numbers."""
+    return str(a + b)
+
+
+# --- the same call again --------------------------------------------------------------------------
+
+
+@native
+async def test_a_coding_agent_lists_writes_and_lists_again(native):
+    files = []
+
+    @tool
+    def list_files() -> str:
+        """List the files."""
+        return ",".join(files) or "none"
+
+    @tool
+    def write_file(name: str) -> str:
+        """Write a file."""
+        files.append(name)
+        return "written"
+
+    said = [
+        made(native, ("list_files", {})),
+        made(native, ("write_file", {"name": "a.py"})),
+        made(native, ("list_files", {})),
+        "Done.",
+    ]
+    messages, r = await both(
+        said, native, lambda r: files.clear() or create_agent(model(r, native), [list_files, write_file])
+    )
+    assert results(messages) == ["none", "written", "a.py"]
+    assert len(r.requests) == 4
+
+
+@native
+async def test_polling(native):
+    """The same call five times, at once after each other."""
+    states = []
+
+    @tool
+    def job_status(job: int) -> str:
+        """The state of a job."""
+        states.append(job)
+        return "finished" if len(states) == 5 else "pending"
+
+    said = [*[made(native, ("job_status", {"job": 7}))] * 5, "It is finished."]
+    messages, r = await both(
+        said, native, lambda r: states.clear() or create_agent(model(r, native), [job_status])
+    )
+    assert results(messages) == ["pending"] * 4 + ["finished"]
+    assert len(r.requests) == 6
+
+
+@native
+async def test_two_dice(native):
+    """Two equal calls in one answer are two, each with an id of its own."""
+    rolled = []
+
+    @tool
+    def roll() -> str:
+        """Roll a die."""
+        rolled.append(1)
+        return str(len(rolled))
+
+    said = [made(native, ("roll", {}), ("roll", {})), "One and two."]
+    messages, _ = await both(said, native, lambda r: rolled.clear() or create_agent(model(r, native), [roll]))
+    assert sorted(results(messages)) == ["1", "2"]
+    assert len({made["id"] for made in messages[1].tool_calls}) == 2
+
+
+@native
+async def test_a_tool_that_fails_twice(native):
+    tries = []
+
+    @tool
+    def fetch(page: str) -> str:
+        """Fetch a page."""
+        tries.append(page)
+        if len(tries) < 3:
+            raise ToolException("temporary network failure, try again")
+        return "welcome"
+
+    fetch.handle_tool_error = True
+    said = [*[made(native, ("fetch", {"page": "home"}))] * 3, "It says welcome."]
+    messages, _ = await both(said, native, lambda r: tries.clear() or create_agent(model(r, native), [fetch]))
+    assert [message.status for message in messages if isinstance(message, ToolMessage)] == [
+        "error",
+        "error",
+        "success",
+    ]
+
+
+@native
+async def test_the_same_call_twice_under_a_human_in_the_loop(native):
+    """Each is shown to the human, and each runs once it is approved."""
+    sent = []
+
+    @tool
+    def send(to: str) -> str:
+        """Send a letter."""
+        sent.append(to)
+        return "sent"
+
+    with OPENAI.replica(Script(*[made(native, ("send", {"to": "Ada"}))] * 2, "Sent twice.")) as r:
+        agent = create_agent(
+            model(r, native),
+            [send],
+            middleware=[HumanInTheLoopMiddleware({"send": True})],
+            checkpointer=InMemorySaver(),
+        )
+        config = {**LIMIT, "configurable": {"thread_id": "1"}}
+        state = await agent.ainvoke({"messages": [HumanMessage("Write to Ada, twice.")]}, config)
+        for _ in range(2):
+            assert state["__interrupt__"][0].value["action_requests"][0]["args"] == {"to": "Ada"}
+            state = await agent.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
+    assert sent == ["Ada", "Ada"]
+    assert state["messages"][-1].content == "Sent twice."
+
+
+# --- wrong names and wrong arguments --------------------------------------------------------------
+
+
+@native
+async def test_a_wrong_name_and_then_the_right_one(native):
+    """Within one call of the model: the names are told, and the model puts it right."""
+    said = [
+        made(native, ("plus", {"a": 1, "b": 2})),
+        made(native, ("add", {"a": 1, "b": 2})),
+        "It is 3.",
+    ]
+    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    assert results(messages) == ["3"]
+    assert len(r.requests) == 3
+
+
+@native
+async def test_a_wrong_name_that_is_insisted_on(native):
+    """LangGraph answers it with the names, and the run goes on; no markup is ever an answer."""
+    said = [
+        *[made(native, ("plus", {"a": 1, "b": 2}))] * 2,
+        made(native, ("add", {"a": 1, "b": 2})),
+        "It is 3.",
+    ]
+    messages, _ = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    first, second = results(messages)
+    assert "plus is not a valid tool, try one of [add]" in first
+    assert second == "3"
+    assert not any("tool_call>" in message.content for message in messages if isinstance(message, AIMessage))
+
+
+@native
+async def test_an_argument_left_out_four_times(native):
+    """Three times below the agent, then LangGraph's own complaint, and then it is right."""
+    wrong = made(native, ("add", {"a": 1}))
+    said = [*[wrong] * 4, made(native, ("add", {"a": 1, "b": 2})), "It is 3."]
+    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    first, second = results(messages)
+    assert "b" in first
+    assert "Field required" in first
+    assert second == "3"
+    assert len(r.requests) == 6
+
+
+class Weather(BaseModel):
+    """The weather."""
+
+    city: str
+    degrees: int
+
+
+@native
+async def test_a_tool_strategy_handles_errors(native):
+    """Its function is called, and what it says is told to the model."""
+    seen = []
+
+    def explain(error):
+        seen.append(error)
+        return "degrees is a whole number, please"
+
+    wrong = made(native, ("Weather", {"city": "Rome", "degrees": "warm"}))
+    said = [*[wrong] * 3, made(native, ("Weather", {"city": "Rome", "degrees": 21})), ""]
+    for run_async in (False, True):
+        seen.clear()
+        with OPENAI.replica(Script(*said)) as r:
+            agent = create_agent(
+                model(r, native), [add], response_format=ToolStrategy(Weather, handle_errors=explain)
+            )
+            asked = {"messages": [HumanMessage("The weather?")]}
+            state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
+            assert len(seen) == 1
+            assert "degrees is a whole number, please" in r.requests[-1].body.decode()
+            assert state["structured_response"] == Weather(city="Rome", degrees=21)
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+async def test_a_tool_selector_decides_about_a_selection_that_is_none(run_async):
+    """With "pass" an object of another form comes as it came, and the middleware takes all tools."""
+    with OPENAI.replica(Script('{"chosen": "add"}', "Hello.")) as r:
+        selector = LLMToolSelectorMiddleware(
+            model=model(r, False, on_invalid="pass", max_repairs=0), on_parsing_failure="all", max_retries=0
+        )
+        agent = create_agent(model(r, False), [add], middleware=[selector])
+        asked = {"messages": [HumanMessage("Hi")]}
+        state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
+        assert "Add two numbers" in r.requests[-1].body.decode()
+    assert state["messages"][-1].content == "Hello."
+
+
+# --- what nobody can call -------------------------------------------------------------------------
+
+BROKEN = '{"path": "/etc/pas'
+
+
+@tool
+def read(path: str = "/") -> str:
+    """Read a file."""
+    raise AssertionError(f"read {path}")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("version", ["v0", "v1"])
+async def test_arguments_that_are_no_object_beside_a_call(stream, version):
+    """They are an invalid call, which the chunks of a stream cannot make a valid one."""
+    said = [ToolCall("good", "add", {"a": 1, "b": 2}), InvalidToolCall("bad", "read", BROKEN, "")]
+    with OPENAI.replica([*said]) as r:
+        bound = model(r, True, output_version=version, max_repairs=0).bind_tools([add, read])
+        if stream:
+            message = None
+            async for chunk in bound.astream("Go"):
+                message = chunk if message is None else message + chunk
+        else:
+            message = await bound.ainvoke("Go")
+    assert [(made["id"], made["args"]) for made in message.tool_calls] == [("good", {"a": 1, "b": 2})]
+    (invalid,) = message.invalid_tool_calls
+    assert (invalid["id"], invalid["name"]) == ("bad", "read")
+    assert BROKEN in invalid["args"]
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(invalid["args"])
+    if not stream:
+        assert BROKEN in invalid["error"]
+
+
+async def test_arguments_that_are_no_object_in_the_events_of_a_stream():
+    """LangChain's newest way to stream puts calls together by itself."""
+    said = [ToolCall("good", "add", {"a": 1, "b": 2}), InvalidToolCall("bad", "read", BROKEN, "")]
+    with OPENAI.replica([*said]) as r:
+        bound = model(r, True, max_repairs=0).bind_tools([add, read])
+        stream = await bound.astream_events("Go", version="v3")
+        message = await stream.output
+    assert [made["id"] for made in message.tool_calls] == ["good"]
+    assert [made["id"] for made in message.invalid_tool_calls] == ["bad"]
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+async def test_an_agent_answers_an_invalid_call_beside_a_valid_one(run_async):
+    """The valid one runs, the other does not, and the model is told of both."""
+    said = [ToolCall("good", "add", {"a": 1, "b": 2}), InvalidToolCall("bad", "read", BROKEN, "")]
+    with OPENAI.replica(Script(said, "It is 3.")) as r:
+        agent = create_agent(model(r, True, max_repairs=0), [add, read])
+        asked = {"messages": [HumanMessage("Go")]}
+        state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
+        told = {
+            turn["tool_call_id"]: turn["content"]
+            for turn in r.requests[-1].json["messages"]
+            if turn["role"] == "tool"
+        }
+    assert told["good"] == "3"
+    assert "could not be executed" in told["bad"]
+    assert state["messages"][-1].content == "It is 3."
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@native
+async def test_a_retry_of_the_model_after_a_call_that_nobody_can_make(native):
+    """Output errors say that another try may help, so that LangChain's own middleware acts."""
+    in_words = call("add", a=1).replace('{"a": 1}', "[1, 2, 3]")
+    broken = [InvalidToolCall("bad", "add", "{", "")] if native else in_words
+    said = [broken, made(native, ("add", {"a": 1, "b": 2})), "It is 3."]
+    retry = ModelRetryMiddleware(max_retries=1, on_failure="error", initial_delay=0)
+    messages, r = await both(
+        said, native, lambda r: create_agent(model(r, native, max_repairs=0), [add], middleware=[retry])
+    )
+    assert results(messages) == ["3"]
+    assert len(r.requests) == 3
+
+
+@native
+async def test_an_empty_answer_in_a_run_is_asked_again(native):
+    """Once; and again it is an error, not an agent that ends in silence."""
+    said = [made(native, ("add", {"a": 1, "b": 2})), "", "It is 3."]
+    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    assert [type(message).__name__ for message in messages] == [
+        "HumanMessage", "AIMessage", "ToolMessage", "AIMessage",
+    ]  # fmt: skip
+    assert "Your answer was empty" in r.requests[-1].body.decode()
+    with OPENAI.replica(Script("")) as r, pytest.raises(EmptyResponseError):
+        await model(r, native).bind_tools([add]).ainvoke("Hi")
+
+
+@native
+async def test_no_call_where_one_is_required(native):
+    """It is an error, also where calls that do not fit are handed on."""
+    with OPENAI.replica("Hello") as r:
+        bound = model(r, native, on_invalid="pass").bind_tools([add], tool_choice="any")
+        for run in (bound.invoke, lambda text: list(bound.stream(text))):
+            with pytest.raises(ToolCallError) as raised:
+                await asyncio.to_thread(run, "Hi")
+            assert raised.value.is_retryable
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "title": "City",
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["name", "people"],
+}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_an_object_that_does_not_fit_comes_as_it_came(method, constrained):
+    """With "pass" a dict schema gives the object, never None; without, an error."""
+    wrong = {"name": "Rome", "people": "many"}
+    said = json.dumps(wrong) if method == "json_schema" else call("City", **wrong)
+    if method == "function_calling" and constrained:
+        said = json.dumps({"name": "City", "arguments": wrong})
+    with OPENAI.replica(said) as r:
+        chat = OPENAI.model(r, native_tools=False, json_schema=constrained)
+        asked = chat.with_structured_output(SCHEMA, method=method, on_invalid="pass")
+        assert asked.invoke("Rome?") == wrong
+        assert len(r.requests) == 3
+        assert [*asked.stream("Rome?")][-1] == wrong
+        with pytest.raises(Exception, match="people"):
+            chat.with_structured_output(SCHEMA, method=method).invoke("Rome?")
+    with OPENAI.replica("I do not know.") as r:
+        chat = OPENAI.model(r, native_tools=False, json_schema=constrained, on_invalid="pass")
+        with pytest.raises(Exception, match="No valid"):
+            chat.with_structured_output(SCHEMA, method=method).invoke("Rome?")
