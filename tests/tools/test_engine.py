@@ -614,12 +614,12 @@ async def test_an_empty_answer_after_a_call_that_went_out():
 
 
 async def test_without_tools_the_provider_is_asked_directly():
-    """No wrapper around its stream."""
+    """No wrapper around its stream, where no thinking is to be looked for either."""
     with flow("Hi") as r:
-        provider = provider_of(r)
-        batches = answer(provider, request(tools=()))
-        assert type(batches) is type(provider.batches(request(tools=())))
-        assert batches.ag_code is provider.batches(request(tools=())).ag_code
+        provider, asked = provider_of(r), request(tools=(), reasoning="keep")
+        batches = answer(provider, asked)
+        assert type(batches) is type(provider.batches(asked))
+        assert batches.ag_code is provider.batches(asked).ag_code
         assert [part async for batch in batches for part in batch if isinstance(part, Text)] == [Text("Hi")]
 
 
