@@ -23,7 +23,7 @@ LEADING: Final = {"<reasoning>": "</reasoning>", "<thought>": "</thought>"}
 CLOSERS: Final = (*THINKING.values(), *LEADING.values())
 """Each may begin an answer, where the model's template has opened the reasoning."""
 
-TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>")
+TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>", "[BEGIN FINAL RESPONSE]")
 """What closes reasoning that a template has opened, since nobody knows by which mark."""
 
 _MARKS: Final = (*THINKING, *LEADING, *CLOSERS)

@@ -50,10 +50,14 @@ _LEADING: Final = dict.fromkeys(families.LEADING, dropped)
 _READERS: Final = {**_TOOL_READERS, **TURNS, **_LEADING}
 
 
-def _by_bracket(*tables: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the texts of some tables by the bracket that they begin with."""
-    texts = [text for table in tables for text in table]
-    return {bracket: tuple(text for text in texts if text[0] == bracket) for bracket in "<[]"}
+def _by_bracket(*tables: Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the texts of some tables by their first character, a bracket, and their second."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {bracket: {} for bracket in "<[]"}
+    for text in dict.fromkeys(text for table in tables for text in table):
+        if text[0] in found:
+            same = found[text[0]]
+            same[text[1]] = (*same.get(text[1], ()), text)
+    return found
 
 
 _MARKS: Final = {
@@ -69,11 +73,13 @@ _MARKS: Final = {
 """The literal marks, with and without tools, at the beginning of an answer and elsewhere."""
 
 
-def _second_letters(tags: tuple[str, ...]) -> str:
-    return re.escape("".join(sorted({tag[1] for tag in tags})))
-
-
-_THINK_SQUARE: Final = rf"\[(?=[{_second_letters(_MARKS[False, False]['['])}]|\Z)"
+def _openings(marks: Mapping[str, tuple[str, ...]]) -> str:
+    """Return a pattern for the two characters behind the bracket of some marks, or as many as came."""
+    thirds = {second: {text[2] for text in texts} for second, texts in marks.items()}
+    return "|".join(
+        rf"{re.escape(second)}(?:[{re.escape(''.join(sorted(third)))}]|\Z)"
+        for second, third in sorted(thirds.items())
+    )
 
 
 def _beginning(text: str) -> str:
@@ -85,14 +91,15 @@ _TICKS: Final = r"`(?:``|`?\Z)"
 """Three backticks, or the first of them. Its first letter is one, which makes the search fast."""
 
 OPENER: Final = re.compile(
-    rf"<(?=[{_second_letters(_MARKS[True, False]['<'])}]|\Z)"
+    rf"<(?={_openings(_MARKS[True, False]['<'])}|\Z)"
     rf"|\{{(?=\s*(?:{bare.KEY_START.pattern}|\Z))"
     rf"|\[(?=\s*(?:\{{|{NAME_START.pattern}|\Z))"
     rf"|\](?=<|\Z)|A(?=\Z|{_beginning(react.OPENER[1:])})|{_TICKS}"
 )
 """Finds where a call, reasoning or a block of code may begin; everything before it is text."""
 THINK_OPENER: Final = re.compile(
-    rf"<(?=[{_second_letters(_MARKS[False, False]['<'])}]|\Z)|{_THINK_SQUARE}|{_TICKS}"
+    rf"<(?={_openings(_MARKS[False, False]['<'])}|\Z)"
+    rf"|\[(?={_openings(_MARKS[False, False]['['])}|\Z)|{_TICKS}"
 )
 """The same where no tools are bound."""
 BEHIND_OPENER: Final = re.compile(
@@ -178,8 +185,12 @@ def inside(c: Cursor) -> Recogniser:
 def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     """Read on at a bracket."""
     bracket = c.text[c.pos]
-    marks = _MARKS[bool(box), place.at_start][bracket]
-    mark = yield from literal(c, (*marks, *ending.SQUARES) if place.called and bracket == "[" else marks)
+    while c.pos + 1 >= len(c.text) and not c.exhausted:
+        yield None
+    marks = _MARKS[bool(box), place.at_start][bracket].get(c.text[c.pos + 1 : c.pos + 2], ())
+    if place.called and bracket == "[":
+        marks = (*marks, *ending.SQUARES)
+    mark = (yield from literal(c, marks)) if marks else ""
     if mark in THINKING or mark in LEADING:
         return After(text=False, thinking=THINKING.get(mark) or LEADING[mark])
     if mark in CLOSERS:
