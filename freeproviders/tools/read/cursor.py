@@ -105,6 +105,14 @@ class Cursor:
         """Whether what is open now was cut off, not forgotten."""
         return self.truncated or not self.ended
 
+    @property
+    def cut_here(self) -> bool:
+        """Whether the text was cut off at this place, or inside of a mark that begins here."""
+        if not (self.exhausted and self.broken):
+            return False
+        rest = self.text[self.pos :]
+        return not rest or (rest[0] == "<" and ">" not in rest)
+
     def tell(self) -> int:
         """The number of held characters."""
         return self._before_size + self.pos - self._mark

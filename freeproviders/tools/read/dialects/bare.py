@@ -169,7 +169,7 @@ def _program(c: Cursor, box: Toolbox, ticks: int, *, whole: bool, at_start: bool
     found = yield from until(c, (closer,))
     calls = [] if c.broken and not found else code.code_calls(c.since(start).removesuffix(found), box)
     if calls and whole:
-        calls = [] if (yield from skip(c)) else calls
+        calls = [] if (yield from skip(c)) or c.truncated else calls
     yield from calls
     return CALLS if calls else After(text=True, doubt=UNREADABLE if at_start else "")
 

@@ -72,7 +72,7 @@ def _parameters(c: Cursor, values: Values) -> Waiting:
     while True:
         tag = yield from literal(c, (_PARAMETER, CLOSER))
         if tag != _PARAMETER:
-            return (found if found or tag else None), ""
+            return (found if found or tag else None), CUT_OFF if found and not tag and c.cut_here else ""
         key = yield from word(c, _KEY, _MAX_NAME_CHARS)
         if not (yield from literal(c, (">",))):
             return None, ("" if not found else CUT_OFF)

@@ -239,7 +239,7 @@ def _objects(c: Cursor, box: Toolbox) -> Recogniser:
             following = yield from skip(c, _BLANKS)
         if following != "{":
             break
-    if _WORD.match(following):
+    if _WORD.match(following) or c.truncated:
         return TEXT
     yield from found
     return after
@@ -252,7 +252,7 @@ def _unless_it_goes_on(c: Cursor, reading: Recogniser, goes_on: re.Pattern[str])
     after, calls = yield from _collected(reading)
     if not calls or after.text:
         return after
-    if goes_on.match((yield from skip(c, _BLANKS))):
+    if goes_on.match((yield from skip(c, _BLANKS))) or c.truncated:
         return TEXT
     yield from calls
     return after

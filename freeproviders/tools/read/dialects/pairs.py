@@ -30,4 +30,4 @@ def pairs(c: Cursor, opener: str, values: Values) -> Waiting:
             return CUT_OFF
         values.add(key, c.since(start)[: -len(tags.value_closer)], plain=plain)
         yield from skip(c)
-    return ""
+    return CUT_OFF if c.cut_here else ""

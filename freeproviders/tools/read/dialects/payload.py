@@ -74,7 +74,7 @@ def _read(c: Cursor, closer: str, opened: str, start: int) -> Waiting:
     text = c.since(start)
     if end is End.CUT or (end is End.OPEN and c.broken):
         at = text.find(closer) if closer else -1
-        if at < 0 or c.rewinds >= MAX_REWINDS:
+        if at < 0 or c.truncated or c.rewinds >= MAX_REWINDS:
             return None, text, CUT_OFF
         c.rewind(text[at:])
         text = text[:at]

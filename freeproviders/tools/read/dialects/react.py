@@ -10,6 +10,7 @@ from typing import Final
 
 from freeproviders.tools.read.cursor import (
     CALLS,
+    CUT_OFF,
     TEXT,
     Cursor,
     RawCall,
@@ -62,7 +63,7 @@ def _named(c: Cursor, box: Toolbox) -> Waiting:
     if following == "(":
         return (yield from call_arguments(c, box, name, start))
     if not (yield from literal(c, _INPUT)):
-        return None if following else RawCall(name, {}, c.since(start))
+        return None if following else RawCall(name, {}, c.since(start), CUT_OFF if c.broken else "")
     following = yield from skip(c, _MARKS)
     if following == "j":
         yield from literal(c, ("json",))
@@ -73,4 +74,4 @@ def _named(c: Cursor, box: Toolbox) -> Waiting:
             yield from literal(c, ("```",))
         return RawCall(name, value, c.since(start), fault)
     text = (yield from word(c, _LINE, _MAX_INPUT_CHARS)).strip(" \"'*`")
-    return RawCall(name, text, c.since(start))
+    return RawCall(name, text, c.since(start), CUT_OFF if c.cut_here else "")
