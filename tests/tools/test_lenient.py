@@ -64,3 +64,13 @@ def test_a_decoder_that_gives_up_in_its_own_way_is_no_crash(text):
     with contextlib.suppress(ValueError):
         read_json(text)
     assert fence(text, Toolbox(TOOLS))
+
+
+@pytest.mark.parametrize("text", ["{'a': 1or 2}", "['a', 0x1for, '\\d']", "{'a': 5in}"])
+def test_odd_numbers_say_nothing_on_the_screen(text):
+    """Python warns of a number that a word follows at once."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with contextlib.suppress(ValueError):
+            read_json(text)
+    assert said == []

@@ -58,6 +58,7 @@ MADE = [
     f"get_weather\n{ARGS}",
     f"get_weather: {ARGS}",
     "get_weather(\n    city='Paris',\n)",
+    'get_weather(city="Paris", x="the "City of Light"\nand more", month=07)',
     f"Action: get_weather\nAction Input: {ARGS}",
 ]
 TWICE = [

@@ -11,6 +11,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from typing import Any, Final
 
 from freeproviders.wire.json import loads
@@ -26,6 +27,8 @@ _LAST_COMMAS = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 """Each keeps its first group, the strings, and leaves out the rest."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PYTHON_ESCAPES: Final = frozenset("\n\\'\"abfnrtvxNuU01234567")
+_ODD_NUMBER = re.compile(r"[\da-fA-F](?:and|else|for|if|in|is|not|or)\b")
+"""Numbers that a word follows at once, of which Python warns."""
 _STRUCTURE: Final = "\"'{}[]“”"
 
 
@@ -60,17 +63,25 @@ def _tidied(text: str) -> object:
 def _python(text: str) -> object:
     if len(text) > MAX_LITERAL_CHARS:
         raise ValueError("too long for a literal")
-    return ast.literal_eval(without_odd_escapes(text.strip()))
+    (node,) = parse_python(text.strip()).body
+    if not isinstance(node, ast.Expr):
+        raise TypeError("no literal")
+    return ast.literal_eval(node.value)
 
 
-def without_odd_escapes(text: str) -> str:
-    """Double the backslashes that begin no escape of Python's.
+def parse_python(text: str) -> ast.Module:
+    """Parse Python without a word on the caller's screen.
 
-    Python would keep them as well, but with a warning on the caller's screen.
+    Backslashes that begin no escape are doubled: Python would keep them as well, but with a warning.
     """
-    return _ESCAPE.sub(
+    text = _ESCAPE.sub(
         lambda match: match.group() if match.group(1) in _PYTHON_ESCAPES else "\\" + match.group(), text
     )
+    if _ODD_NUMBER.search(text) is None:
+        return ast.parse(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
 
 
 def _repaired(text: str) -> object:

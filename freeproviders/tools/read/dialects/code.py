@@ -11,8 +11,9 @@ import re
 from typing import Final
 
 from freeproviders.tools.read.cursor import Cursor, RawCall, Waiting, more, peek, skip
-from freeproviders.tools.read.dialects.pythonic import MAX_ARGUMENT_CHARS, arguments_of, parsed
-from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.dialects.loosepython import loose_arguments
+from freeproviders.tools.read.dialects.pythonic import MAX_ARGUMENT_CHARS, arguments_of
+from freeproviders.tools.read.lenient import parse_python, read_json
 from freeproviders.tools.read.shapes import calls_in, read_call
 from freeproviders.tools.toolbox import Toolbox
 
@@ -37,6 +38,7 @@ _COMMENT_LINE = re.compile(r"^[ \t]*//.*$", re.MULTILINE)
 _WITH_OBJECT = re.compile(
     r"(?:await\s+)?(?P<name>[\w.:/\-]+)\s*:?\s*\(?\s*(?P<given>\{.*\})\s*\)?\s*;?", re.DOTALL
 )
+_CALL = re.compile(r"(?P<name>[\w.]+)(?P<given>\(.*\))", re.DOTALL)
 _PASSING: Final = frozenset({"print", "await", "return"})
 
 
@@ -136,11 +138,17 @@ def code_calls(text: str, box: Toolbox) -> list[RawCall]:
         except ValueError:
             pass
     try:
-        tree = parsed(text)
-        calls = [call for node in tree.body for call in _of_statement(node, box, text)]
+        tree = parse_python(text)
+        return [call for node in tree.body for call in _of_statement(node, box, text)]
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        pass
+    match = _CALL.fullmatch(text)
+    if match is None or box.match(match["name"]) is None:
+        return []
+    try:
+        return [RawCall(match["name"], loose_arguments(match["given"]), text)]
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return []
-    return calls
 
 
 def _of_statement(node: ast.stmt, box: Toolbox, source: str) -> list[RawCall]:

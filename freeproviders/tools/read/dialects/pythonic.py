@@ -26,7 +26,7 @@ from freeproviders.tools.read.cursor import (
 from freeproviders.tools.read.dialects.loosepython import loose_arguments
 from freeproviders.tools.read.dialects.render import calls_json
 from freeproviders.tools.read.jsonscan import scan_json
-from freeproviders.tools.read.lenient import read_json, without_odd_escapes
+from freeproviders.tools.read.lenient import parse_python, read_json
 from freeproviders.tools.read.markup import OWN
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import ToolCall
@@ -39,12 +39,6 @@ NAME_START = re.compile(r"[A-Za-z_]")
 _NAME = re.compile(r"[\w.:/\-]+")
 _STRUCTURE = re.compile(r"[\"'()\[\]{}]")
 _STRING_END: Final = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
-_TOKEN = re.compile(r"(?P<quote>[\"'])|(?<![\w.])(?P<zeros>0+)(?=[1-9])(?![xXoObB])")
-_ENDS_STRING: Final = {
-    quote: re.compile(rf"\\.|(?P<end>{quote}(?=\s{{0,64}}(?:[,)\]}}:;]|\Z)))", re.DOTALL) for quote in "\"'"
-}
-_INNER: Final = {quote: re.compile(rf"\\.|[\n\r\0]|{quote}", re.DOTALL) for quote in "\"'"}
-_ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\0": "\\x00", '"': '\\"', "'": "\\'"}
 _LITERALS: Final = {"true": True, "false": False, "null": None}
 
 
@@ -180,42 +174,11 @@ def _string(c: Cursor, quote: str) -> Waiting:
 def _evaluate(text: str, box: Toolbox, name: str) -> Any:
     if len(text) > MAX_ARGUMENT_CHARS:
         raise ValueError(f"more than {MAX_ARGUMENT_CHARS} characters")
-    statement = parsed("f" + text).body[0]
+    statement = parse_python("f" + text).body[0]
     node = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(node, ast.Call):
         raise TypeError(text[:100])
     return arguments_of(node, box, name)
-
-
-def parsed(text: str) -> ast.Module:
-    """Parse Python as models write it: line breaks and quotes in strings, numbers like `07`."""
-    text = without_odd_escapes(text)
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError):
-        return ast.parse(_mended(text))
-
-
-def _mended(text: str) -> str:
-    """Escape what ends a string too soon, and drop zeros before a number.
-
-    A quote ends a string where something follows that can follow a value.
-    """
-    out: list[str] = []
-    at = 0
-    while (match := _TOKEN.search(text, at)) is not None:
-        out.append(text[at : match.start()])
-        if match["zeros"]:
-            at = match.end()
-            continue
-        quote, start = match["quote"], match.end()
-        end = next(
-            (found.start() for found in _ENDS_STRING[quote].finditer(text, start) if found["end"]), len(text)
-        )
-        inner = _INNER[quote].sub(lambda found: _ESCAPES.get(found.group(), found.group()), text[start:end])
-        out.append(f"{quote}{inner}{quote}")
-        at = end + 1
-    return "".join((*out, text[at:]))
 
 
 def arguments_of(node: ast.Call, box: Toolbox, name: str) -> Any:
