@@ -2,6 +2,7 @@
 
 import enum
 import json
+from itertools import pairwise
 from typing import Annotated, Generic, TypeVar
 
 import pytest
@@ -17,7 +18,7 @@ from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.response_synthesizers import Refine, TreeSummarize
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.types import PydanticProgramMode
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from freeproviders.errors import StructuredOutputError, ToolCallError
 from freeproviders.testing import replica
@@ -373,3 +374,60 @@ def test_settings_llm_serves_programs(llm):
 def test_tool_errors_and_object_errors_are_value_errors():
     assert issubclass(ToolCallError, ValueError)
     assert issubclass(StructuredOutputError, ValueError)
+
+
+class Essay(BaseModel):
+    """An essay."""
+
+    body: str = Field(max_length=5000)
+    notes: list[str] = []
+
+
+ESSAY = {"body": "word " * 600, "notes": [f"note {n}" for n in range(60)]}
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+async def test_long_objects_arrive_whole(constrained):
+    """The caller's limit is sent, and none of ours; partial objects grow on the way."""
+    text = json.dumps(ESSAY)
+    pieces = [text[at : at + 50] for at in range(0, len(text), 50)]
+    with replica("openai-compatible", answer=pieces, faults={"pace": 0.001}) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url, json_schema=constrained)
+        prompt = PromptTemplate("Write!")
+        assert llm.structured_predict(Essay, prompt).model_dump() == ESSAY
+        assert (await llm.astructured_predict(Essay, prompt)).model_dump() == ESSAY
+        grown = list(llm.stream_structured_predict(Essay, prompt))
+        if constrained:
+            schema = r.requests[0].json["response_format"]["json_schema"]["schema"]
+            assert schema["properties"]["body"]["maxLength"] == 5000
+            assert "maxItems" not in schema["properties"]["notes"]
+    assert len(grown) > 10
+    for before, after in pairwise(grown):
+        assert after.body.startswith(before.body)
+        assert len(after.notes or []) >= len(before.notes or [])
+    assert grown[-1].model_dump() == ESSAY
+
+
+async def test_an_essay_without_end_is_a_typed_error():
+    with replica("openai-compatible", answer=['{"body": "', *["so on "] * 20_000]) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url, json_schema=True, max_repairs=0)
+        prompt = PromptTemplate("Write!")
+        with pytest.raises(StructuredOutputError, match="without end"):
+            llm.structured_predict(Essay, prompt)
+        with pytest.raises(StructuredOutputError, match="without end"):
+            await gathered(llm.astream_structured_predict(Essay, prompt))
+
+
+def test_a_bare_list_is_wrapped():
+    song = {"title": "Blue", "seconds": 7}
+    with replica("flow-gpt", answer=f"Sure: {json.dumps([song, song])}") as server:
+        llm = FlowGpt(base_url=server.base_url)
+        album = llm.structured_predict(Songs, PromptTemplate("Songs!"))
+        assert [found.title for found in album.songs] == ["Blue", "Blue"]
+        assert len(server.requests) == 1
+
+
+class Songs(BaseModel):
+    """Songs."""
+
+    songs: list[Song]
