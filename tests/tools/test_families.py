@@ -111,6 +111,10 @@ FAMILIES = {
             tags("get_weather", DSML, ' string="false"', city='"Paris"', days="3", unknown="[1]"),
             [("get_weather", {"city": '"Paris"', "days": 3, "unknown": [1]})],
         ),
+        (
+            f"<{DSML} calls>{tags('get_weather', f'{DSML} ', PLAIN, city='Paris')}</{DSML} calls>",
+            [W],
+        ),
         (f'<{DSML}invoke name="get_weather">\n<{DSML}parameter name="city">Pa', [CUT]),
     ],
     "kimi-k2": [
@@ -290,6 +294,26 @@ FAMILIES = {
         ),
         ("<|START_RESPONSE|>It is 3.<|END_RESPONSE|>", ["It is 3."]),
         (f'Action:\n```json\n[{{"tool_name": "get_weather", "parameters": {PARIS}}}]\n```', [W]),
+    ],
+    "inkling": [
+        (
+            (
+                f"<|message_model|><|content_thinking|>hm<|end_message|><|message_model|><|content_text|>"
+                f"I look.<|end_message|><|message_model|><|content_invoke_tool_json|>{CALL}<|end_message|>"
+            ),
+            [("thought", "hm"), "I look.", W],
+        ),
+    ],
+    "solar": [
+        (
+            (
+                "<|think|>hm<|end|><|begin|>assistant<|tool_calls|><|tool_call:begin|>a1<|tool_call:name|>"
+                f"get_weather<|tool_call:args|>{PARIS}<|tool_call:end|><|tool_call:begin|>a2<|tool_call:name|>"
+                "get_time<|tool_call:args|>{}<|tool_call:end|><|calls|>"
+            ),
+            [("thought", "hm"), W, T],
+        ),
+        ("<|think|>hm<|end|><|begin|>assistant<|content|>Hi<|end|>", [("thought", "hm"), "Hi"]),
     ],
     "react": [
         (f"Thought: I look.\nAction: get_weather\nAction Input: {PARIS}", ["Thought: I look.\n", W]),

@@ -13,6 +13,8 @@ THINKING: Final = {
     "<|START_THINKING|>": "<|END_THINKING|>",
     "<|begin_of_thought|>": "<|end_of_thought|>",
     "<|inner_prefix|>": "<|inner_suffix|>",
+    "<|content_thinking|>": "<|end_message|>",
+    "<|think|>": "<|end|>",
     "[THINK]": "[/THINK]",
 }
 """Marks that mean reasoning wherever they stand outside of code."""

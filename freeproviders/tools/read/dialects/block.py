@@ -24,6 +24,7 @@ from freeproviders.tools.read.cursor import (
 )
 from freeproviders.tools.read.dialects import function, gemma
 from freeproviders.tools.read.dialects.families import (
+    BEFORE_NAME,
     BLOCKS,
     INVOKES,
     NOISE,
@@ -41,7 +42,7 @@ from freeproviders.tools.toolbox import Toolbox
 _MAX_NAME_CHARS: Final = 128
 _CLOSERS: Final = tuple(dict.fromkeys(BLOCKS.values()))
 _MARKS: Final = (*BLOCKS, *_CLOSERS, *INVOKES, *NOISE, *SEPARATORS, function.OPENER)
-_AFTER_NAME: Final = (*SEPARATORS, *PAIRS, *_CLOSERS)
+_AFTER_NAME: Final = (*SEPARATORS, *BEFORE_NAME, *PAIRS, *_CLOSERS)
 _KINDS: Final = frozenset({"function", "functions", "tool"})
 """What DeepSeek and Step write for a name where the kind of a call stands."""
 
@@ -113,9 +114,9 @@ def _named(c: Cursor, box: Toolbox, closer: str) -> Waiting:
         return None
     following = yield from skip(c)
     mark = (yield from literal(c, _AFTER_NAME)) if following == "<" else ""
-    if mark in SEPARATORS:
+    if mark in SEPARATORS or mark in BEFORE_NAME:
         following = yield from skip(c)
-        if name in _KINDS and box.match(name) is None:
+        if mark in BEFORE_NAME or (name in _KINDS and box.match(name) is None):
             return (yield from _named(c, box, closer)) if NAME_START.match(following) else []
         mark = (yield from literal(c, _AFTER_NAME)) if following == "<" else ""
     name = _known(name, box)

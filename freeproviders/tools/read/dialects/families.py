@@ -25,9 +25,10 @@ BLOCKS: Final[Mapping[str, str]] = {
     "<｜tool▁call▁begin｜>": "<｜tool▁call▁end｜>",
     "<｜tool_calls_begin｜>": "<｜tool_calls_end｜>",
     "<｜tool_call_begin｜>": "<｜tool_call_end｜>",
-    # DeepSeek V3.2 and V4
+    # DeepSeek V3.2, V4 and V4.1
     "<｜DSML｜function_calls>": "</｜DSML｜function_calls>",
     "<｜DSML｜tool_calls>": "</｜DSML｜tool_calls>",
+    "<｜DSML｜ calls>": "</｜DSML｜ calls>",
     # Kimi K2, which also writes the singular
     "<|tool_calls_section_begin|>": "<|tool_calls_section_end|>",
     "<|tool_call_section_begin|>": "<|tool_call_section_end|>",
@@ -50,6 +51,10 @@ BLOCKS: Final[Mapping[str, str]] = {
     "<|function_call|>": "<|function_call_end|>",
     "<dots_function_call>": "</dots_function_call>",
     "<atem:function_calls>": "</atem:function_calls>",
+    # Solar Open, Inkling
+    "<|tool_calls|>": "<|calls|>",
+    "<|tool_call:begin|>": "<|tool_call:end|>",
+    "<|content_invoke_tool_json|>": "<|end_message|>",
     # OLMo 3, Anthropic's form and its imitators
     "<function_calls>": "</function_calls>",
     "<tools>": "</tools>",
@@ -70,7 +75,7 @@ class Tags:
     closer: str
 
 
-_PREFIXES: Final = ("", "｜DSML｜", "steptml:", "atem:", "antml:")
+_PREFIXES: Final = ("", "｜DSML｜", "｜DSML｜ ", "steptml:", "atem:", "antml:")
 
 _MINICPM: Final = ("<function name=", "<functionname=", "<functionĠname=")
 _MINICPM_PARAMETER: Final = ("<param name=", "<paramname=", "<paramĠname=")
@@ -116,8 +121,12 @@ SEPARATORS: Final = (
     "<｜tool_sep｜>",
     "<|tool_call_argument_begin|>",
     "<tool_sep>",
+    "<|tool_call:args|>",
 )
 """What stands between a call's name and its arguments."""
+
+BEFORE_NAME: Final = ("<|tool_call:name|>",)
+"""What stands between a call's number and its name."""
 
 NOISE: Final = ("<|plugin|>", "<|interpreter|>", "<|constrain|>")
 """What may stand in a block and says nothing."""
@@ -127,6 +136,8 @@ LEADING: Final = (
     "<|START_TEXT|>",
     "<|CHATBOT_TOKEN|>",
     "<|assistant|>",
+    "<|content|>",
+    "<|content_text|>",
 )
 """What opens the text of an answer; dropped where nothing was said before."""
 
@@ -136,6 +147,8 @@ ENDS: Final = (
     "<|END_OF_TURN_TOKEN|>",
     "<|role_end|>",
     "<|end|>",
+    "<|end_message|>",
+    "<|content_model_end_sampling|>",
     "<|return|>",
     "<|call|>",
     "<|eom|>",

@@ -21,6 +21,7 @@ from freeproviders.tools.read.cursor import (
     Recogniser,
     Waiting,
     literal,
+    peek,
     skip,
     until,
     word,
@@ -149,6 +150,12 @@ def separator(c: Cursor, _box: Toolbox, _opener: str) -> Recogniser:
     return DROPPED if (yield from literal(c, ("<|role_sep|>",))) else TEXT
 
 
+def begun(c: Cursor, _box: Toolbox, _opener: str) -> Recogniser:
+    """Read on behind `<|begin|>` of Solar: a role, and the mark of what follows."""
+    yield from word(c, _ROLE, _MAX_HEADER_CHARS)
+    return DROPPED if (yield from peek(c)) == "<" else TEXT
+
+
 def ended(c: Cursor, _box: Toolbox, _mark: str) -> Recogniser:
     """Read on behind the end of a turn, which is dropped where the answer ends or goes on."""
     while (following := (yield from skip(c))) == "<":
@@ -174,6 +181,8 @@ _BEGINNINGS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] =
     _CLOSE: kimi,
     "<|channel>": thought,
     "<|message_sep|>": separator,
+    "<|begin|>": begun,
+    "<|message_model|>": dropped,
 }
 
 TURNS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] = {
