@@ -87,7 +87,8 @@ async def scores(
     tools = await sit(backend, prompt, asked, **settings)
     objects = await sit_objects(backend, **settings)
     said = {"tools": of_tools(tools, asked), "objects": of_objects(objects)}
-    print(f"{title:22} tools   {tools}, held out {said['tools']['held out']}", flush=True)
+    held = said["tools"]["held out"]
+    print(f"{title:22} tools   {tools}, held out {held['right']} of {held['of']}", flush=True)
     print(f"{'':22} kinds   {said['tools']['kinds']}", flush=True)
     print(f"{'':22} objects {objects}, valid {said['objects']['valid']}", flush=True)
     print(f"{'':22} wrong   {', '.join([*tools.wrong, *objects.wrong]) or 'none'}", flush=True)
@@ -105,7 +106,7 @@ def of_tools(score: Score, asked: Sequence[questions.Question]) -> dict[str, Any
     held = [each.name in right for each in asked if each.held_out]
     return {
         **_common(score),
-        "held out": f"{sum(held)} of {len(held)}",
+        "held out": {"right": sum(held), "of": len(held)},
         "kinds": {kind: f"{kinds[kind]} of {of[kind]}" for kind in of},
     }
 
