@@ -266,9 +266,10 @@ class CallQuestion(Question[Part, CallReader]):
         return replace(self._base, messages=(*self._base.messages, *self._turns_again))
 
     def _reader(self) -> CallReader:
-        # Said once: who insists is believed.
-        asks = self._quirks.tiny and self._tally.repairs == 0 and not self._tally.exhausted
-        self._judge.grounds = Grounds(self._request.messages) if asks else None
+        if self._quirks.tiny:
+            # Said once: who insists is believed.
+            asks = self._tally.repairs == 0 and not self._tally.exhausted
+            self._judge.grounds = Grounds(self._request.messages, asks=asks)
         again = self._tally.repairs > 0 and (self._mode != "plain" or bool(self._given_text))
         searched = self._plan.target is not None  # in the text, where no thinking may stay
         refutable = not self._request.stream and self._modes.is_doubtful(self._mode)

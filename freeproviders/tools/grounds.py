@@ -1,4 +1,4 @@
-"""The grounds of a call: numbers and addresses in it that nobody has said are made up."""
+"""The grounds of a tiny model's call in the conversation: what nobody has said is made up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from freeproviders.tools.schema.coerce import required_keys
 from freeproviders.types import Message
 
 _MIN_DIGITS: Final = 6
@@ -13,21 +14,54 @@ _NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4}")
 _ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _NO_DIGIT: Final = re.compile(r"\D+")
+_WORDS: Final = re.compile(r"\w+")
+_FIGURES: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_LONG_WORD: Final = 4
 
 
 class Grounds:
     """What a conversation says, to tell what a tiny model has made up in a call.
 
-    Such a model writes to the telephone number 1234567890 where it should look the number up.
+    Such a model writes to the telephone number 1234567890 where it should look the number up, and
+    gives every argument that there is. `asks` says that the former is a fault.
     """
 
-    def __init__(self, messages: Iterable[Message]) -> None:
+    def __init__(self, messages: Iterable[Message], *, asks: bool = True) -> None:
+        self.asks = asks
         self._text = "\n".join([message.text for message in messages]).casefold()
         self._digits = _NO_DIGIT.sub("", self._text)
+        self._figures = {float(figure) for figure in _FIGURES.findall(self._text)}
+
+    def said(self, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out the optional arguments that nobody has asked for."""
+        known, required = schema.get("properties") or {}, required_keys(schema)
+        return {
+            key: value
+            for key, value in arguments.items()
+            if key in required or key not in known or self._is_said(value, known[key])
+        }
+
+    def _is_said(self, value: Any, part: Any) -> bool:
+        """Return whether the conversation may have given rise to a value, of a part of a schema."""
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            return float(value) in self._figures
+        if not isinstance(value, str):
+            return bool(value)
+        text = value.strip().casefold()
+        if not text or (isinstance(part, Mapping) and text == str(part.get("description")).casefold()):
+            return False
+        if _DATE.match(text):
+            return bool(self._digits)  # without any figure, not even today's date is known
+        words = _WORDS.findall(text)
+        return all(word in self._text for word in words if len(word) >= _LONG_WORD) and any(
+            word in self._text for word in words
+        )
 
     def fault(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Say what was made up in the arguments of a tool, and what to do; "" where nothing was."""
-        for key, value in arguments.items():
+        for key, value in arguments.items() if self.asks else ():
             if isinstance(value, str) and self._is_made_up(value.strip()):
                 return (
                     f"{key} of {name} is made up: {value!r:.80} stands nowhere in the conversation. "

@@ -60,7 +60,7 @@ class Judge:
     def __init__(self, box: Toolbox) -> None:
         self.box = box
         self.grounds: Grounds | None = None
-        """What tells that something in a call was made up, where that is to be told."""
+        """What tells that something in a call was made up, where the model is known to do so."""
 
     def judge(self, raw: RawCall, *, call_id: str = "") -> ToolCall | Complaint:
         """Return the call, with the tool's own name and coerced arguments, or the complaint.
@@ -83,6 +83,7 @@ class Judge:
         arguments, fault = self._bent(tool, given)
         fault = fault or _refused(tool, arguments)
         if not fault and self.grounds is not None:
+            arguments = self.grounds.said(parameters(tool), arguments)
             fault = self.grounds.fault(tool.name, arguments)
         if not fault:
             return ToolCall(call_id, tool.name, arguments)

@@ -57,3 +57,36 @@ async def test_a_tiny_model_is_asked_once(model, answers, sent):
         calls = (await backend.complete("Send Hi to +43 660 1234.", tools=[SMS])).tool_calls
     assert [call.arguments["number"] for call in calls] == [sent]
     assert len(server.requests) == (2 if "0.5b" in model else 1)
+
+
+OPTIONAL = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string"},
+        "artist": {"type": "string", "description": "Who performs it"},
+        "volume": {"type": "number"},
+        "loop": {"type": "boolean"},
+        "on": {"type": "string", "format": "date"},
+        "tags": {"type": "array"},
+    },
+    "required": ["title"],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "left"),
+    [
+        ("Play Blue.", {"title": "Green"}, {"title": "Green"}),
+        ("Play the song Blue.", {"artist": "The Beatles"}, {}),
+        ("Play Blue by the Beatles.", {"artist": "The Beatles"}, {"artist": "The Beatles"}),
+        ("Play Blue, by whoever.", {"artist": ""}, {}),
+        ("Who performs it?", {"artist": "who performs it"}, {}),
+        ("Play Blue.", {"volume": 10, "loop": False, "tags": []}, {}),
+        ("At 10, and again.", {"volume": 10.0, "loop": True}, {"volume": 10.0, "loop": True}),
+        ("Play Blue tomorrow.", {"on": "2023-04-15"}, {}),
+        ("Today is the 6th. Tomorrow.", {"on": "2026-03-07"}, {"on": "2026-03-07"}),
+        ("Play Blue.", {"strange": "value"}, {"strange": "value"}),
+    ],
+)
+def test_optional_arguments_that_nobody_asked_for(said, given, left):
+    assert Grounds([Message("user", said)]).said(OPTIONAL, given) == left
