@@ -53,6 +53,7 @@ from freeproviders.types import (
     Message,
     Part,
     Text,
+    Tool,
     ToolCall,
     new_call_id,
 )
@@ -93,9 +94,12 @@ def answer(
         return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
+    known = Toolbox(request.tools or (() if native else _called(request)))
     request = _without_tools(backend, request, prompt)
     if plan.target is not None:
         return TextObject(backend, request, plan.target, prompt).rounds()
+    if known:
+        return _WordsQuestion(backend, request, prompt, known).rounds()
     if request.reasoning == "keep":
         return backend.batches(request)
     return _PlainQuestion(backend, request, prompt).rounds()
@@ -137,6 +141,12 @@ def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt)
     return request
 
 
+def _called(request: ChatRequest) -> list[Tool]:
+    """The tools that were called in a conversation, which a model goes on to call."""
+    calls = [call for message in request.messages for call in message.tool_calls]
+    return [Tool(name) for name in dict.fromkeys(call.name for call in calls)] if calls else []
+
+
 class _PlainQuestion(Question[Part, PlainReader]):
     """A question without tools or schema: only thinking is separated from text."""
 
@@ -168,6 +178,39 @@ class _PlainQuestion(Question[Part, PlainReader]):
 
     def _ending(self, reader: PlainReader) -> Batch:
         return [self._tally.usage, self._finish(reader)]
+
+
+class _WordsQuestion(_PlainQuestion):
+    """A question to a model that knows tools, none of which may be called now.
+
+    An answer that begins with a call all the same is asked for in words, once; the next is taken as
+    it is, since what looks like a call may have been asked for.
+    """
+
+    def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt, box: Toolbox) -> None:
+        super().__init__(backend, request, prompt)
+        self._box = box
+
+    def _reader(self) -> PlainReader:
+        looks = not (self._tally.repairs or self._tally.exhausted)
+        return PlainReader(
+            self._box if looks else None,
+            starts_thinking=self._quirks.thinking,
+            reasoning=self._request.reasoning,
+        )
+
+    def _is_empty(self, reader: PlainReader) -> bool:
+        return not (reader.answered or reader.calls_first)
+
+    def _fault_of(self, reader: PlainReader) -> Fault | None:
+        if not reader.calls_first:
+            return None
+        what = "No function can be called now."
+        return Fault(what, fill(self._prompt.in_words, complaint=what), ToolCallError)
+
+    def _ask_again(self, reader: PlainReader, fault: Fault) -> None:
+        turns = turns_again(reader.quoted, fault.turn)
+        self._request = replace(self._request, messages=(*self._request.messages, *turns))
 
 
 class CallQuestion(Question[Part, CallReader]):

@@ -159,19 +159,64 @@ class Reader(ABC, Generic[Out]):
 
 
 class PlainReader(Reader[Part]):
-    """Separates reasoning from text; all of it goes out."""
+    """Separates reasoning from text; all of it goes out.
+
+    An answer that begins with a call to one of the `forbidden` tools is read no further; its
+    beginning waits until that is known.
+    """
 
     answered = False
     """Whether there was text or a tool call."""
+    calls_first = False
+    """Whether the answer begins with a call that is forbidden."""
+
+    def __init__(
+        self,
+        forbidden: Toolbox | None = None,
+        *,
+        starts_thinking: bool = False,
+        reasoning: ReasoningMode | None = None,
+    ) -> None:
+        super().__init__(starts_thinking=starts_thinking, reasoning=reasoning)
+        self._forbidden = forbidden
+        self._probe = Parser(forbidden) if forbidden else None
+        self._waiting: list[Part] = []
+
+    def end(self) -> list[Part]:
+        """Take the end of the answer; return what goes out at last."""
+        out = super().end()
+        if self._probe is not None:
+            self._begin(self._probe.close(truncated=self.truncated or not self.confirmed), out)
+            out += self._waiting
+        return out
 
     def _piece(self, piece: Piece, out: list[Part]) -> None:
         if isinstance(piece, Text):
-            self.answered = True
-            out.append(piece)
+            if self._probe is None:
+                self.answered = True
+                out.append(piece)
+            elif not self.stopped:
+                self._waiting.append(piece)
+                self._begin(self._probe.feed(piece.text), out)
         elif isinstance(piece, Reasoning) and not self._drops_reasoning:
             out.append(piece)
 
+    def _begin(self, pieces: list[Piece], out: list[Part]) -> None:
+        """Decide about the beginning of the answer, if these pieces of it show what it is."""
+        first = next((piece for piece in pieces if not isinstance(piece, Reasoning)), None)
+        if isinstance(first, RawCall) and self._forbidden and self._forbidden.match(first.name):
+            self.calls_first = self.stopped = True
+            self._waiting.clear()
+        elif first is not None:
+            self._probe = None
+            self.answered = True
+            out += self._waiting
+            self._waiting = []
+
     def _native_call(self, call: ToolCall | InvalidToolCall, out: list[Part]) -> None:
+        if self._forbidden and not self.answered:
+            self.calls_first = self.stopped = True
+            return
         self.answered = True
         out.append(call)
 

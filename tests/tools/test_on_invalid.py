@@ -5,7 +5,7 @@ import pytest
 from freeproviders import FlowGpt
 from freeproviders.errors import ToolCallError
 from freeproviders.testing import replica
-from freeproviders.types import InvalidToolCall, Text, ToolCall
+from freeproviders.types import InvalidToolCall, Message, Text, ToolCall
 from tests.tools.asking import (
     BAD,
     CALL,
@@ -285,3 +285,39 @@ async def test_a_list_for_one_value_is_one_call_for_each():
     with flow(both, CALL) as r:
         await answer_of(provider_of(r), request())
         assert "make one call of get_weather for each of Oslo, Rome" in r.requests[1].json["question"]
+
+
+# --- where no tool may be called ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_where_none_is_wanted_is_asked_for_in_words(native, stream):
+    """The user sees no markup, and the framework runs nothing."""
+    history = (
+        Message("user", "Weather?"),
+        Message("assistant", "", tool_calls=(ToolCall("c1", *OSLO),)),
+        Message("tool", "rain", tool_call_id="c1"),
+    )
+    for asked in (
+        request("So?", *history, tool_choice="none"),
+        # As in the last turn of an agent; natively the service sees to it.
+        *([] if native else [request("So?", *history, tools=()), request("So?", tool_choice="none")]),
+    ):
+        with tiny([ToolCall("c2", *OSLO)] if native else CALL, "It rains.") as r:
+            completion = await answer_of(prompted(r, native_tools=native), asked, stream=stream)
+            assert len(r.requests) == 2
+            assert "Answer in words, without a function call." in r.requests[1].body.decode()
+        assert (completion.text, completion.tool_calls) == ("It rains.", ())
+
+
+async def test_a_call_that_is_wanted_as_text_is_text():
+    """Shown in words, or insisted on, or of a tool that nobody knows."""
+    for said in ([f"It looks so: {CALL}"], [CALL, CALL], [NAMELESS]):
+        with flow(*said) as r:
+            completion = await answer_of(provider_of(r), request(tool_choice="none"))
+            assert len(r.requests) == len(said)
+        assert (completion.text, completion.tool_calls) == (said[-1], ())
+    with flow(CALL) as r:
+        completion = await answer_of(provider_of(r), request(tool_choice="none"), max_repairs=0)
+    assert completion.text == CALL
