@@ -297,7 +297,7 @@ class CallQuestion(Question[Part, CallReader]):
             request,
             messages=messages,
             tools=self._names.tools(plan.box.tools) if both else (),
-            tool_choice=self._names.sent(plan.choice) if both and plan.choice else None,
+            tool_choice=None,
             parallel_tool_calls=request.parallel_tool_calls if both else None,
             response_format=form,
             stream=True,

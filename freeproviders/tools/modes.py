@@ -29,16 +29,17 @@ Mode = Literal["native", "both", "schema", "prompt", "plain"]
 """How a question is put.
 
 With the service's own tools; with these and in words, to find out whether it has them; under a
-schema; in words; without tools.
+schema; in words; without tools. The second never forces a call natively: under the grammar of a
+forced call, a small model that had been told in words to write it otherwise called without end.
 """
 
 CHARS_PER_TOKEN: Final = 8
 """More than any tokenizer puts into one token of names and descriptions, on the average."""
 
 _ABOUT_TOOLS = re.compile(r"(?i)tool|function")
-_ABOUT_A_CHOICE = re.compile(r"(?i)tool[_ ]choice")
 _ABOUT_THESE_TOOLS = re.compile(
-    r"(?i)schema|pattern|parallel_tool_calls|single tool|function\.|tools?(?:\[|\.|['\"],? ?)\d"
+    r"(?i)schema|pattern|tool[_ ]choice|parallel_tool_calls|single tool|function\."
+    r"|tools?(?:\[|\.|['\"],? ?)\d"
 )
 
 
@@ -56,8 +57,6 @@ class Modes:
         self._tries_native = quirks.native and not has_tool_turns(request.messages)
         """With calls in the conversation no try: they would be there in words, and imitated."""
         self._failed: set[Mode] = set()
-        self._feature: Feature = "forced_tools" if plan.must else "tools"
-        """What a native call shows. Services may force a call and not tell a free one from text."""
 
     def best(self) -> Mode:
         """Choose the best way that has not failed."""
@@ -90,8 +89,8 @@ class Modes:
                 bad or isinstance(error, BadRequestError | NotFoundError | ServerError)
             ):
                 return False
-            blamed = _blamed(error, self._feature) if isinstance(error, ProviderError) and refused else None
-            tally.refused(blamed, error.attempts, error.message)
+            blames = isinstance(error, ProviderError) and refused and _blames_tools(error)
+            tally.refused("tools" if blames else None, error.attempts, error.message)
         elif mode == "native" and self._finds_out() and (refused or bad) and not salvageable:
             tally.refused(None, error.attempts)
         elif mode == "schema" and (refused or (bad and self._backend.tries("schema", self._model))):
@@ -106,7 +105,8 @@ class Modes:
         if mode not in {"native", "both"} or not self._finds_out():
             return False
         if answer.native_calls:
-            self._backend.learned.prove(self._feature, self._model, "A native call came.")
+            if mode == "both" or not self._plan.must:  # services may force calls and tell no free ones
+                self._backend.learned.prove("tools", self._model, "A native call came.")
         elif answer.text_calls:
             self._backend.learned.disprove("tools", self._model, "A call came as text.")
             self._failed.add(mode)
@@ -118,7 +118,8 @@ class Modes:
         learned, model = self._backend.learned, self._model
         if mode in {"native", "both"} and self._finds_out():
             if self._plan.must:
-                learned.disprove(self._feature, model, "A call was required, but none came.")
+                feature: Feature = "tools" if mode == "both" else "forced_tools"
+                learned.disprove(feature, model, "A call was required, but none came.")
             elif self.is_doubtful(mode) and cannot_hold(answer.usage, self._plan.box.tools):
                 learned.disprove("tools", model, "The tokens counted for the prompt cannot hold the tools.")
             else:
@@ -133,20 +134,12 @@ class Modes:
 
     def _is_native(self) -> bool:
         backend, model = self._backend, self._model
-        able = backend.abilities(model).tools
-        if not (self._plan.must and self._finds_out()):
-            return able
-        learned = backend.learned
-        return (able and not learned.lacks("forced_tools", model)) or learned.proves("forced_tools", model)
+        forces = not (self._plan.must and self._finds_out() and backend.learned.lacks("forced_tools", model))
+        return forces and backend.abilities(model).tools
 
     def _is_to_be_tried(self) -> bool:
         backend, model = self._backend, self._model
-        return (
-            self._tries_native
-            and backend.tries("tools", model)
-            and not backend.learned.lacks(self._feature, model)
-            and backend.learned.is_due(self._feature, model)
-        )
+        return self._tries_native and backend.tries("tools", model) and backend.learned.is_due("tools", model)
 
     def _finds_out(self) -> bool:
         return self._backend.finds_out("tools")
@@ -163,15 +156,10 @@ def cannot_hold(usage: Usage | None, tools: Iterable[Tool]) -> bool:
     return (usage.input_tokens + (usage.cached_tokens or 0)) * CHARS_PER_TOKEN < sum(map(len, words))
 
 
-def _blamed(error: ProviderError, feature: Feature) -> Feature | None:
-    """Name the feature that a refusal seems to be about, of a request that asked for `feature`.
+def _blames_tools(error: ProviderError) -> bool:
+    """Return whether a refusal seems to be about tools as such.
 
-    None is a refusal of something else: of these tools' schemas or names, of a setting, of the
-    conversation.
+    One of these tools' schemas or names, of a choice among them or of something else is not.
     """
     said = f"{error.code or ''} {error.message} {error.body}"
-    if _ABOUT_THESE_TOOLS.search(said) or not _ABOUT_TOOLS.search(said):
-        return None
-    if _ABOUT_A_CHOICE.search(said):
-        return feature if feature == "forced_tools" else None
-    return "tools"
+    return _ABOUT_TOOLS.search(said) is not None and _ABOUT_THESE_TOOLS.search(said) is None
