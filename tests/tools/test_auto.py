@@ -28,9 +28,8 @@ from freeproviders.tools.modes import cannot_hold
 from freeproviders.types import Message, Text, Tool, ToolCall, Usage
 from tests.tools.asking import BAD, CALL, answer_of, calls_of, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS
+from tests.tools.unknown import BOTH, IN_WORDS, NATIVE, NATIVELY, OSLO, SERVICES, model, sent
 
-OSLO = ("get_weather", {"city": "Oslo"})
-NATIVE = [ToolCall("a", *OSLO)]
 OBJECT = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FORM = {"type": "json_schema", "json_schema": {"name": "city", "schema": OBJECT}}
 HISTORY = (
@@ -38,54 +37,14 @@ HISTORY = (
     Message("assistant", "", tool_calls=(ToolCall("c", "get_weather", {"city": "Rome"}),)),
     Message("tool", "rain", tool_call_id="c"),
 )
-SERVICES = {
-    "native": {},
-    "native, whole deltas": {"tool_deltas": "whole", "tool_index": False},
-    "ignores tools": {"native_tools": "ignored"},
-    "calls as text": {"native_tools": "text"},
-    **{f"refuses as {name}": {"native_tools": False, "refuses_like": name} for name in REFUSED_TOOLS},
-}
 
 
 def service(*answers, **options):
     return replica(OpenAICompatible, answer=in_turns(*answers), **options)
 
 
-def model(native_tools=True):
-    """A model that calls `get_weather` where it knows of it and is asked for the weather.
-
-    It prefers to be native where the service lets it.
-    """
-
-    def answer(messages, recorded):
-        last, body = messages[-1]["content"], recorded.json
-        words = " ".join(str(message["content"]) for message in messages if message["role"] == "system")
-        if messages[-1]["role"] == "tool" or "<tool_response" in last:
-            return "It rains."
-        if "JSON schema of the answer" in words:
-            return '{"city": "Oslo"}'
-        if "eather" not in last:
-            return "Hello."
-        if body.get("tools") and native_tools in {True, "text"}:
-            return NATIVE
-        return CALL if "<tools>" in words else "I cannot know."
-
-    return answer
-
-
 def verdicts(provider):
     return {(lesson.feature, lesson.verdict) for lesson in provider.learned.lessons}
-
-
-def sent(r):
-    """How each request was put."""
-    return [
-        ("tools" in one.json, "<tools>" in json.dumps(one.json["messages"]), "response_format" in one.json)
-        for one in r.requests
-    ]
-
-
-IN_WORDS, BOTH, NATIVELY = (False, True, False), (True, True, False), (True, False, False)
 
 
 # --- never less than through the prompt ---
