@@ -319,6 +319,8 @@ FAMILIES = {
         (f"Thought: I look.\nAction: get_weather\nAction Input: {PARIS}", ["Thought: I look.\n", W]),
         ("Action: search\nAction Input: cats and dogs\n", [("search", "cats and dogs")]),
         ("Action: get_time", [T]),
+        ("Action: get_weather(city='Paris')", [W]),
+        ("So.\nAction: search", ["So.\nAction: search"]),
         ("The plan.\nAction: get_wet is a word", ["The plan.\nAction: get_wet is a word"]),
         ("Legal Action: get_time", ["Legal Action: get_time"]),
     ],
@@ -379,6 +381,12 @@ def test_each_family(text, expected):
     assert names(read([text])) == plain(expected)
     for pieces in cuts(text):
         assert names(read(pieces)) == plain(expected), pieces
+
+
+def test_the_source_of_a_call_in_words_has_its_mark():
+    """By which a fence can change it."""
+    (call,) = read(["So.\nAction: search\nAction Input: cats"])[1:]
+    assert call.source == "Action: search\nAction Input: cats"
 
 
 CALLS = [

@@ -10,6 +10,7 @@ _ARGUMENT = re.compile(r"\s*([A-Za-z_]\w*)\s{0,8}=\s{0,8}")
 _NEXT: Final = r"\s{0,8}(?:,\s{0,8}[A-Za-z_]\w*\s{0,8}=|,?\s{0,8}\)\Z)"
 _END: Final = {quote: re.compile(rf"{quote}(?={_NEXT})") for quote in "\"'"}
 _PLAIN_END = re.compile(rf"(?={_NEXT})")
+_DONE = re.compile(r"\s*\)?\s*\Z")
 _SEPARATOR = re.compile(r"\s*,?")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"', "\n": ""}
@@ -23,7 +24,7 @@ def loose_arguments(text: str) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     at = 1
-    while text[at:].strip() not in {"", ")"}:
+    while not _DONE.match(text, at):
         argument = _ARGUMENT.match(text, at)
         if argument is None:
             raise ValueError("they are no keyword arguments")

@@ -10,7 +10,6 @@ from typing import Final
 
 from freeproviders.tools.read.cursor import (
     CALLS,
-    CUT_OFF,
     TEXT,
     Cursor,
     RawCall,
@@ -22,7 +21,7 @@ from freeproviders.tools.read.cursor import (
 )
 from freeproviders.tools.read.dialects.payload import read_calls, read_value
 from freeproviders.tools.read.dialects.pythonic import bound_name, call_arguments
-from freeproviders.tools.toolbox import Toolbox
+from freeproviders.tools.toolbox import Toolbox, properties
 
 OPENER: Final = "Action:"
 _INPUT: Final = ("Action Input:", "Action_Input:", "ActionInput:")
@@ -34,6 +33,7 @@ _LINE = re.compile(r"[^\n]*")
 
 def react(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `Action:` at the beginning of a line."""
+    start = c.tell() - len(OPENER)
     following = yield from skip(c, _MARKS)
     if following == "j":
         yield from literal(c, ("json",))
@@ -46,24 +46,28 @@ def react(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
         if (yield from skip(c)) == "`":
             yield from literal(c, ("```",))
         return CALLS
-    call = yield from _named(c, box)
+    call = yield from _named(c, box, start)
     if call is None:
         return TEXT
     yield call
     return CALLS
 
 
-def _named(c: Cursor, box: Toolbox) -> Waiting:
-    """Read a name and the input on the next line; None where they are none."""
-    start = c.tell()
+def _named(c: Cursor, box: Toolbox, start: int) -> Waiting:
+    """Read a name and the input on the next line; None where they are none.
+
+    `start` is where the whole began: the source has the mark, by which a fence changes it.
+    """
     name = yield from bound_name(c, box)
-    if not name or box.match(name) is None:
+    tool = box.match(name) if name else None
+    if tool is None:
         return None
     following = yield from skip(c, _MARKS)
     if following == "(":
         return (yield from call_arguments(c, box, name, start))
     if not (yield from literal(c, _INPUT)):
-        return None if following else RawCall(name, {}, c.since(start), CUT_OFF if c.broken else "")
+        # As the last words of an answer the name of a tool may be a word.
+        return None if following or properties(tool) else RawCall(name, {}, c.since(start))
     following = yield from skip(c, _MARKS)
     if following == "j":
         yield from literal(c, ("json",))
@@ -74,4 +78,4 @@ def _named(c: Cursor, box: Toolbox) -> Waiting:
             yield from literal(c, ("```",))
         return RawCall(name, value, c.since(start), fault)
     text = (yield from word(c, _LINE, _MAX_INPUT_CHARS)).strip(" \"'*`")
-    return RawCall(name, text, c.since(start), CUT_OFF if c.cut_here else "")
+    return RawCall(name, text, c.since(start))
