@@ -26,6 +26,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing
 from dataclasses import fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
@@ -37,6 +38,8 @@ from freeproviders.errors import EmptyResponseError, UsageError
 from freeproviders.retry import Retry
 from freeproviders.stop import StopCutter
 from freeproviders.thinking import SplitAnswer
+from freeproviders.tools import loading
+from freeproviders.tools.choice import narrowed
 from freeproviders.types import (
     MAX_REPAIRS,
     Alternative,
@@ -45,6 +48,7 @@ from freeproviders.types import (
     Completion,
     Finish,
     InvalidToolCall,
+    LogProbs,
     Message,
     OnEmpty,
     OnInvalid,
@@ -185,7 +189,8 @@ class Backend(ABC):
         methods call this one.
 
         Raises:
-            UsageError: at the call itself, before anything is sent.
+            UsageError: at the call itself, before anything is sent; for tools and formats while
+                iterating, where the process's first such question comes from an event loop.
             ProviderError: while iterating.
             OutputError: while iterating: the call or the object that was required did not come.
         """
@@ -194,10 +199,9 @@ class Backend(ABC):
             return several(self, request)
         if needs_engine(request):
             check_request(request, self.accepted_options)
-            # schemas and parsers, for those who use tools
-            from freeproviders.tools.engine import answer  # noqa: PLC0415
-
-            return answer(self, request)
+            if loading.would_block():
+                return loading.loaded_first(partial(_engine_answer, self, request))
+            return _engine_answer(self, request)
         batches = self.batches(request)
         return batches if request.reasoning == "keep" else SplitAnswer(self, request, batches)
 
@@ -342,9 +346,6 @@ class Backend(ABC):
                 )
         offered, service_tools = as_tools(tools)
         if tool_choice is not None:
-            # only requests with tools need it
-            from freeproviders.tools.choice import narrowed  # noqa: PLC0415
-
             offered, choice = narrowed(offered, tool_choice)
         else:
             choice = None
@@ -436,6 +437,13 @@ class Backend(ABC):
         return backend.answer(backend.request(messages, **settings))
 
 
+def _engine_answer(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+    # schemas and parsers, for those who use tools
+    from freeproviders.tools.engine import answer  # noqa: PLC0415
+
+    return answer(backend, request)
+
+
 def needs_engine(request: ChatRequest) -> bool:
     """Return whether a request asks for something that a service may lack."""
     if request.tools or request.tool_choice is not None or request.response_format is not None:
@@ -455,9 +463,13 @@ async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batc
     """
     single = replace(request, n=1)
     at_once = backend.gives_several and not needs_engine(request)
-    parts = await _all_parts(backend.batches(request) if at_once else backend.answer(single))
+    splits = request.reasoning != "keep"
+    batches = backend.batches(request) if at_once else backend.answer(single)
+    parts = await _all_parts(SplitAnswer(backend, request, batches) if at_once and splits else batches)
     first = collect(parts)
     others = [_stopped(other, request.stop) if request.stop else other for other in first.others]
+    if splits:
+        others = [await whole(SplitAnswer(backend, request, _again(other))) for other in others]
     missing = request.n - 1 - len(others)  # also where a service knows no `n`
     tasks = [asyncio.ensure_future(whole(backend.answer(single))) for _ in range(missing)]
     try:
@@ -470,6 +482,15 @@ async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batc
         usage += other.usage
     shown: Batch = [part for part in parts if not isinstance(part, Alternative | Usage | Finish)]
     yield [*shown, *map(Alternative, others), usage, first.finish]
+
+
+async def _again(answer: Completion) -> AsyncGenerator[Batch, None]:
+    """Stream an answer that came whole."""
+    batch: Batch = [Reasoning(answer.reasoning)] if answer.reasoning else []
+    batch += [Text(answer.text)] if answer.text else []
+    batch += [Refusal(answer.refusal)] if answer.refusal else []
+    batch += [LogProbs(answer.logprobs)] if answer.logprobs else []
+    yield [*batch, *answer.tool_calls, answer.usage, answer.finish]
 
 
 async def _all_parts(batches: AsyncGenerator[Batch, None]) -> Batch:

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from types import FrameType
 from typing import Any, Final, get_args
 
@@ -59,8 +60,6 @@ def meant(option: str) -> str | None:
     """Return the setting of which an option is most likely a misspelling."""
     if option in SETTINGS or option in _SERVICES_OWN:
         return None
-    from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
-
     return next(iter(get_close_matches(option, sorted(SETTINGS), 1, ALIKE)), None)
 
 

@@ -13,6 +13,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Never, Self, TypedDict, Unpack, cast
 from urllib.parse import unquote, urlsplit
 
@@ -171,8 +172,6 @@ def unknown_names(
         provider: the name for the message.
         options: the keyword that takes a service's own options, "" where there is none.
     """
-    from difflib import get_close_matches  # noqa: PLC0415 - seldom needed
-
     wrong = sorted(given)
     hints = []
     for name in wrong:

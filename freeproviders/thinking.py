@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
 from freeproviders.abilities import Answering
+from freeproviders.tools.loading import loaded
 from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, ToolCall
 
 FIRST_CHARS: Final = "<["
@@ -38,7 +39,7 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
     async def _decided(self) -> Batch:
         """Read up to the first words; return all that has come."""
         batch = await self._batches.__anext__()
-        while (thinks := self._thinks(_beginning(batch))) is None:
+        while (thinks := await self._thinks(_beginning(batch))) is None:
             try:
                 batch = [*batch, *await self._batches.__anext__()]
             except StopAsyncIteration:
@@ -53,7 +54,7 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
         return batch
 
     @staticmethod
-    def _thinks(text: str | None) -> bool | None:
+    async def _thinks(text: str | None) -> bool | None:
         """Return whether an answer with these first words begins with thinking; None as yet."""
         if text is None:
             return False
@@ -64,6 +65,7 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
             return None
         if words[0] not in FIRST_CHARS:
             return False
+        await loaded()
         from freeproviders.tools.read.thinking import begins_with_mark  # noqa: PLC0415 - as above
 
         return begins_with_mark(words)

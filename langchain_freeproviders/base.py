@@ -34,6 +34,7 @@ from langchain_freeproviders.keywords import given, hidden, shown
 from langchain_freeproviders.messages import core_messages
 from langchain_freeproviders.provider import ProviderSettings
 from langchain_freeproviders.settings import BackendSettings
+from langchain_freeproviders.structured import structured
 from langchain_freeproviders.tools import Method, choose, core_format, openai_tools, service_tools
 
 if TYPE_CHECKING:
@@ -335,8 +336,6 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
                 is always strict.
             kwargs: further settings of the request.
         """
-        from langchain_freeproviders.structured import structured  # noqa: PLC0415 - seldom needed
-
         with translating:
             return structured(
                 self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs

@@ -10,6 +10,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from freeproviders.checks import runs_at_the_service
 from freeproviders.errors import UsageError
+from freeproviders.tools.choice import offered, read_choice
 from freeproviders.types import FromClass
 
 
@@ -54,8 +55,6 @@ def choose(
     """
     if choice is None:
         return tools, None
-    from freeproviders.tools.choice import offered, read_choice  # noqa: PLC0415 - for those who use tools
-
     names = [tool["function"]["name"] for tool in tools]
     stay, read = offered(choice, names), read_choice(choice, names)
     if read == "required" and not names:

@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from freeproviders import bridge
 from freeproviders.backend import Backend
+from freeproviders.tools.loading import loaded
 from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
 from llama_index_freeproviders.callbacks import ChatCall, Observed
@@ -123,6 +124,7 @@ async def astream_predict(
     asking = _Asking(llm, output_cls, prompt, llm_kwargs, prompt_args)
     with asking.call as call:
         await call.wait_for_turn_async()
+        await loaded()
         return _shown(asking, asking.steps())
 
 
@@ -164,6 +166,7 @@ class _Asking(Generic[Model]):
 
     async def answer(self) -> Structured:
         """Ask for the whole object."""
+        await loaded()
         from freeproviders.tools import complete_structured  # noqa: PLC0415 - plain chat needs none of it
 
         question = self._llm.question(self._messages, self._kwargs, stream=False)

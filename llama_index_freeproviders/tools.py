@@ -9,6 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.llms.llm import ToolSelection
 
 from freeproviders.errors import ToolCallError
+from freeproviders.tools.choice import offered, read_choice
 from freeproviders.types import new_call_id
 from freeproviders.wire.json import loads
 from llama_index_freeproviders.messages import arguments_of
@@ -76,8 +77,6 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
 
 def _chosen(choice: object, names: Mapping[str, str]) -> tuple[Choice, frozenset[str]]:
     """Read a choice, by the model's names or the tools' own; also the tools on offer."""
-    from freeproviders.tools.choice import offered, read_choice  # noqa: PLC0415 - plain chat needs none of it
-
     wires = {wire: wire for wire in names} | {name: wire for wire, name in names.items()}
     among = frozenset([wires[name] for name in offered(choice, wires)])
     found = read_choice(choice, wires)

@@ -61,9 +61,23 @@ def is_cached(weights: Weights, cache: Path | None = None) -> bool:
         return False
 
 
+_seen: Final[dict[Path, list[Weights]]] = {}
+"""What was there at the last look, by folder."""
+
+
 def cached(cache: Path | None = None) -> list[Weights]:
     """List the models that are there, the best first."""
-    return [row for row in WEIGHTS if is_cached(row, cache)]
+    found = _seen[cache or cache_dir()] = [row for row in WEIGHTS if is_cached(row, cache)]
+    return found
+
+
+def cached_lately() -> list[Weights]:
+    """List what was there at the last look; on an event loop nobody looks at files again.
+
+    The first look is when this is imported.
+    """
+    seen = _seen.get(cache_dir())
+    return cached() if seen is None else seen
 
 
 # --- is the file still the one that was fetched? --------------------------------------------------
@@ -223,3 +237,6 @@ class Partial:
         self._path.replace(self._target)
         with suppress(OSError):  # the hash is then computed again at the first use
             _write_stamp(self._target)
+
+
+cached()

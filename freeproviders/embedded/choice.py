@@ -6,13 +6,14 @@ the cache, the default. Choosing looks at the cache and never at the network.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from freeproviders.embedded.cache import cached, path_of
+from freeproviders.embedded.cache import cached, cached_lately, path_of
 from freeproviders.embedded.weights import DEFAULT, Weights, weights_named
 from freeproviders.errors import UnknownModelError, UsageError
 
@@ -56,8 +57,16 @@ def choose(
         except UnknownModelError as error:
             error.advice = f"The name came from the variable {ENV_MODEL}."
             raise
-    here = cached()
+    here = cached_lately() if _on_a_loop() else cached()
     return _row(here[0] if here else weights_named(DEFAULT))
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def looks_like_path(text: str) -> bool:
@@ -66,7 +75,9 @@ def looks_like_path(text: str) -> bool:
 
 
 def _file(path: str) -> Choice:
-    return Choice(Path(path).expanduser().resolve(), None)
+    file = Path(path).expanduser()
+    # Where it is clear which file is meant, none is looked at: this may be an event loop.
+    return Choice(file if file.is_absolute() else file.resolve(), None)
 
 
 def _row(weights: Weights) -> Choice:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from freeproviders.embedded.cache import MismatchError, Partial, Progress, is_intact, path_of
+from freeproviders.embedded.cache import MismatchError, Partial, Progress, cached, is_intact, path_of
 from freeproviders.embedded.download import download
 from freeproviders.embedded.lock import file_lock
 from freeproviders.embedded.threads import in_thread
@@ -50,6 +50,7 @@ async def fetch(
     Raises `EmbeddedModelError`, which says where the file was expected from and what to do.
     """
     await _ensure(weights, cache, progress, announce or _log(progress), trust_stamp=True)
+    await asyncio.to_thread(cached, cache)
     return path_of(weights, cache)
 
 

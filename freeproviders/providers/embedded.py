@@ -123,15 +123,11 @@ class Embedded(Provider):
     def context_window(self) -> int:
         """Tokens for question and answer together.
 
-        Unless set, it is the number in the model's file, at most 8192. Before the file is here, the
-        number comes from the list of models.
+        Unless set, it is the number in the model's file, at most 8192; for a model that can be
+        fetched it comes from the list of models.
         """
         weights, path = self._choice.weights, self._choice.path
-        length = (
-            weights.context_length
-            if weights is not None and not is_cached(weights)
-            else read_model_file(path).context_length
-        )
+        length = weights.context_length if weights is not None else read_model_file(path).context_length
         return self._context(length)
 
     @property

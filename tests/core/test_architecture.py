@@ -159,7 +159,8 @@ HEAVY = [
     "json_repair",
     "freeproviders.testing",
     "freeproviders.cli",
-    "freeproviders.tools",
+    "freeproviders.tools.engine",
+    "freeproviders.tools.schema",
 ]
 
 

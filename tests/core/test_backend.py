@@ -299,7 +299,6 @@ def test_two_names_of_one_thing():
 @pytest.mark.parametrize(
     "name",
     [
-        "openai_api_key",
         "groq_apikey",
         "Authorization",
         "x-api-key",

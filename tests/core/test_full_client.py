@@ -133,6 +133,16 @@ async def test_several_answers():
         assert answer.usage == one.usage + one.usage + one.usage
 
 
+async def test_several_answers_with_thinking():
+    """Each is split, however it came."""
+    with replica(OpenAICompatible, answer="<think>Hm.</think>One two") as r:
+        for options in ({}, {"reasoning": "split"}):
+            answer = await of(r).complete(HI, n=2, **options)
+            assert [(one.reasoning, one.text) for one in (answer, *answer.others)] == [("Hm.", "One two")] * 2
+        kept = await of(r).complete(HI, n=2, reasoning="keep")
+        assert [one.text for one in (kept, *kept.others)] == ["<think>Hm.</think>One two"] * 2
+
+
 async def test_several_answers_with_tools():
     """Each is mended on its own: they are asked for one by one."""
     said = '<tool_call>{"name": "add", "arguments": {"a": "3"}}</tool_call>'

@@ -539,7 +539,7 @@ async def test_a_killed_fetch_holds_nobody_up(server: FileServer, tmp_path: Path
     gate.set()
     stale = path_of(a_row(HUB), tmp_path).parent / "wheel-stale"
     stale.mkdir()
-    assert not is_cached(a_row(HUB), tmp_path)
+    assert not await asyncio.to_thread(is_cached, a_row(HUB), tmp_path)
 
     server.files[PATH] = BYTES
 

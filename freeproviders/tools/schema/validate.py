@@ -96,10 +96,11 @@ class SchemaCheck:
 async def loaded() -> None:
     """Import the validator once, off the event loop, since the import reads many files."""
     if not _loaded.is_set():
-        await asyncio.to_thread(_load)
+        await asyncio.to_thread(load)
 
 
-def _load() -> None:
+def load() -> None:
+    """Import the validator and use it once."""
     SchemaCheck({"type": "object"}).fits({})
     _loaded.set()
 
