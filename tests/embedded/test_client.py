@@ -26,6 +26,8 @@ from freeproviders.embedded.server import close_servers
 from freeproviders.embedded.weights import HubFile, Weights
 from freeproviders.errors import EmbeddedModelError, ProviderError, ServerError, UnknownModelError, UsageError
 from freeproviders.testing import Replica, replica
+from langchain_freeproviders import BackendLLM as LangChainLLM
+from llama_index.llms.freeproviders import BackendLLM
 from tests.embedded.conftest import FileServer, a_row
 from tests.embedded.test_gguf import file_of
 
@@ -154,9 +156,6 @@ async def test_another_model_of_a_copy_is_another_file(
     engines: Engines, row: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where an adapter asks for it by the name in its own `model`."""
-    from langchain_freeproviders import BackendLLM as LangChainLLM
-    from llama_index.llms.freeproviders import BackendLLM
-
     mine = tmp_path / "mine.gguf"
     mine.write_bytes(b"no model")  # which no engine loads
     async with replica(OpenAICompatible, answer="ok") as server:
