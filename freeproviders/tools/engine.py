@@ -18,8 +18,8 @@ from freeproviders.errors import (
     ToolCallError,
     UsageError,
 )
-from freeproviders.tools.fence import fence
-from freeproviders.tools.fold import fold, has_tool_turns, with_reminder
+from freeproviders.tools.fence import Fence
+from freeproviders.tools.fold import fence_of, fold, has_tool_turns, with_reminder
 from freeproviders.tools.grounds import Grounds
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
@@ -95,14 +95,14 @@ def answer(
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
     known = Toolbox(request.tools or (() if native else _called(request)))
-    request = _without_tools(backend, request, prompt)
+    request, fence = _without_tools(backend, request, prompt, known)
     if plan.target is not None:
-        return TextObject(backend, request, plan.target, prompt).rounds()
+        return TextObject(backend, request, plan.target, prompt, fence).rounds()
     if known:
-        return _WordsQuestion(backend, request, prompt, known).rounds()
-    if request.reasoning == "keep":
+        return _WordsQuestion(backend, request, prompt, known, fence).rounds()
+    if request.reasoning == "keep" and fence is None:
         return backend.batches(request)
-    return _PlainQuestion(backend, request, prompt).rounds()
+    return _PlainQuestion(backend, request, prompt, fence=fence).rounds()
 
 
 def split_answer(
@@ -125,8 +125,14 @@ def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
     return [piece for piece in (*parser.feed(text), *parser.close()) if isinstance(piece, RawCall)]
 
 
-def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> ChatRequest:
-    """Write a request that offers no tools, with earlier calls in a form that the service reads."""
+def _without_tools(
+    backend: Answering, request: ChatRequest, prompt: ToolPrompt, known: Toolbox
+) -> tuple[ChatRequest, Fence | None]:
+    """Write a request that offers no tools, with earlier calls in a form that the service reads.
+
+    Returns the fence as well, where the texts have one.
+    """
+    fence = None
     native = backend.abilities(request.model).tools
     told = has_tool_turns(request.messages)
     if request.tools and not (native and told):  # else they are needed to read the conversation
@@ -134,11 +140,12 @@ def _without_tools(backend: Answering, request: ChatRequest, prompt: ToolPrompt)
     if told and native:
         names = names_of(request)
         messages = names.messages(mended(request.messages))
-        return replace(request, messages=messages, tools=names.tools(request.tools))
+        return replace(request, messages=messages, tools=names.tools(request.tools)), None
     if told:
         dialect = chosen_dialect(prompt, quirks_of(request.model or backend.model).dialect)
-        request = replace(request, messages=fold(request.messages, prompt, dialect))
-    return request
+        fence = fence_of(request.messages, prompt, known)
+        request = replace(request, messages=fold(request.messages, prompt, dialect, fence))
+    return request, fence
 
 
 def _called(request: ChatRequest) -> list[Tool]:
@@ -158,9 +165,11 @@ class _PlainQuestion(Question[Part, PlainReader]):
         request: ChatRequest,
         prompt: ToolPrompt,
         *,
+        fence: Fence | None = None,
         begun: AsyncGenerator[Batch, None] | None = None,
     ) -> None:
         super().__init__(backend, request, prompt)
+        self._fence = fence
         self._begun = begun
 
     def _ask(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
@@ -187,8 +196,15 @@ class _WordsQuestion(_PlainQuestion):
     it is, since what looks like a call may have been asked for.
     """
 
-    def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt, box: Toolbox) -> None:
-        super().__init__(backend, request, prompt)
+    def __init__(
+        self,
+        backend: Answering,
+        request: ChatRequest,
+        prompt: ToolPrompt,
+        box: Toolbox,
+        fence: Fence | None,
+    ) -> None:
+        super().__init__(backend, request, prompt, fence=fence)
         self._box = box
 
     def _reader(self) -> PlainReader:
@@ -219,6 +235,7 @@ class CallQuestion(Question[Part, CallReader]):
     def __init__(self, backend: Answering, request: ChatRequest, plan: Plan, prompt: ToolPrompt) -> None:
         super().__init__(backend, request, prompt)
         self._plan = plan
+        self._fence: Fence = Fence()
         self._turns_again: list[Message] = []
         """The turns that ask again, behind the conversation."""
         self._calls: list[ToolCall] = []
@@ -261,6 +278,7 @@ class CallQuestion(Question[Part, CallReader]):
     def _in_words(self, dialect: Dialect) -> ChatRequest:
         """Write the request for a service without tools: they are in the instructions."""
         request, plan = self._request, self._plan
+        self._fence = fence_of(request.messages, self._prompt, plan.box)
         blocks, both = [], self._mode == "both"
         if self._mode != "plain":
             blocks.append(
@@ -268,6 +286,7 @@ class CallQuestion(Question[Part, CallReader]):
                     self._prompt,
                     dialect,
                     self._box.tools,
+                    self._fence,
                     must=self._must,
                     single=plan.single,
                     short=shows_short(self._prompt, self._quirks.tools),
@@ -280,7 +299,7 @@ class CallQuestion(Question[Part, CallReader]):
             request.messages,
             self._prompt,
             None if self._mode == "plain" else dialect,
-            plan.box,
+            self._fence,
             "\n\n".join(blocks),
             obeys_system=self._quirks.system,
         )
@@ -447,12 +466,12 @@ class CallQuestion(Question[Part, CallReader]):
                 return None
         what = "\n".join(dict.fromkeys(complaint.text for complaint in complaints))
         if self._is_small_talk(reader):
-            return Fault(what, fill(self._prompt.in_words, complaint=fence(what)), ToolCallError)
+            return Fault(what, fill(self._prompt.in_words, complaint=self._fence(what)), ToolCallError)
         self._doubted.update(reader.doubts)
         optional = unbound or len(reader.doubts) == len(complaints)  # it may be meant as words
         self._told_names |= any(complaint.unbound for complaint in complaints)
         template = self._prompt.unbound if optional and not self._must else self._prompt.complaint
-        turn = fill(template, complaint=fence(what), format=self._dialect.format)
+        turn = fill(template, complaint=self._fence(what), format=self._dialect.format)
         return Fault(what, turn, ToolCallError)
 
     def _is_offered(self, call: ToolCall | None) -> TypeGuard[ToolCall]:
@@ -490,17 +509,17 @@ class CallQuestion(Question[Part, CallReader]):
         if self._must:
             left = ", ".join(name for name in self._plan.outstanding.names if name not in names)
             self._asked_for_words = True
-            complaint = fence(f"{what} Call another function: {left}.")
+            complaint = self._fence(f"{what} Call another function: {left}.")
             turn = fill(self._prompt.complaint, complaint=complaint, format=self._dialect.format)
             return Fault(what, turn, ToolCallError)
-        return Fault(what, fill(self._prompt.in_words, complaint=fence(what)), ToolCallError)
+        return Fault(what, fill(self._prompt.in_words, complaint=self._fence(what)), ToolCallError)
 
     def _no_call(self, reader: CallReader) -> Fault | None:
         """Judge words where a call is required; bare arguments of the only tool are a call."""
         names = ", ".join(self._box.names)
         fault = Fault(
             f"A call is required (tools: {names}), but none came.",
-            fill(self._prompt.no_call, names=fence(names), format=self._dialect.format),
+            fill(self._prompt.no_call, names=self._fence(names), format=self._dialect.format),
             ToolCallError,
         )
         if len(self._box) != 1:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from freeproviders.tools.fence import fence
-from freeproviders.tools.prompt import ToolPrompt, fill
+from freeproviders.tools.fence import Fence
+from freeproviders.tools.prompt import ToolPrompt, fill, markup_in, texts_of
 from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Block, Message, TextBlock, ToolCall
@@ -21,7 +21,7 @@ def fold(
     messages: Sequence[Message],
     prompt: ToolPrompt,
     dialect: Dialect | None,
-    box: Toolbox | None = None,
+    fence: Fence,
     instructions: str = "",
     *,
     obeys_system: bool = True,
@@ -31,16 +31,16 @@ def fold(
     Without a dialect, nothing of the markup is left that a model could take for an example: calls
     and their results are told together, in words.
 
-    Texts from outside are fenced; `box` are the tools that they must not call. Results of parallel
-    calls share a turn with each other and with the user's words that follow them. A system message
-    after the first turn becomes a note in a user turn. `obeys_system` False puts the instructions
-    into the first user turn.
+    All texts get their `fence`, the system's own words as well: chains put documents there. Results
+    of parallel calls share a turn with each other and with the user's words that follow them. A
+    system message after the first turn becomes a note in a user turn. `obeys_system` False puts the
+    instructions into the first user turn.
     """
     start = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
-    head = [message.text for message in messages[:start] if message.text]
+    head = [fence(message.text) for message in messages[:start] if message.text]
     if instructions and obeys_system:
         head.append(instructions)
-    turns = _Turns(prompt, dialect, box)
+    turns = _Turns(prompt, dialect, fence)
     for message in messages[start:]:
         turns.add(message)
     folded = turns.done
@@ -70,11 +70,28 @@ def with_reminder(messages: Sequence[Message], reminder: str) -> tuple[Message, 
     return (*messages[:-1], replace(last, content=_joined(last, Message("user", f"\n{reminder}"))))
 
 
+def fence_of(messages: Sequence[Message], prompt: ToolPrompt, box: Toolbox | None = None) -> Fence:
+    """Make the fence for the texts of a conversation and of the tools that it has."""
+    pattern = markup_in(prompt)
+    names = [message.name for message in messages if message.role == "tool" and message.name]
+    apart = (*names, *texts_of(box.tools, pattern)) if box else names
+    return Fence(_texts(messages), box, apart=apart, pattern=pattern)
+
+
+def _texts(messages: Iterable[Message]) -> Iterator[str]:
+    """Yield the texts of a conversation in their order."""
+    for message in messages:
+        if message.role == "user" and not isinstance(message.content, str):
+            yield from (block.text for block in message.content if isinstance(block, TextBlock))
+        else:
+            yield message.text
+
+
 class _Turns:
-    def __init__(self, prompt: ToolPrompt, dialect: Dialect | None, box: Toolbox | None) -> None:
+    def __init__(self, prompt: ToolPrompt, dialect: Dialect | None, fence: Fence) -> None:
         self._prompt = prompt
         self._dialect = dialect
-        self._box = box
+        self._fence = fence
         self._calls: dict[str, ToolCall] = {}
         self._open = False  # the last turn holds results or notes, and takes the user's words too
         self.done: list[Message] = []
@@ -89,13 +106,15 @@ class _Turns:
             case "tool":
                 self._user(Message("user", _with_images(self._result(message), message)), ours=True)
             case "system":
-                self._user(Message("user", fill(self._prompt.note, content=message.text)), ours=True)
+                self._user(
+                    Message("user", fill(self._prompt.note, content=self._fence(message.text))), ours=True
+                )
             case _:
-                self._user(replace(message, content=_fenced(message, self._box)), ours=False)
+                self._user(replace(message, content=_fenced(message, self._fence)), ours=False)
 
     def _assistant(self, message: Message) -> Message:
         self._calls.update({call.id: call for call in message.tool_calls})
-        text = fence(message.text, self._box)
+        text = self._fence(message.text)
         markup = (
             self._dialect.render(message.tool_calls)
             if message.tool_calls and self._dialect is not None
@@ -105,14 +124,15 @@ class _Turns:
 
     def _result(self, message: Message) -> str:
         call = self._calls.get(message.tool_call_id or "")
-        name = fence(message.name or (call.name if call else "") or "tool").replace('"', "'")
-        content = fence(message.text, self._box)
+        name = self._fence(message.name or (call.name if call else "") or "tool")
+        name = " ".join(name.replace('"', "'").split())
+        content = self._fence(message.text)
         if self._dialect is not None:
             return fill(
                 self._prompt.failure if message.is_error else self._prompt.result, name=name, content=content
             )
-        arguments = fence(
-            ", ".join(f"{key}: {value}" for key, value in call.arguments.items()) if call else "", self._box
+        arguments = self._fence(
+            ", ".join(f"{key}: {value}" for key, value in call.arguments.items()) if call else ""
         )
         return fill(self._prompt.told, name=name, arguments=arguments, content=content)
 
@@ -127,14 +147,11 @@ class _Turns:
         self._open = self._open or ours
 
 
-def _fenced(message: Message, box: Toolbox | None) -> str | tuple[Block, ...]:
+def _fenced(message: Message, fence: Fence) -> str | tuple[Block, ...]:
     if isinstance(message.content, str):
-        return fence(message.content, box)
+        return fence(message.content)
     return tuple(
-        [
-            TextBlock(fence(block.text, box)) if isinstance(block, TextBlock) else block
-            for block in message.content
-        ]
+        [TextBlock(fence(block.text)) if isinstance(block, TextBlock) else block for block in message.content]
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from freeproviders.tools.fence import escape, fence
+from freeproviders.tools.fence import Fence, is_harmless, markup_of
 from freeproviders.tools.quirks import ToolForm
 from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import dialect_of
@@ -91,28 +91,70 @@ def fill(template: str, **values: str) -> str:
     return _FIELD.sub(lambda match: values.get(match.group(1), match.group()), template)
 
 
-def tool_line(tool: Tool, *, short: bool = False) -> str:
-    """Write a tool as one line of JSON, its markup escaped, with what a model needs to know."""
-    return _tool_line(tool.name, tool.description, dumps(object_schema(tool)), short=short)
+def texts_of(tools: Sequence[Tool], pattern: re.Pattern[str]) -> Iterator[str]:
+    """Yield the texts of those tools in which anything could act, their names among them."""
+    names = tuple(tool.name for tool in tools)
+    for tool in tools:
+        texts = _texts_of(*_facts(tool))
+        if not is_harmless(texts, names, pattern):
+            yield from texts
+
+
+def markup_in(prompt: ToolPrompt) -> re.Pattern[str]:
+    """The pattern for all markup that means something where a prompt is read."""
+    return markup_of(prompt.intro, prompt.result, prompt.failure, prompt.told, prompt.note)
+
+
+def tool_line(tool: Tool, fence: Fence | None = None, *, short: bool = False) -> str:
+    """Write a tool as one line of JSON, with what a model needs to know."""
+    facts = _facts(tool)
+    if fence is not None and fence.changes(_texts_of(*facts)):
+        return dumps(fence.value(_shown(*facts, short=short))).decode()
+    return _tool_line(*facts, short=short)
+
+
+def _facts(tool: Tool) -> tuple[str, str, bytes]:
+    return tool.name, tool.description, dumps(object_schema(tool))
 
 
 @lru_cache(maxsize=256)
 def _tool_line(name: str, description: str, schema: bytes, *, short: bool) -> str:
+    return dumps(_shown(name, description, schema, short=short)).decode()
+
+
+@lru_cache(maxsize=256)
+def _texts_of(name: str, description: str, schema: bytes) -> tuple[str, ...]:
+    """All texts in a tool's line, long or short, its name and its parameters' names among them."""
+    shown = [_shown(name, description, schema, short=short) for short in (False, True)]
+    return tuple(dict.fromkeys(_texts_in(shown)))
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, item in value.items():
+                yield from (key, *_texts_in(item))
+        case list():
+            for item in value:
+                yield from _texts_in(item)
+
+
+def _shown(name: str, description: str, schema: bytes, *, short: bool) -> dict[str, Any]:
     parameters = pruned(loads(schema))
     told = {"name": name, **({"description": description} if description else {})}
     arguments = signature(parameters) if short else None
-    line = (
-        {"type": "function", "function": {**told, "parameters": parameters}}
-        if arguments is None
-        else {**told, "arguments": arguments}
-    )
-    return escape(dumps(line).decode())
+    if arguments is None:
+        return {"type": "function", "function": {**told, "parameters": parameters}}
+    return {**told, "arguments": arguments}
 
 
 def instructions(
     prompt: ToolPrompt,
     dialect: Dialect,
     tools: Sequence[Tool],
+    fence: Fence | None = None,
     *,
     must: bool,
     single: bool,
@@ -124,12 +166,15 @@ def instructions(
     `must` requires a call, `single` forbids a second, `short` shows the tools in short, `natively`
     says that the service is given the tools too.
     """
-    shown = "\n".join([tool_line(tool, short=short) for tool in tools])
+    shown = "\n".join([tool_line(tool, fence, short=short) for tool in tools])
     lines = [fill(prompt.intro, format=dialect.format, tools=shown)]
     if natively:
         lines.append(prompt.natively)
-    if must:
-        lines.append(fill(prompt.named, name=fence(tools[0].name)) if len(tools) == 1 else prompt.required)
+    if must and len(tools) == 1:
+        name = tools[0].name
+        lines.append(fill(prompt.named, name=name if fence is None else fence(name)))
+    elif must:
+        lines.append(prompt.required)
     elif single:
         lines.append(prompt.single)
     return "\n".join(lines)

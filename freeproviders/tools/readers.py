@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, Generic, TypeVar
 
 from freeproviders.tools.judge import Complaint, Judge
@@ -26,8 +26,10 @@ from freeproviders.types import (
     Usage,
 )
 from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.lookalikes import Originals
 
 Out = TypeVar("Out")
+CallT = TypeVar("CallT", RawCall, ToolCall, InvalidToolCall)
 
 MAX_REPEATED: Final = 3
 """How often a tiny model may repeat a call before its answer is ended: it goes round in circles."""
@@ -75,6 +77,8 @@ class Reader(ABC, Generic[Out]):
         """Whether the answer was nothing, or nothing but thinking, where one was due."""
         self.untouched = True
         """Whether nothing has come."""
+        self.originals: Originals | None = None
+        """What puts back what the fence has changed in the question; None where that is nothing."""
 
     @property
     def said(self) -> str:
@@ -104,6 +108,7 @@ class Reader(ABC, Generic[Out]):
     def take(self, batch: Batch) -> list[Out]:
         """Take what came; return what goes out."""
         out: list[Out] = []
+        take = self._piece if self.originals is None else self._put_back
         self.untouched = False
         for part in batch:
             if self.stopped and not isinstance(part, Usage | Finish):
@@ -112,37 +117,64 @@ class Reader(ABC, Generic[Out]):
                 self.stopped = True
             if type(part) is Text and part.text and self._parser.passes(part.text):
                 self._said.append(part.text)
-                self._piece(part, out)
+                take(part, out)
                 continue
             match part:
                 case Text():
                     self._said.append(part.text)
                     for piece in self._parser.feed(part.text):
-                        self._piece(piece, out)
-                    self.stopped = self.stopped or self._parser.stopped
+                        take(piece, out)
+                    if self._parser.stopped and not self.stopped:
+                        self._flush(out)
+                        self.stopped = True
                 case Reasoning():
                     self.thought_chars += len(part.text)
-                    self._piece(part, out)
+                    take(part, out)
                 case ToolCall():
                     self._said.append(f"{part.name}({dumps(part.arguments).decode()})")
-                    self._native_call(part, out)
+                    self._native_call(self._original(part, out), out)
                 case InvalidToolCall():
                     self._said.append(f"{part.name}({part.text})")
-                    self._native_call(part, out)
+                    self._native_call(self._original(part, out), out)
                 case Usage():
                     self.usage = part
                 case Finish():
                     self.finish = part
                 case _:
+                    self._flush(out)
                     self._beside(part, out)
         return out
 
     def end(self) -> list[Out]:
         """Take the end of the answer; return what goes out at last."""
         out: list[Out] = []
+        take = self._piece if self.originals is None else self._put_back
         for piece in self._parser.close(truncated=self.truncated or not self.confirmed):
-            self._piece(piece, out)
+            take(piece, out)
+        self._flush(out)
         return out
+
+    def _put_back(self, piece: Piece, out: list[Out]) -> None:
+        """Take a piece, in which the originals are put back now that it is known what it is."""
+        if isinstance(piece, RawCall):
+            self._piece(self._original(piece, out), out)
+        elif self.originals is not None:
+            for part in self.originals.piece(piece):
+                self._piece(part, out)
+
+    def _original(self, call: CallT, out: list[Out]) -> CallT:
+        """Return a call with the originals, behind the text that came before it."""
+        self._flush(out)
+        if self.originals is None:
+            return call
+        facts = {item.name: getattr(call, item.name) for item in fields(call) if item.name != "id"}
+        return replace(call, **self.originals.value(facts))
+
+    def _flush(self, out: list[Out]) -> None:
+        """Take the text of which the end might have become a changed string."""
+        if self.originals is not None:
+            for part in self.originals.flush():
+                self._piece(part, out)
 
     @abstractmethod
     def _piece(self, piece: Piece, out: list[Out]) -> None:
@@ -344,11 +376,13 @@ class CallReader(Reader[Part]):
             call = replace(call, name=self._own_names[call.name])
         held = self._parser.close()
         self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
+        take = self._piece if self.originals is None else self._put_back
         for piece in held:
             if isinstance(piece, RawCall) and piece.doubtful:
-                self._piece(Text(piece.source), out)  # what was meant is this call
+                take(Text(piece.source), out)  # what was meant is this call
             elif not (isinstance(piece, Text) and piece.text.isspace()):
-                self._piece(piece, out)
+                take(piece, out)
+        self._flush(out)
         raw = _read_again(call) if isinstance(call, InvalidToolCall) else RawCall(call.name, call.arguments)
         verdict = self._call(raw, out, call.id, native=True)
         self.native_calls |= not isinstance(verdict, Complaint)

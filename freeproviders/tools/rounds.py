@@ -18,6 +18,7 @@ from freeproviders.errors import (
     ToolCallError,
 )
 from freeproviders.retry import Patience
+from freeproviders.tools.fence import Fence
 from freeproviders.tools.prompt import ToolPrompt, worded
 from freeproviders.tools.quirks import quirks_of
 from freeproviders.tools.readers import Out, Reader
@@ -52,6 +53,9 @@ class Question(ABC, Generic[Out, R]):
     judges: ClassVar[bool] = True
     """Whether an answer is judged by a schema."""
 
+    _fence: Fence | None = None
+    """The fence of the question's texts, whose originals are put back in the answers."""
+
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
         self._patience = Patience.of(request, backend.retry)
@@ -76,7 +80,7 @@ class Question(ABC, Generic[Out, R]):
         streamed, patience = self._request.stream, self._patience
         waiting: list[Out] = []  # what goes out at the end
         while True:
-            request, reader = self._next_request(), self._reader()
+            request, reader = self._next_request(), self._next_reader()
             out_here: list[Out] = []
             shown, judged = False, patience.judged
             try:
@@ -193,6 +197,12 @@ class Question(ABC, Generic[Out, R]):
     def _ask(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask the backend."""
         return self._backend.batches(request)
+
+    def _next_reader(self) -> R:
+        reader = self._reader()
+        if self._fence is not None:
+            reader.originals = self._fence.originals
+        return reader
 
     @abstractmethod
     def _next_request(self) -> ChatRequest:

@@ -17,8 +17,8 @@ from freeproviders.errors import (
     ServerError,
     StructuredOutputError,
 )
-from freeproviders.tools.fence import escape, fence
-from freeproviders.tools.fold import fold, has_tool_turns, with_instructions
+from freeproviders.tools.fence import Fence, escape, fence
+from freeproviders.tools.fold import fence_of, fold, has_tool_turns, with_instructions
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, fill
 from freeproviders.tools.read.dialects.registry import HERMES
 from freeproviders.tools.read.extract import Growing, extends, extract, unfinished
@@ -226,9 +226,17 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
     is_text: ClassVar[bool] = False
     """Whether the object goes out as text, which may be handed on though it does not fit."""
 
-    def __init__(self, backend: Answering, request: ChatRequest, target: Target, prompt: ToolPrompt) -> None:
+    def __init__(
+        self,
+        backend: Answering,
+        request: ChatRequest,
+        target: Target,
+        prompt: ToolPrompt,
+        fence: Fence | None = None,
+    ) -> None:
         super().__init__(backend, request, prompt)
         self._target = target
+        self._fence = fence
         self._value: Any = None
         self._data: Any = None
         self._constrains = backend.abilities(self._model).schema
@@ -240,8 +248,9 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         """Add the words that ask for an object, and its schema where the service takes one."""
         words = schema_instructions(self._prompt, self._target)
         if has_tool_turns(request.messages):
+            self._fence = fence_of(request.messages, self._prompt)
             messages = fold(
-                request.messages, self._prompt, HERMES, None, words, obeys_system=self._quirks.system
+                request.messages, self._prompt, HERMES, self._fence, words, obeys_system=self._quirks.system
             )
         else:
             messages = with_instructions(request.messages, words, obeys_system=self._quirks.system)
@@ -321,7 +330,8 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         return extract(reader.text, self._target, truncated=reader.truncated, confirmed=reader.confirmed)
 
     def _ask_again(self, reader: ObjectReaderT, fault: Fault) -> None:
-        turns = turns_again(reader.quoted, fault.turn)
+        said = reader.quoted if self._fence is None else self._fence(reader.quoted)
+        turns = turns_again(said, fault.turn)
         form = None if self._tried else self._asked.response_format  # which may be what went wrong
         self._asked = replace(self._asked, messages=(*self._asked.messages, *turns), response_format=form)
 

@@ -12,6 +12,8 @@ from freeproviders.types import Tool
 
 _PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")
 _NAME = re.compile(r"[\w.:/\-]{1,128}")
+_NO_LETTERS = re.compile(r"[\W_]+")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
 class Toolbox:
@@ -40,6 +42,13 @@ class Toolbox:
     def match(self, name: str) -> Tool | None:
         """The tool that a name means, None if there is none or more than one."""
         return self._exact.get(name) or self._lenient.get(_bare(name))
+
+    def may_be_named(self, text: str) -> bool:
+        """Return whether a text may hold a tool's name, however it is written there."""
+        if "\\" in text:
+            text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+        letters = _NO_LETTERS.sub("", text.casefold())
+        return any(_bare(name) in letters if _bare(name) else name in text for name in self._exact)
 
     def could_begin(self, prefix: str) -> bool:
         """Return whether a name that begins so may yet match."""

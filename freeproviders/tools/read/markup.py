@@ -1,4 +1,4 @@
-"""The structure in the eyes of models and templates: tags, special tokens, role labels."""
+"""The structure in the eyes of models, templates and readers: tags and special tokens."""
 
 from __future__ import annotations
 
@@ -6,40 +6,33 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-_TAGS: Final = (
-    "tool", "tools", "tool_response", "tool_result", "tool_use", "functions", "function_calls",
-    "function_response", "function_results", "invoke", "parameter", "arg_key", "arg_value", "think",
-    "thinking", "system", "user", "assistant", "human", "s", "bos", "eos", "sep", "pad", "start_of_turn",
-    "end_of_turn", "sys",
-)  # fmt: skip
-_SQUARES: Final = (
-    "INST", "TOOL_RESULTS", "TOOL_CONTENT", "AVAILABLE_TOOLS", "SYSTEM_PROMPT", "ARGS", "CALL_ID",
-)  # fmt: skip
-_ROLES: Final = (
-    "system", "developer", "user", "human", "assistant", "ai", "bot", "model", "chatbot", "tool", "function",
-    "instruction", "response", "input",
-)  # fmt: skip
-_NAME = re.compile(r"\w+")
+_TAGS: Final = ("start_of_turn", "end_of_turn", "start_of_image", "tool_response")
+_SQUARES: Final = ("INST", "SYSTEM_PROMPT", "AVAILABLE_TOOLS", "TOOL_RESULTS", "TOOL_CONTENT")
+_WHOLE = re.compile(r"<(/?[\w:.-]+)>|\[([\w ]+)\]")
 
-ROLE = re.compile(rf"^(?P<before>[ \t>*#_]*(?:{'|'.join(_ROLES)})[ \t*_]*):", re.IGNORECASE | re.MULTILINE)
-"""The label of a turn, at the beginning of a line."""
-
-OWN = re.compile(
-    rf"<|\[(?=\s{{0,8}}/?(?:(?i:{'|'.join(_SQUARES)})|[A-Z]+_[A-Z_]+)\])",
-)
+OWN = re.compile(r"<|\[(?=\s{0,8}/?(?:(?i:INST|ARGS|CALL_ID)|[A-Z]+_[A-Z_]+)\])")
 """What could begin markup in our own writing: any `<`, and templates' words in square brackets."""
 
 
-def markup(openers: Iterable[str]) -> re.Pattern[str]:
-    """Compile a pattern for the beginning of all markup: the templates' and the dialects' own."""
+def markup(openers: Iterable[str], *, notes: Iterable[str] = ()) -> re.Pattern[str]:
+    """Compile a pattern for the first character of all markup that could act.
+
+    It is that of templates - special tokens, `<|...`, among them - and what begins with one of the
+    `openers`, with its closing tag. `notes` are texts that mean something at the beginning of a
+    line only.
+    """
     names: dict[str, list[str]] = {"<": [*_TAGS], "[": [*_SQUARES]}
+    literals: dict[str, list[str]] = {"<": [], "[": []}
     for opener in openers:
-        # `<|` is found whatever follows.
-        if opener[:1] in names and (name := _NAME.match(opener, 1)):
-            names[opener[0]].append(name.group())
+        if found := _WHOLE.fullmatch(opener):
+            names[opener[0]].append(re.escape((found[1] or found[2]).removeprefix("/")))
+        elif opener[:1] in literals:
+            literals[opener[0]].append(re.escape(opener[1:]))
     tags, squares = ("|".join(dict.fromkeys(found)) for found in names.values())
+    more_tags, more_squares = ("".join(f"|{text}" for text in found) for found in literals.values())
+    lines = "|".join(re.escape(note[1:]) for note in notes if note[:1] == "[")
     return re.compile(
-        rf"(?P<tag><(?=\s{{0,8}}/?\s{{0,8}}(?:{tags})\b|[|\uff5c]|/?<sys>>))"
-        rf"|(?P<square>\[(?=\s{{0,8}}/?(?:{squares})\]))",
-        re.IGNORECASE,
+        rf"<(?=\s{{0,8}}/?\s{{0,8}}(?:{tags})(?![\w:.-])|[|\uff5c][\w/\"]|/?<?/?<SYS>>{more_tags})"
+        rf"|\[(?=\s{{0,8}}/?(?:{squares})\]{more_squares})" + (rf"|^\[(?=(?:{lines}))" if lines else ""),
+        re.MULTILINE,
     )

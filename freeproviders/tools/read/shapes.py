@@ -24,11 +24,11 @@ ARGUMENT_KEYS: Final = (
     "kwargs",
 )
 _INNER_KEYS: Final = ("function", "function_call", "tool_call", "tool")
-_LIST_KEYS: Final = ("tool_calls", "function_calls", "calls")
+LIST_KEYS: Final = ("tool_calls", "function_calls", "calls")
 _META_KEYS: Final = ("id", "call_id", "tool_call_id", "index", "type", "role", "content")
 _TYPES: Final = frozenset({"function", "function_call", "tool_call", "tool_use", "tool"})
 
-_KNOWN_KEYS: Final = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, *_INNER_KEYS, *_LIST_KEYS, *_META_KEYS})
+_KNOWN_KEYS: Final = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, *_INNER_KEYS, *LIST_KEYS, *_META_KEYS})
 _KEY_BEGINNINGS: Final = frozenset(key[:size] for key in _KNOWN_KEYS for size in range(len(key) + 1))
 KEY_LETTERS: Final = "".join(sorted({key[0] for key in _KNOWN_KEYS}))
 """What the keys of a call begin with."""
@@ -161,7 +161,7 @@ class CallProbe:
             return value in _TYPES
         if key == "content" and self._at_start:
             return True
-        if key in {"content", *_LIST_KEYS, *_INNER_KEYS}:
+        if key in {"content", *LIST_KEYS, *_INNER_KEYS}:
             return value in _EMPTY and (quoted or bool(value))
         return True
 
@@ -175,7 +175,7 @@ class CallProbe:
             or self._key not in NAME_KEYS
             or (call.tool is not None and self._key in properties(call.tool))
         ):
-            return self._key not in {"content", *_LIST_KEYS} or not prefix or self._at_start
+            return self._key not in {"content", *LIST_KEYS} or not prefix or self._at_start
         return self._box.could_begin(prefix) or (self._at_start and len(prefix) <= _MAX_NAME_CHARS)
 
     def _name(self, call: _Call, value: str) -> bool:
@@ -202,7 +202,7 @@ class CallProbe:
             return "data", call
         if key in _INNER_KEYS and bracket == "{":
             return "function", call
-        if key in _LIST_KEYS:
+        if key in LIST_KEYS:
             return ("calls" if bracket == "[" else "call"), _Call()
         if call.tool is not None and key in properties(call.tool):
             return "data", call
@@ -252,7 +252,7 @@ def calls_in(value: object, box: Toolbox, source: str = "") -> list[RawCall]:
 
 def _calls_of(value: Mapping[str, Any], box: Toolbox, source: str) -> list[RawCall]:
     lowered = {key.lower(): item for key, item in value.items()}
-    for key in _LIST_KEYS:
+    for key in LIST_KEYS:
         if isinstance(lowered.get(key), list | Mapping):
             return calls_in(lowered[key], box, source)
     for key in _INNER_KEYS:

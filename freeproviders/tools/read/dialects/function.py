@@ -26,7 +26,7 @@ from freeproviders.tools.read.cursor import (
 from freeproviders.tools.read.dialects.payload import read_value
 from freeproviders.tools.read.dialects.render import call_json, plain_json
 from freeproviders.tools.read.dialects.values import Values
-from freeproviders.tools.read.markup import OWN, ROLE
+from freeproviders.tools.read.markup import OWN
 from freeproviders.tools.toolbox import Toolbox, is_identifier
 from freeproviders.types import ToolCall
 
@@ -108,7 +108,7 @@ def _render(call: ToolCall) -> str:
 
 def _can_stand(value: str) -> bool:
     """Return whether a text can stand between tags as it is."""
-    return bool(value) and value == value.strip() and not OWN.search(value) and not ROLE.search(value)
+    return bool(value) and value == value.strip() and not OWN.search(value)
 
 
 def _render_parameters(call: ToolCall) -> str:
