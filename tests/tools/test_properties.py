@@ -155,3 +155,12 @@ def test_text_around_calls_stays(text, drawn, dialect):
 def test_tables_use_the_tools():
     """The tools of the tables are bound: this file's soup names them."""
     assert short(read(['{"name": "get_time", "arguments": {}}'], TOOLS)) == [("get_time", {})]
+
+
+def test_a_sample_of_code_is_the_same_at_every_cut():
+    """Behind a backtick, what begins like a mark and is none begins no sample."""
+    for text in ("a `<arg_key>x</arg_key> y<|end|>", "a `<todo> b` <think>c</think>d", "a `] <x> b"):
+        for tools in ((), TOOLS):
+            whole = read([text], tools)
+            assert read(list(text), tools) == whole
+            assert read(pieces_of(text, range(len(text))), tools) == whole

@@ -87,6 +87,8 @@ def _beginning(text: str) -> str:
     return text if len(text) == 1 else rf"{text[0]}(?:\Z|{_beginning(text[1:])})"
 
 
+_LOOKED_AT: Final = 2
+"""How many characters behind a bracket the patterns look at."""
 _TICKS: Final = r"`(?:``|`?\Z)"
 """Three backticks, or the first of them. Its first letter is one, which makes the search fast."""
 
@@ -163,7 +165,12 @@ def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
     """Read on at an opener right behind backticks: a sample of code in a line, which is text."""
     char = c.text[c.pos]
     c.pos += 1
-    following = yield from (peek(c) if char == "<" else skip(c))
+    if char == "{" or (char == "[" and opener is not THINK_OPENER):
+        following = yield from skip(c)
+    else:
+        while len(c.text) - c.pos < _LOOKED_AT and not c.exhausted:
+            yield None
+        following = c.text[c.pos : c.pos + _LOOKED_AT]
     # The search may have stopped here just because nothing had followed yet.
     begins = following and opener.match(char + following)
     return After(text=True, fence=ticks, inline=True) if begins else TEXT
