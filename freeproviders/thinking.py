@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from freeproviders.abilities import Answering
@@ -20,10 +20,10 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
     """The batches of an answer; where it begins with thinking, that comes as `Reasoning`.
 
     The first words decide. Any other answer is then the service's own stream, without a generator
-    around it: a batch passes here by one call that awaits nothing.
+    around it: `__anext__` is an attribute of the instance, so that no code runs here for a batch.
     """
 
-    __slots__ = ("_backend", "_batches", "_next", "_request")
+    __slots__ = ("__anext__", "_backend", "_batches", "_request")
 
     def __init__(
         self, backend: Answering, request: ChatRequest, batches: AsyncGenerator[Batch, None]
@@ -31,10 +31,7 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
         self._backend = backend
         self._request = request
         self._batches = batches
-        self._next: Callable[[], Awaitable[Batch]] = self._decided
-
-    def __anext__(self) -> Awaitable[Batch]:  # type: ignore[override]  # the stream's own awaitable
-        return self._next()
+        self.__anext__ = self._decided  # type: ignore[method-assign]  # a slot
 
     async def _decided(self) -> Batch:
         """Read up to the first words; return all that has come."""
@@ -48,9 +45,9 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
             from freeproviders.tools.engine import split_answer  # noqa: PLC0415 - for answers that think
 
             self._batches = split_answer(self._backend, self._request, batch, self._batches)
-            self._next = self._batches.__anext__
-            return await self._next()
-        self._next = self._batches.__anext__
+            self.__anext__ = self._batches.__anext__  # type: ignore[method-assign]
+            return await self.__anext__()
+        self.__anext__ = self._batches.__anext__  # type: ignore[method-assign]
         return batch
 
     @staticmethod

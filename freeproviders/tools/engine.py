@@ -43,7 +43,13 @@ from freeproviders.tools.readers import CallReader, PlainReader, call_key
 from freeproviders.tools.rounds import Fault, Question
 from freeproviders.tools.schema.sent import call_schema, response_format
 from freeproviders.tools.schema.target import Misfit, any_object
-from freeproviders.tools.structured import TextObject, endless_fault, misfit_turn, schema_instructions
+from freeproviders.tools.structured import (
+    TextObject,
+    constraint,
+    endless_fault,
+    misfit_turn,
+    schema_instructions,
+)
 from freeproviders.tools.tally import turns_again
 from freeproviders.tools.toolbox import Toolbox, properties
 from freeproviders.types import (
@@ -271,9 +277,9 @@ class CallQuestion(Question[Part, CallReader]):
 
     def _native(self) -> ChatRequest:
         """Write the request for a service with tools of its own."""
-        keeps_format = self._plan.target is not None and self._backend.abilities(self._model).schema
-        request = native_request(self._request, self._plan, self._names)
-        return request if keeps_format else replace(request, response_format=None)
+        abilities, target = self._backend.abilities(self._model), self._plan.target
+        form = constraint(abilities, target) if target is not None and abilities.schema else None
+        return replace(native_request(self._request, self._plan, self._names), response_format=form)
 
     def _in_words(self, dialect: Dialect) -> ChatRequest:
         """Write the request for a service without tools: they are in the instructions."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from freeproviders.tools.plan import Plan
+from freeproviders.tools.schema.sent import strict_tool
 from freeproviders.types import Block, ChatRequest, Message, TextBlock, Tool, ToolCall
 
 LOST: Final = (
@@ -88,7 +89,7 @@ def native_request(request: ChatRequest, plan: Plan, names: Names) -> ChatReques
     return replace(
         request,
         messages=names.messages(mended(request.messages)),
-        tools=names.tools(plan.box.tools),
+        tools=names.tools([strict_tool(tool) for tool in plan.box.tools]),
         tool_choice=choice if choice is None else names.sent(choice),
     )
 

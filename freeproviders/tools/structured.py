@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, TypeVar, cast
 
-from freeproviders.abilities import Answering
+from freeproviders.abilities import Abilities, Answering
 from freeproviders.errors import (
     BadRequestError,
     ContextOverflowError,
@@ -106,6 +106,17 @@ def schema_instructions(prompt: ToolPrompt, target: Target) -> str:
     if not target.told or small == _ANY_OBJECT:
         return prompt.any_object
     return fill(prompt.schema, schema=escape(dumps(small).decode()), form=_form(target))
+
+
+def constraint(abilities: Abilities, target: Target) -> dict[str, Any]:
+    """Write the constraint for a service.
+
+    One that takes any object says so itself: some services refuse a schema without properties.
+    """
+    if not target.told or pruned(target.schema) == _ANY_OBJECT:
+        return {"type": "json_object"}
+    strict = abilities.strict_schema and target.strict is not False
+    return response_format(target.name, target.schema, strict=strict)
 
 
 def misfit_turn(prompt: ToolPrompt, target: Target, misfit: Misfit) -> str:
@@ -264,17 +275,9 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         )
 
     def _constraint(self) -> dict[str, Any] | None:
-        """Write the constraint for the service; None where it knows none.
-
-        One that takes any object says so itself: some services refuse a schema without properties.
-        """
-        abilities, target = self._backend.abilities(self._model), self._target
-        if not (abilities.schema or self._tried):
-            return None
-        if not target.told or pruned(target.schema) == _ANY_OBJECT:
-            return {"type": "json_object"}
-        strict = abilities.strict_schema and target.strict is not False
-        return response_format(target.name, target.schema, strict=strict)
+        """Write the constraint for the service; None where it knows none."""
+        abilities = self._backend.abilities(self._model)
+        return constraint(abilities, self._target) if abilities.schema or self._tried else None
 
     def _next_request(self) -> ChatRequest:
         return self._asked

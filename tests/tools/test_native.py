@@ -19,7 +19,7 @@ from freeproviders.errors import (
 from freeproviders.testing import replica
 from freeproviders.tools.engine import failed_generation
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import Message, Reasoning, Text, ToolCall
+from freeproviders.types import Message, Reasoning, Text, Tool, ToolCall
 from tests.tools.asking import CALL, TINY, answer_of, calls_of, in_turns, openai, parts_of, request
 from tests.tools.reading import TOOLS
 
@@ -431,3 +431,24 @@ async def test_an_overflow_stays_one():
         _, error = await parts_of(openai(r, json_schema=True), request(tool_choice="required"))
         assert len(r.requests) == 1
     assert isinstance(error, ContextOverflowError)
+
+
+LOOSE = Tool("free", "", {"type": "object", "additionalProperties": True}, strict=True)
+STRICT = Tool("get_weather", "", TOOLS[0].parameters, strict=True)
+
+
+async def test_a_tool_is_strict_only_in_the_strict_form():
+    """All its keys are required then, and nulls for those that may be left out reach no function."""
+    said = [ToolCall("c", "get_weather", {"city": "Oslo", "days": None, "unit": None})]
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": LOOSE.parameters, "strict": True}}
+    with service(said) as r:
+        provider = openai(r, native_tools=True, json_schema=True)
+        completion = await answer_of(provider, request(tools=(STRICT, LOOSE), response_format=form))
+        sent = r.requests[0].json
+    assert calls_of(completion) == [OSLO]
+    strict, loose = (tool["function"] for tool in sent["tools"])
+    assert strict["strict"] is True
+    assert strict["parameters"]["required"] == ["city", "days", "unit"]
+    assert "strict" not in loose
+    assert loose["parameters"] == LOOSE.parameters
+    assert sent["response_format"] == {"type": "json_object"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from freeproviders.tools.schema.coerce import is_type, required_keys, resolve, resolved
@@ -94,6 +95,14 @@ def object_schema(tool: Tool) -> Mapping[str, Any]:
     """Complete the schema of a tool's arguments where an object without properties is meant."""
     schema = parameters(tool)
     return {"type": "object", **({} if schema.keys() & set(_UNIONS) else {"properties": {}}), **schema}
+
+
+def strict_tool(tool: Tool) -> Tool:
+    """Write a tool that is said to be strict in the strict form; not strict where it has none."""
+    if not tool.strict:
+        return tool
+    form = strict_form(object_schema(tool))
+    return replace(tool, strict=None) if form is None else replace(tool, parameters=form)
 
 
 def strict_form(schema: Mapping[str, Any]) -> dict[str, Any] | None:
