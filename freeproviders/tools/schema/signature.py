@@ -27,7 +27,10 @@ _MAX_CHOICE_CHARS: Final = 400
 
 
 def signature(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Write the schema of an object, pruned, in short; None where that would lose a part of it."""
+    """Write the schema of an object, pruned, in short; None where that would lose a part of it.
+
+    Objects inside of others stay schemas too: small models fill them better.
+    """
     known = schema.get("properties")
     if schema.get("type") != "object" or not isinstance(known, Mapping) or schema.keys() - _NOTHING_MORE:
         return None
@@ -43,11 +46,9 @@ def signature(schema: Mapping[str, Any]) -> dict[str, Any] | None:
 def _part(schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return None
-    kind = schema.get("type")
-    if kind == "object":
-        return None if "description" in schema or not schema.get("properties") else signature(schema)
-    if kind == "array":
-        inner = _part(schema.get("items"))
+    if schema.get("type") == "array":
+        items = schema.get("items")
+        inner = _leaf(items) if isinstance(items, Mapping) else None
         return None if inner is None or schema.keys() - {"type", "items"} else [inner]
     return _leaf(schema)
 
