@@ -126,14 +126,20 @@ def allowed(question: Question, name: str, arguments: dict[str, Any]) -> bool:
     return name in schemas and Draft202012Validator(schemas[name]).is_valid(arguments)
 
 
-async def sit_objects(backend: Backend, samples: Sequence[Sample] = SCHEMAS, **settings: Any) -> Score:
+async def sit_objects(
+    backend: Backend,
+    samples: Sequence[Sample] = SCHEMAS,
+    prompt: ToolPrompt | None = None,
+    **settings: Any,
+) -> Score:
     """Ask for every object. What comes must be valid; an answer that is none is a typed error, never None."""
     score = Score()
     for sample in samples:
         request = backend.request(f"Extract the information from this text: {sample.text}", **settings)
         name = name_of(sample.schema)
         try:
-            value = (await complete_structured(backend, request, sample.schema)).value
+            found = await complete_structured(backend, request, sample.schema, prompt=prompt or ToolPrompt())
+            value = found.value
         except StructuredOutputError as error:
             score.typed.append(name)
             score.wrong[name] = f"{type(error).__name__}: {error}"

@@ -4,6 +4,10 @@
     python -m tests.real.examine --model 0.5b --protocol flow-gpt --protocol embedded
     python -m tests.real.examine --tuning --show              what prompts may be tuned on: prints only
     python -m tests.real.examine --protocol flow-gpt --dialect mistral    prints only
+    python -m tests.real.examine --protocol flow-gpt --unknown            prints only
+
+A service does not tell which model it has; the examination does, as a user would who knows it
+(`ToolPrompt(family=...)`), but for `--unknown`.
 
 The models' words are remembered (`memory.py`): only what is new is asked, and where nothing changed an
 examination takes seconds. The scores are written to results.json beside this file, each with the hashes
@@ -22,7 +26,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +58,18 @@ def over(slug: str, base_url: str) -> Backend:
 
 
 async def examine(
-    models: Sequence[str], protocols: Sequence[str], prompt: ToolPrompt, *, tuning: bool, show: bool
+    models: Sequence[str],
+    protocols: Sequence[str],
+    prompt: ToolPrompt,
+    *,
+    family: bool,
+    tuning: bool,
+    show: bool,
 ) -> dict[str, Any]:
     """Sit the examinations; the scores by model, protocol and examination.
 
-    `tuning` leaves out the questions that are held out, `show` prints the wrong answers.
+    `family` tells which model it is that a service asks, `tuning` leaves out the questions that are
+    held out, `show` prints the wrong answers.
     """
     found: dict[str, Any] = {}
     for short in models:
@@ -66,6 +77,7 @@ async def examine(
             print(f"{short} left out: its weights are not here (freeproviders models pull {MODELS[short]})")
             continue
         model = Remembering(MODELS[short])
+        told = replace(prompt, family=MODELS[short] if family else "")
         for slug in protocols:
             title = f"{short} {slug}"
             if slug == "embedded":
@@ -73,7 +85,7 @@ async def examine(
             else:
                 with replica(SERVICES[slug], answer=deterministic(model)) as server:
                     backend = over(slug, server.base_url)
-                    found[title] = await scores(title, backend, prompt, {}, tuning=tuning, show=show)
+                    found[title] = await scores(title, backend, told, {}, tuning=tuning, show=show)
         print(f"{short}: {model.asked} new requests", flush=True)
     return found
 
@@ -85,7 +97,7 @@ async def scores(
     begun = time.monotonic()
     asked = [question for question in questions.QUESTIONS if not (tuning and question.held_out)]
     tools = await sit(backend, prompt, asked, **settings)
-    objects = await sit_objects(backend, **settings)
+    objects = await sit_objects(backend, prompt=prompt, **settings)
     said = {"tools": of_tools(tools, asked), "objects": of_objects(objects)}
     held = said["tools"]["held out"]
     print(f"{title:22} tools   {tools}, held out {held['right']} of {held['of']}", flush=True)
@@ -129,7 +141,7 @@ def _common(score: Score) -> dict[str, Any]:
 
 async def hashes(short: str) -> dict[str, str]:
     """What a model's scores depend on, each as a hash. Comments and docstrings do not count."""
-    asked = await asked_for()
+    asked = await asked_for(ToolPrompt(family=MODELS[short]))
     return {
         "prompts": _hash(json.dumps([asdict(ToolPrompt()), asked], sort_keys=True)),
         "questions": _hash(_code(questions.__file__) + _code(schemas.__file__)),
@@ -141,22 +153,22 @@ async def hashes(short: str) -> dict[str, str]:
     }
 
 
-async def asked_for() -> list[Any]:
+async def asked_for(prompt: ToolPrompt | None = None) -> list[Any]:
     """The messages that a service without tools is first sent for each question and each object."""
     with replica(FlowGpt, answer="Nothing.") as server:
         backend = FlowGpt(base_url=server.base_url)
-        return await first_messages(backend, server)
+        return await first_messages(backend, server, prompt)
 
 
-async def first_messages(backend: Backend, server: Any) -> list[Any]:
+async def first_messages(backend: Backend, server: Any, prompt: ToolPrompt | None = None) -> list[Any]:
     """The first messages that a replica gets for each question and each object."""
     found = []
     for one in [*questions.QUESTIONS, *schemas.SCHEMAS]:
         before = len(server.requests)
         if isinstance(one, questions.Question):
-            await sit(backend, questions=[one])
+            await sit(backend, prompt, [one])
         else:
-            await sit_objects(backend, [one])
+            await sit_objects(backend, [one], prompt)
         sent = next(request for request in server.requests[before:] if request.messages)
         found.append([[message["role"], message["content"]] for message in sent.messages])
     return found
@@ -186,6 +198,11 @@ def main() -> None:
     parser.add_argument(
         "--tuning", action="store_true", help="not the questions held out; the scores are not kept"
     )
+    parser.add_argument(
+        "--unknown",
+        action="store_true",
+        help="services do not tell which model they have; the scores are not kept",
+    )
     parser.add_argument("--show", action="store_true", help="print what was wrong")
     given = parser.parse_args()
     found = asyncio.run(
@@ -193,11 +210,12 @@ def main() -> None:
             given.model or list(MODELS),
             given.protocol or PROTOCOLS,
             ToolPrompt(dialect=given.dialect),
+            family=not given.unknown,
             tuning=given.tuning,
             show=given.show,
         )
     )
-    if given.dialect or given.tuning or not found:
+    if given.dialect or given.tuning or given.unknown or not found:
         return
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for title, said in found.items():
