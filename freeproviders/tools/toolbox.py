@@ -12,6 +12,7 @@ from freeproviders.types import Tool
 
 _PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")
 _NAME = re.compile(r"[\w.:/\-]{1,128}")
+_NUMBER = re.compile(r":\d+\Z")
 _NO_LETTERS = re.compile(r"[\W_]+")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
@@ -96,6 +97,8 @@ def is_identifier(name: str) -> bool:
 
 def _bare(name: str) -> str:
     name = name.strip().casefold()
+    if ":" in name:
+        name = _NUMBER.sub("", name)  # Kimi's, of the call
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             name = name[len(prefix) :]

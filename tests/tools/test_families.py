@@ -237,6 +237,16 @@ FAMILIES = {
         ("<|channel|>commentary to=search<|message|>cats<|call|>", [("search", "cats")]),
         ("<|channel|>commentary to=functions.get_weather<|message|>{", [CUT]),
         ("<|channel|> is a mark.", ["<|channel|> is a mark."]),
+        # as servers show it that leave the marks out
+        (
+            'analysisI must look.assistantcommentary to=functions.get_weather json{"city": "Paris"}',
+            [("thought", "I must look."), W],
+        ),
+        ("analysisI know.assistantfinalIt is 3.", [("thought", "I know."), "It is 3."]),
+        ("assistantfinalIt is 3.", ["It is 3."]),
+        (f"commentary to=functions.get_weather json {PARIS}", [W]),
+        ("analysis of it", ["analysis of it"]),
+        ("commentary", ["commentary"]),
     ],
     "gemma": [
         ('<|tool_call>call:get_weather{city:<|"|>Paris<|"|>}<tool_call|>', [W]),

@@ -19,6 +19,10 @@ SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}, "requir
 BOX = Toolbox(TOOLS)
 
 MADE = [
+    f"to=functions.get_weather {ARGS}",
+    f"commentary to=functions.get_weather json{ARGS}",
+    f"functions.get_weather:0{ARGS}",
+    f"get_weather: {ARGS}",
     f'{{"thought": "I need the weather.", "name": "get_weather", "arguments": {ARGS}}}',
     f'{{"reason": "asked for", "name": "get_weather", "parameters": {ARGS}}}',
     f'{{"status": "pending", "name": "get_weather", "arguments": {ARGS}}}',
@@ -90,7 +94,6 @@ ASKED_ABOUT = [
     f"Tool call: get_weather {ARGS}",
     f"Function: get_weather\nArguments: {ARGS}",
     f"call:get_weather{ARGS}",
-    f"to=functions.get_weather {ARGS}",
     f'{{"actions": [{{"tool": "get_weather", "input": {ARGS}}}]}}',
     f'{{"result": {CALL}}}',
     f'{{"next": {{"get_weather": {ARGS}}}, "then": "answer"}}',

@@ -48,8 +48,8 @@ class After:
     `fence` is the number of backticks that close the block of code which begins here; inside it
     everything is text (or, after calls, the closing is dropped; `closes` says that this was done).
     `inline` fences end with the line. `until` is a tag up to which everything is text, `thinking`
-    one up to which everything is reasoning; `opened` says that a template has opened that, so that
-    any family's mark closes it. `ends`: the answer ends before the held characters.
+    one up to which everything is reasoning; `closers` are all that end it, where they are several.
+    `ends`: the answer ends before the held characters.
     `doubt` says why the text, with which the answer begins, seems to be meant as a call all the same.
     """
 
@@ -59,7 +59,7 @@ class After:
     closes: bool = False
     until: str = ""
     thinking: str = ""
-    opened: bool = False
+    closers: tuple[str, ...] = ()
     ends: bool = False
     doubt: str = ""
 

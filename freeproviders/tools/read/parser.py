@@ -26,7 +26,7 @@ from freeproviders.tools.read.dialects.opening import (
 )
 from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
 from freeproviders.tools.read.shown import CONTEXT_CHARS, announces_example, goes_on
-from freeproviders.tools.read.thinking import TEMPLATE, THINKING
+from freeproviders.tools.read.thinking import THINKING
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Reasoning, Text, Tool
 
@@ -263,7 +263,7 @@ class Parser:
         c.commit()
         self._recent.clear()
         self._thinking = after.thinking
-        self._thinking_ends = TEMPLATE if after.opened else (after.thinking,)
+        self._thinking_ends = after.closers or (after.thinking,)
         self._gap, self._dropping = _SEPARATORS, False
         self._swallow = 0 if after.closes else after.fence or self._swallow
 

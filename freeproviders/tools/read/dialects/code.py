@@ -34,6 +34,7 @@ _MAX_WORD_CHARS: Final = 64
 
 _WORD = re.compile(rf"[\w.]{{0,{_MAX_WORD_CHARS}}}")
 _BLANKS = re.compile(r"[ \t]*")
+_DIGITS = re.compile(r"\d*")
 _COMMENT_LINE = re.compile(r"^[ \t]*//.*$", re.MULTILINE)
 _WITH_OBJECT = re.compile(
     r"(?:await\s+)?(?P<name>[\w.:/\-]+)\s*:?\s*\(?\s*(?P<given>\{.*\})\s*\)?\s*;?", re.DOTALL
@@ -70,6 +71,9 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
     if word not in box.names and ("." not in word or box.match(word) is None):
         return ""
     following = yield from peek(c)
+    if following == ":":  # and Kimi's number of the call
+        c.pos += 1
+        yield from skip(c, _DIGITS)
     return "call" if following == "(" or (yield from _object_follows(c)) else ""
 
 

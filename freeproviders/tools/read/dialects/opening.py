@@ -22,7 +22,7 @@ from freeproviders.tools.read.cursor import (
 from freeproviders.tools.read.dialects import bare, ending, families, minimax, react, result, words
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
-from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony
+from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony, leaked
 from freeproviders.tools.read.doubt import (
     ANNOUNCED,
     INVENTED,
@@ -33,12 +33,15 @@ from freeproviders.tools.read.doubt import (
     TAG,
     UNREADABLE,
 )
-from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
+from freeproviders.tools.read.thinking import CLOSERS, LEADING, TEMPLATE, THINKING
 from freeproviders.tools.toolbox import Toolbox
 
 _WORDS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] = {
     words.OPENER: words.functools,
     "to=": harmony,
+    "commentary to=": harmony,
+    "analysis": leaked,
+    "assistantfinal": leaked,
 }
 """Words that open a call or the header of a message, at the very beginning of an answer."""
 _TOOL_READERS: Final = {
@@ -108,7 +111,7 @@ BEHIND_OPENER: Final = re.compile(
     rf"{OPENER.pattern}|<(?=[A-Za-z|\uff5c])|\[(?=[A-Z]|\Z)|\n(?={ending.BEFORE_LABEL}(?:[A-Za-z]|\Z))"
 )
 """The same behind a call, where a result or a turn may begin as well."""
-BEGINNINGS: Final = {False: "<[`t", True: "<[`{ft"}
+BEGINNINGS: Final = {False: "<[`act", True: "<[`{acft"}
 """The characters with which something may begin right at the start, without and with tools."""
 
 _MAX_INSIDE: Final = 200
@@ -186,7 +189,7 @@ def inside(c: Cursor) -> Recogniser:
     if opener:
         return After(text=False, thinking=THINKING[opener])
     c.rewind(c.held())
-    return After(text=False, thinking=THINKING["<think>"], opened=True)
+    return After(text=False, thinking=THINKING["<think>"], closers=TEMPLATE)
 
 
 def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:

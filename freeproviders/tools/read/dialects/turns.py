@@ -43,6 +43,8 @@ _MAX_MARKS: Final = 8
 
 _HEADER = re.compile(r"[\w .:/=\-]*")
 _RECIPIENT = re.compile(r"\bto=([\w.:/\-]+)")
+_SHOWN: Final = ("to=", "commentary to=")
+_LEAKED: Final = ("assistantfinal", "assistantcommentary")
 _NO_TOOLS: Final = frozenset({"user", "assistant", "all"})
 
 _OPEN: Final = "<|open|>"
@@ -69,6 +71,8 @@ def harmony(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
         last = yield from literal(c, _IN_HEADER)
         if last == _MESSAGE:
             break
+        if not last and opener in _SHOWN and box and (yield from peek(c)) == "{":
+            break  # a server that does not show marks
         if not last:
             return TEXT
     recipient = _RECIPIENT.search(header)
@@ -80,6 +84,16 @@ def harmony(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     if channel == "analysis" and name in {"", *_NO_TOOLS}:
         return After(text=False, thinking="<|end|>")
     return DROPPED
+
+
+def leaked(c: Cursor, _box: Toolbox, opener: str) -> Recogniser:
+    """Read on behind the name of a channel, as servers show harmony that leave its marks out."""
+    following = yield from peek(c)
+    if opener in _LEAKED:
+        return DROPPED if following and not following.isspace() else TEXT
+    if not following.isupper():
+        return TEXT
+    return After(text=False, thinking=_LEAKED[0], closers=_LEAKED)
 
 
 def _call(c: Cursor, name: str, start: int) -> Recogniser:
