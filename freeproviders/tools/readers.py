@@ -249,6 +249,11 @@ class PlainReader(Reader[Part]):
         if self._forbidden and not self.answered:
             self.calls_first = self.stopped = True
             return
+        take = self._piece if self.originals is None else self._put_back
+        for piece in self._parser.close():  # what it held has ended before the call
+            take(piece, out)
+        self._flush(out)
+        self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
         self.answered = True
         out.append(call)
 

@@ -171,9 +171,10 @@ def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:
     if char == "{" or (char == "[" and opener is not THINK_OPENER):
         following = yield from skip(c)
     else:
-        while len(c.text) - c.pos < _LOOKED_AT and not c.exhausted:
+        size = len(react.OPENER) - 1 if char == react.OPENER[0] else _LOOKED_AT
+        while len(c.text) - c.pos < size and not c.exhausted:
             yield None
-        following = c.text[c.pos : c.pos + _LOOKED_AT]
+        following = c.text[c.pos : c.pos + size]
     # The search may have stopped here just because nothing had followed yet.
     begins = following and opener.match(char + following)
     return After(text=True, fence=ticks, inline=True) if begins else TEXT
