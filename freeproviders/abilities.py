@@ -10,11 +10,12 @@ from typing import Any, Literal, Protocol
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
 
-Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning"]
+Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens"]
 """What a service may lack.
 
 "tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
-constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back.
+constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back,
+"max_tokens" the limit of an answer by this name and not by `max_completion_tokens`.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""

@@ -22,7 +22,7 @@ from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.redaction import is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
-from freeproviders.transport import Route
+from freeproviders.transport import Route, check_proxy
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
@@ -161,6 +161,19 @@ def from_environment(slug: str) -> Configuration:
     return cast("Configuration", found)
 
 
+def checked_outside(slug: str, name: str, value: str, provider: str) -> str:
+    """Check a value of the environment that is about to be used; an error names its variable."""
+    place = variable(slug, name)
+    match name:
+        case "api_key":
+            checked_key(value, provider, given_as=place)
+        case "proxy":
+            check_proxy(value, place)
+        case _:
+            read_base_url(value, provider, place)
+    return value
+
+
 def unknown_names(
     given: Iterable[str], known: Iterable[str], provider: str, *, options: str = ""
 ) -> UsageError:
@@ -198,7 +211,7 @@ class Configured:
         api_key: sent as a bearer token where the protocol has a place for it. None is
             `<NAME>_API_KEY`.
         headers: sent with each request; they win over the protocol's own.
-        proxy: `http://user:password@host:port`. None is `<NAME>_PROXY`.
+        proxy: `http://user:password@host:port`. None is `<NAME>_PROXY`, "" is no proxy.
         timeout: a `Timeout`, or seconds for a whole attempt.
         cookies: sent with each request.
         connector: an aiohttp connector, which is used and never closed.
@@ -208,6 +221,7 @@ class Configured:
 
     name: str
     slug: str = ""
+    api_key_env: str | None = None
     default_base_url: ClassVar[str] = ""
     default_timeout: ClassVar[Timeout] = Timeout()
     default_retry: ClassVar[Retry] = Retry()
@@ -219,6 +233,18 @@ class Configured:
     timeout: Timeout
     retry: Retry
     route: Route
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give a class with a name of its own variables of its own.
+
+        Those of its base hold another service's key.
+        """
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "name" in own and "slug" not in own:
+            cls.slug = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "-", cls.name).strip("-").lower()
+        if "api_key_env" not in own and getattr(cls, "api_key_env", None) is not None and cls.slug:
+            cls.api_key_env = variable(cls.slug, "api_key")
 
     def __init__(
         self,
@@ -242,10 +268,10 @@ class Configured:
             self._take_address(address, variable(self.slug, "base_url"))
         else:
             self._take_address(base_url or self.default_base_url)
-        if api_key is None and self.login is None:
-            api_key = outside.get("api_key")
-        if proxy is None:
-            proxy = outside.get("proxy")
+        if api_key is None and self.login is None and (key := outside.get("api_key")):
+            api_key = checked_outside(self.slug, "api_key", key, self.name)
+        if proxy is None and (address := outside.get("proxy")):
+            proxy = checked_outside(self.slug, "proxy", address, self.name)
         self._take(
             {
                 "api_key": api_key,
@@ -297,6 +323,8 @@ class Configured:
         route: dict[str, Any] = {
             key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}
         }
+        if route.get("proxy") == "":
+            route["proxy"] = None  # not even the environment's
         if route:
             self.route = replace(self.route, **route)
 
@@ -404,7 +432,9 @@ def without_login(url: str) -> str:
     return re.sub(r"//[^/?#]*@", "//", url)
 
 
-def checked_key(key: object, provider: str, login: str | None = None) -> str | None:
+def checked_key(
+    key: object, provider: str, login: str | None = None, given_as: str = "api_key"
+) -> str | None:
     """Read an API key, without the line break that files and environments leave at its end.
 
     A key and a login exclude each other, since both take the same header.
@@ -415,7 +445,7 @@ def checked_key(key: object, provider: str, login: str | None = None) -> str | N
         raise UsageError(f"api_key must be text, not {type(key).__name__}.", provider=provider)
     key = key.strip()
     if _NOT_IN_A_HEADER.search(key):
-        raise UsageError("api_key must be one line of whole characters.", provider=provider)
+        raise UsageError(f"{given_as} must be one line of whole characters.", provider=provider)
     if key and login:
         raise UsageError(
             "Pass api_key or a user and password in base_url, not both: "

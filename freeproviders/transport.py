@@ -70,7 +70,7 @@ class Route:
 
     def __post_init__(self) -> None:
         if self.proxy is not None:
-            _check_proxy(self.proxy, "proxy")
+            check_proxy(self.proxy, "proxy")
         if self.connector is not None and not isinstance(self.connector, aiohttp.BaseConnector):
             raise UsageError(f"connector must be an aiohttp connector, not {type(self.connector).__name__}.")
 
@@ -86,11 +86,12 @@ class Route:
         if not proxy:
             return None
         proxy = proxy if "://" in proxy else f"http://{proxy}"
-        _check_proxy(proxy, "The environment's proxy")
+        check_proxy(proxy, "The environment's proxy")
         return proxy
 
 
-def _check_proxy(proxy: object, what: str) -> None:
+def check_proxy(proxy: object, what: str) -> None:
+    """Raise `UsageError` unless a value is a proxy's address; `what` names the value."""
     try:
         parts = urlsplit(proxy) if isinstance(proxy, str) else None
         if parts is not None and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:

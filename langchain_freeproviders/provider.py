@@ -19,7 +19,13 @@ from pydantic import (
 
 import freeproviders
 from freeproviders.backend import Backend
-from freeproviders.configuration import CONFIGURATION, from_environment, variable, without_login
+from freeproviders.configuration import (
+    CONFIGURATION,
+    checked_outside,
+    from_environment,
+    variable,
+    without_login,
+)
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import FreeProvidersError, UsageError
 from freeproviders.lazy import LazyAttribute
@@ -69,7 +75,15 @@ class ProviderSettings(BackendSettings):
         address = out.get("base_url") or outside.get("base_url")
         if isinstance(address, str) and without_login(address) != address:
             outside.pop("api_key", None)  # the login takes its place
-        return {**out, **{name: value for name, value in outside.items() if out.get(name) is None}}
+        slug = cls.provider_class.slug
+        return {
+            **out,
+            **{
+                name: checked_outside(slug, name, cast("str", value), cls.__name__)
+                for name, value in outside.items()
+                if out.get(name) is None
+            },
+        }
 
     @classmethod
     def _has_option(cls, name: str) -> bool:

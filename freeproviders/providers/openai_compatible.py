@@ -68,6 +68,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         body = request_body(
             request,
             usage_frames=not self.learned.refuses("usage_frames"),
+            max_tokens="max_completion_tokens" if self.learned.refuses("max_tokens") else "max_tokens",
             reasoning=any(message.reasoning for message in request.messages) and self._wants_back(request),
         )
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
@@ -99,6 +100,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
         said = f"{error.message} {error.body}"
         if "stream_options" in said:
             self.learned.refuse("usage_frames", why=error.message)
+        elif "max_completion_tokens" in said and "max_tokens" in said.replace("max_completion_tokens", ""):
+            self.learned.refuse("max_tokens", why=error.message)  # models that think want the other name
         elif "reasoning_content" in said and "missing" in said.lower():
             self.learned.prove("reasoning", "", why=error.message)
         elif "reasoning_content" in said:

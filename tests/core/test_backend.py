@@ -348,7 +348,7 @@ async def test_the_environment_configures(monkeypatch):
         with pytest.raises(AuthenticationError):
             await OpenAICompatible("m", api_key="sk-other", retry=0).complete("Hi")
         monkeypatch.setenv("OPENAI_COMPATIBLE_PROXY", "no proxy")
-        with pytest.raises(UsageError, match="proxy must look like"):
+        with pytest.raises(UsageError, match="OPENAI_COMPATIBLE_PROXY must look like"):
             OpenAICompatible("m")
 
 

@@ -190,7 +190,6 @@ async def test_credentials_stay_with_the_host_that_they_were_given_for():
         ),
         *(
             {"proxy": 5},
-            {"proxy": ""},
             {"proxy": "http://u:s3cret@h:99999"},
             {"proxy": "u:s3cret@h:1"},
             {"proxy": "socks5://u:s3cret@h:1"},

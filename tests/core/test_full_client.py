@@ -388,3 +388,55 @@ def test_secrets_are_not_shown():
     shown = repr(Message("user", (AudioBlock(WAV, "wav"), FileBlock(PDF, "a.pdf"))))
     assert WAV not in shown
     assert PDF not in shown
+
+
+# --- the environment ---
+
+
+def test_a_class_with_a_name_of_its_own_has_its_own_variables(monkeypatch):
+    """The base's key is another service's."""
+    monkeypatch.setenv("OPENAI_COMPATIBLE_API_KEY", "sk-of-the-base")
+    monkeypatch.setenv("MY_HOUSE_API_KEY", "sk-my-own")
+
+    class MyHouse(OpenAICompatible):
+        name = "MyHouse"
+
+    class Tweaked(OpenAICompatible):
+        default_max_tokens = 5
+
+    mine = MyHouse("m", base_url="http://127.0.0.1:9")
+    assert (mine.slug, mine.api_key, mine.api_key_env) == ("my-house", "sk-my-own", "MY_HOUSE_API_KEY")
+    base = Tweaked("m", base_url="http://127.0.0.1:9")
+    assert (base.api_key, base.api_key_env) == ("sk-of-the-base", "OPENAI_COMPATIBLE_API_KEY")
+
+
+def test_an_empty_proxy_switches_the_environments_off(monkeypatch):
+    monkeypatch.setenv("FLOW_GPT_PROXY", "http://127.0.0.1:9")
+    assert FlowGpt().route.proxy == "http://127.0.0.1:9"
+    assert FlowGpt(proxy="").route.proxy is None
+    assert FlowGpt().configured(proxy="").route.proxy is None
+    monkeypatch.setenv("FLOW_GPT_PROXY", "no address at all")
+    assert FlowGpt(proxy="").route.proxy is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FLOW_GPT_PROXY", "no address"), ("FLOW_GPT_API_KEY", "two\nlines"), ("FLOW_GPT_API_BASE", "nowhere")],
+)
+def test_an_error_names_the_variable_that_it_comes_from(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.UsageError, match=name):
+        FlowGpt()
+
+
+async def test_the_limit_has_another_name_where_the_service_says_so():
+    """Models that think take `max_completion_tokens` only; it is asked once and remembered."""
+    said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    with replica(OpenAICompatible, answer="ok", faults=[{"status": 400, "error": said}]) as r:
+        backend = of(r)
+        assert (await backend.complete(HI, max_tokens=7)).text == "ok"
+        assert (await backend.complete(HI, max_tokens=8)).text == "ok"
+        limits = [(q.json.get("max_tokens"), q.json.get("max_completion_tokens")) for q in r.requests]
+        assert limits == [(7, None), (None, 7), (None, 8)]
+        await of(r).complete(HI, max_tokens=9)
+        assert r.requests[-1].json["max_tokens"] == 9

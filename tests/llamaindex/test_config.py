@@ -105,8 +105,12 @@ def test_importing_loads_what_a_chat_needs_and_no_more():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded, _, made = (part.split() for part in done.stdout.partition("|"))
     ours = ("freeproviders", "llama_index_freeproviders", "llama_index.llms")
-    assert [name for name in loaded if not name.startswith(ours)] == ["llama_index.core.llms.loading"]
-    assert not [name for name in loaded if name.startswith(("freeproviders.tools", "freeproviders.embedded"))]
+    # What suggests a name is here beforehand: the first call may come from an event loop.
+    others = [name for name in loaded if not name.startswith(ours)]
+    assert others == ["difflib", "llama_index.core.llms.loading"]
+    of_tools = {name for name in loaded if name.startswith("freeproviders.tools")}
+    assert of_tools == {"freeproviders.tools", "freeproviders.tools.choice", "freeproviders.tools.loading"}
+    assert not [name for name in loaded if name.startswith("freeproviders.embedded")]
     assert not [name for name in loaded if name.startswith("freeproviders.providers.")]
     assert {name for name in made if name.startswith("freeproviders.providers.")} == {
         "freeproviders.providers.openai_compatible"

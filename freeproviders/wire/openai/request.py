@@ -15,12 +15,17 @@ _CHOICES: Final = frozenset({"auto", "none", "required"})
 
 
 def request_body(
-    request: ChatRequest, *, usage_frames: bool = True, reasoning: bool = False
+    request: ChatRequest,
+    *,
+    usage_frames: bool = True,
+    reasoning: bool = False,
+    max_tokens: str = "max_tokens",
 ) -> dict[str, Any]:
     """Write a request with everything that the protocol has.
 
     `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked
-    for; `reasoning` sends the thinking of the present run of tool calls back.
+    for; `reasoning` sends the thinking of the present run of tool calls back; `max_tokens` is what
+    the service calls the limit of an answer.
     """
     messages = full_messages(request.messages)
     if reasoning:
@@ -34,6 +39,8 @@ def request_body(
         value = getattr(request, key)
         if value is not None:
             body[key] = value
+    if max_tokens != "max_tokens" and "max_tokens" in body:
+        body[max_tokens] = body.pop("max_tokens")
     if request.stop:
         body["stop"] = request.stop[:MAX_STOPS]
     if request.n != 1:
