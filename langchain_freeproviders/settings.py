@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -28,7 +28,18 @@ from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import CONFIGURATION, PROTOCOL_OPTIONS, split, unknown_names
 from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
-from freeproviders.types import Batch, Completion, Message, OnEmpty, OnInvalid, Part, ReasoningMode, Text
+from freeproviders.tools import loading
+from freeproviders.types import (
+    Batch,
+    ChatRequest,
+    Completion,
+    Message,
+    OnEmpty,
+    OnInvalid,
+    Part,
+    ReasoningMode,
+    Text,
+)
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.keywords import (
@@ -275,9 +286,8 @@ class BackendSettings(Serializable):
         request = backend.request(messages, stream=stream, **settings)
         form = request.response_format
         if stream and isinstance(form, DraftedForm) and not request.tools:
-            from freeproviders.tools.structured import stream_drafted  # noqa: PLC0415 - plain chat needs none
-
-            return cast("AsyncGenerator[Batch, None]", stream_drafted(backend, request, form))
+            begin = partial(_drafted, backend, request, form)
+            return loading.loaded_first(begin) if loading.would_block() else begin()
         return backend.answer(request)
 
     def _complete(self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]) -> Completion:
@@ -468,6 +478,13 @@ class BackendSettings(Serializable):
     def _forget(self, names: tuple[str, ...] = _DERIVED) -> None:
         for name in names:
             self.__dict__.pop(name, None)
+
+
+def _drafted(backend: Backend, request: ChatRequest, form: DraftedForm) -> AsyncGenerator[Batch, None]:
+    """Ask for an object that is shown as it grows."""
+    from freeproviders.tools.structured import stream_drafted  # noqa: PLC0415 - plain chat needs none of it
+
+    return cast("AsyncGenerator[Batch, None]", stream_drafted(backend, request, form))
 
 
 @cache

@@ -116,6 +116,20 @@ async def main():
 run()
 """
 
+LANGCHAIN_STREAMED_OBJECT = """
+import langchain_freeproviders
+from langchain_freeproviders import ChatOpenAICompatible
+
+async def main():
+    model = ChatOpenAICompatible(
+        model="m", base_url=url, max_retries=0, native_tools=False, json_schema=False
+    )
+    cities = [city async for city in model.with_structured_output(City).astream(QUESTION)]
+    assert isinstance(cities[-1], City)
+
+run()
+"""
+
 LLAMAINDEX = """
 import io
 from llama_index.core.llms import ChatMessage
@@ -158,8 +172,8 @@ run()
 
 @pytest.mark.parametrize(
     "code",
-    [CORE, THINKING, LANGCHAIN, LLAMAINDEX, EMBEDDED],
-    ids=["core", "thinking", "langchain", "llamaindex", "embedded"],
+    [CORE, THINKING, LANGCHAIN, LANGCHAIN_STREAMED_OBJECT, LLAMAINDEX, EMBEDDED],
+    ids=["core", "thinking", "langchain", "langchain-objects", "llamaindex", "embedded"],
 )
 def test_nothing_blocks_the_event_loop(code):
     """Everything is asked for the first time, in a process of its own."""
