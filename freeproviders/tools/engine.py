@@ -214,9 +214,9 @@ class _WordsQuestion(_PlainQuestion):
         self._box = box
 
     def _reader(self) -> PlainReader:
-        looks = not (self._tally.repairs or self._tally.exhausted)
         return PlainReader(
-            self._box if looks else None,
+            self._box,
+            looks=not (self._tally.repairs or self._tally.exhausted),
             starts_thinking=self._quirks.thinking,
             reasoning=self._request.reasoning,
         )

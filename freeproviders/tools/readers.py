@@ -193,8 +193,9 @@ class Reader(ABC, Generic[Out]):
 class PlainReader(Reader[Part]):
     """Separates reasoning from text; all of it goes out.
 
-    An answer that begins with a call to one of the `forbidden` tools is read no further; its
-    beginning waits until that is known.
+    No call to one of the `forbidden` tools goes out. An answer that begins with one is read no
+    further; with `looks` that is looked for in the text as well, whose beginning waits until it is
+    known.
     """
 
     answered = False
@@ -206,12 +207,13 @@ class PlainReader(Reader[Part]):
         self,
         forbidden: Toolbox | None = None,
         *,
+        looks: bool = True,
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
     ) -> None:
         super().__init__(starts_thinking=starts_thinking, reasoning=reasoning)
         self._forbidden = forbidden
-        self._probe = Parser(forbidden) if forbidden else None
+        self._probe = Parser(forbidden) if forbidden and looks else None
         self._waiting: list[Part] = []
 
     def end(self) -> list[Part]:
@@ -246,8 +248,9 @@ class PlainReader(Reader[Part]):
             self._waiting = []
 
     def _native_call(self, call: ToolCall | InvalidToolCall, out: list[Part]) -> None:
-        if self._forbidden and not self.answered:
-            self.calls_first = self.stopped = True
+        if self._forbidden:
+            if not self.answered:
+                self.calls_first = self.stopped = True
             return
         take = self._piece if self.originals is None else self._put_back
         for piece in self._parser.close():  # what it held has ended before the call
