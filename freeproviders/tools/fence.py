@@ -268,16 +268,22 @@ def _places_in(text: str, sources: Iterable[str], *, whole: bool) -> list[int]:
 def _openers(names: tuple[str, ...]) -> re.Pattern[str]:
     """Compile a pattern for the bracket by which a call to one of some tools begins.
 
-    It stands right before a name or before calls in a wrapping, or it is the `bracket` behind a
-    name at the beginning of a line.
+    It stands right before a name or before calls in a wrapping, or it is the one behind a name at
+    the beginning of a line. Behind other keys of an object it is the colon of the name.
     """
     name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     keys = "|".join(NAME_KEYS)
+    gap = r"\s{0,32}"  # without a bound, blank lines would take quadratic time
     return re.compile(
-        rf"\{{(?=\s*[\"']?(?:(?:{keys})[\"']?\s*[:=]\s*[\"']?\s*(?:\w{{1,16}}[.:/])?(?:{name})\b"
-        rf"|(?:{name})[\"']?\s*:|(?:{'|'.join(LIST_KEYS)})[\"']?\s*:\s*[\[{{]"
-        r"|type[\"']?\s*:\s*[\"']?(?:function|tool)))"
-        rf"|\[(?=\s*(?:\w{{1,16}}\.)?(?:{name})(?:\.call)?\s*\()"
-        rf"|(?:^|`{{3}}\w{{0,16}}\s)\s*(?:\w{{1,16}}\.)?(?:{name})(?:\.call)?\s*(?P<bracket>\()",
+        rf"\{{(?={gap}[\"']?(?:(?:{keys})[\"']?{gap}[:=]{gap}[\"']?{gap}(?:\w{{1,16}}[.:/])?(?:{name})\b"
+        rf"|(?:{name})[\"']?{gap}:|(?:{'|'.join(LIST_KEYS)})[\"']?{gap}:{gap}[\[{{]"
+        rf"|type[\"']?{gap}:{gap}[\"']?(?:function|tool)))"
+        rf"|\[(?={gap}(?:\w{{1,16}}\.)?(?:{name})(?:\.call)?{gap}\()"
+        rf"|,{gap}[\"']?(?:(?:{keys})[\"']?{gap}(?P<name>:){gap}[\"']?{gap}(?:\w{{1,16}}[.:/])?(?:{name})\b"
+        rf"|(?:{name})[\"']?{gap}(?P<key>:){gap}\{{)"
+        rf"|\bto=(?:\w{{1,16}}\.)?(?:{name})\b[^{{\n]{{0,64}}(?P<recipient>\{{)"
+        r"|(?:^|`{3}\w{0,16}\s)[ \t]{0,64}"
+        r"(?:(?:\w{1,64}\s{0,8}=|await\s|return\s|print\s{0,8}\()\s{0,8}){0,4}"
+        rf"(?:\w{{1,16}}\.)?(?:{name})(?:\.call|:\d{{1,4}})?{gap}(?:(?P<bracket>\()|:?{gap}(?P<object>\{{))",
         re.IGNORECASE | re.MULTILINE,
     )

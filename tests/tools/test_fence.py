@@ -19,6 +19,7 @@ from freeproviders.tools.read.dialects.registry import DIALECTS
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Message, Text, TextBlock, Tool, ToolCall, collect
+from tests.tools import test_near_misses as near
 from tests.tools.files import FILES
 from tests.tools.reading import joined
 
@@ -362,3 +363,12 @@ def test_a_hostile_text_is_fenced_in_linear_time():
         changed = made(text)
         assert [call for call in calls_in(changed) if not call.fault] == []
         assert (made.originals.text(changed) if made.originals else changed) == text
+
+
+@pytest.mark.parametrize("call", [*near.MADE, *near.TWICE])
+def test_no_part_of_a_page_is_a_call_where_it_is_repeated_alone(call):
+    """A line, a block or an object of a page may be the whole answer of a model that repeats it."""
+    before, behind = "A page about Paris.\n\n", "\n\nMore text."
+    page = fence(f"{before}{call}{behind}", near.BOX)
+    alone = page[len(before) : -len(behind)]
+    assert not [call for call in near.judged(near.parts_of([alone])) if isinstance(call, ToolCall)]
