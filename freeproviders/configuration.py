@@ -92,7 +92,7 @@ PROTOCOL_OPTIONS: Final = frozenset(
     }
 )
 """Options of the OpenAI protocol that other libraries have as arguments of their own."""
-_SOMEHOW_SECRET: Final = re.compile(r"(?i)key|token|secret|passw|credential|auth")
+_SOMEHOW_SECRET: Final = re.compile(r"(?i)key|token|secret|passw|credential")
 _NO_CREDENTIALS: Final = frozenset({"prompt_cache_key", "tokenizer"})
 """Options of that kind which are none, whatever their values look like."""
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
