@@ -10,12 +10,14 @@ from typing import Final
 
 from freeproviders.tools.read.cursor import (
     CALLS,
+    CUT_OFF,
     TEXT,
     Cursor,
     RawCall,
     Recogniser,
     Waiting,
     literal,
+    peek,
     skip,
     word,
 )
@@ -67,7 +69,7 @@ def _named(c: Cursor, box: Toolbox, start: int) -> Waiting:
         return (yield from call_arguments(c, box, name, start))
     if not (yield from literal(c, _INPUT)):
         # As the last words of an answer the name of a tool may be a word.
-        return None if following or properties(tool) else RawCall(name, {}, c.since(start))
+        return None if following or properties(tool) or c.broken else RawCall(name, {}, c.since(start))
     following = yield from skip(c, _MARKS)
     if following == "j":
         yield from literal(c, ("json",))
@@ -78,4 +80,4 @@ def _named(c: Cursor, box: Toolbox, start: int) -> Waiting:
             yield from literal(c, ("```",))
         return RawCall(name, value, c.since(start), fault)
     text = (yield from word(c, _LINE, _MAX_INPUT_CHARS)).strip(" \"'*`")
-    return RawCall(name, text, c.since(start))
+    return RawCall(name, text, c.since(start), CUT_OFF if c.broken and not (yield from peek(c)) else "")
