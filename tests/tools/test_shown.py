@@ -54,6 +54,7 @@ SHOWN = [
     'Functions: get_weather, get_time. Format: {"name": ..., "arguments": ...}',
     f"Let me give you an example of a call:\n{BLOCK}",
     f"I will show how a call looks:\n{BLOCK}",
+    f"For example {CALL} <|a b <tool_x for example {TIME}",
     f"The log holds {CALL}, {TIME} and more.",
 ]
 MEANT = [

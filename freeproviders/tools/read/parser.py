@@ -226,12 +226,12 @@ class Parser:
         except StopIteration as stop:
             self._reading = None
             after = stop.value
-            if self._shown:
-                self._shown, self._shows = False, True
-                after = replace(after, text=True)
-            self._go_on(c, after)
-            if self._shows and after.text:
-                self._recent.clear()
+            if not self._shown:
+                self._go_on(c, after)
+                return True
+            self._shown, self._shows = False, True
+            self._go_on(c, replace(after, text=True))
+            self._recent.clear()
             return True
         if step is None:
             return False
