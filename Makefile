@@ -54,7 +54,7 @@ endif
 real: $(VENV)/.dev ## Run the tests that need the model, in one process over one engine
 	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
 
-exam: $(VENV)/.dev ## Sit whole examinations (about an hour); EXAM_ARGS="--model 0.5b --protocol flow-gpt" narrows them
+exam: $(VENV)/.dev ## Sit whole examinations (an hour, then seconds); EXAM_ARGS="--model 0.5b --protocol flow-gpt" narrows them
 	$(BIN)/python -m tests.real.examine $(EXAM_ARGS)
 
 lowest: $(VENV)/.dev ## Run the tests that need no model with exactly the lowest versions declared
