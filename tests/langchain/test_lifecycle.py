@@ -270,7 +270,8 @@ def test_a_package_loads_only_what_it_needs():
         import langchain_freeproviders
         names = (
             "llama_index", "langchain", "langgraph", "xllamacpp", "jsonschema", "json_repair",
-            "freeproviders.tools", "freeproviders.embedded", "freeproviders.testing", "freeproviders.cli",
+            "freeproviders.tools.engine", "freeproviders.tools.read", "freeproviders.tools.schema",
+            "freeproviders.embedded", "freeproviders.testing", "freeproviders.cli",
         )
         print([name for name in names if name in sys.modules])
     """)

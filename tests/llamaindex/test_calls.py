@@ -163,7 +163,7 @@ async def test_a_proxy_of_a_call_is_used():
 
 @pytest.mark.parametrize(
     "keywords",
-    [{"retry": 1, "max_retries": 2}, {"openai_api_key": KEY}, {"Authorization": KEY}, {"password": KEY}],
+    [{"retry": 1, "max_retries": 2}, {"Authorization": KEY}, {"password": KEY}],
 )
 def test_what_cannot_be_understood_is_found_before_anything_is_sent(keywords):
     with replica("openai-compatible") as r:
