@@ -469,7 +469,7 @@ async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batc
     first = collect(parts)
     others = [_stopped(other, request.stop) if request.stop else other for other in first.others]
     if splits:
-        others = [await whole(SplitAnswer(backend, request, _again(other))) for other in others]
+        others = [await whole(SplitAnswer(backend, single, _again(other))) for other in others]
     missing = request.n - 1 - len(others)  # also where a service knows no `n`
     tasks = [asyncio.ensure_future(whole(backend.answer(single))) for _ in range(missing)]
     try:
@@ -478,7 +478,7 @@ async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batc
         for task in tasks:
             task.cancel()
     usage = first.usage
-    for other in others[len(others) - missing :]:
+    for other in others:
         usage += other.usage
     shown: Batch = [part for part in parts if not isinstance(part, Alternative | Usage | Finish)]
     yield [*shown, *map(Alternative, others), usage, first.finish]

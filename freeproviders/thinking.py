@@ -7,13 +7,16 @@ from typing import Any, Final
 
 from freeproviders.abilities import Answering
 from freeproviders.tools.loading import loaded
-from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text, ToolCall
+from freeproviders.types import Alternative, Batch, ChatRequest, LogProbs, Text, Usage
 
 FIRST_CHARS: Final = "<["
 """The characters with which a mark of reasoning begins."""
 
 MAX_BLANKS: Final = 200
 """Blanks before the first word that are waited for."""
+
+_BESIDE: Final = frozenset({LogProbs, Usage, Alternative})
+"""The parts that tell nothing about how the answer goes on."""
 
 
 class SplitAnswer(AsyncGenerator[Batch, None]):
@@ -36,7 +39,7 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
     async def _decided(self) -> Batch:
         """Read up to the first words; return all that has come."""
         batch = await self._batches.__anext__()
-        while (thinks := await self._thinks(_beginning(batch))) is None:
+        while (thinks := await self._thinks(*_beginning(batch))) is None:
             try:
                 batch = [*batch, *await self._batches.__anext__()]
             except StopAsyncIteration:
@@ -51,21 +54,20 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
         return batch
 
     @staticmethod
-    async def _thinks(text: str | None) -> bool | None:
+    async def _thinks(text: str, ended: bool) -> bool | None:
         """Return whether an answer with these first words begins with thinking; None as yet."""
-        if text is None:
-            return False
         words = text.lstrip()
         if len(text) - len(words) > MAX_BLANKS:
             return False  # wherever it was cut
         if not words:
-            return None
+            return False if ended else None
         if words[0] not in FIRST_CHARS:
             return False
         await loaded()
         from freeproviders.tools.read.thinking import begins_with_mark  # noqa: PLC0415 - as above
 
-        return begins_with_mark(words)
+        begins = begins_with_mark(words)
+        return False if begins is None and ended else begins
 
     async def asend(self, value: None) -> Batch:
         """Behave as in every asynchronous generator."""
@@ -81,13 +83,13 @@ class SplitAnswer(AsyncGenerator[Batch, None]):
         await self._batches.aclose()
 
 
-def _beginning(batch: Batch) -> str | None:
-    """The text of the first batches; None where something else decides that it is an answer."""
+def _beginning(batch: Batch) -> tuple[str, bool]:
+    """The text with which the first batches begin, and whether another part has ended it."""
     text = ""
     for part in batch:
         kind = part.__class__
         if kind is Text:
             text += part.text  # type: ignore[union-attr]
-        elif kind is Reasoning or kind is ToolCall or (kind is Finish and not text.strip()):
-            return None
-    return text
+        elif kind not in _BESIDE:
+            return text, True
+    return text, False

@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-from freeproviders import FlowGpt, OpenAICompatible, errors
+from freeproviders import FlowGpt, OpenAICompatible, Retry, errors
 from freeproviders.backend import Backend
 from freeproviders.testing import replica
 from freeproviders.types import (
@@ -141,6 +141,23 @@ async def test_several_answers_with_thinking():
             assert [(one.reasoning, one.text) for one in (answer, *answer.others)] == [("Hm.", "One two")] * 2
         kept = await of(r).complete(HI, n=2, reasoning="keep")
         assert [one.text for one in (kept, *kept.others)] == ["<think>Hm.</think>One two"] * 2
+
+
+async def test_a_further_answer_that_is_nothing_but_thinking():
+    """It is asked for again, alone, and counts."""
+    choices = [
+        {"message": {"content": said}, "finish_reason": "stop"} for said in ("One", "<think>Hm.</think>")
+    ]
+    usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+    body = {"choices": choices, "model": "m", "usage": usage}
+    turns = iter([[body], ["Two"]])
+    with replica(OpenAICompatible, answer=lambda _: next(turns), faults={"no_stream": True}) as r:
+        provider = OpenAICompatible("m", base_url=r.base_url, retry=Retry(first=0, jitter=0))
+        answer = await provider.complete(HI, n=2)
+        assert [answer.text, *(other.text for other in answer.others)] == ["One", "Two"]
+        assert [sent.json.get("n", 1) for sent in r.requests] == [2, 1]
+        assert answer.usage.output_tokens > 5
+        assert not answer.usage.estimated
 
 
 async def test_several_answers_with_tools():

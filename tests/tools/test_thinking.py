@@ -1,5 +1,7 @@
 """Thinking that a model writes into its text: told apart, left out, or left alone."""
 
+from contextlib import aclosing
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,12 +9,24 @@ from hypothesis import strategies as st
 from freeproviders import FlowGpt, OpenAICompatible, Retry, bridge
 from freeproviders.errors import EmptyResponseError
 from freeproviders.testing import replica
-from freeproviders.thinking import FIRST_CHARS
+from freeproviders.thinking import FIRST_CHARS, SplitAnswer
 from freeproviders.tools import complete_structured
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING, begins_with_mark
 from freeproviders.tools.readers import PlainReader
-from freeproviders.types import Finish, Message, Reasoning, Text, ToolCall, Usage, collect
+from freeproviders.types import (
+    ChatRequest,
+    Finish,
+    InvalidToolCall,
+    Message,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    collect,
+)
 from tests.tools.asking import CALL, in_turns
 from tests.tools.reading import TOOLS
 
@@ -200,6 +214,36 @@ async def test_the_first_words_decide(said, text, reasoning, size, stream):
     with replica(OpenAICompatible, answer=pieces) as r:
         answer = await answer_of(OpenAICompatible("m", base_url=r.base_url), stream=stream)
     assert (answer.text, answer.reasoning, answer.finish.reason) == (text, reasoning, "stop")
+
+
+FINISH = Finish(reason="stop")
+NO_TEXT = [
+    Refusal("I will"),
+    ToolCallDelta(0, "id", "f", "{"),
+    InvalidToolCall("id", "f", "{", "It is cut off."),
+]
+
+
+@pytest.mark.parametrize("begins", [[], [Text("\n")], [Text("<thi")]])
+@pytest.mark.parametrize("part", [*NO_TEXT, ToolCall("id", "f", {}), FINISH])
+async def test_what_is_no_text_decides_as_well(part, begins):
+    """Nothing is held back behind it."""
+    asked, read = ChatRequest(messages=(Message("user", "Hi"),)), []
+
+    async def batches():
+        for batch in ([*begins, part], [Text("Four.")], [FINISH]):
+            read.append(batch)
+            yield batch
+
+    async with aclosing(SplitAnswer(None, asked, batches())) as stream:
+        assert await anext(stream) == [*begins, part]
+        assert len(read) == 1
+
+
+async def test_a_call_in_the_same_piece_hides_no_thinking():
+    with replica(OpenAICompatible, answer=[Text("<think>hm</think>Look."), ToolCall("id", "f", {})]) as r:
+        answer = await answer_of(OpenAICompatible("m", base_url=r.base_url), stream=False)
+    assert (answer.reasoning, answer.text, len(answer.tool_calls)) == ("hm", "Look.", 1)
 
 
 @pytest.mark.parametrize("said", ["Hello there", "<think>hm</think>Hello there"])

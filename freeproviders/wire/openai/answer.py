@@ -222,7 +222,7 @@ class ChunkReader(PartDecoder):
         reader.complete(batch)
         self.output_chars += reader.output_chars
         finish = Finish(reader.reason or "unknown", model=self.model or "", raw_reason=reader.raw_reason)
-        return collect([*batch, finish])
+        return collect([*batch, Usage(0, 0), finish])  # the first answer's usage is that of all
 
     def complete(self, batch: Batch) -> None:
         """Note that the service has confirmed the end of the answer."""
