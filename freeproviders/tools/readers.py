@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -108,7 +108,7 @@ class Reader(ABC, Generic[Out]):
     def take(self, batch: Batch) -> list[Out]:
         """Take what came; return what goes out."""
         out: list[Out] = []
-        take = self._piece if self.originals is None else self._put_back
+        take = self._take_piece
         self.untouched = False
         for part in batch:
             if self.stopped and not isinstance(part, Usage | Finish):
@@ -148,11 +148,22 @@ class Reader(ABC, Generic[Out]):
     def end(self) -> list[Out]:
         """Take the end of the answer; return what goes out at last."""
         out: list[Out] = []
-        take = self._piece if self.originals is None else self._put_back
+        take = self._take_piece
         for piece in self._parser.close(truncated=self.truncated or not self.confirmed):
             take(piece, out)
         self._flush(out)
         return out
+
+    @property
+    def _take_piece(self) -> Callable[[Piece, list[Out]], None]:
+        """What takes a piece of the parser's, which may hold what the fence has changed."""
+        return self._piece if self.originals is None else self._put_back
+
+    def _text_ended(self) -> list[Piece]:
+        """Let the text end before what came beside it; return what the parser held of it."""
+        held = self._parser.close()
+        self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
+        return held
 
     def _put_back(self, piece: Piece, out: list[Out]) -> None:
         """Take a piece, in which the originals are put back now that it is known what it is."""
@@ -188,81 +199,6 @@ class Reader(ABC, Generic[Out]):
         if isinstance(part, Refusal):
             self._said.append(part.text)
             self._piece(Text(part.text), out)
-
-
-class PlainReader(Reader[Part]):
-    """Separates reasoning from text; all of it goes out.
-
-    No call to one of the `forbidden` tools goes out. An answer that begins with one is read no
-    further; with `looks` that is looked for in the text as well, whose beginning waits until it is
-    known.
-    """
-
-    answered = False
-    """Whether there was text or a tool call."""
-    calls_first = False
-    """Whether the answer begins with a call that is forbidden."""
-
-    def __init__(
-        self,
-        forbidden: Toolbox | None = None,
-        *,
-        looks: bool = True,
-        starts_thinking: bool = False,
-        reasoning: ReasoningMode | None = None,
-    ) -> None:
-        super().__init__(starts_thinking=starts_thinking, reasoning=reasoning)
-        self._forbidden = forbidden
-        self._probe = Parser(forbidden) if forbidden and looks else None
-        self._waiting: list[Part] = []
-
-    def end(self) -> list[Part]:
-        """Take the end of the answer; return what goes out at last."""
-        out = super().end()
-        if self._probe is not None:
-            self._begin(self._probe.close(truncated=self.truncated or not self.confirmed), out)
-            out += self._waiting
-        return out
-
-    def _piece(self, piece: Piece, out: list[Part]) -> None:
-        if isinstance(piece, Text):
-            if self._probe is None:
-                self.answered = True
-                out.append(piece)
-            elif not self.stopped:
-                self._waiting.append(piece)
-                self._begin(self._probe.feed(piece.text), out)
-        elif isinstance(piece, Reasoning) and not self._drops_reasoning:
-            out.append(piece)
-
-    def _begin(self, pieces: list[Piece], out: list[Part]) -> None:
-        """Decide about the beginning of the answer, if these pieces of it show what it is."""
-        first = next((piece for piece in pieces if not isinstance(piece, Reasoning)), None)
-        if isinstance(first, RawCall) and self._forbidden and self._forbidden.match(first.name):
-            self.calls_first = self.stopped = True
-            self._waiting.clear()
-        elif first is not None:
-            self._probe = None
-            self.answered = True
-            out += self._waiting
-            self._waiting = []
-
-    def _native_call(self, call: ToolCall | InvalidToolCall, out: list[Part]) -> None:
-        if self._forbidden:
-            if not self.answered:
-                self.calls_first = self.stopped = True
-            return
-        take = self._piece if self.originals is None else self._put_back
-        for piece in self._parser.close():  # what it held has ended before the call
-            take(piece, out)
-        self._flush(out)
-        self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
-        self.answered = True
-        out.append(call)
-
-    def _beside(self, part: Part, out: list[Part]) -> None:
-        self.answered = self.answered or isinstance(part, Refusal)
-        out.append(part)
 
 
 class CallReader(Reader[Part]):
@@ -382,10 +318,8 @@ class CallReader(Reader[Part]):
         """
         if call.name in self._own_names:
             call = replace(call, name=self._own_names[call.name])
-        held = self._parser.close()
-        self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
-        take = self._piece if self.originals is None else self._put_back
-        for piece in held:
+        take = self._take_piece
+        for piece in self._text_ended():
             if isinstance(piece, RawCall) and piece.doubtful:
                 take(Text(piece.source), out)  # what was meant is this call
             elif not (isinstance(piece, Text) and piece.text.isspace()):

@@ -17,7 +17,7 @@ from freeproviders.errors import (
     TruncatedResponseError,
 )
 from freeproviders.testing import replica
-from freeproviders.tools.engine import failed_generation
+from freeproviders.tools.calls import failed_generation
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Message, Reasoning, Text, Tool, ToolCall
 from tests.tools.asking import CALL, TINY, answer_of, calls_of, in_turns, openai, parts_of, request

@@ -11,9 +11,9 @@ from freeproviders.errors import EmptyResponseError
 from freeproviders.testing import replica
 from freeproviders.thinking import FIRST_CHARS, SplitAnswer
 from freeproviders.tools import complete_structured
+from freeproviders.tools.plain import PlainReader
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING, begins_with_mark
-from freeproviders.tools.readers import PlainReader
 from freeproviders.types import (
     ChatRequest,
     Finish,
