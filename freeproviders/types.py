@@ -89,6 +89,10 @@ class ToolCall:
         return {"id": self.id, "type": "function", "function": function}
 
 
+NO_OBJECT: Final = "Not a JSON object: "
+"""The mark of a text that an adapter shows where frameworks have a call's arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class InvalidToolCall:
     """A tool call that nobody can make, since its arguments are no JSON object.
@@ -101,6 +105,21 @@ class InvalidToolCall:
     name: str
     text: str
     error: str
+
+    @property
+    def no_arguments(self) -> str:
+        """The text, marked so that nobody takes it for arguments.
+
+        It may be JSON all the same: a list in a call's own braces, or a call that the choice rules out.
+        Frameworks also complete JSON that was cut off. What begins with these words is JSON in no
+        reading.
+        """
+        return f"{NO_OBJECT}{self.text}"
+
+    @property
+    def explanation(self) -> str:
+        """The error, with the text where the error does not quote it."""
+        return self.error if self.text in self.error else f"{self.error} The model wrote: {self.text}"
 
     def to_openai(self) -> dict[str, Any]:
         """Write the call as the OpenAI protocol has it, with the model's own text as arguments."""

@@ -145,7 +145,7 @@ class ChunkWriter:
             case ToolCall():
                 return self._call(part.id, part.name, dumps(part.arguments).decode())
             case InvalidToolCall():
-                return self._call(part.id, part.name, _never_arguments(part))
+                return self._call(part.id, part.name, part.no_arguments)
             case Finish():
                 return self._last(part)
             case Draft():
@@ -226,9 +226,9 @@ def _generation(completion: Completion, finish: Finish, usage: Usage, model_prov
         invalid_tool_calls=[
             invalid_tool_call(
                 name=call.name,
-                args=_never_arguments(call),
+                args=call.no_arguments,
                 id=call.id,
-                error=f"{call.error} The model wrote: {call.text}",
+                error=call.explanation,
             )
             for call in completion.invalid_tool_calls
         ],
@@ -264,15 +264,6 @@ def _origin(finish: Finish) -> dict[str, Any]:
         "service_tier": finish.service_tier,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
-
-
-def _never_arguments(call: InvalidToolCall) -> str:
-    """Write what the model gave as arguments so that nobody takes it for arguments.
-
-    LangChain completes the JSON that the chunks of a stream add up to: `{"path": "/etc/pas` would
-    become a call. What begins with these words is JSON in no reading.
-    """
-    return f"Not a JSON object: {call.text}"
 
 
 def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) -> dict[str, Any]:

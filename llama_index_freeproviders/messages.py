@@ -150,10 +150,11 @@ def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
 def arguments_of(arguments: object) -> dict[str, Any]:
     """Read a call's arguments as an object; what cannot be read is kept under `input`."""
     if isinstance(arguments, str):
+        text = arguments
         try:
-            arguments = loads(arguments) if arguments.strip() else {}
+            arguments = loads(text) if text.strip() else {}
         except ValueError:
-            return {"input": arguments}
+            return {"input": text.removeprefix(core.NO_OBJECT)}
     if isinstance(arguments, Mapping):
         return dict(arguments)
     return {} if arguments is None else {"input": arguments}

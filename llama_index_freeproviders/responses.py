@@ -229,7 +229,9 @@ class ChatAssembler(Assembler[ChatResponse]):
         )
 
     def _renamed(self, call: ToolCall | InvalidToolCall) -> ToolCall | InvalidToolCall:
-        """The call by the tool's own name."""
+        """The call by the tool's own name, its text marked where it is no call that can be made."""
+        if isinstance(call, InvalidToolCall):
+            call = replace(call, text=call.no_arguments)
         name = self._names.get(call.name, call.name)
         return call if name == call.name else replace(call, name=name)
 

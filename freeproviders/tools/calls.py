@@ -170,6 +170,7 @@ class CallQuestion(Question[Part, CallReader]):
             introduces=self._tally.repairs == 0,
             single=self._plan.single,
             handed_out=self._calls,
+            taken=[call.id for message in self._request.messages for call in message.tool_calls],
             doubted=self._doubted,
             settled=settled if self._watches_repeats else None,
             asked_twice=self._mode == "both",

@@ -212,6 +212,8 @@ class CallReader(Reader[Part]):
         introduces: held text goes out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
         handed_out: the calls of earlier answers, which do not go out again.
+        taken: the ids of the conversation's calls, which no new call gets: frameworks find the result
+            of a call by its id, and some services count from 0 in each answer.
         doubted: texts that seemed to be meant as calls and were asked about: the same text again is
             the answer.
         settled: the calls whose results the model was just told; one that it makes again at once
@@ -229,6 +231,7 @@ class CallReader(Reader[Part]):
         introduces: bool = True,
         single: bool = False,
         handed_out: Iterable[ToolCall] = (),
+        taken: Iterable[str] = (),
         doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = None,
         asked_twice: bool = False,
@@ -248,7 +251,7 @@ class CallReader(Reader[Part]):
         self._single = single
         handed_out = tuple(handed_out)
         self._handed_out = Counter([call_key(call) for call in handed_out])
-        self._ids = {call.id for call in handed_out}
+        self._ids = {*taken, *(call.id for call in handed_out)}
         self._refuses_repeats = settled is not None
         self._just_made = {call_key(call) for call in settled or ()}
         self._in_a_row = 0

@@ -5,6 +5,7 @@ Each is asked in words and by the service's own protocol, sync and async, and co
 
 import asyncio
 import json
+from typing import Annotated
 
 import pytest
 from langchain.agents import create_agent
@@ -14,13 +15,15 @@ from langchain.agents.middleware import (
     ModelRetryMiddleware,
 )
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import ToolException, tool
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import InjectedState
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from freeproviders.types import InvalidToolCall, ToolCall
+from freeproviders.types import InvalidToolCall, Text, ToolCall
 from langchain_freeproviders.errors import EmptyResponseError, ToolCallError
 from tests.brain import Script, call
 from tests.langchain.services import OPENAI
@@ -158,9 +161,38 @@ async def test_a_tool_that_fails_twice(native):
     ]
 
 
+def handing_over(to):
+    @tool(f"to_{to}", description=f"Hand over to the {to}.")
+    def hand_over(state: Annotated[dict, InjectedState], call_id: Annotated[str, InjectedToolCallId]):
+        done = ToolMessage("Handed over.", tool_call_id=call_id, name=f"to_{to}")
+        return Command(goto=to, graph=Command.PARENT, update={"messages": [*state["messages"], done]})
+
+    return hand_over
+
+
 @native
-async def test_the_same_call_twice_under_a_human_in_the_loop(native):
-    """Each is shown to the human, and each runs once it is approved."""
+async def test_writer_and_reviewer_hand_over_four_times(native):
+    def graph(r):
+        builder = StateGraph(MessagesState)
+        for name, other in (("writer", "reviewer"), ("reviewer", "writer")):
+            agent = create_agent(model(r, native), [handing_over(other)], name=name)
+            builder.add_node(name, agent, destinations=(other,))
+        builder.add_edge(START, "writer")
+        return builder.compile()
+
+    over = [made(native, (f"to_{name}", {})) for name in ("reviewer", "writer")]
+    messages, r = await both([*over, *over, "Approved."], native, graph)
+    assert [message.name for message in messages if isinstance(message, ToolMessage)] == [
+        "to_reviewer",
+        "to_writer",
+    ] * 2
+    assert len(r.requests) == 5
+
+
+@native
+@pytest.mark.parametrize("run_async", [False, True])
+async def test_the_same_call_twice_under_a_human_in_the_loop(native, run_async):
+    """Each is shown to the human; what is refused does not run, and what is approved runs once."""
     sent = []
 
     @tool
@@ -169,7 +201,8 @@ async def test_the_same_call_twice_under_a_human_in_the_loop(native):
         sent.append(to)
         return "sent"
 
-    with OPENAI.replica(Script(*[made(native, ("send", {"to": "Ada"}))] * 2, "Sent twice.")) as r:
+    once = ("send", {"to": "Ada"})
+    with OPENAI.replica(Script(made(native, once), made(native, once, once), "Sent.")) as r:
         agent = create_agent(
             model(r, native),
             [send],
@@ -177,12 +210,21 @@ async def test_the_same_call_twice_under_a_human_in_the_loop(native):
             checkpointer=InMemorySaver(),
         )
         config = {**LIMIT, "configurable": {"thread_id": "1"}}
-        state = await agent.ainvoke({"messages": [HumanMessage("Write to Ada, twice.")]}, config)
-        for _ in range(2):
-            assert state["__interrupt__"][0].value["action_requests"][0]["args"] == {"to": "Ada"}
-            state = await agent.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), config)
-    assert sent == ["Ada", "Ada"]
-    assert state["messages"][-1].content == "Sent twice."
+
+        async def go_on(inputs):
+            if run_async:
+                return await agent.ainvoke(inputs, config)
+            return await asyncio.to_thread(agent.invoke, inputs, config)
+
+        await go_on({"messages": [HumanMessage("Write to Ada, and to Bob.")]})
+        state = await go_on(Command(resume={"decisions": [{"type": "reject", "message": "Not yet."}]}))
+        asked = state["__interrupt__"][0].value["action_requests"]
+        assert [action["args"] for action in asked] == [{"to": "Ada"}] * 2
+        assert sent == []
+        edited = {"type": "edit", "edited_action": {"name": "send", "args": {"to": "Bob"}}}
+        state = await go_on(Command(resume={"decisions": [{"type": "approve"}, edited]}))
+    assert sorted(sent) == ["Ada", "Bob"]
+    assert state["messages"][-1].content == "Sent."
 
 
 # --- wrong names and wrong arguments --------------------------------------------------------------
@@ -260,14 +302,15 @@ async def test_a_tool_strategy_handles_errors(native):
             assert state["structured_response"] == Weather(city="Rome", degrees=21)
 
 
+@native
 @pytest.mark.parametrize("run_async", [False, True])
-async def test_a_tool_selector_decides_about_a_selection_that_is_none(run_async):
+async def test_a_tool_selector_decides_about_a_selection_that_is_none(native, run_async):
     """With "pass" an object of another form comes as it came, and the middleware takes all tools."""
     with OPENAI.replica(Script('{"chosen": "add"}', "Hello.")) as r:
         selector = LLMToolSelectorMiddleware(
-            model=model(r, False, on_invalid="pass", max_repairs=0), on_parsing_failure="all", max_retries=0
+            model=model(r, native, on_invalid="pass", max_repairs=0), on_parsing_failure="all", max_retries=0
         )
-        agent = create_agent(model(r, False), [add], middleware=[selector])
+        agent = create_agent(model(r, native), [add], middleware=[selector])
         asked = {"messages": [HumanMessage("Hi")]}
         state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
         assert "Add two numbers" in r.requests[-1].body.decode()
@@ -319,22 +362,49 @@ async def test_arguments_that_are_no_object_in_the_events_of_a_stream():
     assert [made["id"] for made in message.invalid_tool_calls] == ["bad"]
 
 
-@pytest.mark.parametrize("run_async", [False, True])
-async def test_an_agent_answers_an_invalid_call_beside_a_valid_one(run_async):
+@native
+async def test_an_agent_answers_an_invalid_call_beside_a_valid_one(native):
     """The valid one runs, the other does not, and the model is told of both."""
-    said = [ToolCall("good", "add", {"a": 1, "b": 2}), InvalidToolCall("bad", "read", BROKEN, "")]
-    with OPENAI.replica(Script(said, "It is 3.")) as r:
-        agent = create_agent(model(r, True, max_repairs=0), [add, read])
-        asked = {"messages": [HumanMessage("Go")]}
-        state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
-        told = {
-            turn["tool_call_id"]: turn["content"]
-            for turn in r.requests[-1].json["messages"]
-            if turn["role"] == "tool"
-        }
-    assert told["good"] == "3"
-    assert "could not be executed" in told["bad"]
-    assert state["messages"][-1].content == "It is 3."
+    bad = [InvalidToolCall("bad", "read", BROKEN, "")] if native else call("read").replace("{}", "[7]")
+    said = made(native, ("add", {"a": 1, "b": 2})) + bad
+    messages, r = await both(
+        [said, "It is 3."], native, lambda r: create_agent(model(r, native, max_repairs=0), [add, read])
+    )
+    (invalid,) = messages[1].invalid_tool_calls
+    assert (BROKEN if native else "[7]") in invalid["error"]
+    told = {message.tool_call_id: message.content for message in messages if isinstance(message, ToolMessage)}
+    assert told.pop(messages[1].tool_calls[0]["id"]) == "3"
+    assert "could not be executed" in told.pop(invalid["id"])
+    assert not told
+    assert "could not be executed" in r.requests[-1].body.decode()
+
+
+# --- what goes out --------------------------------------------------------------------------------
+
+
+@native
+async def test_thinking_and_words_beside_a_call(native):
+    """A call that is only thought about is not made, no markup is shown, and streams say the same."""
+    words = f"<think>Maybe {call('add', a=9, b=9)}?</think>\nI add."
+    calls = made(native, ("add", {"a": 1, "b": 2}))
+    said = [[Text(words), *calls] if native else words + calls, "<think>So.</think>\n\nIt is 3."]
+    messages, _ = await both([*said[:1], "It is 3."], native, lambda r: create_agent(model(r, native), [add]))
+    assert results(messages) == ["3"]
+    assert messages[1].content == "I add."
+    assert messages[1].additional_kwargs["reasoning_content"].startswith("Maybe")
+    asked = {"messages": [HumanMessage("Go on.")]}
+    with OPENAI.replica(Script(*said, *said, *said)) as r:
+        agent = create_agent(model(r, native), [add])
+        shown = [item async for item in agent.astream(asked, LIMIT, stream_mode="messages")]
+        in_sync = await asyncio.to_thread(lambda: [*agent.stream(asked, LIMIT, stream_mode="messages")])
+        events = [event async for event in agent.astream_events(asked, LIMIT, version="v2")]
+    told = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+    for stream in ([item[0] for item in shown], [item[0] for item in in_sync], told):
+        chunks = [chunk for chunk in stream if isinstance(chunk, AIMessageChunk)]
+        assert "".join(chunk.content for chunk in chunks) == "I add.It is 3."
+        assert [made["args"] for chunk in chunks for made in chunk.tool_calls] == [{"a": 1, "b": 2}]
+        thought = "".join(chunk.additional_kwargs.get("reasoning_content", "") for chunk in chunks)
+        assert thought.endswith("?So.")
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -3,15 +3,18 @@
 Each is asked in words and by the service's own protocol, streamed and not, and comes to the same.
 """
 
+import asyncio
+
 import pytest
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ToolCallResult
+from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ToolCallResult
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool
+from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 from llama_index.core.workflow.errors import WorkflowRuntimeError
 
 from freeproviders.errors import ToolCallError
 from freeproviders.testing import replica
-from freeproviders.types import InvalidToolCall
+from freeproviders.types import InvalidToolCall, Text
 from freeproviders.types import ToolCall as CoreCall
 from llama_index_freeproviders import OpenAICompatible
 from llama_index_freeproviders.tools import UNREADABLE
@@ -50,6 +53,34 @@ def add(a: int, b: int) -> str:
 
 
 # --- the same call again --------------------------------------------------------------------------
+
+
+@native
+@streams
+async def test_a_coding_agent_lists_writes_and_lists_again(native, streaming):
+    files = []
+
+    def list_files() -> str:
+        """List the files."""
+        return ",".join(files) or "none"
+
+    def write_file(name: str) -> str:
+        """Write a file."""
+        files.append(name)
+        return "written"
+
+    said = [
+        made(native, ("list_files", {})),
+        made(native, ("write_file", {"name": "a.py"})),
+        made(native, ("list_files", {})),
+        "Done.",
+    ]
+    with replica("openai-compatible", answer=Script(*said)) as r:
+        agent = FunctionAgent(tools=[list_files, write_file], llm=llm_of(r, native), streaming=streaming)
+        output, results = await run(agent)
+        assert len(r.requests) == 4
+    assert told(results) == ["none", "written", "a.py"]
+    assert output.response.content == "Done."
 
 
 @native
@@ -110,7 +141,8 @@ async def test_a_tool_that_fails_twice(native, streaming):
 
 
 @native
-async def test_writer_and_reviewer_hand_over_four_times(native):
+@streams
+async def test_writer_and_reviewer_hand_over_four_times(native, streaming):
     """With the same reason each time."""
     over = {
         name: made(native, ("handoff", {"to_agent": name, "reason": "Please go on."}))
@@ -120,7 +152,11 @@ async def test_writer_and_reviewer_hand_over_four_times(native):
     with replica("openai-compatible", answer=Script(*said)) as r:
         writer, reviewer = (
             FunctionAgent(
-                name=name, description=f"The {name}.", llm=llm_of(r, native), can_handoff_to=[other]
+                name=name,
+                description=f"The {name}.",
+                llm=llm_of(r, native),
+                can_handoff_to=[other],
+                streaming=streaming,
             )
             for name, other in (("writer", "reviewer"), ("reviewer", "writer"))
         )
@@ -131,13 +167,43 @@ async def test_writer_and_reviewer_hand_over_four_times(native):
 
 
 @native
+@streams
+async def test_the_same_call_twice_with_a_human_asked(native, streaming):
+    """Each waits for the human's word, and each runs once it is given."""
+    sent = []
+
+    async def send(ctx: Context, to: str) -> str:
+        """Send a letter."""
+        asked = InputRequiredEvent(prefix=f"{to}, {len(sent)}?")
+        word = await ctx.wait_for_event(
+            HumanResponseEvent, waiter_id=asked.prefix, waiter_event=asked, requirements={"at": asked.prefix}
+        )
+        sent.append(f"{word.response} to {to}")
+        return "sent"
+
+    said = [*[made(native, ("send", {"to": "Ada"}))] * 2, "Sent twice."]
+    with replica("openai-compatible", answer=Script(*said)) as r:
+        agent = FunctionAgent(tools=[send], llm=llm_of(r, native), streaming=streaming)
+        handler = agent.run("Write to Ada, twice.")
+        async for event in handler.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                handler.ctx.send_event(HumanResponseEvent(response="yes", at=event.prefix))
+        assert (await handler).response.content == "Sent twice."
+        assert len(r.requests) == 3
+    assert sent == ["yes to Ada", "yes to Ada"]
+
+
+@native
+@streams
 @pytest.mark.parametrize("method", ["force", "generate"])
-async def test_the_agents_own_limit_ends_a_loop(native, method):
+async def test_the_agents_own_limit_ends_a_loop(native, method, streaming):
     """The same call for ever, until `max_iterations`."""
     again = made(native, ("add", {"a": 1, "b": 2}))
     said = [again] * 3 + ["It is 3."]
     with replica("openai-compatible", answer=Script(*said)) as r:
-        agent = FunctionAgent(tools=[add], llm=llm_of(r, native), early_stopping_method=method)
+        agent = FunctionAgent(
+            tools=[add], llm=llm_of(r, native), early_stopping_method=method, streaming=streaming
+        )
         handler = agent.run("Add 1 and 2.", max_iterations=3)
         if method == "force":
             with pytest.raises(WorkflowRuntimeError, match="iterations"):
@@ -203,22 +269,23 @@ def read(path: str = "/") -> str:
     raise AssertionError(f"read {path}")
 
 
+@native
 @streams
-async def test_arguments_that_are_no_object_run_nothing(streaming):
+async def test_arguments_that_are_no_object_run_nothing(native, streaming):
     """Beside a call that runs, the agent says of the other that there is no such tool."""
-    said = [CoreCall("good", "add", {"a": 1, "b": 2}), InvalidToolCall("bad", "read", BROKEN, "")]
+    bad = [InvalidToolCall("bad", "read", BROKEN, "")] if native else call("read").replace("{}", "[7]")
+    said = made(native, ("add", {"a": 1, "b": 2})) + bad
     with replica("openai-compatible", answer=Script(said, "It is 3.")) as r:
-        llm = llm_of(r, True, max_repairs=0)
+        llm = llm_of(r, native, max_repairs=0)
         output, results = await run(FunctionAgent(tools=[add, read], llm=llm, streaming=streaming))
-        sent = {
-            turn["tool_call_id"]: turn["content"]
-            for turn in r.requests[-1].json["messages"]
-            if turn["role"] == "tool"
-        }
-    assert {result.tool_id: result.tool_output.is_error for result in results} == {"good": False, "bad": True}
-    assert "not found" in sent["bad"]
-    assert "JSON object" in sent["bad"]
-    assert sent["good"] == "3"
+        sent = r.requests[-1].body.decode()
+    outcomes = {result.tool_name: result.tool_output for result in results}
+    assert {name: outcome.is_error for name, outcome in outcomes.items()} == {
+        "add": False,
+        f"read{UNREADABLE}": True,
+    }
+    assert outcomes["add"].content == "3"
+    assert "not found" in sent
     assert output.response.content == "It is 3."
 
 
@@ -238,6 +305,20 @@ def test_selections_of_what_is_no_object(text):
 
 
 @native
+def test_a_call_that_the_choice_leaves_out_runs_nothing(native):
+    """Its arguments are a JSON object, and the agent has a tool of that name."""
+    said = made(native, ("add", {"a": 1, "b": 2}), ("read", {"path": "/etc"}))
+    with replica("openai-compatible", answer=said) as r:
+        llm = llm_of(r, native)
+        tools = [FunctionTool.from_defaults(tool) for tool in (add, read, told)]
+        response = llm.chat_with_tools(
+            tools, "Go", tool_choice=["add", "told"], allow_parallel_tool_calls=True
+        )
+    found = [(made.tool_name, made.tool_kwargs) for made in llm.get_tool_calls_from_response(response)]
+    assert found == [("add", {"a": 1, "b": 2}), (f"read{UNREADABLE}", {})]
+
+
+@native
 async def test_the_model_chooses_and_nobody_answers(native):
     """`predict_and_call` has no loop: a call that does not fit is an error, unless it is wanted."""
     said = made(native, ("plus", {"a": 1, "b": 2}))
@@ -248,6 +329,40 @@ async def test_the_model_chooses_and_nobody_answers(native):
             llm.predict_and_call(tools, "Add 1 and 2.")
         with pytest.raises(ToolCallError, match="plus"):
             await llm.apredict_and_call(tools, "Add 1 and 2.")
+
+
+# --- what goes out ---------------------------------------------------------------------------------
+
+
+@native
+@streams
+async def test_thinking_and_words_beside_a_call(native, streaming):
+    """A call that is only thought about is not made, and no markup is ever shown."""
+    words = f"<think>Maybe {call('add', a=9, b=9)}?</think>\nI add."
+    calls = made(native, ("add", {"a": 1, "b": 2}))
+    said = [Text(words), *calls] if native else words + calls
+    with replica("openai-compatible", answer=Script(said, "<think>So.</think>\n\nIt is 3.")) as r:
+        handler = FunctionAgent(tools=[add], llm=llm_of(r, native), streaming=streaming).run("Add 1 and 2.")
+        events = [event async for event in handler.stream_events()]
+        output = await handler
+        assert len(r.requests) == 2
+    assert told([event for event in events if isinstance(event, ToolCallResult)]) == ["3"]
+    assert output.response.content == "It is 3."
+    if streaming:
+        shown = [event for event in events if isinstance(event, AgentStream)]
+        assert "".join(event.delta for event in shown) == "I add.It is 3."
+        assert "So." in "".join(event.thinking_delta or "" for event in shown)
+
+
+@native
+async def test_a_run_in_sync_code(native):
+    """An agent in an event loop of its own, in a thread, as a script has it, and again."""
+    said = [made(native, ("add", {"a": 1, "b": 2})), "It is 3."] * 2
+    with replica("openai-compatible", answer=Script(*said)) as r:
+        agent = FunctionAgent(tools=[add], llm=llm_of(r, native))
+        for _ in range(2):
+            output, results = await asyncio.to_thread(asyncio.run, run(agent))
+            assert (told(results), output.response.content) == (["3"], "It is 3.")
 
 
 # --- the choice -----------------------------------------------------------------------------------

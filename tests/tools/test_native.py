@@ -118,6 +118,16 @@ async def test_ids_of_native_calls_stay_unique():
     assert len({call.id for call in completion.tool_calls}) == 2
 
 
+async def test_a_new_call_has_the_id_of_no_earlier_one():
+    """Frameworks find the result of a call by its id."""
+    made = ToolCall("call_0", *OSLO)
+    told = (Message("assistant", tool_calls=(made,)), Message("tool", "Rain.", tool_call_id="call_0"))
+    with service([made]) as r:
+        completion = await answer_of(openai(r, native_tools=True), request("And now?", *told))
+    (call,) = completion.tool_calls
+    assert call.id != "call_0"
+
+
 async def test_without_a_choice_of_tools_none_are_sent():
     """A service that has none would refuse them.
 
