@@ -27,6 +27,7 @@ from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import DIALECTS
 from freeproviders.tools.read.extract import extract
 from freeproviders.tools.read.parser import Parser
+from freeproviders.tools.read.shapes import ARGUMENT_KEYS, LIST_KEYS
 from freeproviders.tools.readers import CallReader, call_key
 from freeproviders.tools.rounds import Fault, Question
 from freeproviders.tools.schema.sent import call_schema, response_format
@@ -49,6 +50,10 @@ from freeproviders.wire.json import dumps
 _HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W_]+")
 _LONG_WORD: Final = 4
+_ARGUES = re.compile(
+    rf"[\"'](?:(?:{'|'.join((*ARGUMENT_KEYS, *LIST_KEYS))})[\"']\s*:|function[\"']\s*:\s*\{{)", re.IGNORECASE
+)
+"""A key that stands in calls, and seldom in data with names."""
 
 
 def failed_generation(text: str, tools: Toolbox) -> list[RawCall]:
@@ -237,6 +242,9 @@ class CallQuestion(Question[Part, CallReader]):
             self._enter(self._modes.best())
         if self._plan.single and self._calls:
             return None  # one is enough, whatever stands beside it
+        if reader.complaints and self._is_data(reader):
+            reader.held_text = [reader.data]
+            reader.complaints.clear()
         if reader.complaints:
             return self._misfits(reader)
         if self._calls:
@@ -269,6 +277,25 @@ class CallQuestion(Question[Part, CallReader]):
             reader.held_text = [dumps(data).decode()]
         return None
 
+    def _is_data(self, reader: CallReader) -> bool:
+        """Return whether what seem to be calls are the object or the list that was asked for.
+
+        It fits the response format; or there are no arguments, and it came again.
+        """
+        text, target = reader.data, self._plan.target
+        if not text or self._must or self._calls or self._given_text.strip():
+            return False
+        argues = _ARGUES.search(text) is not None
+        if target is None:
+            insists = self._tally.exhausted or text.strip() in self._doubted
+            return insists and not argues and not self._quirks.tiny
+        try:
+            _, data = extract(text, target, truncated=reader.truncated, confirmed=reader.confirmed)
+        except Misfit:
+            return False
+        known = target.root.get("properties") or {}
+        return not argues or (isinstance(data, dict) and data.keys() <= known.keys())
+
     def _takes_as_it_came(self, reader: CallReader) -> bool:
         """Take an object that does not fit, where the caller wants it and nothing is asked again."""
         if not self._tally.exhausted or self._request.on_invalid != "pass":
@@ -296,7 +323,7 @@ class CallQuestion(Question[Part, CallReader]):
         what = "\n".join(dict.fromkeys(complaint.text for complaint in complaints))
         if self._is_small_talk(reader):
             return Fault(what, fill(self._prompt.in_words, complaint=self._fence(what)), ToolCallError)
-        self._doubted.update(reader.doubts)
+        self._doubted.update((*reader.doubts, reader.data.strip()))
         optional = unbound or len(reader.doubts) == len(complaints)  # it may be meant as words
         self._told_names |= any(complaint.unbound for complaint in complaints)
         template = self._prompt.unbound if optional and not self._must else self._prompt.complaint

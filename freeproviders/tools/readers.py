@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -36,6 +37,8 @@ MAX_REPEATED: Final = 3
 MAX_IN_A_ROW: Final = 100
 """Of so many equal calls in a row no model finds the end: the answer is not read on."""
 
+_DATA = re.compile(r"\s*(?:`{3,}\w*\s*)?(?:\{|\[\s*\{)")
+"""The beginning of an answer in JSON, without any mark of a call."""
 _NO_TOOLS: Final = Toolbox(())
 _NO_NAMES: Final[Mapping[str, str]] = {}
 
@@ -65,6 +68,7 @@ class Reader(ABC, Generic[Out]):
         """What looks for repetition without end."""
         self._drops_reasoning = reasoning == "drop"
         self._keeps_tags = reasoning == "keep"
+        self._starts_thinking = starts_thinking
         self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags, doubts=doubts)
         self._said: list[str] = []
         self.thought_chars = 0
@@ -275,6 +279,18 @@ class CallReader(Reader[Part]):
         """Whether there was text or a call, valid or not."""
         calls = self.calls or self.repeated or self.complaints
         return bool(calls or self.held_text or self.given_text)
+
+    @property
+    def data(self) -> str:
+        """The whole text, where it is JSON that only names no tool; "" for any other answer."""
+        calls = self.calls or self.repeated or not all(complaint.unbound for complaint in self.complaints)
+        if calls or not self.complaints or "".join((*self.given_text, *self.held_text)).strip():
+            return ""
+        parser = Parser(thinking=self._starts_thinking, keep_thinking=self._keeps_tags)
+        said = self.said if self.originals is None else self.originals.text(self.said)
+        pieces = (*parser.feed(said), *parser.close())
+        text = "".join([piece.text for piece in pieces if isinstance(piece, Text)])
+        return text if _DATA.match(text) else ""
 
     def end(self) -> Batch:
         """Take the end of the answer; return what goes out at last."""

@@ -2,10 +2,11 @@
 
 import pytest
 
-from freeproviders import FlowGpt
+from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.errors import ToolCallError
 from freeproviders.testing import replica
 from freeproviders.types import InvalidToolCall, Message, Text, ToolCall
+from freeproviders.wire.json import loads
 from tests.tools.asking import (
     BAD,
     CALL,
@@ -321,3 +322,47 @@ async def test_a_call_that_is_wanted_as_text_is_text():
     with flow(CALL) as r:
         completion = await answer_of(provider_of(r), request(tool_choice="none"), max_repairs=0)
     assert completion.text == CALL
+
+
+# --- data that looks like calls -------------------------------------------------------------------
+
+NAMED = [
+    '{"name": "Bob"}',
+    '[{"name": "Bob"}, {"name": "Bob"}]',
+    '```json\n[{"name": "Bob"}, {"name": "Ann"}]\n```',
+    '<think>Who?</think>{"name": "Bob"}',
+    '{"action": "buy"}',
+]
+
+
+@pytest.mark.parametrize("said", NAMED)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("repairs", [2, 0])
+async def test_json_with_names_is_the_answer_when_it_comes_again(said, stream, repairs):
+    """Nobody can tell it from a call to a tool that is not bound, but by asking."""
+    with replica(OpenAICompatible, answer=in_turns(said, said)) as r:
+        answer = await answer_of(prompted(r), request("Names?"), stream=stream, max_repairs=repairs)
+    assert answer.text == said.rpartition("</think>")[2]
+    assert not answer.tool_calls
+    assert answer.finish.reason == "stop"
+    assert len(r.requests) == (2 if repairs else 1)
+
+
+@pytest.mark.parametrize("said", ['{"name": "Bob"}', '{"action": "buy", "input": "x"}'])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_object_of_the_response_format_is_no_call(said, stream):
+    """Not even where it would be the call of another tool."""
+    keys = loads(said)
+    form = {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": [*keys]}
+    with replica(OpenAICompatible, answer=in_turns(said)) as r:
+        answer = await answer_of(prompted(r), request("Who?", response_format=form), stream=stream)
+    assert (loads(answer.text), answer.tool_calls) == (keys, ())
+
+
+@pytest.mark.parametrize("form", [None, {"type": "json_object"}])
+async def test_a_call_with_arguments_is_no_data(form):
+    """It goes on to the framework, whatever object would do."""
+    said = '{"name": "get_wether", "arguments": {"city": "Oslo"}}'
+    with replica(OpenAICompatible, answer=in_turns(said, said)) as r:
+        answer = await answer_of(prompted(r), request(response_format=form))
+    assert calls_of(answer) == [("get_wether", {"city": "Oslo"})]
