@@ -158,6 +158,8 @@ class CallQuestion(Question[Part, CallReader]):
     # --- a round ---
 
     def _next_request(self) -> ChatRequest:
+        if not self._turns_again:
+            return self._base
         return replace(self._base, messages=(*self._base.messages, *self._turns_again))
 
     def _reader(self) -> CallReader:

@@ -109,6 +109,8 @@ class Fence:
         return originals(self._look_alikes.table)
 
     def _take(self, texts: Sequence[str]) -> None:
+        if not any(map(_STRUCTURE.search, texts)):
+            return  # only such characters are ever replaced
         reading = _Reading(texts, self._box, self._pattern, self._look_alikes)
         for text, places in reading.places().items():
             self._changed[text] = self._look_alikes.put(text, places)

@@ -110,7 +110,9 @@ class _Turns:
                     Message("user", fill(self._prompt.note, content=self._fence(message.text))), ours=True
                 )
             case _:
-                self._user(replace(message, content=_fenced(message, self._fence)), ours=False)
+                fenced = _fenced(message, self._fence)
+                same = fenced is message.content
+                self._user(message if same else replace(message, content=fenced), ours=False)
 
     def _assistant(self, message: Message) -> Message:
         self._calls.update({call.id: call for call in message.tool_calls})
