@@ -51,7 +51,7 @@ _HUMPS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORDS: Final = re.compile(r"[^\W_]+")
 _LONG_WORD: Final = 4
 _ARGUES = re.compile(
-    rf"[\"'](?:(?:{'|'.join((*ARGUMENT_KEYS, *LIST_KEYS))})[\"']\s*:|function[\"']\s*:\s*\{{)", re.IGNORECASE
+    rf"\b(?:(?:{'|'.join((*ARGUMENT_KEYS, *LIST_KEYS))})[\"']?\s*:|function[\"']?\s*:\s*\{{)", re.IGNORECASE
 )
 """A key that stands in calls, and seldom in data with names."""
 

@@ -360,9 +360,10 @@ async def test_an_object_of_the_response_format_is_no_call(said, stream):
 
 
 @pytest.mark.parametrize("form", [None, {"type": "json_object"}])
-async def test_a_call_with_arguments_is_no_data(form):
+@pytest.mark.parametrize("key", ['"arguments"', "arguments"])
+async def test_a_call_with_arguments_is_no_data(form, key):
     """It goes on to the framework, whatever object would do."""
-    said = '{"name": "get_wether", "arguments": {"city": "Oslo"}}'
+    said = f'{{"name": "get_wether", {key}: {{"city": "Oslo"}}}}'
     with replica(OpenAICompatible, answer=in_turns(said, said)) as r:
         answer = await answer_of(prompted(r), request(response_format=form))
     assert calls_of(answer) == [("get_wether", {"city": "Oslo"})]

@@ -39,16 +39,17 @@ _PLAIN: Final = {'string="true"': True, 'string="false"': False}
 def invoke(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     """Read on behind `<invoke name=`."""
     start, tags = c.tell(), INVOKES[opener]
-    name, _ = yield from _tag(c)
+    name, attributes = yield from _tag(c)
     if not is_identifier(name):
         return TEXT
     values = Values(box, name)
-    if (yield from skip(c)) == "{":
+    empty = attributes.strip() == "/"
+    if not empty and (yield from skip(c)) == "{":
         given, _, fault = yield from read_value(c, tags.closer)
         yield from skip(c)
         yield from literal(c, (tags.closer,))
     else:
-        given, fault = values.values, (yield from _parameters(c, tags, values))
+        given, fault = values.values, "" if empty else (yield from _parameters(c, tags, values))
         if not given and opener in WEAK_INVOKES and box.match(name) is None:
             return TEXT
     yield RawCall(name, given, f"{opener}{c.since(start)}", fault)
