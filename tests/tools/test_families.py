@@ -272,7 +272,7 @@ FAMILIES = {
             [W, " Done"],
         ),
         ("An <invoke name= has parameters", ["An <invoke name= has parameters"]),
-        ('<invoke name="get_time"/> Done', [("get_time", {}), "Done"]),
+        ('<invoke name="get_time"/> Done', [("get_time", {}), " Done"]),
         ('<function_calls><invoke name="get_time" /></function_calls>', [("get_time", {})]),
     ],
     "step-3": [
