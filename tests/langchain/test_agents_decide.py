@@ -407,6 +407,37 @@ async def test_thinking_and_words_beside_a_call(native):
         assert thought.endswith("?So.")
 
 
+# --- broken histories -----------------------------------------------------------------------------
+
+CALLED = AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1, "b": 2}, "id": "x"}])
+TOLD = ToolMessage("three", tool_call_id="x", name="add")
+
+
+@native
+@pytest.mark.parametrize(
+    "history",
+    [[CALLED], [TOLD], [CALLED, TOLD, CALLED, TOLD], [CALLED, TOLD, TOLD]],
+    ids=["no-result", "no-call", "one-id-twice", "two-results"],
+)
+async def test_a_run_goes_on_from_a_broken_history(native, history):
+    """What a service of the protocol would refuse is put in order, and nothing is lost."""
+    said = [made(native, ("add", {"a": 3, "b": 4})), "It is 7."]
+    turns = [turn.model_copy() for turn in history]  # LangGraph takes the same object twice for one
+    asked = {"messages": [HumanMessage("Add."), *turns, HumanMessage("Go on.")]}
+    for run_async in (False, True):
+        with OPENAI.replica(Script(*said)) as r:
+            agent = create_agent(model(r, native), [add])
+            state = await (agent.ainvoke(asked) if run_async else asyncio.to_thread(agent.invoke, asked))
+            turns = r.requests[-1].json["messages"]
+        assert results(state["messages"])[-1] == "7"
+        assert state["messages"][-1].content == "It is 7."
+        if native:
+            calls = [call["id"] for turn in turns for call in turn.get("tool_calls") or ()]
+            assert [turn["tool_call_id"] for turn in turns if turn["role"] == "tool"] == calls
+            assert len(set(calls)) == len(calls)
+        assert json.dumps(turns).count("three") == history.count(TOLD)
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 

@@ -4,10 +4,11 @@ Each is asked in words and by the service's own protocol, streamed and not, and 
 """
 
 import asyncio
+import json
 
 import pytest
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ToolCallResult
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 from llama_index.core.workflow.errors import WorkflowRuntimeError
@@ -363,6 +364,35 @@ async def test_a_run_in_sync_code(native):
         for _ in range(2):
             output, results = await asyncio.to_thread(asyncio.run, run(agent))
             assert (told(results), output.response.content) == (["3"], "It is 3.")
+
+
+# --- broken histories -----------------------------------------------------------------------------
+
+BLOCK = ToolCallBlock(tool_call_id="x", tool_name="add", tool_kwargs={"a": 1, "b": 2})
+CALLED = ChatMessage(role="assistant", blocks=[BLOCK])
+TOLD = ChatMessage(role="tool", content="three", additional_kwargs={"tool_call_id": "x"})
+
+
+@native
+@streams
+@pytest.mark.parametrize(
+    "history",
+    [[CALLED], [TOLD], [CALLED, TOLD, CALLED, TOLD], [CALLED, TOLD, TOLD]],
+    ids=["no-result", "no-call", "one-id-twice", "two-results"],
+)
+async def test_a_run_goes_on_from_a_broken_history(native, streaming, history):
+    """What a service of the protocol would refuse is put in order, and nothing is lost."""
+    said = [made(native, ("add", {"a": 3, "b": 4})), "It is 7."]
+    with replica("openai-compatible", answer=Script(*said)) as r:
+        agent = FunctionAgent(tools=[add], llm=llm_of(r, native), streaming=streaming)
+        output = await agent.run("Go on.", chat_history=[ChatMessage(content="Add."), *history])
+        turns = r.requests[-1].json["messages"]
+    assert output.response.content == "It is 7."
+    if native:
+        calls = [call["id"] for turn in turns for call in turn.get("tool_calls") or ()]
+        assert [turn["tool_call_id"] for turn in turns if turn["role"] == "tool"] == calls
+        assert len(set(calls)) == len(calls)
+    assert json.dumps(turns).count("three") == history.count(TOLD)
 
 
 # --- the choice -----------------------------------------------------------------------------------
