@@ -17,6 +17,14 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
+def beginnings(words: Iterable[str]) -> frozenset[str]:
+    """All texts with which some words begin, themselves among them."""
+    return frozenset(word[:size] for word in words for size in range(len(word) + 1))
+
+
+_PREFIX_BEGINNINGS = beginnings(_PREFIXES)
+
+
 class Toolbox:
     """Some tools, looked up by the names that models give them.
 
@@ -53,8 +61,7 @@ class Toolbox:
 
     def could_begin(self, prefix: str) -> bool:
         """Return whether a name that begins so may yet match."""
-        lowered = prefix.lower()
-        return _bare(prefix) in self._beginnings or any(known.startswith(lowered) for known in _PREFIXES)
+        return _bare(prefix) in self._beginnings or prefix.lower() in _PREFIX_BEGINNINGS
 
     def only(self, names: Iterable[str]) -> Toolbox:
         """The tools of these names."""
@@ -72,8 +79,7 @@ class Toolbox:
 
     @cached_property
     def _beginnings(self) -> frozenset[str]:
-        keys = {_bare(name) for name in self._exact}
-        return frozenset(key[:size] for key in keys for size in range(len(key) + 1))
+        return beginnings(map(_bare, self._exact))
 
 
 def parameters(tool: Tool) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from freeproviders.tools.read.dialects.loosepython import loose_arguments
 from freeproviders.tools.read.dialects.pythonic import MAX_ARGUMENT_CHARS, arguments_of
 from freeproviders.tools.read.lenient import parse_python, read_json
 from freeproviders.tools.read.shapes import calls_in, read_call
-from freeproviders.tools.toolbox import Toolbox
+from freeproviders.tools.toolbox import Toolbox, beginnings
 
 LANGUAGES: Final = frozenset(
     {"python", "py", "python3", "javascript", "js", "typescript", "ts", "jsx", "tsx", "bash", "sh", "shell"}
@@ -41,6 +41,8 @@ _WITH_OBJECT = re.compile(
 )
 _CALL = re.compile(r"(?P<name>[\w.]+)(?P<given>\(.*\))", re.DOTALL)
 _PASSING: Final = frozenset({"print", "await", "return"})
+_LABEL_BEGINNINGS: Final = beginnings(LABELS)
+_PASSING_BEGINNINGS: Final = beginnings(_PASSING)
 
 
 def begins_line(c: Cursor, box: Toolbox) -> Waiting:
@@ -58,11 +60,11 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
         if c.pos < len(c.text) or not (yield from more(c)):
             break
     text = word.lower()
-    while any(label.startswith(text) for label in LABELS):
+    while text in _LABEL_BEGINNINGS:
         if text in LABELS:
             return "label"
         text += (yield from peek(c)).lower()
-        if c.pos >= len(c.text) or not any(label.startswith(text) for label in LABELS):
+        if c.pos >= len(c.text) or text not in _LABEL_BEGINNINGS:
             break
         c.pos += 1
     if word in _PASSING:
@@ -79,9 +81,9 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
 
 def _may_begin(text: str, box: Toolbox) -> bool:
     return (
-        (box.could_begin(text) and not text[0].isdigit())
-        or any(label.startswith(text.lower()) for label in LABELS)
-        or any(word.startswith(text) for word in _PASSING)
+        text in _PASSING_BEGINNINGS
+        or text.lower() in _LABEL_BEGINNINGS
+        or (box.could_begin(text) and not text[0].isdigit())
     )
 
 
