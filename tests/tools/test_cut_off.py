@@ -5,7 +5,7 @@ import pytest
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.parser import Parser
 from tests.tools import test_dialects, test_families, test_near_misses
-from tests.tools.reading import TOOLS, calls, read
+from tests.tools.reading import TOOLS, calls, joined, read, short
 
 TEXTS = sorted(
     {text for table in test_dialects.TABLES.values() for text, _ in table}
@@ -30,6 +30,19 @@ def test_at_every_place(start):
         for end in range(1, len(text)):
             found = made(text[:end], truncated=True)
             assert found == whole[: len(found)], text[:end]
+
+
+@pytest.mark.parametrize("before", ["", "I look.\n", "I look. "])
+@pytest.mark.parametrize(
+    "call", ['<tool_call>{"name": "get_weather", "arguments": {"ci', "<function=get_weather><par"]
+)
+def test_an_open_call_is_no_text(before, call):
+    """Not behind words on its line either: it has a fault, for which it is asked for again."""
+    parser = Parser(TOOLS, doubts=True)
+    parts = joined([*parser.feed(before + call), *parser.close(truncated=True)])
+    *said, call = parts
+    assert short(said) == ([before] if before else [])
+    assert call.fault
 
 
 def test_a_forgotten_end_is_forgiven():

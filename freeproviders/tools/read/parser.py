@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
-from freeproviders.tools.read.cursor import MAX_HELD_CHARS, After, Cursor, RawCall, Recogniser
+from freeproviders.tools.read.cursor import CUT_OFF, MAX_HELD_CHARS, After, Cursor, RawCall, Recogniser
 from freeproviders.tools.read.dialects.bare import NO_KEY, closing
 from freeproviders.tools.read.dialects.opening import (
     BEGINNINGS,
@@ -24,6 +25,7 @@ from freeproviders.tools.read.dialects.opening import (
     opening,
     sample,
 )
+from freeproviders.tools.read.dialects.registry import READERS
 from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
 from freeproviders.tools.read.shown import CONTEXT_CHARS, announces_example, goes_on
 from freeproviders.tools.read.thinking import THINKING
@@ -32,6 +34,8 @@ from freeproviders.types import Reasoning, Text, Tool
 
 Piece = Text | Reasoning | RawCall
 
+_MARKS: Final = tuple(READERS)
+"""What calls begin with, but for those in JSON, Python and plain words."""
 _NESTED = re.compile(r"[\"']\s*:\s*\[?\s*\Z")
 _LINE_START = re.compile(r"(?:\A|\n)[ \t]*\Z")
 _SPACE = re.compile(r"\s*")
@@ -110,7 +114,10 @@ class Parser:
             return []
         self._cursor.ended = True
         self._cursor.truncated = truncated
+        opened = self._open_call() if truncated and self._doubts else ""
         out = self._drive("")
+        if opened and out == [Text(opened)]:
+            return [RawCall("", source=opened, fault=CUT_OFF)]
         held = self._cursor.held() + self._cursor.text[self._cursor.pos :]
         self._cursor.commit()
         if self._doubt:
@@ -122,6 +129,13 @@ class Parser:
         elif held and not self.said and not out and self._gap is _SPACE:
             out.append(Text(held))
         return out
+
+    def _open_call(self) -> str:
+        """Return the text that is held since it has begun as a call that is meant; "" for any other."""
+        if self._reading is None or self._doubt:
+            return ""
+        held = self._cursor.held() + self._cursor.text[self._cursor.pos :]
+        return held if held.startswith(_MARKS) and not self._only_shows() else ""
 
     def _drive(self, text: str) -> list[Piece]:
         if self.stopped:

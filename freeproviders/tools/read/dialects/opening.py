@@ -263,8 +263,9 @@ def _unless_it_goes_on(c: Cursor, reading: Recogniser, goes_on: re.Pattern[str])
     after, calls = yield from _collected(reading)
     if not calls or after.text:
         return after
-    if goes_on.match((yield from skip(c, _BLANKS))) or c.truncated:
-        return TEXT
+    following = yield from skip(c, _BLANKS)
+    if goes_on.match(following) or (c.truncated and not calls[-1].fault):
+        return TEXT  # of one that is not whole itself, nobody asks how its line goes on
     yield from calls
     return after
 
