@@ -28,6 +28,12 @@ FLOORS = {
     "0.5b flow-gpt": (36, 16, 22, 24),
     "0.5b free-netfly": (36, 16, 22, 24),
     "0.5b openai-compatible": (36, 16, 22, 24),
+    "1.5b ai-chat-free": (39, 19, 23, 24),
+    "1.5b chatgpt-free": (38, 19, 23, 24),
+    "1.5b embedded": (41, 20, 23, 24),
+    "1.5b flow-gpt": (41, 20, 23, 24),
+    "1.5b free-netfly": (41, 20, 23, 24),
+    "1.5b openai-compatible": (41, 20, 23, 24),
 }
 
 WRAPPED = {
