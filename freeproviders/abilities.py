@@ -31,7 +31,9 @@ class Abilities:
     and `files` parts of messages; `window` counts the tokens of question and answer together, None
     where it is not known; `reasoning` says that the model thinks before it answers. `strict_schema`
     says that a schema is sent in OpenAI's strict form where it has one, else always as it is.
-    `interleaved` says that the thinking between tool calls is sent back in a run of them.
+    `interleaved` says that the thinking between tool calls is sent back in a run of them. `family`
+    is the name of the model itself where the service has another for it, or tells none: what is
+    known of such models then counts.
     """
 
     tools: bool = False
@@ -43,6 +45,7 @@ class Abilities:
     reasoning: bool = False
     strict_schema: bool = True
     interleaved: bool = False
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)

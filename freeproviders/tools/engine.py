@@ -94,7 +94,8 @@ def _without_tools(
         messages = names.messages(mended(request.messages))
         return replace(request, messages=messages, tools=names.tools(request.tools)), None
     if told:
-        dialect = chosen_dialect(prompt, quirks_of(prompt.family or request.model or backend.model).dialect)
+        family = prompt.family or backend.abilities(request.model).family
+        dialect = chosen_dialect(prompt, quirks_of(family or request.model or backend.model).dialect)
         fence = fence_of(request.messages, prompt, known)
         request = replace(request, messages=fold(request.messages, prompt, dialect, fence))
     return request, fence

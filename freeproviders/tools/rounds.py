@@ -62,7 +62,7 @@ class Question(ABC, Generic[Out, R]):
         # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
         self._request = replace(request, patience=self._patience, on_empty=request.on_empty or "error")
         self._model = request.model or backend.model
-        self._quirks = quirks_of(prompt.family or self._model)
+        self._quirks = quirks_of(prompt.family or backend.abilities(self._model).family or self._model)
         self._prompt = worded(prompt, self._quirks.words)
         self._tally = Tally(backend, self._model, request.max_repairs)
         self._broken = 0

@@ -167,8 +167,8 @@ async def test_a_file_of_ones_own(
     monkeypatch.setenv("FREEPROVIDERS_MODEL", str(own))
     provider = Embedded()
     answer = await provider.complete("Hi", model=provider.model, max_tokens=4)
-    assert answer.finish.model == provider.model == weights_135m.stem  # a link is what it leads to
-    assert engine_of(provider) is engine_of(await used(Embedded(model_path=weights_135m)))
+    assert answer.finish.model == provider.model == "my-own"
+    assert engine_of(provider) is engine_of(await used(Embedded(model_path=own)))
 
 
 async def used(provider: Embedded) -> Embedded:

@@ -4,7 +4,9 @@ from dataclasses import fields
 
 import pytest
 
+from freeproviders import FlowGpt
 from freeproviders.errors import UsageError
+from freeproviders.testing import replica
 from freeproviders.tools.prompt import ToolPrompt, worded
 from freeproviders.tools.quirks import Quirks, _table, quirks_of
 from freeproviders.tools.read.dialects.registry import DIALECTS, dialect_of
@@ -69,3 +71,14 @@ def test_a_familys_words_stand_where_the_caller_has_none():
     assert worded(ToolPrompt(), words).reminder == words["reminder"] != ""
     assert worded(ToolPrompt(reminder="Mind the tools."), words).reminder == "Mind the tools."
     assert worded(ToolPrompt(), {}).reminder == ""
+
+
+def test_the_caller_may_tell_which_model_a_service_has():
+    """What is known of the model then counts: here the form in which it is asked for calls."""
+    weather = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+    with replica(FlowGpt, answer="Hello.") as server:
+        flow = FlowGpt(base_url=server.base_url)
+        for backend, form in ((flow, "mistral"), (flow.with_abilities(family="Qwen3-8B"), "hermes")):
+            backend.complete_sync("Hi", tools=[weather])
+            said = "".join(message["content"] for message in server.requests[-1].messages)
+            assert DIALECTS[form].format in said
