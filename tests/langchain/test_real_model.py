@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_freeproviders import ChatEmbedded
+from freeproviders import FlowGpt
+from langchain_freeproviders import ChatBackend, ChatEmbedded
 from tests.langchain.services import FLOW
 
 STEADY = {"model": "qwen2.5-coder-0.5b", "temperature": 0, "prompt_cache": False}
@@ -40,7 +41,10 @@ def agent_of(model):
 @pytest.mark.parametrize("where", ["here", "flow-gpt"])
 async def test_an_agent_uses_a_tool(where, embedded_05b):
     with FLOW.replica(embedded_05b) as r:
-        model = FLOW.model(r, temperature=0, timeout=300) if where == "flow-gpt" else ChatEmbedded(**STEADY)
+        model = ChatEmbedded(**STEADY)
+        if where == "flow-gpt":
+            flow = FlowGpt(base_url=r.base_url, timeout=300)
+            model = ChatBackend(backend=flow.with_abilities(family=STEADY["model"]), temperature=0)
         state = await agent_of(model).ainvoke(
             {"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 20}
         )

@@ -24,11 +24,12 @@ from llama_index.core.workflow import Context, HumanResponseEvent, InputRequired
 from llama_index.core.workflow.errors import WorkflowRuntimeError
 from pydantic import BaseModel
 
+import freeproviders
 from freeproviders.errors import RateLimitError, ToolCallError
 from freeproviders.testing import replica
 from freeproviders.types import Reasoning, Text
 from freeproviders.types import ToolCall as CoreCall
-from llama_index_freeproviders import Embedded, FlowGpt, OpenAICompatible
+from llama_index_freeproviders import BackendLLM, Embedded, FlowGpt, OpenAICompatible
 from llama_index_freeproviders.embeddings import WordLlamaEmbedding
 from tests.brain import Script, brain, call
 
@@ -613,7 +614,8 @@ async def test_a_real_model_uses_a_tool(weights_05b):
 @pytest.mark.timeout(900)
 async def test_a_real_model_through_a_service_without_tools(embedded_05b):
     async with replica("flow-gpt", answer=embedded_05b) as r:
-        llm = FlowGpt(base_url=r.base_url, temperature=0, timeout=300)
+        flow = freeproviders.FlowGpt(base_url=r.base_url, timeout=300)
+        llm = BackendLLM(backend=flow.with_abilities(family="qwen2.5-coder-0.5b"), temperature=0)
         _, events = await run(
             FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Paris? Use the tool."
         )
