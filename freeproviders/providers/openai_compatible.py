@@ -84,13 +84,13 @@ class OpenAICompatible(AsyncGeneratorProvider):
         """Return whether the thinking of a run of tool calls is sent back."""
         if self.learned.refuses("reasoning"):
             return False
-        from freeproviders.tools.quirks import quirks_of  # noqa: PLC0415 - for histories with thinking
+        from freeproviders.tools.quirks import quirks_for  # noqa: PLC0415 - for histories with thinking
 
         model = request.model or self.model
         return (
             self.learned.proves("reasoning", "")
             or self.abilities(model).interleaved
-            or quirks_of(model).interleaved
+            or quirks_for(self, model).interleaved
         )
 
     def recover(self, error: ProviderError) -> bool:

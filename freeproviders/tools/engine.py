@@ -16,7 +16,7 @@ from freeproviders.tools.native import mended, names_of
 from freeproviders.tools.plain import PlainQuestion, WordsQuestion
 from freeproviders.tools.plan import plan_of
 from freeproviders.tools.prompt import DEFAULT_PROMPT, ToolPrompt, chosen_dialect
-from freeproviders.tools.quirks import quirks_of
+from freeproviders.tools.quirks import quirks_for
 from freeproviders.tools.structured import TextObject
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Batch, ChatRequest, Tool
@@ -94,8 +94,7 @@ def _without_tools(
         messages = names.messages(mended(request.messages))
         return replace(request, messages=messages, tools=names.tools(request.tools)), None
     if told:
-        family = prompt.family or backend.abilities(request.model).family
-        dialect = chosen_dialect(prompt, quirks_of(family or request.model or backend.model).dialect)
+        dialect = chosen_dialect(prompt, quirks_for(backend, request.model).dialect)
         fence = fence_of(request.messages, prompt, known)
         request = replace(request, messages=fold(request.messages, prompt, dialect, fence))
     return request, fence

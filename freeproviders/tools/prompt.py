@@ -23,21 +23,19 @@ from freeproviders.wire.json import dumps, loads
 class ToolPrompt:
     """The words and the dialect that give tools to a model without any.
 
-    `family` is the name of the model behind a service that does not tell it, or another name for
-    its own; what is known of that model counts. `dialect` names the form of calls, `tools` says
-    whether a tool is shown with its whole JSON schema ("schema") or in short ("short"); "" leaves
-    both to the model's family. The other fields are templates. `intro` has `{tools}` and
-    `{format}`; `natively` (the service may know the tools too), `required`, `single` and `named`,
-    with `{name}`, are added to it where they apply. `result` and `failure`, with `{name}` and
-    `{content}`, hold what a tool returned; `told`, with `{arguments}` as well, says it where there
-    are no tools any more; `note`, with `{content}`, holds a system message that comes late.
-    `endless`, with `{complaint}`, asks again for what never ended. `complaint`, `unbound` and
-    `no_call` ask for a call again, with `{complaint}` or `{names}`, and `{format}`; `in_words` asks
-    for words instead, `silence` for any answer. `schema`, with `{schema}`, asks for an object and
-    `misfit`, with `{complaint}`, asks again, both with the object's shape as `{form}`.
+    `dialect` names the form of calls, `tools` says whether a tool is shown with its whole JSON
+    schema ("schema") or in short ("short"); "" leaves both to the model's family. The other fields
+    are templates. `intro` has `{tools}` and `{format}`; `natively` (the service may know the tools
+    too), `required`, `single` and `named`, with `{name}`, are added to it where they apply.
+    `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned; `told`, with
+    `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`,
+    holds a system message that comes late. `endless`, with `{complaint}`, asks again for what never
+    ended. `complaint`, `unbound` and `no_call` ask for a call again, with `{complaint}` or
+    `{names}`, and `{format}`; `in_words` asks for words instead, `silence` for any answer.
+    `schema`, with `{schema}`, asks for an object and `misfit`, with `{complaint}`, asks again, both
+    with the object's shape as `{form}`.
     """
 
-    family: str = ""
     dialect: str = ""
     tools: ToolForm = ""
     intro: str = (

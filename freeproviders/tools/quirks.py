@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal
 
+from freeproviders.abilities import Answering
+
 ToolForm = Literal["", "schema", "short"]
 """How a tool is shown: with its whole JSON schema, or in short."""
 
@@ -45,6 +47,12 @@ def quirks_of(model: str) -> Quirks:
     return Quirks(
         **known, tiny=_matches(model, table["tiny"]), interleaved=_matches(model, table["interleaved"])
     )
+
+
+def quirks_for(backend: Answering, model: str | None = None) -> Quirks:
+    """Look up the model that a backend asks, by the family that it tells or by the model's name."""
+    model = model or backend.model
+    return quirks_of(backend.abilities(model).family or model)
 
 
 def _matches(model: str, row: Mapping[str, Any]) -> bool:

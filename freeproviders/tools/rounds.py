@@ -20,7 +20,7 @@ from freeproviders.errors import (
 from freeproviders.retry import Patience
 from freeproviders.tools.fence import Fence
 from freeproviders.tools.prompt import ToolPrompt, worded
-from freeproviders.tools.quirks import quirks_of
+from freeproviders.tools.quirks import quirks_for
 from freeproviders.tools.readers import Out, Reader
 from freeproviders.tools.schema.validate import loaded
 from freeproviders.tools.tally import Tally
@@ -62,7 +62,7 @@ class Question(ABC, Generic[Out, R]):
         # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
         self._request = replace(request, patience=self._patience, on_empty=request.on_empty or "error")
         self._model = request.model or backend.model
-        self._quirks = quirks_of(prompt.family or backend.abilities(self._model).family or self._model)
+        self._quirks = quirks_for(backend, self._model)
         self._prompt = worded(prompt, self._quirks.words)
         self._tally = Tally(backend, self._model, request.max_repairs)
         self._broken = 0

@@ -7,7 +7,7 @@
     python -m tests.real.examine --protocol flow-gpt --unknown            prints only
 
 A service does not tell which model it has; the examination does, as a user would who knows it
-(`ToolPrompt(family=...)`), but for `--unknown`.
+(`with_abilities(family=...)`), but for `--unknown`.
 
 The models' words are remembered (`memory.py`): only what is new is asked, and where nothing changed an
 examination takes seconds. The scores are written to results.json beside this file, each with the hashes
@@ -26,7 +26,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,6 @@ async def examine(
             print(f"{short} left out: its weights are not here (freeproviders models pull {MODELS[short]})")
             continue
         model = Remembering(MODELS[short])
-        told = replace(prompt, family=MODELS[short] if family else "")
         for slug in protocols:
             title = f"{short} {slug}"
             if slug == "embedded":
@@ -85,7 +84,8 @@ async def examine(
             else:
                 with replica(SERVICES[slug], answer=deterministic(model)) as server:
                     backend = over(slug, server.base_url)
-                    found[title] = await scores(title, backend, told, {}, tuning=tuning, show=show)
+                    told = backend.with_abilities(family=MODELS[short]) if family else backend
+                    found[title] = await scores(title, told, prompt, {}, tuning=tuning, show=show)
         print(f"{short}: {model.asked} new requests", flush=True)
     return found
 
@@ -141,7 +141,7 @@ def _common(score: Score) -> dict[str, Any]:
 
 async def hashes(short: str) -> dict[str, str]:
     """What a model's scores depend on, each as a hash. Comments and docstrings do not count."""
-    asked = await asked_for(ToolPrompt(family=MODELS[short]))
+    asked = await asked_for(MODELS[short])
     return {
         "prompts": _hash(json.dumps([asdict(ToolPrompt()), asked], sort_keys=True)),
         "questions": _hash(_code(questions.__file__) + _code(schemas.__file__)),
@@ -153,22 +153,25 @@ async def hashes(short: str) -> dict[str, str]:
     }
 
 
-async def asked_for(prompt: ToolPrompt | None = None) -> list[Any]:
-    """The messages that a service without tools is first sent for each question and each object."""
+async def asked_for(family: str = "") -> list[Any]:
+    """The messages that a service without tools is first sent for each question and each object.
+
+    `family` tells which model it has.
+    """
     with replica(FlowGpt, answer="Nothing.") as server:
-        backend = FlowGpt(base_url=server.base_url)
-        return await first_messages(backend, server, prompt)
+        backend = FlowGpt(base_url=server.base_url).with_abilities(family=family)
+        return await first_messages(backend, server)
 
 
-async def first_messages(backend: Backend, server: Any, prompt: ToolPrompt | None = None) -> list[Any]:
+async def first_messages(backend: Backend, server: Any) -> list[Any]:
     """The first messages that a replica gets for each question and each object."""
     found = []
     for one in [*questions.QUESTIONS, *schemas.SCHEMAS]:
         before = len(server.requests)
         if isinstance(one, questions.Question):
-            await sit(backend, prompt, [one])
+            await sit(backend, questions=[one])
         else:
-            await sit_objects(backend, [one], prompt)
+            await sit_objects(backend, [one])
         sent = next(request for request in server.requests[before:] if request.messages)
         found.append([[message["role"], message["content"]] for message in sent.messages])
     return found

@@ -8,7 +8,6 @@ import pytest
 
 from freeproviders import FlowGpt
 from freeproviders.testing import replica
-from freeproviders.tools import ToolPrompt
 from tests.real.exam import STEADY, deterministic, sit, sit_objects
 from tests.real.questions import QUESTIONS
 from tests.real.schemas import SCHEMAS, name_of
@@ -40,11 +39,8 @@ def backend(request, embedded_05b):
         yield embedded_05b, STEADY
         return
     with replica(FlowGpt, answer=deterministic(embedded_05b)) as r:
-        yield FlowGpt(base_url=r.base_url), {}
-
-
-KNOWN = ToolPrompt(family="qwen2.5-coder-0.5b")
-"""The service does not tell which model it has; who asks it knows."""
+        # The service does not tell which model it has; who asks it knows.
+        yield FlowGpt(base_url=r.base_url).with_abilities(family="qwen2.5-coder-0.5b"), {}
 
 
 async def test_tools(backend, capsys):
@@ -52,7 +48,7 @@ async def test_tools(backend, capsys):
     model, settings = backend
     questions = [question for question in QUESTIONS if question.name in ASKED]
     assert len(questions) == len(ASKED)
-    score = await sit(model, KNOWN, questions, **settings)
+    score = await sit(model, questions=questions, **settings)
     with capsys.disabled():
         print(f"\ntool calls through {model.name}: {score} right; wrong: {score.wrong or 'none'}")
     assert score.misfits == []

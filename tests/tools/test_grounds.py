@@ -4,7 +4,6 @@ import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible
 from freeproviders.testing import replica
-from freeproviders.tools import ToolPrompt, answer
 from freeproviders.tools.grounds import Grounds
 from freeproviders.types import Message, collect
 from tests.brain import Script
@@ -96,8 +95,7 @@ def test_optional_arguments_that_nobody_asked_for(said, given, left):
 async def test_what_is_known_of_a_model_counts_behind_a_service_that_does_not_name_it():
     """The caller tells which model it is."""
     with replica(FlowGpt, answer=Script(MADE_UP, SAID)) as server:
-        flow = FlowGpt(base_url=server.base_url)
+        flow = FlowGpt(base_url=server.base_url).with_abilities(family="qwen2.5-coder-0.5b")
         request = flow.request("Send Hi to +43 660 1234.", tools=[SMS])
-        prompt = ToolPrompt(family="qwen2.5-coder-0.5b")
-        parts = [part async for batch in answer(flow, request, prompt=prompt) for part in batch]
+        parts = [part async for batch in flow.answer(request) for part in batch]
     assert [call.arguments["number"] for call in collect(parts).tool_calls] == ["+43 660 1234"]
