@@ -22,6 +22,7 @@ LAYERS = [
     ["_version", "lazy", "context_windows", "templates", "redaction", "errors", "process", "wire.json"],
     ["types"],
     ["wire"],
+    ["catalogue"],
     ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
     ["configuration", "abilities", "exchange"],
     ["tools", "thinking"],

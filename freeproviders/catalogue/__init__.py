@@ -1,0 +1,1 @@
+"""Services and models as dated, sourced rows of data."""

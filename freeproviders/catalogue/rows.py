@@ -1,0 +1,235 @@
+"""The rows of the catalogue: what is known of one service, and of one model there.
+
+A row is one TOML file; each fact is one line in it. Names of fields are the names in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Final, Literal
+
+from freeproviders.wire.limits import AllowanceHeaders, Metric
+from freeproviders.wire.openai.style import Style
+from freeproviders.wire.signs import Sign
+
+Confidence = Literal["A", "B", "C", "D"]
+"""How sure a fact is.
+
+A: the service's own documentation or package says so; B: somebody tried it and wrote down when; C:
+a list says so; D: sources contradict each other, or are old.
+"""
+Cost = Literal["never", "allowance", "paid"]
+"""What a model costs.
+
+"never": nothing, whatever the account, as OpenRouter's `:free` or a server on this machine.
+"allowance": nothing only within the limits of an account without billing. "paid": money.
+"""
+Told = Literal["yes", "no", "opt-out", "unknown"]
+
+STALE_DAYS: Final = 90
+"""A fact that was checked longer ago than this is shown as unknown."""
+SECONDS: Final[Mapping[str, int]] = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86_400,
+    "week": 604_800,
+    "month": 2_592_000,
+}
+_PERIOD: Final = re.compile(rf"(?:([1-9]\d{{0,3}}) )?({'|'.join(SECONDS)})s?")
+
+
+def seconds_of(period: str) -> float:
+    """Read a period, as "minute" or "5 hours", in seconds. Raises `ValueError` where it is none."""
+    match = _PERIOD.fullmatch(period)
+    if match is None:
+        raise ValueError(f"{period!r} is no period: write it as minute, day or 5 hours.")
+    return int(match[1] or 1) * SECONDS[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where a fact is from: `checked` is the day, `source` an address or the name of a list."""
+
+    checked: date | None = None
+    source: str = ""
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit(Known):
+    """One limit of a service: at most `cap` of `metric` `per` period.
+
+    `per` is a period, "" for concurrency. `reset` says when it comes back: "fixed" at the borders
+    of the clock or calendar of `zone`, "rolling" one by one as the period passes over each use,
+    "refill" steadily. `scope` is "model" where each model has its own, else the name of a pool that
+    all the models of `models` (patterns; none is all) share. `by` says whose the pool is: the
+    account's, or the internet address's. `keyless` True is a limit of requests without a key, False
+    of those with one.
+    """
+
+    metric: Metric
+    cap: float
+    per: str = ""
+    scope: str = "account"
+    reset: Literal["fixed", "rolling", "refill", "unknown"] = "unknown"
+    zone: str = "UTC"
+    models: tuple[str, ...] = ()
+    by: Literal["account", "ip"] = "account"
+    keyless: bool | None = None
+    note: str = ""
+
+    def counts(self, model: str) -> bool:
+        """Return whether the limit is about a model."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow(Known):
+    """What a service's file says of one of its models; None and "" leave it to the models' facts.
+
+    `facts` is the model's name in those (`openai/gpt-oss-120b`), where it is another than here.
+    `retires` is the day on which the service will drop it.
+    """
+
+    cost: Cost | None = None
+    facts: str = ""
+    context: int | None = None
+    output: int | None = None
+    tools: bool | None = None
+    schema: bool | None = None
+    reasoning: bool | None = None
+    images: bool | None = None
+    audio: bool | None = None
+    files: bool | None = None
+    family: str = ""
+    retires: date | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired(Known):
+    """A model that a service has dropped, `on` which day and what takes its place."""
+
+    on: date
+    successor: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRow(Known):
+    """An embedding model of a service.
+
+    `family` is the name under which vectors may be compared; `size` counts the numbers of a vector
+    and `sizes` are others that can be asked for; `normalised` says that vectors have length 1.
+    `batch` is how many texts one request may have, `window` how many tokens one text may.
+    """
+
+    family: str
+    size: int
+    normalised: bool
+    sizes: tuple[int, ...] = ()
+    batch: int | None = None
+    window: int | None = None
+    cost: Cost | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The dialect in which a service announces its limits, `on` which of its answers."""
+
+    on: Literal["every", "errors", "none", "unknown"] = "unknown"
+    allowance: tuple[AllowanceHeaders, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What becomes of prompts: whether the service trains on them and keeps them."""
+
+    trains: Told = "unknown"
+    logs: Told = "unknown"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms(Known):
+    """What the service's terms allow: `use` and its conditions in a few words, "" if not known."""
+
+    use: Literal["", "any", "personal", "evaluation", "non-commercial"] = ""
+    age: int | None = None
+    region: str = ""
+    note: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone(Known):
+    """The end of a service, or of what was free there: a tombstone."""
+
+    on: date
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service(Known):
+    """A service that speaks the OpenAI protocol, as its file describes it.
+
+    Attributes:
+        id: the name of its file, as "groq".
+        name: the name for people, as "Groq".
+        base_url: where it is; `{VARIABLE}` in it is taken from the environment.
+        key: whether it wants a key.
+        keys: the environment variables that may hold the key, the first that is set counts.
+        anonymous_key: what is sent in place of a key where none is given.
+        key_address: the page where a key is to be had.
+        local: whether it is a server on the user's own machine.
+        default_model: the model of a call that names none, "" where one must be named.
+        fallback_models: models to go on with when that one fails.
+        auto: whether the router may choose the service by itself.
+        models: models by name.
+        retired: models that are gone, by name.
+        limit: its limits.
+        headers: how it announces limits.
+        error: the signs of its refusals.
+        request: how its requests are written.
+        embeddings: embedding models by name.
+        native_tools: whether its models call tools by themselves; None leaves it to their facts.
+        json_schema: whether it constrains answers to a schema; None leaves it to their facts.
+        facts: the name of the service in the models' facts, where it is another than `id`.
+        probe: a path that answers when a local server is there, as "/api/version".
+        file: the file it was read from, "" for one of our own.
+    """
+
+    id: str
+    name: str
+    base_url: str
+    key: Literal["required", "optional", "none"] = "required"
+    keys: tuple[str, ...] = ()
+    anonymous_key: str = ""
+    key_address: str = ""
+    documentation: str = ""
+    local: bool = False
+    default_model: str = ""
+    fallback_models: tuple[str, ...] = ()
+    auto: bool = False
+    models: Mapping[str, ModelRow] = field(default_factory=dict)
+    retired: Mapping[str, Retired] = field(default_factory=dict)
+    limit: tuple[Limit, ...] = ()
+    headers: Headers = field(default_factory=Headers)
+    error: tuple[Sign, ...] = ()
+    request: Style = field(default_factory=Style)
+    privacy: Privacy = field(default_factory=Privacy)
+    terms: Terms = field(default_factory=Terms)
+    embeddings: Mapping[str, EmbeddingRow] = field(default_factory=dict)
+    native_tools: bool | None = None
+    json_schema: bool | None = None
+    facts: str = ""
+    probe: str = ""
+    note: str = ""
+    gone: Gone | None = None
+    file: str = ""
