@@ -6,6 +6,9 @@
     ├── UsageError (ValueError)                   the caller's mistake, found before anything is sent
     │   ├── UnsupportedInputError                 content that the service cannot take (pictures, files)
     │   ├── UnknownModelError                     a model name that the service does not have
+    │   ├── UnknownServiceError                   a name that no service of the catalogue has
+    │   ├── MissingKeyError                       no key where the service wants one: `keys`, `key_address`
+    │   ├── CatalogueError                        a row that cannot be read: `file` and `line` say which
     │   ├── SyncOnLoopError (RuntimeError)        a sync call on freeproviders' own event-loop thread
     │   └── MissingDependencyError (ImportError)  an extra that is not installed
     ├── ProviderError (aiohttp.ClientError)       the service, or the way to it
@@ -13,14 +16,18 @@
     │   ├── ProviderTimeoutError (TimeoutError)   connect, first content, stall or total: `phase` says which
     │   ├── BadRequestError                       400, 413, 422 ...: the request as such is refused
     │   │   ├── ContextOverflowError              longer than the model's context window
+    │   │   ├── RequestTooLargeError              above what the account may send in one request
     │   │   └── ToolsNotSupportedError            the model has no native tool calling
     │   ├── AuthenticationError                   401: no key or a wrong one
     │   ├── PermissionDeniedError                 403
-    │   ├── NotFoundError                         404, 410: no such endpoint or model, or retired
+    │   │   └── NotInPlanError                    a model for which the account has no allowance at all
+    │   ├── NotFoundError                         404, 410: no such endpoint or model
+    │   │   └── RetiredModelError                 a model that is gone: `successor`, `retired_on`
     │   ├── RedirectError                         the service has moved to another host, which is not followed
     │   ├── RateLimitError                        429: too much for now; `retry_after` in seconds when known
     │   │   └── QuotaExceededError                402, or a day's, month's or plan's allowance used up
     │   ├── ServerError                           5xx
+    │   │   └── OverloadedError                   no room for anybody at present
     │   ├── BlockedError                          a bot check or another page of HTML where data was due
     │   ├── ContentFilterError                    the service refused the content
     │   └── ResponseError                         a 200 that is no answer
@@ -45,13 +52,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, ClassVar, Self
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 # The one import of aiohttp beside the transport: callers may catch `aiohttp.ClientError`, as they
 # did with the services' old clients.
 from aiohttp import ClientError
 
 from freeproviders.redaction import without_secrets
+
+if TYPE_CHECKING:
+    from freeproviders.wire.limits import Allowance
 
 
 def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
@@ -122,6 +133,42 @@ class UnknownModelError(UsageError):
     """The service has no model of that name."""
 
 
+class UnknownServiceError(UsageError):
+    """The catalogue has no service of that name."""
+
+
+class MissingKeyError(UsageError):
+    """The service wants a key, and none was given.
+
+    `keys` are the environment variables that may hold it, `key_address` the page where one is
+    issued.
+    """
+
+    def __init__(
+        self, message: str, *, keys: Iterable[str] = (), key_address: str = "", **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.keys = tuple(keys)
+        self.key_address = key_address
+
+    def _what(self) -> str:
+        what = f"{self.message} Set {' or '.join(self.keys)}, or pass api_key." if self.keys else self.message
+        return f"{what} Keys are issued at <{self.key_address}>." if self.key_address else what
+
+
+class CatalogueError(UsageError):
+    """A file of the catalogue cannot be read; `line` is None where no single one is to blame."""
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.file = file
+        self.line = line
+
+    def _what(self) -> str:
+        where = f"{self.file}, line {self.line}" if self.line is not None else self.file
+        return f"{where}: {self.message}" if where else self.message
+
+
 class SyncOnLoopError(UsageError, RuntimeError):
     """A sync method was called on freeproviders' own event-loop thread."""
 
@@ -142,6 +189,12 @@ class ProviderError(FreeProvidersError, ClientError):
     `unanswered` the number of further ones that went whole to a pooled connection that brought
     nothing (the service may have worked on them), `failed_generation` the model's own words where
     the service could not read a tool call in them.
+
+    What the catalogue knows of a service adds: `kind`, what the refusal is about (as "minute" or
+    "day", `freeproviders.wire.signs.Kind`; "" where nothing tells), `scope`, what it counts for
+    ("model", or the name of a pool of the service's limits), and `allowances`, the limits that came
+    with it. `soonest` is the time (UTC) from which the service may be asked again, where anything
+    says it.
     """
 
     _repeating = ("message", "body", "code", "failed_generation")
@@ -168,6 +221,10 @@ class ProviderError(FreeProvidersError, ClientError):
         self.attempts = 1
         self.unanswered = 0
         self.failed_generation: str | None = None
+        self.kind = ""
+        self.scope = ""
+        self.soonest: datetime | None = None
+        self.allowances: tuple[Allowance, ...] = ()
 
     def _what(self) -> str:
         what = f"HTTP {self.status}: {self.message}" if self.status else self.message
@@ -178,6 +235,8 @@ class ProviderError(FreeProvidersError, ClientError):
             what += f" The answer began: {self.body!r}."
         if self.retry_after is not None:
             what += f" Try again in {self.retry_after:g} s."
+        elif self.soonest is not None:
+            what += f" Try again at {self.soonest.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
         if self.attempts > 1:
             what += f" It was tried {self.attempts} times."
         return what
@@ -211,6 +270,12 @@ class ContextOverflowError(BadRequestError):
     advice = "Send fewer or shorter messages, or use a model with a larger context window."
 
 
+class RequestTooLargeError(BadRequestError):
+    """The request is larger than what the account may send at once, as all the tokens of a minute."""
+
+    advice = "Send fewer or shorter messages, or use a model or a service that allows more at once."
+
+
 class ToolsNotSupportedError(BadRequestError):
     """The model cannot call tools natively."""
 
@@ -229,10 +294,37 @@ class PermissionDeniedError(ProviderError):
     """The key is known but not allowed to do this."""
 
 
+class NotInPlanError(PermissionDeniedError):
+    """The plan of the account does not have the model, not even a little of it: waiting is no help."""
+
+    advice = "Use another model of the service, or an account whose plan has this one."
+
+
 class NotFoundError(ProviderError):
     """The endpoint or the model does not exist, or does no longer."""
 
     advice = "Check base_url and model."
+
+
+class RetiredModelError(NotFoundError):
+    """The service has dropped the model.
+
+    `successor` is the model that takes its place, "" if none is known, and `retired_on` the day.
+    """
+
+    advice = ""
+
+    def __init__(
+        self, message: str, *, successor: str = "", retired_on: date | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.successor = successor
+        self.retired_on = retired_on
+
+    def _what(self) -> str:
+        gone = f" It is gone since {self.retired_on}." if self.retired_on else ""
+        instead = f"Use {self.successor} in its place." if self.successor else "Use another model."
+        return f"{super()._what()}{gone} {instead}"
 
 
 class RedirectError(ProviderError):
@@ -260,6 +352,10 @@ class ServerError(ProviderError):
     """The service failed."""
 
     is_retryable = True
+
+
+class OverloadedError(ServerError):
+    """The service has no room for anybody at present, whatever the account's allowance."""
 
 
 class BlockedError(ProviderError):

@@ -65,6 +65,18 @@ class UnknownModelError(core.UnknownModelError, UsageError, langchain.ModelNotFo
     """The service has no model of that name."""
 
 
+class UnknownServiceError(core.UnknownServiceError, UsageError, langchain.ModelNotFoundError):
+    """The catalogue has no service of that name."""
+
+
+class MissingKeyError(core.MissingKeyError, UsageError, langchain.ModelAuthenticationError):
+    """The service wants a key, and none was given."""
+
+
+class CatalogueError(core.CatalogueError, UsageError):
+    """A file of the catalogue cannot be read."""
+
+
 class SyncOnLoopError(core.SyncOnLoopError, UsageError):
     """A sync method was called on the event-loop thread that would have to answer it."""
 
@@ -96,6 +108,13 @@ class ContextOverflowError(core.ContextOverflowError, BadRequestError, langchain
     """The conversation is longer than the model's context window."""
 
 
+class RequestTooLargeError(core.RequestTooLargeError, BadRequestError, langchain.ContextOverflowError):
+    """The request is larger than what the account may send at once.
+
+    It is a `ContextOverflowError` of LangChain's, since the cure is the same: a shorter history.
+    """
+
+
 class ToolsNotSupportedError(core.ToolsNotSupportedError, BadRequestError):
     """The model cannot call tools natively."""
 
@@ -108,8 +127,16 @@ class PermissionDeniedError(core.PermissionDeniedError, ProviderError, langchain
     """The key is known but not allowed to do this."""
 
 
+class NotInPlanError(core.NotInPlanError, PermissionDeniedError):
+    """The plan of the account does not have the model."""
+
+
 class NotFoundError(core.NotFoundError, ProviderError, langchain.ModelNotFoundError):
     """The endpoint or the model does not exist, or does no longer."""
+
+
+class RetiredModelError(core.RetiredModelError, NotFoundError):
+    """The service has dropped the model; `successor` takes its place."""
 
 
 class RedirectError(core.RedirectError, ProviderError, langchain.ModelConnectionError):
@@ -126,6 +153,10 @@ class QuotaExceededError(core.QuotaExceededError, RateLimitError):
 
 class ServerError(core.ServerError, ProviderError, langchain.ModelAPIError):
     """The service failed."""
+
+
+class OverloadedError(core.OverloadedError, ServerError):
+    """The service has no room for anybody at present."""
 
 
 class BlockedError(core.BlockedError, ProviderError, langchain.ModelPermissionDeniedError):

@@ -4,11 +4,13 @@ import asyncio
 import inspect
 import pickle
 import re
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import aiohttp
 import pytest
 
 from freeproviders import errors
+from freeproviders.wire.limits import Allowance
 
 CLASSES = [
     cls
@@ -42,6 +44,8 @@ def test_pickles(cls):
     """An error survives a pickle with all it knows."""
     error = cls("what happened.", provider="P", model="m")
     error.retry_after = 3.0
+    error.soonest = datetime(2026, 11, 22, tzinfo=UTC)
+    error.allowances = (Allowance("requests", "day", cap=50, remaining=0, reset_at=error.soonest),)
 
     copy = pickle.loads(pickle.dumps(error))
 
@@ -84,3 +88,48 @@ def test_a_services_own_words_end_before_ours_begin():
     assert str(errors.RateLimitError("Too Many Requests", status=429, retry_after=60)).startswith(
         "HTTP 429: Too Many Requests. Try again in 60 s."
     )
+
+
+def test_the_soonest_time_is_told_where_no_seconds_are():
+    """It is told in UTC, whatever zone it came in."""
+    error = errors.QuotaExceededError("All used", status=429)
+    error.soonest = datetime(2026, 11, 22, 1, 30, tzinfo=timezone(timedelta(hours=1)))
+
+    assert str(error) == "HTTP 429: All used. Try again at 2026-11-22 00:30 UTC."
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            errors.MissingKeyError(
+                "The service wants a key.",
+                provider="Groq",
+                keys=["GROQ_API_KEY", "GROQ_KEY"],
+                key_address="https://console.groq.example/keys",
+            ),
+            (
+                "[Groq] The service wants a key. Set GROQ_API_KEY or GROQ_KEY, or pass api_key. "
+                "Keys are issued at <https://console.groq.example/keys>."
+            ),
+        ),
+        (errors.MissingKeyError("The service wants a key."), "The service wants a key."),
+        (
+            errors.CatalogueError("base_url is missing.", file="/etc/own.toml", line=3),
+            "/etc/own.toml, line 3: base_url is missing.",
+        ),
+        (errors.CatalogueError("It is no TOML.", file="own.toml"), "own.toml: It is no TOML."),
+        (errors.CatalogueError("It is no TOML."), "It is no TOML."),
+        (
+            errors.RetiredModelError(
+                "There is no such model", status=404, successor="b", retired_on=date(2026, 8, 16)
+            ),
+            "HTTP 404: There is no such model. It is gone since 2026-08-16. Use b in its place.",
+        ),
+        (errors.RetiredModelError("It is gone."), "It is gone. Use another model."),
+    ],
+)
+def test_what_a_catalogue_adds(error, says):
+    """The way out is in the sentence, and travels with the error."""
+    assert str(error) == says
+    assert pickle.loads(pickle.dumps(error)).__dict__ == error.__dict__
