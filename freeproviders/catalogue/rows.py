@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from freeproviders.wire.limits import AllowanceHeaders, Metric
 from freeproviders.wire.openai.style import Style
-from freeproviders.wire.signs import Sign
+from freeproviders.wire.signs import Kind, Sign
 
 Confidence = Literal["A", "B", "C", "D"]
 """How sure a fact is.
@@ -141,10 +141,14 @@ class EmbeddingRow(Known):
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The dialect in which a service announces its limits, `on` which of its answers."""
+    """The dialect in which a service announces its limits, `on` which of its answers.
+
+    `retry_after` are the kinds of refusals that have a `Retry-After`, in seconds.
+    """
 
     on: Literal["every", "errors", "none", "unknown"] = "unknown"
     allowance: tuple[AllowanceHeaders, ...] = ()
+    retry_after: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from freeproviders.wire.limits import Metric
+
 Kind = Literal[
     "minute",
     "hour",
@@ -43,10 +45,15 @@ class Sign:
     All that is given must be there: the HTTP `status` (200 for an error inside an answer), each
     text of `match` in the body or the error's message (in any case of letters), the error's own
     `code`, a `header` as "name: value". `text` is an answer's whole text that is in truth a
-    refusal. `scope` names what the refusal counts for: "model", or a pool of the service's limits.
-    `body` is an example of the answer's body, in which `{model}` stands for the model; replicas
-    send it. For a "request", the same question is asked again with the fields of `send` and without
-    those of `leave_out`.
+    refusal. `scope` names what the refusal counts for: "model", or a pool of the service's limits;
+    `metric` is what the limit counts, "" where the sign is the same for all metrics. For a
+    "request", the same question is asked again with the fields of `send` and without those of
+    `leave_out`.
+
+    `body` is an example of the answer's body, which replicas send. In it `{model}` stands for the
+    model; `{limit}`, `{used}`, `{remaining}` and `{requested}` for numbers of the limit; and for
+    the time until it comes back `{seconds}` (5.289), `{duration}` (Go's 2m59.56s), `{epoch_s}` and
+    `{epoch_ms}` (the moment, since 1970) and `{iso}` (the moment, RFC 3339).
     """
 
     kind: Kind
@@ -56,6 +63,7 @@ class Sign:
     header: str = ""
     text: str = ""
     scope: str = ""
+    metric: Metric | Literal[""] = ""
     advice: str = ""
     body: str = ""
     send: Mapping[str, object] = field(default_factory=dict)
