@@ -173,10 +173,16 @@ class Terms(Known):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone(Known):
-    """The end of a service, or of what was free there: a tombstone."""
+    """The end of a service, or of what was free there: a tombstone.
+
+    `what` has ended: the "service" itself, or only its "free tier", after which it still answers
+    whoever names it and pays. `on` is the day, or the day of the check where no source names one,
+    which `why` then says.
+    """
 
     on: date
     why: str
+    what: Literal["service", "free tier"] = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +201,7 @@ class Service(Known):
         default_model: the model of a call that names none, "" where one must be named.
         fallback_models: models to go on with when that one fails.
         auto: whether the router may choose the service by itself.
-        models: models by name.
+        models: models by name; the line "*" stands for each model that has no line of its own.
         retired: models that are gone, by name.
         limit: its limits.
         headers: how it announces limits.
