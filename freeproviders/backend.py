@@ -242,6 +242,16 @@ class Backend(ABC):
         del model
         return None
 
+    def window_of(self, model: str | None = None) -> int | None:
+        """Look up the context window of a model in tokens; None where it is not known.
+
+        What the backend itself knows wins over the facts of the catalogue. The number is for plans:
+        nothing refuses a request because of it.
+        """
+        from freeproviders.catalogue.facts import context_window  # noqa: PLC0415 - reads a file
+
+        return self.abilities(model).window or context_window(model or self.model)
+
     def finds_out(self, feature: Feature) -> bool:
         """Return whether answers decide about a feature, since neither claim nor caller does."""
         return feature in self._finds_out and feature not in self._changed

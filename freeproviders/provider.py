@@ -58,6 +58,8 @@ class ProviderModelMixin:
     models: ClassVar[Sequence[str]] = []
     """A list of names, or none where any text is a model's name."""
     model_aliases: ClassVar[Mapping[str, str]] = {}
+    windows: ClassVar[Mapping[str, int]] = {}
+    """Context windows by model, in tokens, where the facts of the catalogue do not hold the model."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -111,6 +113,10 @@ class Provider(ProviderModelMixin, Backend):
     @abstractmethod
     def __init__(self, model: str | None = None, **configuration: Any) -> None:
         """Take the model for calls that name none, and the configuration."""
+
+    def window_of(self, model: str | None = None) -> int | None:
+        """Look up the context window of a model in tokens; None where it is not known."""
+        return self.windows.get(model or self.model) or super().window_of(model)
 
     def checked(self, request: ChatRequest) -> ChatRequest:
         """Return the request as it will be sent, with the model's own name.

@@ -24,7 +24,6 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
-from freeproviders.context_windows import context_window
 from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, counted_text
 from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
@@ -405,7 +404,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
             tool_calling=True,
             tool_choice=True,
         )
-        window = self._own_window or context_window(self.model)
+        window = self._own_window or self._backend.window_of(self.model_name or None)
         if window is not None:
             profile["max_input_tokens"] = window
         return cast("ModelProfile", profile)

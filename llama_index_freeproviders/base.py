@@ -37,8 +37,6 @@ from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import split, unknown_names
-from freeproviders.context_windows import DEFAULT_WINDOW
-from freeproviders.context_windows import context_window as known_window
 from freeproviders.errors import UsageError
 from freeproviders.types import Batch, ChatRequest, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured
@@ -67,6 +65,8 @@ if TYPE_CHECKING:
 FunctionCalling = Literal["auto", "native", "emulate", "off"]
 
 DEFAULT_OUTPUT: Final = 1024
+DEFAULT_WINDOW: Final = 8192
+"""The window of unknown models: few have less, and services refuse more than they have."""
 """Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 
 _SETTINGS: Final = (
@@ -314,12 +314,7 @@ class CoreLLM(FunctionCallingLLM):
     def _looked_up_window(self) -> int:
         if self._window is None:
             backend = self.core
-            self._window = (
-                getattr(backend, "context_window", None)
-                or backend.abilities().window
-                or known_window(backend.model)
-                or DEFAULT_WINDOW
-            )
+            self._window = getattr(backend, "context_window", None) or backend.window_of() or DEFAULT_WINDOW
         return self._window
 
     def to_payload(self) -> dict[str, Any]:

@@ -1,1 +1,34 @@
-"""Services and models as dated, sourced rows of data."""
+"""Services and models as dated, sourced rows of data.
+
+`catalogue().service("groq")` is one service; `freeproviders.catalogue.rows` says what a row holds,
+`freeproviders.catalogue.facts` what is known of models.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from freeproviders.catalogue.facts import Facts, context_window, facts, facts_of
+from freeproviders.catalogue.rows import Limit, ModelRow, Service
+from freeproviders.catalogue.shelf import Catalogue
+
+__all__ = [
+    "Catalogue",
+    "Facts",
+    "Limit",
+    "ModelRow",
+    "Service",
+    "catalogue",
+    "context_window",
+    "facts",
+    "facts_of",
+]
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Return the catalogue of this process: the package's files with the user's on top.
+
+    `catalogue.cache_clear()` makes the next call look at the files again.
+    """
+    return Catalogue()

@@ -185,7 +185,7 @@ class Gone(Known):
     what: Literal["service", "free tier"] = "service"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Service(Known):
     """A service that speaks the OpenAI protocol, as its file describes it.
 

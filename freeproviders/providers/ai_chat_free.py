@@ -34,6 +34,7 @@ class AIChatFree(AsyncGeneratorProvider):
 
     default_model = "gemini-1.5-pro"
     models = (default_model, "gemini-pro")
+    windows = {"gemini-1.5-pro": 1_048_576, "gemini-pro": 32_768}  # noqa: RUF012 - never written to
 
     @hybridmethod
     def create_async_generator(

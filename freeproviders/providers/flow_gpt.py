@@ -63,6 +63,19 @@ class FlowGpt(AsyncGeneratorProvider):
     )
     # never written to
     model_aliases = {"gemini": "google-gemini", "gemini-pro": "google-gemini"}  # noqa: RUF012
+    windows = {  # noqa: RUF012 - the same
+        "gpt-3.5-long": 16_385,
+        "google-gemini": 32_768,
+        "claude-instant": 100_000,
+        "claude-v1": 9000,
+        "claude-v2": 100_000,
+        "llama2-13b": 4096,
+        "mythalion-13b": 4096,
+        "pygmalion-13b": 2048,
+        "chronos-hermes-13b": 2048,
+        "Mixtral-8x7B": 32_768,
+        "Dolphin-2.6-8x7B": 16_384,
+    }
     accepted_options = frozenset({"temperature"})
 
     @hybridmethod

@@ -19,7 +19,7 @@ ROOT = Path(freeproviders.__file__).parent
 # Who may import whom: a module may import what stands in its own row or above. A longer name wins
 # over the package that holds it.
 LAYERS = [
-    ["_version", "lazy", "context_windows", "templates", "redaction", "process"],
+    ["_version", "lazy", "templates", "redaction", "process"],
     ["wire.json", "wire.limits", "wire.signs"],
     ["errors"],
     ["types"],

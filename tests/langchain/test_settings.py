@@ -27,7 +27,6 @@ from pydantic import SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
-from freeproviders.context_windows import context_window
 from freeproviders.provider import Provider
 from langchain_freeproviders import (
     ChatEmbedded,
@@ -640,7 +639,7 @@ def test_profiles_have_known_keys(cls, recwarn):
     if cls is ChatEmbedded:
         assert 0 < model.profile["max_input_tokens"] <= 8192
     else:
-        assert model.profile.get("max_input_tokens") == context_window(model.model)
+        assert model.profile.get("max_input_tokens") == model._backend.window_of()
     assert cls(
         **({"base_url": "http://127.0.0.1:1"} if cls is ChatOpenAICompatible else {}),
         profile={"max_input_tokens": 5},

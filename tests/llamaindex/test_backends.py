@@ -14,11 +14,11 @@ from pydantic import BaseModel
 
 import freeproviders
 from freeproviders.abilities import Abilities
-from freeproviders.context_windows import DEFAULT_WINDOW
 from freeproviders.errors import UsageError
 from freeproviders.testing import replica
 from freeproviders.types import Finish, Text, Usage
 from llama_index_freeproviders import BackendLLM, OpenAICompatible
+from llama_index_freeproviders.base import DEFAULT_WINDOW
 from tests.llamaindex.services import HI, gathered
 
 

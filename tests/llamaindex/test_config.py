@@ -17,7 +17,6 @@ from pydantic import SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
-from freeproviders.context_windows import DEFAULT_WINDOW, WINDOWS, context_window
 from freeproviders.errors import AuthenticationError, UnknownModelError, UsageError
 from freeproviders.provider import Provider
 from freeproviders.testing import replica
@@ -30,6 +29,7 @@ from llama_index_freeproviders import (
     OpenAICompatible,
     ProviderLLM,
 )
+from llama_index_freeproviders.base import DEFAULT_WINDOW
 from tests.core.servers import forward_proxy
 from tests.llamaindex.services import ALL, HI
 
@@ -132,7 +132,7 @@ def test_importing_loads_what_a_chat_needs_and_no_more():
         (FlowGpt("claude-v2"), 100_000),
         (OpenAICompatible("nobody-knows", base_url="http://127.0.0.1:9/v1"), DEFAULT_WINDOW),
         (OpenAICompatible("nobody-knows", base_url="http://127.0.0.1:9/v1", context_window=5000), 5000),
-        (OpenAICompatible("meta-llama/Llama-3.3-70B-Instruct", base_url="http://127.0.0.1:9/v1"), 131_072),
+        (OpenAICompatible("meta-llama/Llama-3.3-70B-Instruct", base_url="http://127.0.0.1:9/v1"), 128_000),
         (Embedded("smollm2-135m"), 8192),
         (Embedded("smollm2-135m", context_window=2048), 2048),
     ],
@@ -149,7 +149,7 @@ def test_metadata_is_right_for_the_model(llm, window):
 def test_every_model_of_the_services_has_a_window():
     for cls in (FreeNetfly, ChatgptFree, FlowGpt, AIChatFree):
         for model in cls.provider_class.models:
-            assert context_window(model) in WINDOWS.values(), model
+            assert cls.provider_class().window_of(model), model
 
 
 @pytest.mark.parametrize(

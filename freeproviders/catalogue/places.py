@@ -1,0 +1,84 @@
+"""Where files of services come from: this package, other packages, and the user.
+
+Later places go on top of earlier ones: the package's own files, those of other packages (entry
+points of the group `freeproviders.services`), the user's folder, `$FREEPROVIDERS_SERVICES`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import SourcelessFileLoader
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+ENV_SERVICES: Final = "FREEPROVIDERS_SERVICES"
+GROUP: Final = "freeproviders.services"
+OWN: Final = Path(__file__).parent / "services"
+
+Origin = Literal["own", "package", "user"]
+
+
+class Source(NamedTuple):
+    """One file of a service: its id, where it is, and whose it is."""
+
+    id: str
+    path: Path
+    origin: Origin
+
+
+def own_files() -> dict[str, Path]:
+    """Find the files of this package, by id."""
+    return {path.stem: path for path in sorted(OWN.glob("*.toml"))}
+
+
+def package_files() -> Iterator[Source]:
+    """Find the files of other packages: each entry point names a package with files in it."""
+    for point in entry_points(group=GROUP):
+        spec = find_spec(point.value)  # found, not imported: nobody's code runs for data
+        for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+            yield from _files(Path(folder), "package")
+
+
+def user_files() -> Iterator[Source]:
+    """Find the user's files: those of his folder, then those of `$FREEPROVIDERS_SERVICES`."""
+    yield from _files(user_folder(), "user")
+    for place in os.environ.get(ENV_SERVICES, "").split(os.pathsep):
+        if place:
+            path = Path(place).expanduser()
+            yield from [Source(path.stem, path, "user")] if path.suffix == ".toml" else _files(path, "user")
+
+
+def user_folder() -> Path:
+    """Return the folder of a user's own files, which need not exist: the platform's for settings."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    elif xdg := os.environ.get("XDG_CONFIG_HOME"):
+        base = Path(xdg)
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path.home() / ".config"
+    return base / "freeproviders" / "services"
+
+
+def text_of(path: Path) -> str:
+    """Read a file as UTF-8.
+
+    An import's own way of reading is used: a model that is made inside a coroutine reads the file
+    of its service there once, as it imports its modules, and guards against blocking calls allow
+    that.
+    """
+    return SourcelessFileLoader("freeproviders.catalogue", str(path)).get_data(str(path)).decode()
+
+
+def _files(folder: Path, origin: Origin) -> Iterator[Source]:
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".toml"))
+    except OSError:
+        return
+    for name in names:
+        yield Source(Path(name).stem, folder / name, origin)

@@ -1,0 +1,165 @@
+"""The catalogue: every service by its id, read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from freeproviders.catalogue import guard, places
+from freeproviders.catalogue.places import Source
+from freeproviders.catalogue.reading import Row, built, parsed
+from freeproviders.catalogue.rows import Service
+from freeproviders.errors import CatalogueError, UnknownServiceError
+
+_ONE_FACT: Final = ("metric", "per", "scope", "models", "by", "keyless")
+"""What makes two limits one fact, of which the later counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field in which a file differs from the row under it; `before` None is a new one."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class Catalogue:
+    """Services by id.
+
+    Args:
+        own: files of the package, by id; None is those that are shipped.
+        others: files that go on top, the last one wins; None finds those of other packages and of
+            the user.
+
+    A file is read when its service is asked for, and only once. Files of other packages and of the
+    user are found, not read, when the catalogue is made.
+    """
+
+    def __init__(self, own: Mapping[str, Path] | None = None, others: Iterable[Source] | None = None) -> None:
+        self._own = places.own_files() if own is None else dict(own)
+        self._given = None if others is None else list(others)
+        self._services: dict[str, Service] = {}
+
+    def service(self, name: str) -> Service:
+        """Return a service by its id or name, in any case and with any hyphens.
+
+        Raises:
+            UnknownServiceError: there is none of that name.
+            CatalogueError: its file cannot be read, or names what it must not.
+        """
+        found = self._services.get(name)
+        if found is None:
+            found = self._services[name] = self._read(self._id_of(name))
+        return found
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all services, tombstones among them."""
+        return sorted({*self._own, *(source.id for source in self._others)})
+
+    def __iter__(self) -> Iterator[Service]:
+        """Every service, tombstones among them, by id."""
+        return (self.service(name) for name in self.ids)
+
+    def files_of(self, service_id: str) -> list[Source]:
+        """List the files that a service is made of, the later on top of the earlier."""
+        own = [Source(service_id, self._own[service_id], "own")] if service_id in self._own else []
+        return own + [source for source in self._others if source.id == service_id]
+
+    def changes(self, source: Source) -> list[Change]:
+        """List what a file changes of the package's own row; everything, where there is none."""
+        row = parsed(places.text_of(source.path), str(source.path))
+        below = self._row_of_own(source.id) if source.id in self._own else {}
+        after = overlaid(below, row)
+        return [
+            Change(name, below.get(name), after[name]) for name in row if below.get(name) != after.get(name)
+        ]
+
+    @cached_property
+    def _others(self) -> list[Source]:
+        if self._given is not None:
+            return self._given
+        return [*places.package_files(), *places.user_files()]
+
+    def _id_of(self, name: str) -> str:
+        """Find an id by what a caller wrote."""
+        wanted = _squeezed(name)
+        # Other packages are not looked for while a file of our own or of the user's is meant.
+        for known in (self._own, self.ids):
+            for one in known:
+                if _squeezed(one) == wanted:
+                    return one
+        near = get_close_matches(name.lower(), self.ids, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UnknownServiceError(
+            f"There is no service {name!r}. {hint}`freeproviders catalogue` lists them, and a file of your "
+            "own adds one."
+        )
+
+    def _read(self, service_id: str) -> Service:
+        row: Row = {}
+        original: Service | None = None
+        if service_id in self._own:
+            row = self._row_of_own(service_id)
+            original = built(row, service_id, "")
+            _refuse(guard.objections_to_own(original), str(self._own[service_id]))
+        files = [source for source in self._user_files() if source.id == service_id]
+        if original is None:
+            files = [source for source in self._others if source.id == service_id]
+        service = original
+        for source in files:
+            file = str(source.path)
+            row = overlaid(row, parsed(places.text_of(source.path), file))
+            service = built(row, service_id, file)
+            if source.origin == "package":
+                _refuse(guard.objections_to_package(service, self._own), file)
+            else:
+                _refuse(guard.objections_to_user(service, original), file)
+        assert service is not None  # noqa: S101 - `_id_of` has found a file
+        return service
+
+    def _user_files(self) -> list[Source]:
+        if self._given is not None:
+            return [source for source in self._given if source.origin == "user"]
+        return list(places.user_files())
+
+    def _row_of_own(self, service_id: str) -> Row:
+        path = self._own[service_id]
+        return parsed(places.text_of(path), str(path))
+
+
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> Row:
+    """Put one row on top of another: single fields replace, tables and lists are put together.
+
+    A limit replaces one of the same kind, a sign is looked at before those below.
+    """
+    row = dict(below)
+    for name, value in above.items():
+        under = row.get(name)
+        if isinstance(value, dict) and isinstance(under, dict):
+            row[name] = {**under, **value}
+        elif name == "limit" and under:
+            said = [[one.get(key) for key in _ONE_FACT] for one in value]
+            row[name] = [
+                *(one for one in under if [one.get(key) for key in _ONE_FACT] not in said),
+                *value,
+            ]
+        elif name == "error" and under:
+            row[name] = [*value, *under]
+        else:
+            row[name] = value
+    return row
+
+
+def _refuse(objections: Iterable[str], file: str) -> None:
+    for objection in objections:
+        raise CatalogueError(objection, file=file)
+
+
+def _squeezed(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "").replace(".", "")
