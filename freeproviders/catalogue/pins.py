@@ -23,6 +23,7 @@ PINS: Final[Mapping[str, Pin]] = {
     "aionlabs": Pin(("api.aionlabs.ai",), ("AIONLABS_API_KEY",)),
     "api-airforce": Pin(("api.airforce",), ("AIRFORCE_API_KEY",)),
     "cerebras": Pin(("api.cerebras.ai",), ("CEREBRAS_API_KEY",)),
+    "chutes": Pin(("llm.chutes.ai",), ("CHUTES_API_KEY",)),
     "cloudflare": Pin(("api.cloudflare.com",), ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_KEY")),
     "cohere": Pin(("api.cohere.ai", "api.cohere.com"), ("COHERE_API_KEY", "CO_API_KEY")),
     "dashscope-intl": Pin(("dashscope-intl.aliyuncs.com",), ("DASHSCOPE_API_KEY",)),
@@ -38,6 +39,7 @@ PINS: Final[Mapping[str, Pin]] = {
     "llmgateway": Pin(("api.llmgateway.io",), ("LLMGATEWAY_API_KEY",)),
     "mistral": Pin(("api.mistral.ai",), ("MISTRAL_API_KEY",)),
     "modelscope": Pin(("api-inference.modelscope.cn",), ("MODELSCOPE_API_KEY", "MODELSCOPE_SDK_TOKEN")),
+    "novita": Pin(("api.novita.ai",), ("NOVITA_API_KEY",)),
     "nvidia": Pin(("integrate.api.nvidia.com",), ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY")),
     "ollama-cloud": Pin(("ollama.com",), ("OLLAMA_API_KEY",)),
     "opencode-zen": Pin(("opencode.ai",), ("OPENCODE_API_KEY",)),
@@ -49,6 +51,7 @@ PINS: Final[Mapping[str, Pin]] = {
     "sambanova": Pin(("api.sambanova.ai",), ("SAMBANOVA_API_KEY",)),
     "sealion": Pin(("api.sea-lion.ai",), ("SEALION_API_KEY",)),
     "siliconflow": Pin(("api.siliconflow.com", "api.siliconflow.cn"), ("SILICONFLOW_API_KEY",)),
+    "together": Pin(("api.together.xyz",), ("TOGETHER_API_KEY",)),
     "vercel-ai-gateway": Pin(("ai-gateway.vercel.sh",), ("AI_GATEWAY_API_KEY",)),
     "zai": Pin(("api.z.ai", "open.bigmodel.cn"), ("ZAI_API_KEY", "ZHIPUAI_API_KEY", "ZHIPU_API_KEY")),
 }
@@ -70,7 +73,6 @@ FOREIGN: Final = frozenset(
         "LANGSMITH_API_KEY",
         "OPENAI_API_KEY",
         "PERPLEXITY_API_KEY",
-        "TOGETHER_API_KEY",
         "XAI_API_KEY",
     }
 )
