@@ -263,8 +263,13 @@ class Backend(ABC):
             self.finds_out(feature)
             and not learned.lacks(feature, model)
             and not learned.proves(feature, model)
-            and self.known_abilities(model) is None
+            and not self.knows(feature, model)
         )
+
+    def knows(self, feature: Feature, model: str) -> bool:
+        """Return whether it is known beforehand if a model has a feature."""
+        del feature
+        return self.known_abilities(model) is not None
 
     def with_abilities(self, **changes: Any) -> Self:
         """Return a copy that claims other abilities, as `tools=False` for tools in the prompt."""
@@ -275,10 +280,14 @@ class Backend(ABC):
         other._changed = {**self._changed, **changes}  # noqa: SLF001 - one of us
         return other
 
+    def model_to_ask(self, model: str | None = None) -> str:
+        """Return the name that a request carries for a model; None is the default model."""
+        return self.get_model(model)
+
     def with_model(self, model: str) -> Self:
         """Return a copy with another model of its own."""
         other = copy.copy(self)
-        other.model = self.get_model(model)
+        other.model = self.model_to_ask(model)
         return other
 
     @property

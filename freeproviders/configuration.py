@@ -11,10 +11,10 @@ import copy
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, Final, Never, Self, TypedDict, Unpack, cast
+from typing import Any, ClassVar, Final, NamedTuple, Never, Self, TypedDict, Unpack, cast
 from urllib.parse import unquote, urlsplit
 
 from freeproviders.checks import ALIKE, SETTINGS
@@ -153,17 +153,34 @@ def variable(slug: str, name: str) -> str:
     return f"{slug.upper().replace('-', '_')}_{_VARIABLES[name]}"
 
 
-def from_environment(slug: str) -> Configuration:
-    """Read `<NAME>_API_BASE`, `<NAME>_API_KEY` and `<NAME>_PROXY` from the environment."""
+class Outside(NamedTuple):
+    """A value of the environment, and the variable that holds it."""
+
+    value: str
+    variable: str
+
+
+def from_environment(slug: str, keys: Sequence[str] | None = None) -> dict[str, Outside]:
+    """Read `<NAME>_API_BASE`, `<NAME>_API_KEY` and `<NAME>_PROXY` from the environment.
+
+    `keys` are the variables that may hold the key in place of `<NAME>_API_KEY`; the first that is
+    set counts.
+    """
     if not slug:  # a client of our own engine, which nobody configures from outside
         return {}
-    found = {name: value for name in _VARIABLES if (value := os.environ.get(variable(slug, name)))}
-    return cast("Configuration", found)
+    places: dict[str, tuple[str, ...]] = {name: (variable(slug, name),) for name in _VARIABLES}
+    if keys is not None:
+        places["api_key"] = tuple(keys)
+    return {
+        name: Outside(os.environ[found], found)
+        for name, variables in places.items()
+        if (found := next((one for one in variables if os.environ.get(one)), None))
+    }
 
 
-def checked_outside(slug: str, name: str, value: str, provider: str) -> str:
+def checked_outside(name: str, found: Outside, provider: str) -> str:
     """Check a value of the environment that is about to be used; an error names its variable."""
-    place = variable(slug, name)
+    value, place = found
     match name:
         case "api_key":
             checked_key(value, provider, given_as=place)
@@ -222,7 +239,9 @@ class Configured:
     name: str
     slug: str = ""
     api_key_env: str | None = None
-    default_base_url: ClassVar[str] = ""
+    key_variables: tuple[str, ...] | None = None
+    """The environment variables that may hold the key; None is `<NAME>_API_KEY` alone."""
+    default_base_url: str = ""
     default_timeout: ClassVar[Timeout] = Timeout()
     default_retry: ClassVar[Retry] = Retry()
     base_url: str
@@ -262,16 +281,17 @@ class Configured:
     ) -> None:
         if unknown:
             raise unknown_names(unknown, CONFIGURATION, self.name)
-        outside = from_environment(self.slug)
+        outside = from_environment(self.slug, self.key_variables)
         self.headers, self.cookies, self.api_key, self.route = {}, {}, None, Route()
         if not base_url and (address := outside.get("base_url")):
-            self._take_address(address, variable(self.slug, "base_url"))
+            self._take_address(*address)
         else:
             self._take_address(base_url or self.default_base_url)
-        if api_key is None and self.login is None and (key := outside.get("api_key")):
-            api_key = checked_outside(self.slug, "api_key", key, self.name)
+        key = outside.get("api_key")
+        if api_key is None and self.login is None and key and self.may_have_the_key(base_url):
+            api_key = checked_outside("api_key", key, self.name)
         if proxy is None and (address := outside.get("proxy")):
-            proxy = checked_outside(self.slug, "proxy", address, self.name)
+            proxy = checked_outside("proxy", address, self.name)
         self._take(
             {
                 "api_key": api_key,
@@ -284,6 +304,11 @@ class Configured:
                 "connector": connector,
             }
         )
+
+    def may_have_the_key(self, base_url: str | None) -> bool:
+        """Return whether the environment's key goes to the base_url of a caller, None where he named none."""
+        del base_url
+        return True
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         """Return a copy with another base_url, timeout ...
@@ -301,7 +326,7 @@ class Configured:
             other._take_address(  # noqa: SLF001 - of the same class
                 changes["base_url"] or self.default_base_url
             )
-            moved = _origin(other.base_url) != _origin(self.base_url)
+            moved = origin(other.base_url) != origin(self.base_url)
             if moved:
                 other.cookies = {}
                 other.headers = {
@@ -375,8 +400,8 @@ def read_items(changes: Configuration, provider: str, timeout: Timeout, retry: R
     return found
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port of an address that was read."""
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 

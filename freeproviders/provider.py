@@ -93,7 +93,7 @@ class Provider(ProviderModelMixin, Backend):
     """A backend with facts about a service; users choose the class, an instance is configured."""
 
     url: ClassVar[str] = ""
-    default_base_url: ClassVar[str] = ""
+    default_base_url: str = ""
     api_endpoint: ClassVar[str] = ""
     protocol: ClassVar[str] = ""
     """In a few words, what goes out and what comes back."""
@@ -123,7 +123,7 @@ class Provider(ProviderModelMixin, Backend):
 
         Raises `UsageError`; warns once of each setting that the service cannot take.
         """
-        model = self.get_model(request.model) if request.model else self.model
+        model = self.model_to_ask(request.model) if request.model else self.model
         if model != request.model:
             request = replace(request, model=model)
         try:
@@ -180,7 +180,7 @@ class AsyncGeneratorProvider(Configured, Provider):
 
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
-        self.model = self.get_model(model)
+        self.model = self.model_to_ask(model)
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:

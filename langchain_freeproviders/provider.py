@@ -71,16 +71,17 @@ class ProviderSettings(BackendSettings):
                 "provider_class."
             )
         out = super()._named(values)
-        outside = dict(from_environment(cls.provider_class.slug))
-        address = out.get("base_url") or outside.get("base_url")
+        if out.get("service") is not None:
+            return out  # its variables are its own, and its provider reads them
+        outside = from_environment(cls.provider_class.slug)
+        address = out.get("base_url") or (outside["base_url"].value if "base_url" in outside else None)
         if isinstance(address, str) and without_login(address) != address:
             outside.pop("api_key", None)  # the login takes its place
-        slug = cls.provider_class.slug
         return {
             **out,
             **{
-                name: checked_outside(slug, name, cast("str", value), cls.__name__)
-                for name, value in outside.items()
+                name: checked_outside(name, found, cls.__name__)
+                for name, found in outside.items()
                 if out.get(name) is None
             },
         }

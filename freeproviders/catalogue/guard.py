@@ -89,6 +89,8 @@ def _taken(service: Service, but: frozenset[str] = frozenset()) -> Iterator[str]
                 f"{name} holds {whose}, which goes to no other address: name a key variable of its own, "
                 f'as keys = ["MY_{service.id.upper().replace("-", "_")}_KEY"].'
             )
+    if _VARIABLE.search(urlsplit(service.base_url).netloc):
+        yield "A variable may be a part of an address's path, not of its host."
     for name in variables_in(service.base_url):
         if name in VARIABLES | FOREIGN or is_secret(name, ""):
             yield f"{name} must not be a part of an address: it looks like a secret."

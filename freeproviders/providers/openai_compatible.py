@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Feature
-from freeproviders.configuration import Configuration
+from freeproviders.configuration import Configuration, origin, variable
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
@@ -17,6 +18,9 @@ from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.request import request_body
 from freeproviders.wire.parts import PartDecoder
 
+if TYPE_CHECKING:
+    from freeproviders.catalogue import Service
+
 _MAX_LIST_BYTES: Final = 16 * 2**20
 Claim = bool | Literal["auto"]
 """Whether a service has a feature: yes, no, or to be found out."""
@@ -24,6 +28,12 @@ Claim = bool | Literal["auto"]
 
 class OpenAICompatible(AsyncGeneratorProvider):
     """A service at `base_url`, which ends where `/chat/completions` begins, usually in `/v1`.
+
+    `service` is one of the catalogue by its id, as "groq": address, key variables, default model,
+    abilities and quirks are then its row's, and its name stands in errors. A key of the environment
+    goes to the row's address, or to `<ID>_API_BASE` of the environment; with a `base_url` elsewhere
+    pass `api_key`, but for an address of this machine, which needs none. `fallback=True` asks the
+    successor of a model that the service has dropped.
 
     Any text is a `model`; `api_key` is optional, since local servers want none. `native_tools` says
     whether the model calls tools itself, `json_schema` whether the service constrains an answer to
@@ -44,16 +54,24 @@ class OpenAICompatible(AsyncGeneratorProvider):
     on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
+    service: Service | None = None
+    fallback: bool = False
 
     def __init__(
         self,
         model: str | None = None,
         *,
+        service: str | Service | None = None,
+        fallback: bool = False,
         native_tools: Claim = "auto",
         json_schema: Claim = "auto",
         **configuration: Unpack[Configuration],
     ) -> None:
+        if service is not None:
+            self._be(service, at_home=not configuration.get("base_url"))
+        self.fallback = fallback
         super().__init__(model, **configuration)
+        self._check_key()
         claims: Mapping[Feature, Claim] = {"tools": native_tools, "schema": json_schema}
         for name, claim in (("native_tools", native_tools), ("json_schema", json_schema)):
             if not isinstance(claim, bool) and claim != "auto":
@@ -62,6 +80,79 @@ class OpenAICompatible(AsyncGeneratorProvider):
         self._changed: Mapping[str, Any] = {
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
+
+    def _be(self, service: str | Service, *, at_home: bool) -> None:
+        """Take the facts of a service as one's own."""
+        from freeproviders.catalogue.guard import key_variables  # noqa: PLC0415 - only who names one reads
+        from freeproviders.services import address_of, service_named  # noqa: PLC0415 - the same
+
+        self.service = row = service_named(service)
+        self.name, self.slug = row.name, row.id
+        self.key_variables = key_variables(row)
+        self.api_key_env = " or ".join(self.key_variables) or None
+        if at_home:
+            self.default_base_url = address_of(row)
+
+    def may_have_the_key(self, base_url: str | None) -> bool:
+        """Return whether the environment's key goes to the base_url of a caller, None where he named none.
+
+        A service's key goes to the service only.
+        """
+        return self.service is None or not base_url or self._is_home(base_url)
+
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
+        """Return a copy with another base_url, timeout ...; see `Configured.configured`."""
+        other = super().configured(**changes)
+        other._check_key()  # noqa: SLF001 - of the same class
+        return other
+
+    def _check_key(self) -> None:
+        """Raise `MissingKeyError` where the service wants a key and there is none."""
+        row = self.service
+        if row is None or row.key != "required" or self.api_key or self.login:
+            return
+        from freeproviders.catalogue.guard import is_loopback  # noqa: PLC0415 - the same
+        from freeproviders.services import missing_key  # noqa: PLC0415 - the same
+
+        if is_loopback(self.base_url) or any(name.lower() == "authorization" for name in self.headers):
+            return
+        outside = variable(self.slug, "base_url") in os.environ
+        raise missing_key(row, at_home=self._is_home(self.base_url) or outside)
+
+    def _is_home(self, base_url: str) -> bool:
+        """Return whether an address is the service's own."""
+        row = self.service
+        return row is not None and origin(base_url) == origin(row.base_url)
+
+    def model_to_ask(self, model: str | None = None) -> str:
+        """Return the service's own name of a model, its default for None.
+
+        Raises `UsageError` where the service has no default model and none is named,
+        `RetiredModelError` for one that is gone.
+        """
+        name = super().model_to_ask(model)
+        if self.service is None:
+            return name
+        from freeproviders.services import model_named  # noqa: PLC0415 - the same
+
+        return model_named(self.service, name, fallback=self.fallback)
+
+    def known_abilities(self, model: str) -> Abilities | None:
+        """Return the abilities of a model as the catalogue has them, None without a service."""
+        row = self.service
+        if row is None:
+            return None
+        from freeproviders.services import abilities_of  # noqa: PLC0415 - the same
+
+        return abilities_of(row, model, self.default_abilities)
+
+    def knows(self, feature: Feature, model: str) -> bool:
+        """Return whether the catalogue says if a model has a feature."""
+        if self.service is None:
+            return False
+        from freeproviders.services import is_known  # noqa: PLC0415 - the same
+
+        return is_known(self.service, model, feature)
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
@@ -130,6 +221,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-        if self.api_key:
-            headers["Authorization"] = f"Bearer {self.api_key}"
+        key = self.api_key or (self.service.anonymous_key if self.service is not None else "")
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         return self.http_headers(**headers)

@@ -26,7 +26,7 @@ LAYERS = [
     ["wire"],
     ["catalogue"],
     ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
-    ["configuration", "abilities", "exchange"],
+    ["configuration", "abilities", "exchange", "services"],
     ["tools", "thinking"],
     ["backend"],
     ["provider"],
