@@ -54,7 +54,9 @@ class Catalogue:
         """
         found = self._services.get(name)
         if found is None:
-            found = self._services[name] = self._read(self._id_of(name))
+            service_id = self._id_of(name)
+            found = self._services.get(service_id) or self._read(service_id)
+            self._services[service_id] = self._services[name] = found
         return found
 
     @property
