@@ -63,6 +63,7 @@ from freeproviders.redaction import without_secrets
 
 if TYPE_CHECKING:
     from freeproviders.wire.limits import Allowance
+    from freeproviders.wire.signs import Sign
 
 
 def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
@@ -192,9 +193,10 @@ class ProviderError(FreeProvidersError, ClientError):
 
     What the catalogue knows of a service adds: `kind`, what the refusal is about (as "minute" or
     "day", `freeproviders.wire.signs.Kind`; "" where nothing tells), `scope`, what it counts for
-    ("model", or the name of a pool of the service's limits), and `allowances`, the limits that came
-    with it. `soonest` is the time (UTC) from which the service may be asked again, where anything
-    says it.
+    ("model", or the name of a pool of the service's limits), `metric`, what is counted ("tokens",
+    "" where nothing tells), `sign`, the row's words for such a refusal, and `allowances`, the
+    limits that were announced with it. `soonest` is the time (UTC) from which the service may be
+    asked again, where anything says it.
     """
 
     _repeating = ("message", "body", "code", "failed_generation")
@@ -223,6 +225,8 @@ class ProviderError(FreeProvidersError, ClientError):
         self.failed_generation: str | None = None
         self.kind = ""
         self.scope = ""
+        self.metric = ""
+        self.sign: Sign | None = None
         self.soonest: datetime | None = None
         self.allowances: tuple[Allowance, ...] = ()
 
@@ -322,9 +326,12 @@ class RetiredModelError(NotFoundError):
         self.retired_on = retired_on
 
     def _what(self) -> str:
-        gone = f" It is gone since {self.retired_on}." if self.retired_on else ""
-        instead = f"Use {self.successor} in its place." if self.successor else "Use another model."
-        return f"{super()._what()}{gone} {instead}"
+        what = super()._what()
+        if self.retired_on is not None:
+            what += f" It is gone since {self.retired_on}."
+        if self.successor:
+            return f"{what} Use {self.successor} in its place."
+        return what if self.advice else f"{what} Use another model."
 
 
 class RedirectError(ProviderError):

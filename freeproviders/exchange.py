@@ -28,6 +28,7 @@ from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route
 from freeproviders.types import Batch, ChatRequest, Finish, OnEmpty, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
+from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
@@ -74,6 +75,8 @@ class Speaker(Protocol):
     def decoder(self, request: ChatRequest) -> PartDecoder: ...
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError: ...
+
+    def allowances(self, headers: Mapping[str, str]) -> tuple[Allowance, ...]: ...
 
     def recover(self, error: ProviderError) -> bool: ...
 
@@ -339,7 +342,10 @@ class Exchange:
         response = self._response
         if response is None:
             return {}
-        found: dict[str, Any] = {"request_id": response.headers.get("x-request-id")}
+        found: dict[str, Any] = {
+            "request_id": response.headers.get("x-request-id"),
+            "allowances": self._provider.allowances(response.headers),
+        }
         if self._request.include_response_headers:
             found["headers"] = {
                 name.lower(): value

@@ -12,6 +12,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Unpack
 
 from freeproviders.abilities import Abilities
@@ -32,7 +33,9 @@ from freeproviders.exchange import exchanged
 from freeproviders.transport import Fetch, HttpRequest, fetch
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.failure import read_failure
+from freeproviders.wire.limits import Allowance, AllowanceHeaders, read_allowances
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.signs import Sign
 from freeproviders.wire.text import mended
 
 _ANY_TEXT: Final = {"type": "text"}
@@ -178,6 +181,11 @@ class AsyncGeneratorProvider(Configured, Provider):
         configuration: how the service is reached; `Configured` says what each means.
     """
 
+    signs: Sequence[Sign] = ()
+    """Signs by which the service's refusals are told apart, the first that fits counts."""
+    announces: Sequence[AllowanceHeaders] = ()
+    """The headers in which the service announces its limits."""
+
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
         self.model = self.model_to_ask(model)
@@ -224,7 +232,13 @@ class AsyncGeneratorProvider(Configured, Provider):
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status."""
-        return read_failure(status, headers, body)
+        return read_failure(status, headers, body, signs=self.signs, announces=self.announces)
+
+    def allowances(self, headers: Mapping[str, str]) -> tuple[Allowance, ...]:
+        """Read the limits that the service announces with an answer; none without a dialect."""
+        if not self.announces:
+            return ()
+        return read_allowances(headers, self.announces, datetime.now(UTC))
 
     def recover(self, error: ProviderError) -> bool:
         """Return True if the cause was fixed and the request should be sent again at once.

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.wire.limits import Allowance
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
@@ -454,7 +455,8 @@ class Finish:
     answer was complete. `raw_reason` is the service's own word. `attempts` counts the requests that
     were sent, without those that went to a dead connection of the pool and were sent again at once.
     `request_id` is what a service's support asks for; `headers` are those of the answer, where the
-    request asks for them, with names in lower case and without cookies.
+    request asks for them, with names in lower case and without cookies. `allowances` are the limits
+    that a service of the catalogue announced with the answer.
     """
 
     reason: FinishReason = "stop"
@@ -468,6 +470,7 @@ class Finish:
     system_fingerprint: str | None = None
     service_tier: str | None = None
     headers: Mapping[str, str] | None = None
+    allowances: tuple[Allowance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,6 +287,8 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
         metadata["request_id"] = finish.request_id
     if finish.headers is not None:
         metadata["headers"] = dict(finish.headers)
+    if finish.allowances:
+        metadata["allowances"] = [allowance.plain() for allowance in finish.allowances]
     if usage is not None and usage.estimated:
         metadata["usage_estimated"] = True
     return metadata

@@ -3,7 +3,7 @@
 Services write errors in eight shapes: `{"error": {...}}`, `{"error": "text"}`, `{"object": "error",
 ...}`, a list around one of them, `{"success": false, "errors": [...]}`, `{"title", "detail"}`,
 `{"message"}` or `{"detail"}`, and HTML. The status decides what an HTML page means, unless the page
-is a bot check.
+is a bot check. Of a service in the catalogue, the signs of its row say what a refusal is about.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import html
 import math
 import re
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -24,18 +24,30 @@ from freeproviders.errors import (
     ContentFilterError,
     ContextOverflowError,
     NotFoundError,
+    NotInPlanError,
+    OverloadedError,
     PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
     RateLimitError,
+    RequestTooLargeError,
+    RetiredModelError,
     ServerError,
     ToolsNotSupportedError,
 )
 from freeproviders.wire.json import loads
+from freeproviders.wire.limits import (
+    LONGEST_RESET_SECONDS,
+    Allowance,
+    AllowanceHeaders,
+    read_allowances,
+    read_seconds,
+    seconds_from,
+)
+from freeproviders.wire.signs import Kind, Sign, find_sign
 from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
-MAX_RETRY_AFTER_SECONDS: Final = 31 * 86400.0  # some services send the year 9999
 
 _SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
 _TRY_AGAIN = re.compile(
@@ -89,53 +101,198 @@ _BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     425: RateLimitError,
     429: RateLimitError,
 }
+_BY_KIND: Final[Mapping[Kind, type[ProviderError]]] = {
+    "minute": RateLimitError,
+    "hour": RateLimitError,
+    "day": QuotaExceededError,
+    "month": QuotaExceededError,
+    "credit": QuotaExceededError,
+    "concurrency": RateLimitError,
+    "overload": OverloadedError,
+    "upstream": RateLimitError,
+    "down": ServerError,
+    "not-in-plan": NotInPlanError,
+    "retired": RetiredModelError,
+    "too-large": RequestTooLargeError,
+    "key": AuthenticationError,
+    "region": PermissionDeniedError,
+    "permission": PermissionDeniedError,
+    "request": BadRequestError,
+}
+_PERIODS: Final = frozenset({"minute", "hour", "day", "month"})
+_PASSING: Final = frozenset({"", *_PERIODS, "concurrency", "overload", "upstream", "down"})
+"""What a refusal may be about so that waiting helps."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedError:
-    """The content of an error body, whatever its shape."""
+    """The content of an error body, whatever its shape.
+
+    `codes` are all that the error calls its code, type or status; `headers` those that a service
+    repeats inside the body, with names in lower case; `wait` is the seconds until another try.
+    """
 
     message: str
     code: str | None = None
     status: int | None = None
     failed_generation: str | None = None
+    codes: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait: float | None = None
 
 
-def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+def read_failure(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    signs: Sequence[Sign] = (),
+    announces: Sequence[AllowanceHeaders] = (),
+    now: datetime | None = None,
+) -> ProviderError:
     """Turn an answer with an error status into the error to raise.
 
-    `headers` is looked up case-insensitively by its caller's mapping.
+    Args:
+        status: the HTTP status.
+        headers: the answer's headers, whose names are looked up in any case.
+        body: the answer's body, or the beginning of a long one.
+        signs: the signs of the service's row.
+        announces: how the service announces its limits.
+        now: the time of the answer; None is the present.
     """
     if "cf-mitigated" in headers or is_challenge(body, status):
         error: ProviderError = blocked(body, status=status)
-    elif looks_like_html(body):
-        error = classify(status, ReportedError(_title(body) or "The service answered with an HTML page"))
+        _date(error, None, headers, (), now)
     else:
-        reported = read_reported_error(_try_json(body))
+        if looks_like_html(body):
+            reported = ReportedError(_title(body) or "The service answered with an HTML page")
+        else:
+            reported = read_reported_error(_try_json(body)) or ReportedError(
+                excerpt(body) or "The service answered with an error"
+            )
         error = classify(
-            status, reported or ReportedError(excerpt(body) or "The service answered with an error")
+            status, reported, signs=signs, announces=announces, headers=headers, body=body, now=now
         )
     error.body = excerpt(body)
-    after = retry_after(headers)
-    if after is not None:
-        error.retry_after = after
     return error
 
 
-def classify(status: int | None, reported: ReportedError) -> ProviderError:
+def classify(
+    status: int | None,
+    reported: ReportedError,
+    *,
+    signs: Sequence[Sign] = (),
+    announces: Sequence[AllowanceHeaders] = (),
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    now: datetime | None = None,
+) -> ProviderError:
     """Choose the error for a status and what was reported; status None is an error inside a 200."""
     message = mended(reported.message)
-    said = f"{reported.code or ''} {message}"
+    known = _Headers(headers or {}, reported.headers)
+    statuses = {200, reported.status} if status is None else {status}
     status = status or reported.status
-    cls = _class_of(status, said)
-    error = cls(
+    cls = _class_of(status, f"{reported.code or ''} {message}")
+    sign = find_sign(
+        signs,
+        statuses=statuses,
+        said=f"{body.decode('utf-8', 'replace')}\n{message}" if signs else "",
+        codes=reported.codes,
+        headers=known,
+    )
+    if sign is not None and cls is ToolsNotSupportedError and sign.kind != "request":
+        sign = None  # tools are asked for in another way then, whatever else such a refusal may mean
+    error = (cls if sign is None else _BY_KIND[sign.kind])(
         redact(message)[:EXCERPT_CHARS],
         status=status,
         code=mended(reported.code) if reported.code else None,
-        retry_after=_retry_hint(message) if issubclass(cls, RateLimitError) else None,
     )
     error.failed_generation = reported.failed_generation
+    if sign is not None:
+        _name(error, sign)
+    _date(error, reported, known, announces, now)
     return error
+
+
+def disguised(sign: Sign, text: str) -> ProviderError:
+    """Return the error for an answer whose whole text is a refusal."""
+    error = _BY_KIND[sign.kind](redact(mended(text))[:EXCERPT_CHARS])
+    _name(error, sign)
+    _date(error, ReportedError(text), {}, (), None)
+    return error
+
+
+def _name(error: ProviderError, sign: Sign) -> None:
+    """Add to an error what the sign says by which it was recognised."""
+    error.sign, error.kind, error.scope, error.metric = sign, sign.kind, sign.scope, sign.metric
+    if sign.advice:
+        error.advice = sign.advice
+
+
+def _date(
+    error: ProviderError,
+    reported: ReportedError | None,
+    headers: Mapping[str, str],
+    announces: Sequence[AllowanceHeaders],
+    now: datetime | None,
+) -> None:
+    """Add the limits that were announced, and when to come back.
+
+    What the service says to that very question counts before what it announces of its limits.
+    """
+    now = now or datetime.now(UTC)
+    if announces:
+        error.allowances = tuple(
+            [_of_refusal(one, error) for one in read_allowances(headers, announces, now)]
+        )
+    if error.kind not in _PASSING:
+        return
+    after = retry_after(headers, now)
+    if after is None and reported is not None and isinstance(error, RateLimitError | OverloadedError):
+        hints = [hint for hint in (_retry_hint(mended(reported.message)), reported.wait) if hint is not None]
+        after = _clamped(max(hints)) if hints else None
+    if after is None and isinstance(error, RateLimitError):
+        after = _until_reset(error, now)
+    if after is not None:
+        error.retry_after, error.soonest = after, seconds_from(now, after)
+
+
+def _of_refusal(allowance: Allowance, error: ProviderError) -> Allowance:
+    """Add to an allowance what its headers leave to the refusal: the period."""
+    if allowance.per or allowance.metric == "concurrency" or error.kind not in _PERIODS:
+        return allowance
+    return replace(allowance, per=error.kind, scope=allowance.scope or error.scope)
+
+
+def _until_reset(error: ProviderError, now: datetime) -> float | None:
+    """Return the seconds until all allowances that are used up have come back, if that is told."""
+    if error.kind in {"concurrency", "upstream"}:
+        return None  # others decide about it
+    resets = [
+        one.reset_at
+        for one in error.allowances
+        if one.remaining == 0
+        and one.reset_at is not None
+        and (error.kind not in {"day", "month"} or one.per == error.kind)  # a minute's is of no help then
+    ]
+    return (max(resets) - now).total_seconds() if resets else None
+
+
+class _Headers(Mapping[str, str]):
+    """The headers of an answer, and behind them those that its body repeats."""
+
+    def __init__(self, sent: Mapping[str, str], repeated: Mapping[str, str]) -> None:
+        self._sent = sent
+        self._repeated = repeated
+
+    def __getitem__(self, name: str) -> str:
+        return self._sent[name] if name in self._sent else self._repeated[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._repeated, **self._sent})
+
+    def __len__(self) -> int:
+        return len({**self._repeated, **self._sent})
 
 
 def _class_of(status: int | None, said: str) -> type[ProviderError]:
@@ -177,10 +334,11 @@ def read_reported_error(document: object) -> ReportedError | None:
     errors = document.get("errors")
     inner = document.get("error") or (errors[0] if isinstance(errors, list) and errors else None)
     if isinstance(inner, str):
-        message = document.get("message")
+        message, codes = document.get("message"), _codes(document)
         if isinstance(message, str) and message:
-            return ReportedError(message, code=inner)  # "error" is but the name of the status
-        return ReportedError(inner, code=_str(document.get("code")))
+            # "error" is but the name of the status
+            return ReportedError(message, code=inner, codes=(inner, *codes))
+        return ReportedError(inner, code=_str(document.get("code")), codes=codes)
     source = inner if isinstance(inner, Mapping) else document
     message = next(
         (text for key in ("message", "detail", "msg", "title") if (text := _flat(source.get(key)))), None
@@ -204,7 +362,34 @@ def read_reported_error(document: object) -> ReportedError | None:
         or _str(code),
         status=status if isinstance(status, int) and 400 <= status < 600 else None,
         failed_generation=_str(source.get("failed_generation")),
+        codes=_codes(source),
+        headers=_repeated_headers(source),
+        wait=_retry_delay(source),
     )
+
+
+def _codes(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return all that an error calls its code, as texts."""
+    return tuple([text for key in ("code", "type", "status") if (text := _str(source.get(key)))])
+
+
+def _repeated_headers(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that one service repeats in `metadata` of its errors."""
+    metadata = source.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, Mapping) else None
+    if not isinstance(headers, Mapping):
+        return {}
+    return {str(name).lower(): text for name, value in headers.items() if (text := _str(value)) is not None}
+
+
+def _retry_delay(source: Mapping[str, Any]) -> float | None:
+    """Return the seconds of Google's `RetryInfo` among the details of an error."""
+    details = source.get("details")
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, Mapping) else None
+        if isinstance(delay, str) and (seconds := read_seconds(delay)) is not None:
+            return seconds
+    return None
 
 
 def error_in_success(document: object) -> ReportedError | None:
@@ -257,7 +442,7 @@ def redact(text: str) -> str:
     return _SECRET.sub(r"\1***", text)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Read `Retry-After-Ms` or `Retry-After` (seconds or an HTTP date) as seconds from now."""
     try:
         if (milliseconds := headers.get("Retry-After-Ms")) is not None:
@@ -268,7 +453,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             return _clamped(float(value))
         except ValueError:
-            return _clamped(parsedate_to_datetime(value).timestamp() - time.time())
+            now = now or datetime.now(UTC)
+            return _clamped(parsedate_to_datetime(value).timestamp() - now.timestamp())
     except (ValueError, TypeError, OverflowError):
         return None  # an unreadable hint is no hint
 
@@ -276,7 +462,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _clamped(seconds: float) -> float | None:
     if math.isnan(seconds):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), LONGEST_RESET_SECONDS)
 
 
 def _retry_hint(message: str) -> float | None:

@@ -42,6 +42,8 @@ _UNITS: Final[Mapping[str, float]] = {
 class AllowanceHeaders:
     """The names of the headers that announce one limit.
 
+    `per` "" stands for the period of the refusal with which the headers came, for services that
+    have the same headers for all periods.
     `pair` is one header with "remaining/limit"; `limit`, `remaining` and `reset` are separate ones,
     "" where there is none.
     """

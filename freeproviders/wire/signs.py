@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,3 +68,57 @@ class Sign:
     body: str = ""
     send: Mapping[str, object] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
+
+
+def find_sign(
+    signs: Sequence[Sign],
+    *,
+    statuses: Collection[int | None],
+    said: str,
+    codes: Collection[str] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Sign | None:
+    """Return the first sign that fits a refusal, None where none does.
+
+    Args:
+        signs: the signs of a row, in its order.
+        statuses: the HTTP status and, of an error inside an answer, the one that it names itself.
+        said: the body and the error's message.
+        codes: whatever the error calls its code, type or status.
+        headers: the answer's headers, whose names are looked up in any case.
+    """
+    if not signs:
+        return None
+    said = said.casefold()
+    codes = {code.casefold() for code in codes}
+    return next((sign for sign in signs if _fits(sign, statuses, said, codes, headers or {})), None)
+
+
+def disguises(signs: Sequence[Sign]) -> tuple[Sign, ...]:
+    """Return the signs of refusals that come as the whole text of an answer."""
+    return tuple([sign for sign in signs if sign.text])
+
+
+def _fits(
+    sign: Sign,
+    statuses: Collection[int | None],
+    said: str,
+    codes: Collection[str],
+    headers: Mapping[str, str],
+) -> bool:
+    """Return whether all that a sign names is there; one that names nothing fits nothing."""
+    if sign.text or not (sign.status or sign.match or sign.code or sign.header):
+        return False
+    return (
+        (sign.status is None or sign.status in statuses)
+        and (not sign.code or sign.code.casefold() in codes)
+        and all(text.casefold() in said for text in sign.match)
+        and (not sign.header or _is_there(sign.header, headers))
+    )
+
+
+def _is_there(header: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a header has the value that a sign wants; without one, whether it is there."""
+    name, _, value = header.partition(":")
+    found = headers.get(name.strip())
+    return found is not None and (not value.strip() or found.strip().casefold() == value.strip().casefold())

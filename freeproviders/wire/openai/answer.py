@@ -6,13 +6,14 @@ missing, null or out of order, and strict only about whether there is an answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from freeproviders.errors import (
     ContentFilterError,
     FreeProvidersError,
     MalformedResponseError,
+    ProviderError,
     ResponseTooLargeError,
     ServerError,
     TruncatedResponseError,
@@ -36,10 +37,13 @@ from freeproviders.wire.failure import (
     error_in_success,
     excerpt,
     looks_like_html,
+    read_reported_error,
 )
-from freeproviders.wire.json import from_json
+from freeproviders.wire.json import dumps, from_json
+from freeproviders.wire.limits import AllowanceHeaders
 from freeproviders.wire.openai.calls import CallAssembler
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.signs import Sign
 from freeproviders.wire.sse import UNFRAMED, Event, SSEDecoder
 from freeproviders.wire.text import BOM, mended, mended_json
 
@@ -66,7 +70,14 @@ _PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 
 class ChunkReader(PartDecoder):
-    """Reads the documents of the protocol, however a service frames them."""
+    """Reads the documents of the protocol, however a service frames them.
+
+    `signs` tell the service's refusals apart, which come inside answers too, and `announces` how it
+    repeats its limits in them.
+    """
+
+    signs: Sequence[Sign] = ()
+    announces: Sequence[AllowanceHeaders] = ()
 
     def __init__(self, *, logprobs: bool = False, deltas: bool = False) -> None:
         """Make a reader.
@@ -245,8 +256,8 @@ class ChunkReader(PartDecoder):
                 frame = self.read_json(payload)
             except ValueError:
                 frame = None
-        return classify(
-            None, error_in_success(frame) or ReportedError(excerpt(payload) or "The service failed")
+        return self._refused(
+            error_in_success(frame) or ReportedError(excerpt(payload) or "The service failed"), payload
         )
 
     def _message(self, message: Mapping[str, Any], batch: Batch) -> None:
@@ -347,7 +358,18 @@ class ChunkReader(PartDecoder):
         """Raise if a frame is an error in disguise; an unknown frame is let through."""
         reported = error_in_success(frame)
         if reported is not None:
-            raise classify(None, reported)
+            raise self._refused(reported, frame)
+        if self.signs and (reported := read_reported_error(frame)) is not None:
+            error = self._refused(reported, frame)
+            if error.sign is not None:
+                raise error
+
+    def _refused(self, reported: ReportedError, source: object) -> ProviderError:
+        """Return the error for what a part of an answer reported; `source` is that part."""
+        if not self.signs:
+            return classify(None, reported)
+        body = source if isinstance(source, bytes) else dumps(source)
+        return classify(None, reported, signs=self.signs, announces=self.announces, body=body)
 
 
 class ChatDecoder(ChunkReader):
@@ -414,7 +436,7 @@ class ChatDecoder(ChunkReader):
         elif name == UNFRAMED:
             self._unframed(text, batch, error)
         elif name == "error":
-            raise classify(None, ReportedError(excerpt(payload)))
+            raise self._refused(ReportedError(excerpt(payload)), payload)
         elif b"\n" in payload:
             self._odd_lines(name, payload, batch, error, at_end=at_end)
         else:
@@ -454,9 +476,9 @@ class ChatDecoder(ChunkReader):
         except ValueError:
             reported = None
         if reported is not None:
-            return classify(None, reported)
-        error = classify(None, ReportedError(excerpt(body)))
-        if not isinstance(error, ServerError):
+            return self._refused(reported, body)
+        error = self._refused(ReportedError(excerpt(body)), body)
+        if error.sign is not None or not isinstance(error, ServerError):
             return error
         what = (
             "The answer ended in lines that are no events."
