@@ -22,6 +22,7 @@ PINS: Final[Mapping[str, Pin]] = {
     "aihorde": Pin(("oai.aihorde.net",), ("AIHORDE_API_KEY",)),
     "aionlabs": Pin(("api.aionlabs.ai",), ("AIONLABS_API_KEY",)),
     "api-airforce": Pin(("api.airforce",), ("AIRFORCE_API_KEY",)),
+    "ark": Pin(("ark.cn-beijing.volces.com",), ("ARK_API_KEY",)),
     "cerebras": Pin(("api.cerebras.ai",), ("CEREBRAS_API_KEY",)),
     "chutes": Pin(("llm.chutes.ai",), ("CHUTES_API_KEY",)),
     "cloudflare": Pin(("api.cloudflare.com",), ("CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_KEY")),
@@ -34,9 +35,10 @@ PINS: Final[Mapping[str, Pin]] = {
     "huggingface": Pin(
         ("router.huggingface.co",), ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGING_FACE_HUB_TOKEN")
     ),
-    "kilo": Pin(("api.kilo.ai",), ("KILOCODE_API_KEY",)),
+    "kilo": Pin(("api.kilo.ai",), ("KILOCODE_API_KEY", "KILO_API_KEY")),
     "llm7": Pin(("api.llm7.io",), ("LLM7_API_KEY",)),
     "llmgateway": Pin(("api.llmgateway.io",), ("LLMGATEWAY_API_KEY",)),
+    "longcat": Pin(("api.longcat.chat",), ("LONGCAT_API_KEY",)),
     "mistral": Pin(("api.mistral.ai",), ("MISTRAL_API_KEY",)),
     "modelscope": Pin(("api-inference.modelscope.cn",), ("MODELSCOPE_API_KEY", "MODELSCOPE_SDK_TOKEN")),
     "novita": Pin(("api.novita.ai",), ("NOVITA_API_KEY",)),
@@ -47,13 +49,16 @@ PINS: Final[Mapping[str, Pin]] = {
     "ovhcloud": Pin(("oai.endpoints.kepler.ai.cloud.ovh.net",), ("OVHCLOUD_API_KEY",)),
     "pollinations": Pin(("gen.pollinations.ai",), ("POLLINATIONS_API_KEY",)),
     "publicai": Pin(("api.publicai.co",), ("PUBLICAI_API_KEY",)),
+    "qianfan": Pin(("qianfan.baidubce.com",), ("QIANFAN_API_KEY",)),
     "requesty": Pin(("router.requesty.ai",), ("REQUESTY_API_KEY",)),
     "sambanova": Pin(("api.sambanova.ai",), ("SAMBANOVA_API_KEY",)),
     "sealion": Pin(("api.sea-lion.ai",), ("SEALION_API_KEY",)),
     "siliconflow": Pin(("api.siliconflow.com", "api.siliconflow.cn"), ("SILICONFLOW_API_KEY",)),
+    "spark": Pin(("spark-api-open.xf-yun.com",), ("SPARK_API_KEY",)),
     "together": Pin(("api.together.xyz",), ("TOGETHER_API_KEY",)),
     "vercel-ai-gateway": Pin(("ai-gateway.vercel.sh",), ("AI_GATEWAY_API_KEY",)),
-    "zai": Pin(("api.z.ai", "open.bigmodel.cn"), ("ZAI_API_KEY", "ZHIPUAI_API_KEY", "ZHIPU_API_KEY")),
+    "zai": Pin(("api.z.ai",), ("ZAI_API_KEY",)),
+    "zai-cn": Pin(("open.bigmodel.cn",), ("ZHIPUAI_API_KEY", "ZHIPU_API_KEY")),
 }
 """The services of the catalogue by their ids. A test compares them with the rows."""
 
