@@ -125,13 +125,14 @@ class EmbeddingRow(Known):
     """An embedding model of a service.
 
     `family` is the name under which vectors may be compared; `size` counts the numbers of a vector
-    and `sizes` are others that can be asked for; `normalised` says that vectors have length 1.
-    `batch` is how many texts one request may have, `window` how many tokens one text may.
+    and `sizes` are others that can be asked for; `normalised` says whether vectors have length 1,
+    None that no source tells. `batch` is how many texts one request may have, `window` how many
+    tokens one text may.
     """
 
     family: str
     size: int
-    normalised: bool
+    normalised: bool | None = None
     sizes: tuple[int, ...] = ()
     batch: int | None = None
     window: int | None = None

@@ -35,11 +35,12 @@ each = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_file_has_a_date_and_a_source(name: str) -> None:
+def test_a_file_has_a_date_a_source_and_a_row(name: str) -> None:
     file = RECORDED[name]
     assert set(file) == {"source", "checked", "exchanges"}
     assert file["source"]
     assert date.fromisoformat(file["checked"]).year >= 2026
+    assert (SERVICES / f"{name}.toml").is_file()
     said = [exchange["what"] for exchange in file["exchanges"]]
     assert len(said) == len(set(said))
 
