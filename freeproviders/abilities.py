@@ -10,12 +10,13 @@ from typing import Any, Literal, Protocol
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
 
-Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens"]
+Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens", "tool_extras"]
 """What a service may lack.
 
 "tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
 constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back,
-"max_tokens" the limit of an answer by this name and not by `max_completion_tokens`.
+"max_tokens" the limit of an answer by this name and not by `max_completion_tokens`, "tool_extras" what
+the service adds to a tool call, which is sent back with it.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""
@@ -104,7 +105,11 @@ class Learned:
 
     def proves(self, feature: Feature, model: str) -> bool:
         """Return whether a feature of a model has been seen to work, and never not to."""
-        return (feature, model, "proven") in self._lessons and not self.lacks(feature, model)
+        return (
+            bool(self._lessons)
+            and (feature, model, "proven") in self._lessons
+            and not self.lacks(feature, model)
+        )
 
     def is_due(self, feature: Feature, model: str) -> bool:
         """Count a question that could try a feature; return whether it should.

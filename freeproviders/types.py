@@ -72,22 +72,72 @@ Block = TextBlock | ImageBlock | AudioBlock | FileBlock
 
 
 @dataclass(frozen=True, slots=True)
+class CallExtra:
+    """What a service adds to a tool call, as Gemini its signature: fields that mean nothing here.
+
+    They are sent back with the call to the service that they came from, which `origin` names, where
+    it wants them, and to nobody else.
+    """
+
+    origin: str
+    fields: Mapping[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as plain data, for messages that are saved."""
+        return {"origin": self.origin, "fields": dict(self.fields)}
+
+    @classmethod
+    def of(cls, value: object) -> CallExtra | None:
+        """Read what `to_dict` wrote; None for anything else."""
+        if isinstance(value, CallExtra):
+            return value
+        if not isinstance(value, Mapping):
+            return None
+        origin, fields = value.get("origin"), value.get("fields")
+        return cls(origin, fields) if isinstance(origin, str) and isinstance(fields, Mapping) else None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A complete tool call: a part of a stream, and an item of an assistant message's `tool_calls`.
 
-    `arguments` is a parsed JSON object, never a string and never half of one.
+    `arguments` is a parsed JSON object, never a string and never half of one. `extra` is what the
+    service added to the call.
     """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    extra: CallExtra | None = field(default=None, repr=False)
 
     def to_openai(self) -> dict[str, Any]:
-        """Write the call as the OpenAI protocol has it, its arguments as JSON text."""
+        """Write the call as the OpenAI protocol has it, its arguments as JSON text, without `extra`."""
         from freeproviders.wire.json import dumps  # noqa: PLC0415 - only calls that are sent need it
 
         function = {"name": self.name, "arguments": dumps(self.arguments).decode()}
         return {"id": self.id, "type": "function", "function": function}
+
+
+CALL_EXTRAS: Final = "tool_call_extras"
+"""The key under which the frameworks' messages keep what services added to their tool calls."""
+
+
+def extras_to_save(calls: Iterable[ToolCall | InvalidToolCall]) -> dict[str, list[dict[str, Any]]]:
+    """Write what services added to tool calls as plain data, by the calls' ids.
+
+    Lists, because LangChain joins two texts of one key to one: the texts of two calls of one id.
+    """
+    out: dict[str, list[dict[str, Any]]] = {}
+    for call in calls:
+        if isinstance(call, ToolCall) and call.extra is not None:
+            out.setdefault(call.id, []).append(call.extra.to_dict())
+    return out
+
+
+def saved_extra(saved: object, identity: str | None) -> CallExtra | None:
+    """Read what a service added to the call of an id: to the first, where two have that id."""
+    extras = saved.get(identity) if isinstance(saved, Mapping) else None
+    return CallExtra.of(extras[0]) if isinstance(extras, list) and extras else None
 
 
 NO_OBJECT: Final = "Not a JSON object: "
@@ -667,4 +717,4 @@ def _tool_call(call: ToolCall | Mapping[str, Any]) -> ToolCall:
             f"The arguments of tool call {function['name']!r} must be a JSON object, "
             f"not {type(arguments).__name__}."
         )
-    return ToolCall(id=str(call.get("id") or ""), name=function["name"], arguments=arguments)
+    return ToolCall(str(call.get("id") or ""), function["name"], arguments, CallExtra.of(call.get("extra")))

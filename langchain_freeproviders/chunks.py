@@ -18,6 +18,7 @@ from pydantic import PrivateAttr
 
 from freeproviders.templates import quick_or_validated, template
 from freeproviders.types import (
+    CALL_EXTRAS,
     Completion,
     Draft,
     Finish,
@@ -29,6 +30,7 @@ from freeproviders.types import (
     ToolCall,
     ToolCallDelta,
     Usage,
+    extras_to_save,
 )
 from freeproviders.wire.json import dumps
 
@@ -141,9 +143,11 @@ class ChunkWriter:
             case Reasoning():
                 return reasoning_chunk(part.text)
             case ToolCall() if part.id in self._streamed:
-                return None
+                return self._extra_of(part)
             case ToolCall():
-                return self._call(part.id, part.name, dumps(part.arguments).decode())
+                return self._call(
+                    part.id, part.name, dumps(part.arguments).decode(), beside=_beside_calls((part,))
+                )
             case InvalidToolCall():
                 return self._call(part.id, part.name, part.no_arguments)
             case Finish():
@@ -174,10 +178,20 @@ class ChunkWriter:
         )
         return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
 
-    def _call(self, identity: str, name: str, args: str) -> ChatGenerationChunk:
+    def _call(
+        self, identity: str, name: str, args: str, *, beside: dict[str, Any] | None = None
+    ) -> ChatGenerationChunk:
         chunk = tool_call_chunk(name=name, args=args, id=identity, index=FIRST_CALL_INDEX + self._calls)
         self._calls += 1
-        return ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
+        message = AIMessageChunk(content="", tool_call_chunks=[chunk], additional_kwargs=beside or {})
+        return ChatGenerationChunk(message=message)
+
+    def _extra_of(self, call: ToolCall) -> ChatGenerationChunk | None:
+        """Make the chunk for what the service added to a call that has come in pieces."""
+        beside = _beside_calls((call,))
+        if not beside:
+            return None
+        return ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=beside))
 
     def _last(self, finish: Finish) -> ChatGenerationChunk:
         usage = self._usage
@@ -219,7 +233,10 @@ def _generation(completion: Completion, finish: Finish, usage: Usage, model_prov
     beside = {REASONING: completion.reasoning, REFUSAL: completion.refusal}
     message = AIMessage(
         content=completion.text,
-        additional_kwargs={name: text for name, text in beside.items() if text},
+        additional_kwargs={
+            **{name: text for name, text in beside.items() if text},
+            **_beside_calls(completion.tool_calls),
+        },
         tool_calls=[
             tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls
         ],
@@ -236,6 +253,12 @@ def _generation(completion: Completion, finish: Finish, usage: Usage, model_prov
         usage_metadata=usage_metadata(usage),
     )
     return ChatGeneration(message=message)
+
+
+def _beside_calls(calls: Iterable[ToolCall]) -> dict[str, Any]:
+    """Write what services added to calls as LangChain's messages keep it."""
+    extras = extras_to_save(calls)
+    return {CALL_EXTRAS: extras} if extras else {}
 
 
 def combined_outputs(outputs: Iterable[Mapping[str, Any] | None], model: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Conversion of LangChain's messages to the core's.
 
 Only what belongs to the conversation is sent: text, pictures, tool calls, results, and the thinking
-between tool calls to the services that want it back. Other `additional_kwargs`, response metadata,
+between tool calls and what a service added to its calls, each to the services that want it back.
+Other `additional_kwargs`, response metadata,
 notifications and citations of earlier answers stay here.
 """
 
@@ -22,7 +23,18 @@ from langchain_core.messages import (
 )
 
 from freeproviders.errors import UnsupportedInputError, UsageError
-from freeproviders.types import AudioBlock, Block, FileBlock, ImageBlock, Message, Role, TextBlock, ToolCall
+from freeproviders.types import (
+    CALL_EXTRAS,
+    AudioBlock,
+    Block,
+    FileBlock,
+    ImageBlock,
+    Message,
+    Role,
+    TextBlock,
+    ToolCall,
+    saved_extra,
+)
 from freeproviders.wire.json import dumps, loads
 
 _ROLES: Final[Mapping[str, Role]] = {
@@ -263,7 +275,13 @@ def _calls(message: AIMessage, numbers: Iterator[int]) -> tuple[ToolCall, ...]:
             and block.get("name")
             and block["id"] not in known
         ]
-    return tuple([ToolCall(identity, name, _arguments(args)) for identity, name, args in calls])
+    extras = message.additional_kwargs.get(CALL_EXTRAS)
+    return tuple(
+        [
+            ToolCall(identity, name, _arguments(args), saved_extra(extras, identity))
+            for identity, name, args in calls
+        ]
+    )
 
 
 def _reasoning(message: AIMessage) -> str:

@@ -83,12 +83,15 @@ class _CallIds:
         self._names: dict[str, str] = {}
         self._open: list[str] = []
 
-    def called(self, identity: str | None, name: str, arguments: object) -> core.ToolCall:
-        """A call; one without an id gets one."""
+    def called(
+        self, identity: str | None, name: str, arguments: object, extras: object = None
+    ) -> core.ToolCall:
+        """A call, with what `extras` has of it; one without an id gets one."""
+        extra = core.saved_extra(extras, identity)
         identity = identity or f"call_{len(self._names)}"
         name = self._names[identity] = self._wire_names.get(name) or sanitized(name)
         self._open.append(identity)
-        return core.ToolCall(identity, name, arguments_of(arguments))
+        return core.ToolCall(identity, name, arguments_of(arguments), extra)
 
     def answered(self, identity: str | None) -> tuple[str | None, str | None]:
         """A result; returns the id and the name of the call."""
@@ -134,7 +137,8 @@ def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...
             for raw in message.additional_kwargs.get("tool_calls") or ()
             if (call := _legacy_call(raw)) is not None
         ]
-    return tuple([ids.called(*call) for call in found])
+    extras = message.additional_kwargs.get(core.CALL_EXTRAS)
+    return tuple([ids.called(*call, extras) for call in found])
 
 
 def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:

@@ -26,6 +26,7 @@ from llama_index.core.base.llms.types import (
 
 from freeproviders.templates import quick_or_validated, template
 from freeproviders.types import (
+    CALL_EXTRAS,
     Batch,
     Completion,
     Finish,
@@ -37,6 +38,7 @@ from freeproviders.types import (
     Text,
     ToolCall,
     Usage,
+    extras_to_save,
     joined_logprobs,
 )
 
@@ -256,6 +258,8 @@ class ChatAssembler(Assembler[ChatResponse]):
         again: dict[str, Any] = {}
         if self._calls:
             again["tool_calls"] = [call.to_openai() for call in self._calls]
+            if extras := extras_to_save(self._calls):
+                again[CALL_EXTRAS] = extras
         if self._refusal:
             again["refusal"] = self._refusal
         return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=again)

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from freeproviders.wire.limits import AllowanceHeaders, Metric
-from freeproviders.wire.openai.style import Style
+from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.signs import Kind, Sign
 
 Confidence = Literal["A", "B", "C", "D"]
@@ -233,7 +233,7 @@ class Service(Known):
     limit: tuple[Limit, ...] = ()
     headers: Headers = field(default_factory=Headers)
     error: tuple[Sign, ...] = ()
-    request: Style = field(default_factory=Style)
+    request: Style = PLAIN
     privacy: Privacy = field(default_factory=Privacy)
     terms: Terms = field(default_factory=Terms)
     embeddings: Mapping[str, EmbeddingRow] = field(default_factory=dict)

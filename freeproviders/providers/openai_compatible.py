@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
+from urllib.parse import urlsplit
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Feature
+from freeproviders.checks import caution
 from freeproviders.configuration import Configuration, origin, variable
 from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
 from freeproviders.provider import AsyncGeneratorProvider
@@ -15,7 +17,8 @@ from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, OnEmpty
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
-from freeproviders.wire.openai.request import request_body
+from freeproviders.wire.openai.request import REASONING, request_body
+from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.parts import PartDecoder
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ class OpenAICompatible(AsyncGeneratorProvider):
     accepted_options = None
     service: Service | None = None
     fallback: bool = False
+    style: Style = PLAIN
+    """What the service wants to be written in another way than OpenAI does."""
+    calls_origin: str
+    """The name under which what the service adds to tool calls is kept, for itself alone."""
 
     def __init__(
         self,
@@ -87,7 +94,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         from freeproviders.services import address_of, service_named  # noqa: PLC0415 - the same
 
         self.service = row = service_named(service)
-        self.name, self.slug = row.name, row.id
+        self.name, self.slug, self.style = row.name, row.id, row.request
         self.key_variables = key_variables(row)
         self.api_key_env = " or ".join(self.key_variables) or None
         if at_home:
@@ -154,13 +161,23 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
         return is_known(self.service, model, feature)
 
+    def _take_address(self, url: object, given_as: str = "base_url") -> None:
+        super()._take_address(url, given_as)
+        row = self.service
+        self.calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
+
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
+        style, learned = self.style, self.learned
+        thoughts = [message.reasoning for message in request.messages if message.reasoning]
         body = request_body(
             request,
-            usage_frames=not self.learned.refuses("usage_frames"),
-            max_tokens="max_completion_tokens" if self.learned.refuses("max_tokens") else "max_tokens",
-            reasoning=any(message.reasoning for message in request.messages) and self._wants_back(request),
+            style,
+            usage_frames=not learned.refuses("usage_frames"),
+            max_tokens="max_completion_tokens" if learned.refuses("max_tokens") else "",
+            reasoning=bool(thoughts) and self._wants_back(request),
+            extras_of=self.calls_origin if style.tool_extras or learned.proves("tool_extras", "") else "",
+            say=self._warn_once,
         )
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
@@ -169,12 +186,21 @@ class OpenAICompatible(AsyncGeneratorProvider):
         return ChatDecoder(
             logprobs=bool(request.options and request.options.get("logprobs")),
             deltas=request.stream_tool_arguments and request.stream,
+            origin=self.calls_origin,
         )
+
+    def _warn_once(self, what: str, words: str) -> None:
+        """Warn, once for each provider object, of what is not sent as the caller gave it."""
+        if what not in self._warned:
+            self._warned.add(what)
+            caution(f"{self.name} {words}")
 
     def _wants_back(self, request: ChatRequest) -> bool:
         """Return whether the thinking of a run of tool calls is sent back."""
         if self.learned.refuses("reasoning"):
             return False
+        if self.style.reasoning:
+            return True
         from freeproviders.tools.quirks import quirks_for  # noqa: PLC0415 - for histories with thinking
 
         model = request.model or self.model
@@ -189,13 +215,15 @@ class OpenAICompatible(AsyncGeneratorProvider):
         if not isinstance(error, BadRequestError):
             return False
         said = f"{error.message} {error.body}"
-        if "stream_options" in said:
+        if "thought_signature" in said and "missing" in said and not self.style.tool_extras:
+            self.learned.prove("tool_extras", "", why=error.message)
+        elif "stream_options" in said:
             self.learned.refuse("usage_frames", why=error.message)
         elif "max_completion_tokens" in said and "max_tokens" in said.replace("max_completion_tokens", ""):
             self.learned.refuse("max_tokens", why=error.message)  # models that think want the other name
-        elif "reasoning_content" in said and "missing" in said.lower():
+        elif REASONING in said and "missing" in said.lower():
             self.learned.prove("reasoning", "", why=error.message)
-        elif "reasoning_content" in said:
+        elif REASONING in said:
             self.learned.refuse("reasoning", why=error.message)
         else:
             return False
@@ -221,6 +249,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        if self.style.headers:
+            headers.update(self.style.headers)
         key = self.api_key or (self.service.anonymous_key if self.service is not None else "")
         if key:
             headers["Authorization"] = f"Bearer {key}"

@@ -87,7 +87,7 @@ class Judge:
             arguments = self.grounds.said(parameters(tool), arguments)
             fault = self.grounds.fault(tool.name, arguments)
         if not fault:
-            return ToolCall(call_id, tool.name, arguments)
+            return ToolCall(call_id, tool.name, arguments, raw.extra)
         meant = arguments if _json_object(raw.arguments) is not None else None
         return _complaint(fault, call_id, tool.name, raw, meant)
 
@@ -146,7 +146,7 @@ def _complaint(
 ) -> Complaint:
     """Make the complaint about a call, which can be handed on where it has a name and arguments."""
     if name and arguments is not None:
-        return Complaint(fault, unbound, call=ToolCall(call_id, name, arguments))
+        return Complaint(fault, unbound, call=ToolCall(call_id, name, arguments, raw.extra))
     given = raw.arguments
     text = raw.source or (given if isinstance(given, str) else dumps(given).decode())
     return Complaint(fault, unbound, invalid=InvalidToolCall(call_id, name, text, fault))

@@ -39,6 +39,8 @@ MAX_IN_A_ROW: Final = 100
 
 _DATA = re.compile(r"\s*(?:`{3,}\w*\s*)?(?:\{|\[\s*\{)")
 """The beginning of an answer in JSON, without any mark of a call."""
+_OPAQUE: Final = frozenset({"id", "extra"})
+"""What is no text of the model's."""
 _NO_TOOLS: Final = Toolbox(())
 _NO_NAMES: Final[Mapping[str, str]] = {}
 
@@ -182,7 +184,7 @@ class Reader(ABC, Generic[Out]):
         self._flush(out)
         if self.originals is None:
             return call
-        facts = {item.name: getattr(call, item.name) for item in fields(call) if item.name != "id"}
+        facts = {item.name: getattr(call, item.name) for item in fields(call) if item.name not in _OPAQUE}
         return replace(call, **self.originals.value(facts))
 
     def _flush(self, out: list[Out]) -> None:
@@ -344,7 +346,10 @@ class CallReader(Reader[Part]):
             elif not (isinstance(piece, Text) and piece.text.isspace()):
                 take(piece, out)
         self._flush(out)
-        raw = _read_again(call) if isinstance(call, InvalidToolCall) else RawCall(call.name, call.arguments)
+        if isinstance(call, InvalidToolCall):
+            raw = _read_again(call)
+        else:
+            raw = RawCall(call.name, call.arguments, extra=call.extra)
         verdict = self._call(raw, out, call.id, native=True)
         self.native_calls |= not isinstance(verdict, Complaint)
 

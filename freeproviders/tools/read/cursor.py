@@ -14,6 +14,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from freeproviders.types import CallExtra
+
 MAX_HELD_CHARS: Final = 2**20
 """A call that is longer than this is none."""
 MAX_REWINDS: Final = 8
@@ -39,6 +41,8 @@ class RawCall:
     fault: str = ""
     doubtful: bool = False
     """Whether it may have been meant as words: `source` is then the whole answer."""
+    extra: CallExtra | None = None
+    """What the service added to a call that it has separated from the text itself."""
 
 
 @dataclass(frozen=True, slots=True)

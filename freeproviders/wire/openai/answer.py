@@ -79,15 +79,16 @@ class ChunkReader(PartDecoder):
     signs: Sequence[Sign] = ()
     announces: Sequence[AllowanceHeaders] = ()
 
-    def __init__(self, *, logprobs: bool = False, deltas: bool = False) -> None:
+    def __init__(self, *, logprobs: bool = False, deltas: bool = False, origin: str = "") -> None:
         """Make a reader.
 
         Args:
             logprobs: whether log probabilities are expected in a stream.
             deltas: whether pieces of tool calls go out as they come.
+            origin: the service, whose additions to tool calls are kept by this name.
         """
         super().__init__()
-        self._calls = CallAssembler()
+        self._calls = CallAssembler(origin)
         self._logprobs = logprobs
         self._deltas = deltas
 
@@ -227,7 +228,7 @@ class ChunkReader(PartDecoder):
 
     def _other(self, choice: Mapping[str, Any], document: Mapping[str, Any]) -> Completion:
         """Read a further choice of a whole answer, which counts as an answer of its own."""
-        reader, batch = ChatDecoder(), Batch()
+        reader, batch = ChatDecoder(origin=self._calls.origin), Batch()
         reader.lenient = self.lenient
         reader.choice(choice, document, batch)
         reader.complete(batch)
@@ -375,8 +376,8 @@ class ChunkReader(PartDecoder):
 class ChatDecoder(ChunkReader):
     """Reads an answer: server-sent events, or one JSON document where nothing is streamed."""
 
-    def __init__(self, *, logprobs: bool = False, deltas: bool = False) -> None:
-        super().__init__(logprobs=logprobs, deltas=deltas)
+    def __init__(self, *, logprobs: bool = False, deltas: bool = False, origin: str = "") -> None:
+        super().__init__(logprobs=logprobs, deltas=deltas, origin=origin)
         self._sse = SSEDecoder(keep_unframed=True)
         self._document: list[bytes] | None = None
         self._size = 0

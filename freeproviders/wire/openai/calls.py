@@ -11,7 +11,7 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
-from freeproviders.types import Batch, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
+from freeproviders.types import Batch, CallExtra, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently
 from freeproviders.wire.text import mended, mended_json
 
@@ -27,10 +27,11 @@ class CallAssembler:
     Deltas name their call by index; services leave the index out, give several calls the same one,
     or send calls out of order. A delta with an id that is not its slot's begins another call.
     `ResponseTooLargeError` is raised where an answer has more calls or arguments than anybody asks
-    for.
+    for. What a call has in `extra_content` is kept as of the service `origin`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str = "") -> None:
+        self.origin = origin
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
         self._by_id: dict[str, _Slot] = {}
@@ -71,10 +72,12 @@ class CallAssembler:
             slot.arguments.append(arguments)
             self._chars += len(arguments)
             chars += len(arguments)
-            if self._chars > MAX_ARGUMENT_CHARS:
-                raise ResponseTooLargeError(
-                    f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
-                )
+        if delta.get("extra_content"):
+            self._chars += slot.keep(delta["extra_content"])
+        if self._chars > MAX_ARGUMENT_CHARS:
+            raise ResponseTooLargeError(
+                f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
+            )
         if shown is not None:
             text = mended(arguments) if isinstance(arguments, str) else ""
             shown.append(ToolCallDelta(slot.position, slot.id_to_show(), mended(added), text))
@@ -89,8 +92,8 @@ class CallAssembler:
         if not self._slots:
             return []
         slots = sorted(self._slots, key=lambda slot: slot.order)
-        self.__init__()  # type: ignore[misc]
-        calls = [slot.call(truncated=truncated) for slot in slots]
+        self.__init__(self.origin)  # type: ignore[misc]
+        calls = [slot.call(self.origin, truncated=truncated) for slot in slots]
         invalid = tuple([call for call in calls if isinstance(call, InvalidToolCall)])
         shown = any(slot.was_shown for slot in slots)  # frameworks complete what was shown of a call
         if not invalid or (len(invalid) < len(calls) and not shown):
@@ -138,6 +141,7 @@ class _Slot:
         self._shown_id = ""
         self.name = ""
         self.arguments: list[str] = []
+        self._extra: Mapping[str, Any] | None = None
 
     @property
     def was_shown(self) -> bool:
@@ -151,7 +155,17 @@ class _Slot:
         self._shown_id = mended(self.id or new_call_id())
         return self._shown_id
 
-    def call(self, *, truncated: bool) -> ToolCall | InvalidToolCall:
+    def keep(self, content: Any) -> int:
+        """Keep what the service adds to the call; return its length as JSON."""
+        try:
+            self._extra = {"extra_content": mended_json(content)}
+            return len(dumps(self._extra))
+        except ValueError as error:
+            raise MalformedResponseError(
+                f"What the service adds to a tool call cannot be read: {error}."
+            ) from error
+
+    def call(self, origin: str, *, truncated: bool) -> ToolCall | InvalidToolCall:
         """Return the call, which may be none; raise where a token limit cut it."""
         name, text = mended(self.name), mended("".join(self.arguments))
         try:
@@ -169,7 +183,8 @@ class _Slot:
             arguments = None
         identity = self._shown_id or mended(self.id or new_call_id())
         if name and isinstance(arguments, dict):
-            return ToolCall(identity, name, arguments)
+            extra = CallExtra(origin, self._extra) if self._extra and origin else None
+            return ToolCall(identity, name, arguments, extra)
         what = f"The service's tool call {name!r} has no name or arguments that are no JSON object."
         return InvalidToolCall(identity, name, text, what)
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message
+from freeproviders.wire.openai.style import PLAIN, Style
+from freeproviders.wire.openai.styled import Say, style_extras, style_fields, style_messages, style_tools
 
-MAX_STOPS: Final = 4
-"""How many stop sequences the protocol takes; the transfer is cut here at any further one."""
+REASONING: Final = "reasoning_content"
+"""The field in which most services want thinking sent back."""
 
 _SETTINGS: Final = ("temperature", "top_p", "max_tokens", "parallel_tool_calls", "response_format")
 _CHOICES: Final = frozenset({"auto", "none", "required"})
@@ -16,20 +18,33 @@ _CHOICES: Final = frozenset({"auto", "none", "required"})
 
 def request_body(
     request: ChatRequest,
+    style: Style = PLAIN,
     *,
     usage_frames: bool = True,
     reasoning: bool = False,
-    max_tokens: str = "max_tokens",
+    max_tokens: str = "",
+    extras_of: str = "",
+    say: Say = lambda *_: None,
 ) -> dict[str, Any]:
-    """Write a request with everything that the protocol has.
+    """Write a request with everything that the protocol has, in the style of a service.
 
-    `usage_frames` asks for the tokens of a streamed answer, which some services refuse to be asked
-    for; `reasoning` sends the thinking of the present run of tool calls back; `max_tokens` is what
-    the service calls the limit of an answer.
+    Args:
+        request: the request.
+        style: what the service wants to be written in another way.
+        usage_frames: whether to ask for the tokens of a streamed answer, which some services refuse
+            to be asked for.
+        reasoning: whether the thinking of the present run of tool calls is sent back.
+        max_tokens: what the service calls the limit of an answer; "" leaves it to the style.
+        extras_of: the service whose additions to tool calls are sent with them, "" for none.
+        say: told what is left out or changed, for a warning.
     """
     messages = full_messages(request.messages)
     if reasoning:
-        _add_reasoning(request.messages, messages)
+        _add_reasoning(request.messages, messages, style.reasoning or REASONING)
+    if extras_of:
+        style_extras(request.messages, messages, extras_of, style.tool_extra_default)
+    if style is not PLAIN:
+        messages = style_messages(messages, style, say)
     body: dict[str, Any] = {"messages": messages, "stream": request.stream}
     if request.model:
         body["model"] = request.model  # local servers have one, and want none named
@@ -39,10 +54,11 @@ def request_body(
         value = getattr(request, key)
         if value is not None:
             body[key] = value
+    max_tokens = max_tokens or style.max_tokens
     if max_tokens != "max_tokens" and "max_tokens" in body:
         body[max_tokens] = body.pop("max_tokens")
-    if request.stop:
-        body["stop"] = request.stop[:MAX_STOPS]
+    if request.stop and style.stops:
+        body["stop"] = request.stop[: style.stops]  # the answer is cut here at any further one
     if request.n != 1:
         body["n"] = request.n
     if request.tools or request.service_tools:
@@ -50,10 +66,14 @@ def request_body(
         # The protocol has no place for several names: only the tools that may be called are sent.
         among = choice if isinstance(choice, tuple) else None
         own = [tool.to_openai() for tool in request.tools if among is None or tool.name in among]
+        if style.leave_out_of_schemas:
+            style_tools(own, style.leave_out_of_schemas)
         body["tools"] = [*own, *request.service_tools]
         if choice is not None:
             body["tool_choice"] = _tool_choice(choice)
     body.update(request.options)
+    if style is not PLAIN:
+        style_fields(body, style, say)
     return body
 
 
@@ -62,13 +82,13 @@ def full_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
     return [_full_message(message) for message in messages]
 
 
-def _add_reasoning(messages: Sequence[Message], written: list[dict[str, Any]]) -> None:
+def _add_reasoning(messages: Sequence[Message], written: list[dict[str, Any]], field: str) -> None:
     """Add its thinking to each call that the assistant made since the user last spoke."""
     for message, out in zip(reversed(messages), reversed(written), strict=True):
         if message.role == "user":
             break
         if message.tool_calls and message.reasoning:
-            out["reasoning_content"] = message.reasoning
+            out[field] = message.reasoning
 
 
 def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:

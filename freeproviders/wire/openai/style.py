@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +15,23 @@ class Style:
         max_tokens: what the limit of an answer is called.
         leave_out: fields of a request that are refused.
         leave_out_of_messages: fields of a message that are refused.
-        leave_out_of_schemas: keywords of a tool's schema that are refused.
-        flat_content: contents are text, never lists of parts, but for pictures and files.
+        leave_out_of_schemas: keywords of a tool's schema that are refused, at any depth.
+        flat_content: contents are text, never lists of parts, but for pictures and files. All
+            requests are written so; replicas of the service hold them to it.
         null_content: whether a message with tool calls may have `null` as its content.
         call_id_chars: the length that ids of tool calls must have, 0 for any.
         assistant_after_tool: whether the assistant must speak between a tool's result and the user.
         stops: how many stop sequences there may be.
         at_least: the lowest value of numbers, by field.
         at_most: the highest value of numbers, by field.
-        send: fields that each request has, as one that switches paid fallbacks off.
+        send: fields that each request has, as one that switches paid fallbacks off; what the
+            caller says of them counts.
         headers: headers that each request has.
-        reasoning: the field in which thinking is sent back; "" sends none.
-        tool_extras: whether what a service adds to a tool call must be sent back with it.
+        reasoning: the field in which the thinking of a run of tool calls is sent back; "" leaves it
+            to what is known of the model.
+        tool_extras: whether what the service adds to a tool call must be sent back with it.
+        tool_extra_default: what is sent with the first call of an answer that had nothing of the
+            kind, since another service gave it.
     """
 
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -44,3 +49,8 @@ class Style:
     headers: Mapping[str, str] = field(default_factory=dict)
     reasoning: str = ""
     tool_extras: bool = False
+    tool_extra_default: Mapping[str, Any] = field(default_factory=dict)
+
+
+PLAIN: Final = Style()
+"""The style of OpenAI itself, in which requests are written first."""
