@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from pydantic_core import SchemaValidator, ValidationError
 
-from freeproviders.catalogue.rows import Limit, Service, seconds_of
+from freeproviders.catalogue.rows import Service, seconds_of
+from freeproviders.catalogue.words import shown
 from freeproviders.errors import CatalogueError
 
 _GIVEN: Final = frozenset({"id", "file"})
@@ -29,36 +30,54 @@ def parsed(text: str, file: str) -> Row:
     """Read a file's text as plain data, its fields checked one by one.
 
     Raises `CatalogueError` with the line for what is no TOML, for an unknown field, and for a value
-    that does not fit.
+    that does not fit; `examined` finds all of them.
     """
+    row, mistakes = examined(text, file)
+    for mistake in mistakes:
+        raise mistake
+    return row
+
+
+def examined(text: str, file: str) -> tuple[Row, list[CatalogueError]]:
+    """Read a file's text as plain data; return it with every mistake in its fields."""
     try:
         row = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CatalogueError(f"This is no TOML: {error}.", file=file) from None
+        line = re.search(r"at line (\d+)", str(error))
+        return {}, [
+            CatalogueError(f"This is no TOML: {error}.", file=file, line=int(line[1]) if line else None)
+        ]
+    mistakes: list[CatalogueError] = []
+    sound = row
     try:
         _fields_of_a_file().validate_python(row)
     except ValidationError as error:
-        raise _explained(error, text, file) from None
-    for loc, wrong in _faults(row):
-        raise CatalogueError(wrong, file=file, line=line_of(text, loc))
-    return row
+        mistakes = _explained(error, text, file)
+        unsound = {finding["loc"][0] for finding in error.errors()}
+        sound = {name: value for name, value in row.items() if name not in unsound}
+    mistakes += [CatalogueError(wrong, file=file, line=line_of(text, loc)) for loc, wrong in _faults(sound)]
+    return row, mistakes
 
 
 def built(row: Row, service_id: str, file: str) -> Service:
     """Make a service of the data of its file. Raises `CatalogueError` for what the whole lacks."""
+    service, mistakes = assembled(row, service_id, file)
+    for mistake in mistakes:
+        raise mistake
+    assert service is not None  # noqa: S101 - there would be a mistake
+    return service
+
+
+def assembled(row: Row, service_id: str, file: str) -> tuple[Service | None, list[CatalogueError]]:
+    """Make a service of the data of its file; return it, where it can be made, with every mistake."""
     if _ID.fullmatch(service_id) is None:
-        raise CatalogueError(
-            f"A service's id is its file's name, of small letters, digits and hyphens; this is "
-            f"{service_id!r}.",
-            file=file,
-        )
+        wrong = "A service's id is its file's name, of small letters, digits and hyphens; this is"
+        return None, [CatalogueError(f"{wrong} {service_id!r}.", file=file)]
     try:
         service: Service = _whole_service().validate_python({**row, "id": service_id, "file": file})
     except ValidationError as error:
-        raise _explained(error, "", file) from None
-    for wrong in _contradictions(service):
-        raise CatalogueError(wrong, file=file)
-    return service
+        return None, _explained(error, "", file)
+    return service, [CatalogueError(wrong, file=file) for wrong in _contradictions(service)]
 
 
 def line_of(text: str, loc: Iterable[int | str]) -> int:
@@ -143,9 +162,12 @@ def _table(cls: type[Any], leave_out: frozenset[str] = frozenset(), *, partial: 
     }
 
 
-def _explained(error: ValidationError, text: str, file: str) -> CatalogueError:
-    """Say what the first finding is, and where."""
-    finding = error.errors(include_url=False, include_input=True)[0]
+def _explained(error: ValidationError, text: str, file: str) -> list[CatalogueError]:
+    """Say what each finding is, and where."""
+    return [_of_finding(dict(finding), text, file) for finding in error.errors(include_url=False)]
+
+
+def _of_finding(finding: Mapping[str, Any], text: str, file: str) -> CatalogueError:
     loc = tuple(part for part in finding["loc"] if not str(part).startswith("function-"))
     where, name = ".".join(str(part) for part in loc), loc[-1] if loc else ""
     if finding["type"] == "extra_forbidden":
@@ -212,11 +234,3 @@ def _contradictions(service: Service) -> Iterator[str]:
     for limit in service.limit:
         if (limit.checked or service.checked) is None or not (limit.source or service.source):
             yield f"The limit of {shown(limit)} has no date or no source."
-
-
-def shown(limit: Limit) -> str:
-    """Write a limit in a few words, as "30 requests a minute for each model"."""
-    amount = f"{limit.cap:,g} {limit.metric}".replace(",", " ")
-    period = f" a {limit.per}" if limit.per and not limit.per[0].isdigit() else f" in {limit.per}"
-    whose = " for each model" if limit.scope == "model" else ""
-    return f"{amount}{period if limit.per else ' at the same time'}{whose}"

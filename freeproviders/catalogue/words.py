@@ -1,0 +1,137 @@
+"""Facts of a row in words, for the command line and for the pages that are made of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from freeproviders.catalogue.rows import STALE_DAYS, Known, seconds_of
+
+if TYPE_CHECKING:
+    from freeproviders.catalogue.rows import Limit, Privacy, Service, Told
+
+_Fact = TypeVar("_Fact", bound=Known)
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNITS: Final = {"usd": "USD"}
+_TRAINS: Final[dict[Told, str]] = {
+    "yes": "trains on prompts",
+    "no": "does not train on prompts",
+    "opt-out": "trains on prompts unless the account says no",
+    "unknown": "not known whether it trains on prompts",
+}
+_LOGS: Final[dict[Told, str]] = {
+    "yes": "keeps them",
+    "no": "does not keep them",
+    "opt-out": "keeps them unless the account says no",
+    "unknown": "",
+}
+
+
+def amount(number: float) -> str:
+    """Write a number with narrow groups, as "1 000 000" or "0.5"."""
+    whole = int(number)
+    return f"{whole:,}".replace(",", " ") if whole == number else f"{number:g}"
+
+
+def day(when: date) -> str:
+    """Write a day the same in every language setting, as "17 Oct 2026"."""
+    return f"{when.day} {_MONTHS[when.month - 1]} {when.year}"
+
+
+def shown(limit: Limit) -> str:
+    """Write a limit in a few words, as "30 requests a minute for each model"."""
+    what = f"{amount(limit.cap)} {_UNITS.get(limit.metric, limit.metric)}"
+    if limit.metric == "concurrency":
+        what = f"{amount(limit.cap)} request{'s' if limit.cap != 1 else ''}"
+    elif limit.cap == 1:
+        what = what.removesuffix("s")
+    period = f" a {limit.per}" if limit.per and not limit.per[0].isdigit() else f" in {limit.per}"
+    whose = " for each model" if limit.scope == "model" else ""
+    return f"{what}{period if limit.per else ' at the same time'}{whose}"
+
+
+def conditions(limit: Limit) -> str:
+    """Write for whom and for what a limit counts, "" where it is for everybody and everything."""
+    said = [", ".join(limit.models)] if limit.models else []
+    if limit.keyless is not None:
+        said.append("without a key" if limit.keyless else "with a key")
+    if limit.by == "ip":
+        said.append("for each internet address")
+    return "; ".join(said)
+
+
+def dated(service: Service, fact: _Fact) -> _Fact:
+    """Return a fact with the date, source and confidence of its service where it has none."""
+    return replace(
+        fact,
+        checked=fact.checked or service.checked,
+        source=fact.source or service.source,
+        confidence=fact.confidence or service.confidence,
+    )
+
+
+def is_stale(fact: Known, today: date) -> bool:
+    """Return whether a fact was checked too long ago to count, or never."""
+    return fact.checked is None or today - fact.checked > timedelta(days=STALE_DAYS)
+
+
+def seen(what: str, fact: Known, today: date) -> str:
+    """Write a fact with its age: "..., seen 17 Oct 2026 (source), confidence A", or "unknown, was ..."."""
+    if fact.checked is None:
+        return f"{what}, nobody wrote down when"
+    if is_stale(fact, today):
+        return f"unknown, was {what} ({day(fact.checked)})"
+    sure = f", confidence {fact.confidence}" if fact.confidence else ""
+    return f"{what}, seen {day(fact.checked)} ({fact.source}){sure}"
+
+
+def has_free(service: Service) -> bool:
+    """Return whether something of a service is free: for ever, or within an allowance."""
+    return service.gone is None and any(row.cost in {"never", "allowance"} for row in service.models.values())
+
+
+def free(service: Service, today: date | None = None) -> str:
+    """Write what is free at a service, in a few words; as of `today` where a day is given."""
+    if service.gone is not None:
+        return f"nothing since {day(service.gone.on)}"
+    if service.local:
+        return "everything: it runs on this machine"
+    if not has_free(service):
+        return "nothing that is known"
+    limit = main_limit(service)
+    if limit is None:
+        return "something, the limits are not known"
+    known = dated(service, limit)
+    what = f"{shown(limit)}{', without a key' if limit.keyless else ''}"
+    if today is not None and known.checked is not None and is_stale(known, today):
+        return f"unknown, was {what} ({day(known.checked)})"
+    return what
+
+
+def main_limit(service: Service) -> Limit | None:
+    """Return the limit that says most of what is free: of the default model, over the longest time."""
+    known = [limit for limit in service.limit if limit.keyless is not False and limit.per]
+    known = [limit for limit in known if limit.counts(service.default_model)] or known
+    if not known:
+        return None
+    return max(known, key=lambda limit: (seconds_of(limit.per), limit.metric == "requests"))
+
+
+def privacy(said: Privacy) -> str:
+    """Write what becomes of prompts, in a few words."""
+    return " and ".join(filter(None, (_TRAINS[said.trains], _LOGS[said.logs])))
+
+
+def key(service: Service, variables: tuple[str, ...]) -> str:
+    """Write whether a service wants a key, and which variables may hold it."""
+    if not variables:
+        return "none"
+    return f"{' or '.join(variables)}{' (optional)' if service.key == 'optional' else ''}"
+
+
+def oldest(service: Service) -> date | None:
+    """Return the day of the oldest check among a service's limits and its own."""
+    days = [dated(service, fact).checked for fact in (*service.limit, service)]
+    return min((one for one in days if one is not None), default=None)
