@@ -9,14 +9,18 @@ from typing import Any, Literal, Protocol
 
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
+from freeproviders.wire.signs import Sign
 
-Feature = Literal["tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens", "tool_extras"]
+Feature = Literal[
+    "tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens", "tool_extras", "fields"
+]
 """What a service may lack.
 
 "tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
 constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back,
 "max_tokens" the limit of an answer by this name and not by `max_completion_tokens`, "tool_extras" what
-the service adds to a tool call, which is sent back with it.
+the service adds to a tool call, which is sent back with it, "fields" the fields of a request that
+`Learned.mend` changes.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""
@@ -75,11 +79,12 @@ class Learned:
 
     _lessons: dict[tuple[Feature, str, Verdict], Lesson] = field(default_factory=dict)
     _questions: dict[tuple[Feature, str], int] = field(default_factory=dict)
+    _mends: list[tuple[Lesson, Sign]] = field(default_factory=list)
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
         """What was learned, the earliest first."""
-        return tuple(self._lessons.values())
+        return (*self._lessons.values(), *[lesson for lesson, _ in self._mends])
 
     def prove(self, feature: Feature, model: str, why: str) -> None:
         """Remember that a feature works with a model."""
@@ -88,6 +93,21 @@ class Learned:
     def refuse(self, feature: Feature, model: str = "", why: str = "The service refused it.") -> None:
         """Remember that the service refuses a feature for a model, "" for all models."""
         self._note(feature, model, "refused", why)
+
+    def refuse_fields(self, sign: Sign, model: str, why: str) -> None:
+        """Remember that requests must be changed as a sign says, of one model or of all."""
+        model = model if sign.scope == "model" else ""
+        if not any(known == sign and lesson.model == model for lesson, known in self._mends):
+            self._mends.append((Lesson("fields", model, "refused", why, datetime.now(UTC)), sign))
+
+    def mend(self, body: dict[str, Any], model: str) -> list[str]:
+        """Change a request as refusals have taught; return the fields that were taken out."""
+        lost = []
+        for lesson, sign in self._mends:
+            if lesson.model in {"", model}:
+                body.update(sign.send)
+                lost += [name for name in sign.leave_out if body.pop(name, None) is not None]
+        return lost
 
     def disprove(self, feature: Feature, model: str, why: str) -> None:
         """Remember that a feature was asked for and passed over without a refusal."""

@@ -9,7 +9,13 @@ from dataclasses import replace
 from freeproviders.abilities import Abilities, Feature
 from freeproviders.catalogue import Facts, Service, catalogue, facts_of
 from freeproviders.catalogue.guard import key_variables, variables_in
-from freeproviders.errors import MissingKeyError, RetiredModelError, UsageError
+from freeproviders.errors import (
+    AuthenticationError,
+    MissingKeyError,
+    ProviderError,
+    RetiredModelError,
+    UsageError,
+)
 
 
 def service_named(service: str | Service) -> Service:
@@ -50,6 +56,15 @@ def missing_key(row: Service, *, at_home: bool) -> MissingKeyError:
         "base_url is not where the service is, so that its key in the environment stays here: pass api_key.",
         provider=row.name,
     )
+
+
+def advise(error: ProviderError, row: Service) -> None:
+    """Add what the row knows to an error: a model's successor, the page where keys are issued."""
+    if isinstance(error, RetiredModelError) and (gone := row.retired.get(error.model)) is not None:
+        error.successor = error.successor or gone.successor
+        error.retired_on = error.retired_on or gone.on
+    elif isinstance(error, AuthenticationError) and row.key_address and not error.advice:
+        error.advice = f"Keys are issued at <{row.key_address}>."
 
 
 def model_named(row: Service, model: str, *, fallback: bool) -> str:

@@ -20,6 +20,7 @@ from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
 from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.signs import disguises
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
@@ -97,6 +98,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         self.name, self.slug, self.style = row.name, row.id, row.request
         self.key_variables = key_variables(row)
         self.api_key_env = " or ".join(self.key_variables) or None
+        self.signs, self.announces = row.error, row.headers.allowance
         if at_home:
             self.default_base_url = address_of(row)
 
@@ -179,15 +181,28 @@ class OpenAICompatible(AsyncGeneratorProvider):
             extras_of=self.calls_origin if style.tool_extras or learned.proves("tool_extras", "") else "",
             say=self._warn_once,
         )
+        for name in learned.mend(body, request.model or self.model):
+            if name in request.options or getattr(request, name, None) is not None:
+                self._warn_once(name, f"cannot take {name}: left out of the request.")
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """Return a new decoder for one answer."""
-        return ChatDecoder(
-            logprobs=bool(request.options and request.options.get("logprobs")),
-            deltas=request.stream_tool_arguments and request.stream,
-            origin=self.calls_origin,
-        )
+        settings: dict[str, Any] = {
+            "logprobs": bool(request.options and request.options.get("logprobs")),
+            "deltas": request.stream_tool_arguments and request.stream,
+            "origin": self.calls_origin,
+        }
+        if not self.signs:
+            return ChatDecoder(**settings)
+        if masks := disguises(self.signs):
+            from freeproviders.wire.openai.disguise import DisguiseDecoder  # noqa: PLC0415 - for few
+
+            decoder: ChatDecoder = DisguiseDecoder(masks, **settings)
+        else:
+            decoder = ChatDecoder(**settings)
+        decoder.signs, decoder.announces = self.signs, self.announces
+        return decoder
 
     def _warn_once(self, what: str, words: str) -> None:
         """Warn, once for each provider object, of what is not sent as the caller gave it."""
@@ -214,6 +229,9 @@ class OpenAICompatible(AsyncGeneratorProvider):
         """Leave out from now on what the service refused, or send the thinking that it missed."""
         if not isinstance(error, BadRequestError):
             return False
+        if error.sign is not None and (error.sign.send or error.sign.leave_out):
+            self.learned.refuse_fields(error.sign, error.model, why=error.message)
+            return True
         said = f"{error.message} {error.body}"
         if "thought_signature" in said and "missing" in said and not self.style.tool_extras:
             self.learned.prove("tool_extras", "", why=error.message)
@@ -228,6 +246,14 @@ class OpenAICompatible(AsyncGeneratorProvider):
         else:
             return False
         return True
+
+    def given_up(self, error: ProviderError) -> None:
+        """Add to an error after which no further request is sent what the catalogue knows of it."""
+        super().given_up(error)
+        if self.service is not None:
+            from freeproviders.services import advise  # noqa: PLC0415 - only who names one reads
+
+            advise(error, self.service)
 
     async def list_models(self) -> list[str]:
         """List the ids of the service's models, in its order."""

@@ -69,6 +69,10 @@ _NO_TOOLS = re.compile(
     r"(?:['\"]|\b(?![.\[]))"
     r"|['\"]body['\"], ?['\"]tools['\"]\]"
 )
+_NO_MODEL = re.compile(
+    r"(?i)no such model|unknown model|model_not_found|模型不存在|is not a valid model"
+    r"|\bmodel ['\"`]?[\w/.:@-]{1,100}['\"`]? (?:does not exist|(?:was |is )?not found)"
+)
 _QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|limit: 0\b")
 _MONEY = re.compile(r"(?i)credit|billing|payment")
 _SHORT = re.compile(r"(?i)per[-_ ]?(?:min|sec)")
@@ -248,9 +252,10 @@ def _date(
     if error.kind not in _PASSING:
         return
     after = retry_after(headers, now)
-    if after is None and reported is not None and isinstance(error, RateLimitError | OverloadedError):
+    if reported is not None and isinstance(error, RateLimitError | OverloadedError):
         hints = [hint for hint in (_retry_hint(mended(reported.message)), reported.wait) if hint is not None]
-        after = _clamped(max(hints)) if hints else None
+        if hints and (after is None or after - 1 < max(hints) < after):  # a header has whole seconds
+            after = _clamped(max(hints))
     if after is None and isinstance(error, RateLimitError):
         after = _until_reset(error, now)
     if after is not None:
@@ -310,6 +315,8 @@ def _class_of(status: int | None, said: str) -> type[ProviderError]:
         return _limit(said)
     if status in _BY_STATUS:
         return _BY_STATUS[status]
+    if status == 400 and _NO_MODEL.search(said):
+        return NotFoundError
     return BadRequestError if status < 500 else ServerError
 
 
@@ -348,7 +355,14 @@ def read_reported_error(document: object) -> ReportedError | None:
     if message is None:
         return None
     code = source.get("code")
-    status = code if isinstance(code, int) else source.get("status")
+    status = next(
+        (
+            value
+            for value in (code, source.get("status"), source.get("status_code"))
+            if isinstance(value, int)
+        ),
+        None,
+    )
     return ReportedError(
         message,
         code=next(
@@ -360,7 +374,7 @@ def read_reported_error(document: object) -> ReportedError | None:
             None,
         )
         or _str(code),
-        status=status if isinstance(status, int) and 400 <= status < 600 else None,
+        status=status if status is not None and 400 <= status < 600 else None,
         failed_generation=_str(source.get("failed_generation")),
         codes=_codes(source),
         headers=_repeated_headers(source),
