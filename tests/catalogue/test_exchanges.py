@@ -25,7 +25,7 @@ RECORDED = {
     if entry.name.endswith(".json")
 }
 EXCHANGES = [(name, exchange) for name, file in RECORDED.items() for exchange in file["exchanges"]]
-EXPECTED = {"error", "kind", "scope", "retry_after", "successor", "allowances"}
+EXPECTED = {"error", "kind", "scope", "retry_after", "allowances"}
 PRIVATE = re.compile(
     r"\b(?:sk-\w{8}|gsk_|hf_\w{8}|nvapi-|AIza|org_(?!example\b)|user_(?!example\b|id\b)|req_(?!example\b))"
 )
