@@ -33,12 +33,12 @@ class Abilities:
     """The abilities of one model, without the help of freeproviders.
 
     `tools` are native tool calls, `schema` answers constrained to a JSON schema, `images`, `audio`
-    and `files` parts of messages; `window` counts the tokens of question and answer together, None
-    where it is not known; `reasoning` says that the model thinks before it answers. `strict_schema`
-    says that a schema is sent in OpenAI's strict form where it has one, else always as it is.
-    `interleaved` says that the thinking between tool calls is sent back in a run of them. `family`
-    is the name of the model itself where the service has another for it, or tells none: what is
-    known of such models then counts.
+    and `files` parts of messages; `window` counts the tokens of question and answer together,
+    `output` those of an answer, None where that is not known; `reasoning` says that the model
+    thinks before it answers. `strict_schema` says that a schema is sent in OpenAI's strict form
+    where it has one, else always as it is. `interleaved` says that the thinking between tool calls
+    is sent back in a run of them. `family` is the name of the model itself where the service has
+    another for it, or tells none: what is known of such models then counts.
     """
 
     tools: bool = False
@@ -47,6 +47,7 @@ class Abilities:
     audio: bool = False
     files: bool = False
     window: int | None = None
+    output: int | None = None
     reasoning: bool = False
     strict_schema: bool = True
     interleaved: bool = False

@@ -103,6 +103,7 @@ def abilities_of(row: Service, model: str, unknown: Abilities) -> Abilities:
         unknown,
         tools=_calls_tools(row, facts) or False,
         window=facts.context,
+        output=facts.output,
         family=(named.family or named.facts) if named is not None else "",
         **known,
     )

@@ -392,7 +392,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         return self._traced_params("chat", stop, kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        able = self._backend.abilities(self.model_name or None)
+        able = self._backend.abilities(self.model or None)
         profile = ResolvedProfile(
             text_inputs=True,
             text_outputs=True,
@@ -403,10 +403,14 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
             video_inputs=False,
             tool_calling=True,
             tool_choice=True,
+            structured_output=able.schema,
+            reasoning_output=able.reasoning,
         )
-        window = self._own_window or self._backend.window_of(self.model_name or None)
+        window = self._own_window or self._backend.window_of(self.model or None)
         if window is not None:
             profile["max_input_tokens"] = window
+        if able.output is not None:
+            profile["max_output_tokens"] = able.output
         return cast("ModelProfile", profile)
 
     @model_validator(mode="before")

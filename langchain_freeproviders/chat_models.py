@@ -15,7 +15,7 @@ import freeproviders
 from freeproviders.provider import Provider
 from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.base import FreeProvidersChatModel, ProviderChatModel
-from langchain_freeproviders.provider import EmbeddedSettings
+from langchain_freeproviders.provider import EmbeddedSettings, OpenAICompatibleSettings
 
 __all__ = [
     "ChatAIChatFree",
@@ -114,13 +114,13 @@ class ChatAIChatFree(ProviderChatModel):
     """This one or "gemini-pro"."""
 
 
-class ChatOpenAICompatible(ProviderChatModel):
+class ChatOpenAICompatible(OpenAICompatibleSettings, ProviderChatModel):
     """Any service that speaks the OpenAI chat completions protocol, also a server of your own.
 
-    `base_url` (`OPENAI_COMPATIBLE_API_BASE`) is where `/chat/completions` begins, usually up to
-    `/v1`; `api_key` (`OPENAI_COMPATIBLE_API_KEY`) may be left out where the service wants none.
-    `model` is any name the service knows. What else the service takes goes into `model_kwargs`, or
-    with a call (`model.invoke(..., seed=1)`).
+    `service` is one of the catalogue: with its key in the environment (`GROQ_API_KEY`) nothing else
+    is needed. Otherwise `base_url` (`OPENAI_COMPATIBLE_API_BASE`) is where `/chat/completions`
+    begins, usually up to `/v1`, and `api_key` (`OPENAI_COMPATIBLE_API_KEY`) is for services that
+    want one. What else a service takes goes into `model_kwargs`, or with a call.
 
         ```python
         from langchain_freeproviders import ChatOpenAICompatible
@@ -135,8 +135,6 @@ class ChatOpenAICompatible(ProviderChatModel):
         model.invoke([("human", [question, picture])]).content  # -> '...'
         ```
     """
-
-    provider_class: ClassVar[type[Provider]] = freeproviders.OpenAICompatible
 
     native_tools: bool | Literal["auto"] = "auto"
     """Whether the model calls tools itself; where it does not, they go through the prompt.

@@ -27,7 +27,7 @@ from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.chunks import response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.keywords import given, hidden, shown
-from langchain_freeproviders.provider import EmbeddedSettings, ProviderSettings
+from langchain_freeproviders.provider import EmbeddedSettings, OpenAICompatibleSettings, ProviderSettings
 from langchain_freeproviders.settings import BackendSettings
 
 
@@ -282,13 +282,11 @@ class AIChatFreeLLM(ProviderLLM):
     model_name: str = Field(default=freeproviders.AIChatFree.default_model, alias="model")
 
 
-class OpenAICompatibleLLM(ProviderLLM):
+class OpenAICompatibleLLM(OpenAICompatibleSettings, ProviderLLM):
     """Any service that speaks the OpenAI protocol as a string model, by its chat endpoint.
 
     See `ChatOpenAICompatible`.
     """
-
-    provider_class: ClassVar[type[Provider]] = freeproviders.OpenAICompatible
 
 
 class EmbeddedLLM(EmbeddedSettings, ProviderLLM):

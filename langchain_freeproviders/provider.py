@@ -142,7 +142,10 @@ class ProviderSettings(BackendSettings):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The key is saved as the name of its environment variable."""
-        return {"api_key": variable(self.provider_class.slug, "api_key")}
+        return {"api_key": self._key_variable()}
+
+    def _key_variable(self) -> str:
+        return variable(self.provider_class.slug, "api_key")
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
@@ -165,6 +168,41 @@ class ProviderSettings(BackendSettings):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, without_login(value) if name == "base_url" and value else value
+
+
+class OpenAICompatibleSettings(ProviderSettings):
+    """The fields of the models over a service of the OpenAI protocol."""
+
+    provider_class: ClassVar[type[Provider]] = freeproviders.OpenAICompatible
+
+    service: str | None = None
+    """A service of the catalogue by its id, as "groq".
+
+    Its address, key variables, default model and abilities are then the model's. A key of the
+    environment goes to that service, or to `<ID>_API_BASE` of the environment; with a `base_url`
+    elsewhere pass `api_key`, but for an address of this machine.
+    """
+    fallback: bool = False
+    """Whether the successor of a model that the service has dropped is asked in its place."""
+
+    def _configuration(self) -> dict[str, Any]:
+        return {**super()._configuration(), "service": self.service, "fallback": self.fallback}
+
+    @property
+    def model(self) -> str:
+        """The model that a call goes to if it names none: where one was dropped, its successor."""
+        return self._backend.model or self.model_name
+
+    @cached_property
+    def _own_window(self) -> int | None:
+        # What a catalogue says is dated: good to plan with, and no reason to refuse a question.
+        return None if self.service is not None else super()._own_window
+
+    def _key_variable(self) -> str:
+        provider = cast("freeproviders.OpenAICompatible", self._backend)
+        if provider.service is None or not provider.may_have_the_key(self.base_url):
+            return super()._key_variable()  # a key for elsewhere is not the service's
+        return next(iter(provider.key_variables or ()), variable(provider.slug, "api_key"))
 
 
 class EmbeddedSettings(ProviderSettings):

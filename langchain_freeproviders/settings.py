@@ -19,6 +19,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import (
     ConfigDict,
     Field,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -41,7 +42,7 @@ from freeproviders.types import (
     Text,
 )
 from freeproviders.usage import estimate_input_tokens, estimate_tokens
-from langchain_freeproviders.errors import translating
+from langchain_freeproviders.errors import translated, translating
 from langchain_freeproviders.keywords import (
     FIELD_OF,
     ORGANIZATION,
@@ -156,6 +157,15 @@ class BackendSettings(Serializable):
     )
 
     # --- reading what the caller passed ---
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except ValidationError as error:
+            ours = [one.get("ctx", {}).get("error") for one in error.errors(include_url=False)]
+            if len(ours) != 1 or not isinstance(ours[0], FreeProvidersError):
+                raise
+            raise translated(ours[0]) from None  # by its own type, as a missing key
 
     @model_validator(mode="before")
     @classmethod
