@@ -24,6 +24,12 @@ retry_after_ms   number                       header `Retry-After-Ms`
 headers          mapping                      further headers of the answer
 body             str | bytes | dict           body of the `status` answer
 content_type     str                          content type of the answer
+kind             a `Kind` of refusal          services of the catalogue: refused as the row's first
+                                              sign of the kind says; `retry_after` is then the time
+                                              in the body too
+sign             n                            services of the catalogue: refused as the row's n-th
+                                              sign says; a "request" that its `send` and `leave_out`
+                                              mend is not
 quota            True                         the day's allowance is used up (AIChatFree: 500 "Quota
                                               exceeded", others: 429)
 error            str                          an error inside a 200, in the protocol's shape; with
@@ -69,7 +75,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, get_args
+
+from freeproviders.wire.signs import Kind
 
 ERROR_SHAPES: Final = (
     "object",
@@ -89,6 +97,7 @@ ERROR_SHAPES: Final = (
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "encoding": ("gzip", "deflate"),
     "error_shape": ERROR_SHAPES,
+    "kind": get_args(Kind),
     "nonce_expired": ("403", "-1", "json"),
 }
 _NUMBERS: Final = frozenset(
@@ -102,6 +111,7 @@ _NUMBERS: Final = frozenset(
         "stall",
         "keepalive",
         "error_at",
+        "sign",
     }
 )
 
@@ -122,6 +132,8 @@ class Fault:
     headers: Mapping[str, str] | None = None
     body: str | bytes | Mapping[str, Any] | None = None
     content_type: str | None = None
+    kind: Kind | None = None
+    sign: int | None = None
     quota: bool = False
     error: str | None = None
     error_at: int = 0
@@ -152,8 +164,9 @@ FAULT_NAMES: Final = tuple(field.name for field in fields(Fault))
 STREAM_FAULTS: Final = frozenset({"keepalive", "last_blank", "line_end"})
 SSE_FAULTS: Final = STREAM_FAULTS | {"no_done", "no_finish", "bom"}
 COMPLETION_FAULTS: Final = SSE_FAULTS | {"error_shape", "no_stream"}
+SIGN_FAULTS: Final = frozenset({"kind", "sign"})
 PAGE_FAULTS: Final = frozenset({"nonce_expired", "page"})
-EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS
+EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS - SIGN_FAULTS
 """The faults that every protocol has a place for."""
 ELSEWHERE: Final = EVERYWHERE - {"quota", "error_at", "empty", "pace"} | {"page", "error_shape"}
 """The faults that pages and lists of models have a place for."""

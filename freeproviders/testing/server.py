@@ -20,7 +20,6 @@ from freeproviders.testing.services.base import (
     Service,
     Turn,
     challenge_reply,
-    dump,
     html_page,
     status_phrase,
 )
@@ -158,6 +157,15 @@ class OneAnswer:
         self._server.ledger.request(self._recorded)
         if refusal is not None:
             return await self._refuse(refusal)
+        if turn is None:
+            return await self._answer(place, None)
+        try:
+            return await self._answer(place, turn)
+        finally:
+            turn.close()
+
+    async def _answer(self, place: str, turn: Turn | None) -> web.StreamResponse:
+        """Answer a request that was accepted, as far as its fault lets that happen."""
         self._fault = self._server.plan.next(place)
         await asyncio.sleep(self._fault.delay_headers)
         if self._fault.drop:
@@ -168,6 +176,8 @@ class OneAnswer:
         reply = self._misbehaviour()
         if reply is None and turn is not None:
             return await self._talk(turn)
+        if turn is not None:
+            turn.close()  # what it occupied is free before the client knows of the refusal
         if reply is None:
             try:
                 reply = self._service.page(place, self._recorded, self._fault)
@@ -177,10 +187,9 @@ class OneAnswer:
         return await self._send(reply)
 
     async def _refuse(self, refusal: Refusal) -> web.StreamResponse:
-        if refusal.document is not None:
-            reply = Reply(refusal.status, dump(refusal.document))
-        else:
-            reply = self._service.complaint(refusal.status, refusal.message, Fault(), refusal.code)
+        reply = refusal.reply or self._service.complaint(
+            refusal.status, refusal.message, Fault(), refusal.code
+        )
         return await self._send(
             Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers})
         )
@@ -194,6 +203,8 @@ class OneAnswer:
             return challenge_reply()
         if fault.html:
             return Reply(200, html_page("Maintenance", "We will be back soon"), "text/html; charset=utf-8")
+        if fault.kind is not None or fault.sign is not None:
+            return self._service.said_no(self._recorded, fault)
         if fault.quota:
             return self._service.quota(fault)
         if fault.nonce_expired is not None:

@@ -28,15 +28,15 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of the replica
         *,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
-        document: Any = None,
+        reply: Reply | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.headers = headers or {}
-        self.document = document
-        """The body, where it has another form than the service's other refusals."""
+        self.reply = reply
+        """The answer, where it has another form than the service's other refusals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ class Renderer(Protocol):
         """Write the bytes after the last piece."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A chat request that was accepted.
@@ -83,6 +87,8 @@ class Turn:
     settings: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of the answer."""
+    close: Callable[[], object] = _nothing
+    """Called when the request is over, however it ended."""
 
 
 class Service(ABC):
@@ -125,6 +131,10 @@ class Service(ABC):
     @abstractmethod
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
         """Write an error as the service does."""
+
+    def said_no(self, request: RecordedRequest, fault: Fault) -> Reply | None:
+        """Write the refusal of a fault's `kind` or `sign`; None where the request is not refused."""
+        raise AssertionError(request, fault)
 
     def quota(self, fault: Fault) -> Reply:
         """Write the answer to a request above the day's allowance."""

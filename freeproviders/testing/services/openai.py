@@ -37,7 +37,8 @@ from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOO
 from freeproviders.types import Text, ToolCall
 from freeproviders.wire.openai.writer import AnswerStyle
 
-NUMBERS: Final = {
+Range = tuple[float | None, float | None]
+NUMBERS: Final[Mapping[str, Range]] = {
     "temperature": (0, 2),
     "top_p": (0, 1),
     "presence_penalty": (-2, 2),
@@ -81,6 +82,8 @@ class OpenAIService(Service):
     places: ClassVar = ("answer", "models")
     routes: ClassVar = {("POST", "/v1/chat/completions"): "answer", ("GET", "/v1/models"): "models"}
     fault_names = EVERYWHERE | COMPLETION_FAULTS
+    numbers: ClassVar[Mapping[str, Range]] = NUMBERS
+    stops: ClassVar[int] = 4
 
     def __init__(
         self,
@@ -114,6 +117,7 @@ class OpenAIService(Service):
         }
         self._extra_keys = tuple(extra_keys)
         self._earlier_reasoning = earlier_reasoning
+        self._message_keys = () if earlier_reasoning == "refused" else ("reasoning_content",)
         self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
 
@@ -123,7 +127,7 @@ class OpenAIService(Service):
         made = int(time.time())
         models = [
             {"id": model, "object": "model", "created": made, "owned_by": "replica"}
-            for model in self._models or ("replica",)
+            for model in self._listed()
         ]
         return Reply(200, dump({"object": "list", "data": models}))
 
@@ -138,34 +142,32 @@ class OpenAIService(Service):
         check_keys(body, ("model", "messages"), (*NUMBERS, *OTHERS, *self._extra_keys))
         model = body["model"]
         expect(isinstance(model, str) and bool(model), "you must provide a model parameter")
-        known = self._models is None or model in self._models
         expect(
-            known,
+            self._knows(model),
             f"The model `{model}` does not exist or you do not have access to it.",
             status=404,
             code="model_not_found",
         )
-        _check_settings(body)
+        _check_settings(body, self.numbers, self.stops)
         expect(body.get("n") in {None, 1} or not body.get("stream"), "This replica streams one answer only.")
         self._check_abilities(body)
         _check_tools(body, self._service_tools)
         _check_messages(
             body["messages"],
-            native_tools=self._native_tools is not False,
-            takes_reasoning=self._earlier_reasoning != "refused",
+            native_tools=self._has_tools(model),
+            extra_keys=self._message_keys,
         )
         if self._earlier_reasoning == "wanted":
             _check_reasoning(body["messages"])
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}
         settings = _settings({key: value for key, value in body.items() if key not in self._kept_back})
-        told = len(dump(settings["tools"])) // 4 if "tools" in settings else 0
 
         def render(fault: Fault) -> Renderer:
             renderer = completion_renderer(
                 model,
                 fault,
                 self._style,
-                prompt_tokens=count_tokens(body["messages"]) + told,
+                prompt_tokens=self._prompt_tokens(body),
                 stream=stream,
                 include_usage=options.get("include_usage", False),
                 top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
@@ -192,18 +194,37 @@ class OpenAIService(Service):
             code="invalid_api_key",
         )
 
+    def _listed(self) -> Iterable[str]:
+        """Name the models of the list."""
+        return self._models or ("replica",)
+
+    def _knows(self, model: str) -> bool:
+        return self._models is None or model in self._models
+
+    def _has_tools(self, model: str) -> bool:  # noqa: ARG002 - a service of the catalogue asks its row
+        return self._native_tools is not False
+
+    def _has_schemas(self, model: str) -> bool:  # noqa: ARG002 - as above
+        return self._json_schema is not False
+
+    def _prompt_tokens(self, body: Mapping[str, Any]) -> int:
+        """Count the tokens of a prompt, those of the tools that it tells the model about too."""
+        told = body.get("tools") if "tools" not in self._kept_back else None
+        return count_tokens(body["messages"]) + (len(dump(told)) // 4 if told is not None else 0)
+
     def _check_abilities(self, body: Mapping[str, Any]) -> None:
-        if self._native_tools is False and body.get("tools"):
-            self._refuse(REFUSED_TOOLS, body["model"], "tools")
-        if self._json_schema is False and (body.get("response_format") or {}).get("type") == "json_schema":
-            self._refuse(REFUSED_SCHEMAS, body["model"], "response_format json_schema")
+        model = body["model"]
+        if body.get("tools") and not self._has_tools(model):
+            self._refuse(REFUSED_TOOLS, model, "tools")
+        if not self._has_schemas(model) and (body.get("response_format") or {}).get("type") == "json_schema":
+            self._refuse(REFUSED_SCHEMAS, model, "response_format json_schema")
 
     def _refuse(self, all_words: Mapping[str, Words], model: str, what: str) -> NoReturn:
         words = all_words.get(self._refuses_like)
         if words is None:
             refuse(f"{model} does not support {what}")
-        document = words.document(model)
-        raise Refusal(words.status, f"refused {what} as {self._refuses_like} does", document=document)
+        reply = Reply(words.status, dump(words.document(model)))
+        raise Refusal(words.status, f"refused {what} as {self._refuses_like} does", reply=reply)
 
 
 class _WithoutCalls:
@@ -230,8 +251,8 @@ class _WithoutCalls:
         return self._renderer.piece(piece)
 
 
-def _check_settings(body: Mapping[str, Any]) -> None:
-    for key, (low, high) in NUMBERS.items():
+def _check_settings(body: Mapping[str, Any], numbers: Mapping[str, Range], most_stops: int) -> None:
+    for key, (low, high) in numbers.items():
         value = body.get(key)
         if value is not None:
             expect(is_number(value), f"{key} must be a number, not {value!r}.")
@@ -258,8 +279,8 @@ def _check_settings(body: Mapping[str, Any]) -> None:
     stop = body.get("stop")
     stops = stop if isinstance(stop, list) else [""] if stop is None else [stop]
     expect(
-        0 < len(stops) <= 4 and all(isinstance(s, str) for s in stops),
-        "stop must be a string or a list of 1 to 4 strings.",
+        0 < len(stops) <= (1 if stop is None else most_stops) and all(isinstance(s, str) for s in stops),
+        f"stop must be a string or a list of 1 to {most_stops} strings.",
     )
     shape = body.get("response_format")
     if shape is not None:
@@ -344,7 +365,7 @@ def _check_reasoning(messages: list[dict[str, Any]]) -> None:
         )
 
 
-def _check_messages(messages: Any, *, native_tools: bool, takes_reasoning: bool) -> None:
+def _check_messages(messages: Any, *, native_tools: bool, extra_keys: Collection[str]) -> None:
     expect(isinstance(messages, list) and bool(messages), "messages must be a list of at least one message.")
     open_calls: set[str] = set()
     unanswered = (
@@ -381,7 +402,7 @@ def _check_messages(messages: Any, *, native_tools: bool, takes_reasoning: bool)
         )
         _check_content(content, f"{where}.content")
         known = {"role", "content", "name", "tool_calls", "tool_call_id", "refusal"}
-        unknown = set(message) - known - ({"reasoning_content"} if takes_reasoning else set())
+        unknown = set(message) - known - set(extra_keys)
         expect(not unknown, f"{where} has unknown key(s): {', '.join(sorted(unknown))}.")
     expect(not open_calls, unanswered)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,7 +41,8 @@ class AnswerStyle:
     `tool_deltas` is "split" (a call's arguments over many deltas), "whole" (one delta for each
     call), "merged" (consecutive calls in one delta) or "interleaved" (the deltas of consecutive
     calls take turns, the last call first). `tool_index` False leaves the index of calls out.
-    `reasoning_key` names thinking. `role_content` says whether the first chunk has an empty text
+    `reasoning_key` names thinking. `call_extra` writes what the service adds to a tool call, as
+    Gemini its signature. `role_content` says whether the first chunk has an empty text
     beside the role.
     """
 
@@ -49,6 +50,7 @@ class AnswerStyle:
     tool_index: bool = True
     reasoning_key: str = "reasoning_content"
     role_content: bool = True
+    call_extra: Callable[[ToolCall | InvalidToolCall], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.tool_deltas not in DELTA_STYLES:
@@ -100,6 +102,11 @@ class AnswerWriter:
                 self.finish_reason = "tool_calls"
         self.parts += 1
         return True
+
+    def written(self, call: ToolCall | InvalidToolCall) -> dict[str, Any]:
+        """Write a tool call, with what the service adds to it."""
+        extra = self.style.call_extra
+        return call.to_openai() if extra is None else {**call.to_openai(), **extra(call)}
 
     def document(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """A document of the protocol with these choices."""
@@ -184,7 +191,7 @@ class ChunkWriter(AnswerWriter):
             return []
         at = self._call_count
         self._call_count += len(calls)
-        numbered = [(at + n, call.to_openai()) for n, call in enumerate(calls)]
+        numbered = [(at + n, self.written(call)) for n, call in enumerate(calls)]
         if self.style.tool_deltas == "whole":
             return [self._call_deltas([self._indexed(index, call)]) for index, call in numbered]
         if self.style.tool_deltas == "merged":
@@ -264,7 +271,7 @@ class DocumentWriter(AnswerWriter):
         if answer.reasoning:
             message[self.style.reasoning_key] = answer.reasoning
         if calls:
-            message["tool_calls"] = [call.to_openai() for call in calls]
+            message["tool_calls"] = [self.written(call) for call in calls]
         return {
             "index": index,
             "message": message,
