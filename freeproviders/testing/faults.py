@@ -182,6 +182,7 @@ class FaultyService(Protocol):
     places: ClassVar[tuple[str, ...]]
     line_ends: ClassVar[tuple[str, ...]]
     fault_names: frozenset[str]
+    signs: ClassVar[int]
 
 
 def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
@@ -217,6 +218,10 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
             f"{service.name}: fault 'line_end' takes one of {', '.join(map(repr, service.line_ends))}."
         )
     _check_chunk(spec.get("chunk"))
+    if (spec.get("sign") or 0) >= max(1, service.signs):
+        raise ValueError(
+            f"{service.name} has {service.signs} signs, numbered from 0; there is no {spec['sign']}."
+        )
     return Fault(**{**spec, "on": place})
 
 

@@ -89,7 +89,7 @@ class Limits:
         charges: Mapping[str, float] | None = None,
         reserve: bool = False,
     ) -> None:
-        self._limits = tuple(limits)
+        self.lines = tuple(limits)
         self._clock = clock
         self._charges = charges or {}
         self._reserve = reserve
@@ -149,7 +149,7 @@ class Limits:
     def _of(self, model: str, asker: Asker) -> list[Meter]:
         """Find the meters of a request, and make those that are new."""
         meters = []
-        for number, limit in enumerate(self._limits):
+        for number, limit in enumerate(self.lines):
             if not limit.counts(model) or limit.keyless not in {None, not asker.key}:
                 continue
             owner = asker.key if limit.by == "account" and asker.key else f"ip {asker.address}"

@@ -7,15 +7,18 @@ import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from freeproviders.catalogue import Service as Row
 from freeproviders.testing.answers import Answer, Script
 from freeproviders.testing.faults import FAULT_NAMES, FaultPlan, Faults
 from freeproviders.testing.ledger import Ledger
+from freeproviders.testing.limits import Counts
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.server import ReplicaServer
-from freeproviders.testing.services import service_class
+from freeproviders.testing.services import catalogued_class, service_class
 from freeproviders.testing.services.base import Service
 
 START_SECONDS: Final = 10.0
@@ -31,15 +34,16 @@ class Replica:
 
     def __init__(
         self,
-        provider: object,
+        provider: object = None,
         answer: Answer = None,
         *,
+        service: str | Path | Row | None = None,
         faults: Faults = None,
         port: int = 0,
         watch: Watch | None = None,
         **options: Any,
     ) -> None:
-        self._service = _service(provider, options)
+        self._service = _service(provider, service, options)
         self._ledger = Ledger(watch)
         self._server = ReplicaServer(self._service, self._ledger)
         self._wanted_port = port
@@ -102,6 +106,11 @@ class Replica:
     def disconnects(self) -> int:
         """The number of clients that left before their answer was complete."""
         return self._ledger.disconnects
+
+    @property
+    def counts(self) -> Counts:
+        """What the limits of a service of the catalogue have admitted and refused so far."""
+        return self._service.counts()
 
     def wait_disconnect(self, count: int = 1, *, timeout: float = 5.0) -> int:
         """Wait until `count` clients have left early; return how many have.
@@ -192,9 +201,11 @@ class Replica:
             await self._server.stop()
 
 
-def _service(provider: object, options: dict[str, Any]) -> Service:
+def _service(provider: object, service: str | Path | Row | None, options: dict[str, Any]) -> Service:
     """Make the service. Raises `TypeError` on an unknown option and says where it belongs."""
-    cls = service_class(provider)
+    if (provider is None) == (service is None):
+        raise TypeError("A replica is of a provider or of a service: replica(FlowGpt), replica(service=...).")
+    cls = service_class(provider) if service is None else catalogued_class(service)
     known = inspect.signature(cls).parameters
     for name in options:
         if name not in known:
@@ -208,38 +219,43 @@ def _service(provider: object, options: dict[str, Any]) -> Service:
 
 
 def replica(
-    provider: object,
+    provider: object = None,
     answer: Answer = None,
     *,
+    service: str | Path | Row | None = None,
     faults: Faults = None,
     port: int = 0,
     watch: Watch | None = None,
     **options: Any,
 ) -> Replica:
-    """Make a replica of a provider's service, for a `with` or `async with` statement.
+    """Make a replica of a service, for a `with` or `async with` statement.
 
     Args:
         provider: a provider class (or its name or slug, "flow-gpt").
+        service: in place of a provider, a service of the catalogue: its id ("groq"), a file, or
+            a row.
         answer: the answer, see `freeproviders.testing.answers`; None sends the last user message
             back.
         faults: failures and delays, see `freeproviders.testing.faults`.
         port: the port on 127.0.0.1; 0 is any free port.
         watch: called with each `RecordedRequest`, on the replica's thread.
         options: the service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
-            `freeproviders.testing.services.openai.OpenAIService`.
+            `OpenAIService` and `CataloguedService` in `freeproviders.testing.services`.
 
     Raises:
         ValueError: there is no replica of the provider, or a fault is unknown.
+        UnknownServiceError: there is no such service; `CatalogueError` for a file that is wrong.
         TypeError: the answer is none, or the service has no such option.
     """
-    return Replica(provider, answer, faults=faults, port=port, watch=watch, **options)
+    return Replica(provider, answer, service=service, faults=faults, port=port, watch=watch, **options)
 
 
 def serve(
-    provider: object,
+    provider: object = None,
     answer: Answer = None,
     port: int = 0,
     *,
+    service: str | Path | Row | None = None,
     faults: Faults = None,
     started: Callable[[Replica], object] | None = None,
     watch: Watch | None = None,
@@ -249,7 +265,9 @@ def serve(
 
     `started` is called with the replica when it listens, `watch` with each request.
     """
-    with Replica(provider, answer, faults=faults, port=port, watch=watch, **options) as server:
+    with Replica(
+        provider, answer, service=service, faults=faults, port=port, watch=watch, **options
+    ) as server:
         if started is not None:
             started(server)
         forever = threading.Event()

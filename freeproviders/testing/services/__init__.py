@@ -7,9 +7,14 @@ replica do not agree by construction.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
-from freeproviders.providers import PROVIDERS, Row, find_provider
+from freeproviders.catalogue import Catalogue, catalogue
+from freeproviders.catalogue import Service as Row
+from freeproviders.catalogue.places import Source
+from freeproviders.providers import PROVIDERS, find_provider
+from freeproviders.providers import Row as ProviderRow
 from freeproviders.testing.services.base import Service
 
 SLUGS: Final = tuple(row.slug for row in PROVIDERS if row.replica)
@@ -28,7 +33,22 @@ def service_class(provider: object) -> type[Service]:
     return cls
 
 
-def _find(provider: object) -> Row | None:
+def catalogued_class(service: str | Path | Row) -> type[Service]:
+    """Find the service for a name in the catalogue, for a file, or for a row.
+
+    Raises `UnknownServiceError` where there is none, and `CatalogueError` for a file that is wrong.
+    """
+    from freeproviders.testing.services.catalogued import CataloguedService  # noqa: PLC0415 - few need it
+
+    if isinstance(service, Row):
+        return CataloguedService.of(service)
+    if isinstance(service, Path) or service.endswith(".toml"):
+        path = Path(service)
+        return CataloguedService.of(Catalogue(others=[Source(path.stem, path, "user")]).service(path.stem))
+    return CataloguedService.of(catalogue().service(service))
+
+
+def _find(provider: object) -> ProviderRow | None:
     if isinstance(provider, str):
         return find_provider(provider)
     # A user's subclass with a slug of its own is served by the class that it builds on.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, NoReturn, Protocol
 
 from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import EVERYWHERE, Fault
+from freeproviders.testing.limits import Counts
 from freeproviders.testing.record import RecordedRequest
 
 JSON_TYPE: Final = "application/json"
@@ -103,6 +104,8 @@ class Service(ABC):
     """(method, path) -> place."""
 
     fault_names: frozenset[str] = EVERYWHERE
+    signs: ClassVar[int] = 0
+    """How many ways of saying no its row has."""
 
     def place(self, request: RecordedRequest) -> str:
         """Find the place that a request is for. Raises `Refusal` 404 or 405."""
@@ -135,6 +138,10 @@ class Service(ABC):
     def said_no(self, request: RecordedRequest, fault: Fault) -> Reply | None:
         """Write the refusal of a fault's `kind` or `sign`; None where the request is not refused."""
         raise AssertionError(request, fault)
+
+    def counts(self) -> Counts:
+        """Tell what the service's limits have counted."""
+        raise TypeError(f"The replica of {self.name} counts no limits: use replica(service=...).")
 
     def quota(self, fault: Fault) -> Reply:
         """Write the answer to a request above the day's allowance."""

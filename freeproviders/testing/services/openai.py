@@ -116,8 +116,9 @@ class OpenAIService(Service):
             *(("response_format",) if json_schema == "ignored" else ()),
         }
         self._extra_keys = tuple(extra_keys)
+        self._tells_usage = True
         self._earlier_reasoning = earlier_reasoning
-        self._message_keys = () if earlier_reasoning == "refused" else ("reasoning_content",)
+        self._message_keys: Collection[str] = () if earlier_reasoning == "refused" else ("reasoning_content",)
         self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
 
@@ -139,7 +140,7 @@ class OpenAIService(Service):
             f"Header Content-Type must be application/json, not {given!r}.",
         )
         body = read_json(request)
-        check_keys(body, ("model", "messages"), (*NUMBERS, *OTHERS, *self._extra_keys))
+        check_keys(body, ("model", "messages"), (*self.numbers, *OTHERS, *self._extra_keys))
         model = body["model"]
         expect(isinstance(model, str) and bool(model), "you must provide a model parameter")
         expect(
@@ -169,7 +170,7 @@ class OpenAIService(Service):
                 self._style,
                 prompt_tokens=self._prompt_tokens(body),
                 stream=stream,
-                include_usage=options.get("include_usage", False),
+                include_usage=options.get("include_usage", False) and self._tells_usage,
                 top_logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
                 n=body.get("n") or 1,
                 system_fingerprint=FINGERPRINT,

@@ -1,0 +1,381 @@
+"""A service of the catalogue: the OpenAI protocol as its row says that the service speaks it."""
+
+# ruff: noqa: D102 - the methods are described where they are declared, in `services.base`
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, ClassVar, Final, NoReturn
+from urllib.parse import urlsplit
+
+from freeproviders.catalogue import facts_of
+from freeproviders.catalogue.facts import row_of
+from freeproviders.catalogue.rows import Headers, Limit
+from freeproviders.catalogue.rows import Service as Row
+from freeproviders.testing.announce import announcement
+from freeproviders.testing.answers import Piece
+from freeproviders.testing.faults import SIGN_FAULTS, Fault
+from freeproviders.testing.limits import Asker, Caps, Counts, Exceeded, Limits, Ticket, changed
+from freeproviders.testing.meters import Standing
+from freeproviders.testing.record import RecordedRequest
+from freeproviders.testing.services.base import Refusal, Renderer, Reply, Turn, dump, refuse
+from freeproviders.testing.services.openai import NUMBERS, OpenAIService
+from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS
+from freeproviders.testing.services.saying_no import (
+    Refusals,
+    expected,
+    is_mended,
+    kind_of,
+    waiting,
+)
+from freeproviders.testing.services.style import EXTRA, faults_of_style
+from freeproviders.types import (
+    Alternative,
+    Finish,
+    InvalidToolCall,
+    LogProbs,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from freeproviders.wire.signs import Kind, Sign
+
+ABILITIES: Final = frozenset({"tools", "schema", "images", "streaming", "usage"})
+_NOT_COUNTED: Final = (Usage, Finish, LogProbs, ToolCallDelta, Alternative, bytes, Mapping)
+_VARIABLE: Final = re.compile(r"\{\w+\}")
+
+
+class CataloguedService(OpenAIService):
+    """A service that behaves as its row says; `CataloguedService.of(row)` is the class of one.
+
+    A request is judged as OpenAI's, and by the row's style, models, retired models, key and limits.
+    What is refused is written as the row's signs say, and announced limits in the row's dialect.
+
+    Options: `api_key` is the only key there is (else any will do); `models` are listed and answered
+    instead of the row's, as of a service that has changed; `lacks` names what it cannot do whatever
+    the row says ("tools", "schema", "images", "streaming", "usage"); `headers` False announces
+    nothing, a `Headers` announces otherwise. `limits` changes caps, as {"requests/minute": 3},
+    replaces the lines by others, or is False for none; `clock` gives the seconds since 1970;
+    `charges` is what a call costs in metrics that requests do not show, as {"neurons": 40};
+    `reserve` takes the whole `max_tokens` of a request in advance. `extra_keys`, `tool_deltas`,
+    `tool_index` and `reasoning_key` are those of `OpenAIService`.
+
+    A call is counted when it is admitted, before any fault: a request and the tokens of its prompt
+    at once, those of its answer when it ends. What is refused is not counted.
+    """
+
+    row: ClassVar[Row]
+    fault_names = OpenAIService.fault_names | SIGN_FAULTS
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        models: Sequence[str] | None = None,
+        extra_keys: Collection[str] = (),
+        *,
+        limits: Caps = True,
+        clock: Callable[[], float] = time.time,
+        charges: Mapping[str, float] | None = None,
+        reserve: bool = False,
+        headers: Headers | bool = True,
+        lacks: Collection[str] = (),
+        tool_deltas: str = "split",
+        tool_index: bool = True,
+        reasoning_key: str = "",
+    ) -> None:
+        unknown = set(lacks) - ABILITIES
+        if unknown or isinstance(lacks, str):
+            raise ValueError(f"lacks takes some of {', '.join(sorted(ABILITIES))}, not {lacks!r}.")
+        style = self.row.request
+        super().__init__(
+            api_key,
+            models,
+            (*extra_keys, *style.send),
+            tool_deltas,
+            reasoning_key or style.reasoning or "reasoning_content",
+            refuses_like=self.row.id if self.row.id in {*REFUSED_TOOLS, *REFUSED_SCHEMAS} else "",
+            tool_index=tool_index,
+        )
+        if style.tool_extras:
+            self._style = replace(self._style, call_extra=self._signed)
+        self._message_keys = (style.reasoning,) if style.reasoning else ()
+        self._lacks = frozenset(lacks)
+        self._tells_usage = "usage" not in lacks
+        self._limits = Limits(changed(self.row.limit, limits), clock, charges=charges, reserve=reserve)
+        self._headers = (
+            headers if isinstance(headers, Headers) else self.row.headers if headers else Headers()
+        )
+        self._refusals = Refusals(self.row)
+        self._signatures: dict[str, set[str]] = {}
+
+    @classmethod
+    def of(cls, row: Row) -> type[CataloguedService]:
+        """Make the class of a row's service."""
+        path = _VARIABLE.sub("replica", urlsplit(row.base_url).path).rstrip("/")
+        routes = {("POST", f"{path}/chat/completions"): "answer", ("GET", f"{path}/models"): "models"}
+        if row.probe:
+            routes["GET", row.probe] = "probe"
+        style = row.request
+        numbers = dict(NUMBERS)
+        for name in {*style.at_least, *style.at_most}:
+            low, high = numbers.get(name, (None, None))
+            numbers[name] = (style.at_least.get(name, low), style.at_most.get(name, high))
+        facts = {
+            "row": row,
+            "name": row.name,
+            "slug": row.id,
+            "base_path": path,
+            "routes": routes,
+            "places": ("answer", "models", *(["probe"] if row.probe else [])),
+            "numbers": numbers,
+            "stops": style.stops,
+            "signs": len(row.error),
+        }
+        return type("OneService", (cls,), facts)
+
+    def counts(self) -> Counts:
+        return self._limits.counts()
+
+    def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:
+        if place == "probe":
+            return Reply(200, dump({"status": "ok", "version": "0.0.0"}))
+        return super().page(place, request, fault)
+
+    def turn(self, request: RecordedRequest) -> Turn:
+        turn = super().turn(request)
+        body = request.json
+        model = body["model"]
+        for name, wrong in faults_of_style(body, self.row.request):
+            self._refuse_field(name, wrong, model)
+        self._check_signatures(body["messages"], model)
+        asker = self._asker(request)
+        prompt = self._prompt_tokens(body)
+        ticket = self._admit(body, asker, prompt)
+
+        def render(fault: Fault) -> Renderer:
+            if "streaming" in self._lacks:
+                fault = replace(fault, no_stream=True)
+            return _Metered(turn.render(fault), ticket, prompt, self.row.request.call_id_chars)
+
+        headers = {**turn.headers, **(self._announced(model, asker) if self._headers.on == "every" else {})}
+        return replace(turn, render=render, headers=headers, close=ticket.close)
+
+    def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
+        shape = self._refusals.shape if fault.error_shape == "object" else fault.error_shape
+        return super().complaint(status, message, replace(fault, error_shape=shape), code)
+
+    def said_no(self, request: RecordedRequest, fault: Fault) -> Reply | None:
+        body = request.json
+        model = body["model"]
+        if fault.sign is not None:
+            sign: Sign | None = self.row.error[fault.sign]
+        else:
+            sign = self._refusals.sign(fault.kind) if fault.kind else None
+        if sign is not None and is_mended(sign, body):
+            return None
+        kind: Kind = sign.kind if sign is not None else fault.kind or "request"
+        now = self._limits.now()
+        standing, back_at = expected(self._limits.lines, kind, sign, model, now)
+        wait = waiting(fault)
+        if wait is not None:
+            back_at = now + wait
+        announced = self._announced(model, self._asker(request), standing)
+        return self._refusals.reply(
+            kind,
+            sign,
+            model,
+            now,
+            standing=standing,
+            back_at=back_at,
+            stream=bool(body.get("stream")),
+            headers=announced,
+        )
+
+    # --- judging ----------------------------------------------------------------------------------
+
+    def _check_key(self, request: RecordedRequest) -> None:
+        key = self._key(request)
+        wanted = self.row.key == "required" or (self.row.key == "none" and self._api_key is not None)
+        if (not key and wanted) or (key and self._api_key is not None and key != self._api_key):
+            self._say_no("key", "the key is missing" if not key else "the key is wrong")
+
+    def _key(self, request: RecordedRequest) -> str:
+        """Return the key of a request, "" for none or the one that stands for none."""
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        key = key.strip() if scheme == "Bearer" else ""
+        return "" if key == self.row.anonymous_key else key
+
+    def _asker(self, request: RecordedRequest) -> Asker:
+        return Asker(self._key(request), "127.0.0.1")
+
+    def _listed(self) -> Iterable[str]:
+        if self._models is not None:
+            return self._models
+        return [name for name in self.row.models if "*" not in name] or [self.row.default_model or "replica"]
+
+    def _knows(self, model: str) -> bool:
+        if self._models is not None:
+            return model in self._models
+        if model in self.row.retired:
+            self._say_no("retired", f"the model {model} has been retired", model)
+        return (
+            not self.row.models
+            or model in (self.row.default_model, *self.row.fallback_models)
+            or row_of(self.row, model) is not None
+        )
+
+    def _has_tools(self, model: str) -> bool:
+        return "tools" not in self._lacks and facts_of(self.row, model).tools is not False
+
+    def _has_schemas(self, model: str) -> bool:
+        return "schema" not in self._lacks and facts_of(self.row, model).schema is not False
+
+    def _check_abilities(self, body: Mapping[str, Any]) -> None:
+        super()._check_abilities(body)
+        if "images" not in self._lacks and facts_of(self.row, body["model"]).images is not False:
+            return
+        for message in body["messages"]:
+            content = message.get("content") if isinstance(message, dict) else None
+            for part in content if isinstance(content, list) else ():
+                if isinstance(part, dict) and part.get("type") == "image_url":
+                    refuse(f"{body['model']} does not support images.")
+
+    def _check_signatures(self, messages: Sequence[Mapping[str, Any]], model: str) -> None:
+        """Refuse a call that lacks the signature that it had, or has another."""
+        if not self.row.request.tool_extras:
+            return
+        last = max((n for n, one in enumerate(messages) if one["role"] == "user"), default=-1)
+        for n, message in enumerate(messages):
+            for m, call in enumerate(message.get("tool_calls") or ()):
+                where = f"messages[{n}].tool_calls[{m}]"
+                given, known = _signature(call.get(EXTRA)), self._signatures.get(call["id"], set())
+                if given is None:
+                    if known and n > last:
+                        self._refuse_field(EXTRA, f"{where} is missing a thought_signature.", model)
+                elif given not in known:
+                    self._refuse_field(EXTRA, f"{where}: Thought signature is not valid.", model)
+
+    def _signed(self, call: ToolCall | InvalidToolCall) -> Mapping[str, Any]:
+        """Write what the service adds to a call, and expects back with it."""
+        digest = hashlib.sha256(repr(call).encode()).digest()
+        signature = base64.b64encode(digest).decode()
+        self._signatures.setdefault(call.id, set()).add(signature)
+        return {EXTRA: {"google": {"thought_signature": signature}}}
+
+    def _admit(self, body: Mapping[str, Any], asker: Asker, prompt: int) -> Ticket:
+        model = body["model"]
+        most = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+        try:
+            return self._limits.admit(model, asker, prompt, int(most))
+        except Exceeded as exceeded:
+            limit = exceeded.standing.limit
+            self._say_no(
+                kind_of(exceeded.standing),
+                f"the limit of {limit.cap:g} {limit.metric} {limit.per and f'per {limit.per} '}is reached",
+                model,
+                standing=exceeded.standing,
+                headers=self._announced(model, asker, exceeded.standing),
+                stream=bool(body.get("stream")),
+            )
+
+    # --- answering --------------------------------------------------------------------------------
+
+    def _announced(self, model: str, asker: Asker, refusing: Standing | None = None) -> dict[str, str]:
+        """Write the headers of the limits; where only errors have any, those of the one that refuses."""
+        if self._headers.on == "every":
+            standings = [
+                refusing if refusing is not None and refusing.limit is standing.limit else standing
+                for standing in self._limits.standings(model, asker)
+            ]
+        elif self._headers.on == "errors" and refusing is not None:
+            standings = [refusing]
+        else:
+            return {}
+        return announcement(self._headers.allowance, standings, self._limits.now())
+
+    def _refuse_field(self, field: str, reason: str, model: str) -> NoReturn:
+        """Refuse a request for a field, as a sign about that field says, else in the row's shape."""
+        signs = [sign for sign in self.row.error if sign.kind == "request"]
+        about = next((sign for sign in signs if field in sign.leave_out), None)
+        if about is not None:
+            self._say_no("request", reason, model, sign=about)
+        plain = next((sign for sign in signs if not sign.leave_out and not sign.send), None)
+        refuse(reason, status=plain.status or 400 if plain is not None else 400)
+
+    def _say_no(
+        self,
+        kind: Kind,
+        reason: str,
+        model: str = "",
+        *,
+        sign: Sign | None = None,
+        standing: Standing | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+    ) -> NoReturn:
+        limit: Limit | None = standing.limit if standing is not None else None
+        sign = sign or self._refusals.sign(kind, limit=limit)
+        back_at: Fraction | None = standing.back_at if standing is not None else None
+        reply = self._refusals.reply(
+            kind,
+            sign,
+            model,
+            self._limits.now(),
+            standing=standing,
+            back_at=back_at,
+            stream=stream,
+            headers=headers,
+        )
+        raise Refusal(reply.status, reason, reply=reply)
+
+
+class _Metered:
+    """Writes an answer, counts its tokens, and gives its calls the ids that the service gives."""
+
+    def __init__(self, renderer: Renderer, ticket: Ticket, prompt: int, id_chars: int) -> None:
+        self._renderer = renderer
+        self._ticket = ticket
+        self._prompt = prompt
+        self._id_chars = id_chars
+        self._parts = 0
+        self._usage: Usage | None = None
+        self.content_type = renderer.content_type
+        self.start = renderer.start
+        self.keepalive = renderer.keepalive
+        self.error = renderer.error
+
+    def piece(self, piece: Piece) -> Iterable[bytes]:
+        if isinstance(piece, Usage):
+            self._usage = piece
+        if not isinstance(piece, _NOT_COUNTED):
+            self._parts += 1
+        if self._usage is None:
+            self._ticket.tokens(self._prompt, self._parts)
+        else:
+            self._ticket.tokens(self._usage.input_tokens, self._usage.output_tokens)
+        if isinstance(piece, ToolCall | InvalidToolCall) and self._id_chars:
+            piece = replace(piece, id=self._identity(piece.id))
+        return self._renderer.piece(piece)
+
+    def end(self) -> Iterable[bytes]:
+        # What the call occupied is free before the client can know that it has ended.
+        self._ticket.close()
+        return self._renderer.end()
+
+    def _identity(self, identity: str) -> str:
+        if len(identity) == self._id_chars and identity.isalnum() and identity.isascii():
+            return identity
+        return hashlib.sha256(identity.encode()).hexdigest()[: self._id_chars]
+
+
+def _signature(extra: object) -> str | None:
+    """Find the signature in what a call carries, None where there is none."""
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    signature = google.get("thought_signature") if isinstance(google, Mapping) else None
+    return signature if isinstance(signature, str) else None
