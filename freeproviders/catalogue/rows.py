@@ -244,3 +244,7 @@ class Service(Known):
     note: str = ""
     gone: Gone | None = None
     file: str = ""
+
+    # A service is one object, which keys caches: `Known` would compare three of its fields.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__

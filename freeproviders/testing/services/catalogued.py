@@ -120,7 +120,7 @@ class CataloguedService(OpenAIService):
         path = _VARIABLE.sub("replica", urlsplit(row.base_url).path).rstrip("/")
         routes = {("POST", f"{path}/chat/completions"): "answer", ("GET", f"{path}/models"): "models"}
         if row.probe:
-            routes["GET", row.probe] = "probe"
+            routes.setdefault(("GET", row.probe), "probe")
         style = row.request
         numbers = dict(NUMBERS)
         for name in {*style.at_least, *style.at_most}:
@@ -132,7 +132,7 @@ class CataloguedService(OpenAIService):
             "slug": row.id,
             "base_path": path,
             "routes": routes,
-            "places": ("answer", "models", *(["probe"] if row.probe else [])),
+            "places": tuple(dict.fromkeys(routes.values())),
             "numbers": numbers,
             "stops": style.stops,
             "signs": len(row.error),
