@@ -1,8 +1,8 @@
 """A pytest plugin with replicas as fixtures; pytest finds it once freeproviders is installed.
 
-`provider_replica` starts any replica; `flow_gpt_replica` and its like are made from the provider
-table. No replica is imported before a fixture is used, since the plugin is loaded in every run of
-everybody who has the package.
+`provider_replica` starts any replica, `provider_replica(service="groq")` that of a service of the
+catalogue; `flow_gpt_replica` and its like are made from the provider table. No replica is imported
+before a fixture is used, since the plugin is loaded in every run of everybody who has the package.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def provider_replica() -> Iterator[Callable[..., Replica]]:
 
     with ExitStack() as stack:
 
-        def start(provider: object, answer: Any = None, **options: Any) -> Replica:
+        def start(provider: object = None, answer: Any = None, **options: Any) -> Replica:
             return stack.enter_context(Replica(provider, answer, **options))
 
         yield start

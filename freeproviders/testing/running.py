@@ -203,8 +203,10 @@ class Replica:
 
 def _service(provider: object, service: str | Path | Row | None, options: dict[str, Any]) -> Service:
     """Make the service. Raises `TypeError` on an unknown option and says where it belongs."""
-    if (provider is None) == (service is None):
-        raise TypeError("A replica is of a provider or of a service: replica(FlowGpt), replica(service=...).")
+    if provider is not None and service is not None:
+        raise TypeError(
+            f"A replica is of a provider or of a service: leave out {provider!r} or service={service!r}."
+        )
     cls = service_class(provider) if service is None else catalogued_class(service)
     known = inspect.signature(cls).parameters
     for name in options:

@@ -597,7 +597,7 @@ def test_services_that_are_none(tmp_path: Path) -> None:
         replica(service=wrong)
     with pytest.raises(TypeError, match="of a provider or of a service"):
         replica("flow-gpt", service="groq")
-    with pytest.raises(TypeError, match="of a provider or of a service"):
+    with pytest.raises(ValueError, match="use one of openai-compatible"):
         replica()
     with pytest.raises(TypeError, match="The replica of Groq has no option 'style'"):
         replica(service="groq", style="json")
