@@ -56,6 +56,12 @@ def test_names_and_bounds_of_the_limit():
     assert body(style, max_tokens=16)["max_completion_tokens"] == 16
 
 
+def test_a_bound_of_a_file_is_sent_as_a_whole_number():
+    """Files' numbers are read as 16.0, which is no number of tokens for strict services."""
+    sent = body(Style(at_least={"max_tokens": 16.0, "temperature": 0.5}), max_tokens=5, temperature=0.1)
+    assert json.dumps([sent["max_tokens"], sent["temperature"]]) == "[16, 0.5]"
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_bounds_by_either_name(name):
     assert body(Style(at_most={"max_tokens": 10}), options={name: 20})[name] == 10

@@ -164,7 +164,8 @@ def _bound(body: dict[str, Any], setting: str, bound: float, say: Say, *, lowest
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
         if value < bound if lowest else value > bound:
-            body[field] = bound
+            # A row's bound is read as 16.0, and services refuse that where a whole number is due.
+            body[field] = int(bound) if isinstance(value, int) else bound
             word = "least" if lowest else "most"
             say(f"{field} {word}", f"takes {field} of at {word} {bound:g}: {value:g} is sent as {bound:g}.")
 
