@@ -16,6 +16,7 @@ from freeproviders.errors import (
     RetiredModelError,
     UsageError,
 )
+from freeproviders.listed import is_listed_since
 
 
 def service_named(service: str | Service) -> Service:
@@ -70,6 +71,9 @@ def advise(error: ProviderError, row: Service) -> None:
 def model_named(row: Service, model: str, *, fallback: bool) -> str:
     """Return the model to ask: the default for "", and the successor of a retired one if allowed.
 
+    A model that the service has listed since the row knew it as retired is asked: what a service
+    announces beats the user's file, which beats the row.
+
     Raises:
         UsageError: the service has no default model, and is not on this machine.
         RetiredModelError: the model is gone.
@@ -78,7 +82,7 @@ def model_named(row: Service, model: str, *, fallback: bool) -> str:
     if not model and not row.local:  # many of those have one, and want none named
         raise UsageError("The service has no default model: name one.", provider=row.name)
     gone = row.retired.get(model)
-    if gone is None:
+    if gone is None or is_listed_since(row, model, gone):
         return model
     if fallback and gone.successor:
         return model_named(row, gone.successor, fallback=True) if gone.successor != model else model

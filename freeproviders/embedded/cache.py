@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,32 +19,12 @@ from typing import IO, Final
 from freeproviders.embedded.files import create_new, open_own
 from freeproviders.embedded.weights import WEIGHTS, Weights
 from freeproviders.errors import EmbeddedModelError
+from freeproviders.folders import cache_dir
 
-ENV_CACHE: Final = "FREEPROVIDERS_CACHE"
 _READ_BYTES: Final = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes in all, often and maybe on another thread."""
-
-
-def cache_dir() -> Path:
-    """Return the cache folder, which need not exist.
-
-    It is `FREEPROVIDERS_CACHE`, else the platform's place for caches.
-    """
-    if chosen := os.environ.get(ENV_CACHE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-            / "freeproviders"
-            / "Cache"
-        )
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg) / "freeproviders"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "freeproviders"
-    return Path.home() / ".cache" / "freeproviders"
 
 
 def path_of(weights: Weights, cache: Path | None = None) -> Path:

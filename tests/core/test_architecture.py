@@ -19,13 +19,13 @@ ROOT = Path(freeproviders.__file__).parent
 # Who may import whom: a module may import what stands in its own row or above. A longer name wins
 # over the package that holds it.
 LAYERS = [
-    ["_version", "lazy", "templates", "redaction", "process"],
+    ["_version", "lazy", "templates", "redaction", "process", "folders"],
     ["wire.json", "wire.limits", "wire.signs"],
     ["errors"],
     ["types"],
     ["wire"],
     ["catalogue"],
-    ["bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
+    ["listed", "bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
     ["configuration", "abilities", "exchange", "services"],
     ["tools", "thinking"],
     ["backend"],
