@@ -17,6 +17,7 @@ from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, OnEmpty
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
+from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
 from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.parts import PartDecoder
@@ -80,6 +81,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         self.fallback = fallback
         super().__init__(model, **configuration)
         self._check_key()
+        self.known_abilities(self.model)  # reads files, which no call may do on its event loop
         claims: Mapping[Feature, Claim] = {"tools": native_tools, "schema": json_schema}
         for name, claim in (("native_tools", native_tools), ("json_schema", json_schema)):
             if not isinstance(claim, bool) and claim != "auto":
@@ -196,8 +198,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
         if not self.signs:
             return ChatDecoder(**settings)
         if masks := disguises(self.signs):
-            from freeproviders.wire.openai.disguise import DisguiseDecoder  # noqa: PLC0415 - for few
-
             decoder: ChatDecoder = DisguiseDecoder(masks, **settings)
         else:
             decoder = ChatDecoder(**settings)
@@ -206,8 +206,9 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def _warn_once(self, what: str, words: str) -> None:
         """Warn, once for each provider object, of what is not sent as the caller gave it."""
-        if what not in self._warned:
-            self._warned.add(what)
+        key = f"sent: {what}"  # an option's name alone says that its spelling was looked at
+        if key not in self._warned:
+            self._warned.add(key)
             caution(f"{self.name} {words}")
 
     def _wants_back(self, request: ChatRequest) -> bool:
