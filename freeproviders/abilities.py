@@ -81,6 +81,8 @@ class Learned:
     _lessons: dict[tuple[Feature, str, Verdict], Lesson] = field(default_factory=dict)
     _questions: dict[tuple[Feature, str], int] = field(default_factory=dict)
     _mends: list[tuple[Lesson, Sign]] = field(default_factory=list)
+    successors: dict[str, str] = field(default_factory=dict)
+    """The models that are asked in place of those that the service says it has dropped."""
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:

@@ -22,13 +22,22 @@ __all__ = [
     "context_window",
     "facts",
     "facts_of",
+    "look_again",
 ]
 
 
 @cache
 def catalogue() -> Catalogue:
-    """Return the catalogue of this process: the package's files with the user's on top.
-
-    `catalogue.cache_clear()` makes the next call look at the files again.
-    """
+    """Return the catalogue of this process: the package's files with the user's on top."""
     return Catalogue()
+
+
+def look_again() -> Catalogue:
+    """Return a new catalogue, which `catalogue` returns from now on: for files that have changed."""
+    catalogue.cache_clear()
+    return catalogue()
+
+
+# Files are looked for when this is imported, since an import is where event loops allow it: a model
+# may be made inside a coroutine.
+catalogue()

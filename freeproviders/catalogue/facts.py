@@ -6,16 +6,17 @@ its own name, or by what follows the last slash of it, since services put names 
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic_core import from_json
 
+from freeproviders.catalogue.places import text_of
 from freeproviders.catalogue.rows import Cost, ModelRow, Service
 
 
@@ -53,6 +54,8 @@ _OF_A_ROW: Final = tuple(one.name for one in fields(ModelRow) if one.name in Fac
 
 def facts(model: str, service: str = "") -> Facts | None:
     """Look up a model by name, as a service has it where one is named; None where it is not known."""
+    if not model:
+        return None
     known, services = _all()["models"], _all()["services"]
     own: Mapping[str, Any] | None = services.get(service, {}).get(model) or known.get(model)
     if own is None:
@@ -121,8 +124,7 @@ def _given(row: ModelRow) -> dict[str, Any]:
 
 @cache
 def _all() -> dict[str, Any]:
-    text = pkgutil.get_data("freeproviders.catalogue", "models.json")
-    found: dict[str, Any] = from_json(text or b"{}")
+    found: dict[str, Any] = from_json(text_of(Path(__file__).with_name("models.json")))
     return found
 
 

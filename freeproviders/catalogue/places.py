@@ -10,8 +10,6 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.machinery import SourcelessFileLoader
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -37,6 +35,9 @@ def own_files() -> dict[str, Path]:
 
 def package_files() -> Iterator[Source]:
     """Find the files of other packages: each entry point names a package with files in it."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and for listing only
+    from importlib.util import find_spec  # noqa: PLC0415 - the same
+
     for point in entry_points(group=GROUP):
         spec = find_spec(point.value)  # found, not imported: nobody's code runs for data
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -135,6 +135,7 @@ def _union(hints: Iterable[Any]) -> Any:
     return {"type": "union", "choices": [_schema(hint) for hint in hints]}
 
 
+@cache
 def _made(cls: type[Any]) -> Any:
     """Return a schema that checks a table and makes a dataclass of it."""
     make: Callable[[Row], Any] = lambda row: cls(**row)  # noqa: E731 - one expression

@@ -36,13 +36,15 @@ class Catalogue:
         others: files that go on top, the last one wins; None finds those of other packages and of
             the user.
 
-    A file is read when its service is asked for, and only once. Files of other packages and of the
-    user are found, not read, when the catalogue is made.
+    Files are found when the catalogue is made, those of other packages when nobody else has the
+    service that is asked for. A file is read when its service is asked for, and only once.
     """
 
     def __init__(self, own: Mapping[str, Path] | None = None, others: Iterable[Source] | None = None) -> None:
         self._own = places.own_files() if own is None else dict(own)
         self._given = None if others is None else list(others)
+        found = places.user_files() if self._given is None else self._given
+        self._users = [source for source in found if source.origin == "user"]
         self._services: dict[str, Service] = {}
 
     def service(self, name: str) -> Service:
@@ -86,22 +88,26 @@ class Catalogue:
     def _others(self) -> list[Source]:
         if self._given is not None:
             return self._given
-        return [*places.package_files(), *places.user_files()]
+        return [*places.package_files(), *self._users]
 
     def _id_of(self, name: str) -> str:
         """Find an id by what a caller wrote."""
         wanted = _squeezed(name)
-        # Other packages are not looked for while a file of our own or of the user's is meant.
-        for known in (self._own, self.ids):
-            for one in known:
-                if _squeezed(one) == wanted:
-                    return one
+        for one in self._ids_in_turn():
+            if _squeezed(one) == wanted:
+                return one
         near = get_close_matches(name.lower(), self.ids, 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UnknownServiceError(
             f"There is no service {name!r}. {hint}`freeproviders catalogue` lists them, and a file of your "
             "own adds one."
         )
+
+    def _ids_in_turn(self) -> Iterator[str]:
+        """Every id; other packages, which take long to find, are looked for last."""
+        yield from self._own
+        yield from (source.id for source in self._users)
+        yield from self.ids
 
     def _read(self, service_id: str) -> Service:
         row: Row = {}
@@ -110,7 +116,7 @@ class Catalogue:
             row = self._row_of_own(service_id)
             original = built(row, service_id, "")
             _refuse(guard.objections_to_own(original), str(self._own[service_id]))
-        files = [source for source in self._user_files() if source.id == service_id]
+        files = [source for source in self._users if source.id == service_id]
         if original is None:
             files = [source for source in self._others if source.id == service_id]
         service = original
@@ -124,11 +130,6 @@ class Catalogue:
                 _refuse(guard.objections_to_user(service, original), file)
         assert service is not None  # noqa: S101 - `_id_of` has found a file
         return service
-
-    def _user_files(self) -> list[Source]:
-        if self._given is not None:
-            return [source for source in self._given if source.origin == "user"]
-        return list(places.user_files())
 
     def _row_of_own(self, service_id: str) -> Row:
         path = self._own[service_id]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
 from urllib.parse import urlsplit
@@ -10,8 +9,14 @@ from urllib.parse import urlsplit
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Feature
 from freeproviders.checks import caution
-from freeproviders.configuration import Configuration, origin, variable
-from freeproviders.errors import BadRequestError, MalformedResponseError, ProviderError, UsageError
+from freeproviders.configuration import Configuration
+from freeproviders.errors import (
+    BadRequestError,
+    MalformedResponseError,
+    ProviderError,
+    RetiredModelError,
+    UsageError,
+)
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, OnEmpty
@@ -25,6 +30,7 @@ from freeproviders.wire.signs import disguises
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
+    from freeproviders.services import Served
 
 _MAX_LIST_BYTES: Final = 16 * 2**20
 Claim = bool | Literal["auto"]
@@ -59,8 +65,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
     on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
-    service: Service | None = None
-    fallback: bool = False
+    _served: Served | None = None
     style: Style = PLAIN
     """What the service wants to be written in another way than OpenAI does."""
     calls_origin: str
@@ -77,8 +82,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         **configuration: Unpack[Configuration],
     ) -> None:
         if service is not None:
-            self._be(service, at_home=not configuration.get("base_url"))
-        self.fallback = fallback
+            self._serve(service, fallback=fallback, at_home=not configuration.get("base_url"))
         super().__init__(model, **configuration)
         self._check_key()
         self.known_abilities(self.model)  # reads files, which no call may do on its event loop
@@ -91,25 +95,30 @@ class OpenAICompatible(AsyncGeneratorProvider):
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
 
-    def _be(self, service: str | Service, *, at_home: bool) -> None:
-        """Take the facts of a service as one's own."""
-        from freeproviders.catalogue.guard import key_variables  # noqa: PLC0415 - only who names one reads
-        from freeproviders.services import address_of, service_named  # noqa: PLC0415 - the same
+    @property
+    def service(self) -> Service | None:
+        """The row of the catalogue, None without one."""
+        return None if self._served is None else self._served.row
 
-        self.service = row = service_named(service)
+    def _serve(self, service: str | Service, *, fallback: bool, at_home: bool) -> None:
+        """Take the facts of a service as one's own."""
+        from freeproviders.services import Served  # noqa: PLC0415 - only who names one reads files
+
+        self._served = served = Served(service, fallback=fallback)
+        row = served.row
         self.name, self.slug, self.style = row.name, row.id, row.request
-        self.key_variables = key_variables(row)
-        self.api_key_env = " or ".join(self.key_variables) or None
         self.signs, self.announces = row.error, row.headers.allowance
+        self.key_variables = served.key_variables
+        self.api_key_env = " or ".join(served.key_variables) or None
         if at_home:
-            self.default_base_url = address_of(row)
+            self.default_base_url = served.address()
 
     def may_have_the_key(self, base_url: str | None) -> bool:
         """Return whether the environment's key goes to the base_url of a caller, None where he named none.
 
         A service's key goes to the service only.
         """
-        return self.service is None or not base_url or self._is_home(base_url)
+        return self._served is None or not base_url or self._served.is_home(base_url)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         """Return a copy with another base_url, timeout ...; see `Configured.configured`."""
@@ -118,22 +127,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
         return other
 
     def _check_key(self) -> None:
-        """Raise `MissingKeyError` where the service wants a key and there is none."""
-        row = self.service
-        if row is None or row.key != "required" or self.api_key or self.login:
-            return
-        from freeproviders.catalogue.guard import is_loopback  # noqa: PLC0415 - the same
-        from freeproviders.services import missing_key  # noqa: PLC0415 - the same
-
-        if is_loopback(self.base_url) or any(name.lower() == "authorization" for name in self.headers):
-            return
-        outside = variable(self.slug, "base_url") in os.environ
-        raise missing_key(row, at_home=self._is_home(self.base_url) or outside)
-
-    def _is_home(self, base_url: str) -> bool:
-        """Return whether an address is the service's own."""
-        row = self.service
-        return row is not None and origin(base_url) == origin(row.base_url)
+        if self._served is not None and not self.api_key and self.login is None:
+            self._served.check_key(self.base_url, self.headers)
 
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the service's own name of a model, its default for None.
@@ -142,28 +137,17 @@ class OpenAICompatible(AsyncGeneratorProvider):
         `RetiredModelError` for one that is gone.
         """
         name = super().model_to_ask(model)
-        if self.service is None:
-            return name
-        from freeproviders.services import model_named  # noqa: PLC0415 - the same
-
-        return model_named(self.service, name, fallback=self.fallback)
+        return name if self._served is None else self._served.model_to_ask(name)
 
     def known_abilities(self, model: str) -> Abilities | None:
         """Return the abilities of a model as the catalogue has them, None without a service."""
-        row = self.service
-        if row is None:
-            return None
-        from freeproviders.services import abilities_of  # noqa: PLC0415 - the same
-
-        return abilities_of(row, model, self.default_abilities)
+        if self._served is None:
+            return super().known_abilities(model)
+        return self._served.abilities(model, self.default_abilities)
 
     def knows(self, feature: Feature, model: str) -> bool:
         """Return whether the catalogue says if a model has a feature."""
-        if self.service is None:
-            return False
-        from freeproviders.services import is_known  # noqa: PLC0415 - the same
-
-        return is_known(self.service, model, feature)
+        return super().knows(feature, model) if self._served is None else self._served.knows(feature, model)
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         super()._take_address(url, given_as)
@@ -173,6 +157,10 @@ class OpenAICompatible(AsyncGeneratorProvider):
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
         style, learned = self.style, self.learned
+        if self._served is not None:
+            request, changed = self._served.adapted(request, learned)
+            if changed:
+                self._warn_once("max_tokens", changed)
         thoughts = [message.reasoning for message in request.messages if message.reasoning]
         body = request_body(
             request,
@@ -228,6 +216,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
 
     def recover(self, error: ProviderError) -> bool:
         """Leave out from now on what the service refused, or send the thinking that it missed."""
+        if isinstance(error, RetiredModelError):
+            return self._served is not None and self._served.goes_on_without(error, self.learned)
         if not isinstance(error, BadRequestError):
             return False
         if error.sign is not None and (error.sign.send or error.sign.leave_out):
@@ -251,10 +241,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
     def given_up(self, error: ProviderError) -> None:
         """Add to an error after which no further request is sent what the catalogue knows of it."""
         super().given_up(error)
-        if self.service is not None:
-            from freeproviders.services import advise  # noqa: PLC0415 - only who names one reads
-
-            advise(error, self.service)
+        if self._served is not None:
+            self._served.advise(error)
 
     async def list_models(self) -> list[str]:
         """List the ids of the service's models, in its order."""

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from freeproviders import OpenAICompatible, errors
 from freeproviders.catalogue import Service, catalogue
-from freeproviders.services import advise
+from freeproviders.services import Served
 from freeproviders.types import ChatRequest, Message
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.limits import Allowance, read_allowances
@@ -89,7 +89,7 @@ def error_of(row: Service, exchange: dict[str, Any]) -> errors.ProviderError | N
             now=now_of(exchange),
         )
         error.about(row.name, exchange["model"])
-        advise(error, row)
+        Served(dataclasses.replace(row, gone=None)).advise(error)
         return error
     decoder = provider.decoder(REQUEST)
     decoder.feed(body.encode())
@@ -149,7 +149,7 @@ def test_an_exchange_over_a_socket(name: str, exchange: dict[str, Any]) -> None:
 
     if error is not None:
         error.model = exchange["model"]
-        advise(error, row)
+        Served(dataclasses.replace(row, gone=None)).advise(error)
     check_error(error, exchange)
     if error is not None:
         assert error.provider == row.name

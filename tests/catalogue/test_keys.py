@@ -3,7 +3,7 @@
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.catalogue import Catalogue, catalogue
+from freeproviders.catalogue import Catalogue, catalogue, look_again
 from freeproviders.catalogue.pins import PINS
 from freeproviders.errors import CatalogueError, MissingKeyError, RedirectError, UsageError
 from freeproviders.testing import replica
@@ -13,13 +13,25 @@ KEY = "gsk_a1b2c3d4e5f6g7h8"
 GROQ = catalogue().service("groq").base_url
 
 
+class Folder:
+    """A folder of the user's own files."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, name, text):
+        """Write the file of a service, and have the catalogue look at it."""
+        (self.path / f"{name}.toml").write_text(text, encoding="utf-8")
+        look_again()
+
+
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     """A folder of the user's own files, which `catalogue()` looks at anew."""
-    monkeypatch.setenv("FREEPROVIDERS_SERVICES", str(tmp_path))
-    catalogue.cache_clear()
-    yield tmp_path
-    catalogue.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setenv("FREEPROVIDERS_SERVICES", str(tmp_path))
+        yield Folder(tmp_path)
+    look_again()
 
 
 def asked(provider):
@@ -28,12 +40,13 @@ def asked(provider):
 
 
 def test_the_rows_agree_with_the_pins():
-    """Each pinned service has a row with one of its hosts and only its variables."""
+    """Each pinned service has a row with one of its hosts and only its variables, and the reverse."""
     ours = Catalogue(others=())
     for service in ours:
         if service.keys and not service.local:
             assert service.id in PINS, f"{service.id} names {service.keys}: pin them"
             assert set(service.keys) <= set(PINS[service.id].variables)
+    assert set(PINS) <= set(ours.ids)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,7 @@ def test_the_rows_agree_with_the_pins():
 def test_a_users_file_cannot_lead_a_key_elsewhere(mine, monkeypatch, text, said):
     """A file that readdresses a service, by mistake or because somebody put it there, is refused."""
     monkeypatch.setenv("GROQ_API_KEY", KEY)
-    (mine / "groq.toml").write_text(text)
+    mine.write("groq", text)
     with pytest.raises(CatalogueError) as caught:
         OpenAICompatible(service="groq")
     assert said in str(caught.value)
@@ -63,7 +76,7 @@ def test_a_users_file_may_readdress_with_a_key_of_its_own(mine, monkeypatch):
     """Then the service's own key is not looked at."""
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     monkeypatch.setenv("MY_GATEWAY_KEY", "mine-123456789")
-    (mine / "groq.toml").write_text('base_url = "https://gw.example/v1"\nkeys = ["MY_GATEWAY_KEY"]')
+    mine.write("groq", 'base_url = "https://gw.example/v1"\nkeys = ["MY_GATEWAY_KEY"]')
     provider = OpenAICompatible(service="groq")
     assert provider.base_url == "https://gw.example/v1"
     assert asked(provider) == "Bearer mine-123456789"
@@ -72,8 +85,8 @@ def test_a_users_file_may_readdress_with_a_key_of_its_own(mine, monkeypatch):
 def test_a_service_of_the_users_own_cannot_have_a_known_key(mine, monkeypatch):
     """Neither by name nor by an id that would make its variable another's."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    (mine / "openai.toml").write_text(HOUSE.replace('keys = ["HOUSE_KEY"]\n', ""))
-    (mine / "house.toml").write_text(HOUSE.replace("HOUSE_KEY", "GROQ_API_KEY"))
+    mine.write("openai", HOUSE.replace('keys = ["HOUSE_KEY"]\n', ""))
+    mine.write("house", HOUSE.replace("HOUSE_KEY", "GROQ_API_KEY"))
     for name in ("openai", "house"):
         with pytest.raises(CatalogueError, match="goes to no other address"):
             OpenAICompatible(service=name)
@@ -146,7 +159,7 @@ async def test_a_redirect_does_not_carry_the_key(monkeypatch):
 
 def test_an_address_is_filled_from_the_environment(tmp_path, monkeypatch, mine):
     """A part of the path may be; what is missing or is no word is said."""
-    (mine / "house.toml").write_text(HOUSE.replace("/v1", "/accounts/{HOUSE_ACCOUNT}/v1"))
+    mine.write("house", HOUSE.replace("/v1", "/accounts/{HOUSE_ACCOUNT}/v1"))
     monkeypatch.setenv("HOUSE_KEY", KEY)
     with pytest.raises(UsageError, match="Set HOUSE_ACCOUNT"):
         OpenAICompatible(service="house")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.catalogue import catalogue, rows
+from freeproviders.catalogue import look_again, rows
 from freeproviders.catalogue.places import ENV_SERVICES, Source
 from freeproviders.catalogue.reading import built, parsed
 from freeproviders.catalogue.shelf import Catalogue
@@ -24,7 +24,7 @@ LEAST, WHOLE, CHANGE = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.DOTALL 
 @pytest.fixture(autouse=True)
 def _files_are_looked_for_again():
     yield
-    catalogue.cache_clear()
+    look_again()
 
 
 def test_the_least_is_enough(tmp_path, monkeypatch, capsys):
@@ -34,7 +34,7 @@ def test_the_least_is_enough(tmp_path, monkeypatch, capsys):
         file.write_text(LEAST.replace("https://api.corner.example/v1", server.base_url), encoding="utf-8")
         monkeypatch.setenv(ENV_SERVICES, str(tmp_path))
         monkeypatch.setenv("CORNER_API_KEY", "the-key-of-the-corner")
-        catalogue.cache_clear()
+        look_again()
         exec(compile(CODE, "adding-a-service.md", "exec"), {})  # noqa: S102 - our own page
         asked = server.requests[-1]
     assert capsys.readouterr().out == "From the corner.\n"

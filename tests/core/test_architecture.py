@@ -162,6 +162,8 @@ HEAVY = [
     "json_repair",
     "freeproviders.testing",
     "freeproviders.cli",
+    "freeproviders.catalogue",
+    "freeproviders.services",
     "freeproviders.tools.engine",
     "freeproviders.tools.schema",
 ]
