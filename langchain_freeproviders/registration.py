@@ -1,12 +1,15 @@
-"""`init_chat_model("flow_gpt:gpt-3.5-turbo")`: models by name, as LangChain has them.
+"""`init_chat_model("freeproviders:groq/openai/gpt-oss-120b")`: models by name, as LangChain has them.
+
+`freeproviders:` stands before a service of the catalogue and its model; each class has a name of
+its own beside, as in `flow_gpt:gpt-3.5-turbo`.
 
 LangChain keeps its providers in a private dictionary and offers packages outside no way in,
 although its documentation speaks of any provider; asked for one, its maintainers declined. So there
 are two ways here. `init_chat_model`, a function of this package, knows our providers, hands
-everything else on to LangChain's own, and touches nothing. `register` writes to that private
+everything else on to LangChain's own, and touches nothing. `register` adds to that private
 dictionary, so that LangChain's own function, and what calls it with a string, as
-`create_agent("flow_gpt:gpt-3.5-turbo")`, finds our classes. Should the dictionary change its form,
-`register` raises and says so.
+`create_agent("freeproviders:groq")`, finds our classes; what is there stays. Should the dictionary
+change its form, `register` raises and says so.
 """
 
 from __future__ import annotations
@@ -34,29 +37,33 @@ PROVIDERS: Final[Mapping[str, type[ProviderChatModel]]] = MappingProxyType(
 def init_chat_model(
     model: str | None = None, *, model_provider: str | None = None, **kwargs: Any
 ) -> BaseChatModel:
-    """Make a chat model by name: `"flow_gpt:gpt-4-turbo"`, `"embedded"`, or with `model_provider`.
+    """Make a chat model by name, as `"freeproviders:groq"`, `"embedded"`, or with `model_provider`.
 
-    Providers that are not ours go to `langchain.chat_models.init_chat_model`, where langchain is
-    installed. `kwargs` are the model's own.
+    `"freeproviders:groq/openai/gpt-oss-120b"` is a service of the catalogue and a model there;
+    without a model it is the service's default. Providers that are not ours go to
+    `langchain.chat_models.init_chat_model`, where langchain is installed. `kwargs` are the model's
+    own.
 
     Raises:
         MissingDependencyError: the provider is not ours, and langchain is not installed.
+        UnknownServiceError: the catalogue has no such service.
         UsageError: `configurable_fields` or `config_prefix` with a provider of ours: only
             LangChain's own function makes such models, after `register()`.
     """
     provider, name = _split(model, model_provider)
-    if provider in PROVIDERS:
+    if provider in _MAKERS:
         if kwargs.pop("configurable_fields", None) or kwargs.pop("config_prefix", None):
             raise UsageError(
                 "A configurable model is made by langchain.chat_models.init_chat_model after register(), or "
                 "by the model's own configurable_fields()."
             )
-        return _make(PROVIDERS[provider], model=name, **kwargs)
+        cls, make = _MAKERS[provider]
+        return make(cls, model=name, **kwargs)
     try:
         from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional
     except ImportError as error:
         raise MissingDependencyError(
-            f"{model_provider or model!r} is none of {', '.join(PROVIDERS)}: for others run pip install "
+            f"{model_provider or model!r} is none of {', '.join(_MAKERS)}: for others run pip install "
             "langchain."
         ) from error
     # A configurable model only looks like a BaseChatModel.
@@ -66,7 +73,7 @@ def init_chat_model(
 def register() -> None:
     """Make our providers known to LangChain's own `init_chat_model`, for this process.
 
-    Calling it again changes nothing.
+    No name that LangChain has is changed, and calling it again changes nothing.
 
     Raises:
         MissingDependencyError: langchain is not installed.
@@ -84,14 +91,37 @@ def register() -> None:
             "This version of langchain keeps its providers in another way: use "
             "langchain_freeproviders.init_chat_model."
         )
-    for name, cls in PROVIDERS.items():
-        known[name] = (cls.__module__, cls.__name__, _make)
+    for name, (cls, make) in _MAKERS.items():
+        known.setdefault(name, (cls.__module__, cls.__name__, make))
 
 
 def _make(cls: Callable[..., BaseChatModel], **kwargs: Any) -> BaseChatModel:
     if not kwargs.get("model"):
         kwargs.pop("model", None)
     return cls(**kwargs)
+
+
+def _make_of_service(
+    cls: Callable[..., BaseChatModel], *, model: str | None = None, service: str | None = None, **kwargs: Any
+) -> BaseChatModel:
+    """Make a model of a service: of `service`, or of what stands before the first slash of `model`."""
+    if service is None:
+        service, _, model = (model or "").partition("/")
+    if not service:
+        raise UsageError(
+            "Name a service of the catalogue, and a model of it if you like: freeproviders:groq, "
+            "freeproviders:groq/openai/gpt-oss-120b."
+        )
+    return _make(cls, model=model, service=service, **kwargs)
+
+
+_MAKERS: Final[Mapping[str, tuple[type[ProviderChatModel], Callable[..., BaseChatModel]]]] = MappingProxyType(
+    {
+        **{name: (cls, _make) for name, cls in PROVIDERS.items()},
+        "freeproviders": (chat_models.ChatOpenAICompatible, _make_of_service),
+    }
+)
+"""What makes the models of each name: `freeproviders` and the names of `PROVIDERS`."""
 
 
 def _split(model: str | None, provider: str | None) -> tuple[str, str]:

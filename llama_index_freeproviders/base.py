@@ -65,9 +65,9 @@ if TYPE_CHECKING:
 FunctionCalling = Literal["auto", "native", "emulate", "off"]
 
 DEFAULT_OUTPUT: Final = 1024
+"""Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 DEFAULT_WINDOW: Final = 8192
 """The window of unknown models: few have less, and services refuse more than they have."""
-"""Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 
 _SETTINGS: Final = (
     "temperature",
@@ -302,9 +302,10 @@ class CoreLLM(FunctionCallingLLM):
     def metadata(self) -> LLMMetadata:
         """The facts that LlamaIndex plans with, computed from the fields without any request."""
         window = self.context_window or self._looked_up_window()
+        longest = min(window // 4, self.core.abilities().output or window)
         return LLMMetadata(
             context_window=window,
-            num_output=max(1, min(self.num_output or self.max_tokens or DEFAULT_OUTPUT, window // 4)),
+            num_output=max(1, min(self.num_output or self.max_tokens or DEFAULT_OUTPUT, longest)),
             is_chat_model=True,
             is_function_calling_model=self.function_calling != "off",
             model_name=self.core.model or "unknown",

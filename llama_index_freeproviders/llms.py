@@ -109,6 +109,9 @@ class AIChatFree(ProviderLLM):
 class OpenAICompatible(ProviderLLM):
     """Any service or local server that speaks the OpenAI chat completions protocol.
 
+    `service` is one of the catalogue by its id: with its key in the environment (`GROQ_API_KEY`)
+    nothing else is needed. Otherwise `base_url` says where the service is.
+
     `function_calling="native"` sends tools as the protocol has them, "emulate" puts them into the
     prompt. "auto" finds out: tools go through the prompt, which reaches every model, until a native
     call has come; some of the first requests offer them in both ways.
@@ -122,10 +125,29 @@ class OpenAICompatible(ProviderLLM):
             llm = OpenAICompatible(model="llama3.2", base_url=server.base_url)
             print(llm.complete("Why is the sky blue?"))
         ```
+
+        ```python
+        from llama_index.llms.freeproviders import OpenAICompatible
+
+        llm = OpenAICompatible(service="groq", api_key="gsk_1")
+        print(llm.metadata.context_window)
+        ```
     """
 
     provider_class: ClassVar[type[Provider]] = _core("OpenAICompatible")
 
+    service: str | None = Field(
+        default=None,
+        description=(
+            "A service of the catalogue by its id: its address, key variables, default model and abilities "
+            "are then the LLM's. A key of the environment goes to that service, or to <ID>_API_BASE of the "
+            "environment."
+        ),
+    )
+    fallback: bool = Field(
+        default=False,
+        description="Whether the successor of a model that the service has dropped is asked in its place.",
+    )
     json_schema: bool | Literal["auto"] = Field(
         default="auto",
         description="Whether the service constrains an answer to a JSON schema; 'auto' finds out.",
@@ -134,6 +156,8 @@ class OpenAICompatible(ProviderLLM):
     def _configuration(self) -> dict[str, Any]:
         return {
             **super()._configuration(),
+            "service": self.service,
+            "fallback": self.fallback,
             "native_tools": {"native": True, "emulate": False}.get(self.function_calling, "auto"),
             "json_schema": self.json_schema,
         }

@@ -1,16 +1,18 @@
 """Models by name."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 from langchain.agents import create_agent
 from langchain.chat_models import base, init_chat_model
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.messages import HumanMessage
 
-from freeproviders.errors import UsageError
+from freeproviders.errors import MissingKeyError, UnknownServiceError, UsageError
 from langchain_freeproviders import ChatFlowGpt, ChatOpenAICompatible, registration
-from tests.langchain.services import CHATS, FLOW
+from tests.langchain.services import CHATS, FLOW, OPENAI
 
 
 def test_every_class_has_a_name():
@@ -58,6 +60,100 @@ async def test_langchains_own_function(monkeypatch):
         assert (await any_model.ainvoke("Hi", config)).content == "Hello"
         state = await create_agent("flow_gpt:gpt-3.5-turbo", []).ainvoke({"messages": [HumanMessage("Hi")]})
         assert state["messages"][-1].content == "Hello"
+
+
+@pytest.fixture
+def groq(monkeypatch):
+    """A replica in the place of a service of the catalogue, which wants the service's key."""
+    with OPENAI.replica("Hello", api_key="gsk_1") as r:
+        monkeypatch.setenv("GROQ_API_BASE", r.base_url)
+        monkeypatch.setenv("GROQ_API_KEY", "gsk_1")
+        yield r
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        ({"model": "freeproviders:groq"}, "openai/gpt-oss-120b"),
+        ({"model": "freeproviders:groq/openai/gpt-oss-20b"}, "openai/gpt-oss-20b"),
+        ({"model": "freeproviders:groq/house/blend:free"}, "house/blend:free"),
+        ({"model": "groq/openai/gpt-oss-20b", "model_provider": "freeproviders"}, "openai/gpt-oss-20b"),
+        ({"model": "house/blend", "model_provider": "freeproviders", "service": "groq"}, "house/blend"),
+        ({"model": "Freeproviders:Groq"}, "openai/gpt-oss-120b"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("langchains_list")
+def test_a_service_of_the_catalogue(groq, given, model):
+    """By this package's function and, but for capitals, by LangChain's own."""
+    registration.register()
+    makers = [registration.init_chat_model, *([init_chat_model] if "Free" not in given["model"] else [])]
+    for make in makers:
+        made = make(**given, temperature=0.5, max_retries=0)
+        assert type(made) is ChatOpenAICompatible
+        assert (made.model, made.temperature) == (model, 0.5)
+        assert made.invoke("Hi").content == "Hello"
+        assert groq.requests[-1].json["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("freeproviders:grok/x", UnknownServiceError, "Did you mean 'groq'"),
+        ("freeproviders:no such service", UnknownServiceError, "freeproviders catalogue"),
+        ("freeproviders:", UsageError, "freeproviders:groq/"),
+        ("freeproviders:/x", UsageError, "freeproviders:groq/"),
+        ("freeproviders:mistral", MissingKeyError, "MISTRAL_API_KEY"),
+    ],
+)
+@pytest.mark.usefixtures("langchains_list")
+def test_a_name_that_cannot_be_asked(monkeypatch, name, error, said):
+    """The error says what would do; it is LangChain's own as well."""
+    monkeypatch.delenv("MISTRAL_API_KEY", raising=False)
+    registration.register()
+    for make in (registration.init_chat_model, init_chat_model, create_agent):
+        with pytest.raises(error, match=re.escape(said)) as caught:
+            make(name)
+        assert isinstance(caught.value, ModelInvalidRequestError)
+
+
+@pytest.mark.usefixtures("langchains_list")
+async def test_agents_know_services_by_name(groq):
+    """With the model in a string, as with any of LangChain's own."""
+    registration.register()
+    state = await create_agent("freeproviders:groq/openai/gpt-oss-20b", []).ainvoke(
+        {"messages": [HumanMessage("Hi")]}
+    )
+    assert state["messages"][-1].content == "Hello"
+    any_model = init_chat_model(configurable_fields=("model", "model_provider"))
+    config = {"configurable": {"model": "groq", "model_provider": "freeproviders"}}
+    assert (await any_model.ainvoke("Hi", config)).content == "Hello"
+    assert [request.json["model"] for request in groq.requests] == [
+        "openai/gpt-oss-20b",
+        "openai/gpt-oss-120b",
+    ]
+
+
+@pytest.mark.usefixtures("langchains_list")
+def test_no_name_of_langchains_is_replaced():
+    """Neither those that it has nor one of ours that it may have some day."""
+    base._BUILTIN_PROVIDERS["embedded"] = theirs = ("langchain_embedded", "ChatEmbedded", base._call)
+    before = dict(base._BUILTIN_PROVIDERS)
+    registration.register()
+    after = dict(base._BUILTIN_PROVIDERS)
+    assert {name: after[name] for name in before} == before
+    assert after["embedded"] is theirs
+    ours = {name for name, row in after.items() if row[0].startswith("langchain_freeproviders")}
+    assert ours == {"freeproviders", *registration.PROVIDERS} - {"embedded"} == after.keys() - before.keys()
+    assert {"groq", "mistralai", "ollama"} <= before.keys()
+
+
+@pytest.mark.parametrize("name", ["groq", "mistralai", "ollama", "openrouter"])
+def test_langchains_own_names_stay_langchains(name):
+    """Our function hands them on, although the catalogue may have a service of that name."""
+    assert name not in registration.PROVIDERS
+    with pytest.raises(ImportError, match=f"langchain.{name}"):
+        registration.init_chat_model(f"{name}:some-model")
 
 
 @pytest.mark.usefixtures("langchains_list")
