@@ -83,12 +83,13 @@ def go_duration(seconds: Fraction) -> str:
 
 def filled(body: str, model: str, standing: Standing | None, now: Fraction, back_at: Fraction) -> str:
     """Fill the places of a sign's body; they are described at `Sign`."""
-    numbers = {
-        "limit": standing.limit.cap if standing else 0,
-        "used": standing.used if standing else 0,
-        "remaining": standing.remaining if standing else 0,
-        "requested": standing.requested if standing else 1,
-    }
+    # Where no limit is known, a limit of one that was used: a limit of 0 is another refusal.
+    limit, used, remaining, requested = (
+        (standing.limit.cap, standing.used, standing.remaining, standing.requested)
+        if standing is not None
+        else (1, 1, 0, 1)
+    )
+    numbers = {"limit": limit, "used": used, "remaining": remaining, "requested": requested}
     forms: Mapping[str, ResetForm] = {
         "seconds": "seconds",
         "duration": "duration",

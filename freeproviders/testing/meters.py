@@ -178,13 +178,12 @@ class FixedWindow(Meter):
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
-        self._zone = ZoneInfo(limit.zone)
         self._borders: tuple[Fraction, Fraction] | None = None
         self._sum = Fraction(0)
 
     def _used(self, now: Fraction) -> Fraction:
         if self.limit.per and (self._borders is None or now >= self._borders[1]):
-            self._borders = borders(now, self.limit.per, self._zone)
+            self._borders = borders(now, self.limit)
             self._sum = Fraction(0)
         return self._sum
 
@@ -304,13 +303,14 @@ class AtOnce(Meter):
         return None
 
 
-def borders(now: Fraction, per: str, zone: ZoneInfo) -> tuple[Fraction, Fraction]:
-    """Return the borders around a moment: the beginning of its minute, day or month, and the next.
+def borders(now: Fraction, limit: Limit) -> tuple[Fraction, Fraction]:
+    """Return the borders of a limit's window around a moment, as of its minute, day or month.
 
     Several periods, as "5 hours", are counted from 1970, several days, weeks and months from the
     first of the calendar. A week begins on Monday.
     """
-    count, unit = _split(per)
+    count, unit = _split(limit.per)
+    zone = ZoneInfo(limit.zone)
     # Whole seconds, since a float of a moment's fraction may round up into the next window.
     here = datetime.fromtimestamp(floor(now), zone)
     if unit in _CLOCKED:

@@ -512,6 +512,29 @@ def test_thought_signatures() -> None:
         assert asked(bare, HI) == (200, None)  # a turn that is over
         other = {**call, "extra_content": {"google": {"thought_signature": "bXkgb3du"}}}
         assert asked(other) == (400, "messages[1].tool_calls[0]: Thought signature is not valid.")
+        assert asked({**CALL, "id": "c", "extra_content": other["extra_content"]})[0] == 400
+
+
+def test_signatures_of_another_services_calls() -> None:
+    """The row's stand-in is taken with the first call of an answer, and for no call of this service."""
+    extra = {"extra_content": {"google": {"thought_signature": "skip"}}}
+    style = Style(tool_extras=True, tool_extra_default=extra)
+    results = [result("call_1"), result("call_2")]
+    with replica(service=row(request=style), answer=[ToolCall("own", "look", {})]) as server:
+
+        def asked(*calls: dict[str, Any], over: bool = False) -> int:
+            said = {"role": "assistant", "content": None, "tool_calls": list(calls)}
+            messages = [HI, said, *results[: len(calls)], *([HI] if over else [])]
+            return ask(server, messages=messages).status
+
+        second = {**CALL, "id": "call_2"}
+        assert asked({**CALL, **extra}) == 200
+        assert asked(CALL) == 400
+        assert asked({**CALL, **extra}, second) == 200
+        assert asked(CALL, {**second, **extra}) == 400
+        assert asked(CALL, second, over=True) == 200
+        ask(server, tools=[TOOL])
+        assert ask(server, messages=[HI, with_call(id="own", **extra), result("own")]).status == 400
 
 
 # --- refusals on demand -----------------------------------------------------------------------------

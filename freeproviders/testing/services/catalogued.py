@@ -181,7 +181,7 @@ class CataloguedService(OpenAIService):
             return None
         kind: Kind = sign.kind if sign is not None else fault.kind or "request"
         now = self._limits.now()
-        standing, back_at = expected(self._limits.lines, kind, sign, model, now)
+        standing, back_at = expected(self._limits.lines or self.row.limit, kind, sign, model, now)
         wait = waiting(fault)
         if wait is not None:
             back_at = now + wait
@@ -247,18 +247,22 @@ class CataloguedService(OpenAIService):
                     refuse(f"{body['model']} does not support images.")
 
     def _check_signatures(self, messages: Sequence[Mapping[str, Any]], model: str) -> None:
-        """Refuse a call that lacks the signature that it had, or has another."""
+        """Refuse a call that lacks the signature that it had, or has another.
+
+        The first call of an answer of another service has the one that the row names for those.
+        """
         if not self.row.request.tool_extras:
             return
+        foreign = _signature(self.row.request.tool_extra_default.get(EXTRA))
         last = max((n for n, one in enumerate(messages) if one["role"] == "user"), default=-1)
         for n, message in enumerate(messages):
             for m, call in enumerate(message.get("tool_calls") or ()):
                 where = f"messages[{n}].tool_calls[{m}]"
                 given, known = _signature(call.get(EXTRA)), self._signatures.get(call["id"], set())
                 if given is None:
-                    if known and n > last:
+                    if n > last and (known or (foreign is not None and m == 0)):
                         self._refuse_field(EXTRA, f"{where} is missing a thought_signature.", model)
-                elif given not in known:
+                elif given not in known and (known or given != foreign):
                     self._refuse_field(EXTRA, f"{where}: Thought signature is not valid.", model)
 
     def _signed(self, call: ToolCall | InvalidToolCall) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from freeproviders.catalogue.rows import SECONDS, Limit, Service, seconds_of
 from freeproviders.testing.announce import filled
 from freeproviders.testing.faults import Fault
-from freeproviders.testing.meters import Standing
+from freeproviders.testing.meters import Standing, borders
 from freeproviders.testing.services.base import JSON_TYPE, Reply, dump
 from freeproviders.testing.services.completions import EVENT_STREAM, completion_renderer, odd_error
 from freeproviders.types import Text
@@ -39,21 +39,22 @@ STATUS: Final[Mapping[Kind, int]] = {
 """The status of a refusal whose sign names none."""
 _WORDS: Final[Mapping[Kind, str]] = {
     "credit": "The credits of this account are used up.",
-    "concurrency": "There are too many requests at the same time: at most {limit}.",
+    "concurrency": "There are too many requests at the same time.",
     "overload": "The service is overloaded, try again later.",
     "upstream": "The provider of {model} has limited the rate of requests.",
     "down": "{model} does not run at present.",
     "not-in-plan": "{model} is not in the plan of this account.",
     "retired": "{model} has been retired.",
-    "too-large": "The request is too large for {model}: limit {limit}, requested {requested}.",
+    "too-large": "The request is too large for {model}.",
     "key": "The API key is not valid.",
     "region": "The service does not serve this country.",
     "permission": "This is not allowed.",
     "request": "The request is not valid.",
 }
-_LIMIT_REACHED: Final = (
+_OF_A_LIMIT: Final = (
     "The rate limit of {model} is reached: limit {limit}, used {used}. Try again in {seconds} s."
 )
+_WITHOUT_NUMBERS: Final = "The rate limit of {model} is reached. Try again in {seconds} s."
 _SHAPES: Final = (("message", "message"), ("detail", "detail"))
 
 
@@ -100,15 +101,15 @@ class Refusals:
             headers["Retry-After"] = str(max(0, ceil(back_at - now)))
         if sign.text:
             return replace(_text(sign.text, model, stream=stream), headers=headers)
-        body = sign.body or self._made_up(kind, sign, status)
+        body = sign.body or self._made_up(kind, sign, status, standing)
         text = filled(body, model, standing, now, back_at if back_at is not None else now)
         if status == 200 and stream:
             return Reply(200, f"data: {text}\n\n".encode(), EVENT_STREAM, headers)
         return Reply(status, text.encode(), _type(text), headers)
 
-    def _made_up(self, kind: Kind, sign: Sign, status: int) -> str:
+    def _made_up(self, kind: Kind, sign: Sign, status: int, standing: Standing | None) -> str:
         """Write a body that has what the sign names."""
-        words = " ".join([*sign.match, _WORDS.get(kind, _LIMIT_REACHED)])
+        words = " ".join([*sign.match, _WORDS.get(kind, _OF_A_LIMIT if standing else _WITHOUT_NUMBERS)])
         code = sign.code or ("rate_limit_exceeded" if kind not in _WORDS else None)
         body = odd_error(words, self.shape, status, code=code)
         return (body if isinstance(body, bytes) else dump(body)).decode()
@@ -148,12 +149,16 @@ def expected(
 ) -> tuple[Standing | None, Fraction | None]:
     """Make up how a limit stands that refuses with a kind, and when it is back, for a refusal on demand.
 
-    It is one of `limits` where there is one of that kind, and is back after its whole period.
+    It is one of `limits` where there is one of that kind, and is back at the next border or
+    after its whole period.
     """
     for limit in limits:
         of_this = kind_of_period(limit) == kind or (kind == "too-large" and "tokens" in limit.metric)
         if limit.counts(model) and of_this and (sign is None or sign.metric in {"", limit.metric}):
-            back_at = now + Fraction(seconds_of(limit.per)) if limit.per and kind != "too-large" else None
+            back_at = None
+            if limit.per and kind != "too-large":
+                fixed = limit.reset == "fixed"
+                back_at = borders(now, limit)[1] if fixed else now + Fraction(seconds_of(limit.per))
             requested = limit.cap + 1 if kind == "too-large" else 1
             return Standing(limit, limit.cap, 0, requested, back_at, back_at, fits=False), back_at
     return None, now + SECONDS[kind] if kind in SECONDS else None
