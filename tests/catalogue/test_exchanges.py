@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from freeproviders import errors
+from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.wire.limits import Metric
 from freeproviders.wire.signs import Kind
@@ -69,6 +70,16 @@ def test_what_is_expected_has_the_words_of_the_code(name: str, exchange: dict[st
         assert set(allowance) <= {"metric", "per", "cap", "remaining", "reset_in", "scope"}
         assert allowance["metric"] in get_args(Metric)
         assert seconds_of(allowance["per"]) > 0
+
+
+@pytest.mark.parametrize("service", [one for one in catalogue() if one.error], ids=lambda one: one.id)
+def test_what_a_row_says_of_refusals_was_recorded(service: Service) -> None:
+    """A row is no better than C where a kind of refusal or its headers have no exchange."""
+    recorded = RECORDED.get(service.id, {"exchanges": []})["exchanges"]
+    missing = {sign.kind for sign in service.error} - {one["expect"].get("kind") for one in recorded}
+    names = {name.lower() for one in recorded for name in one["headers"]}
+    told = {name.lower() for row in service.headers.allowance for name in (row.limit, row.remaining) if name}
+    assert (not missing and told <= names) or service.confidence in {"C", "D"}, (missing, told - names)
 
 
 def test_the_dialects_that_must_be_decoded_are_there() -> None:
