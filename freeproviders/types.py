@@ -75,26 +75,30 @@ Block = TextBlock | ImageBlock | AudioBlock | FileBlock
 class CallExtra:
     """What a service adds to a tool call, as Gemini its signature: fields that mean nothing here.
 
-    They are sent back with the call to the service that they came from, which `origin` names, where
-    it wants them, and to nobody else.
+    They are sent back with the call to the service and model that they came from, which `origin`
+    names, where it wants them, and to nobody else. `beside` are fields of the answer that held the
+    call; its first call has them.
     """
 
     origin: str
-    fields: Mapping[str, Any] = field(repr=False)
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as plain data, for messages that are saved."""
-        return {"origin": self.origin, "fields": dict(self.fields)}
+        return {"origin": self.origin, "fields": dict(self.fields), "beside": dict(self.beside)}
 
     @classmethod
     def of(cls, value: object) -> CallExtra | None:
         """Read what `to_dict` wrote; None for anything else."""
         if isinstance(value, CallExtra):
             return value
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or not isinstance(value.get("origin"), str):
             return None
-        origin, fields = value.get("origin"), value.get("fields")
-        return cls(origin, fields) if isinstance(origin, str) and isinstance(fields, Mapping) else None
+        fields, beside = value.get("fields") or {}, value.get("beside") or {}
+        if not isinstance(fields, Mapping) or not isinstance(beside, Mapping):
+            return None
+        return cls(value["origin"], fields, beside)
 
 
 @dataclass(frozen=True, slots=True)

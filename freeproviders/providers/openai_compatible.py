@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
 from urllib.parse import urlsplit
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from freeproviders.services import Served
 
 _MAX_LIST_BYTES: Final = 16 * 2**20
+_MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
+"""The words of services that miss what they had added to their tool calls."""
 Claim = bool | Literal["auto"]
 """Whether a service has a feature: yes, no, or to be found out."""
 
@@ -68,8 +71,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
     _served: Served | None = None
     style: Style = PLAIN
     """What the service wants to be written in another way than OpenAI does."""
-    calls_origin: str
-    """The name under which what the service adds to tool calls is kept, for itself alone."""
+    _calls_origin: str
+    """The name of the service, for what it adds to tool calls and gets back alone."""
 
     def __init__(
         self,
@@ -152,11 +155,12 @@ class OpenAICompatible(AsyncGeneratorProvider):
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         super()._take_address(url, given_as)
         row = self.service
-        self.calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
+        self._calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
         style, learned = self.style, self.learned
+        extras_of = self._origin_of(request) if self._wants_extras() else ""  # as in `decoder`
         if self._served is not None:
             request, changed = self._served.adapted(request, learned)
             if changed:
@@ -168,7 +172,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
             usage_frames=not learned.refuses("usage_frames"),
             max_tokens="max_completion_tokens" if learned.refuses("max_tokens") else "",
             reasoning=bool(thoughts) and self._wants_back(request),
-            extras_of=self.calls_origin if style.tool_extras or learned.proves("tool_extras", "") else "",
+            extras_of=extras_of,
             say=self._warn_once,
         )
         for name in learned.mend(body, request.model or self.model):
@@ -181,7 +185,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
         settings: dict[str, Any] = {
             "logprobs": bool(request.options and request.options.get("logprobs")),
             "deltas": request.stream_tool_arguments and request.stream,
-            "origin": self.calls_origin,
+            "origin": self._origin_of(request),
         }
         if not self.signs:
             return ChatDecoder(**settings)
@@ -191,6 +195,14 @@ class OpenAICompatible(AsyncGeneratorProvider):
             decoder = ChatDecoder(**settings)
         decoder.signs, decoder.announces = self.signs, self.announces
         return decoder
+
+    def _origin_of(self, request: ChatRequest) -> str:
+        """Name the service and model of a request: what one model signs, another one may refuse."""
+        return f"{self._calls_origin}/{request.model or self.model}"
+
+    def _wants_extras(self) -> bool:
+        """Return whether what the service adds to tool calls is sent back with them."""
+        return self.style.tool_extras or self.learned.proves("tool_extras", "")
 
     def _warn_once(self, what: str, words: str) -> None:
         """Warn, once for each provider object, of what is not sent as the caller gave it."""
@@ -224,7 +236,7 @@ class OpenAICompatible(AsyncGeneratorProvider):
             self.learned.refuse_fields(error.sign, error.model, why=error.message)
             return True
         said = f"{error.message} {error.body}"
-        if "thought_signature" in said and "missing" in said and not self.style.tool_extras:
+        if _MISSED_EXTRAS.search(said) and not self._wants_extras():
             self.learned.prove("tool_extras", "", why=error.message)
         elif "stream_options" in said:
             self.learned.refuse("usage_frames", why=error.message)

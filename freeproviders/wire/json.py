@@ -13,11 +13,15 @@ from pydantic_core import from_json, to_json
 
 MAX_LENIENT_BYTES: Final = 2**20
 
+_BLANK: Final = " \t\r\n"
+_BLANKS: Final = frozenset(_BLANK)
+
 __all__ = [
     "dumps",
     "from_json",
     "loads",
     "loads_leniently",
+    "loads_several",
 ]  # `from_json` is the bare decoder, for the hot path; it lets NaN and Infinity through
 
 
@@ -51,8 +55,32 @@ def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def loads_several(text: str, most: int) -> list[Any]:
+    """Decode documents that stand one behind the other.
+
+    Raises `ValueError` on anything else, and on more than `most` documents or so much text that
+    nobody else would get a turn meanwhile.
+    """
+    documents: list[Any] = []
+    at, end = 0, len(text.rstrip(_BLANK))
+    while at < end:
+        if len(documents) == most or end > MAX_LENIENT_BYTES:
+            raise ValueError("too many documents, or too long ones")
+        try:
+            document, at = _DECODER.raw_decode(text, at)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        documents.append(document)
+        while text[at : at + 1] in _BLANKS:
+            at += 1
+    return documents
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
 def dumps(value: Any) -> bytes:

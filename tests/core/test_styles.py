@@ -257,6 +257,29 @@ def test_extras_go_to_the_service_that_they_came_from(extras, origin, default, e
     assert [call["id"] for call in sent] == ["c0", "c1"]
 
 
+def test_what_stood_beside_the_calls_does_so_again():
+    """In the answer, not in its calls; no field of the protocol is replaced by it."""
+    beside = {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}], "role": "system"}
+    calls = (ToolCall("a", "f", {}, CallExtra("one", beside=beside)), ToolCall("b", "f", {}))
+    request = ChatRequest(messages=(ASK, Message("assistant", "", tool_calls=calls)))
+    for origin, told in (("one", beside["reasoning_details"]), ("two", None), ("", None)):
+        sent = request_body(request, Style(tool_extras=True), extras_of=origin)["messages"][1]
+        assert sent.get("reasoning_details") == told
+        assert sent["role"] == "assistant"
+        assert sent["tool_calls"] == [call.to_openai() for call in calls]
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [None, "x", {}, {"origin": 1}, {"origin": "a", "fields": "x"}, {"origin": "a", "beside": [1]}],
+    ids=str,
+)
+def test_what_is_no_extra(saved):
+    """Messages come from files of anybody."""
+    call = {"id": "c", "function": {"name": "f", "arguments": "{}"}, "extra": saved}
+    assert Message.of({"role": "assistant", "tool_calls": [call]}).tool_calls[0].extra is None
+
+
 def test_extras_are_in_no_repr():
     assert "secret" not in repr(ToolCall("c", "f", {}, CallExtra("one", {"a": "secret"})))
     assert "secret" not in repr(CallExtra("one", {"a": "secret"}))

@@ -94,7 +94,7 @@ def test_chunks_add_up_to_the_message():
             extras = whole.additional_kwargs["tool_call_extras"]
             (signed,) = extras.values()
             assert list(extras) == [whole.tool_calls[0]["id"]]
-            assert signed[0]["origin"] == "signing"
+            assert signed[0]["origin"] == "signing/m"
             assert set(signed[0]["fields"]) == {"extra_content"}
 
 

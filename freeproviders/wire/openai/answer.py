@@ -279,6 +279,9 @@ class ChunkReader(PartDecoder):
             if isinstance(reasoning, str) and reasoning:
                 self.reasoning(reasoning, batch)
                 break  # some say it under both names
+        details = delta.get("reasoning_details")
+        if isinstance(details, list):
+            self._calls.beside(details)
         calls = delta.get("tool_calls")
         if isinstance(calls, list):
             for call in calls:

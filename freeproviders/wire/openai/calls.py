@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from freeproviders.errors import (
@@ -12,10 +13,13 @@ from freeproviders.errors import (
     TruncatedResponseError,
 )
 from freeproviders.types import Batch, CallExtra, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
-from freeproviders.wire.json import dumps, loads, loads_leniently
+from freeproviders.wire.json import dumps, loads, loads_leniently, loads_several
+from freeproviders.wire.openai.details import Details
 from freeproviders.wire.text import mended, mended_json
 
 MAX_CALLS: Final = 1024
+MAX_CALLS_IN_ONE: Final = 64
+"""So many objects as the arguments of one call are told apart."""
 MAX_NAME_CHARS: Final = 1024
 MAX_ARGUMENT_CHARS: Final = 16 * 2**20
 """For all calls of an answer together."""
@@ -25,9 +29,11 @@ class CallAssembler:
     """Puts tool calls together from their deltas, each in constant time.
 
     Deltas name their call by index; services leave the index out, give several calls the same one,
-    or send calls out of order. A delta with an id that is not its slot's begins another call.
-    `ResponseTooLargeError` is raised where an answer has more calls or arguments than anybody asks
-    for. What a call has in `extra_content` is kept as of the service `origin`.
+    or send calls out of order. A delta with an id that is not its slot's begins another call, and so
+    does one with another name behind the arguments. Several objects as the arguments of one call
+    are several calls. `ResponseTooLargeError` is raised where an answer has more calls or arguments
+    than anybody asks for. What a call has in `extra_content`, and the answer in `reasoning_details`,
+    is kept as of the service `origin`.
     """
 
     def __init__(self, origin: str = "") -> None:
@@ -36,11 +42,18 @@ class CallAssembler:
         self._by_index: dict[int, _Slot] = {}
         self._by_id: dict[str, _Slot] = {}
         self._chars = 0
+        self._details: Details | None = None
 
     @property
     def open(self) -> bool:
         """Whether a call has begun."""
         return bool(self._slots)
+
+    def beside(self, details: list[Any]) -> None:
+        """Take what the answer has beside its calls, to be sent back with them."""
+        if self._details is None:
+            self._details = Details()
+        self._details.add(details)
 
     def add(self, delta: Mapping[str, Any], shown: Batch | None = None) -> int:
         """Take one delta of one call; return the number of characters that the model wrote in it.
@@ -53,11 +66,11 @@ class CallAssembler:
         function = delta.get("function")
         if not isinstance(function, dict):
             function = {}
-        slot = self._slot(index, identity, named=bool(function.get("name")))
+        name = function.get("name")
+        slot = self._slot(index, identity, name)
         if identity is not None and slot.id is None:
             slot.id = identity
             self._by_id[identity] = slot
-        name = function.get("name")
         if isinstance(name, str) and slot.name != name:
             slot.name += name
             chars, added = len(name), name
@@ -92,8 +105,11 @@ class CallAssembler:
         if not self._slots:
             return []
         slots = sorted(self._slots, key=lambda slot: slot.order)
+        beside = self._written_beside()
         self.__init__(self.origin)  # type: ignore[misc]
-        calls = [slot.call(self.origin, truncated=truncated) for slot in slots]
+        calls = [call for slot in slots for call in slot.calls(self.origin, truncated=truncated)]
+        if beside and self.origin:
+            _keep_beside(calls, beside, self.origin)
         invalid = tuple([call for call in calls if isinstance(call, InvalidToolCall)])
         shown = any(slot.was_shown for slot in slots)  # frameworks complete what was shown of a call
         if not invalid or (len(invalid) < len(calls) and not shown):
@@ -102,18 +118,30 @@ class CallAssembler:
         error.calls = invalid
         raise error
 
-    def _slot(self, index: int | None, identity: str | None, *, named: bool) -> _Slot:
+    def _written_beside(self) -> dict[str, Any]:
+        """Return what the answer has beside its calls, as it is sent back."""
+        try:
+            details = [] if self._details is None else self._details.joined()
+        except ValueError as error:
+            raise MalformedResponseError(
+                f"What the service adds to its answer cannot be read: {error}."
+            ) from error
+        return {"reasoning_details": details} if details else {}
+
+    def _slot(self, index: int | None, identity: str | None, name: object) -> _Slot:
         """Return the call of a delta: the latest with its id, or its index and no other id."""
         by_id = None if identity is None else self._by_id.get(identity)
         by_index = None if index is None else self._by_index.get(index)
-        if by_index is not None and identity is not None and by_index.id is not None:
+        if by_index is not None and (
+            by_index.id is not None if identity is not None else by_index.ends_before(name)
+        ):
             by_index = None
         if by_id is not None and by_index is not None:
             return max(by_id, by_index, key=lambda slot: slot.position)
         slot = by_id or by_index
         if slot is not None:
             return slot
-        if index is None and identity is None and self._slots and not (named and self._slots[-1].name):
+        if index is None and identity is None and self._slots and not (name and self._slots[-1].name):
             return self._slots[-1]
         if len(self._slots) == MAX_CALLS:
             raise ResponseTooLargeError(f"The answer has more than {MAX_CALLS} tool calls.")
@@ -155,6 +183,10 @@ class _Slot:
         self._shown_id = mended(self.id or new_call_id())
         return self._shown_id
 
+    def ends_before(self, name: object) -> bool:
+        """Return whether a name in the next delta is another call's: pieces of one come first."""
+        return bool(name and self.name) and name != self.name and any(self.arguments)
+
     def keep(self, content: Any) -> int:
         """Keep what the service adds to the call; return its length as JSON."""
         try:
@@ -165,14 +197,25 @@ class _Slot:
                 f"What the service adds to a tool call cannot be read: {error}."
             ) from error
 
-    def call(self, origin: str, *, truncated: bool) -> ToolCall | InvalidToolCall:
-        """Return the call, which may be none; raise where a token limit cut it."""
+    def calls(self, origin: str, *, truncated: bool) -> list[ToolCall | InvalidToolCall]:
+        """Return the call, which may be none; raise where a token limit cut it.
+
+        Some services write several calls of a tool as one: their arguments are then the objects, all
+        of them different.
+        """
         name, text = mended(self.name), mended("".join(self.arguments))
         try:
             arguments = _read(text)
             if isinstance(arguments, str):
                 arguments = _read(arguments)  # encoded twice
         except ValueError as error:
+            several = [] if self.was_shown else _several(text)
+            if name and several:
+                first, *others = several
+                return [
+                    ToolCall(mended(self.id or new_call_id()), name, first, self._kept(origin)),
+                    *[ToolCall(new_call_id(), name, other) for other in others],
+                ]
             if truncated:
                 cut = TruncatedResponseError(
                     f"The token limit cut the arguments of tool call {name!r}.",
@@ -183,10 +226,31 @@ class _Slot:
             arguments = None
         identity = self._shown_id or mended(self.id or new_call_id())
         if name and isinstance(arguments, dict):
-            extra = CallExtra(origin, self._extra) if self._extra and origin else None
-            return ToolCall(identity, name, arguments, extra)
+            return [ToolCall(identity, name, arguments, self._kept(origin))]
         what = f"The service's tool call {name!r} has no name or arguments that are no JSON object."
-        return InvalidToolCall(identity, name, text, what)
+        return [InvalidToolCall(identity, name, text, what)]
+
+    def _kept(self, origin: str) -> CallExtra | None:
+        return CallExtra(origin, self._extra) if self._extra and origin else None
+
+
+def _keep_beside(calls: list[ToolCall | InvalidToolCall], beside: Mapping[str, Any], origin: str) -> None:
+    """Let the first call that can be made keep what the answer had beside its calls."""
+    for n, call in enumerate(calls):
+        if isinstance(call, ToolCall):
+            extra = CallExtra(origin, {} if call.extra is None else call.extra.fields, beside)
+            calls[n] = replace(call, extra=extra)
+            return
+
+
+def _several(text: str) -> list[dict[str, Any]]:
+    """Read different objects that stand one behind the other; none where it is anything else."""
+    try:
+        objects = mended_json(loads_several(text, MAX_CALLS_IN_ONE))
+    except ValueError:
+        return []
+    found = [one for n, one in enumerate(objects) if isinstance(one, dict) and one not in objects[:n]]
+    return found if len(found) == len(objects) > 1 else []
 
 
 def _written(arguments: dict[str, Any]) -> str:

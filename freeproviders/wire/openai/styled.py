@@ -85,6 +85,8 @@ def style_extras(
         for n, call in enumerate(message.tool_calls):
             if call.extra is not None and call.extra.origin == origin:
                 calls[n] = {**call.extra.fields, **calls[n]}
+                for field, value in call.extra.beside.items():
+                    out.setdefault(field, value)
                 signed = True
         if default and not signed:
             calls[0] = {**default, **calls[0]}
