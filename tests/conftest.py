@@ -19,6 +19,7 @@ from freeproviders import Embedded
 from freeproviders.embedded.fetch import fetch
 from freeproviders.embedded.weights import weights_named
 from freeproviders.tools.loading import load
+from tests.catalogued import SERVICES, Catalogued, catalogued
 
 FETCHING_SECONDS = 900
 MAY_BLOCK = [
@@ -75,6 +76,13 @@ def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
             for file, functions, _ in MAY_BLOCK:
                 called.can_block_in(file, functions)
         yield
+
+
+@pytest.fixture(params=SERVICES)
+def listed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalogued]:
+    """A service of the catalogue: one of ours, and one that is only a file of the user's."""
+    with catalogued(request.param, tmp_path) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -154,6 +154,36 @@ async def main():
 run()
 """
 
+SERVICES = """
+import os
+import langchain_freeproviders
+from langchain_freeproviders import ChatOpenAICompatible, OpenAICompatibleLLM
+from llama_index_freeproviders import OpenAICompatible as LLM
+
+os.environ.update(GROQ_API_KEY="gsk_1")
+
+async def main():
+    global guarding
+    os.environ.update(GROQ_API_BASE=url)
+    guarding = False  # the hook's: making a model is like an import, which the guard allows
+    core = OpenAICompatible(service="groq")
+    chat = ChatOpenAICompatible(service="groq")
+    string = OpenAICompatibleLLM(service="groq", model="openai/gpt-oss-20b")
+    llm = LLM(service="groq")
+    named = langchain_freeproviders.init_chat_model("freeproviders:groq")
+    guarding = True
+    assert (await core.complete("Hi")).text
+    assert core.abilities("openai/gpt-oss-20b").window
+    assert (await chat.ainvoke("Hi")).content
+    assert [chunk async for chunk in chat.bind_tools([weather]).astream("Hi")]
+    assert isinstance(await named.with_structured_output(City).ainvoke(QUESTION), City)
+    assert await string.ainvoke("Hi")
+    assert (await llm.acomplete("Hi")).text
+    assert llm.metadata.context_window == 131072
+
+run()
+"""
+
 EMBEDDED = """
 from freeproviders.embedded import choice
 from langchain_freeproviders import ChatEmbedded
@@ -172,8 +202,8 @@ run()
 
 @pytest.mark.parametrize(
     "code",
-    [CORE, THINKING, LANGCHAIN, LANGCHAIN_STREAMED_OBJECT, LLAMAINDEX, EMBEDDED],
-    ids=["core", "thinking", "langchain", "langchain-objects", "llamaindex", "embedded"],
+    [CORE, THINKING, LANGCHAIN, LANGCHAIN_STREAMED_OBJECT, LLAMAINDEX, SERVICES, EMBEDDED],
+    ids=["core", "thinking", "langchain", "langchain-objects", "llamaindex", "services", "embedded"],
 )
 def test_nothing_blocks_the_event_loop(code):
     """Everything is asked for the first time, in a process of its own."""

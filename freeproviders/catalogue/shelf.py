@@ -77,7 +77,7 @@ class Catalogue:
 
     def changes(self, source: Source) -> list[Change]:
         """List what a file changes of the package's own row; everything, where there is none."""
-        row = parsed(places.text_of(source.path), str(source.path))
+        row = self._row_of(source)
         below = self._row_of_own(source.id) if source.id in self._own else {}
         after = overlaid(below, row)
         return [
@@ -117,12 +117,12 @@ class Catalogue:
             original = built(row, service_id, "")
             _refuse(guard.objections_to_own(original), str(self._own[service_id]))
         files = [source for source in self._users if source.id == service_id]
-        if original is None:
+        if original is None and not any("base_url" in self._row_of(source) for source in files):
             files = [source for source in self._others if source.id == service_id]
         service = original
         for source in files:
             file = str(source.path)
-            row = overlaid(row, parsed(places.text_of(source.path), file))
+            row = overlaid(row, self._row_of(source))
             service = built(row, service_id, file)
             if source.origin == "package":
                 _refuse(guard.objections_to_package(service, self._own), file)
@@ -132,8 +132,10 @@ class Catalogue:
         return service
 
     def _row_of_own(self, service_id: str) -> Row:
-        path = self._own[service_id]
-        return parsed(places.text_of(path), str(path))
+        return self._row_of(Source(service_id, self._own[service_id], "own"))
+
+    def _row_of(self, source: Source) -> Row:
+        return parsed(places.text_of(source.path), str(source.path))
 
 
 def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> Row:
