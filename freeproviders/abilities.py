@@ -25,6 +25,8 @@ the service adds to a tool call, which is sent back with it, "fields" the fields
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""
 
+_OF_TOOLS = frozenset({"parallel_tool_calls", "tool_choice"})
+"""Fields of a request that are refused where it has no tools."""
 _DECIDED_BY_ANSWERS: tuple[Feature, ...] = ("tools", "schema")
 
 
@@ -108,7 +110,13 @@ class Learned:
         lost = []
         for lesson, sign in self._mends:
             if lesson.model in {"", model}:
-                body.update(sign.send)
+                body.update(
+                    {
+                        name: value
+                        for name, value in sign.send.items()
+                        if "tools" in body or name not in _OF_TOOLS
+                    }
+                )
                 lost += [name for name in sign.leave_out if body.pop(name, None) is not None]
         return lost
 

@@ -67,9 +67,16 @@ def sent(served):
 # --- a field that is refused ----------------------------------------------------------------------
 
 
+TOOLS = [
+    {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+]
+
+
 async def takes_one_call(request, served):
     body = json.loads(await request.read())
-    if body["model"] == "m1" and body.get("parallel_tool_calls") is not False:
+    if "tools" not in body and "parallel_tool_calls" in body:
+        return refused("'parallel_tool_calls' is only allowed when 'tools' are specified.")
+    if body["model"] == "m1" and "tools" in body and body.get("parallel_tool_calls") is not False:
         return refused("This model only supports single tool-calls at once!")
     return streamed()
 
@@ -77,14 +84,15 @@ async def takes_one_call(request, served):
 async def test_a_refused_field_is_changed_at_once_and_from_then_on():
     """One refused request in all, without a retry: of this model, in every copy and of nobody else."""
     with serve(takes_one_call) as served:
-        asker = provider(served, ONE_CALL)
+        asker = provider(served, ONE_CALL, native_tools=True)
 
-        assert (await asker.complete("Hi")).text == "Hello"
+        assert (await asker.complete("Hi", tools=TOOLS)).text == "Hello"
         assert [body.get("parallel_tool_calls") for body in sent(served)] == [None, False]
 
-        assert (await asker.configured(timeout=30).complete("Hi")).text == "Hello"
-        assert (await asker.complete("Hi", model="m2")).text == "Hello"
+        assert (await asker.configured(timeout=30).complete("Hi", tools=TOOLS)).text == "Hello"
+        assert (await asker.complete("Hi", model="m2", tools=TOOLS)).text == "Hello"
         assert [body.get("parallel_tool_calls") for body in sent(served)[2:]] == [False, None]
+        assert (await asker.complete("Hi")).text == "Hello"  # the field is one of tools
 
         (lesson,) = asker.learned.lessons
         assert (lesson.feature, lesson.model, lesson.verdict) == ("fields", "m1", "refused")
@@ -272,10 +280,10 @@ def test_what_was_learned_is_safe_to_share():
     """Threads that meet the same refusal at the same time leave one lesson each at most."""
     learned_of = []
     with serve(takes_one_call) as served:
-        asker = provider(served, ONE_CALL)
+        asker = provider(served, ONE_CALL, native_tools=True)
 
         def ask():
-            learned_of.append(asker.complete_sync("Hi").text)
+            learned_of.append(asker.complete_sync("Hi", tools=TOOLS).text)
 
         threads = [threading.Thread(target=ask) for _ in range(4)]
         for thread in threads:

@@ -9,8 +9,10 @@ from langchain_core import exceptions as langchain
 from langchain_core.callbacks import BaseCallbackHandler
 
 from freeproviders import errors as core
+from freeproviders.catalogue import catalogue
 from freeproviders.errors import FreeProvidersError
-from langchain_freeproviders import ChatAIChatFree, ChatEmbedded, EmbeddedLLM, errors
+from freeproviders.testing import replica
+from langchain_freeproviders import ChatAIChatFree, ChatEmbedded, ChatOpenAICompatible, EmbeddedLLM, errors
 from langchain_freeproviders.errors import TWINS, translated
 from tests.langchain.services import FLOW, OPENAI
 
@@ -59,6 +61,44 @@ def test_a_twin_is_both_and_says_the_same(cls):
     if isinstance(error, core.OutputError):
         assert isinstance(twin, langchain.OutputParserException)
         assert twin.llm_output == again.said == "Once upon"
+
+
+REFUSED = [
+    ("minute", errors.RateLimitError, langchain.ModelRateLimitError, True),
+    ("too-large", errors.RequestTooLargeError, langchain.ContextOverflowError, False),
+    ("retired", errors.RetiredModelError, langchain.ModelNotFoundError, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "langchains", "retryable"), REFUSED, ids=[row[0] for row in REFUSED]
+)
+def test_a_refusal_of_a_service_of_the_catalogue(kind, ours, langchains, retryable):
+    """Kind, scope, limits and time go with LangChain's error, and through a pickle."""
+    number = next(n for n, sign in enumerate(catalogue().service("groq").error) if sign.kind == kind)
+    with replica(service="groq", faults={"sign": number}) as r:
+        model = ChatOpenAICompatible(service="groq", base_url=r.base_url, api_key="k", max_retries=0)
+        with pytest.raises(langchains) as raised:
+            model.invoke("Hi")
+    error = raised.value
+    again = pickle.loads(pickle.dumps(error))
+    assert type(error) is type(again) is ours
+    assert error.is_retryable is retryable
+    assert (error.kind, error.scope, error.provider) == (kind, "model", "Groq")
+    assert again.__dict__ == error.__dict__
+    assert str(again) == str(error)
+    assert [(one.metric, one.per) for one in error.allowances] == [("requests", "day"), ("tokens", "minute")]
+    assert (error.soonest is not None) is retryable
+
+
+def test_no_key_is_langchains_error_of_authentication(monkeypatch):
+    """It says where the key goes and where one is issued, before anything is sent."""
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    with pytest.raises(langchain.ModelAuthenticationError, match="Set GROQ_API_KEY") as raised:
+        ChatOpenAICompatible(service="groq").invoke("Hi")
+    assert type(raised.value) is errors.MissingKeyError
+    assert raised.value.keys == ("GROQ_API_KEY",)
+    assert raised.value.key_address.startswith("https://")
 
 
 def test_an_error_that_only_one_provider_knows_becomes_the_nearest():

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import datetime, timedelta
 from operator import itemgetter
 
 import pytest
@@ -67,6 +68,20 @@ def test_who_answered():
         assert "headers" not in chat(r).invoke("Hi").response_metadata
         asked = chat(r).invoke("Hi", include_response_headers=True)
         assert "content-type" in asked.response_metadata["headers"]
+        assert "allowances" not in asked.response_metadata
+
+
+def test_what_is_left_of_a_services_limits():
+    """Plain data that merges with other chunks; only services of the catalogue announce any."""
+    with replica(service="groq", answer="One two") as r:
+        model = ChatOpenAICompatible(service="groq", base_url=r.base_url, api_key="k", max_retries=0)
+        for metadata in (model.invoke("Hi").response_metadata, added(model.stream("Hi")).response_metadata):
+            requests, tokens = metadata["allowances"]
+            assert (requests["metric"], requests["per"], requests["scope"]) == ("requests", "day", "model")
+            assert (tokens["metric"], tokens["per"]) == ("tokens", "minute")
+            assert 0 < requests["remaining"] < requests["cap"]
+            assert datetime.fromisoformat(requests["reset_at"]).utcoffset() == timedelta(0)
+            json.dumps(metadata)
 
 
 class Handler(BaseCallbackHandler):

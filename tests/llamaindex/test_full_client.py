@@ -77,6 +77,20 @@ async def test_who_answered():
             assert raw["headers"]["x-request-id"] == raw["request_id"]
             json.dumps(raw)
         assert "headers" not in (await llm(r).achat(HI)).raw
+        assert "allowances" not in (await llm(r).achat(HI)).raw
+
+
+def test_what_is_left_of_a_services_limits():
+    """Plain data in `raw`; only services of the catalogue announce any."""
+    with replica(service="groq", answer="One two") as r:
+        core = freeproviders.OpenAICompatible(service="groq", base_url=r.base_url, api_key="k", retry=0)
+        model = BackendLLM(backend=core)
+        for response in (model.chat(HI), last(model.stream_chat(HI)), model.complete("Hi")):
+            requests, tokens = response.raw["allowances"]
+            assert (requests["metric"], requests["per"], requests["scope"]) == ("requests", "day", "model")
+            assert (tokens["metric"], tokens["per"]) == ("tokens", "minute")
+            assert 0 < requests["remaining"] < requests["cap"]
+            json.dumps(response.raw)
 
 
 def test_token_counts():
