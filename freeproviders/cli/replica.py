@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,18 +13,27 @@ from freeproviders.cli.lookup import REPLICAS, completing
 from freeproviders.providers import find_provider, load_provider
 
 if TYPE_CHECKING:
+    from freeproviders.catalogue import Service
     from freeproviders.testing import RecordedRequest, Replica
     from freeproviders.testing.answers import Answer
     from freeproviders.testing.faults import Faults
+    from freeproviders.testing.limits import Caps
 
 
 def replica(
     provider: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help=f"Whose protocol to speak: {', '.join(REPLICAS)}.", autocompletion=completing(REPLICAS)
         ),
-    ],
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of a provider: a service of the catalogue, as groq, or the TOML file of one. "
+            "Its models, limits and refusals are those of its row."
+        ),
+    ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 is any free port.")
     ] = 8801,
@@ -45,6 +55,13 @@ def replica(
             "for the first two. All names: python -m pydoc freeproviders.testing.faults",
         ),
     ] = None,
+    limits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help='Other limits than a service\'s own: {"requests/minute": 3}, or false for none.',
+        ),
+    ] = None,
 ) -> None:
     """Run a local server that speaks a service's protocol.
 
@@ -53,17 +70,17 @@ def replica(
     """
     from freeproviders.testing import serve
 
-    row = find_provider(provider)
-    if row is None or not row.replica:
+    if (provider is None) == (service is None):
         raise typer.BadParameter(
-            f"There is no replica of {provider!r}: use one of {', '.join(REPLICAS)}.", param_hint="PROVIDER"
+            f"Name one of {', '.join(REPLICAS)}, or a service with --service.", param_hint="PROVIDER"
         )
-    slug = row.slug
-    needed = "" if load_provider(row).default_model else " --model replica"
+    row = None if service is None else _row(service)
+    name, options = _of_provider(provider or "") if row is None else _of_service(row)
+    more = {} if limits is None else {"limits": _limits(limits, row)}
 
     def started(server: Replica) -> None:
-        typer.echo(f"A replica of {slug} listens at {server.base_url}. Ask it from another terminal:\n")
-        typer.echo(f'    freeproviders chat --provider {slug}{needed} --base-url {server.base_url} "Hello"\n')
+        typer.echo(f"A replica of {name} listens at {server.base_url}. Ask it from another terminal:\n")
+        typer.echo(f'    freeproviders chat {options} --base-url {server.base_url} "Hello"\n')
         terminal.say("Ctrl-C ends it.")
 
     def watch(request: RecordedRequest) -> None:
@@ -71,7 +88,16 @@ def replica(
         terminal.say(f"{request.method} {request.path}{refused}")
 
     try:
-        serve(slug, _answer(backend, model), port, faults=_faults(faults), started=started, watch=watch)
+        serve(
+            provider,
+            _answer(backend, model),
+            port,
+            service=row,
+            faults=_faults(faults),
+            started=started,
+            watch=watch,
+            **more,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--faults") from None
     except OSError as error:
@@ -86,15 +112,63 @@ def replica(
         raise typer.Exit(130) from None
 
 
-def _faults(text: str | None) -> Faults:
+def _of_provider(provider: str) -> tuple[str, str]:
+    """Return the slug of a provider, and the options with which `chat` asks its replica."""
+    row = find_provider(provider)
+    if row is None or not row.replica:
+        raise typer.BadParameter(
+            f"There is no replica of {provider!r}: use one of {', '.join(REPLICAS)}.", param_hint="PROVIDER"
+        )
+    needed = "" if load_provider(row).default_model else " --model replica"
+    return row.slug, f"--provider {row.slug}{needed}"
+
+
+def _row(service: str) -> Service:
+    from freeproviders.errors import UsageError
+    from freeproviders.testing.services import service_row
+
     try:
-        faults = json.loads(text) if text is not None else None
+        return service_row(service)
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint="--service") from None
+
+
+def _of_service(row: Service) -> tuple[str, str]:
+    """Return the name of a service, and the options with which `chat` asks its replica."""
+    listed = [name for name in row.models if "*" not in name]
+    model = row.default_model or next(iter(listed), "replica")
+    key = " --api-key replica" if row.key == "required" else ""
+    return row.name, f"--provider openai-compatible --model {shlex.quote(model)}{key}"
+
+
+def _limits(text: str, row: Service | None) -> Caps:
+    from freeproviders.testing.limits import changed
+
+    if row is None:
+        raise typer.BadParameter("Only a --service has limits.", param_hint="--limits")
+    caps = _json(text, "--limits")
+    if not isinstance(caps, dict) and caps is not False:
+        raise typer.BadParameter("It must be an object, or false.", param_hint="--limits")
+    try:
+        changed(row.limit, caps)
     except ValueError as error:
-        raise typer.BadParameter(f"This is not JSON: {error}.", param_hint="--faults") from None
+        raise typer.BadParameter(str(error), param_hint="--limits") from None
+    return caps
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"This is not JSON: {error}.", param_hint=option) from None
+
+
+def _faults(text: str | None) -> Faults:
+    faults = None if text is None else _json(text, "--faults")
     rows = faults if isinstance(faults, list) else [faults]
     if not all(row is None or isinstance(row, dict) for row in rows):
         raise typer.BadParameter("It must be an object or a list of objects.", param_hint="--faults")
-    return faults
+    return cast("Faults", faults)
 
 
 def _answer(backend: str, model: str | None) -> Answer:

@@ -184,7 +184,7 @@ def changed(limits: Iterable[Limit], caps: Caps) -> tuple[Limit, ...]:
     """Apply `limits=` to the lines of a row.
 
     A name of `caps` that the row has no line for becomes one of the whole account, counted as a
-    rolling window. Raises `ValueError` on a name that is none.
+    rolling window. Raises `ValueError` on a name or a cap that is none.
     """
     if caps is True:
         return tuple(limits)
@@ -192,6 +192,9 @@ def changed(limits: Iterable[Limit], caps: Caps) -> tuple[Limit, ...]:
         return ()
     if not isinstance(caps, Mapping):
         return tuple(caps)
+    for name, cap in caps.items():
+        if not isinstance(cap, int | float) or isinstance(cap, bool) or cap < 0:
+            raise ValueError(f"limits: the cap of {name!r} must be a number from 0 up, not {cap!r}.")
     lines = [replace(limit, cap=caps.get(_name(limit), limit.cap)) for limit in limits]
     for name in caps.keys() - {_name(limit) for limit in lines}:
         metric, _, per = name.partition("/")

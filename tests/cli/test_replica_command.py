@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -50,6 +51,45 @@ def test_the_printed_command_gets_the_given_answer(slug: str) -> None:
     with running(slug, "--backend", "So it is.", log=log) as command:
         done = run(*command)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"So it is.\n", b"")
+
+
+def test_a_service_of_the_catalogue() -> None:
+    """The printed command is admitted as often as the limits say."""
+    log = "POST /openai/v1/chat/completions\n" * 2
+    with running("--service", "groq", "--limits", '{"requests/minute": 2}', log=log) as command:
+        assert [run(*command).stdout for _ in range(2)] == [b"Hello\n"] * 2
+
+
+def test_a_file_of_a_service(tmp_path: Path) -> None:
+    path = tmp_path / "corner.toml"
+    path.write_text(
+        'name = "Corner"\nbase_url = "https://corner.example/v2"\nkey = "none"\nchecked = 2026-11-20\n'
+        'source = "mine"\nerror = [{ kind = "region", status = 403 }]\n'
+    )
+    with running(
+        "--service", str(path), "--faults", '[{"sign": 0}]', log="POST /v2/chat/completions\n" * 2
+    ) as command:
+        assert b"403" in run(*command).stderr
+        assert run(*command).stdout == b"Hello\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "or a service with --service"),
+        (["flow-gpt", "--service", "groq"], "or a service with --service"),
+        (["--service", "groqq"], "Did you mean 'groq'?"),
+        (["--service", "groq", "--limits", "{"], "This is not JSON"),
+        (["--service", "groq", "--limits", "[3]"], "It must be an object, or false"),
+        (["--service", "groq", "--limits", '{"rpm": 3}'], "a limit is named as"),
+        (["--service", "groq", "--faults", '{"sign": 99}'], "signs, numbered from 0"),
+        (["flow-gpt", "--limits", "false"], "Only a --service has limits"),
+    ],
+)
+def test_services_that_are_none(options: list[str], complaint: str) -> None:
+    done = run("replica", "--port", "0", *options)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert complaint in " ".join(done.stderr.decode().replace("│", " ").split())
 
 
 def test_the_echo_is_the_default() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from freeproviders.testing import plugin
 from freeproviders.testing.faults import FAULT_NAMES
+from freeproviders.testing.services.catalogued import CataloguedService
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-TESTS, PROGRAM = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
+TESTS, PROGRAM, QUOTA = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_the_tests_pass(tmp_path: Path) -> None:
@@ -51,8 +53,17 @@ def test_the_program_runs() -> None:
     assert (done.returncode, done.stdout) == (0, "It is 21 degrees.\n"), done.stderr
 
 
+def test_limits_are_kept() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", QUOTA], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "3 admitted, 1 refused\n"), done.stderr
+
+
 def test_what_is_named_is_there() -> None:
     assert set(re.findall(r'^\| `\{"(\w+)"', TEXT, flags=re.MULTILINE)) <= set(FAULT_NAMES)
+    options = re.findall(r"^\| `(\w+)` \|", TEXT.partition("## Services")[2], flags=re.MULTILINE)
+    assert set(options) <= set(inspect.signature(CataloguedService).parameters)
     fixtures = {name for name in vars(plugin) if name.endswith("_replica")}
     assert fixtures
     assert all(f"`{name}" in TEXT for name in fixtures)

@@ -307,3 +307,6 @@ def test_other_caps() -> None:
     for name in ("rpm", "requests", "request/minute", "concurrency/minute", "requests/moment"):
         with pytest.raises(ValueError, match=r"a limit is named as|is no period"):
             changed(row, {name: 3})
+    for cap in (-1, "3", None, True):
+        with pytest.raises(ValueError, match=r"the cap of 'requests/minute' must be a number from 0 up"):
+            changed(row, {"requests/minute": cap})  # type: ignore[dict-item]

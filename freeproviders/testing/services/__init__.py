@@ -36,16 +36,24 @@ def service_class(provider: object) -> type[Service]:
 def catalogued_class(service: str | Path | Row) -> type[Service]:
     """Find the service for a name in the catalogue, for a file, or for a row.
 
-    Raises `UnknownServiceError` where there is none, and `CatalogueError` for a file that is wrong.
+    Raises what `service_row` does.
     """
     from freeproviders.testing.services.catalogued import CataloguedService  # noqa: PLC0415 - few need it
 
+    return CataloguedService.of(service_row(service))
+
+
+def service_row(service: str | Path | Row) -> Row:
+    """Find the row for a name in the catalogue, or of a file.
+
+    Raises `UnknownServiceError` where there is none, and `CatalogueError` for a file that is wrong.
+    """
     if isinstance(service, Row):
-        return CataloguedService.of(service)
+        return service
     if isinstance(service, Path) or service.endswith(".toml"):
         path = Path(service)
-        return CataloguedService.of(Catalogue(others=[Source(path.stem, path, "user")]).service(path.stem))
-    return CataloguedService.of(catalogue().service(service))
+        return Catalogue(others=[Source(path.stem, path, "user")]).service(path.stem)
+    return catalogue().service(service)
 
 
 def _find(provider: object) -> ProviderRow | None:
