@@ -125,7 +125,12 @@ def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
     assert isinstance(group, TyperGroup)
     commands = {
         **group.commands,
-        **{f"models {name}": command for name, command in group.commands["models"].commands.items()},
+        **{
+            f"{first} {name}": command
+            for first, inner in group.commands.items()
+            if isinstance(inner, TyperGroup)
+            for name, command in inner.commands.items()
+        },
     }
     for name, command in commands.items():
         assert f"freeproviders {name}" in page

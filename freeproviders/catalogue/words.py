@@ -47,7 +47,8 @@ def shown(limit: Limit) -> str:
         what = f"{amount(limit.cap)} request{'s' if limit.cap != 1 else ''}"
     elif limit.cap == 1:
         what = what.removesuffix("s")
-    period = f" a {limit.per}" if limit.per and not limit.per[0].isdigit() else f" in {limit.per}"
+    article = "an" if limit.per == "hour" else "a"
+    period = f" in {limit.per}" if limit.per[:1].isdigit() else f" {article} {limit.per}"
     whose = " for each model" if limit.scope == "model" else ""
     return f"{what}{period if limit.per else ' at the same time'}{whose}"
 
@@ -121,14 +122,9 @@ def main_limit(service: Service) -> Limit | None:
 
 def privacy(said: Privacy) -> str:
     """Write what becomes of prompts, in a few words."""
+    if said.trains == said.logs == "opt-out":
+        return "trains on prompts and keeps them, unless the account says no"
     return " and ".join(filter(None, (_TRAINS[said.trains], _LOGS[said.logs])))
-
-
-def key(service: Service, variables: tuple[str, ...]) -> str:
-    """Write whether a service wants a key, and which variables may hold it."""
-    if not variables:
-        return "none"
-    return f"{' or '.join(variables)}{' (optional)' if service.key == 'optional' else ''}"
 
 
 def oldest(service: Service) -> date | None:

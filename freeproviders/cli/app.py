@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freeproviders._version import __version__
-from freeproviders.cli import chat, models, providers, replica, terminal
+from freeproviders.cli import catalogue, chat, models, providers, replica, terminal
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(chat.chat)
 app.command()(providers.providers)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")
 app.command()(replica.replica)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import rows, terminal
 from freeproviders.cli.lookup import SLUGS, completing, provider_class
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED_EXIT = 130
 EMBEDDED = "embedded"
+COMPATIBLE = "openai-compatible"
 
 
 def chat(
@@ -34,14 +35,22 @@ def chat(
         ),
     ] = None,
     provider: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--provider",
             "-p",
             help="Who answers: see `freeproviders providers`.",
+            show_default=EMBEDDED,
             autocompletion=completing(SLUGS),
         ),
-    ] = EMBEDDED,
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            help="A service of the OpenAI protocol by its id: see `freeproviders catalogue`.",
+            autocompletion=rows.ids,
+        ),
+    ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")
     ] = None,
@@ -83,10 +92,10 @@ def chat(
     """Ask a question; without one, hold a conversation.
 
     The default provider is a small model that runs on this machine: it needs no key, and the
-    question does not leave the machine. With another provider the conversation goes to that
-    service.
+    question does not leave the machine. With another provider, or a --service, the conversation
+    goes to that service.
 
-    The environment may hold a service's key, address and proxy, as OPENAI_COMPATIBLE_API_KEY,
+    The environment may hold a service's key, address and proxy, as GROQ_API_KEY,
     FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
     """
     text = _prompt(prompt)
@@ -101,7 +110,10 @@ def chat(
     try:
         with _warnings_as_remarks():
             answering = _provider(
-                provider, model, timeout, {"base_url": base_url, "api_key": api_key, "proxy": proxy}
+                _named(provider, service),
+                model,
+                timeout,
+                {"service": service, "base_url": base_url, "api_key": api_key, "proxy": proxy},
             )
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             if text is None:
@@ -152,6 +164,18 @@ def _response_format(path: Path) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise typer.BadParameter(f"{path} holds no JSON schema.", param_hint="--schema")
     return {"type": "json_schema", "json_schema": {"name": schema.get("title") or "answer", "schema": schema}}
+
+
+def _named(provider: str | None, service: str | None) -> str:
+    """Return the name of the provider; a service has the provider of its protocol."""
+    if service is None:
+        return EMBEDDED if provider is None else provider
+    if provider is not None and provider_class(provider).slug != COMPATIBLE:
+        raise typer.BadParameter(
+            f"It speaks the protocol of --provider {COMPATIBLE}: leave --provider out.",
+            param_hint="--service",
+        )
+    return COMPATIBLE
 
 
 def _provider(

@@ -1,4 +1,4 @@
-"""`freeproviders models`: the embedded models."""
+"""`freeproviders models`: the embedded models, or those of a service."""
 
 from __future__ import annotations
 
@@ -7,24 +7,55 @@ from typing import Annotated
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import rows, terminal
 
-app = typer.Typer(invoke_without_command=True, help="List the embedded models, or fetch and check one.")
+app = typer.Typer(
+    invoke_without_command=True,
+    help="List the models of a service, or the embedded ones; fetch and check one.",
+)
 
 
 @app.callback()
 def models(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    service: Annotated[
+        str | None,
+        typer.Option(help="The models of a service of the catalogue, as groq.", autocompletion=rows.ids),
+    ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Ask the service for its list, with your key; the list is kept, with its date.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the embedded models that can be fetched, and which of them are on this machine."""
+    """List the embedded models that can be fetched, and which of them are on this machine.
+
+    With --service, list those of a service and what differs between the catalogue and the service's
+    own list.
+    """
     if context.invoked_subcommand is not None:
+        if service is not None or refresh:
+            raise typer.BadParameter("It goes without a command.", param_hint="--service")
         return
+    if service is not None:
+        from freeproviders.cli.chat import INTERRUPTED_EXIT
+        from freeproviders.cli.offers import offers
+
+        try:
+            offers(service, refresh=refresh, as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED_EXIT) from None
+        return
+    if refresh:
+        raise typer.BadParameter("It needs a --service.", param_hint="--refresh")
     from freeproviders.embedded.cache import is_cached, path_of
     from freeproviders.embedded.weights import DEFAULT, WEIGHTS
 
     if as_json:
-        rows = [
+        found = [
             {
                 "name": row.name,
                 "default": row.name == DEFAULT,
@@ -36,7 +67,7 @@ def models(
             }
             for row in WEIGHTS
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps(found, indent=2))
         return
     lines = [
         (

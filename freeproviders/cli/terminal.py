@@ -28,7 +28,9 @@ _OPTIONS: Final = {
 }
 """What the core's errors name, and what it is called here."""
 _NAMES: Final = re.compile(f"({'|'.join(map(re.escape, _OPTIONS))})=?")
-_KEY_ADVICE: Final = re.compile(r"(?:Set \w+ or pass|Pass a valid) api_key\.$")
+_KEY_ADVICE: Final = re.compile(
+    r"(?:Set [\w ]+ or pass|Pass a valid) api_key\.(?: Keys are issued at <[^>]*>\.)?$"
+)
 
 
 def prepare() -> None:
@@ -72,13 +74,13 @@ def complain(error: Exception) -> None:
 
 def _in_options(error: Exception) -> str:
     """Write an error with `--base-url` for `base_url` and so on, but for a service's own words."""
-    from freeproviders.errors import FreeProvidersError, ProviderError
+    from freeproviders.errors import CatalogueError, FreeProvidersError, ProviderError
 
     text = str(error)
-    if not isinstance(error, FreeProvidersError):
-        return text
+    if not isinstance(error, FreeProvidersError) or isinstance(error, CatalogueError):
+        return text  # a file's fields have names of their own
     ours = error.advice if isinstance(error, ProviderError) else text
-    if not ours and (advice := _KEY_ADVICE.search(text)):
+    if (advice := _KEY_ADVICE.search(text)) and len(advice[0]) > len(ours):
         ours = advice[0]
     theirs = text.removesuffix(ours)
     return theirs + _NAMES.sub(lambda name: _OPTIONS[name[1]], ours)
@@ -103,6 +105,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowe
     console = Console(
         width=None if is_terminal(sys.stdout) else WIDE, highlight=False, emoji=False, markup=False
     )
+    rows = [[printable(cell) for cell in row] for row in rows]
     if console.width < narrowest:
         for first, *others in rows:
             typer.echo(

@@ -26,6 +26,8 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
         ["chat", "--help"],
         ["providers", "--help"],
         ["models", "--help"],
+        ["catalogue", "--help"],
+        ["catalogue", "check", "--help"],
         ["replica", "--help"],
         ["--version"],
     ],
@@ -37,7 +39,7 @@ def test_help_loads_no_network_code(arguments: list[str]) -> None:
         "from freeproviders.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n"
-        "    late = {'aiohttp', 'asyncio', 'rich.progress', 'freeproviders.provider'}\n"
+        "    late = {'aiohttp', 'asyncio', 'rich.progress', 'freeproviders.provider', 'tomllib'}\n"
         "    loaded = late & sys.modules.keys()\n"
         "    sys.exit(end.code or (f'loaded: {loaded}' if loaded else 0))\n"
     )
@@ -98,9 +100,15 @@ def test_no_command_is_a_question_for_help() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("chat --provider f", ["free-netfly", "flow-gpt"]), ("replica o", ["openai-compatible"])],
+    [
+        ("chat --provider f", ["free-netfly", "flow-gpt"]),
+        ("chat --service gro", ["groq"]),
+        ("models --service mis", ["mistral"]),
+        ("catalogue show open", ["opencode-zen", "openrouter"]),
+        ("replica o", ["openai-compatible"]),
+    ],
 )
-def test_a_shell_completes_the_names_of_providers(typed: str, words: list[str]) -> None:
+def test_a_shell_completes_the_names_of_providers_and_services(typed: str, words: list[str]) -> None:
     script = Path(sysconfig.get_path("scripts")) / "freeproviders"
     environment = {
         "_FREEPROVIDERS_COMPLETE": "complete_bash",
