@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -251,6 +253,26 @@ def test_calls_at_the_same_time() -> None:
         assert slow.result(30).status == 200
         assert [ask(server).status for _ in range(3)] == [200] * 3
         assert server.counts.of("concurrency").largest == 1
+
+
+def test_a_client_that_leaves_gives_its_place_back() -> None:
+    service = row(limit=(Limit(metric="concurrency", cap=1), Limit(metric="tokens", per="day", cap=99)))
+    with replica(service=service, answer=["a", "b", "c"], faults=[{"stall": 2}]) as server:
+        url = urlsplit(server.base_url)
+        body = json.dumps({"model": "m", "stream": True, "messages": [HI]}).encode()
+        head = (
+            f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer a\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+            connection.sendall(head.encode() + body)
+            seen = b""
+            while b'"b"' not in seen:
+                seen += connection.recv(4096)
+            assert ask(server, key="a").status == 429
+        server.wait_disconnect()
+        assert ask(server, key="a").status == 200
+        assert server.counts.of("tokens/day").used == 3 + 4  # the broken answer counts as far as it came
 
 
 def test_with_and_without_a_key() -> None:

@@ -100,6 +100,26 @@ def test_each_meaning_is_exact(reset: Any, cap: int, steps: list[tuple[int, int]
         assert count.used + count.remaining == pytest.approx(cap)
 
 
+@pytest.mark.parametrize("reset", ["rolling", "fixed", "refill"])
+@given(cap=st.integers(1, 12), steps=STEPS)
+def test_what_is_left_is_the_truth(reset: Any, cap: int, steps: list[tuple[int, int]]) -> None:
+    """So many calls fit as are left, and at the announced moment there is room again."""
+    clock = Clock()
+    limits = Limits([Limit(metric="requests", per="10 seconds", cap=cap, reset=reset)], clock)
+    for step, calls in steps:
+        clock.now += step / 8
+        for _ in range(calls):
+            asked(limits)
+    (standing,) = limits.standings("m", ME)
+    assert [asked(limits) for _ in range(int(standing.remaining) + 1)] == [True] * int(standing.remaining) + [
+        False
+    ]
+    (standing,) = limits.standings("m", ME)
+    assert standing.reset_at is not None
+    clock.now = float(standing.reset_at) + 1e-6
+    assert asked(limits)
+
+
 @given(steps=STEPS, cap=st.integers(1, 12))
 def test_what_is_settled_counts_at_its_admission(steps: list[tuple[int, int]], cap: int) -> None:
     """Answers are known only when they end: their tokens count with those of their prompts."""

@@ -332,6 +332,12 @@ async def test_fixtures(slug, request):
     assert (status, right.said(slug, body)) == (200, "Echo this")
 
 
+def test_the_factory_fixture_takes_services(provider_replica):
+    server = provider_replica(service="groq", answer="one", api_key="right")
+    groq = freeproviders.OpenAICompatible(service="groq", base_url=server.base_url, api_key="right")
+    assert groq.complete_sync("Hi").text == "one"
+
+
 async def test_the_factory_fixture(provider_replica):
     one = provider_replica(freeproviders.FlowGpt, answer="one")
     two = provider_replica("flow-gpt", "two", faults=[{"status": 500}])

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,13 +17,14 @@ from freeproviders.catalogue.facts import row_of
 from freeproviders.catalogue.rows import Headers, Limit
 from freeproviders.catalogue.rows import Service as Row
 from freeproviders.testing.announce import announcement
-from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import SIGN_FAULTS, Fault
 from freeproviders.testing.limits import Asker, Caps, Counts, Exceeded, Limits, Ticket, changed
 from freeproviders.testing.meters import Standing
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.services.base import Refusal, Renderer, Reply, Turn, dump, refuse
-from freeproviders.testing.services.openai import NUMBERS, OpenAIService
+from freeproviders.testing.services.metered import Metered
+from freeproviders.testing.services.openai import OpenAIService
+from freeproviders.testing.services.openai_body import NUMBERS
 from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS
 from freeproviders.testing.services.saying_no import (
     Refusals,
@@ -34,20 +33,11 @@ from freeproviders.testing.services.saying_no import (
     kind_of,
     waiting,
 )
-from freeproviders.testing.services.style import EXTRA, faults_of_style
-from freeproviders.types import (
-    Alternative,
-    Finish,
-    InvalidToolCall,
-    LogProbs,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from freeproviders.testing.services.signatures import Signatures
+from freeproviders.testing.services.style import faults_of_style
 from freeproviders.wire.signs import Kind, Sign
 
 ABILITIES: Final = frozenset({"tools", "schema", "images", "streaming", "usage"})
-_NOT_COUNTED: Final = (Usage, Finish, LogProbs, ToolCallDelta, Alternative, bytes, Mapping)
 _VARIABLE: Final = re.compile(r"\{\w+\}")
 
 
@@ -102,8 +92,9 @@ class CataloguedService(OpenAIService):
             refuses_like=self.row.id if self.row.id in {*REFUSED_TOOLS, *REFUSED_SCHEMAS} else "",
             tool_index=tool_index,
         )
+        self._signatures = Signatures(style)
         if style.tool_extras:
-            self._style = replace(self._style, call_extra=self._signed)
+            self._style = replace(self._style, call_extra=self._signatures.signed)
         self._message_keys = (style.reasoning,) if style.reasoning else ()
         self._lacks = frozenset(lacks)
         self._tells_usage = "usage" not in lacks
@@ -112,7 +103,6 @@ class CataloguedService(OpenAIService):
             headers if isinstance(headers, Headers) else self.row.headers if headers else Headers()
         )
         self._refusals = Refusals(self.row)
-        self._signatures: dict[str, set[str]] = {}
 
     @classmethod
     def of(cls, row: Row) -> type[CataloguedService]:
@@ -153,7 +143,8 @@ class CataloguedService(OpenAIService):
         model = body["model"]
         for name, wrong in faults_of_style(body, self.row.request):
             self._refuse_field(name, wrong, model)
-        self._check_signatures(body["messages"], model)
+        for name, wrong in self._signatures.missing(body["messages"]):
+            self._refuse_field(name, wrong, model)
         asker = self._asker(request)
         prompt = self._prompt_tokens(body)
         ticket = self._admit(body, asker, prompt)
@@ -161,7 +152,7 @@ class CataloguedService(OpenAIService):
         def render(fault: Fault) -> Renderer:
             if "streaming" in self._lacks:
                 fault = replace(fault, no_stream=True)
-            return _Metered(turn.render(fault), ticket, prompt, self.row.request.call_id_chars)
+            return Metered(turn.render(fault), ticket, prompt, self.row.request.call_id_chars)
 
         headers = {**turn.headers, **(self._announced(model, asker) if self._headers.on == "every" else {})}
         return replace(turn, render=render, headers=headers, close=ticket.close)
@@ -246,32 +237,6 @@ class CataloguedService(OpenAIService):
                 if isinstance(part, dict) and part.get("type") == "image_url":
                     refuse(f"{body['model']} does not support images.")
 
-    def _check_signatures(self, messages: Sequence[Mapping[str, Any]], model: str) -> None:
-        """Refuse a call that lacks the signature that it had, or has another.
-
-        The first call of an answer of another service has the one that the row names for those.
-        """
-        if not self.row.request.tool_extras:
-            return
-        foreign = _signature(self.row.request.tool_extra_default.get(EXTRA))
-        last = max((n for n, one in enumerate(messages) if one["role"] == "user"), default=-1)
-        for n, message in enumerate(messages):
-            for m, call in enumerate(message.get("tool_calls") or ()):
-                where = f"messages[{n}].tool_calls[{m}]"
-                given, known = _signature(call.get(EXTRA)), self._signatures.get(call["id"], set())
-                if given is None:
-                    if n > last and (known or (foreign is not None and m == 0)):
-                        self._refuse_field(EXTRA, f"{where} is missing a thought_signature.", model)
-                elif given not in known and (known or given != foreign):
-                    self._refuse_field(EXTRA, f"{where}: Thought signature is not valid.", model)
-
-    def _signed(self, call: ToolCall | InvalidToolCall) -> Mapping[str, Any]:
-        """Write what the service adds to a call, and expects back with it."""
-        digest = hashlib.sha256(repr(call).encode()).digest()
-        signature = base64.b64encode(digest).decode()
-        self._signatures.setdefault(call.id, set()).add(signature)
-        return {EXTRA: {"google": {"thought_signature": signature}}}
-
     def _admit(self, body: Mapping[str, Any], asker: Asker, prompt: int) -> Ticket:
         model = body["model"]
         most = body.get("max_completion_tokens") or body.get("max_tokens") or 0
@@ -337,49 +302,3 @@ class CataloguedService(OpenAIService):
             headers=headers,
         )
         raise Refusal(reply.status, reason, reply=reply)
-
-
-class _Metered:
-    """Writes an answer, counts its tokens, and gives its calls the ids that the service gives."""
-
-    def __init__(self, renderer: Renderer, ticket: Ticket, prompt: int, id_chars: int) -> None:
-        self._renderer = renderer
-        self._ticket = ticket
-        self._prompt = prompt
-        self._id_chars = id_chars
-        self._parts = 0
-        self._usage: Usage | None = None
-        self.content_type = renderer.content_type
-        self.start = renderer.start
-        self.keepalive = renderer.keepalive
-        self.error = renderer.error
-
-    def piece(self, piece: Piece) -> Iterable[bytes]:
-        if isinstance(piece, Usage):
-            self._usage = piece
-        if not isinstance(piece, _NOT_COUNTED):
-            self._parts += 1
-        if self._usage is None:
-            self._ticket.tokens(self._prompt, self._parts)
-        else:
-            self._ticket.tokens(self._usage.input_tokens, self._usage.output_tokens)
-        if isinstance(piece, ToolCall | InvalidToolCall) and self._id_chars:
-            piece = replace(piece, id=self._identity(piece.id))
-        return self._renderer.piece(piece)
-
-    def end(self) -> Iterable[bytes]:
-        # What the call occupied is free before the client can know that it has ended.
-        self._ticket.close()
-        return self._renderer.end()
-
-    def _identity(self, identity: str) -> str:
-        if len(identity) == self._id_chars and identity.isalnum() and identity.isascii():
-            return identity
-        return hashlib.sha256(identity.encode()).hexdigest()[: self._id_chars]
-
-
-def _signature(extra: object) -> str | None:
-    """Find the signature in what a call carries, None where there is none."""
-    google = extra.get("google") if isinstance(extra, Mapping) else None
-    signature = google.get("thought_signature") if isinstance(google, Mapping) else None
-    return signature if isinstance(signature, str) else None
