@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from freeproviders.wire.limits import Allowance
     from freeproviders.wire.signs import Sign
 
+_LONG_SECONDS = 3600
+"""From here on a message names a time, not seconds."""
+
 
 def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any]) -> FreeProvidersError:
     error = cls(message)
@@ -237,10 +240,10 @@ class ProviderError(FreeProvidersError, ClientError):
         # A message that was read out of the body is not repeated.
         if self.body and self.body not in self.message and self.message.rstrip(".") not in self.body:
             what += f" The answer began: {self.body!r}."
-        if self.retry_after is not None:
-            what += f" Try again in {self.retry_after:g} s."
-        elif self.soonest is not None:
+        if self.soonest is not None and (self.retry_after is None or self.retry_after >= _LONG_SECONDS):
             what += f" Try again at {self.soonest.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+        elif self.retry_after is not None:
+            what += f" Try again in {self.retry_after:g} s."
         if self.attempts > 1:
             what += f" It was tried {self.attempts} times."
         return what

@@ -414,6 +414,8 @@ class Exchange:
             if not error.body and self._head and not self._decoder.answered:
                 error.body = excerpt(self._head)
             error.attempts = self._attempt
+            if not error.allowances and self._response is not None:
+                error.allowances = self._provider.allowances(self._response.headers)
             error.env = error.env or self._provider.api_key_env
         error.without([*self._provider.secrets, *secrets_of_options(self._request.options)])
         return error.about(self._provider.name, self._request.model or "")

@@ -48,6 +48,8 @@ from freeproviders.wire.signs import Kind, Sign, find_sign
 from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
+MAX_SIGN_BYTES: Final = 2**16
+"""So much of a body is searched for the signs of a row."""
 
 _SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
 _TRY_AGAIN = re.compile(
@@ -200,7 +202,7 @@ def classify(
     sign = find_sign(
         signs,
         statuses=statuses,
-        said=f"{body.decode('utf-8', 'replace')}\n{message}" if signs else "",
+        said=f"{body[:MAX_SIGN_BYTES].decode('utf-8', 'replace')}\n{message}" if signs else "",
         codes=reported.codes,
         headers=known,
     )

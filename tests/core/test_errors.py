@@ -90,12 +90,16 @@ def test_a_services_own_words_end_before_ours_begin():
     )
 
 
-def test_the_soonest_time_is_told_where_no_seconds_are():
-    """It is told in UTC, whatever zone it came in."""
+def test_the_soonest_time_is_told_where_seconds_say_little():
+    """It is told in UTC, whatever zone it came in, from an hour on or where no seconds are known."""
     error = errors.QuotaExceededError("All used", status=429)
     error.soonest = datetime(2026, 11, 22, 1, 30, tzinfo=timezone(timedelta(hours=1)))
 
     assert str(error) == "HTTP 429: All used. Try again at 2026-11-22 00:30 UTC."
+    error.retry_after = 7200
+    assert str(error) == "HTTP 429: All used. Try again at 2026-11-22 00:30 UTC."
+    error.retry_after = 59.5
+    assert str(error) == "HTTP 429: All used. Try again in 59.5 s."
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,21 @@ async def test_limits_announced_with_an_answer():
     assert plain == ()
 
 
+@pytest.mark.parametrize("events", [(delta(content="Hel"), {"error": {"message": "broken"}}), ()])
+async def test_limits_announced_with_an_answer_that_fails(events):
+    """An error after the first text, and an answer without one, have what its headers said."""
+
+    async def handle(request, served):
+        return streamed(sse(*events), ANNOUNCED)
+
+    with serve(handle) as served, pytest.raises(errors.ProviderError) as raised:
+        asker = provider(served, facts={"headers": Headers("every", LIMITS)})
+        async for _ in asker.create_async_generator(messages=HI, on_empty="error"):
+            pass
+
+    assert [one.remaining for one in raised.value.allowances] == [7, 12]
+
+
 async def answered(headers):
     return streamed(headers=headers)
 
