@@ -21,7 +21,7 @@ from freeproviders.services import Served
 from freeproviders.types import ChatRequest, Message
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.limits import Allowance, read_allowances
-from tests.catalogue.test_exchanges import EXCHANGES
+from tests.catalogue.test_exchanges import EXCHANGES, RECORDED
 from tests.core.servers import serve
 
 each = pytest.mark.parametrize(
@@ -160,6 +160,16 @@ def test_an_exchange_over_a_socket(name: str, exchange: dict[str, Any]) -> None:
             (one["metric"], one["per"], one.get("cap"), one.get("remaining"))
             for one in exchange["expect"]["allowances"]
         }
+
+
+@pytest.mark.parametrize("service", catalogue(), ids=lambda service: service.id)
+def test_what_no_exchange_has_shown_is_not_held_for_sure(service: Service) -> None:
+    """A row with signs or a dialect and without recorded exchanges is of confidence C at most."""
+    if (service.error or service.headers.allowance) and service.id not in RECORDED:
+        assert service.confidence in {"C", "D"}
+    if service.headers.allowance and service.confidence in {"A", "B"}:
+        told = [exchange["expect"].get("allowances") for exchange in RECORDED[service.id]["exchanges"]]
+        assert any(told), "no exchange shows the header dialect"
 
 
 SAMPLES = [
