@@ -19,7 +19,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test real exam lowest release-check lint format bench clean
+.PHONY: help demo check test real exam lowest release-check lint format docs-tables catalogue bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -63,14 +63,22 @@ lowest: $(VENV)/.dev ## Run the tests that need no model with exactly the lowest
 release-check: $(VENV)/.dev ## Lowest versions, each CPython here, wheel and sdist in clean environments
 	$(BIN)/python .ci/release_check.py
 
-lint: $(VENV)/.dev ## Check style and types
+lint: $(VENV)/.dev ## Check style, types, and that the tables of the documentation are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/generate_tables.py --check
 
 format: $(VENV)/.dev ## Format and mend what can be mended
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs-tables: $(VENV)/.dev ## Write the tables of docs/services.md from the catalogue
+	$(BIN)/python .ci/generate_tables.py
+
+catalogue: $(VENV)/.dev ## Make the models' facts of the files of models.dev in a folder: MODELS=/path; nothing is fetched
+	@test -n "$(MODELS)" || { echo "Name the folder of the files: make catalogue MODELS=/path" >&2; exit 2; }
+	$(BIN)/python .ci/generate_models.py $(MODELS)
 
 bench: $(VENV)/.dev ## Measure the hot paths against their floors
 	$(BIN)/python -m benchmarks

@@ -24,6 +24,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 OWN_PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "providers.md",
+    ROOT / "docs" / "services.md",
     ROOT / "docs" / "tools.md",
 ]  # the adapters' pages have tests of their own
 OWN_PROSE = [

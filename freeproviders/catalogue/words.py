@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from freeproviders.catalogue.rows import STALE_DAYS, Known, seconds_of
 
 if TYPE_CHECKING:
-    from freeproviders.catalogue.rows import Limit, Privacy, Service, Told
+    from freeproviders.catalogue.rows import Limit, Privacy, Service, Terms, Told
 
 _Fact = TypeVar("_Fact", bound=Known)
 
@@ -19,7 +19,7 @@ _TRAINS: Final[dict[Told, str]] = {
     "yes": "trains on prompts",
     "no": "does not train on prompts",
     "opt-out": "trains on prompts unless the account says no",
-    "unknown": "not known whether it trains on prompts",
+    "unknown": "",
 }
 _LOGS: Final[dict[Told, str]] = {
     "yes": "keeps them",
@@ -103,7 +103,7 @@ def free(service: Service, today: date | None = None) -> str:
         return "nothing that is known"
     limit = main_limit(service)
     if limit is None:
-        return "something, the limits are not known"
+        return "some models, the limits are not known"
     known = dated(service, limit)
     what = f"{shown(limit)}{', without a key' if limit.keyless else ''}"
     if today is not None and known.checked is not None and is_stale(known, today):
@@ -113,18 +113,33 @@ def free(service: Service, today: date | None = None) -> str:
 
 def main_limit(service: Service) -> Limit | None:
     """Return the limit that says most of what is free: of the default model, over the longest time."""
-    known = [limit for limit in service.limit if limit.keyless is not False and limit.per]
+    known = [limit for limit in service.limit if limit.keyless is not False]
     known = [limit for limit in known if limit.counts(service.default_model)] or known
-    if not known:
-        return None
-    return max(known, key=lambda limit: (seconds_of(limit.per), limit.metric == "requests"))
+
+    def says(limit: Limit) -> tuple[float, bool]:
+        return (seconds_of(limit.per) if limit.per else 0.0, limit.metric == "requests")
+
+    return max(known, key=says, default=None)
 
 
 def privacy(said: Privacy) -> str:
     """Write what becomes of prompts, in a few words."""
     if said.trains == said.logs == "opt-out":
         return "trains on prompts and keeps them, unless the account says no"
-    return " and ".join(filter(None, (_TRAINS[said.trains], _LOGS[said.logs])))
+    if said.trains == "unknown" != said.logs:
+        return f"{_LOGS[said.logs].replace('them', 'prompts')}, not known whether it trains on them"
+    return " and ".join(filter(None, (_TRAINS[said.trains], _LOGS[said.logs]))) or "not known"
+
+
+def terms(said: Terms) -> str:
+    """Write what the terms allow, in a few words; "" where nothing is known."""
+    pieces = (
+        f"{said.use} use" if said.use else "",
+        f"from {said.age} years" if said.age else "",
+        said.region,
+        said.note.removesuffix("."),
+    )
+    return "; ".join(filter(None, pieces))
 
 
 def oldest(service: Service) -> date | None:

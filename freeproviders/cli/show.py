@@ -102,21 +102,14 @@ def _limits(service: Service, today: date) -> Iterator[str]:
 
 
 def _policy(service: Service, today: date) -> Iterator[str]:
-    from freeproviders.catalogue.words import dated, privacy, seen
+    from freeproviders.catalogue.words import dated, privacy, seen, terms
 
     note = f". {service.privacy.note}" if service.privacy.note else ""
     yield f"Prompts: {privacy(service.privacy)}{note}"
-    terms = service.terms
-    said = [
-        f"{terms.use} use" if terms.use else "",
-        f"from {terms.age} years" if terms.age else "",
-        terms.region,
-        terms.note.removesuffix("."),
-    ]
-    if words := "; ".join(filter(None, said)):
-        yield f"Terms: {seen(words, dated(service, terms), today)}"
-    if terms.address:
-        yield f"  {terms.address}"
+    if words := terms(service.terms):
+        yield f"Terms: {seen(words, dated(service, service.terms), today)}"
+    if service.terms.address:
+        yield f"  {service.terms.address}"
 
 
 def _show_models(service: Service) -> None:

@@ -202,4 +202,6 @@ def test_what_is_free_in_words(tmp_path):
 def test_privacy_in_words():
     """Both halves where both are known."""
     assert privacy(Privacy(trains="no", logs="no")) == "does not train on prompts and does not keep them"
-    assert privacy(Privacy()) == "not known whether it trains on prompts"
+    assert privacy(Privacy(trains="opt-out", logs="opt-out")).endswith(", unless the account says no")
+    assert privacy(Privacy(logs="yes")) == "keeps prompts, not known whether it trains on them"
+    assert privacy(Privacy()) == "not known"
