@@ -26,6 +26,7 @@ from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
 from freeproviders.wire.openai.style import PLAIN, Style
+from freeproviders.wire.openai.styled import SEEN_TO_HERE
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import disguises
 
@@ -176,7 +177,8 @@ class OpenAICompatible(AsyncGeneratorProvider):
             say=self._warn_once,
         )
         for name in learned.mend(body, request.model or self.model):
-            if name in request.options or getattr(request, name, None) is not None:
+            given = name in request.options or getattr(request, name, None) is not None
+            if given and name not in SEEN_TO_HERE:
                 self._warn_once(name, f"cannot take {name}: left out of the request.")
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 

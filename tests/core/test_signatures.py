@@ -6,6 +6,7 @@ from freeproviders import OpenAICompatible
 from freeproviders.errors import BadRequestError
 from freeproviders.types import Message, Tool, ToolCall
 from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.openai.style import Style
 from tests.core.signing import DONE, SKIP, row, signatures, signing
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -118,3 +119,13 @@ async def test_saved_messages_keep_them():
         )
         results = [{"role": "tool", "content": "ok", "tool_call_id": call["id"]} for call in calls]
         assert (await provider.complete([*loads(saved), *results], tools=TOOLS)).tool_calls
+
+
+async def test_one_call_where_the_service_refuses_to_be_told(recwarn):
+    """`parallel_tool_calls` is left out, and the answer ends after the first call all the same."""
+    with signing() as server:
+        provider = asked(server, service=row(style=Style(leave_out=("parallel_tool_calls",))))
+        answer = await provider.complete("The weather?", tools=TOOLS, parallel_tool_calls=False)
+        assert [call.name for call in answer.tool_calls] == ["get_weather"]
+        assert "parallel_tool_calls" not in server.bodies[0]
+        assert not recwarn.list

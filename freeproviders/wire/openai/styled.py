@@ -19,9 +19,7 @@ _BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "defini
 """Keywords of a schema that hold schemas by names."""
 _DATA: Final = frozenset({"enum", "const", "default", "examples", "example", "required"})
 """Keywords of a schema that hold no schemas."""
-_NOT_MISSED: Final[Mapping[str, tuple[Any, ...]]] = {"parallel_tool_calls": (True,), "tool_choice": ("auto",)}
-"""Values that say what a service does anyway."""
-_SEEN_TO_HERE: Final = frozenset({"stop", "stream_options"})
+SEEN_TO_HERE: Final = frozenset({"parallel_tool_calls", "stop", "stream_options"})
 """Fields without which an answer is the same: it is cut here, and its tokens are estimated."""
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {"max_tokens": ("max_tokens", "max_completion_tokens")}
 """The fields that a setting may be written as."""
@@ -61,7 +59,7 @@ def style_fields(body: dict[str, Any], style: Style, say: Say) -> None:
         if field not in body:
             continue
         value = body.pop(field)
-        if value not in _NOT_MISSED.get(field, ()) and field not in _SEEN_TO_HERE:
+        if field not in SEEN_TO_HERE and (field, value) != ("tool_choice", "auto"):
             say(field, f"cannot take {field}: left out of the request.")
     for setting, least in style.at_least.items():
         _bound(body, setting, least, say, lowest=True)
