@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
-from freeproviders.catalogue.rows import Limit, seconds_of
+from freeproviders.testing.limits import is_about
 from freeproviders.testing.meters import Standing
 from freeproviders.wire.limits import AllowanceHeaders, ResetForm
 
@@ -32,15 +32,6 @@ def announcement(
         if fitting:
             headers.update(_headers(names, min(fitting, key=lambda one: one.remaining), now))
     return headers
-
-
-def is_about(names: AllowanceHeaders, limit: Limit) -> bool:
-    """Return whether the headers announce a limit; "" for a period or scope stands for any."""
-    return (
-        names.metric == limit.metric
-        and (not names.per or (bool(limit.per) and seconds_of(names.per) == seconds_of(limit.per)))
-        and names.scope in {"", limit.scope}
-    )
 
 
 def _headers(names: AllowanceHeaders, standing: Standing, now: Fraction) -> Mapping[str, str]:

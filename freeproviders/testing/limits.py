@@ -10,7 +10,7 @@ from typing import Final, cast, get_args
 
 from freeproviders.catalogue.rows import Limit, seconds_of
 from freeproviders.testing.meters import Count, Meter, Standing, Use, exact, meter_of
-from freeproviders.wire.limits import Metric
+from freeproviders.wire.limits import AllowanceHeaders, Metric
 
 Caps = Mapping[str, float] | Sequence[Limit] | bool
 """The type of `limits=`: other caps as {"requests/minute": 3}, other lines, or False for none."""
@@ -180,11 +180,13 @@ class Limits:
                 return exact(self._charges[metric]) if metric in self._charges else None
 
 
-def changed(limits: Iterable[Limit], caps: Caps) -> tuple[Limit, ...]:
+def changed(
+    limits: Iterable[Limit], caps: Caps, announced: Iterable[AllowanceHeaders] = ()
+) -> tuple[Limit, ...]:
     """Apply `limits=` to the lines of a row.
 
-    A name of `caps` that the row has no line for becomes one of the whole account, counted as a
-    rolling window. Raises `ValueError` on a name or a cap that is none.
+    A name of `caps` that the row has no line for becomes a rolling window, of the scope in which the
+    row's headers announce it, else of the whole account. Raises `ValueError` on a name or a cap that is none.
     """
     if caps is True:
         return tuple(limits)
@@ -202,8 +204,19 @@ def changed(limits: Iterable[Limit], caps: Caps) -> tuple[Limit, ...]:
             raise ValueError(f'limits has {name!r}: a limit is named as "requests/minute" or "concurrency".')
         if per:
             seconds_of(per)
-        lines.append(Limit(metric=cast("Metric", metric), per=per, cap=caps[name]))
+        line = Limit(metric=cast("Metric", metric), per=per, cap=caps[name])
+        scope = next((one.scope for one in announced if is_about(one, line, any_scope=True)), "")
+        lines.append(replace(line, scope=scope or line.scope))
     return tuple(lines)
+
+
+def is_about(names: AllowanceHeaders, limit: Limit, *, any_scope: bool = False) -> bool:
+    """Return whether headers announce a limit; "" for a period or scope stands for any."""
+    return (
+        names.metric == limit.metric
+        and (not names.per or (bool(limit.per) and seconds_of(names.per) == seconds_of(limit.per)))
+        and (any_scope or names.scope in {"", limit.scope})
+    )
 
 
 def _name(limit: Limit) -> str:

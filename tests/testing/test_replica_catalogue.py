@@ -192,6 +192,18 @@ def test_openrouter_in_its_own_words() -> None:
     assert "retry-after" not in refused.headers
 
 
+def test_limits_that_a_row_announces_and_does_not_know() -> None:
+    """Mistral has no published numbers, but a header for them; a limit of 0 is another refusal."""
+    with replica(service="mistral", limits={"requests/minute": 2}) as server:
+        answers = [ask(server, "mistral-small-latest") for _ in range(3)]
+    assert [one.status for one in answers] == [200, 200, 429]
+    assert [one.headers["x-ratelimit-remaining-req-minute"] for one in answers] == ["1", "0", "0"]
+    with replica(service="mistral", limits={"requests/minute": 0}) as server:
+        refused = ask(server, "mistral-small-latest")
+    assert refused.status == 429
+    assert refused.headers["x-ratelimit-limit-req-minute"] == "0"
+
+
 def test_headers_on_errors_only_are_those_of_the_limit_that_refuses() -> None:
     names = [
         AllowanceHeaders("requests", per, "X-Limit", "X-Left", "X-Reset", "epoch_s")

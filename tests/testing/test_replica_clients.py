@@ -11,7 +11,7 @@ import pytest
 
 from freeproviders import OpenAICompatible
 from freeproviders.catalogue import Service, catalogue, facts_of
-from freeproviders.errors import ProviderError, RateLimitError, RequestTooLargeError
+from freeproviders.errors import NotInPlanError, ProviderError, RateLimitError, RequestTooLargeError
 from freeproviders.testing import Replica, replica
 from freeproviders.types import ToolCall
 from tests.testing.asking import Clock
@@ -174,6 +174,15 @@ def test_who_waits_as_told_is_served(name: str) -> None:
             clock.now = caught.value.soonest.timestamp()
             assert provider.complete_sync(HI).text == "Yes"
         assert server.counts.refused == 1
+
+
+def test_no_allowance_at_all() -> None:
+    with (
+        replica(service="mistral", limits={"requests/minute": 0}) as server,
+        pytest.raises(NotInPlanError) as caught,
+    ):
+        client(server, "mistral").complete_sync(HI)
+    assert caught.value.soonest is None
 
 
 def test_too_large_for_groq() -> None:

@@ -98,7 +98,8 @@ class CataloguedService(OpenAIService):
         self._message_keys = (style.reasoning,) if style.reasoning else ()
         self._lacks = frozenset(lacks)
         self._tells_usage = "usage" not in lacks
-        self._limits = Limits(changed(self.row.limit, limits), clock, charges=charges, reserve=reserve)
+        lines = changed(self.row.limit, limits, self.row.headers.allowance)
+        self._limits = Limits(lines, clock, charges=charges, reserve=reserve)
         self._headers = (
             headers if isinstance(headers, Headers) else self.row.headers if headers else Headers()
         )
