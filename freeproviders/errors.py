@@ -17,6 +17,7 @@
     │   ├── BadRequestError                       400, 413, 422 ...: the request as such is refused
     │   │   ├── ContextOverflowError              longer than the model's context window
     │   │   ├── RequestTooLargeError              above what the account may send in one request
+    │   │   │   └── QuotaTooSmallError            above a cap of the ledger: nothing was sent
     │   │   └── ToolsNotSupportedError            the model has no native tool calling
     │   ├── AuthenticationError                   401: no key or a wrong one
     │   ├── PermissionDeniedError                 403
@@ -25,7 +26,8 @@
     │   │   └── RetiredModelError                 a model that is gone: `successor`, `retired_on`
     │   ├── RedirectError                         the service has moved to another host, which is not followed
     │   ├── RateLimitError                        429: too much for now; `retry_after` in seconds when known
-    │   │   └── QuotaExceededError                402, or a day's, month's or plan's allowance used up
+    │   │   ├── QuotaExceededError                402, or a day's, month's or plan's allowance used up
+    │   │   └── QuotaSpentError                   no room in the ledger yet: nothing was sent, see `soonest`
     │   ├── ServerError                           5xx
     │   │   └── OverloadedError                   no room for anybody at present
     │   ├── BlockedError                          a bot check or another page of HTML where data was due
@@ -36,6 +38,7 @@
     │       │   └── MissingPageDataError (RuntimeError)  a page lacks what the next request needs
     │       ├── ResponseTooLargeError             a size cap was passed
     │       └── TruncatedResponseError            cut off before its end
+    ├── LedgerError (RuntimeError)                the ledger of limits cannot be read or written
     ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
     └── OutputError (ValueError)                  the model answered, but not what was asked for
         ├── ToolCallError                         no valid tool call, after asking again
@@ -45,7 +48,7 @@ A message says who (provider and model), what (status, a short excerpt of the bo
 and what to do. Errors pickle. `is_retryable` says whether the same request may work later.
 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
-setting.
+setting, `LedgerWarning` that limits are counted for this machine or process only.
 """
 
 from __future__ import annotations
@@ -283,6 +286,22 @@ class RequestTooLargeError(BadRequestError):
     advice = "Send fewer or shorter messages, or use a model or a service that allows more at once."
 
 
+class QuotaTooSmallError(RequestTooLargeError):
+    """The request is larger than a limit ever has room for; nothing was sent.
+
+    `amount` of `metric` was needed, and `cap` is the whole of it.
+    """
+
+    def __init__(
+        self, message: str, *, metric: str = "", amount: float = 0.0, cap: float = 0.0, **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.metric = metric
+        self.amount = amount
+        self.cap = cap
+        self.attempts = 0
+
+
 class ToolsNotSupportedError(BadRequestError):
     """The model cannot call tools natively."""
 
@@ -358,6 +377,22 @@ class QuotaExceededError(RateLimitError):
     is_retryable = False
 
 
+class QuotaSpentError(RateLimitError):
+    """A limit has no room for the request within the time that may be waited; nothing was sent.
+
+    `soonest` is the time (UTC) at which there is room if nobody asks until then, `metric` and
+    `scope` say which limit is the last to have it.
+    """
+
+    advice = "Wait longer with wait_up_to=, or ask another service."
+    is_retryable = False  # to wait is the ledger's business, and it has done so
+
+    def __init__(self, message: str, *, soonest: datetime | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.soonest = soonest
+        self.attempts = 0
+
+
 class ServerError(ProviderError):
     """The service failed."""
 
@@ -406,6 +441,13 @@ class ResponseTooLargeError(ResponseError):
 
 class TruncatedResponseError(ResponseError):
     """The transfer broke, or the answer ended inside a tool call or a JSON document."""
+
+
+# --- the ledger of limits -------------------------------------------------------------------------
+
+
+class LedgerError(FreeProvidersError, RuntimeError):
+    """The ledger of limits cannot be read or written, so that nobody knows what is left."""
 
 
 # --- the local engine -----------------------------------------------------------------------------
@@ -459,6 +501,10 @@ class StructuredOutputError(OutputError):
 
 
 # --- warnings -------------------------------------------------------------------------------------
+
+
+class LedgerWarning(UserWarning):
+    """The ledger of limits is not shared as it should be; said once for each reason."""
 
 
 class UnsupportedOptionWarning(UserWarning):

@@ -115,6 +115,10 @@ class RequestTooLargeError(core.RequestTooLargeError, BadRequestError, langchain
     """
 
 
+class QuotaTooSmallError(core.QuotaTooSmallError, RequestTooLargeError):
+    """The request is larger than a limit ever has room for; nothing was sent."""
+
+
 class ToolsNotSupportedError(core.ToolsNotSupportedError, BadRequestError):
     """The model cannot call tools natively."""
 
@@ -149,6 +153,10 @@ class RateLimitError(core.RateLimitError, ProviderError, langchain.ModelRateLimi
 
 class QuotaExceededError(core.QuotaExceededError, RateLimitError):
     """An allowance of a day, a month or a plan is used up."""
+
+
+class QuotaSpentError(core.QuotaSpentError, RateLimitError):
+    """A limit has no room for the request in time; nothing was sent, `soonest` says when it has."""
 
 
 class ServerError(core.ServerError, ProviderError, langchain.ModelAPIError):
@@ -189,6 +197,13 @@ class ResponseTooLargeError(core.ResponseTooLargeError, ResponseError):
 
 class TruncatedResponseError(core.TruncatedResponseError, ResponseError):
     """The answer was cut off."""
+
+
+# --- the ledger of limits -------------------------------------------------------------------------
+
+
+class LedgerError(core.LedgerError, langchain.ModelError):
+    """The ledger of limits cannot be read or written."""
 
 
 # --- the local engine -----------------------------------------------------------------------------
