@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from fractions import Fraction
 from math import floor
 from typing import Final
@@ -310,7 +310,7 @@ def borders(now: Fraction, limit: Limit) -> tuple[Fraction, Fraction]:
     first of the calendar. A week begins on Monday.
     """
     count, unit = _split(limit.per)
-    zone = ZoneInfo(limit.zone)
+    zone = UTC if limit.zone == "UTC" else ZoneInfo(limit.zone)  # not everybody has a list of zones
     # Whole seconds, since a float of a moment's fraction may round up into the next window.
     here = datetime.fromtimestamp(floor(now), zone)
     if unit in _CLOCKED:
@@ -328,7 +328,7 @@ def borders(now: Fraction, limit: Limit) -> tuple[Fraction, Fraction]:
     return _midnight(first, zone), _midnight(last, zone)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> Fraction:
+def _midnight(day: date, zone: tzinfo) -> Fraction:
     moment = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     return Fraction(int(moment.timestamp()))
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from freeproviders.catalogue import Limit, ModelRow, Service, catalogue
+from freeproviders.catalogue import Limit, ModelRow, Service, catalogue, look_again
 from freeproviders.catalogue.rows import Headers, Retired
 from freeproviders.errors import CatalogueError, UnknownServiceError
 from freeproviders.testing import replica
@@ -397,6 +397,13 @@ def test_abilities(ability: str, body: dict[str, Any]) -> None:
         assert [ask(server, name, **body).status for name in ("can", "cannot")] == [400, 400]
 
 
+def test_tools_refused_in_the_services_own_words() -> None:
+    """Those that are known: by the service's id, or by its name."""
+    for name, words in (("groq", "`tool calling` is not supported"), ("llamacpp", "requires --jinja flag")):
+        with replica(service=name, lacks=["tools"]) as server:
+            assert words in ask(server, model_of(catalogue().service(name)), tools=[TOOL]).text
+
+
 def test_disagreeing_with_the_row() -> None:
     service = row(limit=(Limit(metric="requests", per="minute", cap=3),), headers=Headers("every", (GO,)))
     usage = {"stream": True, "stream_options": {"include_usage": True}}
@@ -635,14 +642,14 @@ def test_a_service_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "my-server.toml"
     path.write_text(FILE)
     monkeypatch.setenv("FREEPROVIDERS_SERVICES", str(path))
-    catalogue.cache_clear()
+    look_again()
     try:
         for service in ("my-server", path, str(path), catalogue().service("my-server")):
             with replica(service=service, clock=Clock(START)) as server:
                 assert [ask(server, "big").headers["x-quota"] for _ in range(2)] == ["1/2", "0/2"]
                 assert ask(server, "big").json == {"detail": "2 a minute: wait 60 s"}
     finally:
-        catalogue.cache_clear()
+        look_again()
 
 
 def test_services_that_are_none(tmp_path: Path) -> None:

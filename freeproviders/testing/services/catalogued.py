@@ -38,6 +38,7 @@ from freeproviders.testing.services.style import faults_of_style
 from freeproviders.wire.signs import Kind, Sign
 
 ABILITIES: Final = frozenset({"tools", "schema", "images", "streaming", "usage"})
+_REFUSING: Final = {*REFUSED_TOOLS, *REFUSED_SCHEMAS}
 _VARIABLE: Final = re.compile(r"\{\w+\}")
 
 
@@ -89,7 +90,9 @@ class CataloguedService(OpenAIService):
             (*extra_keys, *style.send),
             tool_deltas,
             reasoning_key or style.reasoning or "reasoning_content",
-            refuses_like=self.row.id if self.row.id in {*REFUSED_TOOLS, *REFUSED_SCHEMAS} else "",
+            refuses_like=next(
+                (word for word in (self.row.id, self.row.name.lower()) if word in _REFUSING), ""
+            ),
             tool_index=tool_index,
         )
         self._signatures = Signatures(style)
