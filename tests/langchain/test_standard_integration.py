@@ -11,7 +11,8 @@ send the same is held by `tests/real/test_prompts.py`, and that they answer in t
 import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
-from langchain_freeproviders import ChatBackend
+from freeproviders.testing import replica
+from langchain_freeproviders import ChatBackend, ChatOpenAICompatible
 from tests.brain import brain, native_brain
 from tests.langchain.services import FLOW, OPENAI
 from tests.langchain.test_backends import Scripted
@@ -73,6 +74,27 @@ class TestOwnToolsOfTheService(IntegrationSuite):
     @property
     def chat_model_params(self):
         return {**self.service.options, "native_tools": True, "json_schema": True}
+
+
+class TestServiceOfTheCatalogue(ChatModelIntegrationTests):
+    """A service by its id: its replica keeps to the row, and so does the model."""
+
+    chat_model_class = ChatOpenAICompatible
+    chat_model_params = {"service": "groq", "api_key": "gsk_1"}  # noqa: RUF012 - the suite's property
+    supports_json_mode = True
+    standard_chat_model_params = {}  # noqa: RUF012
+    model_override_value = "openai/gpt-oss-20b"
+
+    @pytest.fixture(autouse=True)
+    def _replica(self, monkeypatch):
+        with replica(service="groq", answer=native_brain, api_key="gsk_1", limits=False) as server:
+            monkeypatch.setenv("GROQ_API_BASE", server.base_url)
+            yield
+
+    @pytest.fixture
+    def model(self, _replica, request):
+        extra = getattr(request, "param", None) or {}
+        return ChatOpenAICompatible(**self.chat_model_params, **extra)
 
 
 class TestAnyBackend(ChatModelIntegrationTests):

@@ -64,6 +64,13 @@ class TestOpenAICompatible(FromEnvironment):
     chat_model_params = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}  # noqa: RUF012
 
 
+class TestServiceOfTheCatalogue(UnitSuite):
+    """Its key of the environment is no field, so that it stays behind where the service is changed."""
+
+    chat_model_class = ChatOpenAICompatible
+    chat_model_params = {"service": "groq", "api_key": "gsk_1"}  # noqa: RUF012 - the suite's property
+
+
 @pytest.mark.filterwarnings(
     "ignore::freeproviders.errors.UnsupportedOptionWarning"
 )  # the suite passes an api_key, which this model has no use for
