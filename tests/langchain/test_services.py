@@ -16,13 +16,16 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import BaseModel
 
 from freeproviders import OpenAICompatible
+from freeproviders.catalogue import catalogue
+from freeproviders.catalogue.guard import variables_in
 from freeproviders.errors import MissingKeyError, RetiredModelError, UnknownServiceError
 from freeproviders.testing import replica
 from freeproviders.types import Reasoning, Text, ToolCall
 from langchain_freeproviders import ChatBackend, ChatOpenAICompatible, OpenAICompatibleLLM, errors
-from tests.brain import CHAT, native_brain
+from tests.brain import CHAT, brain, native_brain
 from tests.catalogued import KEY
 
+ALIVE = [row.id for row in catalogue() if row.gone is None or row.gone.what != "service"]
 BOTH = (ChatOpenAICompatible, OpenAICompatibleLLM)
 
 
@@ -36,6 +39,13 @@ class City(BaseModel):
 def weather(city: str) -> str:
     """The weather in a city."""
     return f"sunny in {city}"
+
+
+def either_brain(messages, request):
+    """A model that obeys, whether the service has tools and schemas or the prompt has them."""
+    body = request.json
+    native = body.get("tools") or body.get("response_format")
+    return native_brain(messages, request) if native else brain(messages)
 
 
 def chat(listed, **fields):
@@ -126,6 +136,17 @@ async def test_a_call_has_its_own_words(listed):
             await model.ainvoke("Hi", model="old-blend" if listed.id == "house" else "llama-3.1-8b-instant")
 
 
+async def test_a_call_cannot_choose_another_service(listed):
+    """It would be asked of this one, which passes the word over."""
+    with listed.replica("Hi") as r:
+        model = chat(listed)
+        for asked in (model, model.bind_tools([weather])):
+            with pytest.raises(errors.UsageError, match="service is no keyword of a call"):
+                await asked.ainvoke("Hi", service="mistral")
+        assert r.requests == []
+        assert (await model.ainvoke("Hi", extra_body={"user": "me"})).content == "Hi"
+
+
 @pytest.mark.parametrize("listed", ["house"], indirect=True)
 def test_a_model_without_tools_is_asked_through_the_prompt(listed):
     """The row of a model decides, also for a model that a call names."""
@@ -134,6 +155,26 @@ def test_a_model_without_tools_is_asked_through_the_prompt(listed):
         assert asked.invoke("Weather?").tool_calls[0]["args"] == {"city": "Rome"}
         assert "tools" not in r.requests[-1].json
         assert "weather" in json.dumps(r.requests[-1].json["messages"])
+
+
+@pytest.mark.parametrize("service", ALIVE)
+def test_every_row_is_a_model(service, monkeypatch):
+    """Each living service answers, calls tools and gives objects, whatever it has itself."""
+    row = catalogue().service(service)
+    for name in variables_in(row.base_url):
+        monkeypatch.setenv(name, "abc")
+    model = row.default_model or next((name for name in row.models if "*" not in name), "m")
+    key = None if row.key == "none" else KEY
+    with replica(service=service, answer=either_brain, api_key=key, limits=False) as r:
+        asked = ChatOpenAICompatible(
+            service=service, model=model, api_key=key, base_url=r.base_url, max_retries=0
+        )
+        assert asked.invoke("Hi").content == added(asked.stream("Hi")).content == CHAT
+        call = asked.bind_tools([weather]).invoke("What is the weather in Paris?").tool_calls[0]
+        assert (call["name"], call["args"]) == ("weather", {"city": "Paris"})
+        city = asked.with_structured_output(City).invoke('Which city is "Paris", with 3 people?')
+        assert city == City(name="Paris", people=3)
+        assert len(r.requests) == 4
 
 
 # --- errors ---
