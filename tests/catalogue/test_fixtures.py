@@ -162,7 +162,7 @@ def test_an_exchange_over_a_socket(name: str, exchange: dict[str, Any]) -> None:
         }
 
 
-@pytest.mark.parametrize("service", catalogue(), ids=lambda service: service.id)
+@pytest.mark.parametrize("service", [*catalogue()], ids=lambda service: service.id)
 def test_what_no_exchange_has_shown_is_not_held_for_sure(service: Service) -> None:
     """A row with signs or a dialect and without recorded exchanges is of confidence C at most."""
     if (service.error or service.headers.allowance) and service.id not in RECORDED:
