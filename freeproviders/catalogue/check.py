@@ -26,17 +26,6 @@ def sources_in(paths: Iterable[Path]) -> list[Source]:
     return found
 
 
-def foreign_sources() -> tuple[list[Source], list[Source], str]:
-    """Find the files of other packages and the user's, and what went wrong with the packages'."""
-    packages: list[Source] = []
-    wrong = ""
-    try:
-        packages.extend(places.package_files())
-    except Exception as error:  # noqa: BLE001 - whatever somebody else's package does when it is looked for
-        wrong = f"{type(error).__name__}: {error}"
-    return packages, list(places.user_files()), wrong
-
-
 def mistakes(source: Source, below: Sequence[Source] = ()) -> list[CatalogueError]:
     """Find every mistake in a file, and in the row that it makes of those `below` it.
 

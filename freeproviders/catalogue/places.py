@@ -33,15 +33,41 @@ def own_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(OWN.glob("*.toml"))}
 
 
-def package_files() -> Iterator[Source]:
-    """Find the files of other packages: each entry point names a package with files in it."""
+class Package(NamedTuple):
+    """What another package names as its files of services; `wrong` says why nothing was found."""
+
+    name: str
+    folders: tuple[Path, ...]
+    wrong: str = ""
+
+
+def packages() -> Iterator[Package]:
+    """Find the other packages with files of services: each entry point names a package of them."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and for listing only
     from importlib.util import find_spec  # noqa: PLC0415 - the same
 
     for point in entry_points(group=GROUP):
-        spec = find_spec(point.value)  # found, not imported: nobody's code runs for data
-        for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-            yield from _files(Path(folder), "package")
+        name = point.dist.name if point.dist is not None else point.name
+        try:
+            spec = find_spec(point.value)  # found, not imported: nobody's code runs for data
+        except (ImportError, ValueError, AttributeError) as error:
+            yield Package(name, (), f"{point.value!r} cannot be found: {error}")
+            continue
+        folders = spec.submodule_search_locations if spec is not None else None
+        wrong = "" if folders else f"{point.value!r} is no package that is installed."
+        yield Package(name, tuple(Path(folder) for folder in folders or ()), wrong)
+
+
+def package_files() -> Iterator[Source]:
+    """Find the files of other packages; one that cannot be found does not hide the others."""
+    for package in packages():
+        yield from files_in(package)
+
+
+def files_in(package: Package) -> Iterator[Source]:
+    """Find the files of one other package."""
+    for folder in package.folders:
+        yield from _files(folder, "package")
 
 
 def user_files() -> Iterator[Source]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freeproviders._version import __version__
-from freeproviders.cli import catalogue, chat, models, providers, replica, terminal
+from freeproviders.cli import catalogue, chat, doctor, models, providers, replica, terminal
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
@@ -25,6 +25,7 @@ app.command()(providers.providers)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")
 app.command()(replica.replica)
+app.command()(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -132,12 +132,10 @@ def _ask(row: Service) -> Listed:
 
 def _last(row: Service) -> Listed | None:
     """Return the list that a service told when it was asked before."""
-    from freeproviders.configuration import from_environment, read_base_url
     from freeproviders.listed import listed_at
 
-    outside = from_environment(row.id).get("base_url")
-    address = "" if outside is None else read_base_url(outside.value, row.name, outside.variable)[0]
-    return listed_at(row, _own(row, address) if address else "")
+    outside = rows.outside_address(row)
+    return listed_at(row, "" if outside is None else _own(row, outside))
 
 
 def _own(row: Service, base_url: str) -> str:

@@ -25,8 +25,8 @@ def ids(incomplete: str) -> list[str]:
     return [name for name in catalogue().ids if name.startswith(incomplete)]
 
 
-def services() -> Iterator[Service]:
-    """Every service that can be read; of the others is said what is wrong."""
+def services(*, complaining: bool = True) -> Iterator[Service]:
+    """Every service that can be read; what is wrong with the others is said, if it is wanted."""
     from freeproviders.catalogue import catalogue
     from freeproviders.errors import CatalogueError
 
@@ -35,7 +35,19 @@ def services() -> Iterator[Service]:
         try:
             yield shelf.service(name)
         except CatalogueError as error:
-            terminal.complain(error)
+            if complaining:
+                terminal.complain(error)
+
+
+def outside_address(service: Service) -> str | None:
+    """Return the address of a service that the environment names, without a login; None for none.
+
+    Raises `UsageError` for one that is none.
+    """
+    from freeproviders.configuration import from_environment, read_base_url
+
+    outside = from_environment(service.id).get("base_url")
+    return None if outside is None else read_base_url(outside.value, service.name, outside.variable)[0]
 
 
 def key_variable(service: Service) -> str:

@@ -8,12 +8,11 @@ from freeproviders.catalogue import Catalogue
 from freeproviders.catalogue.check import (
     dated_facts,
     effects,
-    foreign_sources,
     mistakes,
     readdressed,
     sources_in,
 )
-from freeproviders.catalogue.places import Source
+from freeproviders.catalogue.places import Source, packages
 from freeproviders.catalogue.rows import STALE_DAYS, Limit, Privacy
 from freeproviders.catalogue.words import amount, day, free, oldest, privacy, seen, shown
 from tests.catalogue.test_rows import HOUSE, shelf
@@ -129,16 +128,22 @@ def test_folders_and_files_are_looked_through(tmp_path):
     assert [source.id for source in sources_in([tmp_path, tmp_path / "house.toml"])] == ["house", "house"]
 
 
-def test_what_somebody_elses_package_breaks_is_told(monkeypatch):
-    """An entry point to nowhere is a reason in words, and the user's files are found."""
-
-    def broken():
-        raise ModuleNotFoundError("No module named 'nowhere'")
-
-    monkeypatch.setattr("freeproviders.catalogue.places.package_files", broken)
-    packages, _, wrong = foreign_sources()
-    assert packages == []
-    assert "No module named 'nowhere'" in wrong
+def test_a_package_that_cannot_be_found_does_not_hide_the_others(tmp_path, monkeypatch):
+    """What is wrong with it is said; the files of the others and our own are read."""
+    (tmp_path / "corner_services").mkdir()
+    (tmp_path / "corner_services" / "__init__.py").write_text("raise RuntimeError('code runs for data')")
+    (tmp_path / "corner_services" / "corner.toml").write_text(HOUSE)
+    info = tmp_path / "corner-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: corner\nVersion: 1.0\n")
+    points = ["lost = nowhere_services", "deep = nowhere.services", "corner = corner_services"]
+    (info / "entry_points.txt").write_text("[freeproviders.services]\n" + "\n".join(points))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = [package for package in packages() if package.name == "corner"]
+    assert sorted(bool(package.wrong) for package in found) == [False, True, True]
+    assert any("'nowhere.services' cannot be found" in package.wrong for package in found)
+    assert Catalogue().service("corner").name == "House"
+    assert "groq" in Catalogue().ids
 
 
 def test_facts_have_the_date_of_their_service_unless_they_have_one(tmp_path):

@@ -1,0 +1,103 @@
+"""`freeproviders doctor`: what freeproviders finds on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from freeproviders.cli import terminal
+
+
+def doctor(
+    probe_local: Annotated[
+        bool,
+        typer.Option("--probe-local", help="Ask the servers on this machine whether they are there."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Tell what is found here: keys, files of services, other packages, the model on this machine.
+
+    Nothing is sent anywhere; --probe-local asks addresses of this machine alone. Keys are not
+    shown.
+    """
+    from freeproviders.cli import findings
+
+    found = findings.collect()
+    if probe_local:
+        findings.probe(found["local_servers"])
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for title, lines in (
+        ("Keys in the environment", _keys(found)),
+        ("Addresses in the environment", _addresses(found)),
+        ("Your files of services", _files(found)),
+        ("Services of other packages", _packages(found)),
+        ("The model on this machine", _embedded(found)),
+        (f"Local servers{'' if probe_local else ' (not asked: --probe-local)'}", _servers(found)),
+    ):
+        typer.echo(f"{title}:")
+        for line in lines:
+            typer.echo(f"  {terminal.printable(line)}")
+    typer.echo(f"freeproviders {found['version']}, Python {found['python']}, {sys.platform}")
+
+
+def _keys(found: dict[str, Any]) -> Iterator[str]:
+    for one in found["keys"]:
+        yield f"{one['service']}: {one['variable']} is set; free: {one['free']}"
+    if not found["keys"]:
+        yield "none; `freeproviders catalogue --free` lists services, and each says where a key is issued"
+
+
+def _addresses(found: dict[str, Any]) -> Iterator[str]:
+    for one in found["addresses"]:
+        yield one["wrong"] or f"{one['service']} and its key are led to {one['base_url']}"
+    if not found["addresses"]:
+        yield "none"
+
+
+def _files(found: dict[str, Any]) -> Iterator[str]:
+    for one in found["files"]:
+        yield _effect(one)
+    if not found["files"]:
+        yield f"none; they go to {found['folder']}"
+
+
+def _effect(one: dict[str, Any]) -> str:
+    """Write what a file does; its mistakes name the file themselves."""
+    if one["mistakes"]:
+        more = f" And {len(one['mistakes']) - 1} more." if len(one["mistakes"]) > 1 else ""
+        return f"refused: {one['mistakes'][0]}{more}"
+    if one["readdresses"]:
+        moved = one["readdresses"]
+        return f"{one['path']}: leads {one['service']} from {moved['from']} to {moved['to']}"
+    return f"{one['path']}: {'adds' if one['new'] else 'changes'} {one['service']}"
+
+
+def _packages(found: dict[str, Any]) -> Iterator[str]:
+    for package in found["packages"]:
+        if package["wrong"]:
+            yield f"{package['package']}: refused: {package['wrong']}"
+        for one in package["files"]:
+            yield f"{package['package']}: {_effect(one)}"
+    if not found["packages"]:
+        yield "none"
+
+
+def _embedded(found: dict[str, Any]) -> Iterator[str]:
+    engine = found["embedded"]
+    yield "engine: here" if engine["engine"] else 'engine: not here, pip install "freeproviders[embedded]"'
+    here = ", ".join(engine["weights"])
+    yield f"weights: {here or 'not here, `freeproviders models pull` fetches them'}"
+    yield f"asked unless another is named: {engine['model']}"
+
+
+def _servers(found: dict[str, Any]) -> Iterator[str]:
+    said = {None: "", True: ": it answers", False: ": nobody answers"}
+    for one in found["local_servers"]:
+        where = f"{one['service']}, {one['base_url']}"
+        yield where + (said[one["answers"]] if one["on_this_machine"] else ": not on this machine")
