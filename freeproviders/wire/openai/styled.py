@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from string import ascii_letters, digits
 from typing import Any, Final
 
@@ -100,9 +100,11 @@ def _rename_calls(messages: Iterable[dict[str, Any]], chars: int) -> None:
     own += [message["tool_call_id"] for message in messages if "tool_call_id" in message]
     fits = re.compile(rf"[A-Za-z0-9]{{{chars}}}").fullmatch
     sent = {identity: identity for identity in own if fits(identity)}
+    taken = set(sent)
     for identity in own:
         if identity not in sent:
-            sent[identity] = _short(identity, chars, sent.values())
+            sent[identity] = _short(identity, chars, taken)
+            taken.add(sent[identity])
     for message in messages:
         for call in message.get("tool_calls", ()):
             call["id"] = sent[call["id"]]
@@ -110,9 +112,9 @@ def _rename_calls(messages: Iterable[dict[str, Any]], chars: int) -> None:
             message["tool_call_id"] = sent[message["tool_call_id"]]
 
 
-def _short(identity: str, chars: int, taken: Iterable[str]) -> str:
+def _short(identity: str, chars: int, taken: Collection[str]) -> str:
     """Return an id of so many characters, the same for the same id unless that one is taken."""
-    space, taken = len(_ALPHABET) ** chars, frozenset(taken)
+    space = len(_ALPHABET) ** chars
     number = int.from_bytes(hashlib.sha256(identity.encode("utf-8", "replace")).digest())
     while True:
         rest, short = number % space, ""
