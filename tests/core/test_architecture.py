@@ -33,6 +33,7 @@ LAYERS = [
     ["provider"],
     ["embedded"],
     ["providers"],
+    ["probing"],
     ["testing"],
     ["cli", "__main__"],
 ]
@@ -163,6 +164,7 @@ HEAVY = [
     "json_repair",
     "freeproviders.testing",
     "freeproviders.cli",
+    "freeproviders.probing",
     "freeproviders.catalogue",
     "freeproviders.quota",
     "freeproviders.services",

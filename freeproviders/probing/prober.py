@@ -1,0 +1,363 @@
+"""The questions of a probe, asked one by one, each with one request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, Unpack
+
+from freeproviders.catalogue import Service, catalogue
+from freeproviders.configuration import Configuration
+from freeproviders.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BlockedError,
+    ContextOverflowError,
+    FreeProvidersError,
+    MalformedResponseError,
+    NotFoundError,
+    NotInPlanError,
+    OverloadedError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitError,
+    RedirectError,
+    RequestTooLargeError,
+    UsageError,
+)
+from freeproviders.probing.comparing import compared
+from freeproviders.probing.plan import LONGEST, MENDS, OF_THE_MODEL, Plan
+from freeproviders.probing.report import Finding, Outcome, Question, Report
+from freeproviders.providers.openai_compatible import OpenAICompatible
+from freeproviders.transport import HttpRequest, send
+from freeproviders.types import ChatRequest, Finish, Usage, collect
+from freeproviders.wire.json import dumps, loads
+
+NO_SUCH_MODEL: Final = "no-such-model-of-a-probe"
+_NEEDED: Final[Mapping[Question, str]] = {"tools": "tools", "schema": "response_format"}
+"""Fields without which a question makes no sense, though a row may leave them out."""
+MAX_BYTES: Final = 2**20
+_Error = TypeVar("_Error", bound=FreeProvidersError)
+_ASK: Final = "Say hello in one word."
+_ASK_TOOL: Final = "What is the weather in Paris? Use the tool."
+_TOOL: Final[Mapping[str, Any]] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+_FORMAT: Final[Mapping[str, Any]] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "greeting",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"word": {"type": "string"}, "letters": {"type": "integer"}},
+            "required": ["word", "letters"],
+            "additionalProperties": False,
+        },
+    },
+}
+# Said in the question too: some services want the word JSON there, and a model that is not held to
+# the schema still writes a sentence first.
+_ASK_OBJECT: Final = "Say hello in one word, tell how many letters it has, and think of it as JSON."
+_ENDING: Final = (
+    AuthenticationError,
+    BlockedError,
+    OverloadedError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+    RateLimitError,
+    RedirectError,
+)
+"""Errors after which the next request would fare no better, or should not be sent."""
+_REFUSED_NAME: Final = re.compile(
+    r"(?i)unsupported|unrecognized|unknown|unexpected|extra|not (?:supported|permitted|allowed)"
+)
+_OTHER_NAME: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+class Prober:
+    """A probe of one service of the catalogue, with the user's own key.
+
+    Args:
+        service: the service's id or name.
+        model: the model to ask; None is the row's default.
+        embeddings: whether a vector is asked for too.
+        configuration: how the service is reached, as of `OpenAICompatible`.
+
+    Raises:
+        UnknownServiceError: there is no such service.
+        MissingKeyError: it wants a key, and there is none.
+        UsageError: it is gone, no model is named and it has no default one, or it has no embedding
+            model.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        model: str | None = None,
+        *,
+        embeddings: bool = False,
+        **configuration: Unpack[Configuration],
+    ) -> None:
+        self.row: Service = catalogue().service(service)
+        configuration["retry"] = 0
+        self.provider = OpenAICompatible(
+            model,
+            service=replace(self.row, retired={}),  # a model that is said to be gone may be asked for too
+            native_tools=True,
+            json_schema=True,
+            **configuration,
+        )
+        embedding = next(iter(self.row.embeddings), "") if embeddings else ""
+        if embeddings and not embedding:
+            raise UsageError("The row has no embedding model.", provider=self.row.name)
+        provider = self.provider
+        keyless = not provider.api_key and provider.login is None
+        self.plan = Plan(self.row, provider.base_url, provider.model, embedding, keyless)
+        self.model = provider.model
+        self._outcomes: list[Outcome] = []
+        self._learned: list[Finding] = []
+        self._requests = 0
+        self._mends = 0
+        self._ended: Exception | None = None
+
+    def secrets(self) -> list[str]:
+        """List what must not be written down: keys, logins and cookies."""
+        return self.provider.secrets
+
+    async def run(
+        self,
+        observe: Callable[[Outcome], object] = lambda _: None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> Report:
+        """Ask the questions of the plan, with its pauses; no request is sent twice.
+
+        `observe` is told each outcome, `sleep` passes the time between two requests.
+
+        A refused key, a limit that is reached, and a service that cannot be reached end the probe:
+        the report then says so, and has what came before.
+        """
+        at = datetime.now(UTC)
+        for question in self.plan.questions:
+            outcome = self._skipped(question) or await self._outcome(question, sleep)
+            while self._mended(outcome):
+                self._outcomes.append(outcome)
+                outcome = await self._outcome(question, sleep)
+            self._outcomes.append(outcome)
+            self._look_at(outcome)
+            observe(outcome)
+        outcomes = tuple(self._outcomes)
+        findings = (*self._learned, *compared(self.row, self.model, outcomes, keyless=self.plan.keyless))
+        return Report(
+            self.row.id,
+            self.provider.base_url,
+            self.model,
+            at,
+            self._requests,
+            outcomes,
+            findings,
+            self._ended,
+        )
+
+    # --- which question, and what follows ---
+
+    def _skipped(self, question: Question) -> Outcome | None:
+        """Return the outcome of a question that is not asked, None for one that is."""
+        why = ""
+        if self._ended is not None:
+            why = "the probe had ended"
+        elif question in OF_THE_MODEL and not self.model:
+            why = "no model is known: name one"
+        elif question in OF_THE_MODEL and any(
+            one.question in OF_THE_MODEL and isinstance(one.error, NotFoundError | NotInPlanError)
+            for one in self._outcomes
+        ):
+            why = "the service does not give this model"
+        return Outcome(question, self.model, datetime.now(UTC), skipped=why) if why else None
+
+    def _look_at(self, outcome: Outcome) -> None:
+        if outcome.question == "models" and not self.model:
+            self.model = next(iter(outcome.models), "")
+        error = outcome.error
+        if isinstance(error, _ENDING) or (
+            outcome.question in {"answer", "stream"}
+            and isinstance(error, PermissionDeniedError)
+            and not isinstance(error, NotInPlanError)
+        ):
+            self._ended = error
+
+    def _mended(self, outcome: Outcome) -> bool:
+        """Return whether a field was refused that the next request does without."""
+        error = outcome.error
+        if outcome.question not in OF_THE_MODEL or not isinstance(error, BadRequestError):
+            return False
+        if self._mends == MENDS:
+            return False
+        finding = self._renamed(error)
+        if finding is None:
+            before = set(self.provider.learned.lessons)
+            if not self.provider.recover(error):
+                return False
+            lessons = [one for one in self.provider.learned.lessons if one not in before]
+            if not lessons:
+                return False
+            if any(lesson.feature == "usage_frames" for lesson in lessons):
+                left_out = [*self.row.request.leave_out, "stream_options"]
+                finding = Finding(
+                    "request",
+                    "differs",
+                    f"stream_options is refused: {error.message}",
+                    {"request": {"leave_out": left_out}},
+                )
+        if finding is not None:
+            self._learned.append(finding)
+        self._mends += 1
+        return True
+
+    def _renamed(self, error: BadRequestError) -> Finding | None:
+        """Call the limit of an answer by its other name, if the refusal is about the name."""
+        if error.sign is not None or isinstance(error, ContextOverflowError | RequestTooLargeError):
+            return None
+        style, said = self.provider.style, f"{error.message} {error.body}"
+        sent, other = style.max_tokens, _OTHER_NAME[style.max_tokens]
+        words = re.findall(r"max_(?:completion_)?tokens", said)
+        if sent not in words or not (other in words or _REFUSED_NAME.search(said)):
+            return None
+        self.provider.style = replace(style, max_tokens=other)  # type: ignore[arg-type]  # one of the two
+        return Finding(
+            "request",
+            "differs",
+            f"{sent} is refused: {error.message}",
+            {"request": {"max_tokens": other}},
+        )
+
+    # --- one request ---
+
+    async def _outcome(self, question: Question, sleep: Callable[[float], Awaitable[object]]) -> Outcome:
+        """Ask one question; whatever goes wrong is a part of the outcome."""
+        if self._requests and self.plan.pause:
+            await sleep(self.plan.pause)
+        try:
+            match question:
+                case "models":
+                    return await self._list()
+                case "embeddings":
+                    return await self._vector()
+                case _:
+                    return await self._chat(question)
+        except FreeProvidersError as error:
+            return Outcome(question, self.model, datetime.now(UTC), error=self._explained(error))
+
+    def _explained(self, error: _Error, model: str = "") -> _Error:
+        error.about(self.provider.name, model).without(self.provider.secrets)
+        if isinstance(error, ProviderError):
+            error.env = self.provider.api_key_env if isinstance(error, AuthenticationError) else None
+            self.provider.given_up(error)
+        return error
+
+    async def _list(self) -> Outcome:
+        self._requests += 1
+        names = await self.provider.list_models()
+        return Outcome("models", "", datetime.now(UTC), 200, models=tuple(names))
+
+    async def _vector(self) -> Outcome:
+        model = self.plan.embedding
+        chat = self.provider.encode(self._request("answer"))
+        body = dumps({"model": model, "input": "Hello"})
+        status, headers, said = await self._sent(
+            HttpRequest("POST", f"{self.provider.base_url}/embeddings", chat.headers, body)
+        )
+        at = datetime.now(UTC)
+        if not 200 <= status < 300:
+            refused = self._explained(self.provider.failure(status, headers, said), model)
+            return Outcome("embeddings", model, at, status, headers, said, error=refused)
+        try:
+            vector = tuple(float(number) for number in loads(said)["data"][0]["embedding"])
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise MalformedResponseError("The answer holds no vector.", provider=self.row.name) from error
+        return Outcome("embeddings", model, at, status, headers, said, vector=vector)
+
+    async def _chat(self, question: Question) -> Outcome:
+        request = self._request(question)
+        http = self.provider.encode(request)
+        asked = loads(http.body or b"{}")
+        needed = _NEEDED.get(question, "")
+        if needed and needed not in asked:
+            why = f"the row leaves {needed} out"
+            return Outcome(question, request.model or "", datetime.now(UTC), skipped=why)
+        status, headers, body = await self._sent(http)
+        at = datetime.now(UTC)
+        model = request.model or ""
+        outcome = Outcome(question, model, at, status, headers, body, asked)
+        if not 200 <= status < 300:
+            error = self._explained(self.provider.failure(status, headers, body), model)
+            return replace(outcome, error=error, allowances=error.allowances)
+        decoder = self.provider.decoder(request)
+        batch = decoder.feed(body)
+        if decoder.failure is None:
+            batch += decoder.close()
+        allowances = self.provider.allowances(headers)
+        if decoder.failure is not None:
+            failed = self._explained(decoder.failure, model)
+            return replace(outcome, error=failed, allowances=allowances)
+        batch.append(decoder.usage or Usage(0, 0, estimated=True))
+        finish = Finish(
+            reason=decoder.reason or "unknown",
+            provider=self.row.name,
+            model=decoder.model or model,
+            raw_reason=decoder.raw_reason,
+            confirmed=decoder.confirmed,
+        )
+        return replace(
+            outcome,
+            completion=collect([*batch, finish]),
+            complete=decoder.done,
+            allowances=allowances,
+        )
+
+    def _request(self, question: Question) -> ChatRequest:
+        ask: dict[str, Any] = {"model": self.model or None, "stream": question == "stream"}
+        words = _ASK
+        match question:
+            case "tools":
+                words = _ASK_TOOL
+                ask |= {"tools": [_TOOL], "tool_choice": "required"}
+            case "schema":
+                words = _ASK_OBJECT
+                ask |= {"response_format": _FORMAT}
+            case "error":
+                ask["model"] = NO_SUCH_MODEL
+        request = self.provider.request(words, max_tokens=LONGEST.get(question), **ask)
+        return self.provider.checked(request)
+
+    async def _sent(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request once; return status, headers and body, whatever they are."""
+        provider = self.provider
+        self._requests += 1
+        try:
+            async with asyncio.timeout(provider.timeout.total):
+                response = await send(request, provider.route, provider.timeout.connect)
+                try:
+                    body = await response.read_all(MAX_BYTES)
+                finally:
+                    response.close()
+        except TimeoutError as error:
+            if isinstance(error, ProviderTimeoutError):
+                raise
+            raise ProviderTimeoutError("The service did not answer in time.") from error
+        return response.status, response.headers, body
