@@ -157,9 +157,11 @@ run()
 SERVICES = """
 import os
 import langchain_freeproviders
+from langchain.agents import create_agent
 from langchain_freeproviders import ChatOpenAICompatible, OpenAICompatibleLLM
 from llama_index_freeproviders import OpenAICompatible as LLM
 
+langchain_freeproviders.register()
 os.environ.update(GROQ_API_KEY="gsk_1")
 
 async def main():
@@ -171,6 +173,7 @@ async def main():
     string = OpenAICompatibleLLM(service="groq", model="openai/gpt-oss-20b")
     llm = LLM(service="groq")
     named = langchain_freeproviders.init_chat_model("freeproviders:groq")
+    agent = create_agent("freeproviders:groq/openai/gpt-oss-20b", [weather])
     guarding = True
     assert (await core.complete("Hi")).text
     assert core.abilities("openai/gpt-oss-20b").window
@@ -178,6 +181,7 @@ async def main():
     assert [chunk async for chunk in chat.bind_tools([weather]).astream("Hi")]
     assert isinstance(await named.with_structured_output(City).ainvoke(QUESTION), City)
     assert await string.ainvoke("Hi")
+    assert (await agent.ainvoke({"messages": [("user", ASK)]}))["messages"][-1].content
     assert (await llm.acomplete("Hi")).text
     assert llm.metadata.context_window == 131072
 
