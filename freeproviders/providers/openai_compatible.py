@@ -154,6 +154,11 @@ class OpenAICompatible(AsyncGeneratorProvider):
         return super().knows(feature, model) if self._served is None else self._served.knows(feature, model)
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
+        if not url:
+            raise UsageError(
+                'base_url is required, e.g. http://localhost:11434/v1, or a service, e.g. service="groq".',
+                provider=self.name,
+            )
         super()._take_address(url, given_as)
         row = self.service
         self._calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
