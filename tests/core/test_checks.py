@@ -513,7 +513,7 @@ async def test_on_the_class():
     with replica(OpenAICompatible, answer="ok") as r:
         assert await text_of(OpenAICompatible, base_url=r.base_url, model="m") == "ok"
         assert r.requests[-1].json["model"] == "m"
-    with pytest.raises(errors.UsageError, match="base_url is required.* or a service"):
+    with pytest.raises(errors.UsageError, match=r"base_url is required.* or a service"):
         OpenAICompatible.create_async_generator("m", "hi")
 
 
