@@ -88,6 +88,13 @@ def seen(what: str, fact: Known, today: date) -> str:
     return f"{what}, seen {day(fact.checked)} ({fact.source}){sure}"
 
 
+def aged(what: str, fact: Known, today: date) -> str:
+    """Write a fact as it is while it is fresh, as "unknown, was ..." afterwards."""
+    if fact.checked is None or not is_stale(fact, today):
+        return what
+    return f"unknown, was {what} ({day(fact.checked)})"
+
+
 def has_free(service: Service) -> bool:
     """Return whether something of a service is free: for ever, or within an allowance."""
     return service.gone is None and any(row.cost in {"never", "allowance"} for row in service.models.values())
@@ -104,11 +111,8 @@ def free(service: Service, today: date | None = None) -> str:
     limit = main_limit(service)
     if limit is None:
         return "some models, the limits are not known"
-    known = dated(service, limit)
     what = f"{shown(limit)}{', without a key' if limit.keyless else ''}"
-    if today is not None and known.checked is not None and is_stale(known, today):
-        return f"unknown, was {what} ({day(known.checked)})"
-    return what
+    return what if today is None else aged(what, dated(service, limit), today)
 
 
 def main_limit(service: Service) -> Limit | None:

@@ -51,7 +51,8 @@ def catalogue(
     """List the services of the catalogue: what is free, what becomes of prompts, which have a key.
 
     `freeproviders catalogue groq` shows one, with the age of each fact. Of several filters one
-    model must fit them all. A fact that nobody has checked for 90 days counts as unknown.
+    model must fit them all. A fact that nobody has checked for 90 days is shown as unknown; filters
+    go by what it was.
     """
     if context.invoked_subcommand is not None:
         return
@@ -76,7 +77,7 @@ def catalogue(
         terminal.show_table(
             ("Service", "Models", "Tools", "What is free", "Prompts", "Key", "Age"),
             [_line(service, fitting) for service, fitting in listed],
-            narrowest=100,
+            narrowest=120,
         )
     else:
         terminal.say("No service is like that.")
@@ -103,7 +104,7 @@ def _fitting(service: Service, *, free: bool, tools: bool, window: int) -> list[
 def _line(service: Service, fitting: list[str]) -> tuple[str, ...]:
     from freeproviders.catalogue.check import age
     from freeproviders.catalogue.rows import Known
-    from freeproviders.catalogue.words import free, oldest, privacy
+    from freeproviders.catalogue.words import free, oldest
 
     days = age(Known(oldest(service)), rows.today())
     return (
@@ -111,8 +112,8 @@ def _line(service: Service, fitting: list[str]) -> tuple[str, ...]:
         _count(service, fitting),
         rows.yes_or_no(_tools(service)),
         free(service, rows.today()),
-        privacy(service.privacy),
-        rows.key_state(service),
+        rows.privacy(service),
+        rows.key_state(service, every_name=False),
         "?" if days is None else f"{days} day{'s' if days != 1 else ''}",
     )
 

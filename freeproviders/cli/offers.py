@@ -111,12 +111,23 @@ def _lines(service: Service, remarks: Mapping[str, str]) -> Iterable[tuple[str, 
         said = (remark, f"retires {day(facts.retires)}" if facts.retires else "", facts.note)
         yield (
             name,
-            facts.cost or "?",
+            _cost(service, name),
             "?" if facts.context is None else amount(facts.context),
             "?" if facts.output is None else amount(facts.output),
             *(rows.yes_or_no(flag) for flag in (facts.tools, facts.schema, facts.images)),
             "; ".join(filter(None, said)),
         )
+
+
+def _cost(service: Service, name: str) -> str:
+    """Write what a model costs, with the age of the line that says so; servers here stay free."""
+    from freeproviders.catalogue.facts import row_of
+    from freeproviders.catalogue.words import aged, dated
+
+    row = row_of(service, name)
+    if row is None or row.cost is None:
+        return "?"
+    return row.cost if service.local else aged(row.cost, dated(service, row), rows.today())
 
 
 def _ask(row: Service) -> Listed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import rows, terminal
 from freeproviders.cli.lookup import REPLICAS, completing
 from freeproviders.providers import find_provider, load_provider
 
@@ -31,7 +31,8 @@ def replica(
         str | None,
         typer.Option(
             help="In place of a provider: a service of the catalogue, as groq, or the TOML file of one. "
-            "Its models, limits and refusals are those of its row."
+            "Its models, limits and refusals are those of its row.",
+            autocompletion=rows.ids,
         ),
     ] = None,
     port: Annotated[

@@ -57,8 +57,11 @@ def key_variable(service: Service) -> str:
     return next((name for name in key_variables(service) if os.environ.get(name, "").strip()), "")
 
 
-def key_state(service: Service) -> str:
-    """Write whether a service has its key, without a word of the key itself."""
+def key_state(service: Service, *, every_name: bool = True) -> str:
+    """Write whether a service has its key, without a word of the key itself.
+
+    Where it has none, the variables that may hold one are named, or the first of them.
+    """
     from freeproviders.catalogue.guard import key_variables
 
     names = key_variables(service)
@@ -66,7 +69,18 @@ def key_state(service: Service) -> str:
         return "none needed"
     if name := key_variable(service):
         return f"{name} (set)"
-    return f"{' or '.join(names)} ({'optional' if service.key == 'optional' else 'not set'})"
+    wanted = " or ".join(names) if every_name else names[0]
+    return f"{wanted} ({'optional' if service.key == 'optional' else 'not set'})"
+
+
+def privacy(service: Service) -> str:
+    """Write what becomes of prompts; what a service says of itself grows old, a server here does not."""
+    from freeproviders.catalogue.words import aged
+    from freeproviders.catalogue.words import privacy as in_words
+
+    what = in_words(service.privacy)
+    unsaid = service.local or (service.privacy.trains == service.privacy.logs == "unknown")
+    return what if unsaid else aged(what, service, today())
 
 
 def yes_or_no(flag: bool | None) -> str:

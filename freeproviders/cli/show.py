@@ -102,10 +102,10 @@ def _limits(service: Service, today: date) -> Iterator[str]:
 
 
 def _policy(service: Service, today: date) -> Iterator[str]:
-    from freeproviders.catalogue.words import dated, privacy, seen, terms
+    from freeproviders.catalogue.words import dated, seen, terms
 
     note = f". {service.privacy.note}" if service.privacy.note else ""
-    yield f"Prompts: {privacy(service.privacy)}{note}"
+    yield f"Prompts: {rows.privacy(service)}{note}"
     if words := terms(service.terms):
         yield f"Terms: {seen(words, dated(service, service.terms), today)}"
     if service.terms.address:

@@ -112,7 +112,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, narrowe
                 "\n".join(
                     [
                         first,
-                        *(f"  {column}: {cell}" for column, cell in zip(columns[1:], others, strict=True)),
+                        *(
+                            f"  {column}: {cell}"
+                            for column, cell in zip(columns[1:], others, strict=True)
+                            if cell
+                        ),
                     ]
                 )
             )

@@ -34,6 +34,7 @@ privacy = {{ trains = "no" }}
 [models]
 "house-blend" = {{ cost = "allowance", context = 8000, tools = true, retires = 2099-01-31 }}
 "long-blend" = {{ cost = "paid", context = 200000, tools = false }}
+"stale-blend" = {{ cost = "never", checked = {old}, source = "a list" }}
 
 [retired]
 "old-blend" = {{ on = 2026-01-02, successor = "house-blend", why = "too old" }}
@@ -148,6 +149,21 @@ def test_a_service_is_shown_with_the_age_of_its_facts(folder: Path, arguments: l
     assert model.rstrip().endswith("retires 31 Jan 2099")
 
 
+def test_what_is_old_is_unknown(folder: Path) -> None:
+    """A model's cost by the date of its line, what becomes of prompts by that of the row."""
+    old = written(TODAY - timedelta(days=100))
+    shown = run("catalogue", "house", env=environment(folder)).stdout.decode()
+    (line,) = [line for line in shown.splitlines() if line.startswith("stale-blend ")]
+    assert f"unknown, was never ({old})" in line
+    assert "Prompts: does not train on prompts\n" in shown
+    text = (folder / "house.toml").read_text()
+    (folder / "house.toml").write_text(text.replace(str(TODAY), str(TODAY - timedelta(days=100))))
+    shown = run("catalogue", "house", env=environment(folder)).stdout.decode()
+    assert f"Prompts: unknown, was does not train on prompts ({old})\n" in shown
+    assert f"Free: unknown, was 1 000 requests a day for each model ({old})\n" in shown
+    assert f"All else was checked: {old}, more than 90 days ago" in shown
+
+
 def test_a_tombstone_says_when_and_why(folder: Path) -> None:
     gone = Catalogue(others=()).service("github-models").gone
     assert gone is not None
@@ -252,7 +268,7 @@ def test_check_lists_facts_by_age(folder: Path) -> None:
     done = run("catalogue", "check", "--stale", "60", env=environment(folder))
     assert done.returncode == 0
     mine = [line for line in done.stdout.decode().splitlines() if line.startswith("house ")]
-    assert [line.split()[1:4] for line in mine] == [["100", "limit:", "8"]]
+    assert [line.split()[1:4] for line in mine] == [["100", "limit:", "8"], ["100", "models:", "stale-blend"]]
     days = [int(line.split()[1]) for line in done.stdout.decode().splitlines()[2:]]
     assert days == sorted(days, reverse=True)
     assert min(days) > 60

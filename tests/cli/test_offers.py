@@ -43,6 +43,7 @@ def test_a_refresh_asks_with_the_key_and_is_kept(tmp_path: Path) -> None:
         expected = {
             "house-blend": "",
             "long-blend": "missing",
+            "stale-blend": "missing",
             "fresh-blend": "new",
             "old-blend": "retired but listed",
         }

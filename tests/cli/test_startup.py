@@ -5,11 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from freeproviders import __version__
+from freeproviders.cli.app import app
 from tests.cli.command import environment, run
 
 
@@ -28,6 +33,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
         ["models", "--help"],
         ["catalogue", "--help"],
         ["catalogue", "check", "--help"],
+        ["doctor", "--help"],
         ["replica", "--help"],
         ["--version"],
     ],
@@ -46,6 +52,26 @@ def test_help_loads_no_network_code(arguments: list[str]) -> None:
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def commands(group: TyperGroup, name: str = "") -> Iterator[tuple[str, Any]]:
+    for word, command in group.commands.items():
+        yield f"{name} {word}".strip(), command
+        if isinstance(command, TyperGroup):
+            yield from commands(command, word)
+
+
+def test_every_command_and_option_says_what_it_is_for() -> None:
+    """In sentences that end, of which help shows the first one whole in its list."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for name, command in commands(group):
+        assert command.help, name
+        first = command.help.strip().split("\n\n")[0]
+        assert first.endswith("."), name
+        for parameter in command.params:
+            said = getattr(parameter, "help", None)
+            assert said or parameter.name == "help" or parameter.nargs == -1, f"{name} {parameter.name}"
 
 
 def test_the_core_does_not_load_the_command_line() -> None:
