@@ -6,7 +6,9 @@ import asyncio
 import json
 import socket
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 from freeproviders.catalogue import Limit, ModelRow, Service, catalogue, look_again
 from freeproviders.catalogue.rows import Headers, Retired
 from freeproviders.errors import CatalogueError, UnknownServiceError
-from freeproviders.testing import replica
+from freeproviders.testing import Replica, replica
 from freeproviders.types import Text, ToolCall, Usage
 from freeproviders.wire.limits import AllowanceHeaders
 from freeproviders.wire.openai.style import Style
@@ -267,20 +269,55 @@ def test_calls_at_the_same_time() -> None:
         assert server.counts.of("concurrency").largest == 1
 
 
+@contextmanager
+def begun(server: Replica, until: bytes) -> Iterator[None]:
+    """A stream of which so much has come, and that goes on."""
+    url = urlsplit(server.base_url)
+    body = json.dumps({"model": "m", "stream": True, "messages": [HI]}).encode()
+    head = (
+        f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer a\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
+        connection.sendall(head.encode() + body)
+        seen = b""
+        while until not in seen:
+            seen += connection.recv(4096)
+        yield
+
+
+def test_a_refusal_on_demand_holds_no_place() -> None:
+    """Whoever has read it can ask again, though its connection is still open."""
+    service = row(limit=(Limit(metric="concurrency", cap=1),))
+    with (
+        replica(service=service, faults=[{"kind": "overload", "stall": 1}]) as server,
+        begun(server, b"overloaded"),
+    ):
+        assert ask(server, key="a").status == 200
+
+
+def test_the_nearest_sign_of_a_limit_is_written() -> None:
+    """That of its metric and scope, wherever it stands, and never that of another metric."""
+    signs = (
+        Sign("minute", 429, ("any",)),
+        Sign("minute", 429, ("tokens",), metric="tokens"),
+        Sign("minute", 429, ("requests",), metric="requests"),
+        Sign("minute", 429, ("of the model",), scope="model", metric="requests"),
+    )
+    for limit, words in (
+        (Limit(metric="requests", per="minute", cap=1), "requests"),
+        (Limit(metric="requests", per="minute", cap=1, scope="model"), "of the model"),
+        (Limit(metric="input tokens", per="minute", cap=1), "any"),
+    ):
+        with replica(service=row(limit=(limit,), error=signs)) as server:
+            assert ask(server).status == 200
+            assert ask(server).json["error"]["message"].startswith(words)
+
+
 def test_a_client_that_leaves_gives_its_place_back() -> None:
     service = row(limit=(Limit(metric="concurrency", cap=1), Limit(metric="tokens", per="day", cap=99)))
     with replica(service=service, answer=["a", "b", "c"], faults=[{"stall": 2}]) as server:
-        url = urlsplit(server.base_url)
-        body = json.dumps({"model": "m", "stream": True, "messages": [HI]}).encode()
-        head = (
-            f"POST {url.path}/chat/completions HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Bearer a\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
-            connection.sendall(head.encode() + body)
-            seen = b""
-            while b'"b"' not in seen:
-                seen += connection.recv(4096)
+        with begun(server, b'"b"'):
             assert ask(server, key="a").status == 429
         server.wait_disconnect()
         assert ask(server, key="a").status == 200

@@ -120,30 +120,33 @@ def test_what_is_left_is_the_truth(reset: Any, cap: int, steps: list[tuple[int, 
     assert asked(limits)
 
 
-@given(steps=STEPS, cap=st.integers(1, 12))
-def test_what_is_settled_counts_at_its_admission(steps: list[tuple[int, int]], cap: int) -> None:
+@pytest.mark.parametrize("reset", ["rolling", "fixed"])
+@given(steps=STEPS, cap=st.integers(1, 12), lasts=st.integers(0, 12))
+def test_what_is_settled_counts_at_its_admission(
+    reset: Any, steps: list[tuple[int, int]], cap: int, lasts: int
+) -> None:
     """Answers are known only when they end: their tokens count with those of their prompts."""
     clock = Clock()
-    limits = Limits([Limit(metric="tokens", per="10 seconds", cap=cap, reset="rolling")], clock)
+    limits = Limits([Limit(metric="tokens", per="10 seconds", cap=cap, reset=reset)], clock)
     uses: list[tuple[Fraction, int]] = []
     for step, answer in steps:
         clock.now += step / 8
         now = exact(clock.now)
-        before = used_of("rolling", uses, now, cap)
+        before = used_of(reset, uses, now, cap)
         try:
             ticket = limits.admit("m", ME, 1)
         except Exceeded:
             assert before + 1 > cap
             continue
         assert before + 1 <= cap
-        clock.now += 1
+        clock.now += lasts
         ticket.tokens(1, answer)
         ticket.close()
         ticket.close()
         uses.append((now, 1 + answer))
     if uses:
         used = limits.counts().of("tokens/10 seconds").used
-        assert used == used_of("rolling", uses, exact(clock.now), cap)
+        assert used == used_of(reset, uses, exact(clock.now), cap)
 
 
 def test_all_or_nothing() -> None:
@@ -166,17 +169,17 @@ def test_all_or_nothing() -> None:
 
 
 def test_the_limit_that_is_back_last_is_told() -> None:
-    clock = Clock()
-    lines = [
-        Limit(metric="requests", per="day", cap=1, reset="fixed"),
-        Limit(metric="requests", per="minute", cap=1, reset="rolling"),
-    ]
-    limits = Limits(lines, clock)
-    assert asked(limits)
-    with pytest.raises(Exceeded) as caught:
-        limits.admit("m", ME)
+    minute = Limit(metric="requests", per="minute", cap=1, reset="rolling")
+    day = Limit(metric="requests", per="day", cap=1, reset="fixed")
+    once = Limit(metric="requests", cap=1)
     midnight = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
-    assert (caught.value.standing.limit.per, caught.value.standing.back_at) == ("day", midnight)
+    for lines in ([day, minute], [minute, day], [minute, once, day]):
+        limits = Limits(lines, Clock())
+        assert asked(limits)
+        refused = refusal(limits)
+        assert refused is not None
+        told = (once, None) if once in lines else (day, midnight)
+        assert (refused.limit, refused.back_at) == told
 
 
 def test_pools() -> None:
