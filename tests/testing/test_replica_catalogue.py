@@ -644,6 +644,7 @@ def test_the_time_of_a_refusal_on_demand() -> None:
     with replica(service="groq", faults={"kind": "minute", "retry_after": 5.5}) as server:
         refused = ask(server, "openai/gpt-oss-120b")
     assert refused.headers["retry-after"] == "5.5"
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "0"  # what is announced agrees with it
     assert "Please try again in 5.5s." in refused.text
 
 
