@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from freeproviders.catalogue import catalogue
+from freeproviders.catalogue import look_again
 from freeproviders.testing import Replica, replica
 
 HOUSE = """\
@@ -72,12 +72,7 @@ def catalogued(service: str, folder: Path) -> Iterator[Catalogued]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FREEPROVIDERS_SERVICES", str(folder))
             patch.setenv(variable, KEY)
-            _look_again()
+            look_again()  # at once: a test may make its model inside a coroutine
             yield Catalogued(service, name, variable, model, patch)
     finally:
-        _look_again()
-
-
-def _look_again() -> None:
-    catalogue.cache_clear()
-    catalogue()  # at once: a test may make its model inside a coroutine
+        look_again()
