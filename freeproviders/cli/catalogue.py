@@ -54,9 +54,13 @@ def catalogue(
     model must fit them all. A fact that nobody has checked for 90 days is shown as unknown; filters
     go by what it was.
     """
-    if context.invoked_subcommand is not None:
-        return
     narrowed = free or tools or window is not None
+    if context.invoked_subcommand is not None:
+        if narrowed or private or local or as_json:
+            raise typer.BadParameter(
+                "These options are the list's: name no service, or name it before --json."
+            )
+        return
     listed: list[tuple[Service, list[str]]] = []
     gone: list[str] = []
     for service in rows.services():

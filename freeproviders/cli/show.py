@@ -109,7 +109,7 @@ def _policy(service: Service, today: date) -> Iterator[str]:
     if words := terms(service.terms):
         yield f"Terms: {seen(words, dated(service, service.terms), today)}"
     if service.terms.address:
-        yield f"  {service.terms.address}"
+        yield f"  {service.terms.address}" if words else f"Terms: {service.terms.address}"
 
 
 def _show_models(service: Service) -> None:

@@ -1,5 +1,6 @@
 """Lists of models that services announced: kept, read, and believed before what a row says."""
 
+import asyncio
 import json
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.catalogue import catalogue
+from freeproviders.catalogue import catalogue, look_again
 from freeproviders.catalogue.rows import Retired
 from freeproviders.errors import RetiredModelError
 from freeproviders.listed import _read as read_lists
@@ -104,3 +105,23 @@ def test_a_list_older_than_the_rows_knowledge_does_not_count(tmp_path, folder):
     assert not listed_before(6, announced)
     to_come = Retired(on=ago(-5), checked=ago(3), source="x")
     assert listed_before(0, to_come)
+
+
+async def test_a_list_beats_the_users_file_and_is_read_on_an_event_loop(tmp_path, monkeypatch):
+    """The guard of these tests refuses a read that would hold up the loop."""
+    path = tmp_path / "mine" / "groq.toml"
+    path.parent.mkdir()
+    path.write_text('[retired]\n"of-mine" = { on = 2026-01-01, checked = 2026-01-02, source = "seen" }\n')
+    monkeypatch.setenv("FREEPROVIDERS_SERVICES", str(path))
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_a1b2c3d4e5")
+    groq = (await asyncio.to_thread(look_again)).service("groq")
+    try:
+        provider = OpenAICompatible(service="groq")
+        for name in ("of-mine", GONE):
+            with pytest.raises(RetiredModelError):
+                provider.model_to_ask(name)
+        await asyncio.to_thread(keep, groq, groq.base_url, ["of-mine", GONE])
+        assert [provider.model_to_ask(name) for name in ("of-mine", GONE)] == ["of-mine", GONE]
+    finally:
+        monkeypatch.undo()
+        await asyncio.to_thread(look_again)

@@ -189,6 +189,12 @@ def test_a_service_that_is_not_there_is_one_line_with_a_suggestion(folder: Path)
     assert "Did you mean 'house'?" in line
 
 
+def test_filters_of_the_list_are_refused_for_one_service(folder: Path) -> None:
+    done = run("catalogue", "--free", "house", env=environment(folder))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"These options are the list's" in done.stderr
+
+
 def test_a_file_with_a_mistake_does_not_hide_the_others(folder: Path) -> None:
     (folder / "groq.toml").write_text('base_url = "https://evil.example/v1"\n')
     done = run("catalogue", env=environment(folder))
