@@ -41,12 +41,9 @@ def parsed(text: str, file: str) -> Row:
 def examined(text: str, file: str) -> tuple[Row, list[CatalogueError]]:
     """Read a file's text as plain data; return it with every mistake in its fields."""
     try:
-        row = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        return {}, [
-            CatalogueError(f"This is no TOML: {error}.", file=file, line=int(line[1]) if line else None)
-        ]
+        row = _loaded(text, file)
+    except CatalogueError as error:
+        return {}, [error]
     mistakes: list[CatalogueError] = []
     sound = row
     try:
@@ -59,6 +56,18 @@ def examined(text: str, file: str) -> tuple[Row, list[CatalogueError]]:
     return row, mistakes
 
 
+def whole(text: str, service_id: str, path: str) -> Service:
+    """Read the file of a whole service of this package, whose fields are checked once."""
+    row = _loaded(text, path)
+    service, mistakes = assembled(row, service_id, "", text)
+    for mistake in mistakes:
+        raise mistake
+    for loc, wrong in _faults(row):
+        raise CatalogueError(wrong, file=path, line=line_of(text, loc))
+    assert service is not None  # noqa: S101 - there would be a mistake
+    return service
+
+
 def built(row: Row, service_id: str, file: str) -> Service:
     """Make a service of the data of its file. Raises `CatalogueError` for what the whole lacks."""
     service, mistakes = assembled(row, service_id, file)
@@ -68,16 +77,31 @@ def built(row: Row, service_id: str, file: str) -> Service:
     return service
 
 
-def assembled(row: Row, service_id: str, file: str) -> tuple[Service | None, list[CatalogueError]]:
-    """Make a service of the data of its file; return it, where it can be made, with every mistake."""
+def assembled(
+    row: Row, service_id: str, file: str, text: str = ""
+) -> tuple[Service | None, list[CatalogueError]]:
+    """Make a service of the data of its file; return it, where it can be made, with every mistake.
+
+    `text` is the file's, where it is of one, so that mistakes have their lines.
+    """
     if _ID.fullmatch(service_id) is None:
         wrong = "A service's id is its file's name, of small letters, digits and hyphens; this is"
         return None, [CatalogueError(f"{wrong} {service_id!r}.", file=file)]
     try:
         service: Service = _whole_service().validate_python({**row, "id": service_id, "file": file})
     except ValidationError as error:
-        return None, _explained(error, "", file)
+        return None, _explained(error, text, file)
     return service, [CatalogueError(wrong, file=file) for wrong in _contradictions(service)]
+
+
+def _loaded(text: str, file: str) -> Row:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise CatalogueError(
+            f"This is no TOML: {error}.", file=file, line=int(line[1]) if line else None
+        ) from None
 
 
 def line_of(text: str, loc: Iterable[int | str]) -> int:

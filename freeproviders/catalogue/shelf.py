@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from freeproviders.catalogue import guard, places
 from freeproviders.catalogue.places import Source
-from freeproviders.catalogue.reading import Row, built, parsed
+from freeproviders.catalogue.reading import Row, built, parsed, whole
 from freeproviders.catalogue.rows import Service
 from freeproviders.errors import CatalogueError, UnknownServiceError
 
@@ -113,12 +113,14 @@ class Catalogue:
         row: Row = {}
         original: Service | None = None
         if service_id in self._own:
-            row = self._row_of_own(service_id)
-            original = built(row, service_id, "")
-            _refuse(guard.objections_to_own(original), str(self._own[service_id]))
+            path = self._own[service_id]
+            original = whole(places.text_of(path), service_id, str(path))
+            _refuse(guard.objections_to_own(original), str(path))
         files = [source for source in self._users if source.id == service_id]
         if original is None and not any("base_url" in self._row_of(source) for source in files):
             files = [source for source in self._others if source.id == service_id]
+        if original is not None and files:
+            row = self._row_of_own(service_id)
         service = original
         for source in files:
             file = str(source.path)
