@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freeproviders._version import __version__
-from freeproviders.cli import catalogue, chat, doctor, models, providers, replica, terminal
+from freeproviders.cli import catalogue, chat, doctor, models, probe, providers, replica, terminal
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
@@ -26,6 +26,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")
 app.command()(replica.replica)
 app.command()(doctor.doctor)
+app.command()(probe.probe)
 
 
 def _print_version(wanted: bool) -> None:

@@ -28,6 +28,7 @@ from freeproviders.errors import (
 from freeproviders.probing.announced import AnyCase, guessed, is_about, like_limits, misread, names_of
 from freeproviders.probing.plan import OF_THE_MODEL
 from freeproviders.probing.report import Finding, Outcome, Verdict
+from freeproviders.probing.scrubbing import Scrubber
 from freeproviders.services import Served
 from freeproviders.wire.failure import read_failure, read_reported_error
 from freeproviders.wire.json import loads
@@ -455,7 +456,8 @@ def _sign(outcome: Outcome) -> dict[str, Any]:
     if reported is None or outcome.status is None:
         return {}
     pieces = [piece.strip(" `'\".:,") for piece in reported.message.split(outcome.model)]
-    words = max(pieces, key=len, default="")
+    scrubber = Scrubber()  # an account's id tells nothing apart for others
+    words = max((piece for piece in pieces if scrubber.text(piece) == piece), key=len, default="")
     if len(words) < len("no model"):
         return {}
     sign = Sign("retired", outcome.status, (words,), scope="model")

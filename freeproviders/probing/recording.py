@@ -72,7 +72,7 @@ def _exchange(outcome: Outcome, row: Service, scrubber: Scrubber) -> dict[str, A
     now = outcome.at.replace(microsecond=0).astimezone(UTC)
     own = [name for line in row.headers.allowance for name in names_of(line)]
     headers = scrubber.headers(outcome.headers, own)
-    body = scrubber.body(outcome.body, error=not 200 <= outcome.status < 300)
+    body = scrubber.body(outcome.body, error=outcome.failed)
     expected = _meaning(outcome, row, headers, body, now)
     if expected is None:
         return None

@@ -30,7 +30,19 @@ _LIMIT_VALUE: Final = re.compile(
     r"|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?"
 )
-_HEADER_NAME: Final = re.compile(r"[a-z]+(?:-(?:[a-z]+|\d[a-z]?))*")
+_HEADER_WORDS: Final = frozenset(
+    {
+        "x", "rate", "ratelimit", "ratelimits", "limit", "limits", "remaining", "reset", "left",
+        "used", "usage", "request", "requests", "req", "reqs", "token", "tokens", "input", "output",
+        "prompt", "completion", "second", "minute", "hour", "day", "week", "month", "daily",
+        "hourly", "monthly", "window", "quota", "credit", "credits", "cost", "neurons",
+        "concurrent", "concurrency", "free", "model", "models", "user", "account", "project",
+        "organization", "total", "query", "by", "size", "in", "at", "per", "after", "retry", "rpm",
+        "rpd", "rph", "tpm", "tpd", "ms", "s", "type", "llm", "api", "count",
+    }
+)  # fmt: skip
+"""Of nothing else are names of headers made that a row does not have: some services name the account."""
+_HEADER_PERIOD: Final = re.compile(r"\d{1,2}[smhd]?")
 
 _ANSWER_KEYS: Final = frozenset(
     {
@@ -69,19 +81,19 @@ _EPOCH: Final = r"1[6-9]\d{8}(?:\d{3})?(?:\.\d{1,6})?"
 _DURATION: Final = r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[dhms])){1,8}"
 _KEPT: Final = re.compile(rf"{_MOMENT}|{_EPOCH}|{_DURATION}")
 _PRIVATE: Final = (
-    re.compile(r"(?i)\b(?:bearer|basic)\s+[^\s\"'`,;]{4,}"),
+    re.compile(r"(?i)\b(?:bearer|basic)\s{1,4}[^\s\"'`,;]{4,}"),
     re.compile(
         r"\b(?:sk|pk|rk|gsk|hf|ghp|gho|ghs|github_pat|xai|nvapi|csk|r8|fw|tgp|pplx|key)[-_][^\s\"'`,;]{4,}"
     ),
     re.compile(r"\bAIza[^\s\"'`,;]{4,}|\beyJ[^\s\"'`,;]{8,}"),
-    re.compile(r"[^\s@\"<>]+@[^\s@\"<>]+\.[^\s@\"<>]+"),
+    re.compile(r"(?<![^\s@\"<>])[^\s@\"<>]+@[^\s@\"<>]+\.[^\s@\"<>]+"),
     re.compile(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"),
     re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"),
     re.compile(r"(?i)(?<![\w:])(?=[0-9a-f:]*(?:::|(?::[0-9a-f]+){4}))[0-9a-f:]{4,}"),
     re.compile(r"(?<=://)[^\s/\"'`<>@]+@"),
-    re.compile(r"(?<=\w)\?[^\s\"'`<>]*=[^\s\"'`<>]+"),
+    re.compile(r"(?<=\w)\?[^\s\"'`<>?=]*=[^\s\"'`<>]+"),
 )
-_STARRED: Final = re.compile(r"[\w-]*\*{3,}[\w*-]*")
+_STARRED: Final = re.compile(r"(?<![\w-])[\w-]*\*{3,}[\w*-]*")
 """A key of which the service shows a part."""
 _ID: Final = re.compile(
     r"\b(org|user|req|acct|account|proj|project|team|cus|sess|run|file|batch|resp)([-_])([A-Za-z0-9]+)"
@@ -91,9 +103,12 @@ _WHOSE: Final = (
     r"(?:account|organi[sz]ation|org|user(?: ?name)?|team|project|workspace|tenant|customer|member|login"
     r"|owner)(?:[ _-](?:name|id))?"
 )
-_QUOTED_AFTER: Final = re.compile(rf"(?i)\b({_WHOSE}\s*(?:[:=]|is)?\s*)([\"'`])([^\"'`]+)\2")
-_UNQUOTED_AFTER: Final = re.compile(rf"(?i)\b({_WHOSE}\s*[:=]\s*)([^\s\"'`,;]+)")
+_QUOTED_AFTER: Final = re.compile(
+    rf"(?i)\b({_WHOSE}\s{{0,3}}(?:[:=]|is)?\s{{0,3}})([\"'`])([^\"'`]{{1,200}})\2"
+)
+_UNQUOTED_AFTER: Final = re.compile(rf"(?i)\b({_WHOSE}\s{{0,3}}[:=]\s{{0,3}})([^\s\"'`,;]+)")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_+=%~-]{8,}")
+_SHORTEST_WORD: Final = 5
 _LETTERS: Final = 24
 """A run of so many letters is no word."""
 
@@ -111,7 +126,9 @@ class Scrubber:
         self, secrets: Iterable[str] = (), models: Iterable[str] = (), words: Iterable[str] = ()
     ) -> None:
         self._secrets = sorted({one for one in secrets if one}, key=len, reverse=True)
+        words = [word for word in words if not self._is_known(word)]
         kept = {*models, *words}
+        self._words = [word for word in words if len(word) >= _SHORTEST_WORD]
         self._kept = {
             token for text in kept for token in (text, *_TOKEN.findall(text)) if not self._is_known(text)
         }
@@ -119,7 +136,8 @@ class Scrubber:
 
     def headers(self, headers: Mapping[str, str], known: Collection[str] = ()) -> dict[str, str]:
         """Return the headers that tell of limits, and the type; `known` are names of the row's own."""
-        wanted = {*_KEPT_HEADERS, *like_limits(headers), *(name.lower() for name in known)}
+        own = {*_KEPT_HEADERS, *(name.lower() for name in known)}
+        wanted = {*own, *like_limits(headers)}
         found: dict[str, str] = {}
         for given, said in headers.items():
             name, value = given.lower(), said.strip()
@@ -127,8 +145,8 @@ class Scrubber:
                 value = value.partition(";")[0].strip().lower()
                 right = bool(_TYPE.fullmatch(value))
             else:
-                right = bool(_LIMIT_VALUE.fullmatch(value)) and bool(_HEADER_NAME.fullmatch(name))
-            if name in wanted and right and self.text(name) == name and not self._is_known(value):
+                right = bool(_LIMIT_VALUE.fullmatch(value)) and (name in own or _is_plain(name))
+            if name in wanted and right and not self._is_known(value) and not self._is_known(name):
                 found[name] = value
         return found
 
@@ -184,6 +202,8 @@ class Scrubber:
         digits = sum(char.isdigit() for char in token)
         letters = sum(char.isalpha() for char in token)
         long = max((len(run) for run in re.findall(r"[A-Za-z]+", token)), default=0)
+        if not digits and any(word in token for word in self._words):
+            return token
         if (digits and letters) or digits > 8 or long > _LETTERS:  # a date has 8
             return EXAMPLE
         return token
@@ -244,6 +264,11 @@ class Scrubber:
                 return _ARGUMENTS if text.strip().startswith("{") else ""
             case _:
                 return self.text(text)
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether the name of a header is made of words that tell of limits, and of nothing else."""
+    return all(word in _HEADER_WORDS or _HEADER_PERIOD.fullmatch(word) for word in re.split("[-_]", name))
 
 
 def _dumped(value: Any) -> str:
