@@ -12,7 +12,7 @@ from freeproviders.catalogue import guard, places
 from freeproviders.catalogue.places import Source
 from freeproviders.catalogue.reading import Row, assembled, built, examined, parsed
 from freeproviders.catalogue.rows import Known, Service
-from freeproviders.catalogue.shelf import Change, overlaid
+from freeproviders.catalogue.shelf import Catalogue, Change, overlaid
 from freeproviders.catalogue.words import dated, shown
 from freeproviders.errors import CatalogueError
 
@@ -56,9 +56,8 @@ def mistakes(source: Source, below: Sequence[Source] = ()) -> list[CatalogueErro
 
 def effects(source: Source) -> list[Change]:
     """List what a file changes of the package's own row, one fact each; `before` None is a new one."""
-    below = _own_row(source.id)
-    after = overlaid(below, parsed(places.text_of(source.path), str(source.path)))
-    return list(_differences(below, after, ""))
+    changes = Catalogue(others=()).changes(source)
+    return [fact for one in changes for fact in _differences(one.before, one.after, one.field)]
 
 
 def readdressed(source: Source) -> Change | None:
@@ -112,7 +111,7 @@ def _differences(before: Any, after: Any, name: str) -> Iterator[Change]:
         below = before or {}
         for key, value in after.items():
             if below.get(key) != value:
-                yield from _differences(below.get(key), value, f"{name}.{key}" if name else key)
+                yield from _differences(below.get(key), value, f"{name}.{key}")
     elif _is_list_of_tables(before) and _is_list_of_tables(after):
         gone = [one for one in before or () if one not in after]
         for one in after:

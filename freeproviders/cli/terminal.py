@@ -25,6 +25,7 @@ _OPTIONS: Final = {
     "max_tokens": "--max-tokens",
     "model_path": "--model",
     "Check base_url and model.": "Check --base-url and --model.",
+    "no default model: name one.": "no default model: name one with --model.",
 }
 """What the core's errors name, and what it is called here."""
 _NAMES: Final = re.compile(f"({'|'.join(map(re.escape, _OPTIONS))})=?")

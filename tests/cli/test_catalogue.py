@@ -311,6 +311,7 @@ def test_a_service_of_ones_own_answers_by_its_file(folder: Path) -> None:
         (["--service", "gorq"], 2, "Did you mean 'groq'?"),
         (["--service", "github-models"], 2, "[GitHub Models] It is gone since 2026-07-30"),
         (["--service", "house", "-p", "embedded"], 2, "--service"),
+        (["--service", "novita", "--api-key", "x"], 2, "name one with --model."),
         (["--service", "house", "--api-key", "x", "-m", "old-blend"], 1, "Use house-blend in its place."),
         (["--service", "house", "--base-url", "https://x.example/v1"], 2, "pass --api-key."),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -72,7 +73,10 @@ def test_other_packages_are_told_and_what_is_refused_of_them(tmp_path: Path) -> 
     (info / "entry_points.txt").write_text(
         "[freeproviders.services]\ncorner = corner_services\nlost = nowhere_services\n"
     )
-    env = environment(tmp_path / "none", PYTHONPATH=f"{tmp_path / 'site'}:{Path(__file__).parents[2]}")
+    env = environment(
+        tmp_path / "none",
+        PYTHONPATH=os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parents[2])]),
+    )
     shown = run("doctor", env=env).stdout.decode()
     assert f"corner: {package / 'house.toml'}: adds house" in shown
     assert "'groq' is a service of freeproviders: another package may not change it." in shown
