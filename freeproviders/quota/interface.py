@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from freeproviders.wire.limits import Metric
 
@@ -109,13 +109,16 @@ class Ask:
 class Grant:
     """A reservation that was granted: room for one HTTP request, to be settled once.
 
-    `places` belong to the store that made the grant: where it wrote each claim.
+    `places` belong to the store that made the grant: where it wrote each claim. The moments are of
+    this process's clock: when the reservation was made, and when the request was written.
     """
 
     id: str
     ask: Ask
-    places: list[tuple[int, float]]
-    store: object = None
+    places: list[Any]
+    reserved_at: float = 0.0
+    sent_at: float | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

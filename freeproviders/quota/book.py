@@ -1,0 +1,442 @@
+"""The decisions of a ledger: what is granted, until when it counts, and what announcements change.
+
+No input or output: `Pages` are what a store reads and writes, in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import floor, inf
+from typing import Final, NamedTuple, Protocol
+
+from freeproviders.catalogue.rows import seconds_of
+from freeproviders.quota.interface import Ask, Claim, Grant, Rule, Standing
+from freeproviders.quota.steps import (
+    LATENESS,
+    Adopt,
+    Announced,
+    Answer,
+    Forget,
+    Look,
+    Received,
+    Refused,
+    Renew,
+    Sent,
+    Settle,
+    Standings,
+    Step,
+    Take,
+    TooSmall,
+)
+from freeproviders.quota.windows import GRAIN, LONG_SECONDS, Meaning, Now, meaning_of, whole
+
+LEARNED_SECONDS: Final = 7 * 86_400.0
+"""For how long the cap that a service announced counts, unless it is announced again."""
+
+
+class Use(NamedTuple):
+    """What one grant has taken of one pool; `open` while the call may still change it."""
+
+    at: float
+    grant: str
+    amount: float
+    open: bool
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """The state of one limit, of one account.
+
+    Attributes:
+        id: its number.
+        rule: the limit as it was asked for last.
+        who: the salted hash of the account.
+        used: the sum of its uses, `running` of the open ones.
+        oldest: no use is older than that.
+        cap: what the service announced last, said `cap_source` at `cap_at` (UTC).
+        left: what the service has left for requests that are yet to come, None where it did not
+            say. Uses that arrived before `as_of` had been counted in it, it was `told` later, holds
+            `until`, and `probe` is when it may be asked whether it still does.
+        border: the end of a fixed window, as the service told it.
+        dirty: whether it differs from what is stored.
+    """
+
+    id: int
+    rule: Rule
+    who: str
+    used: float = 0.0
+    running: float = 0.0
+    oldest: float = inf
+    cap: float | None = None
+    cap_source: str = ""
+    cap_at: float = 0.0
+    left: float | None = None
+    as_of: float = 0.0
+    told: float = 0.0
+    until: float = inf
+    probe: float = inf
+    border: float | None = None
+    dirty: bool = False
+
+
+class Pages(Protocol):
+    """What the decisions read and write."""
+
+    def pool(self, rule: Rule, account: str) -> Pool:
+        """Find or make the pool of a rule and an account."""
+        ...
+
+    def known(self, number: int) -> Pool | None:
+        """Find a pool by its number."""
+        ...
+
+    def pools(self, service: str) -> list[Pool]:
+        """Find all pools, or those of a service."""
+        ...
+
+    def uses(self, pool: Pool, *, after: float = -inf) -> Iterator[Use]:
+        """Yield the uses later than a moment, the oldest first."""
+        ...
+
+    def drop_until(self, pool: Pool, cutoff: float) -> list[Use]:
+        """Remove the uses up to a moment, and return them."""
+        ...
+
+    def put(self, pool: Pool, use: Use) -> None:
+        """Add a use."""
+        ...
+
+    def remove(self, pool: Pool, at: float, grant: str) -> Use | None:
+        """Remove a use and return it; None where it is not there."""
+        ...
+
+    def clear(self, pool: Pool) -> None:
+        """Remove all uses."""
+        ...
+
+
+class Book:
+    """The decisions at one moment, over the pages of one transaction."""
+
+    def __init__(self, pages: Pages, now: Now) -> None:
+        self.pages = pages
+        self.now = now
+
+    def do(self, step: Step) -> Answer:
+        """Do one step."""
+        match step:
+            case Take(ask, id):
+                return self._take(ask, id)
+            case Look(ask):
+                return self._judge(ask)[1]
+            case Sent(grant, ago):
+                self._move(grant, ago, arrived=False)
+            case Received(grant, ago):
+                self._move(grant, ago, arrived=True)
+            case Renew(grant):
+                self._renew(grant)
+            case Settle():
+                self._settle(step)
+            case Adopt():
+                for said in step.said:
+                    self._adopt(step, said)
+            case Standings(service):
+                return [self._standing(pool) for pool in self.pages.pools(service)]
+            case Forget(service, name):
+                return self._forget(service, name)
+        return None
+
+    # --- reserve ----------------------------------------------------------------------------------
+
+    def _judge(self, ask: Ask) -> tuple[list[tuple[Pool, Meaning, float]], Refused | TooSmall | None]:
+        found = []
+        last: tuple[float, Claim] | None = None
+        firm = 0.0
+        for claim in ask.claims:
+            rule = claim.rule
+            meaning = meaning_of(rule)
+            pool = self.pages.pool(rule, ask.account)
+            self._pass_time(pool, meaning)
+            amount = 0.0 if meaning.kind == "gate" else whole(claim.amount)
+            found.append((pool, meaning, amount))
+            cap = self._cap(pool)
+            if ask.keep and meaning.period >= LONG_SECONDS and meaning.kind != "lease":
+                cap *= 1 - ask.keep
+            if amount > cap:
+                return found, TooSmall(claim, cap)
+            if not self._fits(pool, meaning, amount, cap):
+                after = max(self._back_in(pool, meaning, amount, cap), 0.0)
+                if last is None or after > last[0]:
+                    last = after, claim
+                firm = max(firm, self._early(pool, meaning, after, ask))
+        if last is None:
+            return found, None
+        return found, Refused(last[1], last[0], firm)
+
+    def _take(self, ask: Ask, id: str) -> Answer:  # noqa: A002 - the name of what it is
+        found, refusal = self._judge(ask)
+        if refusal is not None:
+            return refusal
+        now = self.now.at
+        places: list[tuple[int, float] | None] = []
+        for (pool, meaning, amount), claim in zip(found, ask.claims, strict=True):
+            if not amount:
+                places.append(None)
+                continue
+            if meaning.kind == "lease" or claim.rule.counted == "end":
+                at = now + ask.lease
+            else:
+                at = now + ask.transit * (1 + LATENESS)
+            self._add(pool, Use(at, id, amount, open=True))
+            if pool.left is not None:
+                pool.left -= amount
+            places.append((pool.id, at))
+        return Grant(id, ask, places)
+
+    def _fits(self, pool: Pool, meaning: Meaning, amount: float, cap: float) -> bool:
+        return pool.used + amount <= cap and (pool.left is None or amount <= self._left(pool, meaning) > 0)
+
+    def _back_in(self, pool: Pool, meaning: Meaning, amount: float, cap: float) -> float:
+        """Return in how many seconds an amount fits that does not fit now."""
+        now = self.now
+        back = now.at
+        if (need := pool.used + amount - cap) > 0:
+            back = self._freed(pool, meaning, need)
+        if pool.left is not None:
+            wanted = max(amount, GRAIN)
+            if (need := wanted - self._left(pool, meaning)) > 0:
+                until = pool.until
+                if meaning.kind == "rolling" and pool.rule.reset == "refill":
+                    until = min(until, now.at + need * meaning.period / self._cap(pool))
+                elif meaning.kind == "rolling" and pool.rule.reset != "fixed":
+                    until = min(until, self._freed(pool, meaning, need, known=pool.as_of))
+                if amount <= 1 or pool.rule.metric != "requests":
+                    until = min(until, pool.probe)
+                back = max(back, until)
+        return back - now.at
+
+    def _freed(self, pool: Pool, meaning: Meaning, need: float, *, known: float = inf) -> float:
+        """Return when so much is free again, of uses that arrived up to `known`."""
+        for use in self.pages.uses(pool):
+            if use.at > known:
+                break
+            need -= use.amount
+            if need <= 0:
+                return meaning.free_at(use.at, self.now, pool.border)
+        return inf
+
+    def _early(self, pool: Pool, meaning: Meaning, after: float, ask: Ask) -> float:
+        """Return the soonest that a refusal may end, given the calls that run."""
+        if pool.running <= 0:
+            return after
+        if pool.rule.metric == "requests" and meaning.kind in {"rolling", "calendar"} and pool.left is None:
+            return max(0.0, after - ask.transit * (1 + LATENESS))  # only the moment of arrival is open
+        return 0.0
+
+    # --- while the call runs ----------------------------------------------------------------------
+
+    def _move(self, grant: Grant, ago: float, *, arrived: bool) -> None:
+        """Change when a request is taken to have arrived, of what counts from its arrival."""
+        moment = self.now.at - ago
+        for number, (place, claim) in enumerate(zip(grant.places, grant.ask.claims, strict=True)):
+            if place is None or claim.rule.counted == "end" or claim.rule.metric == "concurrency":
+                continue
+            pool = self.pages.known(place[0])
+            if pool is None or (use := self._pull(pool, place[1], grant.id)) is None:
+                continue
+            at = min(use.at, moment) if arrived else max(use.at, moment + grant.ask.transit)
+            done = arrived and claim.rule.metric == "requests"
+            self._add(pool, Use(at, use.grant, use.amount, open=use.open and not done))
+            grant.places[number] = (place[0], at)
+
+    def _renew(self, grant: Grant) -> None:
+        for number, (place, claim) in enumerate(zip(grant.places, grant.ask.claims, strict=True)):
+            if place is None or not (claim.rule.counted == "end" or claim.rule.metric == "concurrency"):
+                continue
+            pool = self.pages.known(place[0])
+            if pool is not None and (use := self._pull(pool, place[1], grant.id)) is not None:
+                at = max(use.at, self.now.at + grant.ask.lease)
+                self._add(pool, use._replace(at=at))
+                grant.places[number] = (place[0], at)
+
+    def _settle(self, step: Settle) -> None:
+        grant = step.grant
+        for place, claim in zip(grant.places, grant.ask.claims, strict=True):
+            if place is None or (pool := self.pages.known(place[0])) is None:
+                continue
+            if (use := self._pull(pool, place[1], grant.id)) is None:
+                continue
+            rule = claim.rule
+            if rule.metric == "concurrency" or step.spent is None:
+                amount = 0.0
+            elif rule.metric == "requests":
+                amount = use.amount
+            else:
+                amount = whole(max(0.0, step.spent.get(rule.metric, use.amount)))
+            at = self.now.at - step.ago if rule.counted == "end" else use.at
+            if amount:
+                self._add(pool, Use(at, use.grant, amount, open=False))
+            if pool.left is not None:
+                more = amount - use.amount
+                if more > 0 or use.at > pool.as_of:
+                    pool.left -= more
+        grant.places = [None] * len(grant.places)
+
+    # --- what a service says ----------------------------------------------------------------------
+
+    def _adopt(self, step: Adopt, said: Announced) -> None:
+        for claim in step.grant.ask.claims:
+            rule = claim.rule
+            if rule.metric != said.metric or not _same(rule.per, said.per):
+                continue
+            pool = self.pages.pool(rule, step.grant.ask.account)
+            meaning = meaning_of(rule)
+            self._pass_time(pool, meaning)
+            pool.dirty = True
+            told = self.now.at - step.ago
+            reset = None if said.reset_in is None else told + said.reset_in
+            if meaning.kind == "gate":
+                if said.remaining == 0 and reset is not None:
+                    pool.left, pool.as_of, pool.told, pool.until, pool.probe = 0.0, told, told, reset, inf
+                continue
+            if said.cap is not None and said.cap > 0:
+                pool.cap, pool.cap_source = said.cap, step.source
+                pool.cap_at = self.now.at + self.now.low
+            if meaning.kind == "rolling" and rule.reset == "fixed" and reset is not None:
+                pool.border = reset
+            if said.remaining is not None and meaning.kind != "lease":
+                self._bound(pool, meaning, step, said.remaining, reset)
+
+    def _bound(
+        self, pool: Pool, meaning: Meaning, step: Adopt, remaining: float, reset: float | None
+    ) -> None:
+        """Bound what may be taken by what the service has left."""
+        as_of, told = self.now.at - step.sent_ago, self.now.at - step.ago
+        remaining = floor(remaining / GRAIN) * GRAIN
+        own = step.grant.id if pool.rule.counted == "admission" else ""
+        away = sum(use.amount for use in self.pages.uses(pool, after=as_of) if use.grant != own)
+        left = remaining - away
+        if pool.left is not None:
+            # Answers come out of order, and each may have counted calls that are under way: the best
+            # bound holds, unless the service has less than it, which only somebody else can have taken.
+            before = self._left(pool, meaning)
+            if (remaining >= before >= left) or (as_of < pool.as_of and remaining < before):
+                return
+        pool.left, pool.as_of, pool.told = left, as_of, told
+        pool.probe = inf
+        if meaning.kind == "rolling" and pool.rule.reset in {"rolling", "refill"}:
+            pool.until = told + meaning.period
+            if reset is not None and pool.rule.reset == "rolling":
+                pool.probe = reset
+        elif reset is not None:
+            pool.until = reset + meaning.margin
+        else:
+            pool.until = meaning.free_at(told, self.now)
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _pass_time(self, pool: Pool, meaning: Meaning) -> None:
+        """Free what is free by now, and forget announcements that hold no longer."""
+        cutoff = meaning.cutoff(self.now, pool.border)
+        if pool.oldest <= cutoff:
+            back = meaning.kind == "rolling" and pool.rule.reset in {"rolling", "unknown"}
+            for use in self.pages.drop_until(pool, cutoff):
+                pool.used -= use.amount
+                if use.open:
+                    pool.running -= use.amount
+                if back and pool.left is not None and use.at <= pool.as_of:
+                    pool.left += use.amount
+            pool.oldest = next((use.at for use in self.pages.uses(pool)), inf)
+            pool.dirty = True
+        if pool.left is not None:
+            now = self.now.at
+            if pool.until <= now or (pool.probe <= now and pool.rule.metric != "requests"):
+                pool.left, pool.until, pool.probe, pool.dirty = None, inf, inf, True
+            elif pool.probe <= now:  # one use has left the service's window; whether more have, it will say
+                pool.left, pool.probe, pool.dirty = max(pool.left, 1.0), inf, True
+        if pool.cap is not None and self.now.at + self.now.low > pool.cap_at + LEARNED_SECONDS:
+            pool.cap, pool.cap_source, pool.dirty = None, "", True
+
+    def _left(self, pool: Pool, meaning: Meaning) -> float:
+        if pool.left is None:
+            return inf
+        if meaning.kind == "rolling" and pool.rule.reset == "refill":
+            return pool.left + max(0.0, self.now.at - pool.told) * self._cap(pool) / meaning.period
+        return pool.left
+
+    @staticmethod
+    def _cap(pool: Pool) -> float:
+        return pool.rule.cap if pool.cap is None else pool.cap
+
+    # --- uses -------------------------------------------------------------------------------------
+
+    def _add(self, pool: Pool, use: Use) -> None:
+        self.pages.put(pool, use)
+        pool.used += use.amount
+        if use.open:
+            pool.running += use.amount
+        pool.oldest = min(pool.oldest, use.at)
+        pool.dirty = True
+
+    def _pull(self, pool: Pool, at: float, grant: str) -> Use | None:
+        use = self.pages.remove(pool, at, grant)
+        if use is not None:
+            pool.used -= use.amount
+            if use.open:
+                pool.running -= use.amount
+            pool.dirty = True
+        return use
+
+    # --- for people -------------------------------------------------------------------------------
+
+    def _standing(self, pool: Pool) -> Standing:
+        meaning = meaning_of(pool.rule)
+        self._pass_time(pool, meaning)
+        now = self.now
+        cap = self._cap(pool)
+        left = max(0.0, min(cap - pool.used, self._left(pool, meaning)))
+        back = None
+        if pool.left is not None and self._left(pool, meaning) < cap - pool.used:
+            back = min(pool.until, pool.probe)
+        elif (use := next(self.pages.uses(pool), None)) is not None:
+            back = meaning.free_at(use.at, now, pool.border)
+        return Standing(
+            rule=pool.rule if pool.cap is None else _capped(pool),
+            account=pool.who[:6],
+            used=pool.used,
+            running=pool.running,
+            left=left,
+            back_at=None if back is None or back == inf else _utc(back + now.low),
+            learned_at=None if pool.cap is None else _utc(pool.cap_at),
+        )
+
+    def _forget(self, service: str, name: str) -> int:
+        pools = [pool for pool in self.pages.pools(service) if name in {"", pool.rule.pool}]
+        for pool in pools:
+            self.pages.clear(pool)
+            pool.used = pool.running = 0.0
+            pool.oldest = pool.until = pool.probe = inf
+            pool.cap = pool.left = pool.border = None
+            pool.dirty = True
+        return len(pools)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two periods are the same, however they are written."""
+    if one == other:
+        return True
+    try:
+        return seconds_of(one) == seconds_of(other)
+    except ValueError:
+        return False
+
+
+def _capped(pool: Pool) -> Rule:
+    values = {name: getattr(pool.rule, name) for name in Rule.__slots__}
+    return Rule(**{**values, "cap": pool.cap, "source": pool.cap_source})
+
+
+def _utc(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, UTC)

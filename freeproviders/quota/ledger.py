@@ -1,0 +1,543 @@
+"""A ledger at work: one thread for each process, on which a store is read and written.
+
+Whoever reserves, settles or asks puts it into a queue. The thread does all that has come meanwhile
+in one transaction, so that many threads and event loops cost the store no more than one. Requests
+that wait stand in lines and are tried when there may be room: at the moment that the store has
+named, and when a call of this process gives something back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import random
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from math import inf, isfinite
+from secrets import token_hex
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
+from freeproviders.process import PerProcess
+from freeproviders.quota.clocks import boot_seconds
+from freeproviders.quota.interface import Ask, Grant, Rule, Source, Standing
+from freeproviders.quota.steps import (
+    LATENESS,
+    Adopt,
+    Announced,
+    Answer,
+    Forget,
+    Look,
+    Received,
+    Refused,
+    Renew,
+    Sent,
+    Settle,
+    Standings,
+    Step,
+    Store,
+    StoreError,
+    Take,
+    TooSmall,
+)
+from freeproviders.wire.limits import Allowance, Metric
+
+T = TypeVar("T")
+
+_JITTER_SECONDS: Final = 0.02
+"""Processes that wait for the same moment come at different times after it."""
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.05, 2.0
+"""How soon to look again where calls of other processes may give something back at any time."""
+_FLUSH_SECONDS: Final = 5.0
+
+
+class SharedLedger:
+    """A ledger over a store; see `freeproviders.quota.interface.Ledger`.
+
+    Args:
+        make: opens the store, on the ledger's own thread.
+        spare: makes the store to go on with when the first one cannot be used, given that one or
+            None; each time something is lost, a `LedgerWarning` says it once. None: `LedgerError`.
+    """
+
+    def __init__(self, make: Callable[[], Store], spare: Callable[[Store | None], Store | None]) -> None:
+        self._make = make
+        self._spare = spare
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without a thread and a store, as at first and in a forked child."""
+        _ledgers.get().add(self)
+        self._lock = threading.Lock()
+        self._store_lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._queue: queue.SimpleQueue[_Call | _Waiting | None] = queue.SimpleQueue()
+        self._store: Store | None = None
+        self._lines: dict[object, _Line] = {}
+        self._unsaid: list[str] = []
+
+    # --- for callers ------------------------------------------------------------------------------
+
+    async def reserve(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
+        """Reserve room for one HTTP request; wait for it if need be."""
+        future = self._reserve(ask, wait_up_to)
+        try:
+            grant = await asyncio.wrap_future(future)
+            self._say()
+        except BaseException:
+            self._give_back(future)
+            raise
+        return grant
+
+    def reserve_sync(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
+        """Reserve room on a thread that may block."""
+        future = self._reserve(ask, wait_up_to)
+        try:
+            grant = future.result()
+            self._say()
+        except BaseException:
+            self._give_back(future)
+            raise
+        return grant
+
+    def sent(self, grant: Grant) -> None:
+        """Note that the request was written just now."""
+        now = boot_seconds()
+        grant.sent_at = now
+        if now - grant.reserved_at > grant.ask.transit * LATENESS:
+            self._post(lambda at: Sent(grant, at - now))
+
+    def received(self, grant: Grant) -> None:
+        """Note that the head of the answer has just come."""
+        now = boot_seconds()
+        self._post(lambda at: Received(grant, at - now))
+
+    def renew(self, grant: Grant) -> None:
+        """Begin the lease anew."""
+        self._post(lambda _: Renew(grant))
+
+    def settle(self, grant: Grant, spent: Mapping[Metric, float] | None = None, *, sent: bool = True) -> None:
+        """End a grant with what the request has taken."""
+        now = boot_seconds()
+        if grant.settled:
+            return
+        grant.settled = True
+        taken = dict(spent or {}) if sent else None
+        self._post(lambda at: Settle(grant, taken, at - now), _services(grant.ask))
+
+    def adopt(self, grant: Grant, allowances: Iterable[Allowance], *, source: Source = "header") -> None:
+        """Take over what the service announced with the answer to a request."""
+        now = boot_seconds()
+        wall = datetime.now(UTC)
+        said = tuple(
+            Announced(
+                one.metric,
+                one.per,
+                _sensible(one.cap),
+                _sensible(one.remaining),
+                None if one.reset_at is None else max(0.0, (one.reset_at - wall).total_seconds()),
+            )
+            for one in allowances
+        )
+        if said:
+            sent_at = grant.reserved_at if grant.sent_at is None else grant.sent_at
+            self._post(lambda at: Adopt(grant, said, source, at - sent_at, at - now), _services(grant.ask))
+
+    async def soonest(self, ask: Ask) -> datetime | None:
+        """Return when the request would fit if nobody asked until then."""
+        _check(ask)
+        refusal = await asyncio.wrap_future(self._put(_Call(lambda _: Look(ask), Future())))
+        if isinstance(refusal, TooSmall):
+            raise _too_small(refusal)
+        return _moment(refusal.after) if isinstance(refusal, Refused) else None
+
+    async def standings(self, service: str = "") -> list[Standing]:
+        """Return the state of all pools, or those of one service."""
+        answer = await asyncio.wrap_future(self._put(_Call(lambda _: Standings(service), Future())))
+        return answer if isinstance(answer, list) else []
+
+    async def reset(self, service: str, *, pool: str = "") -> int:
+        """Forget what was counted and learned of a service, or of one of its pools."""
+        call = _Call(lambda _: Forget(service, pool), Future(), {service})
+        answer = await asyncio.wrap_future(self._put(call))
+        return answer if isinstance(answer, int) else 0
+
+    def close(self) -> None:
+        """Write what was settled, and end the thread; the next call starts another."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._queue.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_FLUSH_SECONDS)
+
+    # --- forks ------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Keep the thread from the store, and close it."""
+        self._lock.acquire()
+        self._store_lock.acquire()
+        if self._store is not None:
+            self._store.close()
+
+    def let_go(self) -> None:
+        """Let the thread go on."""
+        self._store_lock.release()
+        self._lock.release()
+
+    # --- putting into the queue -------------------------------------------------------------------
+
+    def _reserve(self, ask: Ask, wait_up_to: float) -> Future[Grant]:
+        _check(ask)
+        if not wait_up_to >= 0:
+            raise UsageError(f"wait_up_to must be a number of seconds, 0 or more, not {wait_up_to!r}.")
+        waiting = _Waiting(ask, boot_seconds() + wait_up_to if wait_up_to else 0.0)
+        self._put(waiting)
+        return waiting.future
+
+    def _post(self, make: Callable[[float], Step], frees: AbstractSet[str] = frozenset()) -> None:
+        with suppress(LedgerError):  # at the end of the interpreter: it counts in full
+            self._put(_Call(make, None, frees))
+
+    def _put(self, item: _Call | _Waiting) -> Any:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._start()
+            self._queue.put(item)
+        return item.future
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name="freeproviders-quota", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # from CPython 3.12 on, there are no new threads at exit
+            raise LedgerError("The interpreter is ending: nothing is reserved any more.") from error
+        self._thread = thread
+
+    def _give_back(self, future: Future[Grant]) -> None:
+        """Settle a grant that nobody will use, now or when it comes."""
+        if future.cancel() or future.cancelled():
+            return
+
+        def settle(done: Future[Grant]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self.settle(done.result(), sent=False)
+
+        future.add_done_callback(settle)
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        taking = self._queue
+        while True:
+            items: list[_Call | _Waiting | None] = []
+            due = min((line.due for line in self._lines.values()), default=inf)
+            with suppress(queue.Empty):
+                wait = None if due == inf else max(0.0, due - boot_seconds())
+                items.append(taking.get(timeout=wait))
+                while True:
+                    items.append(taking.get_nowait())
+            ending = None in items
+            try:
+                with self._store_lock:
+                    self._work([item for item in items if item is not None])
+            except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+                self._fail(items, error)
+            if ending:
+                with self._store_lock:
+                    self._fail([], LedgerError("The ledger was closed while the request waited for room."))
+                    if self._store is not None:
+                        self._store.close()
+                return
+
+    def _work(self, items: Sequence[_Call | _Waiting]) -> None:
+        """Do what has come, then let those try who wait and may have room."""
+        now = boot_seconds()
+        calls: list[_Call] = []
+        tries: list[_Waiting] = []
+        freed: set[str] = set()
+        for item in items:
+            if isinstance(item, _Call):
+                calls.append(item)
+                freed |= item.frees
+            elif item.deadline and (line := self._lines.get(item.line)) is not None:
+                line.add(item)
+            else:
+                tries.append(item)
+        for key, line in list(self._lines.items()):
+            tries.extend(line.candidates(now, freed))
+            if not line.waiting:
+                del self._lines[key]
+        answers = self._run([*(call.make(now) for call in calls), *(Take(one.ask, one.id) for one in tries)])
+        for call, answer in zip(calls, answers, strict=False):
+            _answer(call.future, answer)
+        again = self._heard(tries, answers[len(calls) :], now)
+        while again:
+            answers = self._run([Take(one.ask, one.id) for one in again])
+            again = self._heard(again, answers, now)
+
+    def _heard(self, tries: Sequence[_Waiting], answers: Sequence[Answer], now: float) -> list[_Waiting]:
+        """Hand out grants and refusals; return those whose turn it is now."""
+        nexts: dict[object, _Waiting] = {}
+        for one, answer in zip(tries, answers, strict=True):
+            line = self._lines.get(one.line)
+            if isinstance(answer, Refused):
+                if not one.deadline or one.deadline <= now or (now + answer.early > one.deadline):
+                    self._leave(one)
+                    _fail(one.future, _spent(answer))
+                    continue
+                if line is None:
+                    line = self._lines[one.line] = _Line(_services(one.ask))
+                line.add(one)
+                if next(iter(line.waiting)) is one:
+                    line.refused(answer, now)
+                continue
+            self._leave(one)
+            if isinstance(answer, Grant):
+                answer.reserved_at = now
+                if not _answer(one.future, answer):
+                    self.settle(answer, sent=False)
+            elif isinstance(answer, TooSmall):
+                _fail(one.future, _too_small(answer))
+            if line is not None and line.waiting:
+                nexts[one.line] = next(iter(line.waiting))
+        return list(nexts.values())
+
+    def _leave(self, one: _Waiting) -> None:
+        """Take somebody out of the line, and the line away when it is empty."""
+        line = self._lines.get(one.line)
+        if line is not None:
+            line.remove(one)
+            if not line.waiting:
+                del self._lines[one.line]
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Have the store do the steps; where it cannot, go on with the spare one and say so."""
+        if not steps:
+            return []
+        while True:
+            try:
+                if self._store is None:
+                    self._store = self._make()
+                return self._store.run(steps)
+            except StoreError as error:
+                spare = self._spare(self._store)
+                if spare is None:
+                    raise LedgerError(
+                        f"{error} Requests are not sent without knowing what is left."
+                    ) from error
+                self._store = spare
+                self._unsaid.append(f"{error} Limits are now counted for {spare.shared}.")
+
+    def _say(self) -> None:
+        """Warn, in the caller's context, of what has been lost."""
+        while self._unsaid:
+            text = self._unsaid.pop()
+            if text not in _warned.get():
+                _warned.get().add(text)
+                warnings.warn(text, LedgerWarning, stacklevel=3)
+
+    def _fail(self, items: Iterable[_Call | _Waiting | None], error: BaseException) -> None:
+        """Tell everybody who waits."""
+        waiting = [one for line in self._lines.values() for one in line.waiting]
+        self._lines.clear()
+        for item in (*items, *waiting):
+            if item is not None and item.future is not None:
+                _fail(item.future, error)
+
+
+class _Call:
+    """A step to be made when it is done, and who waits for its answer."""
+
+    __slots__ = ("frees", "future", "make")
+
+    def __init__(
+        self,
+        make: Callable[[float], Step],
+        future: Future[Answer] | None,
+        frees: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self.make = make
+        self.future = future
+        self.frees = frees
+
+
+class _Waiting:
+    """A request for which room is wanted, until a deadline; 0 for now or never."""
+
+    __slots__ = ("ask", "deadline", "future", "id", "line")
+
+    def __init__(self, ask: Ask, deadline: float) -> None:
+        self.ask = ask
+        self.deadline = deadline
+        self.future: Future[Grant] = Future()
+        self.id = token_hex(8)
+        self.line = (
+            ask.account,
+            ask.keep,
+            tuple((claim.rule.service, claim.rule.pool) for claim in ask.claims),
+        )
+
+
+class _Line:
+    """Those who wait for the same pools, in the order in which they came."""
+
+    def __init__(self, services: AbstractSet[str]) -> None:
+        self.services = services
+        self.waiting: dict[_Waiting, None] = {}
+        self._at = 0.0
+        self._first_deadline = inf
+        self._pause = _FIRST_LOOK_SECONDS
+
+    @property
+    def due(self) -> float:
+        """When somebody of the line may try, or has waited for long enough."""
+        return min(self._at, self._first_deadline)
+
+    def add(self, one: _Waiting) -> None:
+        """Let somebody stand at the end; who is in the line keeps the place."""
+        self.waiting.setdefault(one)
+        self._first_deadline = min(self._first_deadline, one.deadline)
+
+    def remove(self, one: _Waiting) -> None:
+        """Let somebody go, and those who wait no longer."""
+        self.waiting.pop(one, None)
+        if any(other.future.cancelled() for other in self.waiting):
+            self.waiting = {other: None for other in self.waiting if not other.future.cancelled()}
+        self._first_deadline = min((other.deadline for other in self.waiting), default=inf)
+
+    def refused(self, refusal: Refused, now: float) -> None:
+        """Set when the first of the line will try again."""
+        jitter = random.random() * _JITTER_SECONDS  # noqa: S311 - not a secret
+        if refusal.early >= refusal.after:
+            self._pause = _FIRST_LOOK_SECONDS
+            wait = refusal.after
+        else:
+            wait = max(refusal.early, min(refusal.after, self._pause))
+            self._pause = min(self._pause * 1.5, _LAST_LOOK_SECONDS)
+        self._at = now + wait + jitter
+
+    def candidates(self, now: float, freed: AbstractSet[str]) -> list[_Waiting]:
+        """Return who may try: the first when there may be room, and whoever can wait no longer."""
+        may = self._at <= now or not freed.isdisjoint(self.services)
+        if not may and now < self._first_deadline:
+            return []
+        for one in list(self.waiting):
+            if one.future.cancelled():
+                self.remove(one)
+        found = [one for one in self.waiting if one.deadline <= now]
+        if may and self.waiting and (first := next(iter(self.waiting))) not in found:
+            found.insert(0, first)
+        return found
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def _check(ask: Ask) -> None:
+    """Find the caller's mistakes before anything is written."""
+    pools = set()
+    for claim in ask.claims:
+        if not (isfinite(claim.amount) and claim.amount >= 0):
+            raise UsageError(f"A claim's amount must be a number, 0 or more, not {claim.amount!r}.")
+        rule = claim.rule
+        pools.add((rule.service, rule.pool, rule.metric, rule.per, rule.by, rule.cap == inf))
+    if len(pools) != len(ask.claims):
+        raise UsageError("Two claims of a request are on the same pool: add them up.")
+
+
+def _sensible(number: float | None) -> float | None:
+    return None if number is None or not isfinite(number) else number
+
+
+def _answer(future: Future[Any] | None, answer: object) -> bool:
+    """Hand over an answer; return whether somebody still wanted it."""
+    if future is None:
+        return True
+    try:
+        future.set_result(answer)
+    except InvalidStateError:  # cancelled
+        return False
+    return True
+
+
+def _fail(future: Future[Any], error: BaseException) -> None:
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+def _moment(after: float) -> datetime | None:
+    if after > timedelta.max.total_seconds() / 1000:
+        return None
+    return datetime.now(UTC) + timedelta(seconds=after)
+
+
+def _words(rule: Rule) -> str:
+    per = f" a {rule.per}" if rule.per and rule.per[0].isalpha() else f" in {rule.per}" if rule.per else ""
+    return f"{rule.metric}{per} of {rule.service} ({rule.pool})"
+
+
+def _spent(refusal: Refused) -> QuotaSpentError:
+    rule = refusal.claim.rule
+    what = "The service has refused a short while ago" if rule.cap == inf else "Nothing is left for now"
+    error = QuotaSpentError(f"{what}: {_words(rule)}. Nothing was sent.", soonest=_moment(refusal.after))
+    error.scope, error.metric = rule.pool, rule.metric
+    return error
+
+
+def _too_small(refusal: TooSmall) -> QuotaTooSmallError:
+    rule = refusal.claim.rule
+    error = QuotaTooSmallError(
+        f"The request needs {refusal.claim.amount:g} {_words(rule)}, and the whole limit for it is "
+        f"{refusal.cap:g}. Nothing was sent.",
+        metric=rule.metric,
+        amount=refusal.claim.amount,
+        cap=refusal.cap,
+    )
+    error.scope = rule.pool
+    return error
+
+
+def _services(ask: Ask) -> frozenset[str]:
+    return frozenset(claim.rule.service for claim in ask.claims)
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+def _close_all(ledgers: WeakSet[SharedLedger]) -> None:
+    for ledger in list(ledgers):
+        ledger.close()
+
+
+_ledgers: Final = PerProcess[WeakSet[SharedLedger]](WeakSet, at_exit=_close_all)
+_warned: Final = PerProcess[set[str]](set)
+_held: Final[list[SharedLedger]] = []
+
+
+def _before_fork() -> None:
+    """Close the files: a child must not inherit connections, with which it would share locks."""
+    for ledger in list(_ledgers.get()):
+        ledger.hold()
+        _held.append(ledger)
+
+
+def _in_parent() -> None:
+    while _held:
+        _held.pop().let_go()
+
+
+def _in_child() -> None:
+    while _held:
+        _held.pop().forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -1,0 +1,467 @@
+"""The ledger of one machine: a file of SQLite, or its copy in memory where no file can be had."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+from freeproviders.quota import place
+from freeproviders.quota.book import Book, Pool, Use
+from freeproviders.quota.clocks import boot_id, boot_seconds
+from freeproviders.quota.interface import Rule
+from freeproviders.quota.steps import Answer, Step, StoreError
+from freeproviders.quota.windows import Now, meaning_of
+
+_APPLICATION: Final = 0x66707175  # "fpqu", by which a file is known as ours
+_VERSION: Final = 1
+_BUSY_SECONDS: Final = 5.0
+"""How long other processes may hold the file before it counts as locked."""
+_STEP_SECONDS: Final = 2.0
+"""A difference between the wall clock and the boot clock that is a step, not a correction."""
+_DOUBT_SECONDS: Final = 25 * 3600.0
+"""For how long after a step both times are reckoned with; then the new one is believed."""
+_SCHEMA: Final = """
+CREATE TABLE machine (
+  id INTEGER PRIMARY KEY, salt BLOB NOT NULL, boot TEXT NOT NULL,
+  low REAL NOT NULL, high REAL NOT NULL, stepped REAL NOT NULL, seen REAL NOT NULL
+);
+CREATE TABLE pool (
+  id INTEGER PRIMARY KEY, service TEXT NOT NULL, name TEXT NOT NULL, metric TEXT NOT NULL,
+  per TEXT NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL,
+  row_cap REAL NOT NULL, reset TEXT NOT NULL, zone TEXT NOT NULL, counted TEXT NOT NULL,
+  owned TEXT NOT NULL, source TEXT NOT NULL,
+  used REAL NOT NULL DEFAULT 0, running REAL NOT NULL DEFAULT 0, oldest REAL,
+  cap REAL, cap_source TEXT NOT NULL DEFAULT '', cap_at REAL NOT NULL DEFAULT 0,
+  remaining REAL, as_of REAL NOT NULL DEFAULT 0, told REAL NOT NULL DEFAULT 0,
+  until REAL, probe REAL, border REAL,
+  UNIQUE (service, name, metric, per, who, kind)
+);
+CREATE TABLE use (
+  pool INTEGER NOT NULL, at REAL NOT NULL, call TEXT NOT NULL, amount REAL NOT NULL, open INTEGER NOT NULL,
+  PRIMARY KEY (pool, at, call)
+) WITHOUT ROWID;
+"""
+_STATE: Final = "used, running, oldest, cap, cap_source, cap_at, remaining, as_of, told, until, probe, border"
+_RULE: Final = "service, name, metric, per, row_cap, reset, zone, counted, owned, source"
+_FIND: Final = f"SELECT id, {_STATE} FROM pool WHERE id = ?"  # noqa: S608 - names of columns
+_ALL: Final = f"SELECT id, who, {_RULE}, {_STATE} FROM pool ORDER BY service, name, metric, per"  # noqa: S608
+_MAKE: Final = (
+    "INSERT INTO pool (service, name, metric, per, who, kind, row_cap, reset, zone, counted, owned, source) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET row_cap = excluded.row_cap, "
+    "reset = excluded.reset, zone = excluded.zone, counted = excluded.counted, source = excluded.source"
+)
+_NUMBER: Final = (
+    "SELECT id FROM pool WHERE service = ? AND name = ? AND metric = ? AND per = ? AND who = ? AND kind = ?"
+)
+_SAVE: Final = (
+    "UPDATE pool SET used=?, running=?, oldest=?, cap=?, cap_source=?, cap_at=?, remaining=?, as_of=?, "
+    "told=?, until=?, probe=?, border=? WHERE id=?"
+)
+
+
+class SQLiteStore:
+    """A ledger in a file, or in memory where `path` is None.
+
+    The arguments after it are for tests: clocks and the name of this start of the machine.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Callable[[], float] = boot_seconds,
+        wall: Callable[[], float] = time.time,
+        boot: Callable[[], str] = boot_id,
+        busy_seconds: float = _BUSY_SECONDS,
+    ) -> None:
+        self.path = path
+        self.shared = "this process alone" if path is None else f"the processes that use {path}"
+        self._clock = clock
+        self._wall = wall
+        self._boot = boot
+        self._busy_seconds = busy_seconds
+        self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._numbers: dict[tuple[Rule, str], tuple[int, str]] = {}
+        self._rules: dict[int, tuple[Rule, str]] = {}
+        self._hashes: dict[str, str] = {}
+        self._pools: dict[int, Pool] = {}
+        self._salt = b""
+
+    @property
+    def opened(self) -> bool:
+        """Whether the file could be opened."""
+        return self._db is not None
+
+    # --- the store --------------------------------------------------------------------------------
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in one transaction."""
+        try:
+            return self._run(steps)
+        except sqlite3.Error as error:
+            raise StoreError(self._why(error)) from error
+
+    def close(self) -> None:
+        """Close the file; what is in memory stays."""
+        if self.path is None:
+            return
+        db, self._db = self._db, None
+        self._numbers.clear()
+        self._rules.clear()
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.close()
+
+    def copy_in_memory(self) -> SQLiteStore:
+        """Return a store in memory with what can be read of this one."""
+        other = SQLiteStore(None, clock=self._clock, wall=self._wall, boot=self._boot)
+        if self._db is not None:
+            target = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            try:
+                self._db.backup(target)
+                other._begin_with(target)
+            except sqlite3.Error:
+                target.close()
+        return other
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
+        db = self._open()
+        self._begin(db)
+        try:
+            self._pools.clear()
+            book = Book(self, self._now(db))
+            answers = [book.do(step) for step in steps]
+            changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
+            if changed:
+                db.executemany(_SAVE, changed)
+            db.execute("COMMIT")
+        except BaseException:
+            self._numbers.clear()  # some may have been made in this transaction
+            _roll_back(db)
+            raise
+        return answers
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        """Return the connection, a new one where the file is no longer the one that it was."""
+        if self.path is not None and self._db is not None and self._identity() != self._file:
+            self.close()
+        if self._db is None:
+            if self.path is not None:
+                place.prepare(self.path)
+                self._file = self._identity()
+            db = sqlite3.connect(
+                ":memory:" if self.path is None else self.path,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._begin_with(db)
+            except BaseException:
+                db.close()
+                raise
+        assert self._db is not None  # noqa: S101 - for the type checker
+        return self._db
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path or "")  # noqa: PTH116 - at each transaction
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _begin_with(self, db: sqlite3.Connection) -> None:
+        """Make the tables where there are none; raise `StoreError` for what is not our file."""
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != _APPLICATION:
+            raise StoreError(f"{self.path} is a file of another program: move it away.")
+        if tables and version != _VERSION:
+            raise StoreError(f"{self.path} was written by another version of freeproviders: delete it.")
+        # Where the file system has no shared memory, SQLite stays with its rollback journal.
+        self._patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone())
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA temp_store = MEMORY")
+        if not tables:
+            self._begin(db)
+            try:
+                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in _SCHEMA.split(";\n"):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+                    db.execute(f"PRAGMA user_version = {_VERSION}")
+                    clock, offset = self._clock(), self._wall() - self._clock()
+                    db.execute(
+                        "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
+                        (os.urandom(16), self._boot(), offset, offset, clock, clock),
+                    )
+                db.execute("COMMIT")
+            except BaseException:
+                _roll_back(db)
+                raise
+        (self._salt,) = db.execute("SELECT salt FROM machine").fetchone()
+        self._hashes.clear()
+        self._db = db
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+
+    def _patiently(self, act: Callable[[], Any]) -> None:
+        """Do what needs the file's lock; others hold it for less than a millisecond at a time."""
+        deadline = 0.0
+        pause = 0.0005
+        while True:
+            try:
+                act()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                    raise
+                now = time.monotonic()
+                deadline = deadline or now + self._busy_seconds
+                if now > deadline:
+                    raise
+                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not a secret
+                pause = min(pause * 1.5, 0.01)
+            else:
+                return
+
+    def _why(self, error: sqlite3.Error) -> str:
+        """Say what a failure of SQLite means for the file."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        what = {
+            sqlite3.SQLITE_BUSY: "is locked by another program",
+            sqlite3.SQLITE_LOCKED: "is locked by another program",
+            sqlite3.SQLITE_FULL: "cannot grow: the disk is full",
+            sqlite3.SQLITE_READONLY: "is read-only",
+            sqlite3.SQLITE_CORRUPT: "is damaged: delete it",
+            sqlite3.SQLITE_NOTADB: "is a file of another program: move it away",
+        }.get(code, f"cannot be used ({error})")
+        return f"{self.path or 'The ledger in memory'} {what}."
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _now(self, db: sqlite3.Connection) -> Now:
+        """Read the clocks, and what the file knows of them.
+
+        The wall clock may be set while the boot clock goes on. The difference of the two is kept: at
+        least and at most, where it has changed of late, so that whichever was right nothing is freed
+        too soon.
+        """
+        clock, wall = self._clock(), self._wall()
+        offset = wall - clock
+        boot, low, high, stepped, seen = db.execute(
+            "SELECT boot, low, high, stepped, seen FROM machine"
+        ).fetchone()
+        name = self._boot()
+        if boot != name or (not name and clock < seen):
+            self._start_anew(db, high - offset, clock)
+            low = high = offset
+            stepped = clock
+        elif not low - _STEP_SECONDS <= offset <= high + _STEP_SECONDS:
+            low, high, stepped = min(low, offset), max(high, offset), clock
+        elif high - low > 2 * _STEP_SECONDS and clock > stepped + _DOUBT_SECONDS:
+            low = high = offset
+        elif name:
+            return Now(clock, low, high)
+        db.execute(
+            "UPDATE machine SET boot=?, low=?, high=?, stepped=?, seen=?", (name, low, high, stepped, clock)
+        )
+        return Now(clock, low, high)
+
+    @staticmethod
+    def _start_anew(db: sqlite3.Connection, shift: float, clock: float) -> None:
+        """Carry what was counted over a new start of the machine, by the wall clock.
+
+        All that ran has ended with it, so no use is later than now.
+        """
+        rows = db.execute("SELECT pool, at, call, amount FROM use").fetchall()
+        db.execute("DELETE FROM use")
+        db.executemany(
+            "INSERT INTO use VALUES (?, ?, ?, ?, 0)",
+            ((pool, min(at + shift, clock), call, amount) for pool, at, call, amount in rows),
+        )
+        db.execute("DELETE FROM use WHERE pool IN (SELECT id FROM pool WHERE kind = 'lease')")
+        db.execute(
+            "UPDATE pool SET running = 0, oldest = -9e99, as_of = min(as_of + ?1, ?2), "
+            "told = min(told + ?1, ?2), until = until + ?1, probe = probe + ?1, border = border + ?1",
+            (shift, clock),
+        )
+        db.execute(
+            "UPDATE pool SET used = (SELECT total(amount) FROM use WHERE use.pool = pool.id), "
+            "until = min(until, ? + 2678400), probe = min(probe, ? + 2678400)",
+            (clock, clock),
+        )
+
+    # --- pages ------------------------------------------------------------------------------------
+
+    def pool(self, rule: Rule, account: str) -> Pool:
+        """Find or make the pool of a rule and an account."""
+        found = self._numbers.get((rule, account))
+        if found is None:
+            who = "" if rule.by == "ip" else self._hash(account)
+            assert self._db is not None  # noqa: S101 - in a transaction
+            name = (rule.service, rule.pool, rule.metric, rule.per, who, meaning_of(rule).kind)
+            facts = (rule.cap, rule.reset, rule.zone, rule.counted, rule.by, rule.source)
+            self._db.execute(_MAKE, (*name, *facts))
+            (number,) = self._db.execute(_NUMBER, name).fetchone()
+            if len(self._numbers) > 10_000:
+                self._numbers.clear()
+            found = self._numbers[rule, account] = number, who
+        number, who = found
+        self._rules[number] = rule, who
+        pool = self._pools.get(number)
+        if pool is None:
+            pool = self._load(number, rule, who)
+            if pool is None:  # somebody has made the file anew
+                raise StoreError(f"{self.path} was changed by another program.")
+        pool.rule = rule
+        return pool
+
+    def known(self, number: int) -> Pool | None:
+        """Find a pool by its number."""
+        pool = self._pools.get(number)
+        if pool is None and (known := self._rules.get(number)) is not None:
+            pool = self._load(number, *known)
+        return pool
+
+    def pools(self, service: str) -> list[Pool]:
+        """Find all pools, or those of a service."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        found = []
+        for number, who, *values in self._db.execute(_ALL).fetchall():
+            name, pool, metric, per, cap, reset, zone, counted, by, source = values[:10]
+            if service not in {"", name}:
+                continue
+            rule = Rule(
+                service=name,
+                pool=pool,
+                metric=metric,
+                per=per,
+                cap=cap,
+                reset=reset,
+                zone=zone,
+                counted=counted,
+                by=by,
+                source=source,
+            )
+            if number not in self._pools:
+                self._rules.setdefault(number, (rule, who))
+                self._pools[number] = _pool(number, rule, who, values[10:])
+            found.append(self._pools[number])
+        return found
+
+    def uses(self, pool: Pool, *, after: float = -inf) -> Iterator[Use]:
+        """Yield the uses later than a moment, the oldest first."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        for at, call, amount, is_open in self._db.execute(
+            "SELECT at, call, amount, open FROM use WHERE pool = ? AND at > ? ORDER BY at, call",
+            (pool.id, after),
+        ):
+            yield Use(at, call, amount, bool(is_open))
+
+    def drop_until(self, pool: Pool, cutoff: float) -> list[Use]:
+        """Remove the uses up to a moment, and return them."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        found = self._db.execute(
+            "SELECT at, call, amount, open FROM use WHERE pool = ? AND at <= ? ORDER BY at, call",
+            (pool.id, cutoff),
+        ).fetchall()
+        if found:
+            self._db.execute("DELETE FROM use WHERE pool = ? AND at <= ?", (pool.id, cutoff))
+        return [Use(at, call, amount, bool(is_open)) for at, call, amount, is_open in found]
+
+    def put(self, pool: Pool, use: Use) -> None:
+        """Add a use."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        self._db.execute("INSERT INTO use VALUES (?, ?, ?, ?, ?)", (pool.id, *use))
+
+    def remove(self, pool: Pool, at: float, grant: str) -> Use | None:
+        """Remove a use and return it."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        key = (pool.id, at, grant)
+        row = self._db.execute(
+            "SELECT amount, open FROM use WHERE pool = ? AND at = ? AND call = ?", key
+        ).fetchone()
+        if row is None:
+            return None
+        self._db.execute("DELETE FROM use WHERE pool = ? AND at = ? AND call = ?", key)
+        return Use(at, grant, row[0], bool(row[1]))
+
+    def clear(self, pool: Pool) -> None:
+        """Remove all uses."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        self._db.execute("DELETE FROM use WHERE pool = ?", (pool.id,))
+
+    def _load(self, number: int, rule: Rule, who: str) -> Pool | None:
+        assert self._db is not None  # noqa: S101 - in a transaction
+        row = self._db.execute(_FIND, (number,)).fetchone()
+        if row is None:
+            return None
+        pool = self._pools[number] = _pool(number, rule, who, row[1:])
+        return pool
+
+    @staticmethod
+    def _row(pool: Pool) -> tuple[Any, ...]:
+        return (
+            pool.used,
+            pool.running,
+            None if pool.oldest == inf else pool.oldest,
+            pool.cap,
+            pool.cap_source,
+            pool.cap_at,
+            pool.left,
+            pool.as_of,
+            pool.told,
+            None if pool.until == inf else pool.until,
+            None if pool.probe == inf else pool.probe,
+            pool.border,
+            pool.id,
+        )
+
+    def _hash(self, account: str) -> str:
+        if not account:
+            return "-"
+        found = self._hashes.get(account)
+        if found is None:
+            found = blake2b(account.encode(), key=self._salt, digest_size=12).hexdigest()
+            self._hashes[account] = found
+        return found
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _pool(number: int, rule: Rule, who: str, state: Sequence[Any]) -> Pool:
+    used, running, oldest, cap, cap_source, cap_at, left, as_of, told, until, probe, border = state
+    return Pool(
+        number,
+        rule,
+        who,
+        used,
+        running,
+        inf if oldest is None else oldest,
+        cap,
+        cap_source,
+        cap_at,
+        left,
+        as_of,
+        told,
+        inf if until is None else until,
+        inf if probe is None else probe,
+        border,
+    )

@@ -1,0 +1,148 @@
+"""What a ledger has a store do, one step after the other, and what a store answers.
+
+A store never waits and knows no threads: it is called by one thread at a time. Times that go in are
+ages, seconds before the step is done; times that come out are seconds from then on. So no clock of
+a caller is compared with the store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from freeproviders.quota.interface import Ask, Claim, Grant, Source, Standing
+from freeproviders.wire.limits import Metric
+
+LATENESS: float = 0.25
+"""The part of `Ask.transit` that a request may be written after its reservation, unless told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Grant all claims or none. Answered with a `Grant`, `Refused` or `TooSmall`."""
+
+    ask: Ask
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Answer as for `Take`, without taking anything; None where it would be granted."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The request of a grant was written only so many seconds ago."""
+
+    grant: Grant
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The head of the answer came so many seconds ago."""
+
+    grant: Grant
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The lease begins anew."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The call ended so many seconds ago; `spent` None: nothing was written at all."""
+
+    grant: Grant
+    spent: Mapping[Metric, float] | None
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An allowance of a service; `reset_in` counts from when the answer came."""
+
+    metric: Metric
+    per: str
+    cap: float | None
+    remaining: float | None
+    reset_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """What was announced so many seconds `ago`, by the answer to a request `sent_ago`."""
+
+    grant: Grant
+    said: tuple[Announced, ...]
+    source: Source
+    sent_ago: float
+    ago: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Tell the state of all pools, or of one service's. Answered with a list of `Standing`."""
+
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Forget what was counted and learned. Answered with the number of pools."""
+
+    service: str
+    pool: str = ""
+
+
+Step: TypeAlias = Take | Look | Sent | Received | Renew | Settle | Adopt | Standings | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no room yet: the claim that has it last, and in how many seconds (`inf` for never).
+
+    `early` is when there may be room, since calls run that may give something back: it is no more
+    than `after`, and the same where nothing of that kind can come.
+    """
+
+    claim: Claim
+    after: float
+    early: float
+
+
+@dataclass(frozen=True, slots=True)
+class TooSmall:
+    """The cap of a claim's pool is smaller than the claim."""
+
+    claim: Claim
+    cap: float
+
+
+Answer: TypeAlias = Grant | Refused | TooSmall | list[Standing] | int | None
+
+
+class StoreError(Exception):
+    """A store cannot be used; the text says why, and what to do."""
+
+
+class Store(Protocol):
+    """Where a ledger is kept."""
+
+    shared: str
+    """Who shares it, in words: "the processes of this user"."""
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in order and answer each. Raises `StoreError`, and then none was done."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; the next `run` opens them again."""
+        ...
