@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -11,16 +10,16 @@ from typing import Final
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _boot_clock() -> Callable[[], float]:
-    number = getattr(time, "CLOCK_BOOTTIME", None)  # Linux: goes on while the machine sleeps
-    if number is None:
-        return time.monotonic
-    return lambda: time.clock_gettime(number)
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)  # Linux: goes on while the machine sleeps
 
 
-boot_seconds: Final = _boot_clock()
-"""Seconds since the machine started, the same for all its processes; a step of the wall clock
-changes nothing in it. Without CLOCK_BOOTTIME it is the monotonic clock of the system."""
+def boot_seconds() -> float:
+    """Return the seconds since the machine started, the same for all its processes.
+
+    A step of the wall clock changes nothing in it. Without CLOCK_BOOTTIME it is the monotonic clock
+    of the system.
+    """
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 @cache
