@@ -21,8 +21,8 @@ from freeproviders.errors import (
     BadRequestError,
     NotFoundError,
     NotInPlanError,
-    PermissionDeniedError,
     ProviderError,
+    RateLimitError,
     ToolsNotSupportedError,
 )
 from freeproviders.probing.announced import AnyCase, guessed, is_about, like_limits, misread, names_of
@@ -84,6 +84,7 @@ class _Comparison:
         self._keyless = keyless
         self._data = data_of(row)
         self._found: dict[str, Any] = {}
+        self._missing: set[str] = set()
         served = Served(row)
         self._calls_tools = (
             served.abilities(model, Abilities()).tools if served.knows("tools", model) else None
@@ -106,16 +107,18 @@ class _Comparison:
             return
         present = [name for name in row.fallback_models if name in listed]
         default = row.default_model
+        self._missing = {name for name in (default, *row.fallback_models) if name not in listed}
         if default and default not in listed:
             if works and default == self._model:
                 yield Finding("models", "open", f"{default} answers, and is not in the list of models.")
             else:
-                change: dict[str, Any] = {"default_model": present[0]} if present else {}
-                advice = "" if present else "Choose a default_model of those that it lists."
+                change = _defaults(present)
+                present = present[1:]
+                advice = "" if change else "Choose a default_model of those that it lists."
                 said = f"The default model {default} is not in the list of models."
                 yield Finding("models", "differs", said, change, advice)
-        if len(present) < len(row.fallback_models):
-            lost = ", ".join(name for name in row.fallback_models if name not in listed)
+        lost = ", ".join(name for name in row.fallback_models if name not in listed)
+        if lost:
             yield Finding(
                 "models",
                 "differs",
@@ -179,10 +182,8 @@ class _Comparison:
             return
         if isinstance(error, NotFoundError | NotInPlanError):
             row = self._row
-            others = [name for name in row.fallback_models if name != self._model]
-            change: dict[str, Any] = {}
-            if self._model == row.default_model and others:
-                change = {"default_model": others[0], "fallback_models": others[1:]}
+            others = [name for name in row.fallback_models if name not in {self._model, *self._missing}]
+            change = _defaults(others) if self._model == row.default_model else {}
             yield Finding("models", "differs", f"{self._model} is not given: {error}", change)
         elif isinstance(error, BadRequestError):
             yield Finding(outcome.question, "open", f"{self._name(outcome)} is refused: {error}")
@@ -377,9 +378,9 @@ class _Comparison:
         if error is None:
             yield Finding("error", "open", "The service answers for a model that does not exist.")
             return
-        if isinstance(error, NotFoundError | NotInPlanError) or not isinstance(error, ProviderError):
+        if isinstance(error, NotFoundError | NotInPlanError | RateLimitError):
             return
-        if outcome.status is None or isinstance(error, PermissionDeniedError) or error.is_retryable:
+        if outcome.status is None or not isinstance(error, ProviderError):
             return
         reported = read_reported_error(_json(outcome.body))
         if error.sign is not None:
@@ -433,6 +434,11 @@ def fits(text: str) -> bool:
     )
 
 
+def _defaults(models: Sequence[str]) -> dict[str, Any]:
+    """Write which model is asked first, and which after it; {} where there is none."""
+    return {"default_model": models[0], "fallback_models": [*models[1:]]} if models else {}
+
+
 def _seen() -> dict[str, Any]:
     """Write where a fact is from: somebody tried it, today."""
     return {"confidence": "B", "checked": datetime.now(UTC).date(), "source": SOURCE}
@@ -452,10 +458,10 @@ def _json(body: bytes) -> Any:
 
 def _sign(outcome: Outcome) -> dict[str, Any]:
     """Write a sign for the refusal of an unknown model, {} where none of its words tells it apart."""
-    reported = read_reported_error(_json(outcome.body))
-    if reported is None or outcome.status is None:
+    message = getattr(outcome.error, "message", "")  # in which no secret is any more
+    if read_reported_error(_json(outcome.body)) is None or outcome.status is None:
         return {}
-    pieces = [piece.strip(" `'\".:,") for piece in reported.message.split(outcome.model)]
+    pieces = [piece.strip(" `'\".:,") for piece in message.split(outcome.model)]
     scrubber = Scrubber()  # an account's id tells nothing apart for others
     words = max((piece for piece in pieces if scrubber.text(piece) == piece), key=len, default="")
     if len(words) < len("no model"):

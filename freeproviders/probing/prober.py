@@ -42,6 +42,8 @@ NO_SUCH_MODEL: Final = "no-such-model-of-a-probe"
 _NEEDED: Final[Mapping[Question, str]] = {"tools": "tools", "schema": "response_format"}
 """Fields without which a question makes no sense, though a row may leave them out."""
 MAX_BYTES: Final = 2**20
+SECONDS: Final = 180.0
+"""The time for one answer; a model on this machine may have to be loaded first."""
 _Error = TypeVar("_Error", bound=FreeProvidersError)
 _ASK: Final = "Say hello in one word."
 _ASK_TOOL: Final = "What is the weather in Paris? Use the tool."
@@ -97,7 +99,8 @@ class Prober:
         service: the service's id or name.
         model: the model to ask; None is the row's default.
         embeddings: whether a vector is asked for too.
-        configuration: how the service is reached, as of `OpenAICompatible`.
+        configuration: how the service is reached, as of `OpenAICompatible`; a request is never tried
+            again.
 
     Raises:
         UnknownServiceError: there is no such service.
@@ -116,6 +119,8 @@ class Prober:
     ) -> None:
         self.row: Service = catalogue().service(service)
         configuration["retry"] = 0
+        if configuration.get("timeout") is None:
+            configuration["timeout"] = SECONDS
         self.provider = OpenAICompatible(
             model,
             service=replace(self.row, retired={}),  # a model that is said to be gone may be asked for too
@@ -138,7 +143,7 @@ class Prober:
 
     def secrets(self) -> list[str]:
         """List what must not be written down: keys, logins and cookies."""
-        return self.provider.secrets
+        return [*self.provider.secrets, self.provider.api_key or ""]  # however short it is
 
     async def run(
         self,
@@ -194,6 +199,12 @@ class Prober:
         if outcome.question == "models" and not self.model:
             self.model = next(iter(outcome.models), "")
         error = outcome.error
+        if (
+            outcome.question == "error"
+            and isinstance(error, AuthenticationError)
+            and any(one.completion is not None for one in self._outcomes)
+        ):
+            return  # the key is right: this service has no other words for a model
         if isinstance(error, _ENDING) or (
             outcome.question in {"answer", "stream"}
             and isinstance(error, PermissionDeniedError)

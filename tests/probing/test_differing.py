@@ -17,6 +17,7 @@ from freeproviders.errors import (
     AuthenticationError,
     MissingKeyError,
     ProviderConnectionError,
+    ProviderTimeoutError,
     RateLimitError,
     UsageError,
 )
@@ -232,6 +233,18 @@ def test_a_limit_that_nobody_has_recorded():
     assert (finding.verdict, finding.change["limit"][0]["cap"]) == ("unsaid", 60)
 
 
+def test_a_header_of_which_nothing_can_be_guessed():
+    """It is shown as it is, beside those that are known."""
+
+    async def handle(request, served):
+        known = {line.limit: "1000" for line in GROQ.headers.allowance}
+        return await answering(headers={**known, "x-ratelimit-policy": "fair"})(request, served)
+
+    with serve(handle) as served:
+        report = probed(f"{served.url}/v1")
+    assert "The row does not have these headers: x-ratelimit-policy: fair." in said(report, "headers")
+
+
 # --- models ---------------------------------------------------------------------------------------
 
 
@@ -246,6 +259,41 @@ def test_a_default_model_that_is_gone(corrected):
         assert skipped == ["stream", "tools", "schema"]
         assert corrected(report).default_model == other
         assert not probed(server).differences
+
+
+def test_a_successor_is_one_that_is_listed(corrected):
+    """A fallback that is gone too does not become the default."""
+    row = catalogue().service("cloudflare")
+    first, *others = row.fallback_models
+    assert others, "this needs a row with two fallbacks"
+    with replica(service=row, answer=Obedient(), models=others) as server:
+        report = probed(server, "cloudflare")
+        assert any(first in sentence for sentence in said(report, "models"))
+        mended = corrected(report)
+        assert (mended.default_model, mended.fallback_models) == (others[0], tuple(others[1:]))
+        assert not [one for one in probed(server, "cloudflare").differences if one.about == "models"]
+
+
+def test_the_first_listed_model_of_a_server_without_a_default():
+    """A local server is asked for whatever it has."""
+    assert not catalogue().service("ollama").default_model
+    with replica(service="ollama", answer=Obedient(), models=["qwen3:4b", "llama3.2"]) as server:
+        prober = Prober("ollama", base_url=server.base_url)
+        report = asyncio.run(prober.run())
+        asked = [request.json["model"] for request in server.requests if request.method == "POST"]
+    assert (report.model, asked[:4]) == ("qwen3:4b", ["qwen3:4b"] * 4)
+    assert "the first model that it lists" in " ".join(prober.plan.sentences())
+    assert not report.differences
+
+
+def test_a_server_without_models():
+    """What needs a model is not asked."""
+    with replica(service="ollama", models=[]) as server:
+        report = probed(server, "ollama")
+        assert len(server.requests) == 2
+    assert {outcome.skipped for outcome in report.outcomes if outcome.skipped} == {
+        "no model is known: name one"
+    }
 
 
 def test_retired_models_in_the_list():
@@ -316,6 +364,43 @@ def test_a_refusal_in_words_of_its_own(corrected):
         assert said(probed(f"{served.url}/v1"), "error") == []
 
 
+@pytest.mark.parametrize(("status", "read"), [(401, "AuthenticationError"), (500, "ServerError")])
+def test_a_refusal_that_means_something_else(status, read, corrected):
+    """The key is right and the service works: only the model does not exist."""
+
+    async def handle(request, served):
+        body = json.loads(await request.read() or b"{}")
+        if body.get("model", MODEL) != MODEL:
+            return web.json_response(
+                {"error": {"message": f"You must not use {body['model']}"}}, status=status
+            )
+        return await answering()(request, served)
+
+    with serve(handle) as served:
+        report = probed(f"{served.url}/v1")
+        assert report.ended is None
+        assert f"is read as {read}" in said(report, "error")[0]
+        assert corrected(report).error[0].match == ("You must not use",)
+        assert said(probed(f"{served.url}/v1"), "error") == []
+
+
+def test_no_secret_gets_into_a_line():
+    """A service that names the account in its refusals is told apart by other words, or by none."""
+
+    async def handle(request, served):
+        body = json.loads(await request.read() or b"{}")
+        if body.get("model", MODEL) != MODEL:
+            message = f"{body['model']}: the one with {KEY} in org_01hzqj3k4m5n6p7q8r9s cannot have it at all"
+            return web.json_response({"error": {"message": message}}, status=400)
+        return await answering()(request, served)
+
+    with serve(handle) as served:
+        report = probed(f"{served.url}/v1")
+    assert said(report, "error")
+    assert KEY not in json.dumps(report.plain())
+    assert "org_01" not in report.toml
+
+
 def test_a_refusal_in_an_unknown_form():
     """It is shown, without a line that would correct it."""
 
@@ -351,6 +436,23 @@ def test_a_service_that_is_not_there():
     assert (report.requests, report.plain()["agrees"]) == (1, False)
     assert all(outcome.skipped for outcome in report.outcomes[1:])
     assert report.toml == ""
+
+
+def test_a_service_that_is_silent():
+    """The time for an answer is limited, and the probe ends."""
+    with replica(service="groq", answer=Obedient(), faults={"delay_headers": 30}) as server:
+        report = probed(server, timeout=0.3)
+        assert len(server.requests) == 2
+    assert isinstance(report.ended, ProviderTimeoutError)
+
+
+def test_an_answer_that_breaks_off():
+    """The other questions are still asked."""
+    with replica(service="groq", answer=Obedient(), faults=[None, {"cut": 60}]) as server:
+        report = probed(server)
+        assert len(server.requests) == 6
+    (finding,) = [one for one in report.findings if one.about == "stream"]
+    assert (finding.verdict, report.ended) == ("open", None)
 
 
 def test_a_key_that_is_refused():
