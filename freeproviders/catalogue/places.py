@@ -30,7 +30,7 @@ class Source(NamedTuple):
 
 def own_files() -> dict[str, Path]:
     """Find the files of this package, by id."""
-    return {path.stem: path for path in sorted(OWN.glob("*.toml"))}
+    return {source.id: source.path for source in _files(OWN, "own")}
 
 
 class Package(NamedTuple):
@@ -104,7 +104,8 @@ def text_of(path: Path) -> str:
 
 def _files(folder: Path, origin: Origin) -> Iterator[Source]:
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".toml"))
+        # As imports list folders: whoever guards an event loop against blocking calls allows that there.
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".toml"))  # noqa: PTH208 - the same
     except OSError:
         return
     for name in names:

@@ -1,5 +1,8 @@
 """A service of the catalogue in use: names in errors, models that are gone, abilities of its row."""
 
+import subprocess
+import sys
+
 import pytest
 
 from freeproviders import OpenAICompatible
@@ -92,3 +95,24 @@ def test_tools_of_a_local_server_are_found_out():
 def test_every_default_model_has_a_window(service):
     """Whoever plans with a service knows how much fits."""
     assert facts_of(service, service.default_model).context or service.confidence == "D"
+
+
+FIRST_IN_A_COROUTINE = """
+import asyncio
+from blockbuster import blockbuster_ctx
+from freeproviders import OpenAICompatible
+
+async def main():
+    with blockbuster_ctx():
+        print(OpenAICompatible(service="groq", api_key="x").abilities().window)
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_service_of_a_process_may_be_made_inside_a_coroutine():
+    """Rows are found and read as an import reads, which guards of event loops allow."""
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_IN_A_COROUTINE], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "131072\n", done.stderr
