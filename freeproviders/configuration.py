@@ -14,7 +14,19 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, Final, NamedTuple, Never, Self, TypedDict, Unpack, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    Never,
+    Self,
+    TypedDict,
+    Unpack,
+    cast,
+)
 from urllib.parse import unquote, urlsplit
 
 from freeproviders.checks import ALIKE, SETTINGS
@@ -23,6 +35,9 @@ from freeproviders.errors import UsageError
 from freeproviders.redaction import is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route, check_proxy
+
+if TYPE_CHECKING:
+    from freeproviders.quota.quota import Quota
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
@@ -55,6 +70,7 @@ class Configuration(TypedDict, total=False):
     connector: Any
     retry: Retry | int | None
     trust_env: bool
+    quota: Quota | Literal["auto"] | None
 
 
 CONFIGURATION: Final = tuple(Configuration.__annotations__)
@@ -117,7 +133,7 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
             if name not in SETTINGS and is_credential(name, value):
                 raise credential_error(name, provider)
             rest[name] = value
-        elif value is not None:
+        elif value is not None or first == "quota":  # for which None is a value
             if first in configuration:
                 raise UsageError(
                     f"{name} and {first} are two names of one thing: pass one.", provider=provider
@@ -234,6 +250,8 @@ class Configured:
         connector: an aiohttp connector, which is used and never closed.
         retry: a `Retry`, or the number of retries.
         trust_env: whether the environment's general proxy variables (`HTTPS_PROXY` ...) count.
+        quota: the limits that are kept: a `Quota`, None for none. "auto" are those of the service's
+            row in the catalogue, where it is asked at its own address.
     """
 
     name: str
@@ -277,10 +295,12 @@ class Configured:
         connector: Any = None,
         retry: Retry | int | None = None,
         trust_env: bool = False,
+        quota: Quota | Literal["auto"] | None = "auto",
         **unknown: Never,
     ) -> None:
         if unknown:
             raise unknown_names(unknown, CONFIGURATION, self.name)
+        self._take_quota(quota)
         outside = from_environment(self.slug, self.key_variables)
         self.headers, self.cookies, self.api_key, self.route = {}, {}, None, Route()
         if not base_url and (address := outside.get("base_url")):
@@ -334,8 +354,15 @@ class Configured:
                 }
             if moved or other.login is not None:
                 other.api_key = None
+        if "quota" in changes:
+            other._take_quota(changes["quota"])  # noqa: SLF001
         other._take(changes)  # noqa: SLF001
         return other
+
+    def _take_quota(self, quota: object) -> None:
+        if quota is not None and quota != "auto" and not hasattr(quota, "meter"):
+            raise UsageError(f'quota must be a Quota, "auto" or None, not {quota!r}.', provider=self.name)
+        self.quota: Any = quota
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         self.base_url, self.login = read_base_url(url, self.name, given_as)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from freeproviders.deadlines import Timeout, Watchdog
 from freeproviders.errors import (
@@ -30,6 +30,9 @@ from freeproviders.usage import estimate_input_tokens, estimate_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
+
+if TYPE_CHECKING:
+    from freeproviders.quota.meter import Meter, Ticket
 
 MAX_ANSWER_BYTES: Final = 256 * 2**20
 MAX_ERROR_BYTES: Final = 2**16
@@ -64,6 +67,9 @@ class Speaker(Protocol):
 
     @property
     def on_empty(self) -> OnEmpty: ...
+
+    @property
+    def meter(self) -> Meter | None: ...
 
     @property
     def route(self) -> Route: ...
@@ -108,10 +114,13 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
     attempt, recovered, spent = 0, False, None
     while True:
         attempt += 1
-        exchange = Exchange(speaker, request, attempt, spent)
+        ticket = None if speaker.meter is None else await _admitted(speaker, speaker.meter, request)
+        exchange = Exchange(speaker, request, attempt, spent, ticket)
         try:
             return exchange, await (exchange.first() if request.stream else exchange.whole())
         except ProviderError as error:
+            if ticket is not None:
+                ticket.refused(error)
             exchange.close()
             spent = exchange.spent
             if not recovered and speaker.recover(error):
@@ -129,19 +138,40 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
         await asyncio.sleep(delay)
 
 
+async def _admitted(speaker: Speaker, meter: Meter, request: ChatRequest) -> Ticket:
+    """Reserve room for one HTTP request among the limits of the service.
+
+    It is waited for as long as for a service that says itself when to come back.
+    """
+    wait = request.wait_up_to
+    if wait is None:
+        wait = speaker.retry.retry_after_cap if speaker.retry.attempts > 1 else 0.0
+    try:
+        return await meter.admit(request, wait)
+    except FreeProvidersError as error:
+        raise error.about(speaker.name, request.model or "") from error.__cause__
+
+
 class Exchange:
     """One attempt. `close` must be called, and may be called at any time.
 
-    `spent` is what earlier attempts of the same call have cost.
+    `spent` is what earlier attempts of the same call have cost, `ticket` the room that was reserved
+    for this one where limits are kept.
     """
 
     def __init__(
-        self, provider: Speaker, request: ChatRequest, attempt: int, spent: Usage | None = None
+        self,
+        provider: Speaker,
+        request: ChatRequest,
+        attempt: int,
+        spent: Usage | None = None,
+        ticket: Ticket | None = None,
     ) -> None:
         self._provider = provider
         self._request = request
         self._attempt = attempt
         self._spent = spent
+        self._ticket = ticket
         self._decoder = provider.decoder(request)
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._response: Response | None = None
@@ -211,6 +241,9 @@ class Exchange:
         self._watchdog.stop()
         if self._response is not None and not self._response.at_end:
             self._response.close()
+        if self._ticket is not None:
+            began = self._decoder.output_chars or self._decoder.usage is not None
+            self._ticket.end(self._own_usage() if began else None)
 
     async def _open(self) -> None:
         provider, timeout = self._provider, self._provider.timeout
@@ -218,7 +251,10 @@ class Exchange:
             async with asyncio.timeout(None) as self._opening:
                 await provider.ready(self._request, self._fetch)
                 self._response = response = await send(
-                    provider.encode(self._request), provider.route, timeout.connect
+                    provider.encode(self._request),
+                    provider.route,
+                    timeout.connect,
+                    None if self._ticket is None else self._ticket.writing,
                 )
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise
@@ -229,6 +265,8 @@ class Exchange:
         # In the very turn of the loop in which the headers came, so that nobody was woken.
         if self._watchdog.expired:
             raise self._timed_out()
+        if self._ticket is not None:
+            self._ticket.received(provider.allowances(response.headers))
         if not 200 <= response.status < 300:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
 

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
@@ -32,11 +32,15 @@ from freeproviders.errors import (
 from freeproviders.exchange import exchanged
 from freeproviders.transport import Fetch, HttpRequest, fetch
 from freeproviders.types import Batch, ChatRequest
+from freeproviders.usage import estimate_input_tokens
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.limits import Allowance, AllowanceHeaders, read_allowances
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import Sign
 from freeproviders.wire.text import mended
+
+if TYPE_CHECKING:
+    from freeproviders.quota.meter import Meter
 
 _ANY_TEXT: Final = {"type": "text"}
 _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
@@ -186,6 +190,8 @@ class AsyncGeneratorProvider(Configured, Provider):
     announces: Sequence[AllowanceHeaders] = ()
     """The headers in which the service announces its limits."""
 
+    _metered: tuple[Any, Meter | None] | None = None
+
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
         self.model = self.model_to_ask(model)
@@ -201,6 +207,26 @@ class AsyncGeneratorProvider(Configured, Provider):
         `UsageError` here, before anything is sent. `aclose` ends the request.
         """
         return exchanged(self, self.checked(request))
+
+    @property
+    def meter(self) -> Meter | None:
+        """The way to the ledger of limits; None where no limits are kept."""
+        if self.quota is None or (self.quota == "auto" and not self.has_limits_of_its_own()):
+            return None
+        way = (self.quota, self.api_key, self.base_url)
+        if self._metered is None or self._metered[0] != way:
+            self._metered = (way, self._made_meter())
+        return self._metered[1]
+
+    def has_limits_of_its_own(self) -> bool:
+        """Return whether limits are known for where requests go, so that they are kept unasked."""
+        return False
+
+    def _made_meter(self) -> Meter | None:
+        from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits
+
+        quota: Quota = Quota() if self.quota == "auto" else self.quota
+        return quota.meter(self.name, getattr(self, "service", None), self.api_key, _upper_estimate)
 
     async def fetch(self, request: HttpRequest, limit: int) -> bytes:
         """Send a request that is no chat and return the whole answer, cut at `limit` bytes.
@@ -262,3 +288,8 @@ class AsyncGeneratorProvider(Configured, Provider):
                 f"The public service may be gone ({self.status_note}). Pass base_url for another place, such "
                 "as a mirror or a replica."
             )
+
+
+def _upper_estimate(request: ChatRequest) -> int:
+    """Return the tokens that a question has at most."""
+    return estimate_input_tokens(request.messages)

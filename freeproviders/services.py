@@ -55,6 +55,12 @@ class Served:
         """Return whether an address is the service's own."""
         return origin(base_url) == origin(self.row.base_url)
 
+    def keeps_limits_at(self, base_url: str) -> bool:
+        """Return whether the row's limits count at an address: the service's, or its gateway's."""
+        if not self.row.limit or is_loopback(base_url):
+            return False
+        return self.is_home(base_url) or variable(self.row.id, "base_url") in os.environ
+
     def check_key(self, base_url: str, headers: Mapping[str, str]) -> None:
         """Raise `MissingKeyError` if requests to an address need a key; the caller has none.
 

@@ -204,8 +204,15 @@ class Response:
             raise TruncatedResponseError("The transfer was cut off: the connection was reset.") from end.error
 
 
-async def send(request: HttpRequest, route: Route, connect_timeout: float | None) -> Response:
+async def send(
+    request: HttpRequest,
+    route: Route,
+    connect_timeout: float | None,
+    writing: Callable[[], None] | None = None,
+) -> Response:
     """Send a request and wait for the headers of its answer.
+
+    `writing` is called when a connection is there and the body is about to be written to it.
 
     A redirect is followed on the same host only, and for a request with a body only where the
     method is kept (307, 308). A request that went to a connection of the pool which the server has
@@ -227,10 +234,10 @@ async def send(request: HttpRequest, route: Route, connect_timeout: float | None
         )
         try:
             try:
-                response = await ask(data=_payload(request.body))
+                response = await ask(data=_payload(request.body, writing))
             except DeadConnectionError as dead:
                 unanswered += dead.delivered
-                response = await _on_a_fresh_connection(ask, request.body)
+                response = await _on_a_fresh_connection(ask, request.body, writing)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             translated = _translated(error)
             translated.unanswered = unanswered
@@ -288,7 +295,9 @@ async def fetch(
 
 
 async def _on_a_fresh_connection(
-    ask: Callable[..., Awaitable[aiohttp.ClientResponse]], body: bytes | None
+    ask: Callable[..., Awaitable[aiohttp.ClientResponse]],
+    body: bytes | None,
+    writing: Callable[[], None] | None,
 ) -> aiohttp.ClientResponse:
     """Send on a connection that has carried nothing.
 
@@ -298,7 +307,7 @@ async def _on_a_fresh_connection(
     try:
         while True:
             with suppress(PooledConnectionError):
-                return await ask(data=_payload(body))
+                return await ask(data=_payload(body, writing))
     finally:
         ONLY_FRESH.reset(token)
 
@@ -308,11 +317,26 @@ def _client_timeout(connect: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=None if connect == NEVER else connect)
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+class _Watched(io.BytesIO):
+    """A body that tells when aiohttp begins to write it, which it does once it has a connection."""
+
+    def __init__(self, body: bytes, writing: Callable[[], None]) -> None:
+        super().__init__(body)
+        self._writing = writing
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file, and tell."""
+        self._writing()
+        return super().read(size)
+
+
+def _payload(body: bytes | None, writing: Callable[[], None] | None = None) -> bytes | io.BytesIO | None:
     """The body as aiohttp takes it: a long one as a file, which is written piece by piece.
 
     Of a long one that is given whole, aiohttp warns, since writing it may hold up the loop.
     """
+    if body is not None and writing is not None:
+        return _Watched(body, writing)
     return body if body is None or len(body) < LONG_BODY_BYTES else io.BytesIO(body)
 
 

@@ -134,6 +134,14 @@ class OpenAICompatible(AsyncGeneratorProvider):
         if self._served is not None and not self.api_key and self.login is None:
             self._served.check_key(self.base_url, self.headers)
 
+    def has_limits_of_its_own(self) -> bool:
+        """Return whether the row has limits, and requests go to the service or its gateway.
+
+        A server on this machine in its place is a replica, or another one altogether.
+        """
+        served = self._served
+        return served is not None and served.keeps_limits_at(self.base_url)
+
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the service's own name of a model, its default for None.
 

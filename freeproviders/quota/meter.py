@@ -1,0 +1,125 @@
+"""A backend's way to the ledger: one reservation for each HTTP request that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+from zoneinfo import ZoneInfo
+
+from freeproviders.errors import ProviderError, RateLimitError
+from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
+from freeproviders.quota.rules import claims_of, spent_of
+from freeproviders.wire.limits import Allowance, Metric
+
+if TYPE_CHECKING:
+    from freeproviders.types import ChatRequest, Usage
+
+OUTPUT_TOKENS: Final = 1024
+"""Tokens of an answer that are reserved where the caller does not limit it."""
+_ONLY_WAITING_HELPS: Final = frozenset({"minute", "hour", "day", "month"})
+
+
+class Estimate(Protocol):
+    """An upper estimate of a request's tokens."""
+
+    def __call__(self, request: ChatRequest) -> int:
+        """Return the tokens that the question has at most."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One backend's limits, and the ledger in which its requests are counted.
+
+    Attributes:
+        ledger: where they are counted.
+        rules_of: the rules for a model.
+        estimate: an upper estimate of a question's tokens.
+        account: what tells accounts apart, the API key.
+        keep: the share of a day's cap that is left to others.
+    """
+
+    ledger: Ledger
+    rules_of: Callable[[str], Sequence[Rule]]
+    estimate: Estimate
+    account: str = ""
+    keep: float = 0.0
+
+    async def admit(self, request: ChatRequest, wait_up_to: float) -> Ticket:
+        """Reserve room for one HTTP request; waits for it for so many seconds.
+
+        Raises `QuotaSpentError` where there is none in time, `QuotaTooSmallError` where there never
+        is.
+        """
+        rules = self.rules_of(request.model or "")
+        ask = Ask(claims=self._claims(rules, request), account=self.account, keep=self.keep)
+        grant = await self.ledger.reserve(ask, wait_up_to=wait_up_to)
+        return Ticket(self.ledger, grant, rules)
+
+    def _claims(self, rules: Sequence[Rule], request: ChatRequest) -> tuple[Claim, ...]:
+        """Return what a request may take; tokens are estimated only where they are counted."""
+        if not any("tokens" in rule.metric for rule in rules):
+            return claims_of(rules, {})
+        asked = self.estimate(request)
+        answer = request.max_tokens
+        if answer is None:
+            caps = [rule.cap for rule in rules if rule.metric in {"tokens", "output tokens"}]
+            answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - asked))
+        return claims_of(rules, {"input tokens": asked, "output tokens": answer})
+
+
+class Ticket:
+    """One request's reservation, from the moment it is granted to its end."""
+
+    __slots__ = ("_grant", "_ledger", "_rules", "_written")
+
+    def __init__(self, ledger: Ledger, grant: Grant, rules: Sequence[Rule]) -> None:
+        self._ledger = ledger
+        self._grant = grant
+        self._rules = rules
+        self._written = False
+
+    def writing(self) -> None:
+        """Note that bytes of the request go out just now."""
+        self._written = True
+        self._ledger.sent(self._grant)
+
+    def received(self, allowances: Sequence[Allowance]) -> None:
+        """Note that the head of the answer is there, and take over what it announces."""
+        self._ledger.received(self._grant)
+        if allowances:
+            self._ledger.adopt(self._grant, allowances)
+
+    def refused(self, error: ProviderError) -> None:
+        """Take over what a refusal says: nobody asks again before the service wants to be asked."""
+        if not isinstance(error, RateLimitError) or error.kind not in _ONLY_WAITING_HELPS:
+            return
+        until = error.soonest or self._end_of_day(error)
+        if until is not None:
+            shut = Allowance(metric="requests", per="", remaining=0.0, reset_at=until)
+            self._ledger.adopt(self._grant, [shut], source="body")
+
+    def end(self, usage: Usage | None) -> None:
+        """Settle: `usage` is what the answer took, None for one that never came."""
+        if not self._written:
+            self._ledger.settle(self._grant, sent=False)
+            return
+        spent: dict[Metric, float] = {"input tokens": 0.0, "output tokens": 0.0}
+        if usage is not None:
+            spent = {
+                "input tokens": float(usage.input_tokens),
+                "output tokens": float(usage.output_tokens),
+            }
+        self._ledger.settle(self._grant, spent_of(spent))
+
+    def _end_of_day(self, error: ProviderError) -> datetime | None:
+        """Return when a day's allowance comes back that the service gives no time for."""
+        if error.kind != "day":
+            return None
+        zone = next((rule.zone for rule in self._rules if rule.per == "day" and rule.reset == "fixed"), None)
+        if zone is None:
+            return None
+        tomorrow = datetime.now(UTC if zone == "UTC" else ZoneInfo(zone)) + timedelta(days=1)
+        return tomorrow.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)

@@ -1,0 +1,105 @@
+"""The limits that a caller wants to be kept: which, under whose name, and in which ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from freeproviders.catalogue.rows import Limit, Service
+from freeproviders.errors import UsageError
+from freeproviders.process import PerProcess
+from freeproviders.quota.interface import Ledger, Rule
+from freeproviders.quota.meter import Estimate, Meter
+from freeproviders.quota.opening import open_ledger
+from freeproviders.quota.rules import rules_for, rules_of
+
+
+class Quota:
+    """Limits that are kept together with all processes of the user.
+
+    Args:
+        limits: rows of `Limit`, or mappings with its fields, as `{"metric": "requests", "per":
+            "minute", "cap": 30}`. None are those of the service's row in the catalogue.
+        name: who counts; backends with one name share their limits. "" is the service, or the
+            backend's own name.
+        ledger: a path, a `redis://` URL, "memory" for this process alone, or a `Ledger`. "" is
+            `FREEPROVIDERS_QUOTA`, else the file of the user's state folder.
+        keep: the share (0 to 1) of a day's cap that is left to others, as a job in the background
+            should leave some of it to interactive use.
+    """
+
+    def __init__(
+        self,
+        limits: Iterable[Limit | Mapping[str, Any]] | None = None,
+        *,
+        name: str = "",
+        ledger: str | Path | Ledger = "",
+        keep: float = 0.0,
+    ) -> None:
+        if not 0 <= keep < 1:
+            raise UsageError(f"keep must be a share of at least 0 and below 1, not {keep!r}.")
+        self.limits = None if limits is None else tuple(_limit(one) for one in limits)
+        self.name = name
+        self.keep = keep
+        self._ledger = ledger
+
+    def __repr__(self) -> str:
+        return f"Quota({self.limits!r}, name={self.name!r}, keep={self.keep!r})"
+
+    def meter(self, name: str, service: Service | None, key: str | None, estimate: Estimate) -> Meter | None:
+        """Return the way to the ledger for a backend; None where it has no limits.
+
+        Args:
+            name: the backend's name.
+            service: its row of the catalogue, None without one.
+            key: the account's key, None without one.
+            estimate: an upper estimate of a question's tokens.
+
+        Raises `UsageError` where the process has used another key of the same service.
+        """
+        who = self.name or (service.id if service is not None else name)
+        limits, keyless = self.limits, key is None
+        if limits is None and (service is None or not service.limit):
+            return None
+        _one_key(who, key)
+
+        @cache
+        def rules(model: str) -> tuple[Rule, ...]:
+            if limits is None:
+                assert service is not None  # noqa: S101 - see above
+                return rules_of(service, model, keyless=keyless)
+            return rules_for(who, limits, model, keyless=keyless)
+
+        return Meter(self._opened(), rules, estimate, account=key or "", keep=self.keep)
+
+    def _opened(self) -> Ledger:
+        return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger
+
+
+def _limit(row: Limit | Mapping[str, Any]) -> Limit:
+    if isinstance(row, Limit):
+        return row
+    unknown = row.keys() - set(Limit.__dataclass_fields__)
+    if unknown or not {"metric", "cap"} <= row.keys():
+        raise UsageError(
+            f"A limit has metric, cap and per, as requests, 30 and minute; this has {', '.join(sorted(row))}."
+        )
+    return Limit(**row)
+
+
+_keys: PerProcess[dict[str, str]] = PerProcess(dict)
+
+
+def _one_key(name: str, key: str | None) -> None:
+    """Raise `UsageError` for a second key of one service: several keys are no way around its limits."""
+    if key is None:
+        return
+    if _keys.get().setdefault(name, key) != key:
+        raise UsageError(
+            "This process has asked with another key of the same service. Several keys of one person are no "
+            "way around a service's limits; for two accounts that are rightly two, give each a Quota with a "
+            "name of its own.",
+            provider=name,
+        )
