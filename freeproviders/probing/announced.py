@@ -152,6 +152,7 @@ def guessed(
             (one for one in limits if one.metric == line.metric and one.cap == cap and one.per), None
         )
         per = _period(stem) or (alike.per if alike is not None else "") or _period_of(wait)
+        per = "" if line.metric == "concurrency" else per
         own = next((one for one in limits if is_about(line.metric, per, one)), None)
         found.append(
             replace(line, per=per, scope="model" if own is not None and own.scope == "model" else "")

@@ -264,9 +264,12 @@ class _Comparison:
         self._found.update(facts)
         table: Mapping[str, Mapping[str, Any]] = self._data.get("models", {})
         own = table.get(self._model)
+        # The first line of a row is not the only one: its default models need lines then.
+        others = (self._row.default_model, *self._row.fallback_models) if not table else ()
+        plain: dict[str, Any] = {name: {} for name in others if name}
         if own is None:
             own = next((line for name, line in table.items() if fnmatchcase(self._model, name)), {})
-        return {"models": {self._model: {**own, **self._found, **_seen()}}}
+        return {"models": {**plain, self._model: {**own, **self._found, **_seen()}}}
 
     # --- limits ---
 
@@ -358,6 +361,8 @@ class _Comparison:
             )
             return
         line: dict[str, Any] = {"metric": allowance.metric, "per": allowance.per, "cap": cap}
+        if not allowance.per:
+            del line["per"]
         if allowance.scope:
             line["scope"] = allowance.scope
         said = f"The service announces {told}, which the row does not have."
@@ -397,7 +402,9 @@ class _Comparison:
     def embeddings(self, outcome: Outcome) -> Iterator[Finding]:
         """Compare a vector with what the row says of the model's vectors."""
         if outcome.error is not None:
-            yield Finding("embeddings", "differs", f"{outcome.model} gives no vector: {outcome.error}")
+            refused = isinstance(outcome.error, NotFoundError | NotInPlanError | BadRequestError)
+            said = f"{outcome.model} gives no vector: {outcome.error}"
+            yield Finding("embeddings", "differs" if refused else "open", said)
             return
         if outcome.skipped:
             return
@@ -405,18 +412,18 @@ class _Comparison:
         size, length = len(outcome.vector), math.sqrt(sum(number * number for number in outcome.vector))
         normalised = abs(length - 1) < _LENGTH_TOLERANCE
         facts: dict[str, Any] = {}
-        said = []
+        words = []
         if size != row.size:
             facts["size"] = size
-            said.append(f"vectors of {outcome.model} have {size} numbers, in the row {row.size}")
+            words.append(f"vectors of {outcome.model} have {size} numbers, in the row {row.size}")
         if row.normalised is not None and normalised != row.normalised:
             facts["normalised"] = normalised
-            said.append(f"their length is {length:.3g}")
+            words.append(f"their length is {length:.3g}")
         if facts:
             line = {**self._data["embeddings"][outcome.model], **facts, **_seen()}
             change = {"embeddings": {outcome.model: line}}
-            words = "; ".join(said)
-            yield Finding("embeddings", "differs", f"{words[0].upper()}{words[1:]}.", change)
+            told = "; ".join(words)
+            yield Finding("embeddings", "differs", f"{told[0].upper()}{told[1:]}.", change)
 
 
 def fits(text: str) -> bool:

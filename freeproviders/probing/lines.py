@@ -63,6 +63,8 @@ def _value(value: Any) -> str:
             return str(int(value))
         case int() | float():
             return str(value)
+        case Mapping() if not value:
+            return "{}"
         case Mapping():
             return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
         case _:

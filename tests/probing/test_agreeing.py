@@ -72,3 +72,13 @@ def test_without_a_key_a_service_that_wants_none_is_asked_slowly():
     assert (report.ended, report.requests) == (None, 6)
     assert prober.plan.pause > 30
     assert any("pass between two" in line for line in prober.plan.sentences())
+
+
+async def test_a_probe_in_a_running_loop():
+    """Nothing blocks the loop that it runs on, and outcomes are told as they come."""
+    seen = []
+    async with replica(service="groq", answer=Obedient()) as server:
+        report = await Prober("groq", base_url=server.base_url, api_key="a-key-of-mine").run(seen.append)
+    assert seen == list(report.outcomes)
+    assert not report.differences
+    assert report.plain()["agrees"] is True

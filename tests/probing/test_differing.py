@@ -96,6 +96,41 @@ def test_a_feature_that_the_row_denies(corrected):
         assert not probed(server, model=compound).differences
 
 
+def test_the_first_line_of_a_row_without_lines(tmp_path, monkeypatch, corrected):
+    """The row's default model needs a line then, too."""
+    monkeypatch.setenv("FREEPROVIDERS_SERVICES", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "corner.toml").write_text(
+        'name = "Corner"\nbase_url = "https://api.corner.example/v1"\ndefault_model = "corner-1"\n'
+        'fallback_models = ["corner-2"]\nchecked = 2026-11-20\nsource = "nowhere"\n'
+    )
+    row = look_again().service("corner")
+    with replica(service=row, answer=Obedient(), models=["corner-1", "corner-2", "corner-3"]) as server:
+        report = probed(server, "corner", "corner-3")
+    assert report.change["models"].keys() == {"corner-1", "corner-2", "corner-3"}
+    file = tmp_path / "own" / "corner.toml"
+    (tmp_path / "corner.toml").write_text(report.toml)
+    monkeypatch.setenv("FREEPROVIDERS_SERVICES", f"{file}:{tmp_path / 'corner.toml'}")
+    assert facts_of(look_again().service("corner"), "corner-3").tools is True
+
+
+@pytest.mark.parametrize("about", ["tools", "schema"])
+def test_a_failure_that_says_nothing_of_the_feature(about):
+    """Another refusal, and another failure, leave the question open."""
+    field = {"tools": "tools", "schema": "response_format"}[about]
+    for status in (400, 500):
+
+        async def handle(request, served, status=status):
+            if request.method == "POST" and field in json.loads(await request.read()):
+                return web.json_response({"error": {"message": "Something is wrong"}}, status=status)
+            return await answering(text='{"word": "Hello", "letters": 5}')(request, served)
+
+        with serve(handle) as served:
+            report = probed(f"{served.url}/v1")
+        (finding,) = [one for one in report.findings if one.about == about]
+        assert (finding.verdict, finding.change) == ("open", {})
+
+
 def test_an_answer_that_is_cut_off_shows_nothing():
     """A model that thinks until the limit has not shown that it calls no tools."""
     with serve(answering(finish_reason="length", text="")) as served:
@@ -231,6 +266,15 @@ def test_a_limit_that_nobody_has_recorded():
         report = probed(server, "mistral")
     finding = next(one for one in report.findings if one.about == "limit")
     assert (finding.verdict, finding.change["limit"][0]["cap"]) == ("unsaid", 60)
+
+
+def test_a_limit_of_requests_at_the_same_time(corrected):
+    """It has no period, and its line neither."""
+    with serve(answering(headers={"x-limit-concurrent": "3", "x-remaining-concurrent": "2"})) as served:
+        report = probed(f"{served.url}/v1")
+        (limit,) = [one for one in corrected(report).limit if one.metric == "concurrency"]
+        assert (limit.cap, limit.per) == (3, "")
+        assert not [one for one in probed(f"{served.url}/v1").findings if one.about in {"limit", "headers"}]
 
 
 def test_a_header_of_which_nothing_can_be_guessed():
@@ -518,6 +562,21 @@ def test_vectors(size, length, words, corrected):
         if words:
             row = corrected(report).embeddings["mistral-embed"]
             assert (row.size, row.normalised, row.family) == (size, length == 1.0, "mistral-embed")
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(404, "differs"), (503, "open"), (200, "open")])
+def test_a_vector_that_does_not_come(status, verdict):
+    """A refusal is a difference, a failure is none."""
+
+    async def handle(request, served):
+        if request.path.endswith("/embeddings"):
+            return web.json_response({"error": {"message": "No"}} if status != 200 else {}, status=status)
+        return await answering(models=("mistral-small-latest",))(request, served)
+
+    with serve(handle) as served:
+        report = probed(f"{served.url}/v1", "mistral", embeddings=True)
+    (finding,) = [one for one in report.findings if one.about == "embeddings"]
+    assert finding.verdict == verdict
 
 
 def test_vectors_of_a_service_without():
