@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from freeproviders.provider import AsyncGeneratorProvider, ProviderModelMixin
     from freeproviders.providers import *  # noqa: F403 - the classes of the table
     from freeproviders.providers.ai_chat_free import generate_signature
+    from freeproviders.quota.quota import Quota
     from freeproviders.retry import Retry
     from freeproviders.types import (
         ChatRequest,
@@ -46,6 +47,7 @@ _HOMES = {
     "Message": "types",
     "Messages": "types",
     "ProviderModelMixin": "provider",
+    "Quota": "quota.quota",
     "Reasoning": "types",
     "Retry": "retry",
     "Text": "types",
@@ -68,6 +70,7 @@ __all__ = [
     "Message",
     "Messages",
     "ProviderModelMixin",
+    "Quota",
     "Reasoning",
     "Retry",
     "Text",

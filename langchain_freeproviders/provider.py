@@ -62,6 +62,11 @@ class ProviderSettings(BackendSettings):
     """An `aiohttp` connector, used and never closed; it belongs to one event loop."""
     trust_env: bool = False
     """Whether the environment's general proxy variables (`HTTPS_PROXY` ...) count."""
+    quota: Any = Field(default="auto", exclude=True, repr=False)
+    """The limits that are kept: a `freeproviders.Quota`, None for none, "auto" for the service's.
+
+    Not saved: a ledger belongs to a machine.
+    """
 
     @classmethod
     def _named(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,12 @@ class ProviderLLM(CoreLLM):
     trust_env: bool = Field(
         default=False, description="Whether the environment's general proxy variables count."
     )
+    quota: Any = Field(
+        default="auto",
+        exclude=True,
+        repr=False,
+        description="The limits that are kept: a Quota, None for none, 'auto' for the service's own.",
+    )
     timeout: float | Timeout | None = Field(
         default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
     )
