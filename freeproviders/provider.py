@@ -200,6 +200,10 @@ class AsyncGeneratorProvider(Configured, Provider):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
 
+    def __getstate__(self) -> dict[str, object]:
+        # The way to a ledger has a thread; a copy finds its own.
+        return {name: value for name, value in self.__dict__.items() if name != "_metered"}
+
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.
 

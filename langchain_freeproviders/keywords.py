@@ -22,7 +22,7 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
 """Second names, `ChatOpenAI`'s among them, with the core's: of fields and of a call's keywords."""
 FIELD_OF: Final[Mapping[str, str]] = {"model": "model_name", "retry": "max_retries"}
 """The fields that are not called as in the core."""
-_SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "extra_body"})
+_SECRET: Final = frozenset({"api_key", "headers", "cookies", "proxy", "connector", "quota", "extra_body"})
 """Fields and keywords whose values are in no trace and no cache's key."""
 _KNOWN: Final = frozenset({*SETTINGS, *CONFIGURATION, "model_kwargs"})
 ORGANIZATION: Final = frozenset({"organization", "openai_organization"})
@@ -51,8 +51,8 @@ def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call that say something: None leaves things as they are."""
-    return {name: value for name, value in options.items() if value is not None}
+    """The keywords of a call that say something: None leaves things as they are, but for quota."""
+    return {name: value for name, value in options.items() if value is not None or name == "quota"}
 
 
 def as_secret(value: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,13 @@ def no_blocking_call(request: pytest.FixtureRequest) -> Iterator[None]:
             for file, functions, _ in MAY_BLOCK:
                 called.can_block_in(file, functions)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder for what is counted and learned: never the user's, in child processes neither."""
+    os.environ["FREEPROVIDERS_STATE"] = str(tmp_path_factory.mktemp("state"))
+    os.environ.pop("FREEPROVIDERS_QUOTA", None)
 
 
 @pytest.fixture(params=SERVICES)

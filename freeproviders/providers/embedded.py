@@ -267,7 +267,11 @@ class Embedded(Provider):
         """Take headers, timeout and retry; warn of what only matters to a service elsewhere."""
         if unknown := changes.keys() - set(CONFIGURATION):
             raise unknown_names(unknown, (*others, *CONFIGURATION), self.name)
-        idle = sorted(key for key in changes.keys() - set(_OWN_CONFIGURATION) if changes.get(key))
+        idle = sorted(
+            key
+            for key in changes.keys() - set(_OWN_CONFIGURATION)
+            if changes.get(key) and (key, changes.get(key)) != ("quota", "auto")
+        )
         if idle:
             caution(f"{self.name} runs on this machine: {', '.join(idle)} has no effect.")
         own = cast("Configuration", {key: changes[key] for key in _OWN_CONFIGURATION if key in changes})

@@ -83,6 +83,9 @@ class SharedLedger:
         self._lines: dict[object, _Line] = {}
         self._unsaid: list[str] = []
 
+    def __deepcopy__(self, memo: object) -> SharedLedger:
+        return self  # what is shared by processes is shared by copies
+
     # --- for callers ------------------------------------------------------------------------------
 
     async def reserve(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
