@@ -93,6 +93,8 @@ _PRIVATE: Final = (
     re.compile(r"(?<=://)[^\s/\"'`<>@]+@"),
     re.compile(r"(?<=\w)\?[^\s\"'`<>?=]*=[^\s\"'`<>]+"),
 )
+_PATH: Final = re.compile(r"(https?://[^\s/\"'`<>]{1,200})/[^\s\"'`<>]*")
+"""Some services link to the account's own page."""
 _STARRED: Final = re.compile(r"(?<![\w-])[\w-]*\*{3,}[\w*-]*")
 """A key of which the service shows a part."""
 _ID: Final = re.compile(
@@ -169,6 +171,7 @@ class Scrubber:
         text = without_secrets(text, self._secrets)
         for private in _PRIVATE:
             text = private.sub(self._unless_kept("***"), text)
+        text = _PATH.sub(self._without_path, text)
         text = _STARRED.sub("***", text)
         text = _QUOTED_AFTER.sub(rf"\1\2{EXAMPLE}\2", text)
         text = _UNQUOTED_AFTER.sub(rf"\1{EXAMPLE}", text)
@@ -183,6 +186,10 @@ class Scrubber:
 
     def _unless_kept(self, instead: str) -> Any:
         return lambda match: match[0] if match[0] in self._kept else instead
+
+    def _without_path(self, match: re.Match[str]) -> str:
+        """Leave the path of an address out, unless a refusal is told by it."""
+        return match[0] if any(word in match[0] for word in self._words) else match[1]
 
     def _id(self, match: re.Match[str]) -> str:
         prefix, joint, rest = match.groups()

@@ -9,12 +9,10 @@ from datetime import date
 
 import pytest
 from aiohttp import web
-from multidict import CIMultiDict
 
 from freeproviders.catalogue import catalogue
 from freeproviders.probing import Prober, recorded
 from freeproviders.testing import replica
-from freeproviders.wire.limits import read_allowances
 from tests.catalogue import test_exchanges as form
 from tests.catalogue import test_fixtures as meaning
 from tests.core.servers import serve
@@ -29,18 +27,12 @@ def written(prober, report):
     return json.loads(json.dumps(recorded(report, prober.row, prober.secrets())))
 
 
-def check(row, exchange):
-    """An exchange has the form of those of the catalogue, and means what it says."""
-    form.test_an_exchange_is_whole(row.id, exchange)
-    form.test_what_is_expected_has_the_words_of_the_code(row.id, exchange)
-    error = meaning.error_of(row, exchange)
-    meaning.check_error(error, exchange)
-    allowances = (
-        read_allowances(CIMultiDict(exchange["headers"]), row.headers.allowance, meaning.now_of(exchange))
-        if exchange["status"] == 200
-        else error.allowances
-    )
-    meaning.check_allowances(allowances, exchange)
+def check(service, exchange):
+    """An exchange passes the tests of those of the catalogue: its form, its meaning, and over a socket."""
+    form.test_an_exchange_is_whole(service, exchange)
+    form.test_what_is_expected_has_the_words_of_the_code(service, exchange)
+    meaning.test_what_an_exchange_means(service, exchange)
+    meaning.test_an_exchange_over_a_socket(service, exchange)
 
 
 @pytest.mark.parametrize("service", LIVING)
@@ -61,7 +53,7 @@ def test_every_service_is_recorded_as_its_row_reads_it(service):
     assert len(what) == len(set(what))
     assert {"a whole answer", "a streamed answer"} <= set(what)
     for exchange in file["exchanges"]:
-        check(row, exchange)
+        check(service, exchange)
 
 
 def test_what_is_corrected_is_expected():
@@ -86,7 +78,7 @@ def test_a_limit_is_recorded_with_what_it_means():
         prober = Prober("groq", base_url=server.base_url, api_key=KEY)
         report = asyncio.run(prober.run())
     last = written(prober, report)["exchanges"][-1]
-    check(prober.row, last)
+    check("groq", last)
     assert (last["what"], last["expect"]["error"]) == ("a streamed answer, refused", "QuotaExceededError")
     assert last["expect"]["kind"] == "day"
     assert last["expect"]["retry_after"] > 0

@@ -228,6 +228,13 @@ def test_any_text_is_cleaned(text):
     assert isinstance(scrubber.body(text.encode("utf-8", "replace"), error=True), str)
 
 
+def test_addresses_are_left_without_their_paths():
+    """A page of the account's own has its name there."""
+    said = "See https://console.example.org/orgs/alice-corp/limits. Or (https://example.org/docs)."
+    assert Scrubber().text(said) == "See https://console.example.org Or (https://example.org"
+    assert Scrubber(words=["example.org/docs"]).text(said).endswith("(https://example.org/docs).")
+
+
 def test_a_document_that_is_too_deep_goes():
     """A body of thousands of brackets is neither an error here nor kept."""
     body = b'{"error":' * 3000 + b'"gsk_abcdefghijkl1234"' + b"}" * 3000
