@@ -100,6 +100,7 @@ class Plan:
             said.append(f"{self.pause:.2g} s pass between two of them, so that the limits are kept.")
         if not counted and not service.local:
             said.append("No limit of this model is recorded.")
-        if not service.local and facts_of(service, self.model).cost in {"paid", None}:
+        unsure = facts_of(service, self.model).cost in {"paid", None} or service.gone is not None
+        if unsure and not service.local:
             said.append(f"Nobody has recorded that {model} is free: it may cost money.")
         return said
