@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from freeproviders.catalogue.rows import Limit, Service
 from freeproviders.errors import UsageError
@@ -63,7 +64,8 @@ class Quota:
         limits, keyless = self.limits, key is None
         if limits is None and (service is None or not service.limit):
             return None
-        _one_key(who, key)
+        ledger = self._opened()
+        _one_key(ledger, who, key)
 
         @cache
         def rules(model: str) -> tuple[Rule, ...]:
@@ -72,7 +74,7 @@ class Quota:
                 return rules_of(service, model, keyless=keyless)
             return rules_for(who, limits, model, keyless=keyless)
 
-        return Meter(self._opened(), rules, estimate, account=key or "", keep=self.keep)
+        return Meter(ledger, rules, estimate, account=key or "", keep=self.keep)
 
     def _opened(self) -> Ledger:
         return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger
@@ -89,14 +91,15 @@ def _limit(row: Limit | Mapping[str, Any]) -> Limit:
     return Limit(**row)
 
 
-_keys: PerProcess[dict[str, str]] = PerProcess(dict)
+_keys: PerProcess[WeakKeyDictionary[Ledger, dict[str, str]]] = PerProcess(WeakKeyDictionary)
 
 
-def _one_key(name: str, key: str | None) -> None:
+def _one_key(ledger: Ledger, name: str, key: str | None) -> None:
     """Raise `UsageError` for a second key of one service: several keys are no way around its limits."""
     if key is None:
         return
-    if _keys.get().setdefault(name, key) != key:
+    known = _keys.get().setdefault(ledger, {})
+    if known.setdefault(name, key) != key:
         raise UsageError(
             "This process has asked with another key of the same service. Several keys of one person are no "
             "way around a service's limits; for two accounts that are rightly two, give each a Quota with a "

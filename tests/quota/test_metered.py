@@ -1,0 +1,211 @@
+"""Backends whose limits are kept: what is reserved, what is given back, and who is stopped before sending."""
+
+import asyncio
+
+import pytest
+
+from freeproviders import FlowGpt, OpenAICompatible, Quota
+from freeproviders.errors import (
+    ProviderConnectionError,
+    QuotaSpentError,
+    QuotaTooSmallError,
+    RateLimitError,
+    ServerError,
+    UsageError,
+)
+from freeproviders.quota.opening import open_ledger
+from freeproviders.testing import replica
+
+REQUESTS = {"metric": "requests", "per": "minute", "cap": 3}
+TOKENS = {"metric": "tokens", "per": "minute", "cap": 500}
+
+
+@pytest.fixture
+def quota(tmp_path):
+    """Make a quota over a ledger of this test's own."""
+    return lambda *limits, **more: Quota(limits or None, name="mine", ledger=tmp_path / "quota.db", **more)
+
+
+@pytest.fixture
+def standings(tmp_path):
+    """Tell what counts against each limit in that ledger."""
+
+    async def told(metric="requests"):
+        rows = await open_ledger(tmp_path / "quota.db").standings()
+        return [(row.used, row.running) for row in rows if row.rule.metric == metric and row.rule.per]
+
+    return told
+
+
+def made(server, quota, **more):
+    return OpenAICompatible("m", base_url=server.base_url, quota=quota, **more)
+
+
+async def test_the_call_above_the_limit_is_not_sent(quota):
+    with replica(OpenAICompatible) as server:
+        provider = made(server, quota(REQUESTS))
+        for _ in range(3):
+            await provider.complete("Hi", wait_up_to=0)
+        with pytest.raises(QuotaSpentError, match=r"\[OpenAICompatible m\].*requests a minute") as caught:
+            await provider.complete("Hi", wait_up_to=0)
+        assert caught.value.soonest is not None
+        assert isinstance(caught.value, RateLimitError)
+        assert len(server.requests) == 3
+
+
+async def test_every_request_is_reserved_also_a_retry(quota, standings):
+    with replica(OpenAICompatible, faults=[{"status": 503}, {"status": 503}]) as server:
+        await made(server, quota(REQUESTS), retry=2).complete("Hi")
+        assert len(server.requests) == 3
+    assert await standings() == [(3, 0)]
+
+
+async def test_a_retry_for_which_there_is_no_room_is_not_sent(quota):
+    with replica(OpenAICompatible, faults={"status": 503}) as server:
+        with pytest.raises(QuotaSpentError):
+            await made(server, quota({**REQUESTS, "cap": 2}), retry=5).complete("Hi", wait_up_to=0)
+        assert len(server.requests) == 2
+
+
+async def test_tokens_are_settled_at_what_the_answer_took(quota, standings):
+    with replica(OpenAICompatible, answer="one two three") as server:
+        answer = await made(server, quota(TOKENS)).complete("Hi there", max_tokens=400)
+    taken = answer.usage.input_tokens + answer.usage.output_tokens
+    assert await standings("tokens") == [(taken, 0)]
+    assert taken < 100
+
+
+async def test_an_error_before_content_keeps_the_request_and_gives_the_tokens_back(quota, standings):
+    with replica(OpenAICompatible, faults={"status": 500}) as server:
+        with pytest.raises(ServerError):
+            await made(server, quota(REQUESTS, TOKENS), retry=0).complete("Hi", max_tokens=100)
+    assert await standings() == [(1, 0)]
+    assert await standings("tokens") == [(0, 0)]
+
+
+async def test_what_was_never_written_is_given_back(quota, standings):
+    with pytest.raises(ProviderConnectionError):
+        await OpenAICompatible(
+            "m", base_url="http://127.0.0.1:9/v1", quota=quota(REQUESTS), retry=0
+        ).complete("Hi")
+    assert await standings() in ([], [(0, 0)])
+
+
+async def test_an_abandoned_stream_settles_at_what_was_seen(quota, standings):
+    with replica(OpenAICompatible, answer=["word "] * 50, faults={"stall": 3}) as server:
+        stream = made(server, quota(TOKENS)).stream("Hi", max_tokens=300)
+        async for _ in stream:
+            break
+        assert (await standings("tokens"))[0][0] > 300
+        await stream.aclose()
+    [(used, running)] = await standings("tokens")
+    assert 0 < used < 100
+    assert running == 0
+
+
+async def test_a_request_above_the_cap_fails_at_once(quota):
+    with replica(OpenAICompatible) as server:
+        with pytest.raises(QuotaTooSmallError):
+            await made(server, quota(TOKENS)).complete("Hi", max_tokens=1000, wait_up_to=60)
+        assert server.requests == []
+
+
+async def test_an_answer_without_a_limit_reserves_what_fits(quota):
+    """Nobody has to name max_tokens where the limit is small."""
+    with replica(OpenAICompatible, answer="Fine.") as server:
+        assert (await made(server, quota(TOKENS)).complete("Hi")).text == "Fine."
+
+
+async def test_two_backends_of_one_name_share_their_limits(quota):
+    with replica(OpenAICompatible) as one, replica(FlowGpt) as other:
+        first = made(one, quota({**REQUESTS, "cap": 2, "scope": "all"}))
+        second = FlowGpt(base_url=other.base_url, quota=quota({**REQUESTS, "cap": 2, "scope": "all"}))
+        await first.complete("Hi", wait_up_to=0)
+        await second.complete("Hi", wait_up_to=0)
+        for backend in (first, second):
+            with pytest.raises(QuotaSpentError):
+                await backend.complete("Hi", wait_up_to=0)
+
+
+async def test_what_the_service_announces_is_taken_over(quota):
+    """A header that says that less is left than we counted stops the next call."""
+    with replica(service="groq", answer="Fine.", limits={"requests/day": 2}) as server:
+        provider = OpenAICompatible(
+            service="groq", base_url=server.base_url, api_key="any", quota=Quota(ledger=_of(quota))
+        )
+        await provider.complete("Hi", wait_up_to=0)
+        await OpenAICompatible(service="groq", base_url=server.base_url, api_key="any", quota=None).complete(
+            "Hi"
+        )
+        with pytest.raises(RateLimitError):
+            await provider.complete("Hi", wait_up_to=0)
+        sent = len(server.requests)
+        with pytest.raises(QuotaSpentError):
+            await provider.complete("Hi", wait_up_to=0)
+        assert len(server.requests) == sent
+
+
+async def test_a_refusal_shuts_the_door_for_others_too(quota):
+    """A service that wants to be left alone for a minute is asked by nobody meanwhile."""
+    with replica(service="groq", answer="Fine.", faults={"kind": "minute"}) as server:
+        ledger = _of(quota)
+
+        def asked():
+            return OpenAICompatible(
+                service="groq", base_url=server.base_url, api_key="any", retry=0, quota=Quota(ledger=ledger)
+            )
+
+        with pytest.raises(RateLimitError) as refused:
+            await asked().complete("Hi")
+        assert not isinstance(refused.value, QuotaSpentError)
+        with pytest.raises(QuotaSpentError):
+            await asked().complete("Hi", wait_up_to=0)
+        assert len(server.requests) == 1
+
+
+async def test_waiting_is_bounded_and_ends_when_there_is_room(quota):
+    with replica(OpenAICompatible) as server:
+        provider = made(server, quota({"metric": "requests", "per": "second", "cap": 1}))
+        answers = await asyncio.gather(*[provider.complete("Hi", wait_up_to=30) for _ in range(3)])
+        assert len(answers) == len(server.requests) == 3
+
+
+async def test_limits_are_kept_unasked_where_the_service_itself_is_asked(monkeypatch):
+    """A server on this machine in its place is a replica, whose limits are nobody's."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_a1b2c3d4e5f6g7h8")
+    assert OpenAICompatible(service="groq").meter is not None
+    assert OpenAICompatible(service="groq", quota=None).meter is None
+    assert OpenAICompatible(service="groq", base_url="http://127.0.0.1:9/v1").meter is None
+    assert OpenAICompatible("llama3.2", service="ollama").meter is None
+    assert OpenAICompatible("m", base_url="https://house.example/v1").meter is None
+    assert FlowGpt().meter is None
+
+
+def test_a_second_key_of_one_service_is_refused(quota):
+    """Keys are not rotated to get around limits; two accounts have names of their own."""
+    url = "http://127.0.0.1:9/v1"
+    first = OpenAICompatible("m", base_url=url, api_key="key-number-one", quota=quota(REQUESTS))
+    assert first.meter is not None
+    second = OpenAICompatible("m", base_url=url, api_key="key-number-two", quota=quota(REQUESTS))
+    with pytest.raises(UsageError, match="another key"):
+        _ = second.meter
+    other = Quota([REQUESTS], name="another account", ledger="memory")
+    assert second.configured(quota=other).meter is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: Quota([{"metric": "requests", "caps": 3}]), "A limit has metric, cap and per"),
+        (lambda: Quota([REQUESTS], keep=1.5), "keep must be a share"),
+        (lambda: OpenAICompatible("m", base_url="http://127.0.0.1:9/v1", quota=5), "quota must be"),
+    ],
+)
+def test_bad_limits_are_told(wrong, said):
+    with pytest.raises(UsageError, match=said):
+        wrong()
+
+
+def _of(quota):
+    """The ledger of a quota that the fixture makes."""
+    return quota(REQUESTS)._ledger
