@@ -11,7 +11,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from freeproviders.quota import place
 from freeproviders.quota.book import Book, Pool, Use
@@ -19,6 +19,8 @@ from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
 from freeproviders.quota.steps import Answer, Step, StoreError
 from freeproviders.quota.windows import Now, meaning_of
+
+T = TypeVar("T")
 
 _APPLICATION: Final = 0x66707175  # "fpqu", by which a file is known as ours
 _VERSION: Final = 1
@@ -143,7 +145,8 @@ class SQLiteStore:
             changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
             if changed:
                 db.executemany(_SAVE, changed)
-            db.execute("COMMIT")
+            # Where there is no WAL, whoever is just looking for the lock is in the way of the end.
+            self._patiently(lambda: db.execute("COMMIT"))
         except BaseException:
             self._numbers.clear()  # some may have been made in this transaction
             _roll_back(db)
@@ -183,9 +186,7 @@ class SQLiteStore:
 
     def _begin_with(self, db: sqlite3.Connection) -> None:
         """Make the tables where there are none; raise `StoreError` for what is not our file."""
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        application, version, tables = self._patiently(lambda: _whose(db))
         if tables and application != _APPLICATION:
             raise StoreError(f"{self.path} is a file of another program: move it away.")
         if tables and version != _VERSION:
@@ -207,24 +208,24 @@ class SQLiteStore:
                         "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
                         (os.urandom(16), self._boot(), offset, offset, clock, clock),
                     )
-                db.execute("COMMIT")
+                self._patiently(lambda: db.execute("COMMIT"))
             except BaseException:
                 _roll_back(db)
                 raise
-        (self._salt,) = db.execute("SELECT salt FROM machine").fetchone()
+        (self._salt,) = self._patiently(lambda: db.execute("SELECT salt FROM machine").fetchone())
         self._hashes.clear()
         self._db = db
 
     def _begin(self, db: sqlite3.Connection) -> None:
         self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
 
-    def _patiently(self, act: Callable[[], Any]) -> None:
+    def _patiently(self, act: Callable[[], T]) -> T:
         """Do what needs the file's lock; others hold it for less than a millisecond at a time."""
         deadline = 0.0
         pause = 0.0005
         while True:
             try:
-                act()
+                return act()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
                     raise
@@ -234,8 +235,6 @@ class SQLiteStore:
                     raise
                 time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not a secret
                 pause = min(pause * 1.5, 0.01)
-            else:
-                return
 
     def _why(self, error: sqlite3.Error) -> str:
         """Say what a failure of SQLite means for the file."""
@@ -438,6 +437,21 @@ class SQLiteStore:
             found = blake2b(account.encode(), key=self._salt, digest_size=12).hexdigest()
             self._hashes[account] = found
         return found
+
+
+def _whose(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return whose file it is, of which version, and the number of its tables, all of one moment.
+
+    Another process may just be making the tables.
+    """
+    db.execute("BEGIN")
+    try:
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        _roll_back(db)
+    return application, version, tables
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
