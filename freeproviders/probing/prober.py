@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.configuration import Configuration
@@ -38,10 +38,15 @@ from freeproviders.transport import HttpRequest, send
 from freeproviders.types import ChatRequest, Finish, Usage, collect
 from freeproviders.wire.json import dumps, loads
 
+if TYPE_CHECKING:
+    from freeproviders.quota.meter import Ticket
+
 NO_SUCH_MODEL: Final = "no-such-model-of-a-probe"
 _NEEDED: Final[Mapping[Question, str]] = {"tools": "tools", "schema": "response_format"}
 """Fields without which a question makes no sense, though a row may leave them out."""
 MAX_BYTES: Final = 2**20
+WAIT_SECONDS: Final = 60.0
+"""The time for which a limit is waited for that other programs of the user have used up."""
 SECONDS: Final = 180.0
 """The time for one answer; a model on this machine may have to be loaded first."""
 _Error = TypeVar("_Error", bound=FreeProvidersError)
@@ -153,6 +158,8 @@ class Prober:
         """Ask the questions of the plan, with its pauses; no request is sent twice.
 
         `observe` is told each outcome, `sleep` passes the time between two requests.
+
+        Where limits are kept, each question is counted as any other is.
 
         A refused key, a limit that is reached, and a service that cannot be reached end the probe:
         the report then says so, and has what came before.
@@ -271,6 +278,8 @@ class Prober:
                     return await self._vector()
                 case _:
                     return await self._chat(question)
+        except UsageError:
+            raise  # the caller's mistake, not the service's
         except FreeProvidersError as error:
             return Outcome(question, self.model, datetime.now(UTC), error=self._explained(error))
 
@@ -311,7 +320,31 @@ class Prober:
         if needed and needed not in asked:
             why = f"the row leaves {needed} out"
             return Outcome(question, request.model or "", datetime.now(UTC), skipped=why)
-        status, headers, body = await self._sent(http)
+        meter = self.provider.meter
+        if meter is None:
+            return await self._answered(question, request, http, asked, None)
+        ticket = await meter.admit(request, WAIT_SECONDS)
+        outcome = None
+        try:
+            outcome = await self._answered(question, request, http, asked, ticket)
+        finally:
+            completion = outcome.completion if outcome is not None else None
+            usage = None if completion is None or completion.usage.estimated else completion.usage
+            ticket.end(usage)
+        if isinstance(outcome.error, ProviderError):
+            ticket.refused(outcome.error)
+        return outcome
+
+    async def _answered(
+        self,
+        question: Question,
+        request: ChatRequest,
+        http: HttpRequest,
+        asked: Mapping[str, Any],
+        ticket: Ticket | None,
+    ) -> Outcome:
+        """Send a question, and read what came."""
+        status, headers, body = await self._sent(http, ticket)
         at = datetime.now(UTC)
         model = request.model or ""
         outcome = Outcome(question, model, at, status, headers, body, asked)
@@ -356,13 +389,18 @@ class Prober:
         request = self.provider.request(words, max_tokens=LONGEST.get(question), **ask)
         return self.provider.checked(request)
 
-    async def _sent(self, request: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
+    async def _sent(
+        self, request: HttpRequest, ticket: Ticket | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request once; return status, headers and body, whatever they are."""
         provider = self.provider
         self._requests += 1
         try:
             async with asyncio.timeout(provider.timeout.total):
-                response = await send(request, provider.route, provider.timeout.connect)
+                writing = None if ticket is None else ticket.writing
+                response = await send(request, provider.route, provider.timeout.connect, writing)
+                if ticket is not None:
+                    ticket.received(provider.allowances(response.headers))
                 try:
                     body = await response.read_all(MAX_BYTES)
                 finally:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from freeproviders import OpenAICompatible
+from freeproviders import OpenAICompatible, Quota
 from freeproviders.catalogue import catalogue, facts_of, look_again
 from freeproviders.catalogue.rows import Headers, Limit
 from freeproviders.errors import (
@@ -18,6 +18,7 @@ from freeproviders.errors import (
     MissingKeyError,
     ProviderConnectionError,
     ProviderTimeoutError,
+    QuotaSpentError,
     RateLimitError,
     UsageError,
 )
@@ -530,6 +531,33 @@ def test_a_limit_in_the_middle(fault):
         "error",
     ]
     assert report.ended.kind == fault["kind"]
+
+
+def test_the_users_own_count_of_limits(tmp_path):
+    """A probe is counted beside all that the user asks, and ends where there is no room."""
+    own = Quota([{"metric": "requests", "per": "day", "cap": 3}], name="probed", ledger=tmp_path / "ledger")
+    with replica(service="groq", answer=Obedient(), headers=False) as server:
+        report = probed(server, quota=own)
+        assert len(server.requests) == 1 + 3
+        assert isinstance(report.ended, QuotaSpentError)
+        assert report.requests == 4
+        again = probed(server, quota=own)
+        assert (again.requests, len(server.requests)) == (1, 5)
+        other = OpenAICompatible(
+            MODEL, service="groq", base_url=server.base_url, api_key=KEY, quota=own, retry=0
+        )
+        with pytest.raises(QuotaSpentError):
+            other.complete_sync("Hi")
+    assert report.outcome("tools").completion is not None
+
+
+def test_what_a_service_announces_is_counted(tmp_path):
+    """Of a limit that others have used, too."""
+    own = Quota(name="announced", ledger=tmp_path / "ledger")
+    with replica(service="groq", answer=Obedient(), limits={"requests/day": 2}) as server:
+        report = probed(server, quota=own)
+        assert len(server.requests) == 1 + 2
+    assert isinstance(report.ended, QuotaSpentError)
 
 
 def test_a_service_that_is_gone_is_not_asked():
