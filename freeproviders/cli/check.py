@@ -82,15 +82,9 @@ def _show_effects(source: Source) -> None:
 
 def _value(value: Any) -> str:
     """Write a value as its file has it, in one line."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(_value(one) for one in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    from freeproviders.catalogue.writing import written
+
+    return "nothing" if value is None else written(value)
 
 
 def _show_ages(days: int) -> None:

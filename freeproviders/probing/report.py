@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from freeproviders.probing.lines import together, toml_of
+from freeproviders.catalogue.writing import together, toml_of
 from freeproviders.types import Completion
 from freeproviders.wire.limits import Allowance
 

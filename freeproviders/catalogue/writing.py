@@ -1,4 +1,4 @@
-"""Lines of a service's file: corrections put together, and written as TOML."""
+"""Writing of a service's file: its data put together, and as the text of a TOML file."""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ def _add(whole: dict[str, Any], change: Mapping[str, Any]) -> None:
 
 def _line(name: str, value: Any) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
-        items = "".join(f"  {_value(one)},\n" for one in value)
+        items = "".join(f"  {written(one)},\n" for one in value)
         return f"{_key(name)} = [\n{items}]"
-    return f"{_key(name)} = {_value(value)}"
+    return f"{_key(name)} = {written(value)}"
 
 
-def _value(value: Any) -> str:
+def written(value: Any) -> str:
+    """Write a value as a file has it, in one line."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -66,9 +67,9 @@ def _value(value: Any) -> str:
         case Mapping() if not value:
             return "{}"
         case Mapping():
-            return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
+            return "{ " + ", ".join(f"{_key(key)} = {written(one)}" for key, one in value.items()) + " }"
         case _:
-            return f"[{', '.join(_value(one) for one in value)}]"
+            return f"[{', '.join(written(one) for one in value)}]"
 
 
 def _key(name: str) -> str:

@@ -1,55 +1,16 @@
-"""Corrections as TOML, and what headers are guessed to announce."""
+"""What headers are guessed to announce."""
 
 from __future__ import annotations
 
-import tomllib
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from freeproviders.catalogue.rows import Limit
 from freeproviders.probing.announced import AnyCase, form_of, guessed, misread
-from freeproviders.probing.lines import together, toml_of
 from freeproviders.wire.limits import AllowanceHeaders
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-texts = st.text(st.characters(codec="utf-8"), max_size=30)
-values = st.one_of(
-    texts,
-    st.booleans(),
-    st.integers(-(2**53), 2**53),
-    st.dates(date(2000, 1, 1)),
-    st.floats(allow_nan=False, allow_infinity=False, width=32).filter(lambda one: not one.is_integer()),
-    st.lists(texts, max_size=3),
-)
-tables = st.dictionaries(texts, values, max_size=4)
-documents = st.dictionaries(
-    texts,
-    st.one_of(
-        values, tables, st.lists(tables, min_size=1, max_size=3), st.dictionaries(texts, tables, max_size=3)
-    ),
-    max_size=5,
-)
-
-
-@given(documents)
-def test_what_is_written_is_read(document):
-    """Any names and texts, in single fields, tables, lists of tables and tables of tables."""
-    assert tomllib.loads(toml_of(document)) == document
-
-
-def test_corrections_are_put_together():
-    """Limits and signs are added, lines of a table stand beside each other, single fields replace."""
-    first = {"limit": [{"cap": 1}], "models": {"a": {"tools": True}}, "request": {"leave_out": ["x"]}}
-    second = {"limit": [{"cap": 2}, {"cap": 1}], "models": {"b": {}}, "request": {"leave_out": ["y"]}}
-    assert together([first, second]) == {
-        "limit": [{"cap": 1}, {"cap": 2}],
-        "models": {"a": {"tools": True}, "b": {}},
-        "request": {"leave_out": ["y"]},
-    }
-    assert first["limit"] == [{"cap": 1}]
 
 
 @pytest.mark.parametrize(
