@@ -127,8 +127,8 @@ class Book:
     def do(self, step: Step) -> Answer:
         """Do one step."""
         match step:
-            case Take(ask, id):
-                return self._take(ask, id)
+            case Take():
+                return self._take(step)
             case Look(ask):
                 return self._judge(ask)[1]
             case Sent(grant, ago):
@@ -152,6 +152,7 @@ class Book:
 
     def _judge(self, ask: Ask) -> tuple[list[tuple[Pool, Meaning, float]], Refused | TooSmall | None]:
         found = []
+        small: TooSmall | None = None
         last: tuple[float, Claim] | None = None
         firm = 0.0
         for claim in ask.claims:
@@ -165,19 +166,20 @@ class Book:
             if ask.keep and meaning.period >= LONG_SECONDS and meaning.kind != "lease":
                 cap *= 1 - ask.keep
             if amount > cap:
-                return found, TooSmall(claim, cap)
-            if not self._fits(pool, meaning, amount, cap):
+                small = small or TooSmall(claim, cap)
+            elif not self._fits(pool, meaning, amount, cap):
                 after = max(self._back_in(pool, meaning, amount, cap), 0.0)
                 if last is None or after > last[0]:
                     last = after, claim
                 firm = max(firm, self._early(pool, meaning, after, ask))
-        if last is None:
-            return found, None
+        if small is not None or last is None:
+            return found, small
         return found, Refused(last[1], last[0], firm)
 
-    def _take(self, ask: Ask, id: str) -> Answer:  # noqa: A002 - the name of what it is
+    def _take(self, step: Take) -> Answer:
+        ask = step.ask
         found, refusal = self._judge(ask)
-        if refusal is not None:
+        if refusal is not None and not step.force:
             return refusal
         now = self.now.at
         places: list[tuple[int, float] | None] = []
@@ -189,11 +191,11 @@ class Book:
                 at = now + ask.lease
             else:
                 at = now + ask.transit * (1 + LATENESS)
-            self._add(pool, Use(at, id, amount, open=True))
+            self._add(pool, Use(at, step.id, amount, open=True))
             if pool.left is not None:
                 pool.left -= amount
             places.append((pool.id, at))
-        return Grant(id, ask, places)
+        return Grant(step.id, ask, places)
 
     def _fits(self, pool: Pool, meaning: Meaning, amount: float, cap: float) -> bool:
         return pool.used + amount <= cap and (pool.left is None or amount <= self._left(pool, meaning) > 0)
@@ -243,7 +245,7 @@ class Book:
         for number, (place, claim) in enumerate(zip(grant.places, grant.ask.claims, strict=True)):
             if place is None or claim.rule.counted == "end" or claim.rule.metric == "concurrency":
                 continue
-            pool = self.pages.known(place[0])
+            pool = self._known(place[0])
             if pool is None or (use := self._pull(pool, place[1], grant.id)) is None:
                 continue
             at = min(use.at, moment) if arrived else max(use.at, moment + grant.ask.transit)
@@ -251,11 +253,18 @@ class Book:
             self._add(pool, Use(at, use.grant, use.amount, open=use.open and not done))
             grant.places[number] = (place[0], at)
 
+    def _known(self, number: int) -> Pool | None:
+        """Find a pool as it is now: what has been freed stays free, however late a call ends."""
+        pool = self.pages.known(number)
+        if pool is not None:
+            self._pass_time(pool, meaning_of(pool.rule))
+        return pool
+
     def _renew(self, grant: Grant) -> None:
         for number, (place, claim) in enumerate(zip(grant.places, grant.ask.claims, strict=True)):
             if place is None or not (claim.rule.counted == "end" or claim.rule.metric == "concurrency"):
                 continue
-            pool = self.pages.known(place[0])
+            pool = self._known(place[0])
             if pool is not None and (use := self._pull(pool, place[1], grant.id)) is not None:
                 at = max(use.at, self.now.at + grant.ask.lease)
                 self._add(pool, use._replace(at=at))
@@ -264,7 +273,7 @@ class Book:
     def _settle(self, step: Settle) -> None:
         grant = step.grant
         for place, claim in zip(grant.places, grant.ask.claims, strict=True):
-            if place is None or (pool := self.pages.known(place[0])) is None:
+            if place is None or (pool := self._known(place[0])) is None:
                 continue
             if (use := self._pull(pool, place[1], grant.id)) is None:
                 continue
@@ -289,7 +298,7 @@ class Book:
     def _adopt(self, step: Adopt, said: Announced) -> None:
         for claim in step.grant.ask.claims:
             rule = claim.rule
-            if rule.metric != said.metric or not _same(rule.per, said.per):
+            if rule.metric != said.metric or not same_period(rule.per, said.per):
                 continue
             pool = self.pages.pool(rule, step.grant.ask.account)
             meaning = meaning_of(rule)
@@ -423,8 +432,8 @@ class Book:
         return len(pools)
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two periods are the same, however they are written."""
+def same_period(one: str, other: str) -> bool:
+    """Return whether two periods are the same, however they are written."""
     if one == other:
         return True
     try:

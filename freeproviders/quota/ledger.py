@@ -278,6 +278,7 @@ class SharedLedger:
             tries.extend(line.candidates(now, freed))
             if not line.waiting:
                 del self._lines[key]
+        tries = [one for one in tries if not one.future.cancelled()]
         answers = self._run([*(call.make(now) for call in calls), *(Take(one.ask, one.id) for one in tries)])
         for call, answer in zip(calls, answers, strict=False):
             _answer(call.future, answer)
@@ -306,7 +307,8 @@ class SharedLedger:
             if isinstance(answer, Grant):
                 answer.reserved_at = now
                 if not _answer(one.future, answer):
-                    self.settle(answer, sent=False)
+                    answer.settled = True
+                    self._run([Settle(answer, None, 0.0)])
             elif isinstance(answer, TooSmall):
                 _fail(one.future, _too_small(answer))
             if line is not None and line.waiting:

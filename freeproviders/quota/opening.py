@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from freeproviders.errors import MissingDependencyError
 from freeproviders.process import PerProcess
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.place import default_path, spare_path
@@ -23,18 +25,35 @@ def open_ledger(where: str | Path = "") -> SharedLedger:
     Nothing is opened before it is used.
 
     Args:
-        where: a path, or "memory" for this process alone. "" is `FREEPROVIDERS_QUOTA`, else the file
-            of the user's state folder.
+        where: a path; a URL as "redis://host:6379/0" for the machines that use that server; or
+            "memory" for this process alone. "" is `FREEPROVIDERS_QUOTA`, else the file of the user's
+            state folder.
+
+    Raises:
+        MissingDependencyError: a URL, where the package redis is not installed.
     """
     place = str(where) or os.environ.get(ENV_QUOTA, "")
-    if place != "memory":
+    if _is_url(place):
+        if find_spec("redis") is None:
+            raise MissingDependencyError(
+                "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
+            )
+    elif place != "memory":
         place = str(Path(place).expanduser().absolute() if place else default_path())
     ledgers = _opened.get()
     # Of two threads that open the same place at once, both get the one that was first.
     return ledgers.setdefault(place, ledgers.get(place) or SharedLedger(partial(_store, place), _spare))
 
 
+def _is_url(place: str) -> bool:
+    return place.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://"))
+
+
 def _store(place: str) -> Store:
+    if _is_url(place):
+        from freeproviders.quota.redis import RedisStore  # noqa: PLC0415 - an extra
+
+        return RedisStore(place)
     from freeproviders.quota.sqlite import SQLiteStore  # noqa: PLC0415 - off the event loop
 
     return SQLiteStore(None if place == "memory" else Path(place))
@@ -43,12 +62,15 @@ def _store(place: str) -> Store:
 def _spare(store: Store | None) -> Store | None:
     """Return what takes the place of a store; None where nothing is left.
 
-    A file that could not be opened is replaced by one of this machine; one that failed later by a
-    copy in memory of what it had, since another file would know nothing of it.
+    A server is replaced by the file of this machine. A file that could not be opened is replaced by
+    another one of this machine; one that failed later by a copy in memory of what it had, since
+    another file would know nothing of it.
     """
     from freeproviders.quota.sqlite import SQLiteStore  # noqa: PLC0415 - off the event loop
 
-    if not isinstance(store, SQLiteStore) or store.path is None:
+    if not isinstance(store, SQLiteStore):
+        return SQLiteStore(default_path())
+    if store.path is None:
         return None
     if not store.opened and store.path != spare_path():
         return SQLiteStore(spare_path())

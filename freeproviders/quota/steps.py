@@ -20,10 +20,14 @@ LATENESS: float = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Grant all claims or none. Answered with a `Grant`, `Refused` or `TooSmall`."""
+    """Grant all claims or none. Answered with a `Grant`, `Refused` or `TooSmall`.
+
+    `force`: what another store has granted before counts here too, whether there is room or not.
+    """
 
     ask: Ask
     id: str
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)

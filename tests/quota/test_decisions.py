@@ -2,8 +2,6 @@
 
 from math import inf
 
-import pytest
-
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.steps import (
     Adopt,
@@ -17,12 +15,6 @@ from freeproviders.quota.steps import (
     TooSmall,
 )
 from tests.quota.stores import GATE, Asked, Clock, ask, rule, sqlite_store
-
-
-@pytest.fixture
-def book():
-    clock = Clock()
-    return Asked(sqlite_store(clock), clock)
 
 
 def test_a_request_counts_for_a_period_from_its_arrival(book):
@@ -137,10 +129,10 @@ def test_a_share_of_a_day_is_kept_for_others(book):
     book.granted(ask(day, minute))
 
 
-def test_a_day_of_a_calendar_ends_at_its_midnight():
+def test_a_day_of_a_calendar_ends_at_its_midnight(make_store):
     """In Los Angeles, and five seconds later, since clocks differ."""
     clock = Clock(wall=1_790_000_000.0)  # 2026-09-21 14:13:20 UTC, 07:13:20 there
-    book = Asked(sqlite_store(clock), clock)
+    book = Asked(make_store(clock), clock)
     wanted = ask(rule(per="day", cap=1, reset="fixed", zone="America/Los_Angeles"))
     book.granted(wanted)
     to_midnight = 86_400 - (7 * 3600 + 13 * 60 + 20)
@@ -151,17 +143,17 @@ def test_a_day_of_a_calendar_ends_at_its_midnight():
     book.granted(wanted)
 
 
-def test_near_midnight_a_request_counts_on_both_sides():
+def test_near_midnight_a_request_counts_on_both_sides(make_store):
     clock = Clock(wall=1_790_035_200.0 - 3)  # three seconds to midnight UTC
-    book = Asked(sqlite_store(clock), clock)
+    book = Asked(make_store(clock), clock)
     wanted = ask(rule(per="day", cap=1, reset="fixed"))
     book.granted(wanted)
     assert book.after(wanted) == 3 + 86_400 + 5
 
 
-def test_a_month_of_a_calendar():
+def test_a_month_of_a_calendar(make_store):
     clock = Clock(wall=1_790_000_000.0)
-    book = Asked(sqlite_store(clock), clock)
+    book = Asked(make_store(clock), clock)
     wanted = ask(rule("usd", "month", 5, reset="fixed"))
     book.granted(ask((wanted.claims[0].rule, 5)))
     assert book.after(wanted) == 1_790_812_800 - 1_790_000_000 + 5  # the first of October

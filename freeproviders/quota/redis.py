@@ -1,0 +1,298 @@
+"""The ledger of several machines: a Redis or Valkey server, whose own clock counts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import blake2b, sha1
+from importlib.resources import files
+from math import inf
+from secrets import token_bytes
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from freeproviders.errors import MissingDependencyError
+from freeproviders.quota.book import same_period
+from freeproviders.quota.interface import Ask, Grant, Rule, Standing
+from freeproviders.quota.steps import (
+    Adopt,
+    Answer,
+    Forget,
+    Look,
+    Received,
+    Refused,
+    Renew,
+    Sent,
+    Settle,
+    Standings,
+    Step,
+    StoreError,
+    Take,
+    TooSmall,
+)
+from freeproviders.quota.windows import borders_around, meaning_of
+
+PREFIX: Final = "{freeproviders}:quota:"
+"""The beginning of all names on the server; the part in braces keeps them on one node of a cluster."""
+_ANSWER_SECONDS: Final = 3.0
+_SCRIPT: Final = files("freeproviders.quota").joinpath("ledger.lua").read_text(encoding="utf-8")
+_SHA: Final = sha1(_SCRIPT.encode()).hexdigest()  # noqa: S324 - the name that Redis gives a script
+
+
+class RedisStore:
+    """A ledger on a server, named by its URL.
+
+    One script is one call, and all calls of a turn are one round trip. `clock` is for tests: it
+    takes the place of the server's own.
+    """
+
+    def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
+        self.url = _shown(url)
+        self.shared = f"the programs that use {self.url}"
+        self._prefix = prefix
+        self._clock = clock
+        redis = self._redis = _package()
+        try:
+            self._client = redis.Redis.from_url(
+                url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
+                socket_timeout=_ANSWER_SECONDS,
+                socket_connect_timeout=_ANSWER_SECONDS,
+                health_check_interval=30,
+                retry=redis.retry.Retry(
+                    redis.backoff.NoBackoff(), 0
+                ),  # what was sent twice would count twice
+                decode_responses=True,
+            )
+        except ValueError as error:
+            raise StoreError(f"{self.url} is no address of a Redis server: {error}.") from error
+        self._salt = b""
+        self._hashes: dict[str, str] = {}
+        self._ahead = 0.0  # how far the server's clock is before this machine's
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps, each as one script, in one round trip."""
+        try:
+            if not self._salt:
+                self._client.set(f"{self._prefix}salt", token_bytes(16).hex(), nx=True)
+                self._salt = bytes.fromhex(self._client.get(f"{self._prefix}salt"))
+            return self._run(steps)
+        except (self._redis.RedisError, OSError, ValueError) as error:
+            raise StoreError(
+                f"The ledger at {self.url} cannot be used: {error or type(error).__name__}."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections; the next `run` opens others."""
+        with suppress(self._redis.RedisError, OSError):
+            self._client.close()
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
+        for step in steps:
+            if isinstance(step, Standings | Forget):
+                return [self._do(step) for step in steps]
+        answers = self._evaluate([self._written(step) for step in steps])
+        return [self._read(step, answer) for step, answer in zip(steps, answers, strict=True)]
+
+    def _do(self, step: Step) -> Answer:
+        """Do one step, which may be about pools that only the server knows."""
+        if not isinstance(step, Standings | Forget):
+            return self._read(step, self._evaluate([self._written(step)])[0])
+        keys = self._client.zrange(f"{self._prefix}pools", 0, -1)
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.hget(self._prefix + key, "facts")
+        found: list[tuple[str, Rule]] = []
+        for key, text in zip(keys, pipe.execute() if keys else (), strict=True):
+            if text is None:  # it has expired
+                continue
+            values = json.loads(text)
+            rule = Rule(**{**values, "cap": inf if values["cap"] is None else values["cap"]})
+            if step.service in {"", rule.service} and (
+                isinstance(step, Standings) or step.pool in {"", rule.pool}
+            ):
+                found.append((key, rule))
+        claims = [self._facts(rule, key, 0.0) for key, rule in found]
+        if isinstance(step, Forget):
+            self._evaluate([{"op": "forget", "claims": claims}])
+            return len(found)
+        (answer,) = self._evaluate([{"op": "standing", "claims": claims}])
+        return [self._standing(key, rule, state) for (key, rule), state in zip(found, answer[1], strict=True)]
+
+    def _evaluate(self, written: Sequence[dict[str, Any]]) -> list[Any]:
+        """Run the script for each step; where the server asks for another calendar, once more."""
+        answers = self._send(written)
+        wrong = [number for number, answer in enumerate(answers) if answer[0] == "time"]
+        if wrong:
+            self._ahead = float(answers[wrong[0]][1]) - self._local()
+            for number in wrong:
+                for facts in written[number]["claims"]:
+                    if "borders" in facts:
+                        facts["borders"] = self._borders(facts["unit"], facts["zone"])
+            for number, answer in zip(wrong, self._send([written[number] for number in wrong]), strict=True):
+                if answer[0] == "time":
+                    raise StoreError(f"The clock of {self.url} cannot be followed.")
+                answers[number] = answer
+        return answers
+
+    def _send(self, written: Sequence[dict[str, Any]]) -> list[Any]:
+        now = "" if self._clock is None else repr(self._clock())
+        steps = [json.dumps(step, separators=(",", ":")) for step in written]
+        try:
+            return self._pipe(steps, now)
+        except self._redis.exceptions.NoScriptError:  # a pipeline runs all that can be run: none has been
+            self._client.script_load(_SCRIPT)
+            return self._pipe(steps, now)
+
+    def _pipe(self, steps: Sequence[str], now: str) -> list[Any]:
+        if len(steps) == 1:
+            return [self._client.evalsha(_SHA, 1, self._prefix, steps[0], now)]
+        pipe = self._client.pipeline(transaction=False)
+        for step in steps:
+            pipe.evalsha(_SHA, 1, self._prefix, step, now)
+        return list(pipe.execute())
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def _written(self, step: Step) -> dict[str, Any]:
+        match step:
+            case Take(ask, id):
+                return {"op": "take", "id": id, "force": step.force, **self._asked(ask)}
+            case Look(ask):
+                return {"op": "look", **self._asked(ask)}
+            case Sent(grant, ago):
+                return {"op": "sent", "ago": ago, **self._granted(grant)}
+            case Received(grant, ago):
+                return {"op": "received", "ago": ago, **self._granted(grant)}
+            case Renew(grant):
+                return {"op": "renew", **self._granted(grant)}
+            case Settle(grant, spent, ago):
+                return {"op": "settle", "ago": ago, **_given(spent=spent), **self._granted(grant)}
+            case Adopt(grant, said, source, sent_ago, ago):
+                return {
+                    "op": "adopt",
+                    "source": source,
+                    "sent_ago": sent_ago,
+                    "ago": ago,
+                    "said": [
+                        {"number": number, "metric": one.metric}
+                        | _given(cap=one.cap, remaining=one.remaining, reset_in=one.reset_in)
+                        for number, one in enumerate(said, 1)
+                    ],
+                    **self._granted(grant, [one.per for one in said]),
+                }
+            case _:
+                raise AssertionError(step)
+
+    def _asked(self, ask: Ask) -> dict[str, Any]:
+        claims = [
+            self._facts(claim.rule, self._key(claim.rule, ask.account), claim.amount) for claim in ask.claims
+        ]
+        return {"claims": claims, "keep": ask.keep, "transit": ask.transit, "lease": ask.lease}
+
+    def _granted(self, grant: Grant, said: Iterable[str] = ()) -> dict[str, Any]:
+        asked = self._asked(grant.ask)
+        if grant.places and not said:  # it has been settled
+            return {"id": grant.id, **asked, "claims": []}
+        for facts, claim in zip(asked["claims"], grant.ask.claims, strict=True):
+            facts["same_per"] = [same_period(claim.rule.per, per) for per in said]
+        return {"id": grant.id, **asked}
+
+    def _facts(self, rule: Rule, key: str, amount: float) -> dict[str, Any]:
+        meaning = meaning_of(rule)
+        facts: dict[str, Any] = {
+            "key": key,
+            "kind": meaning.kind,
+            "metric": rule.metric,
+            "reset": rule.reset,
+            "counted": rule.counted,
+            "amount": amount,
+            "rule": json.dumps({**asdict(rule), "cap": None if rule.cap == inf else rule.cap}),
+            **_given(
+                period=None if meaning.period == inf else meaning.period,
+                cap=None if rule.cap == inf else rule.cap,
+            ),
+        }
+        if meaning.kind == "calendar":
+            facts |= {"unit": meaning.unit, "zone": meaning.zone}
+            facts["borders"] = self._borders(meaning.unit, meaning.zone)
+        return facts
+
+    def _borders(self, unit: str, zone: str) -> tuple[float, ...]:
+        return borders_around(unit, zone, self._local() + self._ahead)
+
+    def _local(self) -> float:
+        return time.time() if self._clock is None else self._clock()
+
+    def _key(self, rule: Rule, account: str) -> str:
+        who = "" if rule.by == "ip" else self._hash(account)
+        kind = meaning_of(rule).kind
+        return json.dumps([rule.service, rule.pool, rule.metric, rule.per, kind, who], separators=(",", ":"))
+
+    def _hash(self, account: str) -> str:
+        if not account:
+            return "-"
+        if account not in self._hashes:
+            self._hashes[account] = blake2b(account.encode(), key=self._salt, digest_size=12).hexdigest()
+        return self._hashes[account]
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _read(step: Step, answer: Sequence[Any]) -> Answer:
+        if isinstance(step, Settle):
+            step.grant.places = [None]
+        if not isinstance(step, Take | Look):
+            return None
+        match answer:
+            case ["granted"] if isinstance(step, Take):
+                return Grant(step.id, step.ask, [])
+            case ["refused", number, after, early]:
+                return Refused(step.ask.claims[number - 1], float(after), float(early))
+            case ["small", number, cap]:
+                return TooSmall(step.ask.claims[number - 1], float(cap))
+            case _:
+                return None
+
+    @staticmethod
+    def _standing(key: str, rule: Rule, state: Sequence[str]) -> Standing:
+        used, running, left, back, cap, source, cap_at = state
+        values = asdict(rule)
+        if cap:
+            values |= {"cap": float(cap), "source": source}
+        return Standing(
+            rule=Rule(**values),
+            account=json.loads(key)[-1][:6],
+            used=float(used),
+            running=float(running),
+            left=float(left),
+            back_at=None if back in {"", "inf"} else datetime.fromtimestamp(float(back), UTC),
+            learned_at=datetime.fromtimestamp(float(cap_at), UTC) if cap else None,
+        )
+
+
+def _package() -> Any:
+    """Return the package redis, which is an extra."""
+    try:
+        import redis  # noqa: PLC0415 - only who has such a ledger needs it
+        import redis.backoff  # noqa: PLC0415
+        import redis.retry  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
+        ) from error
+    return redis
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its login."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Return the values that there are: a null of JSON is not nothing in Lua."""
+    return {name: value for name, value in values.items() if value is not None}
