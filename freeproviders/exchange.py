@@ -69,7 +69,9 @@ class Speaker(Protocol):
     def on_empty(self) -> OnEmpty: ...
 
     @property
-    def meter(self) -> Meter | None: ...
+    def keeps_limits(self) -> bool: ...
+
+    async def metered(self) -> Meter | None: ...
 
     @property
     def route(self) -> Route: ...
@@ -114,7 +116,7 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
     attempt, recovered, spent = 0, False, None
     while True:
         attempt += 1
-        ticket = None if speaker.meter is None else await _admitted(speaker, speaker.meter, request)
+        ticket = await _admitted(speaker, request) if speaker.keeps_limits else None
         exchange = Exchange(speaker, request, attempt, spent, ticket)
         try:
             return exchange, await (exchange.first() if request.stream else exchange.whole())
@@ -138,7 +140,7 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
         await asyncio.sleep(delay)
 
 
-async def _admitted(speaker: Speaker, meter: Meter, request: ChatRequest) -> Ticket:
+async def _admitted(speaker: Speaker, request: ChatRequest) -> Ticket | None:
     """Reserve room for one HTTP request among the limits of the service.
 
     It is waited for as long as for a service that says itself when to come back.
@@ -147,7 +149,8 @@ async def _admitted(speaker: Speaker, meter: Meter, request: ChatRequest) -> Tic
     if wait is None:
         wait = speaker.retry.retry_after_cap if speaker.retry.attempts > 1 else 0.0
     try:
-        return await meter.admit(request, wait)
+        meter = await speaker.metered()
+        return None if meter is None else await meter.admit(request, wait)
     except FreeProvidersError as error:
         raise error.about(speaker.name, request.model or "") from error.__cause__
 

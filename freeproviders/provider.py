@@ -213,18 +213,23 @@ class AsyncGeneratorProvider(Configured, Provider):
         return exchanged(self, self.checked(request))
 
     @property
-    def meter(self) -> Meter | None:
-        """The way to the ledger of limits; None where no limits are kept."""
-        if self.quota is None or (self.quota == "auto" and not self.has_limits_of_its_own()):
-            return None
-        way = (self.quota, self.api_key, self.base_url)
-        if self._metered is None or self._metered[0] != way:
-            self._metered = (way, self._made_meter())
-        return self._metered[1]
+    def keeps_limits(self) -> bool:
+        """Whether each request is reserved in a ledger of limits: a `Quota`'s, or the service's own."""
+        return self.quota is not None and (self.quota != "auto" or self.has_limits_of_its_own())
 
     def has_limits_of_its_own(self) -> bool:
         """Return whether limits are known for where requests go, so that they are kept unasked."""
         return False
+
+    async def metered(self) -> Meter | None:
+        """Return the way to the ledger, None where there is nothing to keep.
+
+        The first one is made on a thread, since it imports modules and may read files.
+        """
+        way = (self.quota, self.api_key, self.base_url)
+        if self._metered is None or self._metered[0] != way:
+            self._metered = (way, await asyncio.to_thread(self._made_meter))
+        return self._metered[1]
 
     def _made_meter(self) -> Meter | None:
         from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits

@@ -36,8 +36,3 @@ def look_again() -> Catalogue:
     """Return a new catalogue, which `catalogue` returns from now on: for files that have changed."""
     catalogue.cache_clear()
     return catalogue()
-
-
-# Files are looked for when this is imported, since an import is where event loops allow it: a model
-# may be made inside a coroutine.
-catalogue()

@@ -79,6 +79,31 @@ def user_files() -> Iterator[Source]:
             yield from [Source(path.stem, path, "user")] if path.suffix == ".toml" else _files(path, "user")
 
 
+def own_path(service_id: str) -> Path:
+    """Return where this package would have the file of a service."""
+    return OWN / f"{service_id}.toml"
+
+
+def user_paths(service_id: str) -> Iterator[Path]:
+    """Name the places where the user may have a file of a service, in the order of `user_files`."""
+    yield user_folder() / f"{service_id}.toml"
+    for place in os.environ.get(ENV_SERVICES, "").split(os.pathsep):
+        path = Path(place).expanduser() if place else None
+        if path is not None and path.suffix != ".toml":
+            yield path / f"{service_id}.toml"
+        elif path is not None and path.stem == service_id:
+            yield path
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file can be read; no folder is listed for that."""
+    try:
+        text_of(path)
+    except (OSError, UnicodeDecodeError) as error:
+        return isinstance(error, UnicodeDecodeError)
+    return True
+
+
 def user_folder() -> Path:
     """Return the folder of a user's own files, which need not exist: the platform's for settings."""
     if sys.platform == "win32":
@@ -96,16 +121,14 @@ def text_of(path: Path) -> str:
     """Read a file as UTF-8.
 
     An import's own way of reading is used: a model that is made inside a coroutine reads the file
-    of its service there once, as it imports its modules, and guards against blocking calls allow
-    that.
+    of its service there once, and guards against blocking calls allow that way.
     """
     return SourcelessFileLoader("freeproviders.catalogue", str(path)).get_data(str(path)).decode()
 
 
 def _files(folder: Path, origin: Origin) -> Iterator[Source]:
     try:
-        # As imports list folders: whoever guards an event loop against blocking calls allows that there.
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".toml"))  # noqa: PTH208 - the same
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name.endswith(".toml"))
     except OSError:
         return
     for name in names:

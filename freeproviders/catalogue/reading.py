@@ -19,7 +19,7 @@ from freeproviders.errors import CatalogueError
 
 _GIVEN: Final = frozenset({"id", "file"})
 """Fields of a service that its file does not hold."""
-_ID: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+ID: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CLOCKS_DIFFER: Final = timedelta(days=1)
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ def assembled(
 
     `text` is the file's, where it is of one, so that mistakes have their lines.
     """
-    if _ID.fullmatch(service_id) is None:
+    if ID.fullmatch(service_id) is None:
         wrong = "A service's id is its file's name, of small letters, digits and hyphens; this is"
         return None, [CatalogueError(f"{wrong} {service_id!r}.", file=file)]
     try:

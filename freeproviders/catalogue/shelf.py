@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from freeproviders.catalogue import guard, places
 from freeproviders.catalogue.places import Source
-from freeproviders.catalogue.reading import Row, built, parsed, whole
+from freeproviders.catalogue.reading import ID, Row, built, parsed, whole
 from freeproviders.catalogue.rows import Service
 from freeproviders.errors import CatalogueError, UnknownServiceError
 
@@ -36,15 +36,13 @@ class Catalogue:
         others: files that go on top, the last one wins; None finds those of other packages and of
             the user.
 
-    Files are found when the catalogue is made, those of other packages when nobody else has the
-    service that is asked for. A file is read when its service is asked for, and only once.
+    A file is read when its service is asked for, and only once. Folders are listed only for a name
+    that is no id, and for all of them.
     """
 
     def __init__(self, own: Mapping[str, Path] | None = None, others: Iterable[Source] | None = None) -> None:
-        self._own = places.own_files() if own is None else dict(own)
+        self._own_given = None if own is None else dict(own)
         self._given = None if others is None else list(others)
-        found = places.user_files() if self._given is None else self._given
-        self._users = [source for source in found if source.origin == "user"]
         self._services: dict[str, Service] = {}
 
     def service(self, name: str) -> Service:
@@ -56,7 +54,7 @@ class Catalogue:
         """
         found = self._services.get(name)
         if found is None:
-            service_id = self._id_of(name)
+            service_id = name if self._has(name) else self._id_of(name)
             found = self._services.get(service_id) or self._read(service_id)
             self._services[service_id] = self._services[name] = found
         return found
@@ -83,6 +81,33 @@ class Catalogue:
         return [
             Change(name, below.get(name), after[name]) for name in row if below.get(name) != after.get(name)
         ]
+
+    def _has(self, service_id: str) -> bool:
+        """Return whether there is a file of this very id, of ours or of the user's."""
+        if ID.fullmatch(service_id) is None:
+            return False
+        return self._own_path(service_id) is not None or bool(self._users_of(service_id))
+
+    def _own_path(self, service_id: str) -> Path | None:
+        if self._own_given is not None:
+            return self._own_given.get(service_id)
+        path = places.own_path(service_id)
+        return path if places.is_there(path) else None
+
+    def _users_of(self, service_id: str) -> list[Source]:
+        if self._given is not None:
+            return [source for source in self._given if (source.id, source.origin) == (service_id, "user")]
+        paths = places.user_paths(service_id)
+        return [Source(service_id, path, "user") for path in paths if places.is_there(path)]
+
+    @cached_property
+    def _own(self) -> dict[str, Path]:
+        return places.own_files() if self._own_given is None else self._own_given
+
+    @cached_property
+    def _users(self) -> list[Source]:
+        found = places.user_files() if self._given is None else self._given
+        return [source for source in found if source.origin == "user"]
 
     @cached_property
     def _others(self) -> list[Source]:
@@ -112,15 +137,15 @@ class Catalogue:
     def _read(self, service_id: str) -> Service:
         row: Row = {}
         original: Service | None = None
-        if service_id in self._own:
-            path = self._own[service_id]
+        path = self._own_path(service_id)
+        if path is not None:
             original = whole(places.text_of(path), service_id, str(path))
             _refuse(guard.objections_to_own(original), str(path))
-        files = [source for source in self._users if source.id == service_id]
+        files = self._users_of(service_id)
         if original is None and not any("base_url" in self._row_of(source) for source in files):
             files = [source for source in self._others if source.id == service_id]
-        if original is not None and files:
-            row = self._row_of_own(service_id)
+        if path is not None and files:
+            row = self._row_of(Source(service_id, path, "own"))
         service = original
         for source in files:
             file = str(source.path)

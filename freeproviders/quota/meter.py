@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
-from freeproviders.errors import ProviderError, RateLimitError
+from freeproviders.errors import ProviderError, RateLimitError, UsageError
+from freeproviders.process import PerProcess
 from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.rules import claims_of, spent_of
 from freeproviders.wire.limits import Allowance, Metric
@@ -35,6 +38,7 @@ class Meter:
 
     Attributes:
         ledger: where they are counted.
+        name: who counts, the service or what the caller named.
         rules_of: the rules for a model.
         estimate: an upper estimate of a question's tokens.
         account: what tells accounts apart, the API key.
@@ -42,6 +46,7 @@ class Meter:
     """
 
     ledger: Ledger
+    name: str
     rules_of: Callable[[str], Sequence[Rule]]
     estimate: Estimate
     account: str = ""
@@ -51,8 +56,10 @@ class Meter:
         """Reserve room for one HTTP request; waits for it for so many seconds.
 
         Raises `QuotaSpentError` where there is none in time, `QuotaTooSmallError` where there never
-        is.
+        is, `UsageError` where the process has used another key of the same service.
         """
+        if self.account:
+            _check_key(self.ledger, self.name, self.account)
         rules = self.rules_of(request.model or "")
         ask = Ask(claims=self._claims(rules, request), account=self.account, keep=self.keep)
         grant = await self.ledger.reserve(ask, wait_up_to=wait_up_to)
@@ -121,5 +128,26 @@ class Ticket:
         zone = next((rule.zone for rule in self._rules if rule.per == "day" and rule.reset == "fixed"), None)
         if zone is None:
             return None
-        tomorrow = datetime.now(UTC if zone == "UTC" else ZoneInfo(zone)) + timedelta(days=1)
+        tomorrow = datetime.now(zone_named(zone)) + timedelta(days=1)
         return tomorrow.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+@cache
+def zone_named(name: str) -> tzinfo:
+    """Return a time zone by its name, "UTC" without a look at files."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+_keys: PerProcess[WeakKeyDictionary[Ledger, dict[str, str]]] = PerProcess(WeakKeyDictionary)
+
+
+def _check_key(ledger: Ledger, name: str, key: str) -> None:
+    """Raise `UsageError` for a second key of one service: several keys are no way around its limits."""
+    known = _keys.get().setdefault(ledger, {})
+    if known.setdefault(name, key) != key:
+        raise UsageError(
+            "This process has asked with another key of the same service. Several keys of one person are no "
+            "way around a service's limits; for two accounts that are rightly two, give each a Quota with a "
+            "name of its own.",
+            provider=name,
+        )

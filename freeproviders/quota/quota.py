@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from freeproviders.catalogue.rows import Limit, Service
 from freeproviders.errors import UsageError
-from freeproviders.process import PerProcess
 from freeproviders.quota.interface import Ledger, Rule
-from freeproviders.quota.meter import Estimate, Meter
+from freeproviders.quota.meter import Estimate, Meter, zone_named
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_for, rules_of
 
@@ -57,15 +55,14 @@ class Quota:
             service: its row of the catalogue, None without one.
             key: the account's key, None without one.
             estimate: an upper estimate of a question's tokens.
-
-        Raises `UsageError` where the process has used another key of the same service.
         """
         who = self.name or (service.id if service is not None else name)
         limits, keyless = self.limits, key is None
         if limits is None and (service is None or not service.limit):
             return None
         ledger = self._opened()
-        _one_key(ledger, who, key)
+        for limit in limits or (service.limit if service is not None else ()):
+            zone_named(limit.zone)  # reads a file, which no call may do on its event loop
 
         @cache
         def rules(model: str) -> tuple[Rule, ...]:
@@ -74,7 +71,7 @@ class Quota:
                 return rules_of(service, model, keyless=keyless)
             return rules_for(who, limits, model, keyless=keyless)
 
-        return Meter(ledger, rules, estimate, account=key or "", keep=self.keep)
+        return Meter(ledger, who, rules, estimate, account=key or "", keep=self.keep)
 
     def _opened(self) -> Ledger:
         return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger
@@ -89,20 +86,3 @@ def _limit(row: Limit | Mapping[str, Any]) -> Limit:
             f"A limit has metric, cap and per, as requests, 30 and minute; this has {', '.join(sorted(row))}."
         )
     return Limit(**row)
-
-
-_keys: PerProcess[WeakKeyDictionary[Ledger, dict[str, str]]] = PerProcess(WeakKeyDictionary)
-
-
-def _one_key(ledger: Ledger, name: str, key: str | None) -> None:
-    """Raise `UsageError` for a second key of one service: several keys are no way around its limits."""
-    if key is None:
-        return
-    known = _keys.get().setdefault(ledger, {})
-    if known.setdefault(name, key) != key:
-        raise UsageError(
-            "This process has asked with another key of the same service. Several keys of one person are no "
-            "way around a service's limits; for two accounts that are rightly two, give each a Quota with a "
-            "name of its own.",
-            provider=name,
-        )

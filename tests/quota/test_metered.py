@@ -173,24 +173,23 @@ async def test_waiting_is_bounded_and_ends_when_there_is_room(quota):
 async def test_limits_are_kept_unasked_where_the_service_itself_is_asked(monkeypatch):
     """A server on this machine in its place is a replica, whose limits are nobody's."""
     monkeypatch.setenv("GROQ_API_KEY", "gsk_a1b2c3d4e5f6g7h8")
-    assert OpenAICompatible(service="groq").meter is not None
-    assert OpenAICompatible(service="groq", quota=None).meter is None
-    assert OpenAICompatible(service="groq", base_url="http://127.0.0.1:9/v1").meter is None
-    assert OpenAICompatible("llama3.2", service="ollama").meter is None
-    assert OpenAICompatible("m", base_url="https://house.example/v1").meter is None
-    assert FlowGpt().meter is None
+    assert OpenAICompatible(service="groq").keeps_limits
+    assert not OpenAICompatible(service="groq", quota=None).keeps_limits
+    assert not OpenAICompatible(service="groq", base_url="http://127.0.0.1:9/v1").keeps_limits
+    assert not OpenAICompatible("llama3.2", service="ollama").keeps_limits
+    assert not OpenAICompatible("m", base_url="https://house.example/v1").keeps_limits
+    assert not FlowGpt().keeps_limits
 
 
-def test_a_second_key_of_one_service_is_refused(quota):
+async def test_a_second_key_of_one_service_is_refused(quota):
     """Keys are not rotated to get around limits; two accounts have names of their own."""
-    url = "http://127.0.0.1:9/v1"
-    first = OpenAICompatible("m", base_url=url, api_key="key-number-one", quota=quota(REQUESTS))
-    assert first.meter is not None
-    second = OpenAICompatible("m", base_url=url, api_key="key-number-two", quota=quota(REQUESTS))
-    with pytest.raises(UsageError, match="another key"):
-        _ = second.meter
-    other = Quota([REQUESTS], name="another account", ledger="memory")
-    assert second.configured(quota=other).meter is not None
+    with replica(OpenAICompatible) as server:
+        await made(server, quota(REQUESTS), api_key="key-number-one").complete("Hi")
+        second = made(server, quota(REQUESTS), api_key="key-number-two")
+        with pytest.raises(UsageError, match="another key"):
+            await second.complete("Hi")
+        other = Quota([REQUESTS], name="another account", ledger="memory")
+        assert await second.configured(quota=other).complete("Hi")
 
 
 @pytest.mark.parametrize(
