@@ -63,7 +63,7 @@ from freeproviders.types import (
     as_messages,
     collect,
 )
-from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 from freeproviders.wire.json import dumps
 
 P = ParamSpec("P")
@@ -662,7 +662,8 @@ class _Foreign(Backend):
                 "The answer is empty: it holds no text and no tool call.", provider=self.name, model=model
             )
         if not counted:
-            end.append(Usage(estimate_input_tokens(request.messages), estimate_tokens(chars), estimated=True))
+            said_tokens = estimate_output_tokens(chars, request.messages)
+            end.append(Usage(estimate_input_tokens(request.messages, model), said_tokens, estimated=True))
         end.append(replace(finish, provider=finish.provider or self.name, model=finish.model or model))
         yield end
 

@@ -26,7 +26,7 @@ from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
 from freeproviders.types import Batch, ChatRequest, Finish, OnEmpty, Usage
-from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
@@ -231,8 +231,9 @@ class Exchange:
         """The tokens that the service counted in this attempt, else an estimate."""
         if self._decoder.usage is not None:
             return self._decoder.usage
-        said = estimate_tokens(self._decoder.output_chars)
-        return Usage(estimate_input_tokens(self._request.messages), said, estimated=True)
+        messages = self._request.messages
+        said = estimate_output_tokens(self._decoder.output_chars, messages)
+        return Usage(estimate_input_tokens(messages, self._request.model or ""), said, estimated=True)
 
     @property
     def unanswered(self) -> int:

@@ -41,7 +41,7 @@ from freeproviders.types import (
     ReasoningMode,
     Text,
 )
-from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.usage import estimate_tokens, surely_more_tokens
 from langchain_freeproviders.errors import translated, translating
 from langchain_freeproviders.keywords import (
     FIELD_OF,
@@ -287,7 +287,8 @@ class BackendSettings(Serializable):
         if stop is not None:
             settings["stop"] = stop
         window = self._known_window if (settings.get("model") or self.model) == self.model else None
-        if window is not None and (tokens := estimate_input_tokens(messages)) > window * _CERTAINLY_TOO_LONG:
+        tokens = surely_more_tokens(messages, window and window * _CERTAINLY_TOO_LONG, self.model)
+        if tokens is not None:
             raise ContextOverflowError(
                 f"About {tokens} tokens are more than the model's window of {window}.",
                 provider=backend.name,
@@ -404,12 +405,13 @@ class BackendSettings(Serializable):
     def get_num_tokens(self, text: str) -> int:
         """Count the tokens of a text with `custom_get_token_ids`, else estimate them.
 
-        The estimate is four characters for each, and needs no network and no tokenizer.
+        The estimate goes by the text's script and by the model's name, and needs no network and no
+        tokenizer.
         """
         return (
             len(self.custom_get_token_ids(text))
             if self.custom_get_token_ids is not None
-            else estimate_tokens(len(text))
+            else estimate_tokens(text, self.model)
         )
 
     # --- what LangChain asks of a model ---

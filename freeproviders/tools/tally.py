@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from freeproviders.abilities import Answering, Feature
 from freeproviders.types import ChatRequest, Finish, Message, Usage
-from freeproviders.usage import estimate_input_tokens, estimate_tokens
+from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 
 MAX_QUOTED_CHARS: Final = 4000
 """How much of a failed answer the model is shown when it is asked again."""
@@ -79,8 +79,9 @@ class Tally:
     def _spend(self, request: ChatRequest, answer: Counted) -> None:
         usage = answer.usage
         if usage is None:
-            said = estimate_tokens(len(answer.said) + answer.thought_chars)
-            usage = Usage(estimate_input_tokens(request.messages), said, estimated=True)
+            messages = request.messages
+            said = estimate_output_tokens(len(answer.said) + answer.thought_chars, messages)
+            usage = Usage(estimate_input_tokens(messages, request.model or ""), said, estimated=True)
         self._usage = usage if self._usage is None else self._usage + usage
 
     def _remember(self) -> None:

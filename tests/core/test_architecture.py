@@ -24,6 +24,7 @@ LAYERS = [
     ["errors"],
     ["types"],
     ["wire"],
+    ["tokens"],
     ["catalogue"],
     ["quota"],
     ["listed", "bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],

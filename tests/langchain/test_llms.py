@@ -204,7 +204,7 @@ def test_saved_pickled_and_traced():
     assert model._get_ls_params()["ls_model_name"] == "gpt-3.5-turbo"
     assert model._get_ls_params()["ls_model_type"] == "llm"
     assert model.metadata["lc_versions"]["langchain-freeproviders"]
-    assert model.get_num_tokens("a" * 400) == 100
+    assert 75 < model.get_num_tokens("some words " * 40) < 120
     with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
         model.get_token_ids("Hi")
     assert FlowGptLLM(custom_get_token_ids=lambda text: [1] * len(text)).get_token_ids("abc") == [1, 1, 1]

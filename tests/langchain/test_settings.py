@@ -590,8 +590,13 @@ def test_threads_share_one_provider():
 
 def test_counting_needs_no_network_and_no_tokenizer():
     model = ChatFlowGpt()
-    assert model.get_num_tokens("a" * 400) == 100
-    assert 100 < model.get_num_tokens_from_messages(model._convert_input("a" * 400).to_messages()) < 120
+    text = "some words " * 40
+    tokens = model.get_num_tokens(text)
+    assert 75 < tokens < 120
+    assert 0 < model.get_num_tokens_from_messages(model._convert_input(text).to_messages()) - tokens < 20
+    assert model.get_num_tokens("图书馆为每一位读者都准备了一本小小的笔记本。") > 15
+    qwen = ChatOpenAICompatible(base_url="http://127.0.0.1:1", model="qwen3-32b")
+    assert qwen.get_num_tokens("12345678" * 10) > 70 > model.get_num_tokens("12345678" * 10)
     with pytest.raises(NotImplementedError, match="custom_get_token_ids"):
         model.get_token_ids("Hi")
     counted = ChatFlowGpt(custom_get_token_ids=lambda text: [1] * len(text.split()))
