@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from freeproviders.tokens.estimates import Estimate, likely_tokens, upper_estimate
 from freeproviders.tokens.families import family_of, preamble_of
+from freeproviders.tokens.likely import likely_tokens
 from freeproviders.types import Message, Tool
 from freeproviders.wire.json import dumps
+
+if TYPE_CHECKING:
+    from freeproviders.tokens.upper import Estimate
 
 CHARS_PER_TOKEN: Final = 4
 """A rule of thumb for English text; other scripts need more tokens."""
@@ -79,9 +82,12 @@ def upper_input_estimate(
     """Estimate the most tokens that a conversation and the tools offered with it may have.
 
     Pictures count as in `estimate_input_tokens`: their size is not known. `Estimator.corrected`
-    corrects the estimate by what the service has counted. Call `freeproviders.tokens.estimates.prepare`
+    corrects the estimate by what the service has counted. Call `freeproviders.tokens.upper.prepare`
     on a thread before the first estimate on an event loop: the data of estimates is read once.
     """
+    # Most calls reserve nothing, and need none of its data.
+    from freeproviders.tokens.upper import Estimate, upper_estimate  # noqa: PLC0415 - see above
+
     turns = tuple(messages)
     texts = [counted_text(turn) for turn in turns]
     texts += [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil, sqrt
 from typing import Final
 
-from freeproviders.tokens.estimates import Estimate, upper_estimate
+from freeproviders.tokens.upper import Estimate, upper_estimate
 
 _SHARE: Final = 0.15
 """Texts are alike where the same scripts make up at least so much of each."""

@@ -1,12 +1,9 @@
-"""The families of tokenizers: which a model has, and what pieces of text cost in each."""
+"""The families of tokenizers, and which of them a model has."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Final
 
 ANY: Final = "any"
@@ -26,7 +23,6 @@ _MODELS: Final = (
 )
 _PREAMBLES: Final = {ANY: 90, "o200k": 90, "llama3": 45, "qwen": 45}
 _PREAMBLE: Final = 24
-_GROUPS: Final = {"lower": "latin", "title": "latin", "upper": "latin", "accents": "latin", "blank": "signs"}
 
 
 @lru_cache(256)
@@ -45,21 +41,5 @@ def preamble_of(family: str) -> int:
 
 
 @cache
-def upper_rows() -> Mapping[str, Mapping[str, tuple[float, str]]]:
-    """Read what a piece of each kind costs at most, by family, and the group that it counts to."""
-    table = tomllib.loads((files(__package__) / "upper.toml").read_text(encoding="utf-8"))
-    return {
-        name: {kind: (row[column], _group(kind)) for kind, row in table["upper"].items()}
-        for column, name in enumerate(table["families"])
-    }
-
-
-@cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple([(name, re.compile(pattern)) for name, pattern in _MODELS])
-
-
-def _group(kind: str) -> str:
-    """Return the script or sort of text that a kind of pieces counts to."""
-    base = kind.partition(".")[0].partition("-")[0]
-    return "signs" if base == "blanks" else _GROUPS.get(base, base)

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from freeproviders.tokens.corrected import Estimator
-from freeproviders.tokens.estimates import likely_tokens, upper_estimate, upper_tokens
-from freeproviders.tokens.families import family_of, upper_rows
-from freeproviders.tokens.likely import LIKELY
+from freeproviders.tokens.families import family_of
+from freeproviders.tokens.likely import likely_tokens
+from freeproviders.tokens.rates import LIKELY
 from freeproviders.tokens.shape import CLASSES, shape_of
+from freeproviders.tokens.upper import upper_estimate, upper_rows, upper_tokens
 from tests.core.texts import TEXTS
 
 MODEL_OF = {

@@ -1,21 +1,24 @@
-"""Estimates of the tokens of a text: a likely number, and one that is hardly ever too low."""
+"""Upper estimates of the tokens of a text: numbers that are hardly ever too low."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from math import ceil
 from typing import Final
 
-from freeproviders.tokens.families import ANY, family_of, upper_rows
-from freeproviders.tokens.likely import LIKELY
+from freeproviders.tokens.families import ANY, family_of
 from freeproviders.tokens.pieces import fragments, kinds_of
-from freeproviders.tokens.shape import shape_of
 
 SLACK: Final = 8
 """Tokens on top of each upper estimate, for texts so short that no rule holds."""
 _DEAREST: Final = 5.0
 """Tokens of a piece of a kind that no measured text had: more than any byte or emoji costs."""
+
+_GROUPS: Final = {"lower": "latin", "title": "latin", "upper": "latin", "accents": "latin", "blank": "signs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,6 @@ def prepare() -> None:
     fragments()
 
 
-def likely_tokens(text: str, model: str = "") -> int:
-    """Estimate the tokens of a text, as likely too high as too low, some per cent for most texts."""
-    rates = LIKELY[family_of(model)]
-    return ceil(sum([count * rates[name] for name, count in shape_of(text).items()]))
-
-
 def upper_tokens(text: str, model: str = "") -> int:
     """Estimate the most tokens that a text may have, closely where the model's family is known."""
     return upper_estimate(text, model).tokens
@@ -57,3 +54,19 @@ def upper_estimate(text: str, model: str = "") -> Estimate:
             groups[group] = groups.get(group, 0.0) + tokens * count
     beside = SLACK if text else 0
     return Estimate(ceil(beside + sum(groups.values())), groups, beside)
+
+
+@cache
+def upper_rows() -> Mapping[str, Mapping[str, tuple[float, str]]]:
+    """Read what a piece of each kind costs at most, by family, and the group that it counts to."""
+    table = tomllib.loads((files(__package__) / "upper.toml").read_text(encoding="utf-8"))
+    return {
+        name: {kind: (row[column], _group(kind)) for kind, row in table["upper"].items()}
+        for column, name in enumerate(table["families"])
+    }
+
+
+def _group(kind: str) -> str:
+    """Return the script or sort of text that a kind of pieces counts to."""
+    base = kind.partition(".")[0].partition("-")[0]
+    return "signs" if base == "blanks" else _GROUPS.get(base, base)
