@@ -1,0 +1,160 @@
+"""One of the processes that work off the queue: `python -m benchmarks.quota.client '{...}'`.
+
+It says "ready" when it has opened what it needs, is told the start on its standard input, and works
+until the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.quota.queue import Item, Queue
+from benchmarks.quota.service import now
+from benchmarks.quota.tally import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a process has to do. Times are microseconds."""
+
+    driver: str
+    port: int
+    folder: str
+    limits: dict[str, Limits]
+    queue: Queue
+    duration: int
+    workers: int
+    redis: str = ""
+    lease: float = 30.0
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Job:
+        job = json.loads(text)
+        job["limits"] = {name: Limits(**one) for name, one in job["limits"].items()}
+        return cls(**job | {"queue": Queue(**job["queue"])})
+
+
+class Line:
+    """One connection to the service."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def number(self, name: str) -> int:
+        """Take the next request from the queue."""
+        await self.write(f"/{name}/next", {})
+        return (await self.document(await self.head()))["number"]
+
+    async def write(self, path: str, body: dict[str, Any]) -> None:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+        data = json.dumps(body).encode()
+        self.streams[1].write(
+            b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data
+        )
+
+    async def head(self) -> tuple[int, int, float]:
+        """Read the head of an answer: status, length (-1 where it comes later), seconds to wait."""
+        head = (await self.streams[0].readuntil(b"\r\n\r\n")).decode().lower()
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        return (
+            int(head.split(" ")[1]),
+            int(fields.get("content-length", -1)),
+            float(fields.get("retry-after", 0)),
+        )
+
+    async def document(self, head: tuple[int, int, float]) -> dict[str, Any]:
+        return json.loads(await self.streams[0].readexactly(head[1]))
+
+    def close(self) -> None:
+        if self.streams is not None:
+            self.streams[1].close()
+
+
+class Driver:
+    """Sends what its `admit` lets through. Those that share nothing with others need no more."""
+
+    processes = 8
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.end = 0
+
+    async def open(self) -> None:
+        """Make ready, before the clock runs."""
+
+    async def admit(self, name: str, item: Item) -> Any:
+        """Wait until a request may be sent. May raise `TimeoutError` where that is after the end."""
+
+    def sent(self, ticket: Any) -> None:
+        """Hear that the request was written."""
+
+    def received(self, ticket: Any) -> None:
+        """Hear that the head of the answer has come."""
+
+    def settle(self, ticket: Any, used: int) -> None:
+        """Hear what the request took; 0 where it was refused."""
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+
+    async def ask(self, name: str, number: int, line: Line) -> None:
+        """Send one request of the queue, and again where it is refused."""
+        item = self.job.queue.item(number)
+        while True:
+            ticket = await self.admit(name, item)
+            await line.write(
+                f"/{name}/v1/chat/completions",
+                {"user": str(number), "stamp": now(), "model": "m", "max_tokens": item.max_tokens},
+            )
+            self.sent(ticket)
+            head = await line.head()
+            self.received(ticket)
+            if head[0] == 200:
+                self.settle(ticket, (await line.document(head))["usage"]["total_tokens"])
+                return
+            await line.document(head)
+            self.settle(ticket, 0)
+            await asyncio.sleep(head[2])
+
+    async def work(self, name: str) -> None:
+        line = Line(self.job.port)
+        try:
+            while now() < self.end:
+                await self.ask(name, await line.number(name), line)
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            line.close()
+
+
+async def main(job: Job) -> None:
+    from benchmarks.quota.drivers import DRIVERS  # noqa: PLC0415 - made of the class above
+
+    driver = DRIVERS[job.driver](job)
+    await driver.open()
+    print("ready", flush=True)
+    start = int(await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline))
+    driver.end = start + job.duration
+    await asyncio.sleep(max(0, start - now()) / 1e6)
+    workers = [asyncio.ensure_future(driver.work(name)) for name in job.limits for _ in range(job.workers)]
+    _, waiting = await asyncio.wait(workers, timeout=max(0, driver.end - now()) / 1e6)
+    for worker in waiting:
+        worker.cancel()
+    done = await asyncio.gather(*workers, return_exceptions=True)
+    await driver.close()
+    for error in done:
+        if isinstance(error, Exception):
+            raise error
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Job.read(sys.argv[1])))
