@@ -150,7 +150,7 @@ async def _admitted(speaker: Speaker, request: ChatRequest) -> Ticket | None:
         wait = speaker.retry.retry_after_cap if speaker.retry.attempts > 1 else 0.0
     try:
         meter = await speaker.metered()
-        return None if meter is None else await meter.admit(request, wait)
+        return None if meter is None else await meter.admit(request, wait, speaker.timeout.total)
     except FreeProvidersError as error:
         raise error.about(speaker.name, request.model or "") from error.__cause__
 

@@ -30,9 +30,10 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.exchange import exchanged
+from freeproviders.tokens.estimates import Estimate
 from freeproviders.transport import Fetch, HttpRequest, fetch
 from freeproviders.types import Batch, ChatRequest
-from freeproviders.usage import estimate_input_tokens
+from freeproviders.usage import upper_input_estimate
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.limits import Allowance, AllowanceHeaders, read_allowances
 from freeproviders.wire.parts import PartDecoder
@@ -299,6 +300,6 @@ class AsyncGeneratorProvider(Configured, Provider):
             )
 
 
-def _upper_estimate(request: ChatRequest) -> int:
-    """Return the tokens that a question has at most."""
-    return estimate_input_tokens(request.messages)
+def _upper_estimate(request: ChatRequest) -> Estimate:
+    """Estimate the most tokens that a question has."""
+    return upper_input_estimate(request.messages, request.model or "", request.tools)

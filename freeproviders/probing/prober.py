@@ -320,10 +320,10 @@ class Prober:
         if needed and needed not in asked:
             why = f"the row leaves {needed} out"
             return Outcome(question, request.model or "", datetime.now(UTC), skipped=why)
-        meter = self.provider.meter
+        meter = await self.provider.metered() if self.provider.keeps_limits else None
         if meter is None:
             return await self._answered(question, request, http, asked, None)
-        ticket = await meter.admit(request, WAIT_SECONDS)
+        ticket = await meter.admit(request, WAIT_SECONDS, self.provider.timeout.total)
         outcome = None
         try:
             outcome = await self._answered(question, request, http, asked, ticket)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,8 @@ from freeproviders.errors import ProviderError, RateLimitError, UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.rules import claims_of, spent_of
+from freeproviders.tokens.corrected import Estimator
+from freeproviders.tokens.estimates import Estimate
 from freeproviders.wire.limits import Allowance, Metric
 
 if TYPE_CHECKING:
@@ -21,15 +23,10 @@ if TYPE_CHECKING:
 
 OUTPUT_TOKENS: Final = 1024
 """Tokens of an answer that are reserved where the caller does not limit it."""
+_NO_LIMIT_SECONDS: Final = 3600.0
+_SETTLING_SECONDS: Final = 60.0
+"""How long a lease outlives its call, so that a busy process still settles in time."""
 _ONLY_WAITING_HELPS: Final = frozenset({"minute", "hour", "day", "month"})
-
-
-class Estimate(Protocol):
-    """An upper estimate of a request's tokens."""
-
-    def __call__(self, request: ChatRequest) -> int:
-        """Return the tokens that the question has at most."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Meter:
         ledger: where they are counted.
         name: who counts, the service or what the caller named.
         rules_of: the rules for a model.
-        estimate: an upper estimate of a question's tokens.
+        estimate: makes an upper estimate of a question's tokens.
         account: what tells accounts apart, the API key.
         keep: the share of a day's cap that is left to others.
     """
@@ -48,44 +45,58 @@ class Meter:
     ledger: Ledger
     name: str
     rules_of: Callable[[str], Sequence[Rule]]
-    estimate: Estimate
+    estimate: Callable[[ChatRequest], Estimate]
     account: str = ""
     keep: float = 0.0
 
-    async def admit(self, request: ChatRequest, wait_up_to: float) -> Ticket:
+    async def admit(self, request: ChatRequest, wait_up_to: float, longest: float | None) -> Ticket:
         """Reserve room for one HTTP request; waits for it for so many seconds.
+
+        `longest` is how long the request may last, None without a limit.
 
         Raises `QuotaSpentError` where there is none in time, `QuotaTooSmallError` where there never
         is, `UsageError` where the process has used another key of the same service.
         """
         if self.account:
             _check_key(self.ledger, self.name, self.account)
-        rules = self.rules_of(request.model or "")
-        ask = Ask(claims=self._claims(rules, request), account=self.account, keep=self.keep)
+        rules, model = self.rules_of(request.model or ""), request.model or ""
+        # Tokens are estimated only where they are counted.
+        estimate = self.estimate(request) if any("tokens" in rule.metric for rule in rules) else None
+        ask = Ask(
+            claims=_claims(
+                rules, estimate and _estimators.get().corrected(model, estimate), request.max_tokens
+            ),
+            account=self.account,
+            keep=self.keep,
+            lease=(_NO_LIMIT_SECONDS if longest is None else longest) + _SETTLING_SECONDS,
+        )
         grant = await self.ledger.reserve(ask, wait_up_to=wait_up_to)
-        return Ticket(self.ledger, grant, rules)
+        return Ticket(self.ledger, grant, rules, model, estimate)
 
-    def _claims(self, rules: Sequence[Rule], request: ChatRequest) -> tuple[Claim, ...]:
-        """Return what a request may take; tokens are estimated only where they are counted."""
-        if not any("tokens" in rule.metric for rule in rules):
-            return claims_of(rules, {})
-        asked = self.estimate(request)
-        answer = request.max_tokens
-        if answer is None:
-            caps = [rule.cap for rule in rules if rule.metric in {"tokens", "output tokens"}]
-            answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - asked))
-        return claims_of(rules, {"input tokens": asked, "output tokens": answer})
+
+def _claims(rules: Sequence[Rule], estimate: Estimate | None, answer: int | None) -> tuple[Claim, ...]:
+    """Return what a request may take, with at most `answer` tokens of answer; None is not limited."""
+    if estimate is None:
+        return claims_of(rules, {})
+    if answer is None:
+        caps = [rule.cap for rule in rules if rule.metric in {"tokens", "output tokens"}]
+        answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - estimate.tokens))
+    return claims_of(rules, {"input tokens": estimate.tokens, "output tokens": answer})
 
 
 class Ticket:
     """One request's reservation, from the moment it is granted to its end."""
 
-    __slots__ = ("_grant", "_ledger", "_rules", "_written")
+    __slots__ = ("_estimate", "_grant", "_ledger", "_model", "_rules", "_written")
 
-    def __init__(self, ledger: Ledger, grant: Grant, rules: Sequence[Rule]) -> None:
+    def __init__(
+        self, ledger: Ledger, grant: Grant, rules: Sequence[Rule], model: str, estimate: Estimate | None
+    ) -> None:
         self._ledger = ledger
         self._grant = grant
         self._rules = rules
+        self._model = model
+        self._estimate = estimate
         self._written = False
 
     def writing(self) -> None:
@@ -115,6 +126,8 @@ class Ticket:
             return
         spent: dict[Metric, float] = {"input tokens": 0.0, "output tokens": 0.0}
         if usage is not None:
+            if self._estimate is not None and not usage.estimated:
+                _estimators.get().observe(self._model, self._estimate, usage.input_tokens)
             spent = {
                 "input tokens": float(usage.input_tokens),
                 "output tokens": float(usage.output_tokens),
@@ -138,6 +151,8 @@ def zone_named(name: str) -> tzinfo:
     return UTC if name == "UTC" else ZoneInfo(name)
 
 
+_estimators: PerProcess[Estimator] = PerProcess(Estimator)
+"""What services have counted corrects the estimates of all backends of a process."""
 _keys: PerProcess[WeakKeyDictionary[Ledger, dict[str, str]]] = PerProcess(WeakKeyDictionary)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 from freeproviders.catalogue.rows import Limit, Service
 from freeproviders.errors import UsageError
 from freeproviders.quota.interface import Ledger, Rule
-from freeproviders.quota.meter import Estimate, Meter, zone_named
+from freeproviders.quota.meter import Meter, zone_named
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_for, rules_of
+from freeproviders.tokens.estimates import Estimate, prepare
+from freeproviders.types import ChatRequest
 
 
 class Quota:
@@ -47,19 +49,28 @@ class Quota:
     def __repr__(self) -> str:
         return f"Quota({self.limits!r}, name={self.name!r}, keep={self.keep!r})"
 
-    def meter(self, name: str, service: Service | None, key: str | None, estimate: Estimate) -> Meter | None:
+    def meter(
+        self,
+        name: str,
+        service: Service | None,
+        key: str | None,
+        estimate: Callable[[ChatRequest], Estimate],
+    ) -> Meter | None:
         """Return the way to the ledger for a backend; None where it has no limits.
 
         Args:
             name: the backend's name.
             service: its row of the catalogue, None without one.
             key: the account's key, None without one.
-            estimate: an upper estimate of a question's tokens.
+            estimate: makes an upper estimate of a question's tokens.
+
+        It imports modules and reads files: call it on a thread.
         """
         who = self.name or (service.id if service is not None else name)
         limits, keyless = self.limits, key is None
         if limits is None and (service is None or not service.limit):
             return None
+        prepare()
         ledger = self._opened()
         for limit in limits or (service.limit if service is not None else ()):
             zone_named(limit.zone)  # reads a file, which no call may do on its event loop

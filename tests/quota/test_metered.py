@@ -69,7 +69,7 @@ async def test_a_retry_for_which_there_is_no_room_is_not_sent(quota):
 
 async def test_tokens_are_settled_at_what_the_answer_took(quota, standings):
     with replica(OpenAICompatible, answer="one two three") as server:
-        answer = await made(server, quota(TOKENS)).complete("Hi there", max_tokens=400)
+        answer = await made(server, quota(TOKENS)).complete("Hi there", max_tokens=300)
     taken = answer.usage.input_tokens + answer.usage.output_tokens
     assert await standings("tokens") == [(taken, 0)]
     assert taken < 100
