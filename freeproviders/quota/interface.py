@@ -109,16 +109,19 @@ class Ask:
 class Grant:
     """A reservation that was granted: room for one HTTP request, to be settled once.
 
-    `places` belong to the store that made the grant: where it wrote each claim. The moments are of
-    this process's clock: when the reservation was made, and when the request was written.
+    What follows the claims is the ledger's own: the store that made the grant and where it wrote
+    each claim; on this process's clock, when the reservation was made and when the request was
+    written; whether it was settled, and with what.
     """
 
     id: str
     ask: Ask
     places: list[Any]
+    store: object = None
     reserved_at: float = 0.0
     sent_at: float | None = None
     settled: bool = False
+    spent: Mapping[Metric, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

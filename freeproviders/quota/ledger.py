@@ -14,6 +14,7 @@ import queue
 import random
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, InvalidStateError
@@ -56,6 +57,8 @@ _JITTER_SECONDS: Final = 0.02
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.05, 2.0
 """How soon to look again where calls of other processes may give something back at any time."""
 _FLUSH_SECONDS: Final = 5.0
+_MEANWHILE: Final = 10_000
+"""Of so many grants a lost store is told when it is back."""
 
 
 class SharedLedger:
@@ -63,11 +66,14 @@ class SharedLedger:
 
     Args:
         make: opens the store, on the ledger's own thread.
-        spare: makes the store to go on with when the first one cannot be used, given that one or
-            None; each time something is lost, a `LedgerWarning` says it once. None: `LedgerError`.
+        spare: makes the store to go on with when one cannot be used, given that one; a
+            `LedgerWarning` says once what is lost. Where it returns None, there is a `LedgerError`.
     """
 
-    def __init__(self, make: Callable[[], Store], spare: Callable[[Store | None], Store | None]) -> None:
+    retry_seconds = 60.0
+    """How soon to try again a store that could not be used."""
+
+    def __init__(self, make: Callable[[], Store], spare: Callable[[Store], Store | None]) -> None:
         self._make = make
         self._spare = spare
         self.forget()
@@ -82,6 +88,9 @@ class SharedLedger:
         self._store: Store | None = None
         self._lines: dict[object, _Line] = {}
         self._unsaid: list[str] = []
+        self._lost: Store | None = None
+        self._retry_at = 0.0
+        self._meanwhile: deque[Grant] = deque(maxlen=_MEANWHILE)
 
     def __deepcopy__(self, memo: object) -> SharedLedger:
         return self  # what is shared by processes is shared by copies
@@ -132,7 +141,7 @@ class SharedLedger:
         if grant.settled:
             return
         grant.settled = True
-        taken = dict(spent or {}) if sent else None
+        grant.spent = taken = dict(spent or {}) if sent else None
         self._post(lambda at: Settle(grant, taken, at - now), _services(grant.ask))
 
     def adopt(self, grant: Grant, allowances: Iterable[Allowance], *, source: Source = "header") -> None:
@@ -210,13 +219,17 @@ class SharedLedger:
             self._put(_Call(make, None, frees))
 
     def _put(self, item: _Call | _Waiting) -> Any:
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
+        # No lock for what every request does: a thread that is told to end takes with it what was put
+        # before, and what is put later finds none and starts another.
+        self._queue.put(item)
+        if self._thread is None or not self._thread.is_alive():
+            with self._lock:
                 self._start()
-            self._queue.put(item)
         return item.future
 
     def _start(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
         thread = threading.Thread(target=self._serve, name="freeproviders-quota", daemon=True)
         try:
             thread.start()
@@ -327,19 +340,54 @@ class SharedLedger:
         """Have the store do the steps; where it cannot, go on with the spare one and say so."""
         if not steps:
             return []
+        if self._store is None:
+            self._store = self._make()
+        if self._lost is not None and boot_seconds() >= self._retry_at:
+            self._return()
         while True:
+            store = self._store
+            # What another store has granted is settled there or not at all, and then counts in full.
+            own = [step for step in steps if not _is_elsewhere(step, store)]
             try:
-                if self._store is None:
-                    self._store = self._make()
-                return self._store.run(steps)
+                answers = iter(store.run(own))
             except StoreError as error:
-                spare = self._spare(self._store)
-                if spare is None:
-                    raise LedgerError(
-                        f"{error} Requests are not sent without knowing what is left."
-                    ) from error
-                self._store = spare
-                self._unsaid.append(f"{error} Limits are now counted for {spare.shared}.")
+                self._go_on_without(store, error)
+            else:
+                return [None if _is_elsewhere(step, store) else self._noted(next(answers)) for step in steps]
+
+    def _noted(self, answer: Answer) -> Answer:
+        """Note which store has made a grant, and what the lost one has to know when it is back."""
+        if isinstance(answer, Grant):
+            answer.store = self._store
+            if self._lost is not None:
+                self._meanwhile.append(answer)
+        return answer
+
+    def _go_on_without(self, store: Store, error: StoreError) -> None:
+        spare = self._spare(store)
+        if spare is None:
+            raise LedgerError(f"{error} Requests are not sent without knowing what is left.") from error
+        self._lost = self._lost or store
+        self._retry_at = boot_seconds() + self.retry_seconds
+        self._store = spare
+        self._unsaid.append(f"{error} Limits are now counted for {spare.shared}.")
+
+    def _return(self) -> None:
+        """Go back to the lost store, if it can be used again, and charge it what was granted meanwhile."""
+        store, grants = self._lost, list(self._meanwhile)
+        if store is None:
+            return
+        try:
+            charged = store.run([Take(grant.ask, grant.id, force=True) for grant in grants])
+        except StoreError:
+            self._retry_at = boot_seconds() + self.retry_seconds
+            return
+        for grant, made in zip(grants, charged, strict=True):
+            if isinstance(made, Grant):
+                grant.places, grant.store = made.places, store
+        self._store, self._lost = store, None
+        self._meanwhile.clear()
+        self._run([Settle(grant, grant.spent, 0.0) for grant in grants if grant.settled])
 
     def _say(self) -> None:
         """Warn, in the caller's context, of what has been lost."""
@@ -508,6 +556,13 @@ def _too_small(refusal: TooSmall) -> QuotaTooSmallError:
     )
     error.scope = rule.pool
     return error
+
+
+def _is_elsewhere(step: Step, store: Store) -> bool:
+    """Whether a step is about a grant of another store than this one and what it is a copy of."""
+    if isinstance(step, Take | Look | Standings | Forget):
+        return False
+    return step.grant.store not in {store, store.copied}
 
 
 def _services(ask: Ask) -> frozenset[str]:

@@ -59,7 +59,7 @@ def _store(place: str) -> Store:
     return SQLiteStore(None if place == "memory" else Path(place))
 
 
-def _spare(store: Store | None) -> Store | None:
+def _spare(store: Store) -> Store | None:
     """Return what takes the place of a store; None where nothing is left.
 
     A server is replaced by the file of this machine. A file that could not be opened is replaced by

@@ -53,6 +53,7 @@ class RedisStore:
     def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
         self.url = _shown(url)
         self.shared = f"the programs that use {self.url}"
+        self.copied = None
         self._prefix = prefix
         self._clock = clock
         redis = self._redis = _package()

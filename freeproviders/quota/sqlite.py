@@ -86,6 +86,7 @@ class SQLiteStore:
     ) -> None:
         self.path = path
         self.shared = "this process alone" if path is None else f"the processes that use {path}"
+        self.copied: SQLiteStore | None = None
         self._clock = clock
         self._wall = wall
         self._boot = boot
@@ -131,6 +132,8 @@ class SQLiteStore:
             try:
                 self._db.backup(target)
                 other._begin_with(target)
+                other._rules = dict(self._rules)
+                other.copied = self
             except sqlite3.Error:
                 target.close()
         return other

@@ -143,6 +143,11 @@ class Store(Protocol):
     shared: str
     """Who shares it, in words: "the processes of this user"."""
 
+    @property
+    def copied(self) -> object:
+        """The store of which this one is a copy that knows its grants, None for none."""
+        ...
+
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in order and answer each. Raises `StoreError`, and then none was done."""
         ...

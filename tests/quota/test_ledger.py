@@ -21,6 +21,7 @@ from freeproviders.quota.interface import Ledger
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import ENV_QUOTA, open_ledger
 from freeproviders.quota.sqlite import SQLiteStore
+from freeproviders.quota.steps import Standings
 from freeproviders.wire.limits import Allowance
 from tests.quota.stores import GATE, ask, rule
 
@@ -374,8 +375,16 @@ def test_a_full_disk(path, ledger):
     grants.append(ledger.reserve_sync(wanted))
     with pytest.raises(QuotaSpentError):
         ledger.reserve_sync(wanted)
-    for grant in grants:
-        ledger.settle(grant)
+    for grant in grants[:2]:
+        ledger.settle(grant, sent=False)
+    ledger.reserve_sync(wanted)
+    ledger._retry_at = 0.0  # there is room again: what was granted meanwhile is written down
+    with pytest.raises(QuotaSpentError):
+        [ledger.reserve_sync(wanted) for _ in range(3)]
+    file = SQLiteStore(path)
+    (found,) = file.run([Standings()])
+    assert [one.used for one in found] == [3]
+    file.close()
 
 
 def test_a_file_that_was_deleted_is_made_anew(path, ledger):
