@@ -30,7 +30,6 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.exchange import exchanged
-from freeproviders.tokens.estimates import Estimate
 from freeproviders.transport import Fetch, HttpRequest, fetch
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.usage import upper_input_estimate
@@ -42,6 +41,7 @@ from freeproviders.wire.text import mended
 
 if TYPE_CHECKING:
     from freeproviders.quota.meter import Meter
+    from freeproviders.tokens.upper import Estimate
 
 _ANY_TEXT: Final = {"type": "text"}
 _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)

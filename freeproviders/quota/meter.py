@@ -15,7 +15,7 @@ from freeproviders.process import PerProcess
 from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.rules import claims_of, spent_of
 from freeproviders.tokens.corrected import Estimator
-from freeproviders.tokens.estimates import Estimate
+from freeproviders.tokens.upper import Estimate
 from freeproviders.wire.limits import Allowance, Metric
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from freeproviders.quota.interface import Ledger, Rule
 from freeproviders.quota.meter import Meter, zone_named
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_for, rules_of
-from freeproviders.tokens.estimates import Estimate, prepare
+from freeproviders.tokens.upper import Estimate, prepare
 from freeproviders.types import ChatRequest
 
 
