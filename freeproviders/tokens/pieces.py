@@ -31,6 +31,9 @@ _PIECE: Final = re.compile(
 _LONG_WORD: Final = 24
 """A longer run of letters is no word: it counts by its characters."""
 _LONGEST_FRAGMENT: Final = 13
+_OFTEN: Final = 8
+_REPEATED: Final = 1.8
+"""What a word counts for that is there more than 8 times, and as more than an eighth of all."""
 _USUAL_SIGNS: Final = frozenset("，。、：；！？（）“”‘’—–…·«»「」《》\xa0")  # noqa: RUF001 - these are meant
 # Script, first and last character, and the usual letters of what is cut into fragments.
 _SPELLED: Final = (
@@ -81,12 +84,18 @@ def fragments() -> dict[str, frozenset[str]]:
     return {name: frozenset(entries) for name, entries in out.items()}
 
 
-def kinds_of(text: str) -> Counter[str]:
-    """Count the kinds of pieces of a text."""
-    out: Counter[str] = Counter()
-    for piece, times in Counter(_PIECE.findall(text)).items():
-        for kind, number in _kinds(piece) if len(piece) > _LONG_WORD else _kinds_of_word(piece):
-            out[kind] += number * times
+def kinds_of(text: str) -> dict[str, float]:
+    """Count the kinds of pieces of a text.
+
+    A word that makes up much of a text counts for more: what it costs is not evened out by others.
+    """
+    out: dict[str, float] = {}
+    pieces = _PIECE.findall(text)
+    often = max(_OFTEN, len(pieces) // _OFTEN)
+    for piece, number in Counter(pieces).items():
+        times = number if number <= often or not piece.strip().isalpha() else _REPEATED * number
+        for kind, count in _kinds(piece) if len(piece) > _LONG_WORD else _kinds_of_word(piece):
+            out[kind] = out.get(kind, 0) + count * times
     return out
 
 

@@ -119,6 +119,19 @@ def test_no_random_text_is_above_its_upper_estimate(family, text):
     assert tokenizer(family)(text) <= upper_tokens(text, MODEL_OF[family])
 
 
+@pytest.mark.parametrize("family", ["o200k", "cl100k"])
+def test_a_word_over_and_over_is_hardly_above_its_upper_estimate(family):
+    """What one word costs is not evened out by others, so it counts for more than in a sentence."""
+    words = {word for text in TEXTS.values() for word in text.split() if word.isalpha()}
+    above = [word for word in words if tokenizer(family)(f"{word} " * 60) > upper_tokens(f"{word} " * 60)]
+    assert len(above) <= len(words) // 50
+    model = MODEL_OF[family]
+    above = [
+        word for word in words if tokenizer(family)(f"{word} " * 60) > upper_tokens(f"{word} " * 60, model)
+    ]
+    assert len(above) <= len(words) // 16
+
+
 @given(text=st.text(st.characters(codec="utf-8"), max_size=100))
 def test_each_character_has_one_class(text):
     assert sum(shape_of(text).values()) == len(text)
