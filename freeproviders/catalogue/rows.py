@@ -69,7 +69,8 @@ class Limit(Known):
     "refill" steadily. `scope` is "model" where each model has its own, else the name of a pool that
     all the models of `models` (patterns; none is all) share. `by` says whose the pool is: the
     account's, or the internet address's. `keyless` True is a limit of requests without a key, False
-    of those with one.
+    of those with one. `counted` says when tokens and the like are counted: as a request comes in,
+    with its `max_tokens`, or as its answer ends; "" where no source tells.
     """
 
     metric: Metric
@@ -81,6 +82,7 @@ class Limit(Known):
     models: tuple[str, ...] = ()
     by: Literal["account", "ip"] = "account"
     keyless: bool | None = None
+    counted: Literal["", "admission", "end"] = ""
     note: str = ""
 
     def counts(self, model: str) -> bool:

@@ -40,7 +40,7 @@ def rules_for(
             cap=limit.cap,
             reset=limit.reset,
             zone=limit.zone,
-            counted="admission" if limit.metric in _ONE_EACH else "end",
+            counted="admission" if limit.metric in _ONE_EACH else limit.counted or "end",
             by=limit.by,
             source=source,
         )
