@@ -1,4 +1,4 @@
-"""Make freeproviders/catalogue/models.json of the facts of models.dev; `make catalogue` runs this.
+"""Make the models' facts, and the table of their windows, of models.dev; `make catalogue` runs this.
 
     python .ci/generate_models.py FOLDER
 
@@ -16,7 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-OUT = Path(__file__).parents[1] / "freeproviders" / "catalogue" / "models.json"
+PACKAGE = Path(__file__).parents[1] / "freeproviders"
+OUT = PACKAGE / "catalogue" / "models.json"
+WINDOWS = PACKAGE / "model_windows.py"
+sys.path.insert(0, str(PACKAGE.parent))
+
+from freeproviders.model_names import tail  # noqa: E402 - of this very tree
+
 KEPT = {
     "name": "name",
     "context": "context",
@@ -56,7 +62,30 @@ def main(folder: Path) -> None:
         },
     }
     OUT.write_text(pretty(document), encoding="utf-8")
+    WINDOWS.write_text(module(windows(document)), encoding="utf-8")
     print(f"{OUT.name}: {len(own)} models, {sum(map(len, document['services'].values()))} of services")
+
+
+def windows(document: Mapping[str, Any]) -> dict[str, int]:
+    """Look up the window of each model by what follows the last slash; a model's own facts come first."""
+    found: dict[str, int] = {}
+    own = document["models"]
+    for table in (own, *(rows for _, rows in sorted(document["services"].items()))):
+        for name, row in table.items():
+            context = row.get("context") or own.get(row.get("of", ""), {}).get("context")
+            found.setdefault(tail(name), context)
+    return {name: context for name, context in sorted(found.items()) if context}
+
+
+def module(found: Mapping[str, int]) -> str:
+    """Write the windows as a module, which is there when it is imported."""
+    rows = "".join(f'    "{name}": {context:_},\n' for name, context in found.items())
+    return (
+        '"""Context windows by model in tokens; `make catalogue` generates them from models.dev."""\n\n'
+        "from __future__ import annotations\n\n"
+        "from collections.abc import Mapping\nfrom typing import Final\n\n"
+        f"WINDOWS: Final[Mapping[str, int]] = {{\n{rows}}}\n"
+    )
 
 
 def chats(row: Mapping[str, Any]) -> bool:

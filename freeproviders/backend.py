@@ -64,6 +64,7 @@ from freeproviders.types import (
     collect,
 )
 from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
+from freeproviders.windows import context_window
 from freeproviders.wire.json import dumps
 
 P = ParamSpec("P")
@@ -248,8 +249,6 @@ class Backend(ABC):
         What the backend itself knows wins over the facts of the catalogue. The number is for plans:
         nothing refuses a request because of it.
         """
-        from freeproviders.catalogue.facts import context_window  # noqa: PLC0415 - reads a file
-
         return self.abilities(model).window or context_window(model or self.model)
 
     def finds_out(self, feature: Feature) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from freeproviders.catalogue.facts import Facts, context_window, facts, facts_of
+from freeproviders.catalogue.facts import Facts, facts, facts_of
 from freeproviders.catalogue.rows import Limit, ModelRow, Service
 from freeproviders.catalogue.shelf import Catalogue
 
@@ -19,7 +19,6 @@ __all__ = [
     "ModelRow",
     "Service",
     "catalogue",
-    "context_window",
     "facts",
     "facts_of",
     "look_again",

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from freeproviders.catalogue.places import text_of
 from freeproviders.catalogue.rows import Cost, ModelRow, Service
+from freeproviders.model_names import tail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def facts(model: str, service: str = "") -> Facts | None:
     known, services = _all()["models"], _all()["services"]
     own: Mapping[str, Any] | None = services.get(service, {}).get(model) or known.get(model)
     if own is None:
-        own = _by_tail().get(_tail(model))
+        own = _bytail().get(tail(model))
         if own is None:
             return None
     base = own.get("of", "")
@@ -92,20 +93,6 @@ def row_of(service: Service, model: str) -> ModelRow | None:
     return None if pattern is None else service.models[pattern]
 
 
-@lru_cache(maxsize=1024)
-def context_window(model: str) -> int | None:
-    """Look up the context window of a model by its name alone, in tokens; None where it is not known.
-
-    A name with a date or a size behind a known one has the window of that one.
-    """
-    found = facts(model)
-    if found is not None:
-        return found.context
-    tail = _tail(model)
-    longest = max((name for name in _by_tail() if tail.startswith(f"{name}-")), key=len, default="")
-    return context_window(longest) if longest else None
-
-
 def about() -> Mapping[str, str]:
     """Return where the generated facts are from: source, licence, commit and its date."""
     found: Mapping[str, str] = _all()["about"]
@@ -129,18 +116,10 @@ def _all() -> dict[str, Any]:
 
 
 @cache
-def _by_tail() -> dict[str, dict[str, Any]]:
+def _bytail() -> dict[str, dict[str, Any]]:
     """The models by what follows the last slash, those of services behind; the first of a name counts."""
     found: dict[str, dict[str, Any]] = {}
     for table in (_all()["models"], *_all()["services"].values()):
         for name, row in table.items():
-            found.setdefault(_tail(name), row)
+            found.setdefault(tail(name), row)
     return found
-
-
-def _tail(model: str) -> str:
-    """Return a model's name without what services put before and behind it."""
-    name = model.rpartition("/")[2].lower()
-    head, _, behind = name.partition(":")
-    # Ollama writes sizes behind a colon (gpt-oss:120b), others how a model is served (:free).
-    return f"{head}-{behind}" if behind[:1].isdigit() else head

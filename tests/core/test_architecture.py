@@ -19,7 +19,17 @@ ROOT = Path(freeproviders.__file__).parent
 # Who may import whom: a module may import what stands in its own row or above. A longer name wins
 # over the package that holds it.
 LAYERS = [
-    ["_version", "lazy", "templates", "redaction", "process", "folders"],
+    [
+        "_version",
+        "lazy",
+        "model_names",
+        "model_windows",
+        "windows",
+        "templates",
+        "redaction",
+        "process",
+        "folders",
+    ],
     ["wire.json", "wire.limits", "wire.signs"],
     ["errors"],
     ["types"],
