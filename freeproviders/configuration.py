@@ -235,6 +235,16 @@ def unknown_names(
     return UsageError(f"Unknown argument {names}. {' '.join(dict.fromkeys(hints))}", provider=provider)
 
 
+def quota_of(limiter: object) -> Quota | None:
+    """Return the limits of a framework's rate limiter that is a `SharedQuota`; None for any other.
+
+    A model of ours counts each HTTP request, as no rate limiter can, so that it takes these limits
+    for its own: both together would count a request twice.
+    """
+    quota = getattr(limiter, "quota", None)
+    return quota if hasattr(quota, "meter") else None
+
+
 class Configured:
     """One configuration of a service.
 

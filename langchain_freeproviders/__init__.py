@@ -22,6 +22,8 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import *  # noqa: F403 - the chat models
 
 if TYPE_CHECKING:
+    from langchain_freeproviders.limited import QuotaEmbeddings
+    from langchain_freeproviders.limiter import SharedQuota
     from langchain_freeproviders.llms import (
         AIChatFreeLLM,
         BackendLLM,
@@ -41,6 +43,8 @@ _HOMES = {
     "FlowGptLLM": "llms",
     "FreeNetflyLLM": "llms",
     "OpenAICompatibleLLM": "llms",
+    "QuotaEmbeddings": "limited",
+    "SharedQuota": "limiter",
     "init_chat_model": "registration",
     "register": "registration",
 }
@@ -53,6 +57,8 @@ __all__ = [
     "FlowGptLLM",
     "FreeNetflyLLM",
     "OpenAICompatibleLLM",
+    "QuotaEmbeddings",
+    "SharedQuota",
     "__version__",
     "init_chat_model",
     "register",

@@ -23,6 +23,7 @@ from freeproviders.configuration import (
     CONFIGURATION,
     checked_outside,
     from_environment,
+    quota_of,
     variable,
     without_login,
 )
@@ -75,7 +76,7 @@ class ProviderSettings(BackendSettings):
                 f"{cls.__name__} is the base of many models: use one of them, or a subclass with a "
                 "provider_class."
             )
-        out = super()._named(values)
+        out = _with_shared_quota(super()._named(values))
         if out.get("service") is not None:
             return out  # its variables are its own, and its provider reads them
         outside = from_environment(cls.provider_class.slug)
@@ -117,6 +118,8 @@ class ProviderSettings(BackendSettings):
         return made
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "rate_limiter" and self.quota == "auto" and (quota := quota_of(value)) is not None:
+            name, value = "quota", quota
         super().__setattr__(name, as_secret(value) if name == "api_key" else value)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -173,6 +176,20 @@ class ProviderSettings(BackendSettings):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, without_login(value) if name == "base_url" and value else value
+
+
+def _with_shared_quota(values: dict[str, Any]) -> dict[str, Any]:
+    """Make a `SharedQuota` that is given as rate limiter the quota of a model, unless it has one."""
+    limiter = values.get("rate_limiter")
+    if values.get("quota", "auto") != "auto" or (quota := quota_of(limiter)) is None:
+        return values
+    wait = values.get("wait_up_to")
+    return {
+        **values,
+        "rate_limiter": None,
+        "quota": quota,
+        "wait_up_to": cast("Any", limiter).wait_up_to if wait is None else wait,
+    }
 
 
 class OpenAICompatibleSettings(ProviderSettings):

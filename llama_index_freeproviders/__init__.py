@@ -25,9 +25,11 @@ from llama_index_freeproviders.provider import ProviderLLM
 
 if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import WordLlamaEmbedding
+    from llama_index_freeproviders.limiter import SharedQuota
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
 
 _HOMES = {
+    "SharedQuota": "limiter",
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
     "WordLlamaEmbedding": "embeddings",
@@ -36,6 +38,7 @@ _HOMES = {
 __all__ = [
     "BackendLLM",
     "ProviderLLM",
+    "SharedQuota",
     "TolerantReActAgent",
     "TolerantReActOutputParser",
     "WordLlamaEmbedding",

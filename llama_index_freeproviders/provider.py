@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field, SecretStr, field_serializer, field_validator
 
-from freeproviders.configuration import CONFIGURATION, split, without_login
+from freeproviders.configuration import CONFIGURATION, quota_of, split, without_login
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
@@ -109,8 +109,18 @@ class ProviderLLM(CoreLLM):
                 "provider_class."
             )
         configuration, rest = split(fields, self._who())
+        limiter = rest.get("rate_limiter")
+        if configuration.get("quota", "auto") == "auto" and (quota := quota_of(limiter)) is not None:
+            configuration["quota"], rest["rate_limiter"] = quota, None
+            if rest.get("wait_up_to") is None:
+                rest["wait_up_to"] = cast("Any", limiter).wait_up_to
         super().__init__(model, **configuration, **rest)
         self.__dict__["model"] = self.core.model  # the service's own name of it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "rate_limiter" and self.quota == "auto" and (quota := quota_of(value)) is not None:
+            name, value = "quota", quota
+        super().__setattr__(name, value)
 
     @field_validator("api_key")
     @classmethod

@@ -1,0 +1,155 @@
+"""A service's limits for clients that ask before each request and tell little after it.
+
+Such a client has no place to say when a request is written or how it ended. So a place of
+concurrency is never taken, since nobody would give it back, and a request counts as arrived within
+`TRANSIT_SECONDS` of its reservation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from freeproviders.catalogue import Service, catalogue
+from freeproviders.catalogue.guard import key_variables
+from freeproviders.catalogue.rows import Limit
+from freeproviders.errors import QuotaSpentError, UnknownServiceError, UsageError
+from freeproviders.quota.interface import Ask, Grant, Ledger, Rule
+from freeproviders.quota.quota import Quota
+from freeproviders.quota.rules import claims_of
+
+if TYPE_CHECKING:
+    from freeproviders.types import ChatRequest
+
+WAIT_SECONDS: Final = 90.0
+"""How long a request waits for room unless told: as long as a minute's limit may make it wait."""
+
+
+class Limiter:
+    """The limits of one account at one service, of one model where each model has its own.
+
+    Args:
+        service: a service of the catalogue, as "groq"; with `limits` any other name as well.
+        limits: rows of `Limit` or mappings, in place of the service's own.
+        model: the model that is asked, "" is the service's default model.
+        key: the account's key; None is the one of the environment that the service's row names.
+        ledger: as for `Quota`.
+        keep: as for `Quota`.
+        tokens_per_request: an upper estimate of a request's tokens, question and answer. 0 leaves
+            limits of tokens to the service.
+        wait_up_to: seconds that a request waits for room at most.
+
+    Raises:
+        UnknownServiceError: the catalogue has no such service, and there are no `limits`.
+        UsageError: the service has no limits in the catalogue, or an argument cannot work.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        limits: Iterable[Limit | Mapping[str, Any]] | None = None,
+        *,
+        model: str = "",
+        key: str | None = None,
+        ledger: str | Path | Ledger = "",
+        keep: float = 0.0,
+        tokens_per_request: int = 0,
+        wait_up_to: float = WAIT_SECONDS,
+    ) -> None:
+        if not tokens_per_request >= 0:
+            raise UsageError(f"tokens_per_request must be 0 or more, not {tokens_per_request!r}.")
+        if not wait_up_to >= 0:
+            raise UsageError(f"wait_up_to must be a number of seconds, 0 or more, not {wait_up_to!r}.")
+        row = _row(service, needed=limits is None)
+        if limits is None and row is not None and not row.limit:
+            raise UsageError(
+                "The catalogue knows no limits of it: pass limits=[...], rows as "
+                '{"metric": "requests", "per": "minute", "cap": 30}.',
+                provider=row.name,
+            )
+        self.service = service if row is None else row.id
+        self.model = model or ("" if row is None else row.default_model)
+        self.names_model = bool(model)
+        self.tokens_per_request = tokens_per_request
+        self.wait_up_to = wait_up_to
+        quota = Quota(limits, name=self.service, ledger=ledger, keep=keep)
+        account = _key(row) if key is None else key.strip() or None
+        meter = quota.meter(self.service, row, account, _no_estimate)
+        assert meter is not None  # noqa: S101 - there are limits
+        self._meter = meter
+        if quota.limits is None and row is not None:  # whoever has no row needs them, too
+            quota = Quota(row.limit, name=self.service, ledger=ledger, keep=keep)
+        self.quota = quota
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.service!r}, model={self.model!r})"
+
+    async def reserve(self, tokens: int = 0, *, model: str = "", wait_up_to: float | None = None) -> Grant:
+        """Reserve room for one request, of so many tokens at most; see `Ledger.reserve`."""
+        ask = self._ask(tokens, model)
+        try:
+            return await self._meter.ledger.reserve(ask, wait_up_to=self._wait(wait_up_to))
+        except QuotaSpentError as error:
+            raise self._explained(error) from error.__cause__
+
+    def reserve_sync(self, tokens: int = 0, *, model: str = "", wait_up_to: float | None = None) -> Grant:
+        """Reserve room for one request, on a thread that may block."""
+        ask = self._ask(tokens, model)
+        try:
+            return self._meter.ledger.reserve_sync(ask, wait_up_to=self._wait(wait_up_to))
+        except QuotaSpentError as error:
+            raise self._explained(error) from error.__cause__
+
+    def received(self, grant: Grant) -> None:
+        """Note that an answer has begun: its request has arrived."""
+        self._meter.ledger.received(grant)
+
+    def settle(self, grant: Grant, tokens: tuple[int, int] | None = None) -> None:
+        """End a request that took so many tokens in and out; None: as many as were reserved."""
+        if tokens is None:
+            self._meter.ledger.settle(grant)
+            return
+        asked, answered = map(float, tokens)
+        self._meter.ledger.settle(
+            grant, {"tokens": asked + answered, "input tokens": asked, "output tokens": answered}
+        )
+
+    def _ask(self, tokens: int, model: str) -> Ask:
+        tokens = tokens or self.tokens_per_request
+        asked = self.model if self.names_model else model or self.model
+        rules: list[Rule] = [rule for rule in self._meter.rules_of(asked) if rule.metric != "concurrency"]
+        claims = claims_of(
+            rules,
+            {"tokens": tokens, "input tokens": tokens, "output tokens": tokens} if tokens else {},
+        )
+        return Ask(claims=claims, account=self._meter.account, keep=self._meter.keep)
+
+    def _wait(self, wait_up_to: float | None) -> float:
+        return self.wait_up_to if wait_up_to is None else wait_up_to
+
+    def _explained(self, error: QuotaSpentError) -> QuotaSpentError:
+        return error.about(self.service, self.model)
+
+
+def _row(name: str, *, needed: bool) -> Service | None:
+    """Find a service of the catalogue; None where there is none of that name, and none is needed."""
+    try:
+        return catalogue().service(name)
+    except UnknownServiceError:
+        if needed:
+            raise
+        return None
+
+
+def _key(row: Service | None) -> str | None:
+    """Return the key of the environment for a service, None where there is none."""
+    names = () if row is None else key_variables(row)
+    return next((key for name in names if (key := os.environ.get(name, "").strip())), None)
+
+
+def _no_estimate(request: ChatRequest) -> int:
+    """Estimate nothing: tokens come with each reservation."""
+    del request
+    return 0
