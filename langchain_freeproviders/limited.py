@@ -10,15 +10,13 @@ from langchain_core.embeddings import Embeddings
 from freeproviders.errors import UsageError
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.limiter import Limiter
-from freeproviders.types import Message
-from freeproviders.usage import estimate_input_tokens
 from langchain_freeproviders.errors import translating
 
 
 class QuotaEmbeddings(Embeddings):
     """Embeddings that wait for room before each request; `SharedQuota.embeddings` makes them.
 
-    Tokens are estimated from the texts.
+    Limits of tokens are kept by upper estimates of the texts.
 
     Args:
         other: the embeddings that are asked.
@@ -66,11 +64,11 @@ class QuotaEmbeddings(Embeddings):
 
     def _reserve(self, texts: Sequence[str]) -> Grant:
         with translating:
-            return self._limiter.reserve_sync(_estimate(texts))
+            return self._limiter.reserve_for_sync(texts)
 
     async def _areserve(self, texts: Sequence[str]) -> Grant:
         with translating:
-            return await self._limiter.reserve(_estimate(texts))
+            return await self._limiter.reserve_for(texts)
 
     @contextmanager
     def _settled(self, grant: Grant) -> Iterator[None]:
@@ -82,7 +80,3 @@ class QuotaEmbeddings(Embeddings):
             raise
         self._limiter.received(grant)
         self._limiter.settle(grant)
-
-
-def _estimate(texts: Sequence[str]) -> int:
-    return estimate_input_tokens([Message("user", text) for text in texts])

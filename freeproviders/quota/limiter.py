@@ -7,18 +7,21 @@ concurrency is never taken, since nobody would give it back, and a request count
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.rows import Limit
-from freeproviders.errors import QuotaSpentError, UnknownServiceError, UsageError
-from freeproviders.quota.interface import Ask, Grant, Ledger, Rule
+from freeproviders.errors import FreeProvidersError, UnknownServiceError, UsageError
+from freeproviders.quota.interface import Ask, Grant, Ledger
+from freeproviders.quota.meter import Meter
 from freeproviders.quota.quota import Quota
-from freeproviders.quota.rules import claims_of
+from freeproviders.quota.rules import claims_of, spent_of
+from freeproviders.tokens.upper import Estimate, upper_estimate, upper_tokens
 
 if TYPE_CHECKING:
     from freeproviders.types import ChatRequest
@@ -74,63 +77,88 @@ class Limiter:
         self.names_model = bool(model)
         self.tokens_per_request = tokens_per_request
         self.wait_up_to = wait_up_to
-        quota = Quota(limits, name=self.service, ledger=ledger, keep=keep)
-        account = _key(row) if key is None else key.strip() or None
-        meter = quota.meter(self.service, row, account, _no_estimate)
-        assert meter is not None  # noqa: S101 - there are limits
-        self._meter = meter
-        if quota.limits is None and row is not None:  # whoever has no row needs them, too
-            quota = Quota(row.limit, name=self.service, ledger=ledger, keep=keep)
-        self.quota = quota
+        self._row = row
+        self._account = _key(row) if key is None else key.strip() or None
+        self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep)
+        # Whoever has no row needs the row's limits, too.
+        unlisted = None if row is None or limits is not None else row.limit
+        self.quota = Quota(unlisted, name=self.service, ledger=ledger, keep=keep) if unlisted else self._kept
+        self._meter: Meter | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.service!r}, model={self.model!r})"
 
     async def reserve(self, tokens: int = 0, *, model: str = "", wait_up_to: float | None = None) -> Grant:
         """Reserve room for one request, of so many tokens at most; see `Ledger.reserve`."""
-        ask = self._ask(tokens, model)
+        if self._meter is None:
+            await asyncio.to_thread(self._ready)
+        meter = self._ready()
         try:
-            return await self._meter.ledger.reserve(ask, wait_up_to=self._wait(wait_up_to))
-        except QuotaSpentError as error:
-            raise self._explained(error) from error.__cause__
+            return await meter.ledger.reserve(
+                self._ask(meter, tokens, model), wait_up_to=self._wait(wait_up_to)
+            )
+        except FreeProvidersError as error:
+            raise error.about(self.service, model or self.model) from error.__cause__
 
     def reserve_sync(self, tokens: int = 0, *, model: str = "", wait_up_to: float | None = None) -> Grant:
         """Reserve room for one request, on a thread that may block."""
-        ask = self._ask(tokens, model)
+        meter = self._ready()
         try:
-            return self._meter.ledger.reserve_sync(ask, wait_up_to=self._wait(wait_up_to))
-        except QuotaSpentError as error:
-            raise self._explained(error) from error.__cause__
+            return meter.ledger.reserve_sync(
+                self._ask(meter, tokens, model), wait_up_to=self._wait(wait_up_to)
+            )
+        except FreeProvidersError as error:
+            raise error.about(self.service, model or self.model) from error.__cause__
+
+    async def reserve_for(self, texts: Sequence[str]) -> Grant:
+        """Reserve room for one request that sends texts to be embedded."""
+        if self._meter is None:
+            await asyncio.to_thread(self._ready)  # which makes estimates ready, too
+        return await self.reserve(self._tokens_of(texts))
+
+    def reserve_for_sync(self, texts: Sequence[str]) -> Grant:
+        """Do as `reserve_for`, on a thread that may block."""
+        self._ready()
+        return self.reserve_sync(self._tokens_of(texts))
 
     def received(self, grant: Grant) -> None:
         """Note that an answer has begun: its request has arrived."""
-        self._meter.ledger.received(grant)
+        self._ready().ledger.received(grant)
 
     def settle(self, grant: Grant, tokens: tuple[int, int] | None = None) -> None:
         """End a request that took so many tokens in and out; None: as many as were reserved."""
+        ledger = self._ready().ledger
         if tokens is None:
-            self._meter.ledger.settle(grant)
-            return
-        asked, answered = map(float, tokens)
-        self._meter.ledger.settle(
-            grant, {"tokens": asked + answered, "input tokens": asked, "output tokens": answered}
+            ledger.settle(grant)
+        else:
+            asked, answered = tokens
+            ledger.settle(grant, spent_of({"input tokens": asked, "output tokens": answered}))
+
+    def _ready(self) -> Meter:
+        """Return the way to the ledger, which imports modules and reads files when it is made."""
+        if self._meter is None:
+            self._meter = self._kept.meter(self.service, self._row, self._account, _untold)
+        assert self._meter is not None  # noqa: S101 - there are limits
+        return self._meter
+
+    def _ask(self, meter: Meter, tokens: int, model: str) -> Ask:
+        meter.check_account()
+        tokens = tokens or self.tokens_per_request
+        rules = meter.rules_of(self.model if self.names_model else model or self.model)
+        return Ask(
+            claims=claims_of(
+                [rule for rule in rules if rule.metric != "concurrency"],
+                {"tokens": tokens, "input tokens": tokens, "output tokens": tokens} if tokens else {},
+            ),
+            account=meter.account,
+            keep=meter.keep,
         )
 
-    def _ask(self, tokens: int, model: str) -> Ask:
-        tokens = tokens or self.tokens_per_request
-        asked = self.model if self.names_model else model or self.model
-        rules: list[Rule] = [rule for rule in self._meter.rules_of(asked) if rule.metric != "concurrency"]
-        claims = claims_of(
-            rules,
-            {"tokens": tokens, "input tokens": tokens, "output tokens": tokens} if tokens else {},
-        )
-        return Ask(claims=claims, account=self._meter.account, keep=self._meter.keep)
+    def _tokens_of(self, texts: Sequence[str]) -> int:
+        return sum([upper_tokens(text, self.model) for text in texts])
 
     def _wait(self, wait_up_to: float | None) -> float:
         return self.wait_up_to if wait_up_to is None else wait_up_to
-
-    def _explained(self, error: QuotaSpentError) -> QuotaSpentError:
-        return error.about(self.service, self.model)
 
 
 def _row(name: str, *, needed: bool) -> Service | None:
@@ -149,7 +177,7 @@ def _key(row: Service | None) -> str | None:
     return next((key for name in names if (key := os.environ.get(name, "").strip())), None)
 
 
-def _no_estimate(request: ChatRequest) -> int:
+def _untold(request: ChatRequest) -> Estimate:
     """Estimate nothing: tokens come with each reservation."""
     del request
-    return 0
+    return upper_estimate("")

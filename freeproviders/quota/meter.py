@@ -49,6 +49,11 @@ class Meter:
     account: str = ""
     keep: float = 0.0
 
+    def check_account(self) -> None:
+        """Raise `UsageError` where the process has used another key of the same service."""
+        if self.account:
+            _check_key(self.ledger, self.name, self.account)
+
     async def admit(self, request: ChatRequest, wait_up_to: float, longest: float | None) -> Ticket:
         """Reserve room for one HTTP request; waits for it for so many seconds.
 
@@ -57,8 +62,7 @@ class Meter:
         Raises `QuotaSpentError` where there is none in time, `QuotaTooSmallError` where there never
         is, `UsageError` where the process has used another key of the same service.
         """
-        if self.account:
-            _check_key(self.ledger, self.name, self.account)
+        self.check_account()
         rules, model = self.rules_of(request.model or ""), request.model or ""
         # Tokens are estimated only where they are counted.
         estimate = self.estimate(request) if any("tokens" in rule.metric for rule in rules) else None

@@ -253,8 +253,8 @@ def test_a_service_of_the_catalogue_and_our_model_of_it_share_a_pool(monkeypatch
     quota = SharedQuota("groq", ledger=tmp_path / "quota.db", wait_up_to=0)
     assert quota.model == "openai/gpt-oss-120b"
     ours = ChatOpenAICompatible(service="groq", rate_limiter=quota)
-    meter = ours._backend.meter
-    grant = asyncio.run(meter.ledger.reserve(quota._limiter._ask(0, "")))
+    meter = asyncio.run(ours._backend.metered())
+    grant = asyncio.run(meter.ledger.reserve(quota._limiter._ask(meter, 0, "")))
     meter.ledger.settle(grant)
     quota.acquire()
     rules = {claim.rule for claim in grant.ask.claims}
