@@ -78,11 +78,11 @@ class Limiter:
         self.tokens_per_request = tokens_per_request
         self.wait_up_to = wait_up_to
         self._row = row
-        self._account = _key(row) if key is None else key.strip() or None
-        self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep)
-        # Whoever has no row needs the row's limits, too.
-        unlisted = None if row is None or limits is not None else row.limit
-        self.quota = Quota(unlisted, name=self.service, ledger=ledger, keep=keep) if unlisted else self._kept
+        account = (_key(row) if key is None else key.strip()) or ""
+        self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep, key=account)
+        self.quota = self._kept
+        if limits is None and row is not None:  # whoever asks without the row needs its limits, too
+            self.quota = Quota(row.limit, name=self.service, ledger=ledger, keep=keep, key=account)
         self._meter: Meter | None = None
 
     def __repr__(self) -> str:
@@ -137,7 +137,7 @@ class Limiter:
     def _ready(self) -> Meter:
         """Return the way to the ledger, which imports modules and reads files when it is made."""
         if self._meter is None:
-            self._meter = self._kept.meter(self.service, self._row, self._account, _untold)
+            self._meter = self._kept.meter(self.service, self._row, None, _untold)
         assert self._meter is not None  # noqa: S101 - there are limits
         return self._meter
 
@@ -171,10 +171,10 @@ def _row(name: str, *, needed: bool) -> Service | None:
         return None
 
 
-def _key(row: Service | None) -> str | None:
-    """Return the key of the environment for a service, None where there is none."""
+def _key(row: Service | None) -> str:
+    """Return the key of the environment for a service, "" where there is none."""
     names = () if row is None else key_variables(row)
-    return next((key for name in names if (key := os.environ.get(name, "").strip())), None)
+    return next((key for name in names if (key := os.environ.get(name, "").strip())), "")
 
 
 def _untold(request: ChatRequest) -> Estimate:

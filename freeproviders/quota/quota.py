@@ -29,6 +29,7 @@ class Quota:
             `FREEPROVIDERS_QUOTA`, else the file of the user's state folder.
         keep: the share (0 to 1) of a day's cap that is left to others, as a job in the background
             should leave some of it to interactive use.
+        key: what tells accounts apart where that is not the backend's own key, "" for no account.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Quota:
         name: str = "",
         ledger: str | Path | Ledger = "",
         keep: float = 0.0,
+        key: str | None = None,
     ) -> None:
         if not 0 <= keep < 1:
             raise UsageError(f"keep must be a share of at least 0 and below 1, not {keep!r}.")
@@ -45,6 +47,7 @@ class Quota:
         self.name = name
         self.keep = keep
         self._ledger = ledger
+        self._key = key
 
     def __repr__(self) -> str:
         return f"Quota({self.limits!r}, name={self.name!r}, keep={self.keep!r})"
@@ -67,6 +70,7 @@ class Quota:
         It imports modules and reads files: call it on a thread.
         """
         who = self.name or (service.id if service is not None else name)
+        key = key if self._key is None else self._key or None
         limits, keyless = self.limits, key is None
         if limits is None and (service is None or not service.limit):
             return None
