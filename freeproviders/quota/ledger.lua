@@ -435,4 +435,5 @@ end
 if step.op ~= 'forget' then
   for _, pool in pairs(pools) do save(pool) end
 end
+if step.by then redis.call('PUBLISH', prefix .. 'freed', step.by) end
 return answer or {'done'}

@@ -3,7 +3,7 @@
 Whoever reserves, settles or asks puts it into a queue. The thread does all that has come meanwhile
 in one transaction, so that many threads and event loops cost the store no more than one. Requests
 that wait stand in lines and are tried when there may be room: at the moment that the store has
-named, and when a call of this process gives something back.
+named, and when a call gives something back, of this process or of another that then says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import inf, isfinite
 from secrets import token_hex
 from typing import Any, Final, TypeVar
@@ -54,8 +55,10 @@ T = TypeVar("T")
 
 _JITTER_SECONDS: Final = 0.02
 """Processes that wait for the same moment come at different times after it."""
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.05, 2.0
-"""How soon to look again where calls of other processes may give something back at any time."""
+_LOOK_SECONDS: Final = 2.0
+"""How soon to look again where calls of other processes may give something back at any time, since
+what they say of it may be lost."""
+_WAKE: Final = "wake"
 _FLUSH_SECONDS: Final = 5.0
 _MEANWHILE: Final = 10_000
 """Of so many grants a lost store is told when it is back."""
@@ -84,7 +87,7 @@ class SharedLedger:
         self._lock = threading.Lock()
         self._store_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._queue: queue.SimpleQueue[_Call | _Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Call | _Waiting | str | None] = queue.SimpleQueue()
         self._store: Store | None = None
         self._lines: dict[object, _Line] = {}
         self._unsaid: list[str] = []
@@ -253,7 +256,7 @@ class SharedLedger:
     def _serve(self) -> None:
         taking = self._queue
         while True:
-            items: list[_Call | _Waiting | None] = []
+            items: list[_Call | _Waiting | str | None] = []
             due = min((line.due for line in self._lines.values()), default=inf)
             with suppress(queue.Empty):
                 wait = None if due == inf else max(0.0, due - boot_seconds())
@@ -263,9 +266,11 @@ class SharedLedger:
             ending = None in items
             try:
                 with self._store_lock:
-                    self._work([item for item in items if item is not None])
+                    self._work(
+                        [item for item in items if isinstance(item, _Call | _Waiting)], woken=_WAKE in items
+                    )
             except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
-                self._fail(items, error)
+                self._fail((item for item in items if isinstance(item, _Call | _Waiting)), error)
             if ending:
                 with self._store_lock:
                     self._fail([], LedgerError("The ledger was closed while the request waited for room."))
@@ -273,7 +278,7 @@ class SharedLedger:
                         self._store.close()
                 return
 
-    def _work(self, items: Sequence[_Call | _Waiting]) -> None:
+    def _work(self, items: Sequence[_Call | _Waiting], *, woken: bool) -> None:
         """Do what has come, then let those try who wait and may have room."""
         now = boot_seconds()
         calls: list[_Call] = []
@@ -288,7 +293,7 @@ class SharedLedger:
             else:
                 tries.append(item)
         for key, line in list(self._lines.items()):
-            tries.extend(line.candidates(now, freed))
+            tries.extend(line.candidates(now, woken=woken or not freed.isdisjoint(line.services)))
             if not line.waiting:
                 del self._lines[key]
         tries = [one for one in tries if not one.future.cancelled()]
@@ -315,6 +320,8 @@ class SharedLedger:
                 line.add(one)
                 if next(iter(line.waiting)) is one:
                     line.refused(answer, now)
+                    if answer.early < answer.after and self._listens():
+                        nexts[one.line] = one
                 continue
             self._leave(one)
             if isinstance(answer, Grant):
@@ -327,6 +334,10 @@ class SharedLedger:
             if line is not None and line.waiting:
                 nexts[one.line] = next(iter(line.waiting))
         return list(nexts.values())
+
+    def _listens(self) -> bool:
+        """Whether it begins only now to hear what other processes give back."""
+        return self._store is not None and self._store.listen(partial(self._queue.put, _WAKE))
 
     def _leave(self, one: _Waiting) -> None:
         """Take somebody out of the line, and the line away when it is empty."""
@@ -397,12 +408,12 @@ class SharedLedger:
                 _warned.get().add(text)
                 warnings.warn(text, LedgerWarning, stacklevel=3)
 
-    def _fail(self, items: Iterable[_Call | _Waiting | None], error: BaseException) -> None:
+    def _fail(self, items: Iterable[_Call | _Waiting], error: BaseException) -> None:
         """Tell everybody who waits."""
         waiting = [one for line in self._lines.values() for one in line.waiting]
         self._lines.clear()
         for item in (*items, *waiting):
-            if item is not None and item.future is not None:
+            if item.future is not None:
                 _fail(item.future, error)
 
 
@@ -447,7 +458,6 @@ class _Line:
         self.waiting: dict[_Waiting, None] = {}
         self._at = 0.0
         self._first_deadline = inf
-        self._pause = _FIRST_LOOK_SECONDS
 
     @property
     def due(self) -> float:
@@ -470,16 +480,14 @@ class _Line:
         """Set when the first of the line will try again."""
         jitter = random.random() * _JITTER_SECONDS  # noqa: S311 - not a secret
         if refusal.early >= refusal.after:
-            self._pause = _FIRST_LOOK_SECONDS
             wait = refusal.after
         else:
-            wait = max(refusal.early, min(refusal.after, self._pause))
-            self._pause = min(self._pause * 1.5, _LAST_LOOK_SECONDS)
+            wait = max(refusal.early, min(refusal.after, _LOOK_SECONDS))
         self._at = now + wait + jitter
 
-    def candidates(self, now: float, freed: AbstractSet[str]) -> list[_Waiting]:
+    def candidates(self, now: float, *, woken: bool) -> list[_Waiting]:
         """Return who may try: the first when there may be room, and whoever can wait no longer."""
-        may = self._at <= now or not freed.isdisjoint(self.services)
+        may = self._at <= now or woken
         if not may and now < self._first_deadline:
             return []
         for one in list(self.waiting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b, sha1
 from importlib.resources import files
 from math import inf
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -39,6 +40,7 @@ from freeproviders.quota.windows import borders_around, meaning_of
 PREFIX: Final = "{freeproviders}:quota:"
 """The beginning of all names on the server; the part in braces keeps them on one node of a cluster."""
 _ANSWER_SECONDS: Final = 3.0
+_HEAR_SECONDS: Final = 10.0
 _SCRIPT: Final = files("freeproviders.quota").joinpath("ledger.lua").read_text(encoding="utf-8")
 _SHA: Final = sha1(_SCRIPT.encode()).hexdigest()  # noqa: S324 - the name that Redis gives a script
 
@@ -71,6 +73,8 @@ class RedisStore:
         except ValueError as error:
             raise StoreError(f"{self.url} is no address of a Redis server: {error}.") from error
         self._salt = b""
+        self._name = token_hex(8)  # by which it knows what it has said itself
+        self._hearing: Any = None
         self._hashes: dict[str, str] = {}
         self._ahead = 0.0  # how far the server's clock is before this machine's
 
@@ -86,8 +90,38 @@ class RedisStore:
                 f"The ledger at {self.url} cannot be used: {error or type(error).__name__}."
             ) from error
 
+    def listen(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called when another client has settled something."""
+        if self._hearing is not None:
+            return False
+        try:
+            hearing = self._client.pubsub(ignore_subscribe_messages=False)
+            hearing.subscribe(f"{self._prefix}freed")
+            hearing.get_message(timeout=_ANSWER_SECONDS)  # from now on nothing is missed
+            self._hearing = hearing
+            threading.Thread(
+                target=self._hear, args=(hearing, wake), name="freeproviders-quota-bell", daemon=True
+            ).start()
+        except (self._redis.RedisError, OSError, RuntimeError):  # who waits looks by itself
+            self._hearing = None
+            return False
+        return True
+
+    def _hear(self, hearing: Any, wake: Callable[[], object]) -> None:
+        with suppress(self._redis.RedisError, OSError, ValueError, AttributeError):  # it was closed meanwhile
+            while self._hearing is hearing:
+                said = hearing.get_message(timeout=_HEAR_SECONDS)
+                if said is not None and said["type"] == "message" and said["data"] != self._name:
+                    wake()
+        if self._hearing is hearing:
+            self._hearing = None
+
     def close(self) -> None:
         """Close the connections; the next `run` opens others."""
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            with suppress(self._redis.RedisError, OSError):
+                hearing.close()
         with suppress(self._redis.RedisError, OSError):
             self._client.close()
 
@@ -118,7 +152,7 @@ class RedisStore:
                 found.append((key, rule))
         claims = [self._facts(rule, key, 0.0) for key, rule in found]
         if isinstance(step, Forget):
-            self._evaluate([{"op": "forget", "claims": claims}])
+            self._evaluate([{"op": "forget", "by": self._name, "claims": claims}])
             return len(found)
         (answer,) = self._evaluate([{"op": "standing", "claims": claims}])
         return [self._standing(key, rule, state) for (key, rule), state in zip(found, answer[1], strict=True)]
@@ -171,10 +205,17 @@ class RedisStore:
             case Renew(grant):
                 return {"op": "renew", **self._granted(grant)}
             case Settle(grant, spent, ago):
-                return {"op": "settle", "ago": ago, **_given(spent=spent), **self._granted(grant)}
+                return {
+                    "op": "settle",
+                    "by": self._name,
+                    "ago": ago,
+                    **_given(spent=spent),
+                    **self._granted(grant),
+                }
             case Adopt(grant, said, source, sent_ago, ago):
                 return {
                     "op": "adopt",
+                    "by": self._name,
                     "source": source,
                     "sent_ago": sent_ago,
                     "ago": ago,

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from freeproviders.quota import place
+from freeproviders.quota.bell import Bell, ring
 from freeproviders.quota.book import Book, Pool, Use
 from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
-from freeproviders.quota.steps import Answer, Step, StoreError
+from freeproviders.quota.steps import Adopt, Answer, Forget, Refused, Settle, Step, StoreError
 from freeproviders.quota.windows import Now, meaning_of
 
 T = TypeVar("T")
@@ -30,6 +31,10 @@ _STEP_SECONDS: Final = 2.0
 """A difference between the wall clock and the boot clock that is a step, not a correction."""
 _DOUBT_SECONDS: Final = 25 * 3600.0
 """For how long after a step both times are reckoned with; then the new one is believed."""
+_LISTEN_SECONDS: Final = 60.0
+"""For how long a process that was refused is told what is given back."""
+_LISTENERS: Final = "CREATE TABLE IF NOT EXISTS listener (port INTEGER PRIMARY KEY, until REAL NOT NULL)"
+_HAS_LISTENERS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'listener'"
 _SCHEMA: Final = """
 CREATE TABLE machine (
   id INTEGER PRIMARY KEY, salt BLOB NOT NULL, boot TEXT NOT NULL,
@@ -55,6 +60,7 @@ _STATE: Final = "used, running, oldest, cap, cap_source, cap_at, remaining, as_o
 _RULE: Final = "service, name, metric, per, row_cap, reset, zone, counted, owned, source"
 _FIND: Final = f"SELECT id, {_STATE} FROM pool WHERE id = ?"  # noqa: S608 - names of columns
 _ALL: Final = f"SELECT id, who, {_RULE}, {_STATE} FROM pool ORDER BY service, name, metric, per"  # noqa: S608
+_KNOW: Final = f"SELECT id, who, {_RULE}, {_STATE} FROM pool WHERE id = ?"  # noqa: S608
 _MAKE: Final = (
     "INSERT INTO pool (service, name, metric, per, who, kind, row_cap, reset, zone, counted, owned, source) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET row_cap = excluded.row_cap, "
@@ -98,6 +104,7 @@ class SQLiteStore:
         self._hashes: dict[str, str] = {}
         self._pools: dict[int, Pool] = {}
         self._salt = b""
+        self._bell: Bell | None = None
 
     @property
     def opened(self) -> bool:
@@ -117,12 +124,25 @@ class SQLiteStore:
         """Close the file; what is in memory stays."""
         if self.path is None:
             return
+        if self._bell is not None:
+            self._bell.stop()
+            self._bell = None
         db, self._db = self._db, None
         self._numbers.clear()
         self._rules.clear()
         if db is not None:
             with suppress(sqlite3.Error):
                 db.close()
+
+    def listen(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called when another process has settled something."""
+        if self.path is None or self._bell is not None:
+            return False
+        try:
+            self._bell = Bell(wake)
+        except (OSError, RuntimeError):  # no loopback, or no thread at the end: who waits looks by itself
+            return False
+        return True
 
     def copy_in_memory(self) -> SQLiteStore:
         """Return a store in memory with what can be read of this one."""
@@ -148,13 +168,31 @@ class SQLiteStore:
             changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
             if changed:
                 db.executemany(_SAVE, changed)
+            ports = self._listeners(db, book.now.at, steps, answers)
             # Where there is no WAL, whoever is just looking for the lock is in the way of the end.
             self._patiently(lambda: db.execute("COMMIT"))
         except BaseException:
             self._numbers.clear()  # some may have been made in this transaction
             _roll_back(db)
             raise
+        for port in ports:
+            ring(port)
         return answers
+
+    def _listeners(
+        self, db: sqlite3.Connection, now: float, steps: Sequence[Step], answers: Sequence[Answer]
+    ) -> list[int]:
+        """Note that this process listens if it was refused; return who else is to be told of what is free."""
+        if self.path is None:
+            return []
+        own = 0 if self._bell is None else self._bell.port
+        if own and any(isinstance(one, Refused) and one.early < one.after for one in answers):
+            db.execute("DELETE FROM listener WHERE until < ?", (now,))
+            db.execute("INSERT OR REPLACE INTO listener VALUES (?, ?)", (own, now + _LISTEN_SECONDS))
+        if not any(isinstance(step, Settle | Adopt | Forget) for step in steps):
+            return []
+        found = db.execute("SELECT port FROM listener WHERE until > ? AND port <> ?", (now, own))
+        return [port for (port,) in found.fetchall()]
 
     # --- opening ----------------------------------------------------------------------------------
 
@@ -215,6 +253,8 @@ class SQLiteStore:
             except BaseException:
                 _roll_back(db)
                 raise
+        if not self._patiently(lambda: db.execute(_HAS_LISTENERS).fetchone()):
+            self._patiently(lambda: db.execute(_LISTENERS))
         (self._salt,) = self._patiently(lambda: db.execute("SELECT salt FROM machine").fetchone())
         self._hashes.clear()
         self._db = db
@@ -336,33 +376,35 @@ class SQLiteStore:
         pool = self._pools.get(number)
         if pool is None and (known := self._rules.get(number)) is not None:
             pool = self._load(number, *known)
+        if pool is None and self._db is not None:  # the file was closed since, as for a fork
+            row = self._db.execute(_KNOW, (number,)).fetchone()
+            pool = None if row is None else self._keep(row)
         return pool
 
     def pools(self, service: str) -> list[Pool]:
         """Find all pools, or those of a service."""
         assert self._db is not None  # noqa: S101 - in a transaction
-        found = []
-        for number, who, *values in self._db.execute(_ALL).fetchall():
-            name, pool, metric, per, cap, reset, zone, counted, by, source = values[:10]
-            if service not in {"", name}:
-                continue
-            rule = Rule(
-                service=name,
-                pool=pool,
-                metric=metric,
-                per=per,
-                cap=cap,
-                reset=reset,
-                zone=zone,
-                counted=counted,
-                by=by,
-                source=source,
-            )
-            if number not in self._pools:
-                self._rules.setdefault(number, (rule, who))
-                self._pools[number] = _pool(number, rule, who, values[10:])
-            found.append(self._pools[number])
-        return found
+        rows = self._db.execute(_ALL).fetchall()
+        return [self._pools.get(row[0]) or self._keep(row) for row in rows if service in {"", row[2]}]
+
+    def _keep(self, row: Sequence[Any]) -> Pool:
+        """Make a pool of all that is written of it, and remember it."""
+        number, who, service, name, metric, per, cap, reset, zone, counted, by, source, *state = row
+        rule = Rule(
+            service=service,
+            pool=name,
+            metric=metric,
+            per=per,
+            cap=cap,
+            reset=reset,
+            zone=zone,
+            counted=counted,
+            by=by,
+            source=source,
+        )
+        self._rules.setdefault(number, (rule, who))
+        pool = self._pools[number] = _pool(number, rule, who, state)
+        return pool
 
     def uses(self, pool: Pool, *, after: float = -inf) -> Iterator[Use]:
         """Yield the uses later than a moment, the oldest first."""

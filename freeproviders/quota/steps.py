@@ -7,7 +7,7 @@ a caller is compared with the store's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -150,6 +150,13 @@ class Store(Protocol):
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in order and answer each. Raises `StoreError`, and then none was done."""
+        ...
+
+    def listen(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called, on any thread, when others may have given something back.
+
+        Returns whether that is new: what was given back before was not heard.
+        """
         ...
 
     def close(self) -> None:

@@ -221,14 +221,51 @@ def test_threads_and_loops_on_one_ledger(ledger):
     assert asyncio.run(used(ledger, rule("concurrency", "", 1000))) == 0
 
 
+@posix
+async def test_who_waits_is_told_by_another_process_what_is_free(path, ledger):
+    """A place that another process gives back is taken at once, and not at the end of its lease."""
+    places = ask(rule("concurrency", "", 1), lease=3000)
+    code = """
+import sys
+from freeproviders.quota.opening import open_ledger
+from tests.quota.stores import ask, rule
+ledger = open_ledger(sys.argv[1])
+grant = ledger.reserve_sync(ask(rule("concurrency", "", 1), lease=3000))
+print("mine", flush=True)
+sys.stdin.readline()
+ledger.settle(grant)
+ledger.close()
+"""
+    other = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        str(path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+    assert await other.stdout.readline() == b"mine\n"
+    waiting = asyncio.ensure_future(ledger.reserve(places, wait_up_to=2000))
+    await asyncio.sleep(0)
+    await ledger.standings()
+    await ledger.standings()  # it has been refused by now, and listens
+    for line in ledger._lines.values():
+        line._at += 1000  # it would not look again by itself
+    other.stdin.write(b"go\n")
+    await asyncio.wait_for(waiting, 60)
+    await other.wait()
+    other.stdin.close()
+
+
 # --- forks ----------------------------------------------------------------------------------------
 
 
 @posix
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_goes_on_with_the_same_file(ledger):
-    wanted = ask(rule(cap=3))
-    ledger.reserve_sync(wanted)
+    wanted = ask(rule(cap=3), rule("concurrency", "", 5))
+    running = ledger.reserve_sync(wanted)
     child = os.fork()
     if not child:  # pragma: no cover - not counted in children
         try:
@@ -238,6 +275,8 @@ def test_a_forked_child_goes_on_with_the_same_file(ledger):
         except BaseException:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
+    ledger.settle(running)  # the file was closed meanwhile, and what was granted is known still
+    assert asyncio.run(used(ledger, rule("concurrency", "", 5))) == 1
     ledger.reserve_sync(wanted)
     with pytest.raises(QuotaSpentError):
         ledger.reserve_sync(wanted)

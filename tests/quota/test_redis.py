@@ -8,6 +8,7 @@ import pytest
 from freeproviders.errors import LedgerWarning, MissingDependencyError, QuotaSpentError
 from freeproviders.quota import opening
 from freeproviders.quota.interface import Grant
+from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.steps import Forget, Refused, Settle, StoreError, Take
 from tests.quota.servers import redis_server
@@ -140,6 +141,26 @@ async def test_a_server_that_comes_back(server, tmp_path, monkeypatch):
         assert "redis" in type(ledger._store).__module__
     finally:
         await asyncio.to_thread(ledger.close)
+
+
+async def test_who_waits_is_told_by_another_client_what_is_free(redis_address):
+    from freeproviders.quota.redis import RedisStore
+
+    one, other = (SharedLedger(lambda: RedisStore(redis_address), lambda _: None) for _ in range(2))
+    places = ask(rule("concurrency", "", 1, pool=f"bell-{time.time_ns()}"), lease=3000)
+    try:
+        grant = await one.reserve(places)
+        waiting = asyncio.ensure_future(other.reserve(places, wait_up_to=2000))
+        await asyncio.sleep(0)
+        await other.standings("nothing")
+        await other.standings("nothing")  # it has been refused by now, and listens
+        for line in other._lines.values():
+            line._at += 1000  # it would not look again by itself
+        one.settle(grant)
+        other.settle(await asyncio.wait_for(waiting, 60))
+    finally:
+        await asyncio.to_thread(one.close)
+        await asyncio.to_thread(other.close)
 
 
 def test_loops_on_one_server(redis_address):
