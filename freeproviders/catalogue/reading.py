@@ -200,7 +200,7 @@ def _of_finding(finding: Mapping[str, Any], text: str, file: str) -> CatalogueEr
     elif finding["type"] == "missing":
         what = f"The field {where} is missing"
     else:
-        what = f"{where}: {finding['msg']}, not {finding['input']!r}"
+        what = f"{where}: {finding['msg'].replace('tuple', 'list')}, not {finding['input']!r}"
     return CatalogueError(f"{what}.", file=file, line=line_of(text, loc) if text else None)
 
 
