@@ -26,6 +26,7 @@ from secrets import token_hex
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
+from freeproviders.catalogue.rows import seconds_of
 from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.clocks import boot_seconds
@@ -144,7 +145,7 @@ class SharedLedger:
         if grant.settled:
             return
         grant.settled = True
-        grant.spent = taken = dict(spent or {}) if sent else None
+        grant.spent = taken = _amounts(spent or {}) if sent else None
         self._post(lambda at: Settle(grant, taken, at - now), _services(grant.ask))
 
     def adopt(self, grant: Grant, allowances: Iterable[Allowance], *, source: Source = "header") -> None:
@@ -509,9 +510,18 @@ def _check(ask: Ask) -> None:
         if not (isfinite(claim.amount) and claim.amount >= 0):
             raise UsageError(f"A claim's amount must be a number, 0 or more, not {claim.amount!r}.")
         rule = claim.rule
+        try:
+            seconds_of(rule.per or "second")
+        except ValueError as error:
+            raise UsageError(f"A rule's period cannot be read: {error}") from error
         pools.add((rule.service, rule.pool, rule.metric, rule.per, rule.by, rule.cap == inf))
     if len(pools) != len(ask.claims):
         raise UsageError("Two claims of a request are on the same pool: add them up.")
+
+
+def _amounts(spent: Mapping[Metric, float]) -> dict[Metric, float]:
+    """Return what can be counted; what is no number counts as reserved."""
+    return {metric: float(amount) for metric, amount in spent.items() if isfinite(amount)}
 
 
 def _sensible(number: float | None) -> float | None:

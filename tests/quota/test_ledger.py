@@ -108,6 +108,17 @@ async def test_an_amount_that_is_none(ledger, amount):
         await ledger.reserve(ask((rule("tokens", cap=100), amount)))
 
 
+async def test_a_period_that_is_none(ledger):
+    with pytest.raises(UsageError, match="fortnight"):
+        await ledger.reserve(ask(rule(per="fortnight")))
+
+
+async def test_an_amount_of_no_number_counts_as_reserved(ledger):
+    tokens = rule("tokens", cap=100)
+    ledger.settle(await ledger.reserve(ask((tokens, 60))), {"tokens": float("nan")})
+    assert await used(ledger, tokens) == 60
+
+
 async def test_a_pool_is_claimed_once(ledger):
     with pytest.raises(UsageError, match="same pool"):
         await ledger.reserve(ask(rule(), rule(cap=4)))

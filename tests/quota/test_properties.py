@@ -184,6 +184,23 @@ class Ledgers(RuleBasedStateMachine):
         self.no_service_sees_too_much()
         return call
 
+    @rule(of=st.sampled_from(RULES), amount=st.sampled_from([0.5, 1, 2, 300]), keep=st.sampled_from([0, 0.5]))
+    def soonest(self, of, amount, keep):
+        """A refusal says the moment: just before it the request is still refused, and then it fits."""
+        wanted = ask((of, 1 if of.metric == "requests" else amount), keep=keep)
+        looks = self.run_all(lambda _: Look(wanted))
+        if not isinstance(looks[0], Refused) or looks[0].after == inf:
+            return
+        assert looks[0].early <= looks[0].after
+        after = -(-looks[0].after * 2**20 // 1) / 2**20  # a bucket refills at moments of any fraction
+        if after > 2**-9:
+            self.clock.at += after - 2**-9
+            assert all(isinstance(one, Refused) for one in self.run_all(lambda _: Look(wanted)))
+            self.clock.at += 2**-9
+        else:
+            self.clock.at += after
+        assert self.run_all(lambda _: Look(wanted)) == [None] * len(self.stores)
+
     @rule(call=calls)
     def write(self, call):
         """A request that is written late says so, in time."""
