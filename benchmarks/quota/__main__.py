@@ -33,18 +33,30 @@ def main() -> None:
     say.add_argument("--scale", type=float, default=0.1, help="shortens the transit of 50 to 350 ms")
     say.add_argument("--mix", choices=("small", "large", "both"), default="both")
     say.add_argument("--counted", choices=("end", "corrected", "admission"), default="end")
+    say.add_argument(
+        "--announce", choices=("exact", "floor"), default="", help="answers say what is left, and until when"
+    )
     say.add_argument("--requests", type=int, default=20)
     say.add_argument("--tokens", type=int, default=6000)
     say.add_argument("--redis", default=os.environ.get("FREEPROVIDERS_TEST_REDIS", ""), help="redis://...")
     said = say.parse_args()
     queue = Queue(said.window * SECOND, said.scale, said.mix)
     limits = {
-        name: Limits(name, said.requests, said.tokens, queue.window, queue.window * 3 // 10, said.counted)
+        name: Limits(
+            name,
+            said.requests,
+            said.tokens,
+            queue.window,
+            queue.window * 3 // 10,
+            said.counted,
+            said.announce,
+        )
         for name in MEANINGS
     }
     print(
         f"{said.requests} requests and {said.tokens} tokens in {said.window} s, {said.windows:g} windows, "
-        f"transit below {queue.transit * 1000:.0f} ms, requests: {said.mix}, tokens counted: {said.counted}\n"
+        f"transit below {queue.transit * 1000:.0f} ms, requests: {said.mix}, tokens counted: {said.counted}, "
+        f"announced: {said.announce or 'nothing'}\n"
     )
     print("| | " + " | ".join(f"{name}: over | used" for name in MEANINGS) + " |")
     print("|---" * (1 + 2 * len(MEANINGS)) + "|", flush=True)

@@ -61,17 +61,13 @@ class Line:
             b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data
         )
 
-    async def head(self) -> tuple[int, int, float]:
-        """Read the head of an answer: status, length (-1 where it comes later), seconds to wait."""
+    async def head(self) -> tuple[int, int, dict[str, str]]:
+        """Read the head of an answer: status, length (-1 where it has none), fields."""
         head = (await self.streams[0].readuntil(b"\r\n\r\n")).decode().lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
-        return (
-            int(head.split(" ")[1]),
-            int(fields.get("content-length", -1)),
-            float(fields.get("retry-after", 0)),
-        )
+        return int(head.split(" ")[1]), int(fields.get("content-length", -1)), fields
 
-    async def document(self, head: tuple[int, int, float]) -> dict[str, Any]:
+    async def document(self, head: tuple[int, int, dict[str, str]]) -> dict[str, Any]:
         return json.loads(await self.streams[0].readexactly(head[1]))
 
     def close(self) -> None:
@@ -97,7 +93,7 @@ class Driver:
     def sent(self, ticket: Any) -> None:
         """Hear that the request was written."""
 
-    def received(self, ticket: Any) -> None:
+    def received(self, ticket: Any, fields: dict[str, str]) -> None:
         """Hear that the head of the answer has come."""
 
     def settle(self, ticket: Any, used: int) -> None:
@@ -117,13 +113,13 @@ class Driver:
             )
             self.sent(ticket)
             head = await line.head()
-            self.received(ticket)
+            self.received(ticket, head[2])
             if head[0] == 200:
                 self.settle(ticket, (await line.document(head))["usage"]["total_tokens"])
                 return
             await line.document(head)
             self.settle(ticket, 0)
-            await asyncio.sleep(head[2])
+            await asyncio.sleep(float(head[2]["retry-after"]))
 
     async def work(self, name: str) -> None:
         line = Line(self.job.port)

@@ -30,6 +30,13 @@ class Count(Protocol):
         """Return the next time at which an amount may fit that does not fit at this one."""
         ...
 
+    def left(self, time: int) -> tuple[int, int]:
+        """Return what is left at a time, and in how long more comes back: what a header announces.
+
+        That is the border of a fixed window, the oldest use of a rolling one, a bucket that is full.
+        """
+        ...
+
 
 class Fixed:
     """Windows one after the other, of which one begins at `phase`."""
@@ -46,6 +53,9 @@ class Fixed:
 
     def later(self, time: int, amount: int) -> int:
         return ((time - self.phase) // self.window + 1) * self.window + self.phase
+
+    def left(self, time: int) -> tuple[int, int]:
+        return self.cap - self._used[(time - self.phase) // self.window], self.later(time, 0) - time
 
 
 class Rolling:
@@ -67,6 +77,10 @@ class Rolling:
     def later(self, time: int, amount: int) -> int:
         behind = bisect_right(self._noted, (time - self.window, 1 << 62))
         return self._noted[behind][0] + self.window if behind < len(self._noted) else time + self.window
+
+    def left(self, time: int) -> tuple[int, int]:
+        used = sum(one for _, one in self._between(time - self.window, time))
+        return self.cap - used, self.later(time, 0) - time
 
     def _between(self, after: int, until: int) -> list[tuple[int, int]]:
         """Return what was noted later than the one time and not later than the other."""
@@ -95,6 +109,10 @@ class Refill:
         at = bisect_right(self._noted, (time, 1 << 62))
         short = -min(self._run(at, [(time, amount), *self._noted[at:]]))
         return time + max(1, -(-short // self.cap))
+
+    def left(self, time: int) -> tuple[int, int]:
+        level = self._run(bisect_right(self._noted, (time, 1 << 62)), [(time, 0)])[0]
+        return level // self.window, (self.cap * self.window - level) // self.cap
 
     def _run(self, at: int, coming: list[tuple[int, int]]) -> list[int]:
         """Return the levels after each of what comes behind the first `at`."""

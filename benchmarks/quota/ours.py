@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quota.client import Driver
 from benchmarks.quota.queue import Item
 from benchmarks.quota.service import now
+from benchmarks.quota.tally import Limits
 from freeproviders.errors import LedgerWarning, QuotaSpentError
 from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.opening import open_ledger
+from freeproviders.wire.limits import AllowanceHeaders, read_allowances
 
 
 class Ours(Driver):
@@ -21,10 +24,17 @@ class Ours(Driver):
         # A ledger that goes on with another file, or alone, would be judged by what it is not.
         warnings.simplefilter("error", LedgerWarning)
         self.ledger = self.make()
+        self.per = f"{self.job.queue.window // 1_000_000} seconds"
+        self.dialect = [
+            AllowanceHeaders(
+                metric, self.per, f"x-limit-{metric}", f"x-remaining-{metric}", f"x-reset-{metric}", "seconds"
+            )
+            for metric in ("requests", "tokens")
+        ]
         self.rules = {
             name: (
-                self.rule(name, "requests", one.requests, "admission"),
-                self.rule(name, "tokens", one.tokens, "admission" if one.counted == "admission" else "end"),
+                self.rule(name, one, "requests", "admission"),
+                self.rule(name, one, "tokens", "admission" if one.counted == "admission" else "end"),
             )
             for name, one in self.job.limits.items()
         }
@@ -33,9 +43,17 @@ class Ours(Driver):
     def make(self) -> Ledger:
         raise NotImplementedError
 
-    def rule(self, name: str, metric: Any, cap: int, counted: Any) -> Rule:
-        per = f"{self.job.queue.window // 1_000_000} seconds"
-        return Rule(service=name, pool="m", metric=metric, per=per, cap=cap, counted=counted)
+    def rule(self, name: str, limits: Limits, metric: Any, counted: Any) -> Rule:
+        """Make a rule. What a service announces is of use to those who know what it means."""
+        return Rule(
+            service=name,
+            pool="m",
+            metric=metric,
+            per=self.per,
+            cap=getattr(limits, metric),
+            counted=counted,
+            reset=limits.meaning if limits.announce else "unknown",
+        )
 
     async def admit(self, name: str, item: Item) -> Grant:
         requests, tokens = self.rules[name]
@@ -53,8 +71,10 @@ class Ours(Driver):
     def sent(self, ticket: Grant) -> None:
         self.ledger.sent(ticket)
 
-    def received(self, ticket: Grant) -> None:
+    def received(self, ticket: Grant, fields: dict[str, str]) -> None:
         self.ledger.received(ticket)
+        if said := read_allowances(fields, self.dialect, datetime.now(UTC)):
+            self.ledger.adopt(ticket, said)
 
     def settle(self, ticket: Grant, used: int) -> None:
         self.ledger.settle(ticket, {"tokens": used})

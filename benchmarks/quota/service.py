@@ -105,9 +105,10 @@ class Service:
         report.calls += 1
         report.tokens += item.most if tally.counted == "admission" else item.usage
         report.arrivals.append((came, int(body["user"])))
+        announced = self.announced(name, came)
         # The head of the answer leaves at once, its end after the work; both have the same way back.
         await until(came + item.back)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{announced}".encode())
         await until(came + item.working)
         if not tally.ended(came, item):
             report.burst += 1
@@ -125,6 +126,25 @@ class Service:
             }
         ).encode()
         writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(document), document))
+
+    def announced(self, name: str, time: int) -> str:
+        """Return the headers that say how the limits stand."""
+        limits, tally = self.limits[name], self.tallies[name]
+        if not limits.announce:
+            return ""
+        lines = []
+        for metric, count, cap in (
+            ("requests", tally.requests, limits.requests),
+            ("tokens", tally.tokens, limits.tokens),
+        ):
+            left, back = count.left(time)
+            seconds = back // 1_000_000 if limits.announce == "floor" else back // 1000 / 1000
+            lines += [
+                f"x-limit-{metric}: {cap}\r\n",
+                f"x-remaining-{metric}: {left}\r\n",
+                f"x-reset-{metric}: {seconds}\r\n",
+            ]
+        return "".join(lines)
 
 
 async def until(time: int) -> None:

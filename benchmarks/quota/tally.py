@@ -16,6 +16,9 @@ answer ends what was not used is given back. "end": what was used, as the answer
 whose prompt does not fit is refused.
 """
 
+Announced = Literal["", "exact", "floor"]
+"""Whether answers say what is left and when more is back: to the millisecond, or in whole seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -27,6 +30,7 @@ class Limits:
     window: int
     phase: int = 0
     counted: Tokens = "end"
+    announce: Announced = ""
 
 
 class Tally:
