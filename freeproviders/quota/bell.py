@@ -1,4 +1,4 @@
-"""How processes of a machine tell those that wait that something was given back: datagrams to 127.0.0.1.
+"""How processes of a machine say that something was given back: by datagrams to 127.0.0.1.
 
 A datagram says nothing but "look again". One that is lost, or that nobody of ours has sent, costs no
 more than a look.
