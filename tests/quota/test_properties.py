@@ -2,6 +2,7 @@
 
 import itertools
 from math import inf
+from shutil import rmtree
 from tempfile import mkdtemp
 
 import hypothesis.strategies as st
@@ -57,6 +58,7 @@ def redis_store(clock):
 def teardown_module():
     for server in _server:
         server.stop()
+        rmtree(server.folder)
 
 
 class Call:
