@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freeproviders._version import __version__
-from freeproviders.cli import catalogue, chat, doctor, models, probe, providers, replica, terminal
+from freeproviders.cli import catalogue, chat, doctor, models, probe, providers, quota, replica, terminal
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
@@ -27,6 +27,7 @@ app.add_typer(models.app, name="models")
 app.command()(replica.replica)
 app.command()(doctor.doctor)
 app.command()(probe.probe)
+app.add_typer(quota.app, name="quota")
 
 
 def _print_version(wanted: bool) -> None:

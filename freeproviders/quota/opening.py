@@ -32,17 +32,35 @@ def open_ledger(where: str | Path = "") -> SharedLedger:
     Raises:
         MissingDependencyError: a URL, where the package redis is not installed.
     """
-    place = str(where) or os.environ.get(ENV_QUOTA, "")
-    if _is_url(place):
-        if find_spec("redis") is None:
-            raise MissingDependencyError(
-                "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
-            )
-    elif place != "memory":
-        place = str(Path(place).expanduser().absolute() if place else default_path())
+    place = _place(where)
+    if _is_url(place) and find_spec("redis") is None:
+        raise MissingDependencyError(
+            "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
+        )
     ledgers = _opened.get()
     # Of two threads that open the same place at once, both get the one that was first.
     return ledgers.setdefault(place, ledgers.get(place) or SharedLedger(partial(_store, place), _spare))
+
+
+def is_begun(where: str | Path = "") -> bool:
+    """Return whether something may have been counted at a place, or where its ledger is kept instead.
+
+    Nothing is made.
+    """
+    place = _place(where)
+    if place == "memory":
+        return place in _opened.get()
+    if _is_url(place):
+        return True
+    return Path(place).exists() or spare_path().exists()
+
+
+def _place(where: str | Path) -> str:
+    """Return "memory", a URL or the whole path of a file."""
+    place = str(where) or os.environ.get(ENV_QUOTA, "")
+    if place == "memory" or _is_url(place):
+        return place
+    return str(Path(place).expanduser().absolute() if place else default_path())
 
 
 def _is_url(place: str) -> bool:
