@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -71,6 +70,8 @@ def reset(
     sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Forget what was counted and learned of a service: its limits are taken to be unused."""
+    import asyncio
+
     from freeproviders.quota.opening import open_ledger
 
     found = [one for one in _counted(name) if pool in {"", one.rule.pool}]
@@ -95,6 +96,8 @@ def reset(
 
 def _counted(service: str = "") -> list[Standing]:
     """Return the state of all pools; a ledger that is not there is not made."""
+    import asyncio
+
     from freeproviders.quota.opening import is_begun, open_ledger
 
     return asyncio.run(open_ledger().standings(service)) if is_begun() else []
