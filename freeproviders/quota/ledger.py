@@ -59,6 +59,7 @@ _JITTER_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 2.0
 """How soon to look again where calls of other processes may give something back at any time, since
 what they say of it may be lost."""
+_LONGEST_WAIT_SECONDS: Final = 60.0
 _WAKE: Final = "wake"
 _FLUSH_SECONDS: Final = 5.0
 _MEANWHILE: Final = 10_000
@@ -260,7 +261,8 @@ class SharedLedger:
             items: list[_Call | _Waiting | str | None] = []
             due = min((line.due for line in self._lines.values()), default=inf)
             with suppress(queue.Empty):
-                wait = None if due == inf else max(0.0, due - boot_seconds())
+                # A wait does not go on while the machine sleeps, and `due` does not wait for it.
+                wait = None if due == inf else min(max(0.0, due - boot_seconds()), _LONGEST_WAIT_SECONDS)
                 items.append(taking.get(timeout=wait))
                 while True:
                     items.append(taking.get_nowait())

@@ -48,6 +48,8 @@ def prepare(path: Path) -> None:
             raise StoreError(
                 f"{folder} is on a network file system ({kind}), where locks cannot be relied on."
             )
+        if path.is_symlink():  # where the system cannot refuse to follow it
+            raise StoreError(f"{path} is a link: move it away.")
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
