@@ -36,6 +36,9 @@ LEARNED_SECONDS: Final = 7 * 86_400.0
 """For how long the cap that a service announced counts, unless it is announced again."""
 
 
+_YEAR_9999: Final = 253_370_764_800.0
+
+
 class Use(NamedTuple):
     """What one grant has taken of one pool; `open` while the call may still change it."""
 
@@ -448,4 +451,4 @@ def _capped(pool: Pool) -> Rule:
 
 
 def _utc(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)
+    return datetime.fromtimestamp(min(max(moment, 0.0), _YEAR_9999), UTC)

@@ -78,7 +78,8 @@ class Meaning:
                 margin = CALENDAR_MARGIN_SECONDS
                 today = now.at + now.low - margin
                 borders = borders_around(self.unit, self.zone, today)
-                return borders[bisect_right(borders, today) - 1] - margin - now.high
+                place = bisect_right(borders, today)
+                return (borders[place - 1] if place else -inf) - margin - now.high
             case "lease":
                 return now.at
             case _:
@@ -96,7 +97,9 @@ class Meaning:
                 margin = CALENDAR_MARGIN_SECONDS
                 until = at + now.high + margin
                 borders = borders_around(self.unit, self.zone, until)
-                return borders[bisect_left(borders, until)] + margin - now.low
+                place = bisect_left(borders, until)
+                border = borders[place] if place < len(borders) else until + self.period
+                return border + margin - now.low
             case "lease":
                 return at
             case _:

@@ -2,6 +2,8 @@
 
 from math import inf
 
+import pytest
+
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.steps import (
     Adopt,
@@ -303,20 +305,22 @@ def test_a_wall_clock_that_is_set_frees_nothing():
     book.granted(day)
 
 
-def test_a_new_start_of_the_machine():
+@pytest.mark.parametrize("names", [("one", "two", "three"), ("", "", "")], ids=["named", "nameless"])
+def test_a_new_start_of_the_machine(names):
     """What was counted goes on by the wall clock, and no call runs any more."""
     clock = Clock(wall=1_790_000_000.0)
+    clock.boot = names[0]
     book = Asked(sqlite_store(clock), clock)
     day, places = ask(rule(per="5 hours", cap=1)), ask(rule("concurrency", "", 1))
     book.granted(day)
     book.granted(places)
     wall = clock.wall()
-    clock.at, clock.boot = 30.0, "two"
+    clock.at, clock.boot = 30.0, names[1]
     clock.offset = wall + 3600 - clock.at
     assert book.after(day) == 4 * 3600 + 1.25
     book.granted(places)
     wall = clock.wall()
-    clock.at, clock.boot = 20.0, "three"
+    clock.at, clock.boot = 20.0, names[2]
     clock.offset = -clock.at  # the machine has forgotten the date: it is 1970
     assert 0 < book.after(day) <= 5 * 3600
     clock.at += 5 * 3600
