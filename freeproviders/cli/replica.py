@@ -80,9 +80,9 @@ def replica(
     more = {} if limits is None else {"limits": _limits(limits, row)}
 
     def started(server: Replica) -> None:
+        terminal.say("Ctrl-C ends it.")  # first: who sees the address may press it at once
         typer.echo(f"A replica of {name} listens at {server.base_url}. Ask it from another terminal:\n")
         typer.echo(f'    freeproviders chat {options} --base-url {server.base_url} "Hello"\n')
-        terminal.say("Ctrl-C ends it.")
 
     def watch(request: RecordedRequest) -> None:
         refused = f": refused, {request.refusal}" if request.refusal else ""

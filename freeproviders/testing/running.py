@@ -270,10 +270,10 @@ def serve(
     with Replica(
         provider, answer, service=service, faults=faults, port=port, watch=watch, **options
     ) as server:
-        if started is not None:
-            started(server)
         forever = threading.Event()
         try:
+            if started is not None:
+                started(server)
             while not forever.wait(
                 POLL_SECONDS
             ):  # in steps: an endless wait cannot be interrupted everywhere
