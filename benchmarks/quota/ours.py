@@ -77,6 +77,9 @@ class Ours(Driver):
             self.ledger.adopt(ticket, said)
 
     def settle(self, ticket: Grant, used: int) -> None:
+        claim = ticket.ask.claims[1]
+        if used and claim.rule.counted == "admission":
+            used = claim.amount  # the service has taken it all as the request came in
         self.ledger.settle(ticket, {"tokens": used})
 
     async def close(self) -> None:
