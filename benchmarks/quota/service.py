@@ -138,11 +138,12 @@ class Service:
             ("tokens", tally.tokens, limits.tokens),
         ):
             left, back = count.left(time)
-            seconds = back // 1_000_000 if limits.announce == "floor" else back // 1000 / 1000
+            if limits.announce == "floor":
+                back -= back % (limits.window // 60)
             lines += [
                 f"x-limit-{metric}: {cap}\r\n",
                 f"x-remaining-{metric}: {left}\r\n",
-                f"x-reset-{metric}: {seconds}\r\n",
+                f"x-reset-{metric}: {back / 1e6:.6f}\r\n",
             ]
         return "".join(lines)
 

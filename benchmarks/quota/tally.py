@@ -17,7 +17,10 @@ whose prompt does not fit is refused.
 """
 
 Announced = Literal["", "exact", "floor"]
-"""Whether answers say what is left and when more is back: to the millisecond, or in whole seconds."""
+"""Whether answers say what is left and when more is back: exactly, or rounded down.
+
+Rounded to a 60th of the window, as whole seconds are of a minute.
+"""
 
 
 @dataclass(frozen=True, slots=True)
