@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -265,10 +265,15 @@ class SettlingHandler(BaseCallbackHandler):
             self._limiter.settle(run.grant, _tokens(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Settle: before any content no tokens were used, else as many as were reserved."""
-        del error, kwargs
+        """Settle: before any content no tokens were used, else as many as were reserved.
+
+        A refusal of the service, in an error of its SDK, is learned: nobody asks again too soon.
+        """
+        del kwargs
         run = self._over(run_id)
         if run is not None and run.grant is not None:
+            if (answer := _answer_of(error)) is not None:
+                self._limiter.refused(run.grant, *answer)
             self._limiter.settle(run.grant, None if run.answered else (0, 0))
 
     def _over(self, run_id: UUID) -> _Run | None:
@@ -295,3 +300,19 @@ def _tokens(response: LLMResult) -> tuple[int, int] | None:
         if isinstance(asked, int) and isinstance(answered, int):
             return asked, answered
     return None
+
+
+def _answer_of(error: BaseException) -> tuple[int, Mapping[str, str], bytes] | None:
+    """Return status, headers and body of the answer behind an SDK's error, None without one.
+
+    The SDKs of most services keep it as `response`, in the form of an answer of httpx or requests.
+    """
+    response = getattr(error, "response", None)
+    status, headers = getattr(response, "status_code", None), getattr(response, "headers", None)
+    if not isinstance(status, int) or status < 400 or not isinstance(headers, Mapping):
+        return None
+    try:
+        body = str(cast("Any", response).text).encode(errors="replace")
+    except Exception:  # noqa: BLE001 - of a stream that nobody has read
+        body = b""
+    return status, {str(name): str(value) for name, value in headers.items()}, body

@@ -13,15 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from multidict import CIMultiDict
+
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.rows import Limit
 from freeproviders.errors import FreeProvidersError, UnknownServiceError, UsageError
 from freeproviders.quota.interface import Ask, Grant, Ledger
-from freeproviders.quota.meter import Meter
+from freeproviders.quota.meter import Meter, Ticket
 from freeproviders.quota.quota import Quota
 from freeproviders.quota.rules import claims_of, spent_of
 from freeproviders.tokens.upper import Estimate, upper_estimate, upper_tokens
+from freeproviders.wire.failure import read_failure
 
 if TYPE_CHECKING:
     from freeproviders.types import ChatRequest
@@ -124,6 +127,20 @@ class Limiter:
     def received(self, grant: Grant) -> None:
         """Note that an answer has begun: its request has arrived."""
         self._ready().ledger.received(grant)
+
+    def refused(self, grant: Grant, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Take over what an answer with an error status says of limits, before `settle`."""
+        meter, row = self._ready(), self._row
+        error = read_failure(
+            status,
+            CIMultiDict(headers),
+            body,
+            signs=() if row is None else row.error,
+            announces=() if row is None else row.headers.allowance,
+        )
+        ticket = Ticket(meter.ledger, grant, [claim.rule for claim in grant.ask.claims], self.model, None)
+        ticket.received(error.allowances)
+        ticket.refused(error)
 
     def settle(self, grant: Grant, tokens: tuple[int, int] | None = None) -> None:
         """End a request that took so many tokens in and out; None: as many as were reserved."""

@@ -26,7 +26,8 @@ OUTPUT_TOKENS: Final = 1024
 _NO_LIMIT_SECONDS: Final = 3600.0
 _SETTLING_SECONDS: Final = 60.0
 """How long a lease outlives its call, so that a busy process still settles in time."""
-_ONLY_WAITING_HELPS: Final = frozenset({"minute", "hour", "day", "month"})
+_ONLY_WAITING_HELPS: Final = frozenset({"", "minute", "hour", "day", "month"})
+"""Kinds of refusals; "" is one that no sign tells, and that counts where it names a time."""
 
 
 @dataclass(frozen=True, slots=True)

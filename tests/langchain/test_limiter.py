@@ -5,7 +5,10 @@ import copy
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -156,6 +159,49 @@ def test_an_error_before_content_keeps_the_request_and_gives_tokens_back():
         model.invoke("its answers have run out")
     assert (standing(quota, "tokens").used, standing(quota, "tokens").running) == (2, 0)
     assert standing(quota, "requests").used == 2
+
+
+class Refusing(GenericFakeChatModel):
+    """Somebody else's model whose service refuses, as its SDK tells it."""
+
+    answer: Any = None
+
+    def _generate(self, *args, **kwargs):
+        error = RuntimeError("429")
+        error.response = self.answer
+        raise error
+
+
+@pytest.mark.parametrize("text", ["Slow down.", None])
+def test_a_refusal_is_learned(text):
+    """Nobody asks again before the service wants to be asked, in no process."""
+
+    class Answer:
+        status_code = 429
+        headers = {"retry-after": "50"}  # noqa: RUF012 - as an SDK has it
+
+        @property
+        def text(self):
+            if text is None:
+                raise RuntimeError("the stream was not read")
+            return text
+
+    quota = shared(requests(100))
+    model = Refusing(messages=iter(()), rate_limiter=quota, callbacks=[quota.handler], answer=Answer())
+    with pytest.raises(RuntimeError):
+        model.invoke("a")
+    with pytest.raises(QuotaSpentError) as caught:
+        model.invoke("b")
+    assert 0 < (caught.value.soonest - datetime.now(UTC)).total_seconds() < 60
+
+
+def test_an_error_without_an_answer_teaches_nothing():
+    quota = shared(requests(100))
+    for answer in (None, object(), SimpleNamespace(status_code="429", headers={})):
+        model = Refusing(messages=iter(()), rate_limiter=quota, callbacks=[quota.handler], answer=answer)
+        with pytest.raises(RuntimeError):
+            model.invoke("a")
+    assert standing(quota, "requests").used == 3
 
 
 def test_the_handler_hears_which_model_is_asked():
