@@ -54,7 +54,7 @@ class Catalogue:
         """
         found = self._services.get(name)
         if found is None:
-            service_id = name if self._has(name) else self._id_of(name)
+            service_id = name if self.has(name) else self._id_of(name)
             found = self._services.get(service_id) or self._read(service_id)
             self._services[service_id] = self._services[name] = found
         return found
@@ -82,7 +82,7 @@ class Catalogue:
             Change(name, below.get(name), after[name]) for name in row if below.get(name) != after.get(name)
         ]
 
-    def _has(self, service_id: str) -> bool:
+    def has(self, service_id: str) -> bool:
         """Return whether there is a file of this very id, of ours or of the user's."""
         if ID.fullmatch(service_id) is None:
             return False

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.rows import Limit
-from freeproviders.errors import FreeProvidersError, UnknownServiceError, UsageError
+from freeproviders.errors import FreeProvidersError, UsageError
 from freeproviders.quota.interface import Ask, Grant, Ledger
 from freeproviders.quota.meter import Meter, Ticket
 from freeproviders.quota.quota import Quota
@@ -179,13 +179,9 @@ class Limiter:
 
 
 def _row(name: str, *, needed: bool) -> Service | None:
-    """Find a service of the catalogue; None where there is none of that name, and none is needed."""
-    try:
-        return catalogue().service(name)
-    except UnknownServiceError:
-        if needed:
-            raise
-        return None
+    """Find a service of the catalogue; None where there is none of that id, and none is needed."""
+    shelf = catalogue()
+    return shelf.service(name) if needed or shelf.has(name) else None
 
 
 def _key(row: Service | None) -> str:

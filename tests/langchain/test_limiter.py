@@ -310,6 +310,14 @@ def test_a_service_of_the_catalogue_and_our_model_of_it_share_a_pool(monkeypatch
     assert KEY not in repr(found)
 
 
+@pytest.mark.parametrize("service", ["groq", "gemini"])
+async def test_it_is_made_and_asked_inside_a_coroutine(service, tmp_path):
+    """Nothing blocks the event loop, on which the first use of a process may be."""
+    quota = SharedQuota(service, ledger=tmp_path / "quota.db", key=KEY, tokens_per_request=100)
+    assert await quota.aacquire() is True
+    assert await quota.embeddings(DeterministicFakeEmbedding(size=2)).aembed_query("a")
+
+
 def test_copies_share_it():
     quota = shared(requests(2))
     assert copy.deepcopy(quota) is quota
