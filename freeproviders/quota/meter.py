@@ -137,7 +137,12 @@ class Ticket:
                 "input tokens": float(usage.input_tokens),
                 "output tokens": float(usage.output_tokens),
             }
-        self._ledger.settle(self._grant, spent_of(spent))
+        taken = spent_of(spent)
+        if usage is not None:  # what a service counts as a request comes in, it does not give back
+            for rule in self._rules:
+                if rule.counted == "admission":
+                    taken.pop(rule.metric, None)
+        self._ledger.settle(self._grant, taken)
 
     def _end_of_day(self, error: ProviderError) -> datetime | None:
         """Return when a day's allowance comes back that the service gives no time for."""

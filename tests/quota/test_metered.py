@@ -75,6 +75,14 @@ async def test_tokens_are_settled_at_what_the_answer_took(quota, standings):
     assert taken < 100
 
 
+async def test_tokens_that_count_as_a_request_comes_in_are_not_given_back(quota, standings):
+    with replica(OpenAICompatible, answer="one two three") as server:
+        await made(server, quota({**TOKENS, "counted": "admission"})).complete("Hi there", max_tokens=300)
+    [(used, running)] = await standings("tokens")
+    assert used > 300
+    assert running == 0
+
+
 async def test_an_error_before_content_keeps_the_request_and_gives_the_tokens_back(quota, standings):
     with replica(OpenAICompatible, faults={"status": 500}) as server:
         with pytest.raises(ServerError):
