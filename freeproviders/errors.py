@@ -384,7 +384,10 @@ class QuotaSpentError(RateLimitError):
     `scope` say which limit is the last to have it.
     """
 
-    advice = "Wait longer with wait_up_to=, or ask another service."
+    advice = (
+        "Wait longer with wait_up_to=, or ask another service. Where your account is allowed more than the "
+        "catalogue knows, pass quota=None, or a Quota with limits of its own."
+    )
     is_retryable = False  # to wait is the ledger's business, and it has done so
 
     def __init__(self, message: str, *, soonest: datetime | None = None, **fields: Any) -> None:

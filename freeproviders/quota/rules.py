@@ -14,10 +14,14 @@ _ONE_EACH: Final = ("requests", "concurrency")
 
 
 def rules_of(service: Service, model: str, *, keyless: bool) -> tuple[Rule, ...]:
-    """Return the rules that a request to a model has to keep, and a gate for its refusals."""
-    return rules_for(
-        service.id, service.limit, model, keyless=keyless, source="user" if service.file else "row"
-    )
+    """Return the rules that a request to a model has to keep, and a gate for its refusals.
+
+    A limit of which sources contradict each other (confidence D) is no rule, unless the user's own
+    file has it: the service's refusals tell more.
+    """
+    limits = [one for one in service.limit if service.file or (one.confidence or service.confidence) != "D"]
+    source: Source = "user" if service.file else "row"
+    return rules_for(service.id, limits, model, keyless=keyless, source=source)
 
 
 def rules_for(

@@ -1,10 +1,12 @@
 """Backends whose limits are kept: what is reserved, what is given back, and who is stopped before sending."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible, Quota
+from freeproviders.catalogue import catalogue
 from freeproviders.errors import (
     ProviderConnectionError,
     QuotaSpentError,
@@ -14,6 +16,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.quota.opening import open_ledger
+from freeproviders.quota.rules import rules_of
 from freeproviders.testing import replica
 
 REQUESTS = {"metric": "requests", "per": "minute", "cap": 3}
@@ -211,6 +214,17 @@ async def test_a_second_key_of_one_service_is_refused(quota):
 def test_bad_limits_are_told(wrong, said):
     with pytest.raises(UsageError, match=said):
         wrong()
+
+
+def test_a_limit_that_nobody_is_sure_of_is_no_rule():
+    """A number of confidence D may be far too low; a user's own file is believed."""
+    gemini = catalogue().service("gemini")
+    doubtful = {(limit.per, limit.cap) for limit in gemini.limit if limit.confidence == "D"}
+    assert doubtful
+    ruled = {(rule.per, rule.cap) for rule in rules_of(gemini, gemini.default_model, keyless=False)}
+    assert not ruled & doubtful
+    own = rules_of(dataclasses.replace(gemini, file="mine.toml"), gemini.default_model, keyless=False)
+    assert {(rule.per, rule.cap) for rule in own} & doubtful
 
 
 def _of(quota):
