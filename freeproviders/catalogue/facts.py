@@ -60,7 +60,7 @@ def facts(model: str, service: str = "") -> Facts | None:
     known, services = _all()["models"], _all()["services"]
     own: Mapping[str, Any] | None = services.get(service, {}).get(model) or known.get(model)
     if own is None:
-        own = _bytail().get(tail(model))
+        own = _by_tail().get(tail(model))
         if own is None:
             return None
     base = own.get("of", "")
@@ -116,7 +116,7 @@ def _all() -> dict[str, Any]:
 
 
 @cache
-def _bytail() -> dict[str, dict[str, Any]]:
+def _by_tail() -> dict[str, dict[str, Any]]:
     """The models by what follows the last slash, those of services behind; the first of a name counts."""
     found: dict[str, dict[str, Any]] = {}
     for table in (_all()["models"], *_all()["services"].values()):

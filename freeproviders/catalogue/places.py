@@ -7,11 +7,12 @@ points of the group `freeproviders.services`), the user's folder, `$FREEPROVIDER
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from importlib.machinery import SourcelessFileLoader
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
+
+from freeproviders.folders import config_dir
 
 ENV_SERVICES: Final = "FREEPROVIDERS_SERVICES"
 GROUP: Final = "freeproviders.services"
@@ -72,11 +73,8 @@ def files_in(package: Package) -> Iterator[Source]:
 
 def user_files() -> Iterator[Source]:
     """Find the user's files: those of his folder, then those of `$FREEPROVIDERS_SERVICES`."""
-    yield from _files(user_folder(), "user")
-    for place in os.environ.get(ENV_SERVICES, "").split(os.pathsep):
-        if place:
-            path = Path(place).expanduser()
-            yield from [Source(path.stem, path, "user")] if path.suffix == ".toml" else _files(path, "user")
+    for path in _user_places():
+        yield from [Source(path.stem, path, "user")] if path.suffix == ".toml" else _files(path, "user")
 
 
 def own_path(service_id: str) -> Path:
@@ -86,12 +84,10 @@ def own_path(service_id: str) -> Path:
 
 def user_paths(service_id: str) -> Iterator[Path]:
     """Name the places where the user may have a file of a service, in the order of `user_files`."""
-    yield user_folder() / f"{service_id}.toml"
-    for place in os.environ.get(ENV_SERVICES, "").split(os.pathsep):
-        path = Path(place).expanduser() if place else None
-        if path is not None and path.suffix != ".toml":
+    for path in _user_places():
+        if path.suffix != ".toml":
             yield path / f"{service_id}.toml"
-        elif path is not None and path.stem == service_id:
+        elif path.stem == service_id:
             yield path
 
 
@@ -105,16 +101,16 @@ def is_there(path: Path) -> bool:
 
 
 def user_folder() -> Path:
-    """Return the folder of a user's own files, which need not exist: the platform's for settings."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif xdg := os.environ.get("XDG_CONFIG_HOME"):
-        base = Path(xdg)
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path.home() / ".config"
-    return base / "freeproviders" / "services"
+    """Return the folder of a user's own files, which need not exist."""
+    return config_dir() / "services"
+
+
+def _user_places() -> Iterator[Path]:
+    """Name the user's folders, and the single files among them (`.toml`), the later on top."""
+    yield user_folder()
+    for place in os.environ.get(ENV_SERVICES, "").split(os.pathsep):
+        if place:
+            yield Path(place).expanduser()
 
 
 def text_of(path: Path) -> str:
