@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.quota.client import Job
 from benchmarks.quota.counting import MEANINGS, SECOND
+from benchmarks.quota.driver import Job
 from benchmarks.quota.drivers import DRIVERS
 from benchmarks.quota.ideal import used
 from benchmarks.quota.queue import Queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.quota import peers
-from benchmarks.quota.client import Driver
+from benchmarks.quota.driver import Driver
 from benchmarks.quota.ours import OverRedis, OverSQLite
 
 DRIVERS: Final[dict[str, type[Driver]]] = {

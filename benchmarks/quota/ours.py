@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quota.client import Driver
+from benchmarks.quota.driver import Driver
 from benchmarks.quota.queue import Item
 from benchmarks.quota.service import now
 from benchmarks.quota.tally import Limits

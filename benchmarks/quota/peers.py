@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.quota.client import Driver, Line
+from benchmarks.quota.driver import Driver, Line
 from benchmarks.quota.queue import Item
 from benchmarks.quota.service import now
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from benchmarks.quota.client import Job
+from benchmarks.quota.driver import Job
 from benchmarks.quota.queue import Queue
 from benchmarks.quota.service import Report, now
 from benchmarks.quota.tally import Limits

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quota import ideal
-from benchmarks.quota.client import Job
 from benchmarks.quota.counting import SECOND, count_of
+from benchmarks.quota.driver import Job
 from benchmarks.quota.queue import Queue
 from benchmarks.quota.running import begin, client, finish, reports, run, service, tell
 from benchmarks.quota.service import now
