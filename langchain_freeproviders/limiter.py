@@ -17,17 +17,16 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from freeproviders.catalogue.rows import Limit
 from freeproviders.errors import QuotaSpentError
 from freeproviders.quota.interface import Grant, Ledger
-from freeproviders.quota.limiter import WAIT_SECONDS, Limiter
+from freeproviders.quota.limiter import WAIT_SECONDS, Limiter, SharedLimiter
 from langchain_freeproviders.errors import translating
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from freeproviders.quota.quota import Quota
     from langchain_freeproviders.limited import QuotaEmbeddings
 
 
-class SharedQuota(BaseRateLimiter):
+class SharedQuota(SharedLimiter, BaseRateLimiter):
     """Keep a service's limits with any chat model, together with all processes of the user.
 
         ```python
@@ -77,8 +76,7 @@ class SharedQuota(BaseRateLimiter):
         tokens_per_request: int = 0,
         wait_up_to: float = WAIT_SECONDS,
     ) -> None:
-        limits = None if limits is None else tuple(limits)
-        self._arguments: dict[str, Any] = {
+        arguments = {
             "service": service,
             "limits": limits,
             "model": model,
@@ -89,28 +87,8 @@ class SharedQuota(BaseRateLimiter):
             "wait_up_to": wait_up_to,
         }
         with translating:
-            self._limiter = Limiter(**self._arguments)
+            super().__init__(arguments)
         self.handler = SettlingHandler(self, self._limiter)
-
-    @property
-    def service(self) -> str:
-        """Who counts."""
-        return self._limiter.service
-
-    @property
-    def model(self) -> str:
-        """The model whose limits are kept, unless the handler hears of another."""
-        return self._limiter.model
-
-    @property
-    def quota(self) -> Quota:
-        """The same limits for the backends and models of this package."""
-        return self._limiter.quota
-
-    @property
-    def wait_up_to(self) -> float:
-        """Seconds that a call waits for room at most."""
-        return self._limiter.wait_up_to
 
     def acquire(self, *, blocking: bool = True) -> bool:
         """Wait for room for one request, and count it.
@@ -160,19 +138,6 @@ class SharedQuota(BaseRateLimiter):
         from langchain_freeproviders.limited import QuotaEmbeddings  # noqa: PLC0415 - for few
 
         return QuotaEmbeddings(other, self._limiter, batch=batch)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.service!r}, model={self.model!r})"
-
-    def __deepcopy__(self, memo: object) -> SharedQuota:
-        return self  # copies of a model share their limits
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _remade, (type(self), self._arguments)
-
-
-def _remade(cls: type[SharedQuota], arguments: Mapping[str, Any]) -> SharedQuota:
-    return cls(**arguments)
 
 
 class _Run:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_index.core.rate_limiter import BaseRateLimiter
 
 from freeproviders.catalogue.rows import Limit
 from freeproviders.quota.interface import Ledger
-from freeproviders.quota.limiter import WAIT_SECONDS, Limiter
-
-if TYPE_CHECKING:
-    from freeproviders.quota.quota import Quota
+from freeproviders.quota.limiter import WAIT_SECONDS, SharedLimiter
 
 
-class SharedQuota(BaseRateLimiter):
+class SharedQuota(SharedLimiter, BaseRateLimiter):
     """Keep a service's limits with any LLM and embeddings, together with all processes of the user.
 
         ```python
@@ -66,9 +63,9 @@ class SharedQuota(BaseRateLimiter):
         tokens_per_request: int = 0,
         wait_up_to: float = WAIT_SECONDS,
     ) -> None:
-        self._arguments: dict[str, Any] = {
+        arguments = {
             "service": service,
-            "limits": None if limits is None else tuple(limits),
+            "limits": limits,
             "model": model,
             "key": key,
             "ledger": ledger,
@@ -76,27 +73,7 @@ class SharedQuota(BaseRateLimiter):
             "tokens_per_request": tokens_per_request,
             "wait_up_to": wait_up_to,
         }
-        self._limiter = Limiter(**self._arguments)
-
-    @property
-    def service(self) -> str:
-        """Who counts."""
-        return self._limiter.service
-
-    @property
-    def model(self) -> str:
-        """The model whose limits are kept."""
-        return self._limiter.model
-
-    @property
-    def wait_up_to(self) -> float:
-        """Seconds that a call waits for room at most."""
-        return self._limiter.wait_up_to
-
-    @property
-    def quota(self) -> Quota:
-        """The same limits for the backends and LLMs of this package."""
-        return self._limiter.quota
+        super().__init__(arguments)
 
     def acquire(self, num_tokens: int = 0) -> None:
         """Wait for room for one request, and count it.
@@ -110,16 +87,3 @@ class SharedQuota(BaseRateLimiter):
     async def async_acquire(self, num_tokens: int = 0) -> None:
         """Do as `acquire`, without blocking the event loop."""
         self._limiter.settle(await self._limiter.reserve(num_tokens))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.service!r}, model={self.model!r})"
-
-    def __deepcopy__(self, memo: object) -> SharedQuota:
-        return self  # copies of an LLM share their limits
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _remade, (type(self), self._arguments)
-
-
-def _remade(cls: type[SharedQuota], arguments: Mapping[str, Any]) -> SharedQuota:
-    return cls(**arguments)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from multidict import CIMultiDict
 
@@ -176,6 +176,52 @@ class Limiter:
 
     def _wait(self, wait_up_to: float | None) -> float:
         return self.wait_up_to if wait_up_to is None else wait_up_to
+
+
+class SharedLimiter:
+    """The part of a framework's rate limiter that is the same in each: a `Limiter` made of arguments.
+
+    Copies are the object itself, so that they share the limits; a pickled one is made anew of its
+    arguments.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        limits = arguments["limits"]  # which may be read only once
+        self._arguments = {**arguments, "limits": None if limits is None else tuple(limits)}
+        self._limiter = Limiter(**self._arguments)
+
+    @property
+    def service(self) -> str:
+        """Who counts."""
+        return self._limiter.service
+
+    @property
+    def model(self) -> str:
+        """The model whose limits are kept, unless the framework tells of another."""
+        return self._limiter.model
+
+    @property
+    def quota(self) -> Quota:
+        """The same limits for the backends and models of freeproviders."""
+        return self._limiter.quota
+
+    @property
+    def wait_up_to(self) -> float:
+        """Seconds that a call waits for room at most."""
+        return self._limiter.wait_up_to
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.service!r}, model={self.model!r})"
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self._arguments)
+
+
+def _remade(cls: Callable[..., SharedLimiter], arguments: Mapping[str, Any]) -> SharedLimiter:
+    return cls(**arguments)
 
 
 def _row(name: str, *, needed: bool) -> Service | None:
