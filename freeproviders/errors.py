@@ -9,6 +9,7 @@
     │   ├── UnknownServiceError                   a name that no service of the catalogue has
     │   ├── MissingKeyError                       no key where the service wants one: `keys`, `key_address`
     │   ├── CatalogueError                        a row that cannot be read: `file` and `line` say which
+    │   ├── FamilyMismatchError                   vectors of another family: `stored` and `own` say which
     │   ├── SyncOnLoopError (RuntimeError)        a sync call on freeproviders' own event-loop thread
     │   └── MissingDependencyError (ImportError)  an extra that is not installed
     ├── ProviderError (aiohttp.ClientError)       the service, or the way to it
@@ -38,6 +39,7 @@
     │       │   └── MissingPageDataError (RuntimeError)  a page lacks what the next request needs
     │       ├── ResponseTooLargeError             a size cap was passed
     │       └── TruncatedResponseError            cut off before its end
+    ├── BadTextsError (ValueError)                texts without a vector: `errors` by their places in the list
     ├── LedgerError (RuntimeError)                the ledger of limits cannot be read or written
     ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
     └── OutputError (ValueError)                  the model answered, but not what was asked for
@@ -54,7 +56,7 @@ setting, `LedgerWarning` that limits are counted for this machine or process onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -174,6 +176,15 @@ class CatalogueError(UsageError):
     def _what(self) -> str:
         where = f"{self.file}, line {self.line}" if self.line is not None else self.file
         return f"{where}: {self.message}" if where else self.message
+
+
+class FamilyMismatchError(UsageError):
+    """Vectors of two families would be mixed; `stored` and `own` are their fingerprints."""
+
+    def __init__(self, message: str, *, stored: str = "", own: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.stored = stored
+        self.own = own
 
 
 class SyncOnLoopError(UsageError, RuntimeError):
@@ -447,6 +458,29 @@ class TruncatedResponseError(ResponseError):
 
 
 # --- the ledger of limits -------------------------------------------------------------------------
+
+
+class BadTextsError(FreeProvidersError, ValueError):
+    """Some texts got no vector; the others have theirs.
+
+    `errors` are the reasons by the places of the texts in the list, `embeddings` what came of the
+    others, None where the error went to another process.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errors: Mapping[int, FreeProvidersError] | None = None,
+        embeddings: Any = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(message, **fields)
+        self.errors = dict(errors or {})
+        self.embeddings = embeddings
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {**self.__dict__, "embeddings": None})
 
 
 class LedgerError(FreeProvidersError, RuntimeError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from freeproviders.deadlines import Timeout, Watchdog
 from freeproviders.errors import (
@@ -25,8 +25,7 @@ from freeproviders.redaction import secrets_of_options
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
-from freeproviders.types import Batch, ChatRequest, Finish, OnEmpty, Usage
-from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
+from freeproviders.types import Batch, Finish, OnEmpty, Usage
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
@@ -44,10 +43,47 @@ DRAIN_BYTES: Final = 2**16
 _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
-class Speaker(Protocol):
+class Question(Protocol):
+    """What is asked, as far as an exchange looks at it; `ChatRequest` says what each member means."""
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def stream(self) -> bool: ...
+
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    @property
+    def on_empty(self) -> OnEmpty | None: ...
+
+    @property
+    def wait_up_to(self) -> float | None: ...
+
+    @property
+    def patience(self) -> Patience | None: ...
+
+    @property
+    def include_response_headers(self) -> bool: ...
+
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+
+    def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool: ...
+
+
+Q = TypeVar("Q", bound=Question)
+Q_contra = TypeVar("Q_contra", bound=Question, contravariant=True)
+
+
+class Speaker(Protocol[Q_contra]):
     """A protocol and a configuration, as far as an exchange needs them.
 
-    `AsyncGeneratorProvider` says what each member means.
+    `OverHttp` and `AsyncGeneratorProvider` say what each member means.
     """
 
     @property
@@ -76,11 +112,13 @@ class Speaker(Protocol):
     @property
     def route(self) -> Route: ...
 
-    async def ready(self, request: ChatRequest, fetch: Fetch) -> None: ...
+    async def ready(self, request: Q_contra, fetch: Fetch) -> None: ...
 
-    def encode(self, request: ChatRequest) -> HttpRequest: ...
+    def encode(self, request: Q_contra) -> HttpRequest: ...
 
-    def decoder(self, request: ChatRequest) -> PartDecoder: ...
+    def decoder(self, request: Q_contra) -> PartDecoder: ...
+
+    def estimated_usage(self, request: Q_contra, output_chars: int) -> Usage: ...
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError: ...
 
@@ -91,12 +129,12 @@ class Speaker(Protocol):
     def given_up(self, error: ProviderError) -> None: ...
 
 
-async def exchanged(speaker: Speaker, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+async def exchanged(speaker: Speaker[Q], request: Q) -> AsyncGenerator[Batch, None]:
     """Stream the parts of an answer, a list for each network read.
 
     They come in one list where nothing is shown before the end.
     """
-    exchange, batch = await _begun(speaker, request)
+    exchange, batch = await begun(speaker, request)
     try:
         while batch:
             yield batch
@@ -107,10 +145,10 @@ async def exchanged(speaker: Speaker, request: ChatRequest) -> AsyncGenerator[Ba
         exchange.close()
 
 
-async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batch]:
+async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
     """Send the request, again where that may help, until there is something to show.
 
-    Nothing has been shown before that, so nothing is shown twice.
+    Nothing has been shown before that, so nothing is shown twice. The exchange is to be closed.
     """
     patience = Patience.of(request, speaker.retry)
     attempt, recovered, spent = 0, False, None
@@ -140,7 +178,7 @@ async def _begun(speaker: Speaker, request: ChatRequest) -> tuple[Exchange, Batc
         await asyncio.sleep(delay)
 
 
-async def _admitted(speaker: Speaker, request: ChatRequest) -> Ticket | None:
+async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
     """Reserve room for one HTTP request among the limits of the service.
 
     It is waited for as long as for a service that says itself when to come back.
@@ -155,7 +193,7 @@ async def _admitted(speaker: Speaker, request: ChatRequest) -> Ticket | None:
         raise error.about(speaker.name, request.model or "") from error.__cause__
 
 
-class Exchange:
+class Exchange(Generic[Q]):
     """One attempt. `close` must be called, and may be called at any time.
 
     `spent` is what earlier attempts of the same call have cost, `ticket` the room that was reserved
@@ -164,8 +202,8 @@ class Exchange:
 
     def __init__(
         self,
-        provider: Speaker,
-        request: ChatRequest,
+        provider: Speaker[Q],
+        request: Q,
         attempt: int,
         spent: Usage | None = None,
         ticket: Ticket | None = None,
@@ -175,7 +213,7 @@ class Exchange:
         self._attempt = attempt
         self._spent = spent
         self._ticket = ticket
-        self._decoder = provider.decoder(request)
+        self.decoder = self._decoder = provider.decoder(request)
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._response: Response | None = None
         self._watchdog = Watchdog(provider.timeout, self._expire)
@@ -231,9 +269,7 @@ class Exchange:
         """The tokens that the service counted in this attempt, else an estimate."""
         if self._decoder.usage is not None:
             return self._decoder.usage
-        messages = self._request.messages
-        said = estimate_output_tokens(self._decoder.output_chars, messages)
-        return Usage(estimate_input_tokens(messages, self._request.model or ""), said, estimated=True)
+        return self._provider.estimated_usage(self._request, self._decoder.output_chars)
 
     @property
     def unanswered(self) -> int:
@@ -246,7 +282,8 @@ class Exchange:
         if self._response is not None and not self._response.at_end:
             self._response.close()
         if self._ticket is not None:
-            began = self._decoder.output_chars or self._decoder.usage is not None
+            decoder = self._decoder
+            began = decoder.answered or decoder.output_chars or decoder.usage is not None
             self._ticket.end(self._own_usage() if began else None)
 
     async def _open(self) -> None:

@@ -8,43 +8,28 @@ written to the class.
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
 from freeproviders.checks import caution, check_media, check_request, check_service_tools, meant
-from freeproviders.configuration import Configuration, Configured
-from freeproviders.deadlines import running_loop
-from freeproviders.errors import (
-    MissingPageDataError,
-    NotFoundError,
-    ProviderConnectionError,
-    ProviderError,
-    ProviderTimeoutError,
-    UnknownModelError,
-    UsageError,
-)
+from freeproviders.configuration import Configuration
+from freeproviders.errors import UnknownModelError, UsageError
 from freeproviders.exchange import exchanged
-from freeproviders.transport import Fetch, HttpRequest, fetch
-from freeproviders.types import Batch, ChatRequest
-from freeproviders.usage import upper_input_estimate
-from freeproviders.wire.failure import read_failure
-from freeproviders.wire.limits import Allowance, AllowanceHeaders, read_allowances
+from freeproviders.over_http import OverHttp
+from freeproviders.transport import Fetch, HttpRequest
+from freeproviders.types import Batch, ChatRequest, Usage
+from freeproviders.usage import estimate_input_tokens, estimate_output_tokens, upper_input_estimate
 from freeproviders.wire.parts import PartDecoder
-from freeproviders.wire.signs import Sign
 from freeproviders.wire.text import mended
 
 if TYPE_CHECKING:
-    from freeproviders.quota.meter import Meter
     from freeproviders.tokens.upper import Estimate
 
 _ANY_TEXT: Final = {"type": "text"}
-_SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
 
 
 class _Models:
@@ -178,20 +163,13 @@ class Provider(ProviderModelMixin, Backend):
             caution(f"{self.name} gets options as they are.{doubts}")
 
 
-class AsyncGeneratorProvider(Configured, Provider):
+class AsyncGeneratorProvider(OverHttp, Provider):
     """A chat service.
 
     Args:
         model: the model used when a call names none; None is `default_model`.
         configuration: how the service is reached; `Configured` says what each means.
     """
-
-    signs: Sequence[Sign] = ()
-    """Signs by which the service's refusals are told apart, the first that fits counts."""
-    announces: Sequence[AllowanceHeaders] = ()
-    """The headers in which the service announces its limits."""
-
-    _metered: tuple[Any, Meter | None] | None = None
 
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
@@ -201,10 +179,6 @@ class AsyncGeneratorProvider(Configured, Provider):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
 
-    def __getstate__(self) -> dict[str, object]:
-        # The way to a ledger has a thread; a copy finds its own.
-        return {name: value for name, value in self.__dict__.items() if name != "_metered"}
-
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, a list for each network read.
 
@@ -213,45 +187,15 @@ class AsyncGeneratorProvider(Configured, Provider):
         """
         return exchanged(self, self.checked(request))
 
-    @property
-    def keeps_limits(self) -> bool:
-        """Whether each request is reserved in a ledger of limits: a `Quota`'s, or the service's own."""
-        return self.quota is not None and (self.quota != "auto" or self.has_limits_of_its_own())
+    def upper_estimate(self, request: ChatRequest) -> Estimate:
+        """Estimate the most tokens that a question has."""
+        return upper_input_estimate(request.messages, request.model or "", request.tools)
 
-    def has_limits_of_its_own(self) -> bool:
-        """Return whether limits are known for where requests go, so that they are kept unasked."""
-        return False
-
-    async def metered(self) -> Meter | None:
-        """Return the way to the ledger, None where there is nothing to keep.
-
-        The first one is made on a thread, since it imports modules and may read files.
-        """
-        way = (self.quota, self.api_key, self.base_url)
-        if self._metered is None or self._metered[0] != way:
-            self._metered = (way, await asyncio.to_thread(self._made_meter))
-        return self._metered[1]
-
-    def _made_meter(self) -> Meter | None:
-        from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits
-
-        quota: Quota = Quota() if self.quota == "auto" else self.quota
-        return quota.meter(self.name, getattr(self, "service", None), self.api_key, _upper_estimate)
-
-    async def fetch(self, request: HttpRequest, limit: int) -> bytes:
-        """Send a request that is no chat and return the whole answer, cut at `limit` bytes.
-
-        Raises errors of the tree.
-        """
-        running_loop()
-        try:
-            async with asyncio.timeout(self.timeout.total):
-                fetched = await fetch(request, self.route, self.timeout.connect, limit, self.failure)
-        except ProviderError as error:
-            raise error.without(self.secrets).about(self.name, "") from error.__cause__
-        except TimeoutError as error:
-            raise ProviderTimeoutError("The service did not answer in time.", provider=self.name) from error
-        return fetched.body
+    def estimated_usage(self, request: ChatRequest, output_chars: int) -> Usage:
+        """Estimate what an answer of so many characters has taken, where the service does not say."""
+        messages = request.messages
+        said = estimate_output_tokens(output_chars, messages)
+        return Usage(estimate_input_tokens(messages, request.model or ""), said, estimated=True)
 
     # --- the protocol, written by a subclass ---
 
@@ -265,41 +209,3 @@ class AsyncGeneratorProvider(Configured, Provider):
     @abstractmethod
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """Return a new decoder for one answer."""
-
-    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Read an answer with an error status."""
-        return read_failure(status, headers, body, signs=self.signs, announces=self.announces)
-
-    def allowances(self, headers: Mapping[str, str]) -> tuple[Allowance, ...]:
-        """Read the limits that the service announces with an answer; none without a dialect."""
-        if not self.announces:
-            return ()
-        return read_allowances(headers, self.announces, datetime.now(UTC))
-
-    def recover(self, error: ProviderError) -> bool:
-        """Return True if the cause was fixed and the request should be sent again at once.
-
-        Called at most once for each call that was recovered.
-        """
-        del error
-        return False
-
-    def given_up(self, error: ProviderError) -> None:
-        """Add advice to an error after which no further request is sent.
-
-        The public service is probably gone: say so instead of blaming the user's network.
-        """
-        if (
-            not self.working
-            and self.base_url == self.default_base_url
-            and isinstance(error, _SIGNS_OF_ABSENCE)
-        ):
-            error.advice = (
-                f"The public service may be gone ({self.status_note}). Pass base_url for another place, such "
-                "as a mirror or a replica."
-            )
-
-
-def _upper_estimate(request: ChatRequest) -> Estimate:
-    """Estimate the most tokens that a question has."""
-    return upper_input_estimate(request.messages, request.model or "", request.tools)

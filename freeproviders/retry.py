@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
-from freeproviders.types import ChatRequest
 
 _SHORTEST_INVITED_WAIT: Final = 0.5
 """Seconds; some services say "come back in 0 s" again and again."""
@@ -74,6 +73,18 @@ class Retry:
         return delay * (1 - self.jitter * random.random())  # noqa: S311 - spreading load, not a secret
 
 
+class Patient(Protocol):
+    """A request, as far as waiting goes."""
+
+    @property
+    def patience(self) -> Patience | None:
+        """The patience of the call that it is a part of."""
+
+    @property
+    def wait_up_to(self) -> float | None:
+        """Seconds that the call may wait for a service that says when to come back."""
+
+
 class Patience:
     """The patience of one call: its failed requests so far, and the seconds it has waited.
 
@@ -96,7 +107,7 @@ class Patience:
         """The requests whose errors have been judged."""
 
     @classmethod
-    def of(cls, request: ChatRequest, retry: Retry) -> Patience:
+    def of(cls, request: Patient, retry: Retry) -> Patience:
         """Return the patience of the call that a request is a part of; without one, begin it."""
         patience: Patience | None = request.patience
         return cls(retry, request.wait_up_to) if patience is None else patience

@@ -77,6 +77,10 @@ class CatalogueError(core.CatalogueError, UsageError):
     """A file of the catalogue cannot be read."""
 
 
+class FamilyMismatchError(core.FamilyMismatchError, UsageError):
+    """Vectors of two families would be mixed."""
+
+
 class SyncOnLoopError(core.SyncOnLoopError, UsageError):
     """A sync method was called on the event-loop thread that would have to answer it."""
 
@@ -200,6 +204,10 @@ class TruncatedResponseError(core.TruncatedResponseError, ResponseError):
 
 
 # --- the ledger of limits -------------------------------------------------------------------------
+
+
+class BadTextsError(core.BadTextsError, langchain.ModelInvalidRequestError):
+    """Some texts got no vector; the others have theirs."""
 
 
 class LedgerError(core.LedgerError, langchain.ModelError):

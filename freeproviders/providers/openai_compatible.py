@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack
 from urllib.parse import urlsplit
 
-from freeproviders import bridge
 from freeproviders.abilities import Abilities, Feature
-from freeproviders.checks import caution
 from freeproviders.configuration import Configuration
 from freeproviders.errors import (
     BadRequestError,
-    MalformedResponseError,
     ProviderError,
     RetiredModelError,
     UsageError,
 )
+from freeproviders.openai_service import OpenAIService
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, OnEmpty
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
-from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.openai.styled import SEEN_TO_HERE
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import disguises
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
-    from freeproviders.services import Served
 
-_MAX_LIST_BYTES: Final = 16 * 2**20
 _MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
 """The words of services that miss what they had added to their tool calls."""
 Claim = bool | Literal["auto"]
 """Whether a service has a feature: yes, no, or to be found out."""
 
 
-class OpenAICompatible(AsyncGeneratorProvider):
+class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     """A service at `base_url`, which ends where `/chat/completions` begins, usually in `/v1`.
 
     `service` is one of the catalogue by its id, as "groq": address, key variables, default model,
@@ -69,9 +64,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
     on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
-    _served: Served | None = None
-    style: Style = PLAIN
-    """What the service wants to be written in another way than OpenAI does."""
     _calls_origin: str
     """The name of the service, for what it adds to tool calls and gets back alone."""
 
@@ -99,49 +91,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
 
-    @property
-    def service(self) -> Service | None:
-        """The row of the catalogue, None without one."""
-        return None if self._served is None else self._served.row
-
-    def _serve(self, service: str | Service, *, fallback: bool, at_home: bool) -> None:
-        """Take the facts of a service as one's own."""
-        from freeproviders.services import Served  # noqa: PLC0415 - only who names one reads files
-
-        self._served = served = Served(service, fallback=fallback)
-        row = served.row
-        self.name, self.slug, self.style = row.name, row.id, row.request
-        self.signs, self.announces = row.error, row.headers.allowance
-        self.key_variables = served.key_variables
-        self.api_key_env = " or ".join(served.key_variables) or None
-        if at_home:
-            self.default_base_url = served.address()
-
-    def may_have_the_key(self, base_url: str | None) -> bool:
-        """Return whether the environment's key goes to the base_url of a caller, None where he named none.
-
-        A service's key goes to the service only.
-        """
-        return self._served is None or not base_url or self._served.is_home(base_url)
-
-    def configured(self, **changes: Unpack[Configuration]) -> Self:
-        """Return a copy with another base_url, timeout ...; see `Configured.configured`."""
-        other = super().configured(**changes)
-        other._check_key()  # noqa: SLF001 - of the same class
-        return other
-
-    def _check_key(self) -> None:
-        if self._served is not None and not self.api_key and self.login is None:
-            self._served.check_key(self.base_url, self.headers)
-
-    def has_limits_of_its_own(self) -> bool:
-        """Return whether the row has limits, and requests go to the service or its gateway.
-
-        A server on this machine in its place is a replica, or another one altogether.
-        """
-        served = self._served
-        return served is not None and served.keeps_limits_at(self.base_url)
-
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the service's own name of a model, its default for None.
 
@@ -162,11 +111,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
         return super().knows(feature, model) if self._served is None else self._served.knows(feature, model)
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
-        if not url:
-            raise UsageError(
-                'base_url is required, e.g. http://localhost:11434/v1, or a service, e.g. service="groq".',
-                provider=self.name,
-            )
         super()._take_address(url, given_as)
         row = self.service
         self._calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
@@ -233,13 +177,6 @@ class OpenAICompatible(AsyncGeneratorProvider):
         """Return whether what the service adds to tool calls is sent back with them."""
         return self.style.tool_extras or self.learned.proves("tool_extras", "")
 
-    def _warn_once(self, what: str, words: str) -> None:
-        """Warn, once for each provider object, of what is not sent as the caller gave it."""
-        key = f"sent: {what}"  # an option's name alone says that its spelling was looked at
-        if key not in self._warned:
-            self._warned.add(key)
-            caution(f"{self.name} {words}")
-
     def _wants_back(self, request: ChatRequest) -> bool:
         """Return whether the thinking of a run of tool calls is sent back."""
         if self.learned.refuses("reasoning"):
@@ -278,36 +215,3 @@ class OpenAICompatible(AsyncGeneratorProvider):
         else:
             return False
         return True
-
-    def given_up(self, error: ProviderError) -> None:
-        """Add to an error after which no further request is sent what the catalogue knows of it."""
-        super().given_up(error)
-        if self._served is not None:
-            self._served.advise(error)
-
-    async def list_models(self) -> list[str]:
-        """List the ids of the service's models, in its order."""
-        body = await self.fetch(
-            HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES
-        )
-        try:
-            document = loads(body)
-            rows = document if isinstance(document, list) else document.get("data", document.get("models"))
-            return [row["id"] if "id" in row else row["name"] for row in rows]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise MalformedResponseError(
-                "The list of models is not in the OpenAI form.", provider=self.name
-            ) from error
-
-    def list_models_sync(self) -> list[str]:
-        """`list_models` for code without an event loop."""
-        return bridge.run(self.list_models())
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-        if self.style.headers:
-            headers.update(self.style.headers)
-        key = self.api_key or (self.service.anonymous_key if self.service is not None else "")
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        return self.http_headers(**headers)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from freeproviders.tokens.upper import Estimate
 from freeproviders.wire.limits import Allowance, Metric
 
 if TYPE_CHECKING:
-    from freeproviders.types import ChatRequest, Usage
+    from freeproviders.types import Usage
 
 OUTPUT_TOKENS: Final = 1024
 """Tokens of an answer that are reserved where the caller does not limit it."""
@@ -30,6 +30,18 @@ _ONLY_WAITING_HELPS: Final = frozenset({"", "minute", "hour", "day", "month"})
 """Kinds of refusals; "" is one that no sign tells, and that counts where it names a time."""
 
 
+class Metered(Protocol):
+    """A request, as far as its amounts go."""
+
+    @property
+    def model(self) -> str | None:
+        """The model that is asked."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens of the answer, None without a limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """One backend's limits, and the ledger in which its requests are counted.
@@ -38,7 +50,7 @@ class Meter:
         ledger: where they are counted.
         name: who counts, the service or what the caller named.
         rules_of: the rules for a model.
-        estimate: makes an upper estimate of a question's tokens.
+        estimate: makes an upper estimate of the tokens of a request that the backend makes.
         account: what tells accounts apart, the API key.
         keep: the share of a day's cap that is left to others.
     """
@@ -46,7 +58,7 @@ class Meter:
     ledger: Ledger
     name: str
     rules_of: Callable[[str], Sequence[Rule]]
-    estimate: Callable[[ChatRequest], Estimate]
+    estimate: Callable[[Any], Estimate]
     account: str = ""
     keep: float = 0.0
 
@@ -55,7 +67,7 @@ class Meter:
         if self.account:
             _check_key(self.ledger, self.name, self.account)
 
-    async def admit(self, request: ChatRequest, wait_up_to: float, longest: float | None) -> Ticket:
+    async def admit(self, request: Metered, wait_up_to: float, longest: float | None) -> Ticket:
         """Reserve room for one HTTP request; waits for it for so many seconds.
 
         `longest` is how long the request may last, None without a limit.

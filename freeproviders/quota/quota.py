@@ -14,7 +14,6 @@ from freeproviders.quota.meter import Meter, zone_named
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_for, rules_of
 from freeproviders.tokens.upper import Estimate, prepare
-from freeproviders.types import ChatRequest
 
 
 class Quota:
@@ -57,7 +56,7 @@ class Quota:
         name: str,
         service: Service | None,
         key: str | None,
-        estimate: Callable[[ChatRequest], Estimate],
+        estimate: Callable[[Any], Estimate],
     ) -> Meter | None:
         """Return the way to the ledger for a backend; None where it has no limits.
 
@@ -65,7 +64,7 @@ class Quota:
             name: the backend's name.
             service: its row of the catalogue, None without one.
             key: the account's key, None without one.
-            estimate: makes an upper estimate of a question's tokens.
+            estimate: makes an upper estimate of a request's tokens.
 
         It imports modules and reads files: call it on a thread.
         """

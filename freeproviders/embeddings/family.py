@@ -1,0 +1,52 @@
+"""A family: vectors that may be compared with each other, and nothing else with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from freeproviders.errors import FamilyMismatchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What decides whether two vectors may be compared.
+
+    Attributes:
+        model: the name under which a model is known everywhere, as "bge-m3"; a model that no row
+            knows has its service in the name, as "localhost:8080/my-model".
+        size: numbers of a vector; None as long as nobody has said it and no vector has come.
+        normalised: whether vectors have length 1.
+        rules: what is put before texts of each role, or sent beside them, in a few words; "" where
+            both roles are the same.
+    """
+
+    model: str
+    size: int | None
+    normalised: bool
+    rules: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The family in one line of text, to be stored beside an index.
+
+        Fields are told apart by semicolons: `model;size;unit|as is;rules`.
+        """
+        size = "?" if self.size is None else str(self.size)
+        return ";".join([self.model, size, "unit" if self.normalised else "as is", self.rules])
+
+    def check(self, fingerprint: str, *, where: str) -> None:
+        """Raise `FamilyMismatchError`, which names both, unless a stored fingerprint is this family's.
+
+        `where` says what holds the other vectors, as "The index".
+        """
+        if fingerprint != self.fingerprint:
+            raise FamilyMismatchError(
+                f"{where} holds vectors of the family {fingerprint!r}, and these are of "
+                f"{self.fingerprint!r}: they cannot be compared.",
+                stored=fingerprint,
+                own=self.fingerprint,
+            )
+
+    def with_size(self, size: int) -> Family:
+        """Return the family with the size that its vectors turned out to have."""
+        return replace(self, size=size)

@@ -1,0 +1,44 @@
+"""One request for vectors, in no service's own form, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from freeproviders.wire.embeddings.vectors import Vectors
+
+Role = Literal["document", "query"]
+"""Whether a text is to be found, or finds; many models make another vector of the one than of the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    """Texts that go out in one HTTP request.
+
+    `size` is how many numbers a vector shall have, None for the model's own number. `truncate` True
+    lets the service cut a text that is too long; else it is refused. `options` are options of the
+    service, by its own names. `wait_up_to` and `patience` are as in `ChatRequest`.
+    """
+
+    texts: tuple[str, ...]
+    model: str | None = None
+    role: Role = "document"
+    size: int | None = None
+    truncate: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    wait_up_to: float | None = None
+    patience: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingAnswer:
+    """The vectors of a request's texts, in their order.
+
+    `tokens` is what the service counted, None where it does not say; `model` is the service's name
+    of the model that answered, "" where it does not say.
+    """
+
+    vectors: Vectors
+    tokens: int | None = None
+    model: str = ""
