@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from freeproviders.deadlines import Timeout, Watchdog
@@ -236,6 +237,8 @@ class Exchange(Generic[Q]):
         except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
         self._watchdog.waiting = False
+        if self._ended and self._ticket is not None:
+            await self._settle(self._ticket, batch)
         return batch
 
     async def read(self) -> Batch:
@@ -247,6 +250,8 @@ class Exchange(Generic[Q]):
             while not self._ended:
                 if batch := await self._advance():
                     watchdog.waiting = False
+                    if self._ended and self._ticket is not None:
+                        await self._settle(self._ticket, batch)
                     return batch
             await self._drain()
         except FreeProvidersError as error:
@@ -406,6 +411,11 @@ class Exchange(Generic[Q]):
             )
         )
         return batch
+
+    async def _settle(self, ticket: Ticket, batch: Batch) -> None:
+        """Settle the room that was reserved, and say in `Finish` what is left."""
+        if isinstance(finish := batch[-1], Finish):
+            batch[-1] = replace(finish, quota=await ticket.left_after(self._own_usage()))
 
     def _may_be_empty(self, reason: str) -> bool:
         """Return whether an answer without text and calls is legitimate."""

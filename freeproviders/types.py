@@ -15,10 +15,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
 from freeproviders.errors import UnsupportedInputError, UsageError
-from freeproviders.wire.limits import Allowance
+from freeproviders.wire.limits import Allowance, Metric
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknown"]
@@ -510,7 +511,8 @@ class Finish:
     were sent, without those that went to a dead connection of the pool and were sent again at once.
     `request_id` is what a service's support asks for; `headers` are those of the answer, where the
     request asks for them, with names in lower case and without cookies. `allowances` are the limits
-    that a service of the catalogue announced with the answer.
+    that a service of the catalogue announced with the answer. `quota` is what is left after it of
+    the limits that are kept, by the count of all programs of the user.
     """
 
     reason: FinishReason = "stop"
@@ -525,6 +527,37 @@ class Finish:
     service_tier: str | None = None
     headers: Mapping[str, str] | None = None
     allowances: tuple[Allowance, ...] = ()
+    quota: tuple[Left, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A limit that is kept, and what is left of it for all programs of the user together.
+
+    At most `cap` of `metric` may be taken `per` period; `per` is "" where places are counted.
+    `scope` is the model, or the name of the pool that several models share. `back_at` (UTC) is when
+    more will be left, None where that is all, or where only calls that still run can give it back.
+    """
+
+    metric: Metric
+    per: str
+    scope: str
+    cap: float
+    left: float
+    back_at: datetime | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data; `back_at` is a text of RFC 3339, left out where None."""
+        said: dict[str, Any] = {
+            "metric": self.metric,
+            "per": self.per,
+            "scope": self.scope,
+            "cap": self.cap,
+            "left": self.left,
+        }
+        if self.back_at is not None:
+            said["back_at"] = self.back_at.isoformat()
+        return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,8 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
         metadata["headers"] = dict(finish.headers)
     if finish.allowances:
         metadata["allowances"] = [allowance.plain() for allowance in finish.allowances]
+    if finish.quota:
+        metadata["quota"] = [left.plain() for left in finish.quota]
     if usage is not None and usage.estimated:
         metadata["usage_estimated"] = True
     return metadata

@@ -359,6 +359,7 @@ def raw_of(finish: Finish, usage: Usage | None, logprobs: Mapping[str, Any] | No
         "request_id": finish.request_id,
         "headers": finish.headers,
         "allowances": [allowance.plain() for allowance in finish.allowances] or None,
+        "quota": [left.plain() for left in finish.quota] or None,
         "logprobs": logprobs,
     }
     raw.update((name, fact) for name, fact in facts.items() if fact is not None)

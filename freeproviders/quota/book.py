@@ -140,8 +140,9 @@ class Book:
                 self._move(grant, ago, arrived=True)
             case Renew(grant):
                 self._renew(grant)
-            case Settle():
+            case Settle(grant, tell=tell):
                 self._settle(step)
+                return self._told(grant.ask) if tell else None
             case Adopt():
                 for said in step.said:
                     self._adopt(step, said)
@@ -403,6 +404,14 @@ class Book:
 
     # --- for people -------------------------------------------------------------------------------
 
+    def _told(self, ask: Ask) -> list[Standing]:
+        """Return the state of each pool of an ask, but for gates."""
+        return [
+            self._standing(self.pages.pool(claim.rule, ask.account))
+            for claim in ask.claims
+            if meaning_of(claim.rule).kind != "gate"
+        ]
+
     def _standing(self, pool: Pool) -> Standing:
         meaning = meaning_of(pool.rule)
         self._pass_time(pool, meaning)
@@ -412,7 +421,7 @@ class Book:
         back = None
         if pool.left is not None and self._left(pool, meaning) < cap - pool.used:
             back = min(pool.until, pool.probe)
-        elif (use := next(self.pages.uses(pool), None)) is not None:
+        elif (use := next(self.pages.uses(pool), None)) is not None and not self._lasts(pool, use):
             back = meaning.free_at(use.at, now, pool.border)
         return Standing(
             rule=pool.rule if pool.cap is None else _capped(pool),
@@ -423,6 +432,11 @@ class Book:
             back_at=None if back is None or back == inf else _utc(back + now.low),
             learned_at=None if pool.cap is None else _utc(pool.cap_at),
         )
+
+    def _lasts(self, pool: Pool, use: Use) -> bool:
+        """Whether a use is that of a call which runs, and which nobody knows the end of."""
+        rule = pool.rule
+        return use.open and use.at > self.now.at and (rule.counted == "end" or rule.metric == "concurrency")
 
     def _forget(self, service: str, name: str) -> int:
         pools = [pool for pool in self.pages.pools(service) if name in {"", pool.rule.pool}]

@@ -9,7 +9,8 @@ The way of one HTTP request::
     ledger.sent(grant)                                           # once it is on its way
     ledger.received(grant)                                       # the head of the answer is there
     ledger.adopt(grant, allowances)                              # what its headers announced
-    ledger.settle(grant, {"tokens": 310})                        # what it took in the end
+    ledger.settle(grant, {"tokens": 310})                        # what it took in the end; or, to
+    left = await ledger.settled(grant, {"tokens": 310}, within=1)  # hear what is left then
 
 `reserve` is for one request: each retry, each repair and each hop to another service makes its own.
 `sent`, `received`, `adopt` and `settle` return at once, never raise and may be called on any
@@ -19,7 +20,7 @@ in full when its lease ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -134,7 +135,8 @@ class Standing:
         used: what counts against the cap, reservations of calls that run included.
         running: the part of `used` that calls still running may give back.
         left: what a request may take now. 0 while a refusal shuts the pool.
-        back_at: when more than now will be left (UTC), None where nothing is taken.
+        back_at: when more than now will be left (UTC). None where nothing is taken, or where only the
+            end of a call that runs gives something back.
         learned_at: when the cap was announced, None where it is a file's.
     """
 
@@ -202,6 +204,16 @@ class Ledger(Protocol):
                 "tokens", "input tokens" and "output tokens" are separate: name those that the
                 claims have (`claims_of` and `spent_of` do).
             sent: False where not a byte was written: everything is given back.
+        """
+        ...
+
+    async def settled(
+        self, grant: Grant, spent: Mapping[Metric, float] | None = None, *, within: float
+    ) -> Sequence[Standing]:
+        """Settle, and return the state that the pools have then, without gates.
+
+        Where the ledger does not answer within so many seconds nothing is returned; it settles all
+        the same. Never raises.
         """
         ...
 

@@ -374,28 +374,34 @@ local function adopt()
   end
 end
 
-local function standing()
+local function standing(facts)
+  local pool = load(facts)
+  pass_time(pool)
+  local cap = cap_of(pool)
+  local back = ''
+  if pool.left and left_of(pool) < cap - pool.used then
+    back = text(math.min(pool['until'], pool.probe))
+  else
+    each(pool, -INF, function(at, _, _, open)
+      -- Of a call that runs, nobody knows the end.
+      local lasts = open and at > now and (facts.counted == 'end' or facts.metric == 'concurrency')
+      if not lasts then back = text(free_at(pool, at)) end
+      return true
+    end)
+  end
+  local left = math.max(0, math.min(cap - pool.used, left_of(pool)))
+  return {
+    text(pool.used), text(pool.running), text(left), back, pool.cap and text(pool.cap) or '', pool.cap_source,
+    text(pool.cap_at),
+  }
+end
+
+local function standings()
   local found = {}
   for _, facts in ipairs(step.claims) do
-    local pool = load(facts)
-    pass_time(pool)
-    local cap = cap_of(pool)
-    local back = ''
-    if pool.left and left_of(pool) < cap - pool.used then
-      back = text(math.min(pool['until'], pool.probe))
-    else
-      each(pool, -INF, function(at)
-        back = text(free_at(pool, at))
-        return true
-      end)
-    end
-    local left = math.max(0, math.min(cap - pool.used, left_of(pool)))
-    found[#found + 1] = {
-      text(pool.used), text(pool.running), text(left), back, pool.cap and text(pool.cap) or '', pool.cap_source,
-      text(pool.cap_at),
-    }
+    if step.op == 'standing' or facts.kind ~= 'gate' then found[#found + 1] = standing(facts) end
   end
-  return found
+  return {'standing', found}
 end
 
 -- The step -------------------------------------------------------------------------------------------
@@ -420,10 +426,11 @@ elseif step.op == 'renew' then
   renew()
 elseif step.op == 'settle' then
   settle()
+  if step.tell then answer = standings() end
 elseif step.op == 'adopt' then
   adopt()
 elseif step.op == 'standing' then
-  answer = {'standing', standing()}
+  answer = standings()
 elseif step.op == 'forget' then
   for _, facts in ipairs(step.claims) do
     local key = prefix .. facts.key

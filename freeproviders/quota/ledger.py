@@ -142,12 +142,38 @@ class SharedLedger:
 
     def settle(self, grant: Grant, spent: Mapping[Metric, float] | None = None, *, sent: bool = True) -> None:
         """End a grant with what the request has taken."""
+        self._settle(grant, spent, None, sent=sent)
+
+    async def settled(
+        self, grant: Grant, spent: Mapping[Metric, float] | None = None, *, within: float
+    ) -> Sequence[Standing]:
+        """Settle, and return the state that the pools have then."""
+        told: Future[Answer] = Future()
+        if not self._settle(grant, spent, told):
+            return ()
+        try:
+            answer = await asyncio.wait_for(asyncio.wrap_future(told), within)
+        except Exception:  # noqa: BLE001 - the answer that was asked for must not be lost for it
+            return ()
+        return answer if isinstance(answer, list) else ()
+
+    def _settle(
+        self,
+        grant: Grant,
+        spent: Mapping[Metric, float] | None,
+        told: Future[Answer] | None,
+        *,
+        sent: bool = True,
+    ) -> bool:
+        """Settle what is not settled yet; return whether it was not."""
         now = boot_seconds()
         if grant.settled:
-            return
+            return False
         grant.settled = True
         grant.spent = taken = _amounts(spent or {}) if sent else None
-        self._post(lambda at: Settle(grant, taken, at - now), _services(grant.ask))
+        tell = told is not None
+        self._post(lambda at: Settle(grant, taken, at - now, tell), _services(grant.ask), told)
+        return True
 
     def adopt(self, grant: Grant, allowances: Iterable[Allowance], *, source: Source = "header") -> None:
         """Take over what the service announced with the answer to a request."""
@@ -219,9 +245,17 @@ class SharedLedger:
         self._put(waiting)
         return waiting.future
 
-    def _post(self, make: Callable[[float], Step], frees: AbstractSet[str] = frozenset()) -> None:
-        with suppress(LedgerError):  # at the end of the interpreter: it counts in full
-            self._put(_Call(make, None, frees))
+    def _post(
+        self,
+        make: Callable[[float], Step],
+        frees: AbstractSet[str] = frozenset(),
+        told: Future[Answer] | None = None,
+    ) -> None:
+        try:
+            self._put(_Call(make, told, frees))
+        except LedgerError as error:  # at the end of the interpreter: it counts in full
+            if told is not None:
+                _fail(told, error)
 
     def _put(self, item: _Call | _Waiting) -> Any:
         # No lock for what every request does: a thread that is told to end takes with it what was put

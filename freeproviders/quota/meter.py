@@ -16,6 +16,7 @@ from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.rules import claims_of, spent_of
 from freeproviders.tokens.corrected import Estimator
 from freeproviders.tokens.upper import Estimate
+from freeproviders.types import Left
 from freeproviders.wire.limits import Allowance, Metric
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 OUTPUT_TOKENS: Final = 1024
 """Tokens of an answer that are reserved where the caller does not limit it."""
 _NO_LIMIT_SECONDS: Final = 3600.0
+_TOLD_SECONDS: Final = 1.0
+"""How long the end of an answer waits for a ledger that does not say what is left."""
 _SETTLING_SECONDS: Final = 60.0
 """How long a lease outlives its call, so that a busy process still settles in time."""
 _ONLY_WAITING_HELPS: Final = frozenset({"", "minute", "hour", "day", "month"})
@@ -136,11 +139,30 @@ class Ticket:
             shut = Allowance(metric="requests", per="", remaining=0.0, reset_at=until)
             self._ledger.adopt(self._grant, [shut], source="body")
 
+    async def left_after(self, usage: Usage) -> tuple[Left, ...]:
+        """Settle a whole answer, and return what is left of each limit then.
+
+        Nothing is returned where the ledger does not answer soon, or where it was settled before.
+        """
+        if self._grant.settled:
+            return ()
+        standings = await self._ledger.settled(self._grant, self._taken(usage), within=_TOLD_SECONDS)
+        return tuple(
+            Left(one.rule.metric, one.rule.per, one.rule.pool, one.rule.cap, one.left, one.back_at)
+            for one in standings
+        )
+
     def end(self, usage: Usage | None) -> None:
         """Settle: `usage` is what the answer took, None for one that never came."""
-        if not self._written:
-            self._ledger.settle(self._grant, sent=False)
+        if self._grant.settled:
             return
+        if self._written:
+            self._ledger.settle(self._grant, self._taken(usage))
+        else:
+            self._ledger.settle(self._grant, sent=False)
+
+    def _taken(self, usage: Usage | None) -> dict[Metric, float]:
+        """Return what is to be settled, and learn from it how many tokens the question had."""
         spent: dict[Metric, float] = {"input tokens": 0.0, "output tokens": 0.0}
         if usage is not None:
             if self._estimate is not None and not usage.estimated:
@@ -154,7 +176,7 @@ class Ticket:
             for rule in self._rules:
                 if rule.counted == "admission":
                     taken.pop(rule.metric, None)
-        self._ledger.settle(self._grant, taken)
+        return taken
 
     def _end_of_day(self, error: ProviderError) -> datetime | None:
         """Return when a day's allowance comes back that the service gives no time for."""

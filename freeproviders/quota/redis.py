@@ -155,7 +155,7 @@ class RedisStore:
             self._evaluate([{"op": "forget", "by": self._name, "claims": claims}])
             return len(found)
         (answer,) = self._evaluate([{"op": "standing", "claims": claims}])
-        return [self._standing(key, rule, state) for (key, rule), state in zip(found, answer[1], strict=True)]
+        return _standings(found, answer[1])
 
     def _evaluate(self, written: Sequence[dict[str, Any]]) -> list[Any]:
         """Run the script for each step; where the server asks for another calendar, once more."""
@@ -204,11 +204,12 @@ class RedisStore:
                 return {"op": "received", "ago": ago, **self._granted(grant)}
             case Renew(grant):
                 return {"op": "renew", **self._granted(grant)}
-            case Settle(grant, spent, ago):
+            case Settle(grant, spent, ago, tell):
                 return {
                     "op": "settle",
                     "by": self._name,
                     "ago": ago,
+                    "tell": tell,
                     **_given(spent=spent),
                     **self._granted(grant),
                 }
@@ -283,10 +284,13 @@ class RedisStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    @staticmethod
-    def _read(step: Step, answer: Sequence[Any]) -> Answer:
+    def _read(self, step: Step, answer: Sequence[Any]) -> Answer:
         if isinstance(step, Settle):
             step.grant.places = [None]
+            if step.tell:
+                ask = step.grant.ask
+                rules = [claim.rule for claim in ask.claims if meaning_of(claim.rule).kind != "gate"]
+                return _standings([(self._key(rule, ask.account), rule) for rule in rules], answer[1])
         if not isinstance(step, Take | Look):
             return None
         match answer:
@@ -299,21 +303,26 @@ class RedisStore:
             case _:
                 return None
 
-    @staticmethod
-    def _standing(key: str, rule: Rule, state: Sequence[str]) -> Standing:
-        used, running, left, back, cap, source, cap_at = state
-        values = asdict(rule)
-        if cap:
-            values |= {"cap": float(cap), "source": source}
-        return Standing(
-            rule=Rule(**values),
-            account=json.loads(key)[-1][:6],
-            used=float(used),
-            running=float(running),
-            left=float(left),
-            back_at=None if back in {"", "inf"} else datetime.fromtimestamp(float(back), UTC),
-            learned_at=datetime.fromtimestamp(float(cap_at), UTC) if cap else None,
-        )
+
+def _standings(pools: Iterable[tuple[str, Rule]], states: Iterable[Sequence[str]]) -> list[Standing]:
+    """Read the states of pools, of which the keys and the rules are known."""
+    return [_standing(key, rule, state) for (key, rule), state in zip(pools, states, strict=True)]
+
+
+def _standing(key: str, rule: Rule, state: Sequence[str]) -> Standing:
+    used, running, left, back, cap, source, cap_at = state
+    values = asdict(rule)
+    if cap:
+        values |= {"cap": float(cap), "source": source}
+    return Standing(
+        rule=Rule(**values),
+        account=json.loads(key)[-1][:6],
+        used=float(used),
+        running=float(running),
+        left=float(left),
+        back_at=None if back in {"", "inf"} else datetime.fromtimestamp(float(back), UTC),
+        learned_at=datetime.fromtimestamp(float(cap_at), UTC) if cap else None,
+    )
 
 
 def _package() -> Any:

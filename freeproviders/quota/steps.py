@@ -62,11 +62,15 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The call ended so many seconds ago; `spent` None: nothing was written at all."""
+    """The call ended so many seconds ago; `spent` None: nothing was written at all.
+
+    With `tell` it is answered with the `Standing` of each pool then, but for gates.
+    """
 
     grant: Grant
     spent: Mapping[Metric, float] | None
     ago: float
+    tell: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 
 import pytest
@@ -13,7 +13,7 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from freeproviders import FlowGpt, OpenAICompatible
+from freeproviders import FlowGpt, OpenAICompatible, Quota
 from freeproviders.errors import ToolCallError, UnsupportedInputError, UsageError
 from freeproviders.testing import replica
 from freeproviders.types import Refusal, Text, ToolCall, Usage
@@ -82,6 +82,23 @@ def test_what_is_left_of_a_services_limits():
             assert 0 < requests["remaining"] < requests["cap"]
             assert datetime.fromisoformat(requests["reset_at"]).utcoffset() == timedelta(0)
             json.dumps(metadata)
+
+
+def test_what_is_left_of_the_limits_that_are_kept():
+    limits = [{"metric": "requests", "per": "day", "cap": 50}]
+    with replica(OpenAICompatible, answer="One two") as r:
+        model = chat(r, quota=Quota(limits, ledger="memory", name="langchain"))
+        metadata = [model.invoke("Hi").response_metadata, added(model.stream("Hi")).response_metadata]
+    for number, one in enumerate(metadata, 1):
+        [left] = one["quota"]
+        assert (left["metric"], left["per"], left["cap"], left["left"]) == (
+            "requests",
+            "day",
+            50,
+            50 - number,
+        )
+        assert datetime.fromisoformat(left["back_at"]) > datetime.now(UTC)
+        json.dumps(one)
 
 
 class Handler(BaseCallbackHandler):

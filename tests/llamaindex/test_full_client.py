@@ -93,6 +93,20 @@ def test_what_is_left_of_a_services_limits():
             json.dumps(response.raw)
 
 
+def test_what_is_left_of_the_limits_that_are_kept():
+    quota = freeproviders.Quota(
+        [{"metric": "requests", "per": "day", "cap": 50}], ledger="memory", name="llamaindex"
+    )
+    with service("One two") as r:
+        model = llm(r, quota=quota)
+        for number, response in enumerate(
+            (model.chat(HI), last(model.stream_chat(HI)), model.complete("Hi")), 1
+        ):
+            [left] = response.raw["quota"]
+            assert (left["metric"], left["per"], left["left"]) == ("requests", "day", 50 - number)
+            json.dumps(response.raw)
+
+
 def test_token_counts():
     with service(["One", " two", Usage(3, 2)]) as r:
         counts = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

@@ -100,6 +100,37 @@ def test_what_was_never_written_is_given_back_whole(book):
     assert book.used(rule("tokens", "day", 50)) == 0
 
 
+def test_who_settles_is_told_what_is_left(book):
+    """Of each pool but gates. Calls that run say nothing of when more comes: nobody knows their end."""
+    requests, tokens = rule(cap=3), rule("tokens", cap=100, counted="end")
+    places = rule("concurrency", "", 2)
+    wanted = ask(requests, (tokens, 40), places, GATE)
+    first, second = book.granted(wanted), book.granted(wanted)
+    start = book.clock.wall()
+    book.clock.at += 8
+    book.do(Received(first, 4.0))
+    told = book.do(Settle(first, {"tokens": 10.0}, 2.0, tell=True))
+    assert [one.rule for one in told] == [requests, tokens, places]
+    assert [one.left for one in told] == [1, 50, 1]  # the second call still holds 40
+    assert [after(one, start) for one in told] == [61.25, 66.0, None]
+    book.clock.at += 70
+    told = book.do(Settle(second, {"tokens": 0.0}, 0.0, tell=True))
+    assert [(one.left, one.back_at) for one in told] == [(3, None), (100, None), (2, None)]
+
+
+def after(standing, start):
+    """In how many seconds from a moment more is left."""
+    return None if standing.back_at is None else round(standing.back_at.timestamp() - start, 3)
+
+
+def test_a_call_that_runs_tells_no_time(book):
+    tokens, places = rule("tokens", cap=100, counted="end"), rule("concurrency", "", 2)
+    wanted = ask((tokens, 40), places)
+    book.granted(wanted)
+    told = book.do(Settle(book.granted(wanted), None, 0.0, tell=True))
+    assert [(one.left, one.back_at) for one in told] == [(60, None), (1, None)]
+
+
 def test_settling_again_changes_nothing(book):
     tokens = rule("tokens", cap=100)
     grant = book.granted(ask((tokens, 60)))

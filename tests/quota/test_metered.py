@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,8 +17,11 @@ from freeproviders.errors import (
     ServerError,
     UsageError,
 )
+from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_of
+from freeproviders.quota.sqlite import SQLiteStore
+from freeproviders.quota.steps import Settle, StoreError
 from freeproviders.testing import replica
 
 REQUESTS = {"metric": "requests", "per": "minute", "cap": 3}
@@ -84,6 +89,50 @@ async def test_tokens_that_count_as_a_request_comes_in_are_not_given_back(quota,
     [(used, running)] = await standings("tokens")
     assert used > 300
     assert running == 0
+
+
+async def test_each_answer_tells_what_is_left(quota):
+    """Streamed or whole: what the ledger has after it, tokens that were not used given back."""
+    with replica(OpenAICompatible, answer="one two three") as server:
+        provider = made(server, quota(REQUESTS, TOKENS))
+        before = datetime.now(UTC)
+        first = await provider.complete("Hi there", max_tokens=300)
+        batches = [batch async for batch in provider.batches(provider.request("Hi there", max_tokens=300))]
+        plain = await provider.configured(quota=None).complete("Hi")
+    second = batches[-1][-1]
+    taken = first.usage.input_tokens + first.usage.output_tokens
+    for number, finish in ((1, first.finish), (2, second)):
+        requests, tokens = finish.quota
+        assert (requests.metric, requests.per, requests.scope, requests.cap) == (
+            "requests",
+            "minute",
+            "account",
+            3,
+        )
+        assert (requests.left, tokens.left) == (3 - number, 500 - number * taken)
+        for one in (requests, tokens):
+            assert timedelta(seconds=59) < one.back_at - before < timedelta(seconds=120)
+        assert json.loads(json.dumps(tokens.plain()))["left"] == tokens.left
+    assert plain.finish.quota == ()
+
+
+class Breaking(SQLiteStore):
+    """A store in memory that breaks as soon as something is settled."""
+
+    def run(self, steps):
+        if any(isinstance(step, Settle) for step in steps):
+            raise StoreError("The ledger is gone.")
+        return super().run(steps)
+
+
+async def test_an_answer_is_not_lost_with_the_ledger():
+    """It only does not tell what is left."""
+    ledger = SharedLedger(lambda: Breaking(None), lambda store: None)
+    with replica(OpenAICompatible, answer="one two three") as server:
+        answer = await made(server, Quota([REQUESTS], ledger=ledger)).complete("Hi")
+    await asyncio.to_thread(ledger.close)
+    assert answer.text == "one two three"
+    assert answer.finish.quota == ()
 
 
 async def test_an_error_before_content_keeps_the_request_and_gives_the_tokens_back(quota, standings):
