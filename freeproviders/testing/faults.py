@@ -5,14 +5,15 @@ mappings: the n-th request gets the n-th, and requests after the last one have n
 None are requests without a fault. Several names in one mapping combine.
 
 Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1),
-`"on": "models"` to the OpenAI protocol's list of models; each place counts its own requests. A
-wrong request is refused before any fault is applied, and uses none up.
+`"on": "models"` to the OpenAI protocol's list of models, `"on": "embeddings"` to requests for
+vectors; each place counts its own requests. A wrong request is refused before any fault is applied,
+and uses none up.
 
 ===============  ===========================  ======================================================
 name             value                        what happens
 ===============  ===========================  ======================================================
 on               "answer" | "page" |          which request the mapping is for
-                 "models"
+                 "models" | "embeddings"
 drop             True                         the connection is closed without any answer
 delay_headers    seconds                      wait before the status line
 redirect         url                          307 to there
@@ -37,7 +38,9 @@ error            str                          an error inside a 200, in the prot
 error_at         n pieces                     so much text comes before `error` (default 0)
 error_shape      one of `ERROR_SHAPES`        how FreeNetfly and OpenAI write errors (default
                                               "object")
-empty            True                         a correct answer without any text
+empty            True                         a correct answer without any text or vector
+vectors          one of `SPOILED`             what is wrong with the vectors of an answer; is always
+                                              on "embeddings"
 delay_first      seconds                      wait between the headers and the first text
 keepalive        n                            so many comments (SSE) or blank lines (others), one
                                               each 20 ms, before the first text
@@ -94,11 +97,21 @@ ERROR_SHAPES: Final = (
 )
 """How services write errors; the last three are only seen inside a 200."""
 
+SPOILED: Final = ("missing", "more", "null", "size", "sizes", "nan", "twice", "shuffled")
+"""What can be wrong with vectors.
+
+"missing": the first text has none; "more": there is one too many; "null": the last one is null;
+"size": the last one is a number too short, "sizes": all of them; "nan": the last one begins with a
+NaN; "twice": the last one has the number of the first; "shuffled": they come in another order,
+which is no mistake where they are numbered.
+"""
+
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "encoding": ("gzip", "deflate"),
     "error_shape": ERROR_SHAPES,
     "kind": get_args(Kind),
     "nonce_expired": ("403", "-1", "json"),
+    "vectors": SPOILED,
 }
 _NUMBERS: Final = frozenset(
     {
@@ -139,6 +152,7 @@ class Fault:
     error_at: int = 0
     error_shape: str = "object"
     empty: bool = False
+    vectors: str | None = None
     delay_first: float = 0
     keepalive: int = 0
     stall: int | None = None
@@ -166,10 +180,17 @@ SSE_FAULTS: Final = STREAM_FAULTS | {"no_done", "no_finish", "bom"}
 COMPLETION_FAULTS: Final = SSE_FAULTS | {"error_shape", "no_stream"}
 SIGN_FAULTS: Final = frozenset({"kind", "sign"})
 PAGE_FAULTS: Final = frozenset({"nonce_expired", "page"})
-EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS - SIGN_FAULTS
+VECTOR_FAULTS: Final = frozenset({"vectors"})
+EVERYWHERE: Final = frozenset(FAULT_NAMES) - COMPLETION_FAULTS - PAGE_FAULTS - SIGN_FAULTS - VECTOR_FAULTS
 """The faults that every protocol has a place for."""
 ELSEWHERE: Final = EVERYWHERE - {"quota", "error_at", "empty", "pace"} | {"page", "error_shape"}
 """The faults that pages and lists of models have a place for."""
+ON_VECTORS: Final = ELSEWHERE - {"page"} | {"quota", "empty"} | SIGN_FAULTS | VECTOR_FAULTS
+"""The faults that requests for vectors have a place for."""
+_PLACES: Final[Mapping[str, frozenset[str]]] = {
+    "answer": frozenset(FAULT_NAMES) - VECTOR_FAULTS,
+    "embeddings": ON_VECTORS,
+}
 
 Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
 """The type of `faults=`."""
@@ -189,12 +210,12 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
     """Read one mapping. Raises `ValueError` on a name or value that would have no effect."""
     if not spec:
         return NO_FAULT
-    place = "page" if "page" in spec else spec.get("on", "answer")
+    place = "page" if "page" in spec else "embeddings" if "vectors" in spec else spec.get("on", "answer")
     if place not in service.places:
         raise ValueError(
             f"{service.name} has no {place!r}: a fault can be on {', '.join(map(repr, service.places))}."
         )
-    known = service.fault_names if place == "answer" else service.fault_names & ELSEWHERE
+    known = service.fault_names & _PLACES.get(place, ELSEWHERE)
     for name, value in spec.items():
         if name not in known:
             why = (

@@ -18,9 +18,12 @@ class RecordedRequest:
     """One request, as it came.
 
     `headers` is looked up in any case. `messages` are the decoded role/content mappings of a chat
-    request; where the protocol flattens the conversation it is one user message with the prompt.
+    request; where the protocol flattens the conversation it is one user message with the prompt. Of a
+    request for vectors that is well written, `texts` are its texts, `model`, `input_type` and `size`
+    the model, what the texts are for in the service's word, and how many numbers a vector has.
     `connection` numbers the TCP connections from 1: two requests with the same number shared one.
-    `refusal` is the reason for which the request was refused, None if it was not.
+    `refusal` is the reason for which the request was refused, None if it was not; `status` is that
+    of the answer, 0 before it begins and where there is none.
     """
 
     method: str
@@ -31,6 +34,11 @@ class RecordedRequest:
     connection: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)
     refusal: str | None = None
+    status: int = 0
+    texts: list[str] = field(default_factory=list)
+    model: str = ""
+    input_type: str = ""
+    size: int = 0
 
     @classmethod
     async def read(cls, request: web.BaseRequest, connection: int) -> RecordedRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from freeproviders.testing.faults import Fault, FaultPlan
 from freeproviders.testing.ledger import Ledger
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.services.base import (
+    Embedding,
     Refusal,
     Reply,
     Service,
@@ -144,12 +146,16 @@ class OneAnswer:
 
     async def run(self) -> web.StreamResponse:
         """Judge the request and answer it."""
-        place, turn, refusal = "", None, None
+        place, refusal = "", None
+        turn: Turn | None = None
+        asked: Embedding | None = None
         try:
             place = self._service.place(self._recorded)
             if place == "answer":
                 turn = self._service.turn(self._recorded)
                 self._recorded.messages = turn.messages
+            elif place == "embeddings":
+                asked = self._service.embedding(self._recorded)
         except Refusal as wrong:
             refusal = wrong
             self._recorded.refusal = wrong.message
@@ -157,14 +163,15 @@ class OneAnswer:
         self._server.ledger.request(self._recorded)
         if refusal is not None:
             return await self._refuse(refusal)
-        if turn is None:
+        accepted = turn or asked
+        if accepted is None:
             return await self._answer(place, None)
         try:
-            return await self._answer(place, turn)
+            return await self._answer(place, accepted)
         finally:
-            turn.close()
+            accepted.close()
 
-    async def _answer(self, place: str, turn: Turn | None) -> web.StreamResponse:
+    async def _answer(self, place: str, turn: Turn | Embedding | None) -> web.StreamResponse:
         """Answer a request that was accepted, as far as its fault lets that happen."""
         self._fault = self._server.plan.next(place)
         await asyncio.sleep(self._fault.delay_headers)
@@ -174,8 +181,10 @@ class OneAnswer:
                 self._request.transport.abort()
             return web.Response()  # to nobody
         reply = self._misbehaviour()
-        if reply is None and turn is not None:
+        if reply is None and isinstance(turn, Turn):
             return await self._talk(turn)
+        if reply is None and isinstance(turn, Embedding):
+            reply = await self._embed(turn)
         if turn is not None:
             turn.close()  # what it occupied is free before the client knows of the refusal
         if reply is None:
@@ -236,6 +245,17 @@ class OneAnswer:
         except BodyEnded:
             self.complete = True
         return response
+
+    async def _embed(self, asked: Embedding) -> Reply:
+        """Write the answer to a request for vectors."""
+        fault = self._fault
+        if fault.error is not None:
+            return replace(self._service.complaint(500, fault.error, fault), status=200)
+        try:
+            return asked.write(await self._service.vectors(asked, self._recorded), fault)
+        except Exception as error:  # noqa: BLE001 - functions are anybody's code
+            self._server.ledger.failures.append(error)
+            return self._service.complaint(500, f"The vectors could not be made: {error!r}", fault)
 
     async def _talk(self, turn: Turn) -> web.StreamResponse:
         """Stream the script's answer."""
@@ -318,6 +338,7 @@ class OneAnswer:
         if fault.encoding is not None:
             headers["Content-Encoding"] = fault.encoding
         headers.update(fault.headers or {})
+        self._recorded.status = status
         response = web.StreamResponse(status=status, headers=headers)
         await response.prepare(self._request)
         return response, BodyWriter(response, self._request.transport, fault)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, NoReturn, Protocol
@@ -71,7 +71,7 @@ class Renderer(Protocol):
         """Write the bytes after the last piece."""
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Do nothing."""
 
 
@@ -88,8 +88,35 @@ class Turn:
     settings: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of the answer."""
-    close: Callable[[], object] = _nothing
+    close: Callable[[], object] = nothing
     """Called when the request is over, however it ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """A request for vectors that was accepted.
+
+    `texts` are what was sent and `read` what the model reads of them. `input_type` is the service's
+    word for what they are for.
+    """
+
+    texts: list[str]
+    read: list[str]
+    tokens: int
+    model: str
+    size: int
+    write: Callable[[Sequence[list[float]], Fault], Reply]
+    """Writes the answer with the vectors of `read`."""
+    input_type: str = ""
+    normalised: bool = True
+    """Whether the vectors have length 1."""
+    close: Callable[[], object] = nothing
+    """Called when the request is over, however it ended."""
+
+    def tell(self, request: RecordedRequest) -> None:
+        """Write down what a request asks for."""
+        request.texts, request.model = self.texts, self.model
+        request.input_type, request.size = self.input_type, self.size
 
 
 class Service(ABC):
@@ -122,6 +149,14 @@ class Service(ABC):
     @abstractmethod
     def turn(self, request: RecordedRequest) -> Turn:
         """Judge a chat request. Raises `Refusal`."""
+
+    def embedding(self, request: RecordedRequest) -> Embedding:  # noqa: ARG002
+        """Judge a request for vectors. Raises `Refusal`."""
+        raise AssertionError(self.slug)
+
+    async def vectors(self, asked: Embedding, request: RecordedRequest) -> list[list[float]]:
+        """Make the vectors of a request. Raises whatever the caller's function raises."""
+        raise AssertionError(asked, request)
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
         """Answer a request to one of the other places. Raises `Refusal`."""

@@ -21,9 +21,10 @@ from freeproviders.testing.faults import SIGN_FAULTS, Fault
 from freeproviders.testing.limits import Asker, Caps, Counts, Exceeded, Limits, Ticket, changed
 from freeproviders.testing.meters import Standing
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Refusal, Renderer, Reply, Turn, dump, refuse
+from freeproviders.testing.services.base import Embedding, Refusal, Renderer, Reply, Turn, dump, refuse
+from freeproviders.testing.services.embedding_body import EmbeddingModel
 from freeproviders.testing.services.metered import Metered
-from freeproviders.testing.services.openai import OpenAIService
+from freeproviders.testing.services.openai import VECTOR_SIZE, OpenAIService
 from freeproviders.testing.services.openai_body import NUMBERS
 from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS
 from freeproviders.testing.services.saying_no import (
@@ -35,6 +36,7 @@ from freeproviders.testing.services.saying_no import (
 )
 from freeproviders.testing.services.signatures import Signatures
 from freeproviders.testing.services.style import faults_of_style
+from freeproviders.testing.vectors import MakesVectors
 from freeproviders.wire.signs import Kind, Sign
 
 ABILITIES: Final = frozenset({"tools", "schema", "images", "streaming", "usage"})
@@ -55,7 +57,7 @@ class CataloguedService(OpenAIService):
     replaces the lines by others, or is False for none; `clock` gives the seconds since 1970;
     `charges` is what a call costs in metrics that requests do not show, as {"neurons": 40};
     `reserve` takes the whole `max_tokens` of a request in advance. `extra_keys`, `tool_deltas`,
-    `tool_index` and `reasoning_key` are those of `OpenAIService`.
+    `tool_index`, `reasoning_key`, `vectors` and `vector_size` are those of `OpenAIService`.
 
     A call is counted when it is admitted, before any fault: a request and the tokens of its prompt
     at once, those of its answer when it ends. What is refused is not counted.
@@ -79,6 +81,8 @@ class CataloguedService(OpenAIService):
         tool_deltas: str = "split",
         tool_index: bool = True,
         reasoning_key: str = "",
+        vectors: MakesVectors | None = None,
+        vector_size: int = VECTOR_SIZE,
     ) -> None:
         unknown = set(lacks) - ABILITIES
         if unknown or isinstance(lacks, str):
@@ -94,6 +98,8 @@ class CataloguedService(OpenAIService):
                 (word for word in (self.row.id, self.row.name.lower()) if word in _REFUSING), ""
             ),
             tool_index=tool_index,
+            vectors=vectors,
+            vector_size=vector_size,
         )
         self._signatures = Signatures(style)
         if style.tool_extras:
@@ -112,7 +118,11 @@ class CataloguedService(OpenAIService):
     def of(cls, row: Row) -> type[CataloguedService]:
         """Make the class of a row's service."""
         path = _VARIABLE.sub("replica", urlsplit(row.base_url).path).rstrip("/")
-        routes = {("POST", f"{path}/chat/completions"): "answer", ("GET", f"{path}/models"): "models"}
+        routes = {
+            ("POST", f"{path}/chat/completions"): "answer",
+            ("POST", f"{path}/embeddings"): "embeddings",
+            ("GET", f"{path}/models"): "models",
+        }
         if row.probe:
             routes.setdefault(("GET", row.probe), "probe")
         style = row.request
@@ -151,7 +161,8 @@ class CataloguedService(OpenAIService):
             self._refuse_field(name, wrong, model)
         asker = self._asker(request)
         prompt = self._prompt_tokens(body)
-        ticket = self._admit(body, asker, prompt)
+        most = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+        ticket = self._admit(model, asker, prompt, int(most), stream=bool(body.get("stream")))
 
         def render(fault: Fault) -> Renderer:
             if "streaming" in self._lacks:
@@ -161,13 +172,24 @@ class CataloguedService(OpenAIService):
         headers = {**turn.headers, **(self._announced(model, asker) if self._headers.on == "every" else {})}
         return replace(turn, render=render, headers=headers, close=ticket.close)
 
+    def embedding(self, request: RecordedRequest) -> Embedding:
+        asked = super().embedding(request)
+        asker = self._asker(request)
+        ticket = self._admit(asked.model, asker, asked.tokens)
+        headers = self._announced(asked.model, asker) if self._headers.on == "every" else {}
+
+        def write(vectors: Sequence[list[float]], fault: Fault) -> Reply:
+            return replace(asked.write(vectors, fault), headers=headers)
+
+        return replace(asked, write=write, close=ticket.close)
+
     def complaint(self, status: int, message: str, fault: Fault, code: str | None = None) -> Reply:
         shape = self._refusals.shape if fault.error_shape == "object" else fault.error_shape
         return super().complaint(status, message, replace(fault, error_shape=shape), code)
 
     def said_no(self, request: RecordedRequest, fault: Fault) -> Reply | None:
         body = request.json
-        model = body["model"]
+        model = request.model or body["model"]
         if fault.sign is not None:
             sign: Sign | None = self.row.error[fault.sign]
         else:
@@ -225,6 +247,21 @@ class CataloguedService(OpenAIService):
             or row_of(self.row, model) is not None
         )
 
+    def _embedding_model(self, model: str) -> EmbeddingModel:
+        row = self.row.embeddings.get(model)
+        if row is None or self._models is not None or model in self.row.retired:
+            self._check_model(model)
+        if row is None:
+            return EmbeddingModel(size=self._vector_size)
+        return EmbeddingModel(
+            size=row.size,
+            sizes=row.sizes,
+            normalised=row.normalised is not False,
+            batch=row.batch,
+            window=row.window,
+            total=None,
+        )
+
     def _has_tools(self, model: str) -> bool:
         return "tools" not in self._lacks and facts_of(self.row, model).tools is not False
 
@@ -241,11 +278,9 @@ class CataloguedService(OpenAIService):
                 if isinstance(part, dict) and part.get("type") == "image_url":
                     refuse(f"{body['model']} does not support images.")
 
-    def _admit(self, body: Mapping[str, Any], asker: Asker, prompt: int) -> Ticket:
-        model = body["model"]
-        most = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+    def _admit(self, model: str, asker: Asker, prompt: int, most: int = 0, *, stream: bool = False) -> Ticket:
         try:
-            return self._limits.admit(model, asker, prompt, int(most))
+            return self._limits.admit(model, asker, prompt, most)
         except Exceeded as exceeded:
             limit = exceeded.standing.limit
             self._say_no(
@@ -254,7 +289,7 @@ class CataloguedService(OpenAIService):
                 model,
                 standing=exceeded.standing,
                 headers=self._announced(model, asker, exceeded.standing),
-                stream=bool(body.get("stream")),
+                stream=stream,
             )
 
     # --- answering --------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, NoReturn
 
 from freeproviders.testing.answers import Piece
-from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, Fault
+from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, VECTOR_FAULTS, Fault
 from freeproviders.testing.record import RecordedRequest
+from freeproviders.testing.services import embedding_body
 from freeproviders.testing.services.base import (
+    Embedding,
     Refusal,
     Renderer,
     Reply,
@@ -29,6 +31,8 @@ from freeproviders.testing.services.completions import (
     count_tokens,
     error_reply,
 )
+from freeproviders.testing.services.embedding import openai_answer, with_faults
+from freeproviders.testing.services.embedding_body import EmbeddingModel
 from freeproviders.testing.services.openai_body import (
     NUMBERS,
     OTHERS,
@@ -39,10 +43,12 @@ from freeproviders.testing.services.openai_body import (
     check_tools,
 )
 from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS, Words
+from freeproviders.testing.vectors import MakesVectors, VectorMaker
 from freeproviders.types import Text, ToolCall
 from freeproviders.wire.openai.writer import AnswerStyle
 
 FINGERPRINT: Final = "fp_replica"
+VECTOR_SIZE: Final = 256
 
 
 class OpenAIService(Service):
@@ -59,14 +65,22 @@ class OpenAIService(Service):
     `refuses_like` names (a key of `REFUSED_TOOLS` or `REFUSED_SCHEMAS`); "ignored" takes it and
     keeps it from the model, as some services do. `native_tools` "text" gives the model the tools
     and does not tell its calls from text.
+
+    `vectors` is a function that makes the vectors of embedding requests, which else are those of
+    `checksum_vector`; `vector_size` is how many numbers they have where neither the request nor
+    what is known of the model says so.
     """
 
     name: ClassVar[str] = "OpenAICompatible"
     slug: ClassVar[str] = "openai-compatible"
     base_path: ClassVar[str] = "/v1"
-    places: ClassVar = ("answer", "models")
-    routes: ClassVar = {("POST", "/v1/chat/completions"): "answer", ("GET", "/v1/models"): "models"}
-    fault_names = EVERYWHERE | COMPLETION_FAULTS
+    places: ClassVar = ("answer", "models", "embeddings")
+    routes: ClassVar = {
+        ("POST", "/v1/chat/completions"): "answer",
+        ("POST", "/v1/embeddings"): "embeddings",
+        ("GET", "/v1/models"): "models",
+    }
+    fault_names = EVERYWHERE | COMPLETION_FAULTS | VECTOR_FAULTS
     numbers: ClassVar[Mapping[str, Range]] = NUMBERS
     stops: ClassVar[int] = 4
 
@@ -84,6 +98,8 @@ class OpenAIService(Service):
         json_schema: bool | Literal["ignored"] = True,
         refuses_like: str = "",
         tool_index: bool = True,
+        vectors: MakesVectors | None = None,
+        vector_size: int = VECTOR_SIZE,
     ) -> None:
         if native_tools not in {True, False, "ignored", "text"}:
             raise ValueError(f'native_tools must be True, False, "ignored" or "text", not {native_tools!r}.')
@@ -106,6 +122,8 @@ class OpenAIService(Service):
         self._message_keys: Collection[str] = () if earlier_reasoning == "refused" else ("reasoning_content",)
         self._service_tools = frozenset(service_tools)
         self._style = AnswerStyle(tool_deltas=tool_deltas, tool_index=tool_index, reasoning_key=reasoning_key)
+        self._maker = VectorMaker(vectors)
+        self._vector_size = vector_size
 
     def page(self, place: str, request: RecordedRequest, fault: Fault) -> Reply:  # noqa: ARG002
         """The list of models."""
@@ -117,23 +135,41 @@ class OpenAIService(Service):
         ]
         return Reply(200, dump({"object": "list", "data": models}))
 
+    def embedding(self, request: RecordedRequest) -> Embedding:
+        self._check_key(request)
+        body = _read_body(request)
+        check_keys(body, ("model", "input"), embedding_body.KEYS)
+        model = _name(body["model"])
+        facts = self._embedding_model(model)
+        given = embedding_body.read_input(body["input"], facts)
+        encoding = embedding_body.read_encoding(body)
+        tokens = sum(given.counts)
+        asked = Embedding(
+            texts=given.texts,
+            read=given.texts,
+            tokens=tokens,
+            model=model,
+            size=embedding_body.read_size(body, facts),
+            normalised=facts.normalised,
+            write=with_faults(openai_answer(model, tokens, encoding), numbered=True),
+        )
+        asked.tell(request)
+        return asked
+
+    async def vectors(self, asked: Embedding, request: RecordedRequest) -> list[list[float]]:
+        return await self._maker.make(asked.read, request, normalised=asked.normalised)
+
+    def _embedding_model(self, model: str) -> EmbeddingModel:
+        """Tell what is known of an embedding model. Raises `Refusal` where it is none."""
+        self._check_model(model)
+        return embedding_body.OPENAI_MODELS.get(model) or EmbeddingModel(size=self._vector_size)
+
     def turn(self, request: RecordedRequest) -> Turn:
         self._check_key(request)
-        given = request.headers.get("Content-Type", "")
-        expect(
-            given.partition(";")[0].strip().lower() == "application/json",
-            f"Header Content-Type must be application/json, not {given!r}.",
-        )
-        body = read_json(request)
+        body = _read_body(request)
         check_keys(body, ("model", "messages"), (*self.numbers, *OTHERS, *self._extra_keys))
-        model = body["model"]
-        expect(isinstance(model, str) and bool(model), "you must provide a model parameter")
-        expect(
-            self._knows(model),
-            f"The model `{model}` does not exist or you do not have access to it.",
-            status=404,
-            code="model_not_found",
-        )
+        model = _name(body["model"])
+        self._check_model(model)
         check_settings(body, self.numbers, self.stops)
         expect(body.get("n") in {None, 1} or not body.get("stream"), "This replica streams one answer only.")
         self._check_abilities(body)
@@ -183,6 +219,14 @@ class OpenAIService(Service):
     def _listed(self) -> Iterable[str]:
         """Name the models of the list."""
         return self._models or ("replica",)
+
+    def _check_model(self, model: str) -> None:
+        expect(
+            self._knows(model),
+            f"The model `{model}` does not exist or you do not have access to it.",
+            status=404,
+            code="model_not_found",
+        )
 
     def _knows(self, model: str) -> bool:
         return self._models is None or model in self._models
@@ -235,6 +279,23 @@ class _WithoutCalls:
             call = dump({"name": piece.name, "arguments": dict(piece.arguments)}).decode()
             piece = Text(f"<tool_call>\n{call}\n</tool_call>")
         return self._renderer.piece(piece)
+
+
+def _read_body(request: RecordedRequest) -> dict[str, Any]:
+    """Read the body of a request, which must say that it is JSON."""
+    given = request.headers.get("Content-Type", "")
+    expect(
+        given.partition(";")[0].strip().lower() == "application/json",
+        f"Header Content-Type must be application/json, not {given!r}.",
+    )
+    return read_json(request)
+
+
+def _name(model: Any) -> str:
+    """Read the name of a model."""
+    if not isinstance(model, str) or not model:
+        refuse("you must provide a model parameter")
+    return model
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
