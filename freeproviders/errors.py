@@ -36,6 +36,7 @@
     │   └── ResponseError                         a 200 that is no answer
     │       ├── EmptyResponseError                no content came
     │       ├── MalformedResponseError            not in the service's protocol
+    │       │   ├── MalformedVectorError          what came for one text is no vector: `place`
     │       │   └── MissingPageDataError (RuntimeError)  a page lacks what the next request needs
     │       ├── ResponseTooLargeError             a size cap was passed
     │       └── TruncatedResponseError            cut off before its end
@@ -445,6 +446,19 @@ class MissingPageDataError(MalformedResponseError, RuntimeError):
     """A page lacks the value that the next request needs."""
 
     is_retryable = False
+
+
+class MalformedVectorError(MalformedResponseError):
+    """What came for one text is no vector, as where a number in it is NaN.
+
+    `place` is the text's place in the request. The other texts may fare better in another request.
+    """
+
+    is_retryable = False
+
+    def __init__(self, message: str, *, place: int = 0, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.place = place
 
 
 class ResponseTooLargeError(ResponseError):

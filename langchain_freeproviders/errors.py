@@ -195,6 +195,10 @@ class MissingPageDataError(core.MissingPageDataError, MalformedResponseError):
     """A page lacks the value that the next request needs."""
 
 
+class MalformedVectorError(core.MalformedVectorError, MalformedResponseError):
+    """What came for one text is no vector."""
+
+
 class ResponseTooLargeError(core.ResponseTooLargeError, ResponseError):
     """The answer passed the size cap."""
 

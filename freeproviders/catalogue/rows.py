@@ -128,8 +128,12 @@ class EmbeddingRow(Known):
 
     `family` is the name under which vectors may be compared; `size` counts the numbers of a vector
     and `sizes` are others that can be asked for; `normalised` says whether vectors have length 1,
-    None that no source tells. `batch` is how many texts one request may have, `window` how many
-    tokens one text may.
+    None that no source tells. `batch` is how many texts one request may have and `tokens` how many
+    tokens all of them together, `window` how many tokens one text may.
+
+    `dialect` is how the service is asked. `query` and `document` are put before texts of these
+    roles, `input_types` are the service's words for them that it wants beside the texts. `base64`
+    says whether the service sends vectors as base64 where it is asked to.
     """
 
     family: str
@@ -137,7 +141,13 @@ class EmbeddingRow(Known):
     normalised: bool | None = None
     sizes: tuple[int, ...] = ()
     batch: int | None = None
+    tokens: int | None = None
     window: int | None = None
+    dialect: str = "openai"
+    query: str = ""
+    document: str = ""
+    input_types: Mapping[str, str] = field(default_factory=dict)
+    base64: bool | None = None
     cost: Cost | None = None
     note: str = ""
 
