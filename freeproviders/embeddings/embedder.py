@@ -2,49 +2,147 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final
 
-from freeproviders.embeddings.family import Family
-from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest
+from freeproviders import bridge
+from freeproviders.checks import one_of
+from freeproviders.deadlines import running_loop
+from freeproviders.embeddings.block import Block, Call
+from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
+from freeproviders.embeddings.source import VectorSource
+from freeproviders.embeddings.texts import checked
+from freeproviders.errors import FreeProvidersError
+from freeproviders.wire.embeddings.request import Role
+
+Progress = Callable[[int, int], None]
+"""Called with the texts that are done and the texts in all."""
+
+_TEXTS: Final = 96
+"""Texts of a request where no cap is known."""
+_AHEAD: Final = 4
+"""Blocks that may be asked for beyond those that fill the slots, so that a slow one holds up nobody."""
+WAIT_SECONDS: Final = 120.0
+"""How long a request waits for a service that says when to come back: longer than a minute's limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caps:
-    """The most that one request may have; None is no known limit.
+class Embedder(VectorSource):
+    """Whoever makes vectors of one family.
 
-    Attributes:
-        texts: texts of a request.
-        tokens: tokens of all its texts together.
-        window: tokens of one text; what is longer is refused, or cut where that is asked for.
-        concurrency: requests at the same time.
+    A subclass has what `VectorSource` says: a `name`, a `model`, `family`, `caps` and `ask`.
     """
 
-    texts: int | None = None
-    tokens: int | None = None
-    window: int | None = None
-    concurrency: int = 4
+    async def embed(
+        self,
+        texts: str | Iterable[str],
+        *,
+        role: Role = "document",
+        truncate: bool = False,
+        wait_up_to: float | None = WAIT_SECONDS,
+        progress: Progress | None = None,
+    ) -> Embeddings:
+        """Make the vectors of texts, in their order; a bare text is one.
 
+        Args:
+            texts: what to embed, in memory as a whole; `stream` takes more than that.
+            role: "document" for what is to be found, "query" for what finds.
+            truncate: whether a text that is longer than the model's window is cut; the result says
+                which. Else it is refused.
+            wait_up_to: seconds that each request may wait for room in a limit, or for a service
+                that says when to come back. None is the rule of `Retry`.
+            progress: called with the texts done and the texts in all, after each block.
 
-class Embedder(ABC):
-    """A source of vectors of one family.
-
-    A subclass has a `name`, a `model`, `family`, `caps` and `ask`; everything else is here.
-    """
-
-    name: str
-    slug: str = ""
-    model: str = ""
-    caps: Caps = Caps()
-
-    @property
-    @abstractmethod
-    def family(self) -> Family:
-        """The family of the vectors; its size may be unknown until the first have come."""
-
-    @abstractmethod
-    async def ask(self, request: EmbeddingRequest) -> EmbeddingAnswer:
-        """Make one request, again where that may help; its vectors are as the service gives them.
-
-        The texts are within `caps`. Raises errors of the tree.
+        Raises:
+            UsageError: an argument cannot work; nothing was sent.
+            BadTextsError: single texts got no vector; the error has the vectors of the others.
+            ProviderError: the service failed, or refuses every text.
         """
+        found = checked(texts)
+        whole = Collected(len(found))
+        blocks = self.stream(found, role=role, truncate=truncate, wait_up_to=wait_up_to)
+        try:
+            async with aclosing(blocks):
+                async for batch in blocks:
+                    whole.add(batch)
+                    if progress is not None:
+                        progress(whole.done, len(found))
+        except FreeProvidersError as error:
+            if whole.done:
+                error.advice = f"{error.advice} {self._what_is_kept(whole.done, len(found))}".strip()
+            raise
+        return whole.result(self.family)
+
+    def embed_sync(
+        self,
+        texts: str | Iterable[str],
+        *,
+        role: Role = "document",
+        truncate: bool = False,
+        wait_up_to: float | None = WAIT_SECONDS,
+        progress: Progress | None = None,
+    ) -> Embeddings:
+        """Do as `embed`, in code without an event loop."""
+        return bridge.run(
+            self.embed(texts, role=role, truncate=truncate, wait_up_to=wait_up_to, progress=progress)
+        )
+
+    async def stream(
+        self,
+        texts: Sequence[str],
+        *,
+        role: Role = "document",
+        truncate: bool = False,
+        wait_up_to: float | None = WAIT_SECONDS,
+    ) -> AsyncGenerator[EmbeddedBatch, None]:
+        """Make vectors block by block, in the order of the texts; arguments are those of `embed`.
+
+        No more than some blocks are in memory. A text that got no vector is in its batch's `bad`;
+        where there is one text only, its error is raised. Closing the stream ends its requests.
+        """
+        running_loop()
+        one_of("role", role, ("document", "query"))
+        call = Call(
+            embedder=self,
+            role=role,
+            truncate=truncate,
+            wait_up_to=wait_up_to,
+            alone=len(texts) == 1,
+            slots=asyncio.Semaphore(self.caps.concurrency),
+            probing=asyncio.Lock(),
+        )
+        blocks = self._blocks(call, texts)
+        running: deque[asyncio.Task[EmbeddedBatch]] = deque()
+        try:
+            while True:
+                while len(running) < self.caps.concurrency + _AHEAD and (block := next(blocks, None)):
+                    running.append(asyncio.create_task(block.run()))
+                if not running:
+                    return
+                try:
+                    batch = await running[0]
+                except BaseExceptionGroup as group:
+                    raise _first_of(group) from None
+                running.popleft()
+                yield batch
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _blocks(self, call: Call, texts: Sequence[str]) -> Iterator[Block]:
+        most = self.caps.texts or _TEXTS
+        return (Block(call, at, texts[at : at + most]) for at in range(0, len(texts), most))
+
+    def _what_is_kept(self, done: int, count: int) -> str:
+        return f"{done} of {count} texts had their vectors."
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group: those beside it are of the same call."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from freeproviders.types import OnEmpty
 from freeproviders.wire.embeddings.vectors import Vectors
 
 Role = Literal["document", "query"]
@@ -14,7 +15,7 @@ Role = Literal["document", "query"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRequest:
-    """Texts that go out in one HTTP request.
+    """Texts that go out in one HTTP request, with the prefixes of their role.
 
     `size` is how many numbers a vector shall have, None for the model's own number. `truncate` True
     lets the service cut a text that is too long; else it is refused. `options` are options of the
@@ -30,15 +31,29 @@ class EmbeddingRequest:
     wait_up_to: float | None = None
     patience: Any = field(default=None, repr=False, compare=False)
 
+    # What an exchange asks of every request: nothing is streamed, cut at words or left empty here.
+    stream: ClassVar[bool] = False
+    stop: ClassVar[tuple[str, ...]] = ()
+    max_tokens: ClassVar[int | None] = 0
+    on_empty: ClassVar[OnEmpty | None] = None
+    include_response_headers: ClassVar[bool] = False
+
+    def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
+        """Return False: an answer without vectors is none."""
+        del reason, thought, said
+        return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingAnswer:
     """The vectors of a request's texts, in their order.
 
-    `tokens` is what the service counted, None where it does not say; `model` is the service's name
-    of the model that answered, "" where it does not say.
+    `tokens` is what the service counted, None where it does not say; `estimated` says that the
+    number is an estimate. `model` is the service's name of the model that answered, "" where it
+    does not say.
     """
 
     vectors: Vectors
     tokens: int | None = None
+    estimated: bool = False
     model: str = ""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast, overload
+from functools import cache
+from math import sqrt
+from operator import mul
+from typing import TYPE_CHECKING, Any, cast, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,3 +93,32 @@ class Vectors(Sequence["memoryview[float]"]):
         import numpy as np  # noqa: PLC0415 - the core does without
 
         return np.frombuffer(self.data, dtype=np.float32).reshape(len(self), self.size)
+
+
+@cache
+def numpy_if_there() -> Any:
+    """Import NumPy where it is installed, else return None.
+
+    The first call reads files: make it before a loop runs.
+    """
+    try:
+        return importlib.import_module("numpy")
+    except ImportError:
+        return None
+
+
+def to_unit_length(vectors: Vectors) -> Vectors:
+    """Bring vectors to length 1, in place; one of zeros has no direction and stays. Returns them."""
+    np = numpy_if_there()
+    if np is not None:
+        rows = vectors.numpy()
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        lengths[lengths == 0] = 1.0
+        rows /= lengths[:, None]
+        return vectors
+    data = vectors.data
+    for at in range(0, len(data), vectors.size or 1):
+        row = data[at : at + vectors.size]
+        if length := sqrt(sum(map(mul, row, row))):
+            data[at : at + vectors.size] = array("f", [number / length for number in row])
+    return vectors

@@ -1,0 +1,167 @@
+"""A block of texts on its way to vectors: requests within the caps, and bad texts found by halving."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from freeproviders.embeddings.result import EmbeddedBatch
+from freeproviders.embeddings.source import VectorSource
+from freeproviders.embeddings.texts import requests_of
+from freeproviders.errors import (
+    BadRequestError,
+    ContentFilterError,
+    FreeProvidersError,
+    MalformedResponseError,
+    QuotaTooSmallError,
+)
+from freeproviders.retry import Patience
+from freeproviders.types import Usage
+from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
+from freeproviders.wire.embeddings.vectors import Vectors
+
+_ABOUT_TEXTS: Final = (BadRequestError, ContentFilterError, MalformedResponseError)
+"""Refusals that one text may be to blame for, so that the others are asked for without it."""
+_HARMLESS: Final = "Hello"
+"""A text that no service refuses, unless it refuses all."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What all blocks of a call share.
+
+    `alone` says that there is one text only. `slots` bounds the requests at the same time. `proved`
+    says that the service has answered one of them, so that a refusal is about its texts and an
+    outage is worth waiting for; `probing` is held while that is found out.
+    """
+
+    embedder: VectorSource
+    role: Role
+    truncate: bool
+    wait_up_to: float | None
+    alone: bool
+    slots: asyncio.Semaphore
+    probing: asyncio.Lock
+    proved: bool = False
+
+
+@dataclass(slots=True)
+class Block:
+    """Some texts of a call, `start` the place of the first one."""
+
+    call: Call
+    start: int
+    texts: Sequence[str]
+    _pieces: list[tuple[list[int], Vectors]] = field(default_factory=list)
+    _usage: Usage = field(default_factory=lambda: Usage(0, 0))
+    _truncated: list[int] = field(default_factory=list)
+    _bad: dict[int, FreeProvidersError] = field(default_factory=dict)
+
+    async def run(self) -> EmbeddedBatch:
+        """Ask for the vectors; raise what is not about single texts."""
+        embedder = self.call.embedder
+        prefix = embedder.prefix(self.call.role)
+        texts = [prefix + text for text in self.texts] if prefix else list(self.texts)
+        places = []
+        for place, text in enumerate(self.texts):
+            if embedder.takes_blank or (text and not text.isspace()):
+                places.append(place)
+            else:
+                self._bad[place] = BadRequestError("The text is blank.", provider=embedder.name)
+        if self.call.truncate and embedder.caps.window is not None:
+            await self._shorten(texts, places, embedder.caps.window)
+        groups = list(requests_of(places, texts, embedder.caps, embedder.model))
+        if len(groups) == 1:
+            await self._ask(groups[0], texts)
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                for some in groups:
+                    tasks.create_task(self._ask(some, texts))
+        return self._whole()
+
+    async def _shorten(self, texts: list[str], places: Sequence[int], window: int) -> None:
+        """Cut texts that are too long; those that the service cuts are only noted."""
+        embedder = self.call.embedder
+        for place in places:
+            shorter = await embedder.cut(texts[place], window)
+            if shorter != texts[place]:
+                self._truncated.append(place)
+                if not embedder.cuts_itself:
+                    texts[place] = shorter
+
+    async def _ask(self, places: list[int], texts: list[str]) -> None:
+        """Ask for the vectors of some texts; where one of them may be to blame, for each half."""
+        try:
+            async with self.call.slots:
+                answer = await self._answer([texts[place] for place in places])
+        except _ABOUT_TEXTS as error:
+            if self.call.alone or not await self._answers_others(error):
+                raise
+            if len(places) == 1:
+                self._bad[places[0]] = error
+                return
+            half = len(places) // 2
+            await self._ask(places[:half], texts)
+            await self._ask(places[half:], texts)
+            return
+        self._pieces.append((places, self.call.embedder.normalised(answer.vectors)))
+
+    async def _answers_others(self, error: FreeProvidersError) -> bool:
+        """Return whether the service answers at all: what is wrong with every request is not halved."""
+        if isinstance(error, QuotaTooSmallError):
+            return True  # nobody was asked
+        async with self.call.probing:
+            if not self.call.proved:
+                try:
+                    await self._answer([_HARMLESS])
+                except _ABOUT_TEXTS:
+                    return False
+        return True
+
+    async def _answer(self, texts: list[str]) -> EmbeddingAnswer:
+        call, embedder = self.call, self.call.embedder
+        patience = Patience(embedder.patient_retry if call.proved else embedder.retry, call.wait_up_to)
+        request = EmbeddingRequest(
+            texts=tuple(texts),
+            model=embedder.model,
+            role=call.role,
+            size=embedder.size,
+            truncate=call.truncate,
+            options=embedder.options,
+            wait_up_to=call.wait_up_to,
+            patience=patience,
+        )
+        answer = await embedder.ask(request)
+        embedder.check_size(answer.vectors.size)
+        call.proved = True
+        self._usage += Usage(answer.tokens or 0, 0, estimated=answer.estimated)
+        return answer
+
+    def _whole(self) -> EmbeddedBatch:
+        """Put the pieces together in the order of the texts."""
+        count = len(self.texts)
+        return EmbeddedBatch(
+            start=self.start,
+            count=count,
+            vectors=self._joined(count),
+            usage=self._usage,
+            truncated=tuple(sorted(self.start + place for place in self._truncated)),
+            bad={self.start + place: error for place, error in self._bad.items()},
+        )
+
+    def _joined(self, count: int) -> Vectors:
+        if not self._pieces:
+            return Vectors(array("f"), 0)
+        first, vectors = self._pieces[0]
+        if len(self._pieces) == 1 and len(first) == count:
+            return vectors
+        size = vectors.size
+        data = array("f", (0.0,)) * (count * size)
+        room = memoryview(data)
+        for places, vectors in self._pieces:
+            for at, place in enumerate(places):
+                room[place * size : (place + 1) * size] = vectors[at]
+        return Vectors(data, size)

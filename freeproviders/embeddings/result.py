@@ -1,0 +1,107 @@
+"""What comes of texts: vectors, and what was noticed on the way."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from freeproviders.embeddings.family import Family
+from freeproviders.errors import BadTextsError, FreeProvidersError
+from freeproviders.types import Usage
+from freeproviders.wire.embeddings.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedBatch:
+    """The vectors of some texts that stand one behind the other in the caller's list.
+
+    Attributes:
+        start: the place of the first text in the list.
+        count: how many texts these are.
+        vectors: one for each text; of a text in `bad`, zeros. None where all are bad.
+        usage: tokens of the requests that were made for them.
+        truncated: places of texts that were cut, or that the service may have cut.
+        bad: why texts got no vector, by their places.
+    """
+
+    start: int
+    count: int
+    vectors: Vectors
+    usage: Usage
+    truncated: tuple[int, ...] = ()
+    bad: Mapping[int, FreeProvidersError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """The vectors of all texts of a call, in their order.
+
+    Attributes:
+        vectors: one for each text.
+        family: what they may be compared with.
+        usage: tokens of all requests.
+        truncated: places of texts that were cut, or that the service may have cut.
+    """
+
+    vectors: Vectors
+    family: Family
+    usage: Usage
+    truncated: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+class Collected:
+    """The batches of a call, put into one block of memory that is taken once.
+
+    Args:
+        count: how many texts there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._data: array[float] = array("f")
+        self._size = 0
+        self._usage = Usage(0, 0)
+        self._truncated: list[int] = []
+        self._bad: dict[int, FreeProvidersError] = {}
+        self.done = 0
+
+    def add(self, batch: EmbeddedBatch) -> None:
+        """Put a batch in its place."""
+        vectors = batch.vectors
+        if vectors.size and not self._size:
+            self._size = vectors.size
+            self._data = vectors.data if len(vectors) == self._count else self._room()
+        if self._data is not vectors.data and vectors.size:
+            at = batch.start * self._size
+            memoryview(self._data)[at : at + len(vectors.data)] = memoryview(vectors.data)
+        self._usage += batch.usage
+        self._truncated += batch.truncated
+        self._bad.update(batch.bad)
+        self.done = batch.start + batch.count
+
+    def _room(self) -> array[float]:
+        return array("f", (0.0,)) * (self._count * self._size)
+
+    def result(self, family: Family) -> Embeddings:
+        """Return the whole. Raises `BadTextsError` where a text got no vector."""
+        whole = Embeddings(
+            vectors=Vectors(self._data, self._size),
+            family=family,
+            usage=self._usage,
+            truncated=tuple(self._truncated),
+        )
+        if not self._bad:
+            return whole
+        places = sorted(self._bad)
+        shown = ", ".join(str(place) for place in places[:10]) + (", ..." if len(places) > 10 else "")
+        raise BadTextsError(
+            f"{len(places)} of {self._count} texts got no vector: {shown}. The first says: "
+            f"{self._bad[places[0]]}",
+            errors=self._bad,
+            embeddings=whole,
+            advice="The others have theirs, in the error's `embeddings`.",
+        )

@@ -1,0 +1,57 @@
+"""The texts of a call: checked before anything is sent, cut into blocks and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from freeproviders.embeddings.caps import Caps
+from freeproviders.errors import UsageError
+from freeproviders.tokens.upper import upper_tokens
+
+_MOST_TOKENS_PER_CHARACTER = 4
+"""No character has more tokens than bytes."""
+
+
+def checked(texts: str | Iterable[str]) -> Sequence[str]:
+    """Return the texts as a sequence; a bare text is one. Raises `UsageError` for what is none."""
+    if isinstance(texts, str):
+        return (texts,)
+    if not isinstance(texts, Iterable):
+        raise UsageError(f"texts must be a list of texts, not {type(texts).__name__}.")
+    found = texts if isinstance(texts, list | tuple) else list(texts)
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise UsageError(f"Text {place} is no text but {type(text).__name__}.")
+    return found
+
+
+def requests_of(places: Sequence[int], texts: Sequence[str], caps: Caps, model: str) -> Iterator[list[int]]:
+    """Group the places of texts into requests within the caps.
+
+    A text that is alone too large is a request of its own.
+    """
+    most, cap = caps.texts or len(places), caps.tokens
+    if cap is None or sum([len(texts[place]) for place in places]) * _MOST_TOKENS_PER_CHARACTER <= cap:
+        for at in range(0, len(places), most):
+            yield list(places[at : at + most])
+        return
+    group: list[int] = []
+    tokens = 0
+    for place in places:
+        more = upper_tokens(texts[place], model)
+        if group and (len(group) == most or tokens + more > cap):
+            yield group
+            group, tokens = [], 0
+        group.append(place)
+        tokens += more
+    if group:
+        yield group
+
+
+def cut(text: str, window: int, model: str) -> str:
+    """Cut a text so that it surely fits into a window, by upper estimates of its tokens."""
+    if len(text) * _MOST_TOKENS_PER_CHARACTER <= window:
+        return text
+    while text and (tokens := upper_tokens(text, model)) > window:
+        text = text[: min(len(text) - 1, len(text) * window // tokens)]
+    return text
