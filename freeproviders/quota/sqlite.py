@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
 from freeproviders.quota.steps import Adopt, Answer, Forget, Refused, Settle, Step, StoreError
 from freeproviders.quota.windows import Now, meaning_of
+from freeproviders.sqlite_file import patiently, whose, why, writing
 
 T = TypeVar("T")
 
@@ -160,20 +160,17 @@ class SQLiteStore:
 
     def _run(self, steps: Sequence[Step]) -> list[Answer]:
         db = self._open()
-        self._begin(db)
         try:
-            self._pools.clear()
-            book = Book(self, self._now(db))
-            answers = [book.do(step) for step in steps]
-            changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
-            if changed:
-                db.executemany(_SAVE, changed)
-            ports = self._listeners(db, book.now.at, steps, answers)
-            # Where there is no WAL, whoever is just looking for the lock is in the way of the end.
-            self._patiently(lambda: db.execute("COMMIT"))
+            with writing(db, self._busy_seconds):
+                self._pools.clear()
+                book = Book(self, self._now(db))
+                answers = [book.do(step) for step in steps]
+                changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
+                if changed:
+                    db.executemany(_SAVE, changed)
+                ports = self._listeners(db, book.now.at, steps, answers)
         except BaseException:
             self._numbers.clear()  # some may have been made in this transaction
-            _roll_back(db)
             raise
         for port in ports:
             ring(port)
@@ -227,7 +224,7 @@ class SQLiteStore:
 
     def _begin_with(self, db: sqlite3.Connection) -> None:
         """Make the tables where there are none; raise `StoreError` for what is not our file."""
-        application, version, tables = self._patiently(lambda: _whose(db))
+        application, version, tables = self._patiently(lambda: whose(db))
         if tables and application != _APPLICATION:
             raise StoreError(f"{self.path} is a file of another program: move it away.")
         if tables and version != _VERSION:
@@ -237,8 +234,7 @@ class SQLiteStore:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
         if not tables:
-            self._begin(db)
-            try:
+            with writing(db, self._busy_seconds):
                 if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                     for statement in _SCHEMA.split(";\n"):
                         db.execute(statement)
@@ -249,48 +245,19 @@ class SQLiteStore:
                         "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
                         (os.urandom(16), self._boot(), offset, offset, clock, clock),
                     )
-                self._patiently(lambda: db.execute("COMMIT"))
-            except BaseException:
-                _roll_back(db)
-                raise
         if not self._patiently(lambda: db.execute(_HAS_LISTENERS).fetchone()):
             self._patiently(lambda: db.execute(_LISTENERS))
         (self._salt,) = self._patiently(lambda: db.execute("SELECT salt FROM machine").fetchone())
         self._hashes.clear()
         self._db = db
 
-    def _begin(self, db: sqlite3.Connection) -> None:
-        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-
     def _patiently(self, act: Callable[[], T]) -> T:
         """Do what needs the file's lock; others hold it for less than a millisecond at a time."""
-        deadline = 0.0
-        pause = 0.0005
-        while True:
-            try:
-                return act()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                    raise
-                now = time.monotonic()
-                deadline = deadline or now + self._busy_seconds
-                if now > deadline:
-                    raise
-                time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not a secret
-                pause = min(pause * 1.5, 0.01)
+        return patiently(act, self._busy_seconds)
 
     def _why(self, error: sqlite3.Error) -> str:
         """Say what a failure of SQLite means for the file."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        what = {
-            sqlite3.SQLITE_BUSY: "is locked by another program",
-            sqlite3.SQLITE_LOCKED: "is locked by another program",
-            sqlite3.SQLITE_FULL: "cannot grow: the disk is full",
-            sqlite3.SQLITE_READONLY: "is read-only",
-            sqlite3.SQLITE_CORRUPT: "is damaged: delete it",
-            sqlite3.SQLITE_NOTADB: "is a file of another program: move it away",
-        }.get(code, f"cannot be used ({error})")
-        return f"{self.path or 'The ledger in memory'} {what}."
+        return f"{self.path or 'The ledger in memory'} {why(error)}."
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -482,27 +449,6 @@ class SQLiteStore:
             found = blake2b(account.encode(), key=self._salt, digest_size=12).hexdigest()
             self._hashes[account] = found
         return found
-
-
-def _whose(db: sqlite3.Connection) -> tuple[int, int, int]:
-    """Return whose file it is, of which version, and the number of its tables, all of one moment.
-
-    Another process may just be making the tables.
-    """
-    db.execute("BEGIN")
-    try:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    finally:
-        _roll_back(db)
-    return application, version, tables
-
-
-def _roll_back(db: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        if db.in_transaction:
-            db.execute("ROLLBACK")
 
 
 def _pool(number: int, rule: Rule, who: str, state: Sequence[Any]) -> Pool:

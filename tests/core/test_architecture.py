@@ -29,6 +29,8 @@ LAYERS = [
         "redaction",
         "process",
         "folders",
+        "private_file",
+        "sqlite_file",
     ],
     ["wire.json", "wire.limits", "wire.signs"],
     ["errors"],

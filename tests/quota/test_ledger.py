@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from freeproviders import private_file
 from freeproviders.errors import LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
 from freeproviders.quota import place
 from freeproviders.quota.interface import Ledger
@@ -449,15 +450,15 @@ def test_a_file_that_was_deleted_is_made_anew(path, ledger):
 def test_a_network_file_system_is_told(tmp_path, monkeypatch):
     number = tmp_path.stat().st_dev
     device = f"{os.major(number)}:{os.minor(number)}"
-    monkeypatch.setattr(place, "_mounts", lambda: iter([("0:1", "tmpfs"), (device, "nfs4")]))
+    monkeypatch.setattr(private_file, "_mounts", lambda: iter([("0:1", "tmpfs"), (device, "nfs4")]))
     with pytest.raises(place.StoreError, match=r"network file system \(nfs4\)"):
         place.prepare(tmp_path / "quota.db")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's table of mounts")
 def test_the_table_of_mounts_can_be_read():
-    assert any(kind == "proc" for _, kind in place._mounts())
-    assert place.network_of(Path(__file__).parent) == ""
+    assert any(kind == "proc" for _, kind in private_file._mounts())
+    assert private_file.network_of(Path(__file__).parent) == ""
 
 
 def test_a_warning_that_is_an_error_gives_the_grant_back(path, ledger):
