@@ -42,6 +42,7 @@
     │       └── TruncatedResponseError            cut off before its end
     ├── BadTextsError (ValueError)                texts without a vector: `errors` by their places in the list
     ├── LedgerError (RuntimeError)                the ledger of limits cannot be read or written
+    ├── VectorCacheError (RuntimeError)           the file of vectors is damaged, or of another program
     ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
     └── OutputError (ValueError)                  the model answered, but not what was asked for
         ├── ToolCallError                         no valid tool call, after asking again
@@ -51,7 +52,8 @@ A message says who (provider and model), what (status, a short excerpt of the bo
 and what to do. Errors pickle. `is_retryable` says whether the same request may work later.
 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
-setting, `LedgerWarning` that limits are counted for this machine or process only.
+setting, `LedgerWarning` that limits are counted for this machine or process only,
+`VectorCacheWarning` that vectors are not kept.
 """
 
 from __future__ import annotations
@@ -501,6 +503,10 @@ class LedgerError(FreeProvidersError, RuntimeError):
     """The ledger of limits cannot be read or written, so that nobody knows what is left."""
 
 
+class VectorCacheError(FreeProvidersError, RuntimeError):
+    """The file in which vectors are kept cannot be read or written, or is of another program."""
+
+
 # --- the local engine -----------------------------------------------------------------------------
 
 
@@ -556,6 +562,10 @@ class StructuredOutputError(OutputError):
 
 class LedgerWarning(UserWarning):
     """The ledger of limits is not shared as it should be; said once for each reason."""
+
+
+class VectorCacheWarning(UserWarning):
+    """Vectors are not kept, since their file cannot be used; said once for each reason."""
 
 
 class UnsupportedOptionWarning(UserWarning):

@@ -17,13 +17,10 @@ def whose(db: sqlite3.Connection) -> tuple[int, int, int]:
 
     Another process may just be making the tables.
     """
-    db.execute("BEGIN")
-    try:
+    with reading(db):
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    finally:
-        roll_back(db)
     return application, version, tables
 
 
@@ -43,6 +40,16 @@ def patiently(act: Callable[[], T], busy_seconds: float) -> T:
                 raise
             time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not a secret
             pause = min(pause * 1.5, 0.01)
+
+
+@contextmanager
+def reading(db: sqlite3.Connection) -> Iterator[None]:
+    """Have all that the body reads be of one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        roll_back(db)
 
 
 @contextmanager

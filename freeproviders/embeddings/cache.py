@@ -1,0 +1,203 @@
+"""Vectors that were asked for once, kept on disk, so that no text is embedded twice."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from freeproviders.embeddings.cache_file import ForeignFileError, Found, Place, StoredFamily, VectorFile
+from freeproviders.embeddings.family import Family
+from freeproviders.errors import VectorCacheError, VectorCacheWarning
+from freeproviders.folders import cache_dir
+from freeproviders.private_file import FileError
+from freeproviders.process import PerProcess
+from freeproviders.wire.embeddings.request import Role
+from freeproviders.wire.embeddings.vectors import Vectors
+
+_RETRY_SECONDS: Final = 60.0
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+
+
+def default_path() -> Path:
+    """Return the file of the user's cache folder, which need not exist."""
+    return cache_dir() / "embeddings" / "vectors.db"
+
+
+class VectorCache:
+    """Vectors by family, role, truncation and the SHA-256 of the text, which itself is not kept.
+
+    Any number of processes, threads and objects may use one file at a time. Its methods block: an
+    event loop has a thread call them. A file that cannot be used (a full disk, no right to write, a
+    damaged file) costs no answer: a `VectorCacheWarning` says why, once for each reason, and for a
+    minute nothing is found and nothing kept. A file of another program is refused.
+
+    Args:
+        path: the file, which need not exist; "" is the one in the user's cache folder.
+    """
+
+    def __init__(self, path: str | Path = "") -> None:
+        self.path = Path(path).expanduser().absolute() if str(path) else default_path().absolute()
+
+    @classmethod
+    def of(cls, cache: bool | str | Path | VectorCache | None) -> VectorCache | None:
+        """Return the cache that an argument names: True the user's own, False or None none."""
+        if isinstance(cache, VectorCache):
+            return cache
+        if isinstance(cache, bool) or cache is None:
+            return cls() if cache else None
+        return cls(cache)
+
+    def __eq__(self, other: object) -> bool:
+        return self.path == other.path if isinstance(other, VectorCache) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __repr__(self) -> str:
+        return f"VectorCache({str(self.path)!r})"
+
+    def get(self, family: Family, role: Role, texts: Sequence[str], *, truncate: bool = False) -> Found:
+        """Return which of the texts have vectors, and these.
+
+        Where the family's size is not known, it is the one that was last kept for such a family.
+        Raises `VectorCacheError` where the file is of another program.
+        """
+        state = self._state()
+        if not state.is_off():
+            try:
+                return state.file.find(Place(family, role, truncate), _hashes(texts))
+            except FileError as error:
+                state.failed(error)
+        return Found(family, [], Vectors(array("f"), 0))
+
+    def put(
+        self, family: Family, role: Role, texts: Sequence[str], vectors: Vectors, *, truncate: bool = False
+    ) -> None:
+        """Keep the vectors of texts, in one transaction.
+
+        Raises:
+            FamilyMismatchError: the vectors are of another size than the family, or than those that
+                are kept for it while its own size is not known.
+            VectorCacheError: the file is of another program.
+        """
+        state = self._state()
+        if state.is_off() or not texts:
+            return
+        try:
+            state.file.put(Place(family, role, truncate), _hashes(texts), vectors)
+        except FileError as error:
+            state.failed(error)
+
+    def families(self) -> list[StoredFamily]:
+        """Return what is kept of each family. Raises `VectorCacheError` where that cannot be read."""
+        if not self.path.exists():
+            return []
+        try:
+            return self._state().file.families()
+        except FileError as error:
+            raise VectorCacheError(str(error)) from error
+
+    def delete(self, fingerprint: str | None = None) -> int:
+        """Forget the vectors of a family, or of all; return their number.
+
+        Raises `VectorCacheError` where the file cannot be written.
+        """
+        if not self.path.exists():
+            return 0
+        try:
+            return self._state().file.delete(fingerprint)
+        except FileError as error:
+            raise VectorCacheError(str(error)) from error
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, 0 where there is no file."""
+        size = 0
+        for path in self._paths():
+            with suppress(OSError):
+                size += path.stat().st_size
+        return size
+
+    def remove(self) -> None:
+        """Delete the file itself, for one that is damaged. Raises `VectorCacheError`."""
+        self._state().file.close()
+        try:
+            for path in self._paths():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise VectorCacheError(f"{self.path} cannot be deleted: {error.strerror or error}.") from error
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._state().file.close()
+
+    def _paths(self) -> list[Path]:
+        return [self.path.with_name(self.path.name + end) for end in _SIDE_FILES]
+
+    def _state(self) -> _State:
+        states = _states.get()
+        found = states.get(self.path)
+        # Of two threads that come first at once, both get the one that was first.
+        return found or states.setdefault(self.path, _State(self.path))
+
+
+class _State:
+    """The one connection of a process to a file, and whether it can be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = VectorFile(path, own=path == default_path().absolute())
+        self._retry_at = 0.0
+        self._said: set[str] = set()
+
+    def is_off(self) -> bool:
+        """Whether the file could not be used a short while ago."""
+        return time.monotonic() < self._retry_at
+
+    def failed(self, error: FileError) -> None:
+        """Raise for a file of another program; else go on without for a while, and say so once."""
+        if isinstance(error, ForeignFileError):
+            raise VectorCacheError(str(error)) from error
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        text = str(error)
+        if text not in self._said:
+            self._said.add(text)
+            warnings.warn(
+                f"{text} Vectors are not kept meanwhile, and texts are embedded again.",
+                VectorCacheWarning,
+                stacklevel=4,
+            )
+
+
+def _hashes(texts: Sequence[str]) -> list[bytes]:
+    return [sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+
+
+def _close(states: dict[Path, _State]) -> None:
+    for state in states.values():
+        state.file.close()
+
+
+_states: Final = PerProcess[dict[Path, _State]](dict, at_exit=_close)
+_held: Final[list[VectorFile]] = []
+
+
+def _before_fork() -> None:
+    for state in list(_states.get().values()):
+        state.file.hold()
+        _held.append(state.file)
+
+
+def _in_parent() -> None:
+    while _held:
+        _held.pop().let_go()
+
+
+if hasattr(os, "register_at_fork"):  # a child begins without files
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_held.clear)

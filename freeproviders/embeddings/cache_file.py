@@ -1,0 +1,363 @@
+"""Vectors in a file of SQLite: by family, role, truncation and the hash of the text."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from zlib import crc32
+
+from freeproviders.embeddings.family import Family
+from freeproviders.errors import FamilyMismatchError
+from freeproviders.private_file import FileError, make_file, make_folder, network_of
+from freeproviders.sqlite_file import patiently, reading, whose, why, writing
+from freeproviders.wire.embeddings.request import Role
+from freeproviders.wire.embeddings.vectors import Vectors
+
+T = TypeVar("T")
+
+_APPLICATION: Final = 0x66707665  # "fpve", by which a file is known as ours
+_VERSION: Final = 1
+_BUSY_SECONDS: Final = 20.0
+"""How long others may hold the file; a large batch of vectors takes them tenths of a second."""
+_PAGE: Final = 16_384
+"""Five vectors of 768 numbers fill a page; in one of 4096 bytes a quarter would be left over."""
+_NUMBER: Final = 4
+_SCHEMA: Final = """
+CREATE TABLE family (
+  id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+  made REAL NOT NULL, written REAL NOT NULL
+);
+CREATE TABLE asked (fingerprint TEXT PRIMARY KEY, family INTEGER NOT NULL);
+CREATE TABLE section (
+  id INTEGER PRIMARY KEY, family INTEGER NOT NULL, role TEXT NOT NULL, truncated INTEGER NOT NULL,
+  UNIQUE (family, role, truncated)
+);
+CREATE TABLE vector (
+  section INTEGER NOT NULL, text BLOB NOT NULL, sum INTEGER NOT NULL, numbers BLOB NOT NULL,
+  PRIMARY KEY (section, text)
+)
+"""
+_OF_ASKED: Final = (
+    "SELECT f.id, f.fingerprint, f.size FROM asked a JOIN family f ON f.id = a.family WHERE a.fingerprint = ?"
+)
+_FAMILY: Final = "SELECT id, fingerprint, size FROM family WHERE fingerprint = ?"
+_SECTION: Final = "SELECT id FROM section WHERE family = ? AND role = ? AND truncated = ?"
+_FIND: Final = "SELECT sum, numbers FROM vector WHERE section = ? AND text = ?"
+_PUT: Final = (
+    "INSERT INTO vector VALUES (?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET sum = excluded.sum, numbers = excluded.numbers"
+)
+_COUNTS: Final = (
+    "SELECT f.fingerprint, f.size, f.made, f.written, s.role, "
+    "(SELECT count(*) FROM vector v WHERE v.section = s.id) "
+    "FROM family f LEFT JOIN section s ON s.family = f.id ORDER BY f.fingerprint, s.role"
+)
+
+
+class ForeignFileError(FileError):
+    """The file is of another program, or of another version of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is known of texts beside themselves: who embeds them, as what, and whether cut."""
+
+    family: Family
+    role: Role
+    truncate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The vectors that were there.
+
+    Attributes:
+        family: the family that was asked for, with its size where that is known now.
+        places: which of the texts have a vector, ascending.
+        vectors: theirs, in that order.
+    """
+
+    family: Family
+    places: list[int]
+    vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFamily:
+    """What a file holds of one family.
+
+    Attributes:
+        fingerprint: see `Family.fingerprint`.
+        documents: vectors of documents.
+        queries: vectors of queries.
+        bytes: what the vectors take, without what the file adds.
+        made: when the first vector came, in seconds since 1970.
+        written: when the latest one came.
+    """
+
+    fingerprint: str
+    documents: int
+    queries: int
+    bytes: int
+    made: float
+    written: float
+
+
+class _Row(NamedTuple):
+    id: int
+    fingerprint: str
+    size: int
+
+
+class VectorFile:
+    """A file of vectors, open as long as the process runs; any thread may call.
+
+    Everything here blocks, and raises `FileError` where the file cannot be used.
+
+    Args:
+        path: the file, which need not exist.
+        own: whether its name and its folder are ours, so that nobody else has rights there.
+        busy_seconds: how long other processes may hold it.
+    """
+
+    def __init__(self, path: Path, *, own: bool, busy_seconds: float = _BUSY_SECONDS) -> None:
+        self.path = path
+        self._own = own
+        self._busy_seconds = busy_seconds
+        self._lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def find(self, place: Place, texts: Sequence[bytes]) -> Found:
+        """Return which of the texts, given by their hashes, have a vector that is whole."""
+
+        def read(db: sqlite3.Connection) -> Found:
+            data: array[float] = array("f")
+            places: list[int] = []
+            with reading(db):
+                row = self._row(db, place.family)
+                if row is None:
+                    return Found(place.family, [], Vectors(data, 0))
+                section = db.execute(_SECTION, (row.id, place.role, place.truncate)).fetchone()
+                for at, text in enumerate(texts if section else ()):
+                    found = db.execute(_FIND, (*section, text)).fetchone()
+                    if found is not None and _is_whole(found[1], found[0], text, row.size):
+                        data.frombytes(found[1])
+                        places.append(at)
+            if sys.byteorder == "big":
+                data.byteswap()
+            return Found(place.family.with_size(row.size), places, Vectors(data, row.size))
+
+        return self._do(lambda db: patiently(lambda: read(db), self._busy_seconds))
+
+    def put(self, place: Place, texts: Sequence[bytes], vectors: Vectors) -> None:
+        """Keep the vectors of texts, all or none; what is there is replaced.
+
+        Raises `FamilyMismatchError` where they are of another size than what came before.
+        """
+
+        def write(db: sqlite3.Connection) -> None:
+            now = time.time()
+            with writing(db, self._busy_seconds):
+                family = self._sized(db, place.family, vectors.size, now)
+                key = (family, place.role, place.truncate)
+                db.execute(
+                    "INSERT INTO section (family, role, truncated) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    key,
+                )
+                (section,) = db.execute(_SECTION, key).fetchone()
+                rows = zip(texts, _blobs(vectors), strict=True)
+                db.executemany(_PUT, ((section, text, _sum(text, blob), blob) for text, blob in rows))
+
+        self._do(write)
+
+    def families(self) -> list[StoredFamily]:
+        """Return what is kept of each family, by its fingerprint."""
+
+        def read(db: sqlite3.Connection) -> list[StoredFamily]:
+            counts: dict[tuple[str, int, float, float], dict[str, int]] = {}
+            for fingerprint, size, made, written, role, count in db.execute(_COUNTS).fetchall():
+                of_role = counts.setdefault((fingerprint, size, made, written), {})
+                of_role[role] = of_role.get(role, 0) + count
+            return [
+                StoredFamily(
+                    fingerprint,
+                    roles.get("document", 0),
+                    roles.get("query", 0),
+                    sum(roles.values()) * size * _NUMBER,
+                    made,
+                    written,
+                )
+                for (fingerprint, size, made, written), roles in counts.items()
+            ]
+
+        return self._do(lambda db: patiently(lambda: read(db), self._busy_seconds))
+
+    def delete(self, fingerprint: str | None) -> int:
+        """Forget a family, or all of them, and give its room back; return the number of vectors."""
+
+        def write(db: sqlite3.Connection) -> int:
+            which, given = ("", ()) if fingerprint is None else ("WHERE fingerprint = ?", (fingerprint,))
+            ids = f"SELECT id FROM family {which}"  # noqa: S608 - no text of a caller
+            with writing(db, self._busy_seconds):
+                of_family = f"SELECT id FROM section WHERE family IN ({ids})"  # noqa: S608 - the same
+                number = db.execute(f"DELETE FROM vector WHERE section IN ({of_family})", given).rowcount  # noqa: S608
+                db.execute(f"DELETE FROM section WHERE family IN ({ids})", given)  # noqa: S608 - the same
+                db.execute(f"DELETE FROM asked WHERE family IN ({ids})", given)  # noqa: S608 - the same
+                db.execute(f"DELETE FROM family {which}", given)  # noqa: S608 - the same
+            with suppress(sqlite3.Error):  # where others read or the disk is full, the room is used again
+                db.execute("VACUUM")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return number
+
+        return self._do(write)
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            db, self._db = self._db, None
+            if db is not None:
+                with suppress(sqlite3.Error):
+                    db.close()
+
+    def hold(self) -> None:
+        """Close the file and keep all threads from it, for a fork: a child must not share its locks."""
+        self._lock.acquire()
+        self.close()
+
+    def let_go(self) -> None:
+        """Let the threads go on."""
+        self._lock.release()
+
+    # --- families ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _row(db: sqlite3.Connection, family: Family) -> _Row | None:
+        found = db.execute(_OF_ASKED if family.size is None else _FAMILY, (family.fingerprint,)).fetchone()
+        return None if found is None else _Row(*found)
+
+    def _sized(self, db: sqlite3.Connection, family: Family, size: int, now: float) -> int:
+        """Return the id of a family whose vectors have a size; raise where they had another."""
+        own = family.with_size(size).fingerprint
+        row = self._row(db, family)
+        stored = family.fingerprint if family.size is not None else own if row is None else row.fingerprint
+        if stored != own:
+            raise FamilyMismatchError(
+                f"The model has answered with vectors of the family {own!r}, and those in {self.path} are of "
+                f"{stored!r}: they cannot be compared.",
+                stored=stored,
+                own=own,
+                advice=f"Name another file, or delete them: freeproviders embeddings delete {stored!r}.",
+            )
+        db.execute(
+            "INSERT INTO family (fingerprint, size, made, written) VALUES (?1, ?2, ?3, ?3) "
+            "ON CONFLICT DO UPDATE SET written = excluded.written",
+            (own, size, now),
+        )
+        number: int = db.execute(_FAMILY, (own,)).fetchone()[0]
+        if family.size is None:
+            db.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", (family.fingerprint, number))
+        return number
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    def _do(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Act on the open file."""
+        try:
+            with self._lock:
+                return act(self._open())
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> FileError:
+        foreign = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB
+        return (ForeignFileError if foreign else FileError)(f"{self.path} {why(error)}.")
+
+    def _open(self) -> sqlite3.Connection:
+        """Return the connection, a new one where the file is no longer the one that it was."""
+        if self._db is not None and _identity(self.path) != self._identity:
+            self.close()
+        if self._db is None:
+            if self._own:
+                make_folder(self.path.parent, own=True)
+            else:
+                with _of_folder(self.path.parent):
+                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_file(self.path, own=self._own)
+            self._identity = _identity(self.path)
+            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                self._begin_with(db)
+            except BaseException:
+                db.close()
+                raise
+            self._db = db
+        return self._db
+
+    def _begin_with(self, db: sqlite3.Connection) -> None:
+        """Make the tables where there are none; raise for what is not our file."""
+        application, version, tables = patiently(lambda: whose(db), self._busy_seconds)
+        if tables and application != _APPLICATION:
+            raise ForeignFileError(f"{self.path} is a file of another program: name another one.")
+        if tables and version != _VERSION:
+            raise ForeignFileError(f"{self.path} was written by another version of freeproviders: delete it.")
+        if not tables:
+            db.execute(f"PRAGMA page_size = {_PAGE}")
+        # The shared memory of a WAL reaches no other machine; a rollback journal needs locks alone.
+        mode = "DELETE" if network_of(self.path.parent) else "WAL"
+        patiently(lambda: db.execute(f"PRAGMA journal_mode = {mode}").fetchone(), self._busy_seconds)
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA secure_delete = OFF")
+        if not tables:
+            with writing(db, self._busy_seconds):
+                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in _SCHEMA.split(";\n"):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA application_id = {_APPLICATION}")
+                    db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+@contextmanager
+def _of_folder(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - at each call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_whole(blob: object, checksum: object, text: bytes, size: int) -> bool:
+    """Whether what is kept is what was put; a disk or another program may have changed anything."""
+    return isinstance(blob, bytes) and len(blob) == size * _NUMBER and _sum(text, blob) == checksum
+
+
+def _sum(text: bytes, blob: bytes | memoryview) -> int:
+    """Return a sum that tells also whether a vector is its text's: an index may be damaged too."""
+    return crc32(blob, crc32(text))
+
+
+def _blobs(vectors: Vectors) -> Iterator[memoryview]:
+    """Yield the bytes of each vector, the low one of a number first."""
+    data = vectors.data
+    if sys.byteorder == "big":
+        data = data[:]
+        data.byteswap()
+    numbers = memoryview(data).cast("B")
+    length = vectors.size * _NUMBER
+    return (numbers[at * length : (at + 1) * length] for at in range(len(vectors)))
