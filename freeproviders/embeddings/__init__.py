@@ -1,1 +1,27 @@
 """Vectors of texts: services, local servers, the embedded engine, and a floor that needs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freeproviders.lazy import lazy
+
+if TYPE_CHECKING:
+    from freeproviders.embeddings.embedder import Embedder
+    from freeproviders.embeddings.family import Family
+    from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
+    from freeproviders.embeddings.result import Embeddings
+    from freeproviders.wire.embeddings.vectors import Vectors
+
+__all__ = ["Embedder", "Embeddings", "Family", "OpenAICompatibleEmbedder", "Vectors"]
+
+__getattr__, __dir__ = lazy(
+    globals(),
+    {
+        "Embedder": "embedder",
+        "Embeddings": "result",
+        "Family": "family",
+        "OpenAICompatibleEmbedder": "openai_compatible",
+        "Vectors": "result",
+    },
+)

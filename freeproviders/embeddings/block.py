@@ -16,6 +16,7 @@ from freeproviders.errors import (
     ContentFilterError,
     FreeProvidersError,
     MalformedResponseError,
+    MalformedVectorError,
     QuotaTooSmallError,
 )
 from freeproviders.retry import Patience
@@ -97,6 +98,14 @@ class Block:
         try:
             async with self.call.slots:
                 answer = await self._answer([texts[place] for place in places])
+        except MalformedVectorError as error:
+            if self.call.alone:
+                raise
+            self._bad[places[error.place]] = error
+            rest = [place for place in places if place != places[error.place]]
+            if rest:
+                await self._ask(rest, texts)
+            return
         except _ABOUT_TEXTS as error:
             if self.call.alone or not await self._answers_others(error):
                 raise

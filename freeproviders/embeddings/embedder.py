@@ -16,7 +16,7 @@ from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
 from freeproviders.embeddings.source import VectorSource
 from freeproviders.embeddings.texts import checked
 from freeproviders.errors import FreeProvidersError
-from freeproviders.wire.embeddings.request import Role
+from freeproviders.wire.embeddings.request import ROLES, Role
 
 Progress = Callable[[int, int], None]
 """Called with the texts that are done and the texts in all."""
@@ -103,7 +103,7 @@ class Embedder(VectorSource):
         where there is one text only, its error is raised. Closing the stream ends its requests.
         """
         running_loop()
-        one_of("role", role, ("document", "query"))
+        one_of("role", role, ROLES)
         call = Call(
             embedder=self,
             role=role,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from freeproviders.errors import FamilyMismatchError
+from freeproviders.wire.embeddings.request import ROLES, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +52,15 @@ class Family:
     def with_size(self, size: int) -> Family:
         """Return the family with the size that its vectors turned out to have."""
         return replace(self, size=size)
+
+
+def rules_of(prefixes: Mapping[Role, str], input_types: Mapping[str, str]) -> str:
+    """Return `Family.rules`: what tells the roles apart, "" where nothing does.
+
+    Args:
+        prefixes: what is put before texts of each role.
+        input_types: the service's words for the roles, sent beside the texts.
+    """
+    said = [f"{role} {prefixes.get(role, '')!r}" for role in ROLES if prefixes.get(role)]
+    said += [f"{role} as {input_types[role]}" for role in ROLES if input_types.get(role)]
+    return ", ".join(said)

@@ -19,16 +19,6 @@ class Facts(Protocol):
         ...
 
     @property
-    def query(self) -> str:
-        """What is put before a text that finds."""
-        ...
-
-    @property
-    def document(self) -> str:
-        """What is put before a text that is to be found."""
-        ...
-
-    @property
     def input_types(self) -> Mapping[str, str]:
         """The service's words for the roles."""
         ...
@@ -48,7 +38,7 @@ class Dialect:
 
         What the caller's options say counts.
         """
-        body: dict[str, Any] = {"model": request.model, "input": prefixed(request, facts)}
+        body: dict[str, Any] = {"model": request.model, "input": list(request.texts)}
         if facts is not None and facts.base64:
             body["encoding_format"] = "base64"
         if request.size is not None:
@@ -60,19 +50,6 @@ class Dialect:
     def decoder(self, request: EmbeddingRequest) -> VectorDecoder:
         """Return a new decoder for one answer."""
         return VectorDecoder(request, self.form)
-
-
-def prefixed(request: EmbeddingRequest, facts: Facts | None) -> list[str]:
-    """Put before each text what the model wants there."""
-    prefix = prefix_of(request.role, facts)
-    return [prefix + text for text in request.texts] if prefix else list(request.texts)
-
-
-def prefix_of(role: Role, facts: Facts | None) -> str:
-    """Return what a model wants before texts of a role."""
-    if facts is None:
-        return ""
-    return facts.query if role == "query" else facts.document
 
 
 def input_type_of(role: Role, facts: Facts | None) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from freeproviders.types import OnEmpty
 from freeproviders.wire.embeddings.vectors import Vectors
 
 Role = Literal["document", "query"]
 """Whether a text is to be found, or finds; many models make another vector of the one than of the other."""
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
