@@ -62,7 +62,19 @@ def start(settings: dict[str, Any], key: str) -> Any:
     params.sampling.temp = 0.2  # where a request has none: small models wander at the usual 0.8
     # Errors only: they say why a model cannot be loaded, which the exception does not.
     params.verbosity = 1
+    if settings["pooling"]:
+        make_vectors(params, settings)
     return Server(params)
+
+
+def make_vectors(params: Any, settings: dict[str, Any]) -> None:
+    """Let the model make vectors of length 1 in place of answers."""
+    from xllamacpp import llama_pooling_type  # noqa: PLC0415 - as above
+
+    params.embedding = True
+    params.pooling_type = getattr(llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings['pooling'].upper()}")
+    # A text is read in one go, and one that is longer than that is refused.
+    params.n_batch = params.n_ubatch = settings["context"]
 
 
 if __name__ == "__main__":

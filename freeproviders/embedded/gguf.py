@@ -1,4 +1,4 @@
-"""Check of a GGUF file before the engine gets it: its form, its length, its context.
+"""Check of a GGUF file before the engine gets it: its form, its length, what it says of its model.
 
 The engine's own complaint about a bad file is one generic line, hence these checks. Only the head
 of the file is read. Every length and count in it may be a lie: each is held against the bytes
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -53,19 +55,38 @@ _U64: Final = _SCALARS[10]
 _ARCHITECTURE: Final = "general.architecture"
 _NAME: Final = "general.name"
 _CONTEXT_LENGTH: Final = ".context_length"
+_VECTOR_SIZE: Final = ".embedding_length"
+_VECTOR_SIZE_OUT: Final = ".embedding_length_out"
+_POOLING: Final = ".pooling_type"
+_ALIGNMENT: Final = "general.alignment"
+_POOLINGS: Final = ("none", "mean", "cls", "last", "rank")
+_NUMBERS: Final = (_CONTEXT_LENGTH, _VECTOR_SIZE, _VECTOR_SIZE_OUT, _POOLING, _ALIGNMENT)
+"""The ends of the keys whose whole numbers are read."""
+_USUAL_ALIGNMENT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """The description inside a model file.
 
-    `context_length` is in tokens, None where the file does not say; `name` may be "".
+    Attributes:
+        path: the file.
+        architecture: the kind of model, as "llama" or "bert".
+        name: the model's name, may be "".
+        context_length: the tokens that it reads at most, None where the file does not say.
+        vector_size: the numbers of the vector that it makes of a token.
+        pooling: how it makes one vector of those of all tokens: "mean", "cls" or "last"; "none" or
+            None where it does not, "rank" where it judges pairs of texts.
+        tensors: where the data of each tensor begins in the file.
     """
 
     path: Path
     architecture: str
     name: str
     context_length: int | None
+    vector_size: int | None
+    pooling: str | None
+    tensors: Sequence[int] = field(repr=False, compare=False)
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -94,7 +115,7 @@ def _read(path: Path, size: int, changed: int) -> ModelFile:
         raise EmbeddedModelError(f"The model file {path} is not a file.")
     try:
         with path.open("rb", buffering=0) as file:
-            values = _read_head(_Head(file, size))
+            values, tensors = _read_head(_Head(file, size))
     except _EndError as error:
         raise _broken(
             path, f"is cut off or damaged: its description does not end within its {size:,} bytes"
@@ -105,13 +126,22 @@ def _read(path: Path, size: int, changed: int) -> ModelFile:
     if not isinstance(architecture, str) or not architecture:
         raise _broken(path, "does not say what kind of model it holds")
     name = values.get(_NAME, "")
-    length = values.get(architecture + _CONTEXT_LENGTH)
+    number = functools.partial(_positive, values, architecture)
+    pooling = values.get(architecture + _POOLING)
     return ModelFile(
         path=path,
         architecture=architecture,
         name=name if isinstance(name, str) else "",
-        context_length=length if isinstance(length, int) and length > 0 else None,
+        context_length=number(_CONTEXT_LENGTH),
+        vector_size=number(_VECTOR_SIZE_OUT) or number(_VECTOR_SIZE),
+        pooling=_POOLINGS[pooling] if isinstance(pooling, int) and 0 <= pooling < len(_POOLINGS) else None,
+        tensors=tensors,
     )
+
+
+def _positive(values: Mapping[str, str | int], architecture: str, key: str) -> int | None:
+    value = values.get(architecture + key)
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _broken(path: Path, what: str) -> EmbeddedModelError:
@@ -121,8 +151,8 @@ def _broken(path: Path, what: str) -> EmbeddedModelError:
     )
 
 
-def _read_head(head: _Head) -> dict[str, str | int]:
-    """Read the wanted values, and check that the tensors are within the file."""
+def _read_head(head: _Head) -> tuple[dict[str, str | int], array[int]]:
+    """Read the wanted values, and where the data of each tensor begins, which is within the file."""
     magic = head.take(4)
     if magic != MAGIC:
         raise _BadFileError(f"is not a GGUF file: it begins with {magic!r}")
@@ -136,30 +166,36 @@ def _read_head(head: _Head) -> dict[str, str | int]:
     for _ in range(keys):
         key = head.name()
         value = head.value(head.number(_U32), wanted=key in {_ARCHITECTURE, _NAME})
-        if isinstance(value, str) or (type(value) is int and key.endswith(_CONTEXT_LENGTH)):
+        if isinstance(value, str) or (type(value) is int and key.endswith(_NUMBERS)):
             values[key] = value
-    last = _last_offset(head, tensors)
+    offsets = _offsets(head, tensors)
     if tensors == 0:
         raise _BadFileError("holds no model: it has a description but no tensors")
+    last = max(offsets)
     if head.position + last >= head.size:
         raise _BadFileError(
             f"is cut off: its last tensor begins after byte {head.position + last:,}, "
             f"and the file has {head.size:,} bytes"
         )
-    return values
+    alignment = values.get(_ALIGNMENT)
+    unit = alignment if isinstance(alignment, int) and alignment > 0 else _USUAL_ALIGNMENT
+    start = -(-head.position // unit) * unit
+    if start > head.size:
+        raise _EndError
+    return values, array("Q", (start + offset for offset in offsets))
 
 
-def _last_offset(head: _Head, tensors: int) -> int:
-    """Return where the last tensor begins, in bytes after the head."""
-    last = 0
+def _offsets(head: _Head, tensors: int) -> array[int]:
+    """Return where the data of each tensor begins, in bytes after the head."""
+    offsets = array("Q")
     for _ in range(tensors):
         head.name()
         dimensions = head.number(_U32)
         if dimensions > MAX_DIMENSIONS:
             raise _BadFileError(f"is damaged: it claims a tensor of {dimensions:,} dimensions")
         head.skip(8 * dimensions + 4)
-        last = max(last, head.number(_U64))
-    return last
+        offsets.append(head.number(_U64))
+    return offsets
 
 
 class _BadFileError(Exception):

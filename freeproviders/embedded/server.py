@@ -43,6 +43,7 @@ class EngineSettings:
 
     `context` is the tokens that each of the `slots` (answers at the same time) has. After `idle`
     seconds without a request the weights leave the memory. `threads` None is all cores but one.
+    With `pooling` ("mean", "cls" or "last") the child makes vectors, else it answers questions.
     """
 
     model: Path
@@ -51,6 +52,7 @@ class EngineSettings:
     slots: int = SLOTS
     idle: int = IDLE_SECONDS
     threads: int | None = None
+    pooling: str | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return the settings as the child reads them."""
@@ -63,6 +65,7 @@ class EngineSettings:
             "slots": self.slots,
             "idle": self.idle,
             "threads": threads,
+            "pooling": self.pooling,
         }
 
 
