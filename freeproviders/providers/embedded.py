@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import errno
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -17,6 +16,7 @@ from freeproviders.configuration import CONFIGURATION, Configuration, read_items
 from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
+from freeproviders.embedded.client import EngineClient
 from freeproviders.embedded.fetch import fetch, repair
 from freeproviders.embedded.gguf import read_model_file
 from freeproviders.embedded.server import (
@@ -30,16 +30,14 @@ from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import (
     EmbeddedModelError,
     FreeProvidersError,
-    ProviderConnectionError,
-    ProviderError,
     UsageError,
 )
 from freeproviders.exchange import exchanged
 from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import Fetch, HttpRequest
-from freeproviders.types import Batch, ChatRequest, Message, OnEmpty
+from freeproviders.transport import HttpRequest
+from freeproviders.types import Batch, ChatRequest, Message
 
 MAX_CONTEXT: Final = 8192
 """Tokens for each answer, unless more are asked for: their memory is taken at the start."""
@@ -278,17 +276,8 @@ class Embedded(Provider):
         self.__dict__.update(read_items(own, self.name, self.default_timeout, self.default_retry))
 
 
-class _EngineClient(OpenAICompatible):
-    """The client of an engine on this machine, for one request.
-
-    The address and the key are those of the engine that runs at the time of an attempt: an engine
-    that died is started anew, and one that lives and does not listen is replaced.
-    """
-
-    name = Embedded.name
-    slug = ""  # the environment says nothing of it
-    api_key_env = None
-    on_empty: ClassVar[OnEmpty] = "error"  # asked again, the engine may well have words
+class _EngineClient(EngineClient, OpenAICompatible):
+    """The client of an engine that answers questions, for one request."""
 
     def __init__(
         self,
@@ -306,39 +295,11 @@ class _EngineClient(OpenAICompatible):
             timeout=timeout,
             retry=retry,
         )
-        self._settings = settings
-        self._server = server
-        self._silent: EngineServer | None = None
-
-    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
-        """Start the engine if it does not run."""
-        del request, fetch
-        self._server = await ensure_server(self._settings, instead_of=self._silent)
-        self.base_url, self.api_key = f"{self._server.address}/v1", self._server.api_key
+        self.attach(settings, server)
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request, its schema as the engine's grammar can say it."""
         return super().encode(replace(request, response_format=_for_a_grammar(request.response_format)))
-
-    def http_headers(self, **headers: str) -> dict[str, str]:
-        """Return a request's headers. The connection is used once.
-
-        The engine's server now and then drops a connection that it has promised to keep.
-        """
-        return {**super().http_headers(**headers), "Connection": "close"}
-
-    def recover(self, error: ProviderError) -> bool:
-        """Send the request again at once where no engine was reached; the next attempt has one."""
-        if not isinstance(error, ProviderConnectionError):
-            return super().recover(error)
-        if getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED:
-            self._silent = self._server  # nobody's answer is lost
-        return True
-
-    def given_up(self, error: ProviderError) -> None:
-        """Give no advice about networks: there is none between here and the engine."""
-        if isinstance(error, ProviderConnectionError):
-            error.advice = "The engine on this machine was started anew and failed again."
 
 
 def _for_a_grammar(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

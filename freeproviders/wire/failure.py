@@ -61,6 +61,8 @@ _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
     r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
+_LONG_TEXT = re.compile(r"(?i)input \(\d{1,9} tokens\) is too large to process")
+"""The words of llama.cpp's server for a text that is too long for one vector, with status 500."""
 _NO_TOOLS = re.compile(
     r"(?i)(?:does not|doesn't|do not) support (?:native )?(?:tools|tool use|tool.?call|function)"
     r"|no endpoints found that support tool"
@@ -305,7 +307,7 @@ class _Headers(Mapping[str, str]):
 def _class_of(status: int | None, said: str) -> type[ProviderError]:
     if status == 429:
         return _limit(said)
-    if _CONTEXT.search(said) and (status is None or 400 <= status < 500):
+    if _LONG_TEXT.search(said) or (_CONTEXT.search(said) and (status is None or 400 <= status < 500)):
         return ContextOverflowError
     if _NO_TOOLS.search(said):
         return ToolsNotSupportedError

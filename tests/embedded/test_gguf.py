@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freeproviders.embedded.digest import digest
 from freeproviders.embedded.gguf import MAX_STRINGS, read_model_file
 from freeproviders.embedded.weights import weights_named
 from freeproviders.errors import EmbeddedModelError
+from tests.embedded.tiny_bert import tiny_bert
 
 U8, F32, STRING, ARRAY, U32, I32, BOOL = 0, 6, 8, 9, 4, 5, 7
 
@@ -78,6 +81,63 @@ def test_the_description_is_read(tmp_path: Path, version: int) -> None:
 def test_what_the_file_does_not_say_is_none(tmp_path: Path) -> None:
     found = read_model_file(written(tmp_path, file_of(KEYS[:1])))
     assert (found.name, found.context_length) == ("", None)
+    assert (found.vector_size, found.pooling) == (None, None)
+
+
+def number(name: str, value: int) -> bytes:
+    return key(name, U32, struct.pack("<I", value))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "called"), [(0, "none"), (1, "mean"), (2, "cls"), (3, "last"), (4, "rank"), (5, None)]
+)
+def test_how_vectors_are_made_is_read(tmp_path: Path, pooling: int, called: str | None) -> None:
+    keys = [*KEYS, number("tiny.embedding_length", 384), number("tiny.pooling_type", pooling)]
+    found = read_model_file(written(tmp_path, file_of(keys)))
+    assert (found.vector_size, found.pooling) == (384, called)
+    keys += [number("other.embedding_length", 1), number("tiny.embedding_length_out", 96)]
+    assert read_model_file(written(tmp_path, file_of(keys))).vector_size == 96
+
+
+@pytest.mark.parametrize("alignment", [32, 64, 256])
+def test_where_the_tensors_begin(tmp_path: Path, alignment: int) -> None:
+    keys = [*KEYS, number("general.alignment", alignment)] if alignment != 32 else KEYS
+    whole = file_of(keys, data=b"")
+    start = -(-len(whole) // alignment) * alignment
+    found = read_model_file(written(tmp_path, file_of(keys, data=bytes(start + 128 - len(whole)))))
+    assert list(found.tensors) == [start, start + 64]
+
+
+def test_a_digest_tells_weights_and_words_apart(tmp_path: Path) -> None:
+    """Copies of a file have one digest; what makes other vectors has another."""
+
+    def of(data: bytes, folder: str) -> str:
+        (tmp_path / folder).mkdir()
+        return digest(read_model_file(written(tmp_path / folder, data)))
+
+    same = of(tiny_bert(), "one")
+    assert same == of(tiny_bert(), "copy")
+    weight = bytearray(tiny_bert())
+    weight[-100] ^= 1  # in the last tensor
+    others = {
+        of(bytes(weight), "a weight"),
+        of(tiny_bert(seed=2), "trained anew"),
+        of(tiny_bert(pooling=2), "pooled in another way"),
+        of(tiny_bert() + bytes(32), "longer"),
+        of(tiny_bert().replace(b"bad", b"bax"), "a word"),
+    }
+    assert len(others) == 5
+    assert same not in others
+    assert len(same) == 12
+    assert set(same) <= set("0123456789abcdef")
+
+
+def test_a_digest_of_a_file_that_changes_is_made_anew(tmp_path: Path) -> None:
+    path = written(tmp_path, tiny_bert())
+    before = digest(read_model_file(path))
+    written(tmp_path, tiny_bert(seed=2))
+    os.utime(path, ns=(1, 1))
+    assert digest(read_model_file(path)) != before
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CONTROL, NORMAL = 3, 1
 SPACE = "\u2581"
 """How the vocabulary marks the beginning of a word."""
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzäöüабвгд0123456789.,!?"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?"
 WORDS = [a + b + c for a, b, c in product("bdfgklmnprst", "aeiou", "dklmnrst")]
 """Each is one token; any other word is one for each letter."""
 VOCABULARY = [*SPECIAL, *(SPACE + word for word in WORDS), *(SPACE + one for one in _LETTERS), *_LETTERS]
@@ -60,7 +60,14 @@ def _keys(architecture: str, name: str, pooling: int | None) -> Iterator[bytes]:
     yield (
         text("tokenizer.ggml.token_type") + struct.pack(f"<IIQ{len(kinds)}i", ARRAY, I32, len(kinds), *kinds)
     )
-    for what, token in (("padding", 0), ("unknown", 1), ("bos", 2), ("cls", 2), ("seperator", 3), ("mask", 4)):
+    for what, token in (
+        ("padding", 0),
+        ("unknown", 1),
+        ("bos", 2),
+        ("cls", 2),
+        ("seperator", 3),
+        ("mask", 4),
+    ):
         yield key(f"tokenizer.ggml.{what}_token_id", U32, "I", token)
 
 
