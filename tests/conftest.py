@@ -31,7 +31,7 @@ MAY_BLOCK = [
     ("freeproviders/embedded/cache.py", {"write", "close", "restart"}, "a download's bytes, once in a life"),
     ("freeproviders/embedded/index.py", {"sink"}, "the same, where there is no pip"),
     ("freeproviders/embedded/cache.py", {"cached_lately"}, "the first look into a folder that is new"),
-    ("llama_index_freeproviders/embeddings.py", {"_weights"}, "a constructor that loads its weights once"),
+    ("freeproviders/embeddings/static.py", {"find", "load"}, "a sync method that loads the weights once"),
 ]
 """Where our code may block an event loop: the end of a file's name, functions in it, and why."""
 OURS = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")

@@ -76,9 +76,7 @@ def test_without_the_extra_the_error_says_what_to_do(monkeypatch):
     import sys
 
     from freeproviders.errors import MissingDependencyError
-    from llama_index_freeproviders import embeddings
 
-    embeddings._weights.cache_clear()
     monkeypatch.setitem(sys.modules, "wordllama", None)
     with pytest.raises(MissingDependencyError, match=r"freeproviders\[rag\]"):
         WordLlamaEmbedding()
