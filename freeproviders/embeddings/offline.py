@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import ClassVar, Final
 
 from freeproviders.embeddings import static
-from freeproviders.embeddings.embedder import Caps, Embedder
+from freeproviders.embeddings.caps import Caps
+from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import UnknownModelError, UnsupportedInputError
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest
+from freeproviders.wire.embeddings.vectors import Vectors
 
 _AT_ONCE: Final = 4000
 """Characters that are done in less time than handing them to a thread and back would take."""
@@ -26,14 +28,15 @@ class OfflineEmbedder(Embedder):
         ```python
         from freeproviders.embeddings.offline import OfflineEmbedder
 
-        print(OfflineEmbedder().family.fingerprint)
+        print(OfflineEmbedder().embed_sync(["A cat sat on the mat.", "Rates were raised."]).vectors)
         ```
     """
 
     name = "Offline"
     slug = "offline"
     model = static.FAMILY.model
-    caps = Caps(concurrency=1)
+    caps = Caps(texts=512, concurrency=1)  # the tokenizer takes all cores by itself
+    takes_blank: ClassVar[bool] = True
 
     def __init__(self) -> None:
         static.find()  # found missing here, not in the middle of an index
@@ -59,3 +62,7 @@ class OfflineEmbedder(Embedder):
         else:
             vectors, tokens = await asyncio.to_thread(lambda: static.load().embed(request.texts))
         return EmbeddingAnswer(vectors=vectors, tokens=tokens, model=self.model)
+
+    def normalised(self, vectors: Vectors) -> Vectors:
+        """Return the vectors as they are: they have length 1."""
+        return vectors

@@ -60,11 +60,17 @@ def test_no_texts_no_vectors():
 
 async def test_the_embedder_gives_the_same_in_line_and_on_a_thread():
     embedder = OfflineEmbedder()
-    few = await embedder.ask(EmbeddingRequest(texts=(FERRY,)))
-    many = await embedder.ask(EmbeddingRequest(texts=(FERRY,) * 500, role="query"))
-    assert few.vectors[0] == embed(FERRY)[0] == many.vectors[499]
-    assert (few.tokens, many.tokens) == (few.tokens, 500 * few.tokens)
-    assert (few.vectors.size, few.model) == (embedder.family.size, embedder.family.model)
+    few = await embedder.embed(FERRY)
+    many = await embedder.embed([FERRY, "", " "] * 500, role="query")
+    assert few.vectors[0] == embed(FERRY)[0] == many.vectors[1497]
+    assert many.vectors[1499] == embed(" ")[0]
+    assert many.usage.input_tokens > 500 * few.usage.input_tokens > 0
+    assert few.family == many.family == embedder.family
+    assert (len(many), many.vectors.size) == (1500, embedder.family.size)
+
+
+def test_the_embedder_works_without_a_loop():
+    assert OfflineEmbedder().embed_sync([FERRY, FERRY.upper()]).vectors == embed(FERRY, FERRY)
 
 
 async def test_what_the_embedder_has_not_is_said():
@@ -93,7 +99,7 @@ def test_threads_share_the_vectors():
 
 def test_loops_one_after_the_other():
     async def ask():
-        return (await OfflineEmbedder().ask(EmbeddingRequest(texts=(FERRY,) * 300))).vectors[0]
+        return (await OfflineEmbedder().embed([FERRY] * 300)).vectors[299]
 
     assert asyncio.run(ask()) == asyncio.run(ask())
 
@@ -130,7 +136,7 @@ async def test_the_weights_are_read_on_a_thread(monkeypatch):
         return read()
 
     monkeypatch.setattr(static, "load", watched)
-    await OfflineEmbedder().ask(EmbeddingRequest(texts=("a",)))
+    await OfflineEmbedder().embed("a")
     watched.cache_clear()
     index = await HybridIndex.amake(["a"])
     watched.cache_clear()
