@@ -1,0 +1,58 @@
+"""A way to ask for vectors: the OpenAI protocol's, which others change where they differ."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from freeproviders.wire.embeddings.decoder import Form, VectorDecoder
+from freeproviders.wire.embeddings.facts import Facts, input_type_of
+from freeproviders.wire.embeddings.forms import read_openai
+from freeproviders.wire.embeddings.request import EmbeddingRequest
+
+Truncation = Literal["asked", "never", "unknown"]
+"""What becomes of a text that is too long.
+
+"asked": it is cut where a request says so, else refused. "never": it is refused. "unknown": no
+source says that it is refused, so it may be cut without a word.
+"""
+
+
+class Dialect:
+    """A way to ask for vectors, and to read the answer.
+
+    Attributes:
+        name: the name in rows.
+        form: finds the vectors in an answer.
+        truncation: what becomes of a text that is too long.
+        below: the end of a base_url above which the requests' paths begin, "" where they begin
+            behind all of it.
+        key_header: the header that has the key; in "Authorization" stands "Bearer" before it.
+    """
+
+    name: str = "openai"
+    form: Form = staticmethod(read_openai)
+    truncation: Truncation = "unknown"
+    below: str = ""
+    key_header: str = "Authorization"
+
+    def written(self, request: EmbeddingRequest, facts: Facts | None = None) -> tuple[str, dict[str, Any]]:
+        """Write a request: its path, which `address` takes, and its body.
+
+        What the caller's options say counts.
+        """
+        body: dict[str, Any] = {"model": request.model, "input": list(request.texts)}
+        if facts is not None and facts.base64:
+            body["encoding_format"] = "base64"
+        if request.size is not None:
+            body["dimensions"] = request.size
+        if input_type := input_type_of(request.role, facts):
+            body["input_type"] = input_type
+        return "/embeddings", {**body, **request.options}
+
+    def address(self, base_url: str, path: str) -> str:
+        """Return where a request goes."""
+        return base_url.removesuffix(self.below) + path
+
+    def decoder(self, request: EmbeddingRequest) -> VectorDecoder:
+        """Return a new decoder for one answer."""
+        return VectorDecoder(request, self.form)
