@@ -88,6 +88,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         self._facts = facts = self._facts_of(self.model)
         self._check_size(size)
         self._dialect = dialect_named(facts.dialect if facts else "openai")
+        self.cuts_itself = self._dialect.truncation == "asked"
         self.size = size
         self.options = dict(options or {})
         self._prefixes: dict[Role, str] = {
@@ -177,7 +178,8 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
     def encode(self, request: EmbeddingRequest) -> HttpRequest:
         """Write the request in the service's dialect."""
         path, body = self._dialect.written(request, self._facts)
-        return HttpRequest("POST", self.base_url + path, self._headers(), dumps(body))
+        address = self._dialect.address(self.base_url, path)
+        return HttpRequest("POST", address, self._dialect.headers(self._headers()), dumps(body))
 
     def decoder(self, request: EmbeddingRequest) -> VectorDecoder:
         """Return a new decoder for one answer."""

@@ -33,7 +33,7 @@ class VectorSource(ABC):
     """The retries of a service that has answered before: a job of hours is not lost to a bad minute."""
     takes_blank: ClassVar[bool] = False
     """Whether a text of white space alone has a vector."""
-    cuts_itself: ClassVar[bool] = False
+    cuts_itself: bool = False
     """Whether the service cuts texts that are too long, where that is asked for."""
 
     @property

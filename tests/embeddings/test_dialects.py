@@ -153,6 +153,15 @@ def test_where_a_request_goes(dialect, base_url, address):
     assert dialect_named(dialect).address(base_url, "/p") == address
 
 
+def test_a_key_stands_where_the_service_looks_for_it():
+    headers = {"Accept": "a", "Authorization": "Bearer k"}
+    assert dialect_named("openai").headers(headers) == headers
+    assert dialect_named("gemini").headers(headers) == {"Accept": "a", "x-goog-api-key": "k"}
+    own = {"Authorization": "Basic b"}
+    assert dialect_named("gemini").headers(own) == own
+    assert dialect_named("gemini").headers({}) == {}
+
+
 LONG = [0.5] * 40
 FORMS = {
     "ollama": {"model": "m", "embeddings": [LONG, LONG], "prompt_eval_count": 7},

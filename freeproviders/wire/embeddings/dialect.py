@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from freeproviders.wire.embeddings.decoder import Form, VectorDecoder
 from freeproviders.wire.embeddings.facts import Facts, input_type_of
@@ -16,6 +17,8 @@ Truncation = Literal["asked", "never", "unknown"]
 source says that it is refused, so it may be cut without a word.
 """
 
+_AUTHORIZATION: Final = "Authorization"
+
 
 class Dialect:
     """A way to ask for vectors, and to read the answer.
@@ -26,14 +29,14 @@ class Dialect:
         truncation: what becomes of a text that is too long.
         below: the end of a base_url above which the requests' paths begin, "" where they begin
             behind all of it.
-        key_header: the header that has the key; in "Authorization" stands "Bearer" before it.
+        key_header: the header that takes a key, which else is a bearer's "Authorization".
     """
 
     name: str = "openai"
     form: Form = staticmethod(read_openai)
     truncation: Truncation = "unknown"
     below: str = ""
-    key_header: str = "Authorization"
+    key_header: str = ""
 
     def written(self, request: EmbeddingRequest, facts: Facts | None = None) -> tuple[str, dict[str, Any]]:
         """Write a request: its path, which `address` takes, and its body.
@@ -52,6 +55,14 @@ class Dialect:
     def address(self, base_url: str, path: str) -> str:
         """Return where a request goes."""
         return base_url.removesuffix(self.below) + path
+
+    def headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Put a key where the service looks for it."""
+        scheme, _, key = headers.get(_AUTHORIZATION, "").partition(" ")
+        if not self.key_header or scheme != "Bearer":
+            return headers
+        others = {name: value for name, value in headers.items() if name != _AUTHORIZATION}
+        return {**others, self.key_header: key}
 
     def decoder(self, request: EmbeddingRequest) -> VectorDecoder:
         """Return a new decoder for one answer."""
