@@ -296,6 +296,8 @@ class Exchange(Generic[Q]):
         try:
             async with asyncio.timeout(None) as self._opening:
                 await provider.ready(self._request, self._fetch)
+                while self._ticket is not None and self._ticket.is_late:
+                    await self._ticket.renew()
                 self._response = response = await send(
                     provider.encode(self._request),
                     provider.route,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, timedelta
 from functools import cache
+from math import inf
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic_core import SchemaValidator, ValidationError
@@ -235,6 +236,8 @@ def _faults(row: Row) -> Iterator[tuple[Loc, str]]:
     for loc, table in dated:
         if "checked" in table and table["checked"] > tomorrow:
             yield (*loc, "checked"), f"checked is in the future: {table['checked']}."
+    if not 0 < row.get("transit", 1) < inf:
+        yield ("transit",), "transit must be a number of seconds above 0."
     for n, limit in enumerate(row.get("limit", ())):
         if limit["metric"] == "concurrency":
             continue

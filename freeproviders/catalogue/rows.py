@@ -217,6 +217,7 @@ class Service(Known):
         models: models by name; the line "*" stands for each model that has no line of its own.
         retired: models that are gone, by name.
         limit: its limits.
+        transit: seconds within which a request that was written has reached it, None for one second.
         headers: how it announces limits.
         error: the signs of its refusals.
         request: how its requests are written.
@@ -243,6 +244,7 @@ class Service(Known):
     models: Mapping[str, ModelRow] = field(default_factory=dict)
     retired: Mapping[str, Retired] = field(default_factory=dict)
     limit: tuple[Limit, ...] = ()
+    transit: float | None = None
     headers: Headers = field(default_factory=Headers)
     error: tuple[Sign, ...] = ()
     request: Style = PLAIN

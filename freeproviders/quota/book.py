@@ -250,8 +250,16 @@ class Book:
             if place is None or claim.rule.counted == "end" or claim.rule.metric == "concurrency":
                 continue
             pool = self._known(place[0])
-            if pool is None or (use := self._pull(pool, place[1], grant.id)) is None:
+            if pool is None:
                 continue
+            use = self._pull(pool, place[1], grant.id)
+            if use is None:
+                if arrived:
+                    continue
+                # Its process stood still for so long that its place was given to others.
+                use = Use(-inf, grant.id, whole(claim.amount), open=True)
+                if pool.left is not None:
+                    pool.left -= use.amount
             at = min(use.at, moment) if arrived else max(use.at, moment + grant.ask.transit)
             done = arrived and claim.rule.metric == "requests"
             self._add(pool, Use(at, use.grant, use.amount, open=use.open and not done))

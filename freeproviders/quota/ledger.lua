@@ -282,6 +282,11 @@ local function move(arrived)
       local pool = load(facts)
       pass_time(pool)
       local at, amount, open = pull(pool, step.id)
+      if not at and not arrived and facts.amount > 0 then
+        -- Its process stood still for so long that its place was given to others.
+        at, amount, open = -INF, whole(facts.amount), true
+        if pool.left then pool.left = pool.left - amount end
+      end
       if at then
         at = arrived and math.min(at, moment) or math.max(at, moment + step.transit)
         add(pool, at, step.id, amount, open and not (arrived and facts.metric == 'requests'))

@@ -2,7 +2,7 @@
 
 Such a client has no place to say when a request is written or how it ended. So a place of
 concurrency is never taken, since nobody would give it back, and a request counts as arrived within
-`TRANSIT_SECONDS` of its reservation.
+`Ask.transit` of its reservation.
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ class Limiter:
             ),
             account=meter.account,
             keep=meter.keep,
+            transit=meter.transit,
         )
 
     def _tokens_of(self, texts: Sequence[str]) -> int:

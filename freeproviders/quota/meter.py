@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
-from freeproviders.errors import ProviderError, RateLimitError, UsageError
+from freeproviders.errors import ProviderError, QuotaSpentError, RateLimitError, UsageError
 from freeproviders.process import PerProcess
-from freeproviders.quota.interface import Ask, Claim, Grant, Ledger, Rule
+from freeproviders.quota.clocks import boot_seconds
+from freeproviders.quota.interface import TRANSIT_SECONDS, Ask, Claim, Grant, Ledger, Rule
 from freeproviders.quota.rules import claims_of, spent_of
 from freeproviders.tokens.corrected import Estimator
 from freeproviders.tokens.upper import Estimate
@@ -56,6 +57,7 @@ class Meter:
         estimate: makes an upper estimate of the tokens of a request that the backend makes.
         account: what tells accounts apart, the API key.
         keep: the share of a day's cap that is left to others.
+        transit: seconds within which a request that was written has reached the service.
     """
 
     ledger: Ledger
@@ -64,6 +66,7 @@ class Meter:
     estimate: Callable[[Any], Estimate]
     account: str = ""
     keep: float = 0.0
+    transit: float = TRANSIT_SECONDS
 
     def check_account(self) -> None:
         """Raise `UsageError` where the process has used another key of the same service."""
@@ -88,10 +91,11 @@ class Meter:
             ),
             account=self.account,
             keep=self.keep,
+            transit=self.transit,
             lease=(_NO_LIMIT_SECONDS if longest is None else longest) + _SETTLING_SECONDS,
         )
         grant = await self.ledger.reserve(ask, wait_up_to=wait_up_to)
-        return Ticket(self.ledger, grant, rules, model, estimate)
+        return Ticket(self.ledger, grant, rules, model, estimate, wait_up_to=wait_up_to)
 
 
 def _claims(rules: Sequence[Rule], estimate: Estimate | None, answer: int | None) -> tuple[Claim, ...]:
@@ -107,17 +111,41 @@ def _claims(rules: Sequence[Rule], estimate: Estimate | None, answer: int | None
 class Ticket:
     """One request's reservation, from the moment it is granted to its end."""
 
-    __slots__ = ("_estimate", "_grant", "_ledger", "_model", "_rules", "_written")
+    __slots__ = ("_estimate", "_grant", "_ledger", "_model", "_rules", "_wait_up_to", "_written")
 
     def __init__(
-        self, ledger: Ledger, grant: Grant, rules: Sequence[Rule], model: str, estimate: Estimate | None
+        self,
+        ledger: Ledger,
+        grant: Grant,
+        rules: Sequence[Rule],
+        model: str,
+        estimate: Estimate | None,
+        *,
+        wait_up_to: float = 0.0,
     ) -> None:
         self._ledger = ledger
         self._grant = grant
         self._rules = rules
         self._model = model
         self._estimate = estimate
+        self._wait_up_to = wait_up_to
         self._written = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the request should have been written by now.
+
+        The process stood still since the reservation, whose place others may have soon.
+        """
+        return boot_seconds() - self._grant.reserved_at > self._grant.ask.transit
+
+    async def renew(self) -> None:
+        """Give the reservation back and make another one, as for a new request.
+
+        Raises as `Meter.admit` does.
+        """
+        self._ledger.settle(self._grant, sent=False)
+        self._grant = await self._ledger.reserve(self._grant.ask, wait_up_to=self._wait_up_to)
 
     def writing(self) -> None:
         """Note that bytes of the request go out just now."""
@@ -132,6 +160,8 @@ class Ticket:
 
     def refused(self, error: ProviderError) -> None:
         """Take over what a refusal says: nobody asks again before the service wants to be asked."""
+        if isinstance(error, QuotaSpentError):  # our own, of a reservation that was made anew
+            return
         if not isinstance(error, RateLimitError) or error.kind not in _ONLY_WAITING_HELPS:
             return
         until = error.soonest or self._end_of_day(error)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from freeproviders.catalogue.rows import Limit, Service
 from freeproviders.errors import UsageError
-from freeproviders.quota.interface import Ledger, Rule
+from freeproviders.quota.interface import TRANSIT_SECONDS, Ledger, Rule
 from freeproviders.quota.meter import Meter, zone_named
 from freeproviders.quota.opening import open_ledger
 from freeproviders.quota.rules import rules_for, rules_of
@@ -29,6 +30,8 @@ class Quota:
         keep: the share (0 to 1) of a day's cap that is left to others, as a job in the background
             should leave some of it to interactive use.
         key: what tells accounts apart where that is not the backend's own key, "" for no account.
+        transit: seconds within which a request that was written has reached the service. None is
+            the row's, else one second.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class Quota:
         ledger: str | Path | Ledger = "",
         keep: float = 0.0,
         key: str | None = None,
+        transit: float | None = None,
     ) -> None:
         if not 0 <= keep < 1:
             raise UsageError(f"keep must be a share of at least 0 and below 1, not {keep!r}.")
+        if transit is not None and not 0 < transit < inf:
+            raise UsageError(f"transit must be a number of seconds above 0, not {transit!r}.")
         self.limits = None if limits is None else tuple(_limit(one) for one in limits)
         self.name = name
         self.keep = keep
+        self.transit = transit
         self._ledger = ledger
         self._key = key
 
@@ -85,7 +92,8 @@ class Quota:
                 return rules_of(service, model, keyless=keyless)
             return rules_for(who, limits, model, keyless=keyless)
 
-        return Meter(ledger, who, rules, estimate, account=key or "", keep=self.keep)
+        transit = self.transit or (service is not None and service.transit) or TRANSIT_SECONDS
+        return Meter(ledger, who, rules, estimate, account=key or "", keep=self.keep, transit=transit)
 
     def _opened(self) -> Ledger:
         return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger

@@ -80,6 +80,7 @@ def test_a_row_is_what_its_file_says(tmp_path):
         (HOUSE.replace("2026-11-01", "2126-11-01"), 5, "future"),
         (HOUSE.replace("2026-11-01", '"2026-11-01"'), 5, "checked"),
         (HOUSE.replace('confidence = "C"', 'confidence = "E"'), 7, "confidence"),
+        (HOUSE.replace("keys =", "transit = 0\nkeys ="), 3, "transit must be a number of seconds above 0."),
         (HOUSE.replace("tools = true", "tols = true"), 14, "There is no field 'tols': is 'tools' meant."),
         (HOUSE.replace('cost = "allowance" }', 'cost = "free" }'), 15, "cost"),
     ],

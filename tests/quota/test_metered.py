@@ -230,6 +230,64 @@ async def test_waiting_is_bounded_and_ends_when_there_is_room(quota):
         assert len(answers) == len(server.requests) == 3
 
 
+class Preparing(OpenAICompatible):
+    """Needs some time between the reservation and the write, in which others may have its place."""
+
+    async def prepared(self):
+        """Wait for what the test waits for."""
+
+    async def ready(self, request, fetch):
+        await self.prepared()
+
+
+ONE_A_SECOND = {"metric": "requests", "per": "second", "cap": 1}
+
+
+async def test_a_request_that_is_written_late_is_reserved_anew(quota, standings):
+    """Else the next one would be in the same second."""
+    with replica(OpenAICompatible) as server:
+        late = Preparing("m", base_url=server.base_url, quota=quota(ONE_A_SECOND, transit=0.05))
+        late.prepared = lambda: asyncio.sleep(1.2)  # the second is over, and the transit
+        await late.complete("Hi", wait_up_to=0)
+        assert await standings() == [(1, 0)]
+        late.prepared = lambda: asyncio.sleep(0)
+        with pytest.raises(QuotaSpentError):
+            await late.complete("Hi", wait_up_to=0)
+        assert len(server.requests) == 1
+
+
+async def test_a_request_that_is_written_late_waits_as_a_new_one(quota, standings):
+    """Others have taken what there was, so it is not sent."""
+    limits = quota(ONE_A_SECOND, transit=0.05)
+    other = asyncio.Event()
+    with replica(OpenAICompatible) as server:
+        late = Preparing("m", base_url=server.base_url, quota=limits)
+        late.prepared = other.wait
+        first = asyncio.create_task(late.complete("Hi", wait_up_to=0))
+        while not await standings():
+            await asyncio.sleep(0.01)
+        await made(server, limits).complete("Hi", wait_up_to=30)
+        other.set()
+        with pytest.raises(QuotaSpentError):
+            await first
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("transit", [0, -1, float("inf"), float("nan")])
+def test_a_transit_that_is_none(transit):
+    with pytest.raises(UsageError, match="transit"):
+        Quota([REQUESTS], transit=transit)
+
+
+async def test_the_transit_of_a_row_counts(quota):
+    """A service that is far away has a bound of its own, which the caller's own Quota may change."""
+    far = dataclasses.replace(catalogue().service("groq"), transit=4.0)
+    [seconds] = {Quota(ledger="memory").meter("groq", far, "key", None).transit}
+    assert seconds == 4.0
+    assert Quota(ledger="memory", transit=2.0).meter("groq", far, "key", None).transit == 2.0
+    assert Quota([REQUESTS], ledger="memory").meter("mine", None, None, None).transit == 1.0
+
+
 async def test_limits_are_kept_unasked_where_the_service_itself_is_asked(monkeypatch):
     """A server on this machine in its place is a replica, whose limits are nobody's."""
     monkeypatch.setenv("GROQ_API_KEY", "gsk_a1b2c3d4e5f6g7h8")

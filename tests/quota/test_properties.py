@@ -214,7 +214,9 @@ class Ledgers(RuleBasedStateMachine):
             call.arrives = None
             return
         self.run_all(lambda number: Sent(call.grants[number], ago))
-        self.move(call, lambda at: max(at, call.written + TRANSIT))
+        for of, use in call.uses.items():  # also what had been freed: it is on its way only now
+            if of.counted != "end" and of is not PLACES:
+                use[0] = max(use[0], call.written + TRANSIT)
 
     @rule(call=calls, part=st.integers(0, 4))
     def head(self, call, part):
