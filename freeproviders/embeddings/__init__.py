@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
+    from freeproviders.embeddings.chosen import FreeProvidersEmbedder
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.embeddings.family import Family
+    from freeproviders.embeddings.offline import OfflineEmbedder
     from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
     from freeproviders.embeddings.result import Embeddings
     from freeproviders.wire.embeddings.vectors import Vectors
 
-__all__ = ["Embedder", "Embeddings", "Family", "OpenAICompatibleEmbedder", "Vectors"]
+__all__ = [
+    "Embedder",
+    "Embeddings",
+    "Family",
+    "FreeProvidersEmbedder",
+    "OfflineEmbedder",
+    "OpenAICompatibleEmbedder",
+    "Vectors",
+]
 
 __getattr__, __dir__ = lazy(
     globals(),
@@ -21,6 +31,8 @@ __getattr__, __dir__ = lazy(
         "Embedder": "embedder",
         "Embeddings": "result",
         "Family": "family",
+        "FreeProvidersEmbedder": "chosen",
+        "OfflineEmbedder": "offline",
         "OpenAICompatibleEmbedder": "openai_compatible",
         "Vectors": "result",
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Final
+from typing import Final
 
 from freeproviders.embeddings import static
 from freeproviders.embeddings.caps import Caps
@@ -36,7 +36,7 @@ class OfflineEmbedder(Embedder):
     slug = "offline"
     model = static.FAMILY.model
     caps = Caps(texts=512, concurrency=1)  # the tokenizer takes all cores by itself
-    takes_blank: ClassVar[bool] = True
+    takes_blank = True
 
     def __init__(self) -> None:
         static.find()  # found missing here, not in the middle of an index

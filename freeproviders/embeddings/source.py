@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.family import Family
@@ -31,7 +31,7 @@ class VectorSource(ABC):
     retry: Retry = Retry()
     patient_retry: Retry = Retry(attempts=12, budget=600.0)
     """The retries of a service that has answered before: a job of hours is not lost to a bad minute."""
-    takes_blank: ClassVar[bool] = False
+    takes_blank: bool = False
     """Whether a text of white space alone has a vector."""
     cuts_itself: bool = False
     """Whether the service cuts texts that are too long, where that is asked for."""

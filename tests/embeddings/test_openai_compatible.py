@@ -100,17 +100,18 @@ async def test_on_many_loops_and_at_the_same_time(service):
         {"status": 429, "retry_after": 0},
         {"cut": 100},
         {"cut": 0},
-        {"html": 200},
         {"status": 500},
     ],
     ids=str,
 )
 def test_a_fault_is_asked_through(fault):
     """Whatever it is, the texts have their vectors after it."""
-    with replica(OpenAICompatible, faults=[fault, {}, fault]) as server:
+    on, good = {"on": "embeddings", **fault}, {"on": "embeddings"}
+    with replica(OpenAICompatible, faults=[on, good, on]) as server:
         texts = [f"text {place}" for place in range(30)]
         model = embedder(server, batch_size=10, concurrency=1)
         assert close(model.embed_sync(texts).vectors, rows_of(texts))
+        assert len(server.requests) == 5
 
 
 def test_one_bad_text_is_named_and_the_others_are_kept():
