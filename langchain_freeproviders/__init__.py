@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         OpenAICompatibleLLM,
     )
     from langchain_freeproviders.registration import init_chat_model, register
+    from langchain_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
     "AIChatFreeLLM": "llms",
@@ -42,6 +43,7 @@ _HOMES = {
     "EmbeddedLLM": "llms",
     "FlowGptLLM": "llms",
     "FreeNetflyLLM": "llms",
+    "OfflineRetriever": "retrievers",
     "OpenAICompatibleLLM": "llms",
     "QuotaEmbeddings": "limited",
     "SharedQuota": "limiter",
@@ -56,6 +58,7 @@ __all__ = [
     "EmbeddedLLM",
     "FlowGptLLM",
     "FreeNetflyLLM",
+    "OfflineRetriever",
     "OpenAICompatibleLLM",
     "QuotaEmbeddings",
     "SharedQuota",

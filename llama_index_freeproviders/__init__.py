@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import WordLlamaEmbedding
     from llama_index_freeproviders.limiter import SharedQuota
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
+    from llama_index_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
+    "OfflineRetriever": "retrievers",
     "SharedQuota": "limiter",
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
@@ -37,6 +39,7 @@ _HOMES = {
 
 __all__ = [
     "BackendLLM",
+    "OfflineRetriever",
     "ProviderLLM",
     "SharedQuota",
     "TolerantReActAgent",

@@ -16,20 +16,10 @@ from pathlib import Path
 
 import Stemmer
 
+from freeproviders.embeddings.lexical import FUNCTION_WORDS
+
 FILE = Path(__file__).parent / "questions.jsonl"
 KINDS = ("most", "some", "none")
-_FUNCTION_WORDS = """
-a about above after against all also am among an and any anybody anyone anything are as at away be
-because been before below beside between both but by called can cannot come comes could did do does done
-down each either else ever every few for from get gets give given go goes got had has have he her here
-hers him his how i if in inside into is it its itself just let like long many may me mean means might
-mine more most much must my near need needed needs never no nobody none nor not nothing of off on once
-one only onto or other our out outside over own per please quite rather same shall she should since so
-some somebody someone something somewhere still such take takes tell than that the their them then there
-these they this those though through till to together too toward under until up upon us very was way we
-were what when where whether which while who whom whose why will with within without would yet you your
-"""
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 _stem = Stemmer.Stemmer("english").stemWord
 
 

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from llama_index_freeproviders import BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding
+from llama_index_freeproviders import (
+    BackendLLM,
+    OfflineRetriever,
+    ProviderLLM,
+    TolerantReActAgent,
+    WordLlamaEmbedding,
+)
 from tests.llamaindex.services import ALL
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "llamaindex.md"
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DOCUMENTED = [*ALL, BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding]
+DOCUMENTED = [*ALL, BackendLLM, ProviderLLM, TolerantReActAgent, WordLlamaEmbedding, OfflineRetriever]
 
 
 def programs():
