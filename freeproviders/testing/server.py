@@ -12,10 +12,11 @@ from aiohttp import web
 
 from freeproviders.testing.answers import AnswerError, Piece, Script
 from freeproviders.testing.body import BodyEnded, BodyWriter
-from freeproviders.testing.faults import Fault, FaultPlan
+from freeproviders.testing.faults import NO_FAULT, Fault, FaultPlan
 from freeproviders.testing.ledger import Ledger
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.testing.services.base import (
+    DAY_IS_OVER,
     Embedding,
     Refusal,
     Reply,
@@ -180,7 +181,7 @@ class OneAnswer:
             if self._request.transport is not None:
                 self._request.transport.abort()
             return web.Response()  # to nobody
-        reply = self._misbehaviour()
+        reply = self._misbehaviour(turn)
         if reply is None and isinstance(turn, Turn):
             return await self._talk(turn)
         if reply is None and isinstance(turn, Embedding):
@@ -203,7 +204,7 @@ class OneAnswer:
             Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **refusal.headers})
         )
 
-    def _misbehaviour(self) -> Reply | None:
+    def _misbehaviour(self, turn: Turn | Embedding | None) -> Reply | None:
         """Return the fault's own answer, None where it has none."""
         fault = self._fault
         if fault.redirect is not None:
@@ -215,12 +216,14 @@ class OneAnswer:
         if fault.kind is not None or fault.sign is not None:
             return self._service.said_no(self._recorded, fault)
         if fault.quota:
-            return self._service.quota(fault)
+            return self._complaint(429, DAY_IS_OVER, turn) or self._service.quota(fault)
         if fault.nonce_expired is not None:
             return self._service.expired(self._recorded, fault)
         if fault.status is None:
             return None
-        reply = self._service.complaint(fault.status, fault.error or status_phrase(fault.status), fault)
+        message = fault.error or status_phrase(fault.status)
+        own = self._complaint(fault.status, message, turn)
+        reply = own or self._service.complaint(fault.status, message, fault)
         if fault.body is None:
             return reply
         if isinstance(fault.body, str | bytes):
@@ -250,12 +253,18 @@ class OneAnswer:
         """Write the answer to a request for vectors."""
         fault = self._fault
         if fault.error is not None:
-            return replace(self._service.complaint(500, fault.error, fault), status=200)
+            own = self._complaint(500, fault.error, asked)
+            return replace(own or self._service.complaint(500, fault.error, fault), status=200)
         try:
             return asked.write(await self._service.vectors(asked, self._recorded), fault)
         except Exception as error:  # noqa: BLE001 - functions are anybody's code
             self._server.ledger.failures.append(error)
             return self._service.complaint(500, f"The vectors could not be made: {error!r}", fault)
+
+    def _complaint(self, status: int, message: str, turn: Turn | Embedding | None) -> Reply | None:
+        """Write an error as its route does; None where the service's other routes do so too."""
+        plain = self._fault.error_shape == NO_FAULT.error_shape
+        return turn.complaint(status, message) if isinstance(turn, Embedding) and plain else None
 
     async def _talk(self, turn: Turn) -> web.StreamResponse:
         """Stream the script's answer."""

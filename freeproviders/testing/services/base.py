@@ -75,6 +75,10 @@ def nothing() -> None:
     """Do nothing."""
 
 
+def no_complaint(status: int, message: str) -> None:
+    """Leave an error to the service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A chat request that was accepted.
@@ -112,6 +116,8 @@ class Embedding:
     """Whether the vectors have length 1."""
     close: Callable[[], object] = nothing
     """Called when the request is over, however it ended."""
+    complaint: Callable[[int, str], Reply | None] = no_complaint
+    """Writes an error with a status; None leaves that to the service."""
 
     def tell(self, request: RecordedRequest) -> None:
         """Write down what a request asks for."""
@@ -211,6 +217,12 @@ def check_headers(request: RecordedRequest, wanted: Mapping[str, str | None]) ->
             f"Header {name} must be {value!r}, not {given[0]!r}.",
             status=403,
         )
+
+
+def bearer(request: RecordedRequest) -> str:
+    """Read the bearer token of a request, "" where there is none."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme == "Bearer" else ""
 
 
 def check_keys(body: Mapping[str, Any], required: Collection[str], optional: Collection[str] = ()) -> None:

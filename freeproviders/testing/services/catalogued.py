@@ -21,9 +21,21 @@ from freeproviders.testing.faults import SIGN_FAULTS, Fault
 from freeproviders.testing.limits import Asker, Caps, Counts, Exceeded, Limits, Ticket, changed
 from freeproviders.testing.meters import Standing
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services.base import Embedding, Refusal, Renderer, Reply, Turn, dump, refuse
-from freeproviders.testing.services.embedding_body import EmbeddingModel
+from freeproviders.testing.services.base import (
+    Embedding,
+    Refusal,
+    Renderer,
+    Reply,
+    Turn,
+    bearer,
+    dump,
+    refuse,
+)
+from freeproviders.testing.services.embedding_body import EmbeddingModel, Rules
+from freeproviders.testing.services.embedding_rules import RULES
 from freeproviders.testing.services.metered import Metered
+from freeproviders.testing.services.native import NATIVES
+from freeproviders.testing.services.native.base import Native
 from freeproviders.testing.services.openai import VECTOR_SIZE, OpenAIService
 from freeproviders.testing.services.openai_body import NUMBERS
 from freeproviders.testing.services.refusals import REFUSED_SCHEMAS, REFUSED_TOOLS
@@ -140,6 +152,7 @@ class CataloguedService(OpenAIService):
             "numbers": numbers,
             "stops": style.stops,
             "signs": len(row.error),
+            "embedding_rules": RULES.get(row.id, Rules()),
         }
         return type("OneService", (cls,), facts)
 
@@ -172,8 +185,25 @@ class CataloguedService(OpenAIService):
         headers = {**turn.headers, **(self._announced(model, asker) if self._headers.on == "every" else {})}
         return replace(turn, render=render, headers=headers, close=ticket.close)
 
+    def place(self, request: RecordedRequest) -> str:
+        return super().place(request) if self._native(request) is None else "embeddings"
+
     def embedding(self, request: RecordedRequest) -> Embedding:
-        asked = super().embedding(request)
+        native = self._native(request)
+        if native is None:
+            return self._admitted(super().embedding(request), request)
+        try:
+            self._check_key(request)
+            asked = native.read(request, self._facts_of_any if native.any_model else self._embedding_model)
+            asked.tell(request)
+            return self._admitted(asked, request)
+        except Refusal as refusal:
+            reply = refusal.reply or native.complaint(refusal.status, refusal.message)
+            refusal.reply = native.as_own(reply) if reply is not None else None
+            raise
+
+    def _admitted(self, asked: Embedding, request: RecordedRequest) -> Embedding:
+        """Count a request for vectors against the limits. Raises `Refusal`."""
         asker = self._asker(request)
         ticket = self._admit(asked.model, asker, asked.tokens)
         headers = self._announced(asked.model, asker) if self._headers.on == "every" else {}
@@ -203,7 +233,8 @@ class CataloguedService(OpenAIService):
         if wait is not None:
             back_at = now + wait
         announced = self._announced(model, self._asker(request), standing)
-        return self._refusals.reply(
+        native = self._native(request)
+        reply = self._refusals.reply(
             kind,
             sign,
             model,
@@ -213,6 +244,7 @@ class CataloguedService(OpenAIService):
             stream=bool(body.get("stream")),
             headers=announced,
         )
+        return reply if native is None else native.as_own(reply)
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -224,9 +256,14 @@ class CataloguedService(OpenAIService):
 
     def _key(self, request: RecordedRequest) -> str:
         """Return the key of a request, "" for none or the one that stands for none."""
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        key = key.strip() if scheme == "Bearer" else ""
+        native = self._native(request)
+        key = bearer(request) if native is None else native.key(request)
         return "" if key == self.row.anonymous_key else key
+
+    def _native(self, request: RecordedRequest) -> Native | None:
+        """Find the protocol of its own in which the service is asked; None for the OpenAI one."""
+        native = NATIVES.get(self.row.id)
+        return native if native is not None and native.speaks(request) else None
 
     def _asker(self, request: RecordedRequest) -> Asker:
         return Asker(self._key(request), "127.0.0.1")
@@ -248,18 +285,25 @@ class CataloguedService(OpenAIService):
         )
 
     def _embedding_model(self, model: str) -> EmbeddingModel:
-        row = self.row.embeddings.get(model)
-        if row is None or self._models is not None or model in self.row.retired:
+        if model not in self.row.embeddings or self._models is not None or model in self.row.retired:
             self._check_model(model)
-        if row is None:
-            return EmbeddingModel(size=self._vector_size)
+            chats = model in self.row.models or (bool(model) and model == self.row.default_model)
+            if self._models is None and chats:
+                self.embedding_rules.voice.refuse("no embeddings", model=model)
+        return self._facts_of_any(model)
+
+    def _facts_of_any(self, model: str) -> EmbeddingModel:
+        row = self.row.embeddings.get(model)
+        rules = self.embedding_rules
+        size = self._vector_size if row is None else row.size
+        sizes = (() if rules.no_sizes else None) if row is None else row.sizes
         return EmbeddingModel(
-            size=row.size,
-            sizes=row.sizes,
-            normalised=row.normalised is not False,
-            batch=row.batch,
-            window=row.window,
-            total=None,
+            size=size,
+            sizes=sizes,
+            normalised=row is None or row.normalised is not False,
+            batch=(row and row.batch) or rules.batch,
+            window=(row and row.window) or rules.window,
+            total=rules.total,
         )
 
     def _has_tools(self, model: str) -> bool:

@@ -19,6 +19,8 @@ NUMBERED: Final = frozenset({"shuffled", "twice"})
 
 def spoiled(entries: list[Entry], how: str | None) -> list[Entry]:
     """Do to the vectors of an answer what the fault `vectors` says."""
+    if not entries:
+        return entries
     (first, _), (last, vector) = entries[0], entries[-1]
     numbers = vector or []
     match how:

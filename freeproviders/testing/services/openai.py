@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final, Literal, NoReturn
 from freeproviders.testing.answers import Piece
 from freeproviders.testing.faults import COMPLETION_FAULTS, EVERYWHERE, VECTOR_FAULTS, Fault
 from freeproviders.testing.record import RecordedRequest
-from freeproviders.testing.services import embedding_body
 from freeproviders.testing.services.base import (
     Embedding,
     Refusal,
@@ -31,8 +30,7 @@ from freeproviders.testing.services.completions import (
     count_tokens,
     error_reply,
 )
-from freeproviders.testing.services.embedding import openai_answer, with_faults
-from freeproviders.testing.services.embedding_body import EmbeddingModel
+from freeproviders.testing.services.embedding_body import OPENAI, OPENAI_MODELS, EmbeddingModel, Rules, judge
 from freeproviders.testing.services.openai_body import (
     NUMBERS,
     OTHERS,
@@ -83,6 +81,7 @@ class OpenAIService(Service):
     fault_names = EVERYWHERE | COMPLETION_FAULTS | VECTOR_FAULTS
     numbers: ClassVar[Mapping[str, Range]] = NUMBERS
     stops: ClassVar[int] = 4
+    embedding_rules: ClassVar[Rules] = OPENAI
 
     def __init__(
         self,
@@ -138,21 +137,9 @@ class OpenAIService(Service):
     def embedding(self, request: RecordedRequest) -> Embedding:
         self._check_key(request)
         body = _read_body(request)
-        check_keys(body, ("model", "input"), embedding_body.KEYS)
-        model = _name(body["model"])
+        model = _name(body.get("model"))
         facts = self._embedding_model(model)
-        given = embedding_body.read_input(body["input"], facts)
-        encoding = embedding_body.read_encoding(body)
-        tokens = sum(given.counts)
-        asked = Embedding(
-            texts=given.texts,
-            read=given.texts,
-            tokens=tokens,
-            model=model,
-            size=embedding_body.read_size(body, facts),
-            normalised=facts.normalised,
-            write=with_faults(openai_answer(model, tokens, encoding), numbered=True),
-        )
+        asked = judge(body, model, facts, self.embedding_rules)
         asked.tell(request)
         return asked
 
@@ -162,7 +149,7 @@ class OpenAIService(Service):
     def _embedding_model(self, model: str) -> EmbeddingModel:
         """Tell what is known of an embedding model. Raises `Refusal` where it is none."""
         self._check_model(model)
-        return embedding_body.OPENAI_MODELS.get(model) or EmbeddingModel(size=self._vector_size)
+        return OPENAI_MODELS.get(model) or EmbeddingModel(size=self._vector_size)
 
     def turn(self, request: RecordedRequest) -> Turn:
         self._check_key(request)
