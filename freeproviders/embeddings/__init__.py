@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
+    from freeproviders.embeddings.cache import VectorCache
     from freeproviders.embeddings.chosen import FreeProvidersEmbedder
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.embeddings.family import Family
@@ -22,6 +23,7 @@ __all__ = [
     "FreeProvidersEmbedder",
     "OfflineEmbedder",
     "OpenAICompatibleEmbedder",
+    "VectorCache",
     "Vectors",
 ]
 
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy(
         "FreeProvidersEmbedder": "chosen",
         "OfflineEmbedder": "offline",
         "OpenAICompatibleEmbedder": "openai_compatible",
+        "VectorCache": "cache",
         "Vectors": "result",
     },
 )

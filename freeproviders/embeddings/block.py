@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from freeproviders.embeddings.kept import Kept
 from freeproviders.embeddings.result import EmbeddedBatch
 from freeproviders.embeddings.source import VectorSource
 from freeproviders.embeddings.texts import requests_of
@@ -36,7 +37,8 @@ class Call:
 
     `alone` says that there is one text only. `slots` bounds the requests at the same time. `proved`
     says that the service has answered one of them, so that a refusal is about its texts and an
-    outage is worth waiting for; `probing` is held while that is found out.
+    outage is worth waiting for; `probing` is held while that is found out. `kept` is where each
+    answer is written before it is handed on.
     """
 
     embedder: VectorSource
@@ -46,6 +48,7 @@ class Call:
     alone: bool
     slots: asyncio.Semaphore
     probing: asyncio.Lock
+    kept: Kept | None = None
     proved: bool = False
 
 
@@ -97,7 +100,7 @@ class Block:
         """Ask for the vectors of some texts; where one of them may be to blame, for each half."""
         try:
             async with self.call.slots:
-                answer = await self._answer([texts[place] for place in places])
+                vectors = await self._vectors(places, texts)
         except MalformedVectorError as error:
             if self.call.alone:
                 raise
@@ -116,7 +119,16 @@ class Block:
             await self._ask(places[:half], texts)
             await self._ask(places[half:], texts)
             return
-        self._pieces.append((places, self.call.embedder.normalised(answer.vectors)))
+        self._pieces.append((places, vectors))
+
+    async def _vectors(self, places: Sequence[int], texts: Sequence[str]) -> Vectors:
+        """Ask for vectors and keep them, where they are kept, before another request begins."""
+        answer = await self._answer([texts[place] for place in places])
+        vectors = self.call.embedder.normalised(answer.vectors)
+        if self.call.kept is not None:
+            cut = {at for at, place in enumerate(places) if place in self._truncated}
+            await self.call.kept.keep([self.texts[place] for place in places], vectors, cut)
+        return vectors
 
     async def _answers_others(self, error: FreeProvidersError) -> bool:
         """Return whether the service answers at all: what is wrong with every request is not halved."""

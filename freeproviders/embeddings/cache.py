@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from freeproviders.embeddings.cache_file import ForeignFileError, Found, Place, StoredFamily, VectorFile
 from freeproviders.embeddings.family import Family
-from freeproviders.errors import VectorCacheError, VectorCacheWarning
+from freeproviders.errors import FamilyMismatchError, VectorCacheError, VectorCacheWarning
 from freeproviders.folders import cache_dir
 from freeproviders.private_file import FileError
 from freeproviders.process import PerProcess
 from freeproviders.wire.embeddings.request import Role
 from freeproviders.wire.embeddings.vectors import Vectors
 
+_NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _RETRY_SECONDS: Final = 60.0
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 
@@ -31,7 +34,7 @@ def default_path() -> Path:
 
 
 class VectorCache:
-    """Vectors by family, role, truncation and the SHA-256 of the text, which itself is not kept.
+    """Vectors by family, role, truncation, options and the text's SHA-256; the text itself is not kept.
 
     Any number of processes, threads and objects may use one file at a time. Its methods block: an
     event loop has a thread call them. A file that cannot be used (a full disk, no right to write, a
@@ -63,7 +66,15 @@ class VectorCache:
     def __repr__(self) -> str:
         return f"VectorCache({str(self.path)!r})"
 
-    def get(self, family: Family, role: Role, texts: Sequence[str], *, truncate: bool = False) -> Found:
+    def get(
+        self,
+        family: Family,
+        role: Role,
+        texts: Sequence[str],
+        *,
+        truncate: bool = False,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+    ) -> Found:
         """Return which of the texts have vectors, and these.
 
         Where the family's size is not known, it is the one that was last kept for such a family.
@@ -72,15 +83,23 @@ class VectorCache:
         state = self._state()
         if not state.is_off():
             try:
-                return state.file.find(Place(family, role, truncate), _hashes(texts))
+                return state.file.find(_place(family, role, truncate, options), _hashes(texts))
             except FileError as error:
                 state.failed(error)
-        return Found(family, [], Vectors(array("f"), 0))
+        return Found(family, [], Vectors(array("f"), 0), [])
 
     def put(
-        self, family: Family, role: Role, texts: Sequence[str], vectors: Vectors, *, truncate: bool = False
+        self,
+        family: Family,
+        role: Role,
+        texts: Sequence[str],
+        vectors: Vectors,
+        *,
+        truncate: bool = False,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+        cut: Collection[int] = (),
     ) -> None:
-        """Keep the vectors of texts, in one transaction.
+        """Keep the vectors of texts, in one transaction; `cut` has the places of those that were cut.
 
         Raises:
             FamilyMismatchError: the vectors are of another size than the family, or than those that
@@ -91,9 +110,19 @@ class VectorCache:
         if state.is_off() or not texts:
             return
         try:
-            state.file.put(Place(family, role, truncate), _hashes(texts), vectors)
+            state.file.put(_place(family, role, truncate, options), _hashes(texts), vectors, cut)
         except FileError as error:
             state.failed(error)
+        except FamilyMismatchError as error:
+            error.advice = self.advice(error.stored)
+            raise
+
+    def advice(self, fingerprint: str) -> str:
+        """Say what to do where a model no longer answers with vectors of a family that is kept."""
+        return (
+            f"Name another file than {self.path}, or delete what the model answered before: "
+            f"freeproviders embeddings delete {fingerprint!r}."
+        )
 
     def families(self) -> list[StoredFamily]:
         """Return what is kept of each family. Raises `VectorCacheError` where that cannot be read."""
@@ -173,6 +202,11 @@ class _State:
                 VectorCacheWarning,
                 stacklevel=4,
             )
+
+
+def _place(family: Family, role: Role, truncate: bool, options: Mapping[str, Any]) -> Place:
+    said = json.dumps(dict(options), sort_keys=True, default=repr) if options else ""
+    return Place(family, role, truncate, said and sha256(said.encode()).hexdigest())
 
 
 def _hashes(texts: Sequence[str]) -> list[bytes]:

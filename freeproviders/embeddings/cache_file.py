@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,23 +38,23 @@ CREATE TABLE family (
 );
 CREATE TABLE asked (fingerprint TEXT PRIMARY KEY, family INTEGER NOT NULL);
 CREATE TABLE section (
-  id INTEGER PRIMARY KEY, family INTEGER NOT NULL, role TEXT NOT NULL, truncated INTEGER NOT NULL,
-  UNIQUE (family, role, truncated)
+  id INTEGER PRIMARY KEY, family INTEGER NOT NULL, role TEXT NOT NULL, truncate INTEGER NOT NULL,
+  options TEXT NOT NULL, UNIQUE (family, role, truncate, options)
 );
 CREATE TABLE vector (
-  section INTEGER NOT NULL, text BLOB NOT NULL, sum INTEGER NOT NULL, numbers BLOB NOT NULL,
-  PRIMARY KEY (section, text)
+  section INTEGER NOT NULL, text BLOB NOT NULL, cut INTEGER NOT NULL, sum INTEGER NOT NULL,
+  numbers BLOB NOT NULL, PRIMARY KEY (section, text)
 )
 """
 _OF_ASKED: Final = (
     "SELECT f.id, f.fingerprint, f.size FROM asked a JOIN family f ON f.id = a.family WHERE a.fingerprint = ?"
 )
 _FAMILY: Final = "SELECT id, fingerprint, size FROM family WHERE fingerprint = ?"
-_SECTION: Final = "SELECT id FROM section WHERE family = ? AND role = ? AND truncated = ?"
-_FIND: Final = "SELECT sum, numbers FROM vector WHERE section = ? AND text = ?"
+_SECTION: Final = "SELECT id FROM section WHERE family = ? AND role = ? AND truncate = ? AND options = ?"
+_FIND: Final = "SELECT cut, sum, numbers FROM vector WHERE section = ? AND text = ?"
 _PUT: Final = (
-    "INSERT INTO vector VALUES (?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET sum = excluded.sum, numbers = excluded.numbers"
+    "INSERT INTO vector VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET cut = excluded.cut, sum = excluded.sum, numbers = excluded.numbers"
 )
 _COUNTS: Final = (
     "SELECT f.fingerprint, f.size, f.made, f.written, s.role, "
@@ -69,11 +69,19 @@ class ForeignFileError(FileError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is known of texts beside themselves: who embeds them, as what, and whether cut."""
+    """What beside a text decides its vector.
+
+    Attributes:
+        family: the model and its rules.
+        role: what the text is for.
+        truncate: whether it may be cut.
+        options: a hash of the service's own options, "" for none.
+    """
 
     family: Family
     role: Role
     truncate: bool
+    options: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,13 @@ class Found:
         family: the family that was asked for, with its size where that is known now.
         places: which of the texts have a vector, ascending.
         vectors: theirs, in that order.
+        cut: those of the places whose texts were cut.
     """
 
     family: Family
     places: list[int]
     vectors: Vectors
+    cut: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,40 +153,47 @@ class VectorFile:
         def read(db: sqlite3.Connection) -> Found:
             data: array[float] = array("f")
             places: list[int] = []
+            cut: list[int] = []
             with reading(db):
                 row = self._row(db, place.family)
                 if row is None:
-                    return Found(place.family, [], Vectors(data, 0))
-                section = db.execute(_SECTION, (row.id, place.role, place.truncate)).fetchone()
+                    return Found(place.family, [], Vectors(data, 0), [])
+                section = db.execute(_SECTION, (row.id, *_facts(place))).fetchone()
                 for at, text in enumerate(texts if section else ()):
                     found = db.execute(_FIND, (*section, text)).fetchone()
-                    if found is not None and _is_whole(found[1], found[0], text, row.size):
-                        data.frombytes(found[1])
+                    if found is not None and _is_whole(found[2], found[1], text, row.size):
+                        data.frombytes(found[2])
                         places.append(at)
+                        if found[0]:
+                            cut.append(at)
             if sys.byteorder == "big":
                 data.byteswap()
-            return Found(place.family.with_size(row.size), places, Vectors(data, row.size))
+            return Found(place.family.with_size(row.size), places, Vectors(data, row.size), cut)
 
         return self._do(lambda db: patiently(lambda: read(db), self._busy_seconds))
 
-    def put(self, place: Place, texts: Sequence[bytes], vectors: Vectors) -> None:
+    def put(self, place: Place, texts: Sequence[bytes], vectors: Vectors, cut: Collection[int]) -> None:
         """Keep the vectors of texts, all or none; what is there is replaced.
 
-        Raises `FamilyMismatchError` where they are of another size than what came before.
+        `cut` has the places of texts that were cut. Raises `FamilyMismatchError` where the vectors
+        are of another size than what came before.
         """
 
         def write(db: sqlite3.Connection) -> None:
             now = time.time()
             with writing(db, self._busy_seconds):
                 family = self._sized(db, place.family, vectors.size, now)
-                key = (family, place.role, place.truncate)
+                key = (family, *_facts(place))
                 db.execute(
-                    "INSERT INTO section (family, role, truncated) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO section (family, role, truncate, options) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT DO NOTHING",
                     key,
                 )
                 (section,) = db.execute(_SECTION, key).fetchone()
-                rows = zip(texts, _blobs(vectors), strict=True)
-                db.executemany(_PUT, ((section, text, _sum(text, blob), blob) for text, blob in rows))
+                rows = enumerate(zip(texts, _blobs(vectors), strict=True))
+                db.executemany(
+                    _PUT, ((section, text, at in cut, _sum(text, blob), blob) for at, (text, blob) in rows)
+                )
 
         self._do(write)
 
@@ -256,7 +273,6 @@ class VectorFile:
                 f"{stored!r}: they cannot be compared.",
                 stored=stored,
                 own=own,
-                advice=f"Name another file, or delete them: freeproviders embeddings delete {stored!r}.",
             )
         db.execute(
             "INSERT INTO family (fingerprint, size, made, written) VALUES (?1, ?2, ?3, ?3) "
@@ -340,6 +356,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _facts(place: Place) -> tuple[str, bool, str]:
+    return place.role, place.truncate, place.options
 
 
 def _is_whole(blob: object, checksum: object, text: bytes, size: int) -> bool:

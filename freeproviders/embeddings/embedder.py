@@ -6,16 +6,18 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 from freeproviders import bridge
 from freeproviders.checks import one_of
 from freeproviders.deadlines import running_loop
 from freeproviders.embeddings.block import Block, Call
+from freeproviders.embeddings.kept import Kept
 from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
 from freeproviders.embeddings.source import VectorSource
 from freeproviders.embeddings.texts import checked
-from freeproviders.errors import FreeProvidersError
+from freeproviders.errors import FamilyMismatchError, FreeProvidersError
 from freeproviders.wire.embeddings.request import ROLES, Role
 
 Progress = Callable[[int, int], None]
@@ -25,6 +27,8 @@ _TEXTS: Final = 96
 """Texts of a request where no cap is known."""
 _AHEAD: Final = 4
 """Blocks that may be asked for beyond those that fill the slots, so that a slow one holds up nobody."""
+_WINDOW: Final = 4000
+"""Texts of a stream that are looked up in a cache before requests are made of those that are missing."""
 WAIT_SECONDS: Final = 120.0
 """How long a request waits for a service that says when to come back: longer than a minute's limit."""
 
@@ -34,6 +38,8 @@ class Embedder(VectorSource):
 
     A subclass has what `VectorSource` says: a `name`, a `model`, `family`, `caps` and `ask`.
     """
+
+    _learns_size = False
 
     async def embed(
         self,
@@ -62,17 +68,8 @@ class Embedder(VectorSource):
         """
         found = checked(texts)
         whole = Collected(len(found))
-        blocks = self.stream(found, role=role, truncate=truncate, wait_up_to=wait_up_to)
-        try:
-            async with aclosing(blocks):
-                async for batch in blocks:
-                    whole.add(batch)
-                    if progress is not None:
-                        progress(whole.done, len(found))
-        except FreeProvidersError as error:
-            if whole.done:
-                error.advice = f"{error.advice} {self._what_is_kept(whole.done, len(found))}".strip()
-            raise
+        call = self._call(role, truncate, wait_up_to, alone=len(found) == 1)
+        await self._collect(call, found, whole, progress)
         return whole.result(self.family)
 
     def embed_sync(
@@ -102,17 +99,72 @@ class Embedder(VectorSource):
         No more than some blocks are in memory. A text that got no vector is in its batch's `bad`;
         where there is one text only, its error is raised. Closing the stream ends its requests.
         """
+        call = self._call(role, truncate, wait_up_to, alone=len(texts) == 1)
+        if call.kept is None:
+            async with aclosing(self._asked(call, texts)) as batches:
+                async for batch in batches:
+                    yield batch
+            return
+        for start in range(0, len(texts), _WINDOW):
+            some = texts[start : start + _WINDOW]
+            whole = Collected(len(some))
+            await self._collect(call, some, whole, None)
+            yield whole.batch(start)
+
+    def _call(self, role: Role, truncate: bool, wait_up_to: float | None, *, alone: bool) -> Call:
         running_loop()
         one_of("role", role, ROLES)
-        call = Call(
+        kept = None
+        if self.cache is not None:
+            family = self.family
+            self._learns_size = self._learns_size or family.size is None
+            if self._learns_size:  # what is kept for the model tells, and is told, when its size changes
+                family = replace(family, size=None)
+            kept = Kept(cache=self.cache, family=family, role=role, truncate=truncate, options=self.options)
+        return Call(
             embedder=self,
             role=role,
             truncate=truncate,
             wait_up_to=wait_up_to,
-            alone=len(texts) == 1,
+            alone=alone,
             slots=asyncio.Semaphore(self.caps.concurrency),
             probing=asyncio.Lock(),
+            kept=kept,
         )
+
+    async def _collect(
+        self, call: Call, texts: Sequence[str], whole: Collected, progress: Progress | None
+    ) -> None:
+        """Put the vectors of texts together: those that are kept, and the others as they come."""
+        asked: Sequence[str] = texts
+        places: list[list[int]] | None = None
+        try:
+            if call.kept is not None:
+                missing, size = await call.kept.look_up(texts, whole)
+                if size is not None:
+                    self.check_size(size)
+                asked, places = list(missing), list(missing.values())
+                if progress is not None and whole.done:
+                    progress(whole.done, len(texts))
+            async with aclosing(self._asked(call, asked)) as batches:
+                async for batch in batches:
+                    if places is None:
+                        whole.add(batch)
+                    else:
+                        whole.scatter(batch, places)
+                    if progress is not None:
+                        progress(whole.done, len(texts))
+        except FamilyMismatchError as error:
+            if call.kept is not None and call.kept.family.size is None and not error.advice:
+                error.advice = call.kept.cache.advice(error.stored)
+            raise
+        except FreeProvidersError as error:
+            if whole.done:
+                error.advice = f"{error.advice} {self._what_is_kept(whole.done, len(texts))}".strip()
+            raise
+
+    async def _asked(self, call: Call, texts: Sequence[str]) -> AsyncGenerator[EmbeddedBatch, None]:
+        """Ask for the vectors of texts, block by block, in their order."""
         blocks = self._blocks(call, texts)
         running: deque[asyncio.Task[EmbeddedBatch]] = deque()
         try:
@@ -137,6 +189,8 @@ class Embedder(VectorSource):
         return (Block(call, at, texts[at : at + most]) for at in range(0, len(texts), most))
 
     def _what_is_kept(self, done: int, count: int) -> str:
+        if self.cache is not None:
+            return f"{done} of {count} texts have their vectors in {self.cache.path}: call again to go on."
         return f"{done} of {count} texts had their vectors."
 
 

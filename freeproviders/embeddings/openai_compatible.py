@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from urllib.parse import urlsplit
 
 from freeproviders.checks import whole_number
 from freeproviders.configuration import Configuration
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family, rules_of
@@ -49,6 +51,8 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         batch_size: texts of a request; None is the row's cap, else 96.
         concurrency: requests at the same time.
         options: options of the service that go with each request.
+        cache: where vectors are kept, so that no text is embedded twice: True for the user's cache
+            folder, a path for a file of your own. See `VectorCache`.
         configuration: how the service is reached; see `Configured`.
     """
 
@@ -72,6 +76,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         batch_size: int | None = None,
         concurrency: int = 4,
         options: Mapping[str, Any] | None = None,
+        cache: bool | str | Path | VectorCache = False,
         **configuration: Unpack[Configuration],
     ) -> None:
         for what, value in (("size", size), ("batch_size", batch_size), ("concurrency", concurrency)):
@@ -91,6 +96,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         self.cuts_itself = self._dialect.truncation == "asked"
         self.size = size
         self.options = dict(options or {})
+        self.cache = VectorCache.of(cache)
         self._prefixes: dict[Role, str] = {
             "query": (facts.query if facts else "") if query_prefix is None else query_prefix,
             "document": (facts.document if facts else "") if document_prefix is None else document_prefix,

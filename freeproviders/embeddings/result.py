@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from freeproviders.embeddings.family import Family
@@ -65,8 +65,8 @@ class Collected:
         self._data: array[float] = array("f")
         self._size = 0
         self._usage = Usage(0, 0)
-        self._truncated: list[int] = []
         self._bad: dict[int, FreeProvidersError] = {}
+        self.truncated: list[int] = []
         self.done = 0
 
     def add(self, batch: EmbeddedBatch) -> None:
@@ -79,12 +79,55 @@ class Collected:
             at = batch.start * self._size
             memoryview(self._data)[at : at + len(vectors.data)] = memoryview(vectors.data)
         self._usage += batch.usage
-        self._truncated += batch.truncated
+        self.truncated += batch.truncated
         self._bad.update(batch.bad)
-        self.done = batch.start + batch.count
+        self.done += batch.count
+
+    def scatter(self, batch: EmbeddedBatch, places: Sequence[Sequence[int]]) -> None:
+        """Put a batch in its texts' places, each of which may stand in several."""
+        cut = set(batch.truncated)
+        for at in range(batch.start, batch.start + batch.count):
+            if (error := batch.bad.get(at)) is not None:
+                self._bad.update(dict.fromkeys(places[at], error))
+            if at in cut:
+                self.truncated += places[at]
+        if batch.vectors.size:
+            here = places[batch.start : batch.start + batch.count]
+            for vector, several in enumerate(here):
+                self._put(several, batch.vectors, vector)
+        self._usage += batch.usage
+        self.done += sum(map(len, places[batch.start : batch.start + batch.count]))
+
+    def fill(self, places: Sequence[int], vectors: Vectors) -> None:
+        """Put vectors into places, which ascend."""
+        if len(vectors) == self._count:
+            self._data, self._size = vectors.data, vectors.size
+        else:
+            for at, place in enumerate(places):
+                self._put((place,), vectors, at)
+        self.done += len(places)
+
+    def _put(self, places: Iterable[int], vectors: Vectors, at: int) -> None:
+        if not self._size:
+            self._size = vectors.size
+            self._data = self._room()
+        size, room, vector = self._size, memoryview(self._data), vectors[at]
+        for place in places:
+            room[place * size : (place + 1) * size] = vector
 
     def _room(self) -> array[float]:
         return array("f", (0.0,)) * (self._count * self._size)
+
+    def batch(self, start: int) -> EmbeddedBatch:
+        """Return the whole as a batch of a longer list, in which it begins at `start`."""
+        return EmbeddedBatch(
+            start=start,
+            count=self._count,
+            vectors=Vectors(self._data, self._size),
+            usage=self._usage,
+            truncated=tuple(sorted(start + place for place in self.truncated)),
+            bad={start + place: error for place, error in self._bad.items()},
+        )
 
     def result(self, family: Family) -> Embeddings:
         """Return the whole. Raises `BadTextsError` where a text got no vector."""
@@ -92,7 +135,7 @@ class Collected:
             vectors=Vectors(self._data, self._size),
             family=family,
             usage=self._usage,
-            truncated=tuple(self._truncated),
+            truncated=tuple(sorted(self.truncated)),
         )
         if not self._bad:
             return whole

@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.family import Family
 from freeproviders.embeddings.texts import cut
@@ -31,6 +32,8 @@ class VectorSource(ABC):
     retry: Retry = Retry()
     patient_retry: Retry = Retry(attempts=12, budget=600.0)
     """The retries of a service that has answered before: a job of hours is not lost to a bad minute."""
+    cache: VectorCache | None = None
+    """Where vectors are kept, None where they are not."""
     takes_blank: bool = False
     """Whether a text of white space alone has a vector."""
     cuts_itself: bool = False

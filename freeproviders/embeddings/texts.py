@@ -30,7 +30,7 @@ def requests_of(places: Sequence[int], texts: Sequence[str], caps: Caps, model: 
 
     A text that is alone too large is a request of its own.
     """
-    most, cap = caps.texts or len(places), caps.tokens
+    most, cap = caps.texts or max(1, len(places)), caps.tokens
     if cap is None or sum([len(texts[place]) for place in places]) * _MOST_TOKENS_PER_CHARACTER <= cap:
         for at in range(0, len(places), most):
             yield list(places[at : at + most])

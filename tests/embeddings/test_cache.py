@@ -111,6 +111,20 @@ def test_what_was_made_otherwise_does_not_come(cache, family, role, truncate):
     assert cache.get(FAMILY, "document", TEXTS).vectors == rows(3)
 
 
+def test_other_options_of_the_service_are_other_vectors(cache):
+    """Whatever they mean there; how they are ordered means nothing."""
+    cache.put(FAMILY, "document", TEXTS, rows(3), options={"late_chunking": True, "task": "a"})
+    assert cache.get(FAMILY, "document", TEXTS).places == []
+    assert cache.get(FAMILY, "document", TEXTS, options={"task": "a"}).places == []
+    found = cache.get(FAMILY, "document", TEXTS, options={"task": "a", "late_chunking": True})
+    assert found.places == [0, 1, 2]
+
+
+def test_which_texts_were_cut_is_known_later(cache):
+    cache.put(FAMILY, "document", TEXTS, rows(3), truncate=True, cut={1})
+    assert cache.get(FAMILY, "document", ["no", *TEXTS], truncate=True).cut == [2]
+
+
 def test_a_text_is_put_again(cache):
     cache.put(FAMILY, "document", TEXTS, rows(3))
     cache.put(FAMILY, "document", ["two"], rows(1, first=7))
