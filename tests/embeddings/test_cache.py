@@ -15,7 +15,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freeproviders import private_file
@@ -68,6 +68,7 @@ def test_what_was_put_comes_back(cache):
     assert cache.get(FAMILY, "document", []).vectors == Vectors(array("f"), 4)
 
 
+@settings(max_examples=40, deadline=None)  # each makes a file
 @given(
     st.lists(st.text(st.characters(), max_size=8), unique=True, max_size=20),
     st.integers(1, 9),
@@ -199,6 +200,7 @@ def test_a_damaged_vector_is_never_returned_and_is_replaced(cache, blob):
     assert cache.get(FAMILY, "document", TEXTS).places == [0, 1, 2]
 
 
+@settings(max_examples=40, deadline=None)  # each makes and spoils a file
 @given(st.data())
 def test_bytes_that_change_on_the_disk(tmp_path_factory, data):
     """Whichever bytes a disk loses: what comes back is what was put, or a warning, or a refusal."""
