@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
+from pathlib import Path
 from typing import Final, Literal
 
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.rows import EmbeddingRow
 from freeproviders.checks import one_of
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
@@ -102,6 +104,8 @@ class FreeProvidersEmbedder(Embedder):
             `FREEPROVIDERS_CONFIRMED`, by commas, are too.
         privacy: for services found by `family`: "no-training" leaves out those that train on
             texts, "local" all that are not on this machine.
+        cache: where vectors are kept, whoever made them; see `OpenAICompatibleEmbedder`. Caches of
+            the members are not used.
 
     Raises:
         FamilyMismatchError: two members are of different families; both fingerprints are named.
@@ -117,6 +121,7 @@ class FreeProvidersEmbedder(Embedder):
         family: str | None = None,
         confirmed: Iterable[str] = (),
         privacy: Privacy = "no-training",
+        cache: bool | str | Path | VectorCache = False,
     ) -> None:
         if members and family is not None:
             raise UsageError("Pass members or family, not both.", provider=self.name)
@@ -131,6 +136,9 @@ class FreeProvidersEmbedder(Embedder):
             _check_same(first, other)
         self.model = first.model
         self.caps = _least(member.caps for member in found)
+        self.cache = VectorCache.of(cache)
+        if any(member.options for member in found):  # what is kept was made with one of these
+            self.options = {f"{member!r}": dict(member.options) for member in found}
         self.takes_blank = all(member.takes_blank for member in found)
 
     def __repr__(self) -> str:

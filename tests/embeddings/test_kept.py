@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.embeddings import OpenAICompatibleEmbedder
+from freeproviders.embeddings import FreeProvidersEmbedder, OpenAICompatibleEmbedder
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.errors import BadTextsError, FamilyMismatchError, ProviderError, VectorCacheError
@@ -139,6 +139,20 @@ def test_cut_texts_are_told_again(service, embedder):
         narrow.caps = Caps(window=20, concurrency=1)
         assert narrow.embed_sync(texts, truncate=True).truncated == (1, 3)
         assert sum(asked(service).values()) == (3 if sent else 0)
+
+
+def test_a_choice_of_services_keeps_what_any_of_them_made(service, embedder, tmp_path):
+    """What one member made, alone or among others, is not asked of another one."""
+    family = {"family": "mine", "cache": False}
+    with replica(OpenAICompatible) as other:
+        members = [OpenAICompatibleEmbedder("m", base_url=other.base_url, family="mine", retry=QUICK)]
+        embedder(family="mine").embed_sync(TEXTS[:20])
+        made = FreeProvidersEmbedder(*members, embedder(**family), cache=tmp_path / "vectors.db")
+        assert close(made.embed_sync(TEXTS).vectors, rows_of(TEXTS))
+        assert asked(other) == dict.fromkeys(TEXTS[20:], 1)
+        service.requests.clear()
+        assert close(embedder(family="mine").embed_sync(TEXTS).vectors, rows_of(TEXTS))
+    assert not service.requests
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
