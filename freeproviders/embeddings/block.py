@@ -18,9 +18,10 @@ from freeproviders.errors import (
     FreeProvidersError,
     MalformedResponseError,
     MalformedVectorError,
+    ProviderError,
     QuotaTooSmallError,
 )
-from freeproviders.retry import Patience
+from freeproviders.retry import Patience, Retry
 from freeproviders.types import Usage
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
 from freeproviders.wire.embeddings.vectors import Vectors
@@ -143,8 +144,27 @@ class Block:
         return True
 
     async def _answer(self, texts: list[str]) -> EmbeddingAnswer:
+        """Ask for the vectors of some texts, patiently where the service has answered before.
+
+        It may have answered another request while this one was tried.
+        """
         call, embedder = self.call, self.call.embedder
-        patience = Patience(embedder.patient_retry if call.proved else embedder.retry, call.wait_up_to)
+        if call.proved:
+            answer = await self._asked(texts, embedder.patient_retry)
+        else:
+            try:
+                answer = await self._asked(texts, embedder.retry)
+            except ProviderError as error:
+                if not (call.proved and error.is_retryable):
+                    raise
+                answer = await self._asked(texts, embedder.patient_retry)
+        embedder.check_size(answer.vectors.size)
+        call.proved = True
+        self._usage += Usage(answer.tokens or 0, 0, estimated=answer.estimated)
+        return answer
+
+    async def _asked(self, texts: list[str], retry: Retry) -> EmbeddingAnswer:
+        call, embedder = self.call, self.call.embedder
         request = EmbeddingRequest(
             texts=tuple(texts),
             model=embedder.model,
@@ -153,13 +173,9 @@ class Block:
             truncate=call.truncate,
             options=embedder.options,
             wait_up_to=call.wait_up_to,
-            patience=patience,
+            patience=Patience(retry, call.wait_up_to),
         )
-        answer = await embedder.ask(request)
-        embedder.check_size(answer.vectors.size)
-        call.proved = True
-        self._usage += Usage(answer.tokens or 0, 0, estimated=answer.estimated)
-        return answer
+        return await embedder.ask(request)
 
     def _whole(self) -> EmbeddedBatch:
         """Put the pieces together in the order of the texts."""
