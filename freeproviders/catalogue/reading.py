@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 
 from pydantic_core import SchemaValidator, ValidationError
 
+from freeproviders.catalogue.families import of_family
 from freeproviders.catalogue.rows import Service, seconds_of
 from freeproviders.catalogue.words import shown
 from freeproviders.errors import CatalogueError
@@ -48,7 +49,7 @@ def examined(text: str, file: str) -> tuple[Row, list[CatalogueError]]:
     mistakes: list[CatalogueError] = []
     sound = row
     try:
-        _fields_of_a_file().validate_python(row)
+        _fields_of_a_file().validate_python(_with_families(row))
     except ValidationError as error:
         mistakes = _explained(error, text, file)
         unsound = {finding["loc"][0] for finding in error.errors()}
@@ -89,10 +90,24 @@ def assembled(
         wrong = "A service's id is its file's name, of small letters, digits and hyphens; this is"
         return None, [CatalogueError(f"{wrong} {service_id!r}.", file=file)]
     try:
-        service: Service = _whole_service().validate_python({**row, "id": service_id, "file": file})
+        whole = {**_with_families(row), "id": service_id, "file": file}
+        service: Service = _whole_service().validate_python(whole)
     except ValidationError as error:
         return None, _explained(error, text, file)
     return service, [CatalogueError(wrong, file=file) for wrong in _contradictions(service)]
+
+
+def _with_families(row: Row) -> Row:
+    """Fill in what lines of embedding models leave to their families and to the service."""
+    lines = row.get("embeddings")
+    if not isinstance(lines, Mapping):
+        return row
+    of_all = {"dialect": row["embedding_dialect"]} if "embedding_dialect" in row else {}
+    filled = {
+        name: {**of_family(str(line.get("family"))), **of_all, **line} if isinstance(line, Mapping) else line
+        for name, line in lines.items()
+    }
+    return {**row, "embeddings": filled}
 
 
 def _loaded(text: str, file: str) -> Row:

@@ -12,6 +12,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
+from freeproviders.wire.embeddings.names import DialectName
 from freeproviders.wire.limits import AllowanceHeaders, Metric
 from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.signs import Kind, Sign
@@ -131,9 +132,11 @@ class EmbeddingRow(Known):
     None that no source tells. `batch` is how many texts one request may have and `tokens` how many
     tokens all of them together, `window` how many tokens one text may.
 
-    `dialect` is how the service is asked. `query` and `document` are put before texts of these
-    roles, `input_types` are the service's words for them that it wants beside the texts. `base64`
-    says whether the service sends vectors as base64 where it is asked to.
+    `query` and `document` are put before texts of these roles, `input_types` are the service's
+    words for them that it wants beside the texts. `base64` says whether the service sends vectors
+    as base64 where it is asked to; None leaves it to the dialect, which is how the service is asked.
+
+    What a line leaves out is that of its family, and the dialect that of the service.
     """
 
     family: str
@@ -143,7 +146,7 @@ class EmbeddingRow(Known):
     batch: int | None = None
     tokens: int | None = None
     window: int | None = None
-    dialect: str = "openai"
+    dialect: DialectName = "openai"
     query: str = ""
     document: str = ""
     input_types: Mapping[str, str] = field(default_factory=dict)
@@ -222,6 +225,7 @@ class Service(Known):
         error: the signs of its refusals.
         request: how its requests are written.
         embeddings: embedding models by name.
+        embedding_dialect: how it is asked for vectors.
         native_tools: whether its models call tools by themselves; None leaves it to their facts.
         json_schema: whether it constrains answers to a schema; None leaves it to their facts.
         facts: the name of the service in the models' facts, where it is another than `id`.
@@ -251,6 +255,7 @@ class Service(Known):
     privacy: Privacy = field(default_factory=Privacy)
     terms: Terms = field(default_factory=Terms)
     embeddings: Mapping[str, EmbeddingRow] = field(default_factory=dict)
+    embedding_dialect: DialectName = "openai"
     native_tools: bool | None = None
     json_schema: bool | None = None
     facts: str = ""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
 from urllib.parse import urlsplit
 
+from freeproviders.catalogue.families import embedding_of
+from freeproviders.catalogue.guard import is_loopback
 from freeproviders.checks import whole_number
 from freeproviders.configuration import Configuration
 from freeproviders.embeddings.cache import VectorCache
@@ -134,7 +136,9 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         return self._served.model_to_ask(model or known[0])
 
     def _facts_of(self, model: str) -> EmbeddingRow | None:
-        return None if self._served is None else self._served.row.embeddings.get(model)
+        if self._served is None and not is_loopback(self.base_url):
+            return None
+        return embedding_of(self.service, model)
 
     def _check_size(self, size: int | None) -> None:
         """Raise `UsageError` for a size that the model does not have, as far as that is known."""

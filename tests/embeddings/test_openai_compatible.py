@@ -217,3 +217,14 @@ def test_numbers_are_whole_and_positive(name):
 def test_an_unknown_argument_is_refused():
     with pytest.raises(UsageError, match="dimensions"):
         OpenAICompatibleEmbedder("m", base_url="http://127.0.0.1:9/v1", dimensions=3)
+
+
+def test_a_server_on_this_machine_has_the_prefixes_of_its_models_family():
+    with replica(OpenAICompatible, vector_size=768) as server:
+        own = embedder(server, "nomic-embed-text:latest")
+        for role in ("query", "document"):
+            own.embed_sync(["hello"], role=role)
+        said = [request.texts for request in server.requests]
+    assert said == [["search_query: hello"], ["search_document: hello"]]
+    assert own.family.model == "nomic-embed-text-v1.5"
+    assert "search_query: " in own.family.rules

@@ -44,7 +44,7 @@ class Cohere(Dialect):
             "model": request.model,
             "texts": list(request.texts),
             "input_type": input_type_of(request.role, facts) or f"search_{request.role}",
-            "embedding_types": ["base64" if facts is not None and facts.base64 else "float"],
+            "embedding_types": ["base64" if self.takes_base64(facts) else "float"],
             "truncate": "END" if request.truncate else "NONE",
         }
         if request.size is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from freeproviders.wire.embeddings.decoder import Form, VectorDecoder
 from freeproviders.wire.embeddings.facts import Facts, input_type_of
 from freeproviders.wire.embeddings.forms import read_openai
+from freeproviders.wire.embeddings.names import DialectName
 from freeproviders.wire.embeddings.request import EmbeddingRequest
 
 Truncation = Literal["asked", "never", "unknown"]
@@ -26,14 +27,16 @@ class Dialect:
     Attributes:
         name: the name in rows.
         form: finds the vectors in an answer.
+        base64: whether vectors are asked for as base64 where no row says whether they come so.
         truncation: what becomes of a text that is too long.
         below: the end of a base_url above which the requests' paths begin, "" where they begin
             behind all of it.
         key_header: the header that takes a key, which else is a bearer's "Authorization".
     """
 
-    name: str = "openai"
+    name: DialectName = "openai"
     form: Form = staticmethod(read_openai)
+    base64: bool = False
     truncation: Truncation = "unknown"
     below: str = ""
     key_header: str = ""
@@ -44,13 +47,17 @@ class Dialect:
         What the caller's options say counts.
         """
         body: dict[str, Any] = {"model": request.model, "input": list(request.texts)}
-        if facts is not None and facts.base64:
+        if self.takes_base64(facts):
             body["encoding_format"] = "base64"
         if request.size is not None:
             body["dimensions"] = request.size
         if input_type := input_type_of(request.role, facts):
             body["input_type"] = input_type
         return "/embeddings", {**body, **request.options}
+
+    def takes_base64(self, facts: Facts | None) -> bool:
+        """Return whether vectors are asked for as base64."""
+        return self.base64 if facts is None or facts.base64 is None else facts.base64
 
     def address(self, base_url: str, path: str) -> str:
         """Return where a request goes."""

@@ -9,10 +9,11 @@ from freeproviders.wire.embeddings.cohere import Cohere
 from freeproviders.wire.embeddings.dialect import Dialect
 from freeproviders.wire.embeddings.gemini import Gemini
 from freeproviders.wire.embeddings.huggingface import HuggingFace
+from freeproviders.wire.embeddings.names import DialectName
 from freeproviders.wire.embeddings.ollama import Ollama
 from freeproviders.wire.embeddings.variants import LlamaCpp, Mistral, Nvidia, Vllm
 
-DIALECTS: Final[Mapping[str, Dialect]] = {
+DIALECTS: Final[Mapping[DialectName, Dialect]] = {
     dialect.name: dialect
     for dialect in (
         Dialect(),
@@ -29,6 +30,6 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
 """All dialects, which rows name."""
 
 
-def dialect_named(name: str) -> Dialect:
-    """Look up a dialect. Raises `KeyError`."""
+def dialect_named(name: DialectName) -> Dialect:
+    """Look up a dialect."""
     return DIALECTS[name]

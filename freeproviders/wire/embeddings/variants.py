@@ -48,6 +48,7 @@ class Vllm(Dialect):
     """
 
     name = "vllm"
+    base64 = True
     truncation = "asked"
 
     def written(self, request: EmbeddingRequest, facts: Facts | None = None) -> tuple[str, dict[str, Any]]:
@@ -59,8 +60,9 @@ class Vllm(Dialect):
 class LlamaCpp(Dialect):
     """llama.cpp's server refuses a text that is longer than its physical batch.
 
-    Source: tools/server in ggml-org/llama.cpp.
+    Source: tools/server in ggml-org/llama.cpp; base64: its issue 10887.
     """
 
     name = "llamacpp"
+    base64 = True
     truncation = "never"
