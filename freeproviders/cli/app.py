@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from freeproviders._version import __version__
-from freeproviders.cli import catalogue, chat, doctor, models, probe, providers, quota, replica, terminal
+from freeproviders.cli import (
+    catalogue,
+    chat,
+    doctor,
+    embeddings,
+    models,
+    probe,
+    providers,
+    quota,
+    replica,
+    terminal,
+)
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
@@ -28,6 +39,7 @@ app.command()(replica.replica)
 app.command()(doctor.doctor)
 app.command()(probe.probe)
 app.add_typer(quota.app, name="quota")
+app.add_typer(embeddings.app, name="embeddings")
 
 
 def _print_version(wanted: bool) -> None:

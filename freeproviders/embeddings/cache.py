@@ -150,8 +150,9 @@ class VectorCache:
         """Bytes on disk, 0 where there is no file."""
         size = 0
         for path in self._paths():
-            with suppress(OSError):
-                size += path.stat().st_size
+            if not path.name.endswith("-shm"):  # memory that processes share
+                with suppress(OSError):
+                    size += path.stat().st_size
         return size
 
     def remove(self) -> None:

@@ -1,0 +1,154 @@
+"""`freeproviders embeddings`: the vectors that are kept on disk, listed and deleted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from freeproviders.cli import terminal
+
+if TYPE_CHECKING:
+    from freeproviders.embeddings.cache import VectorCache
+    from freeproviders.embeddings.cache_file import StoredFamily
+
+_UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
+
+app = typer.Typer(no_args_is_help=True, help="List and delete the vectors that are kept on disk.")
+
+_File = Annotated[
+    str, typer.Option("--file", metavar="PATH", help="A file of your own, as it was passed as cache=.")
+]
+
+
+@app.command("list")
+def list_(
+    file: _File = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """List the families of vectors that are kept: how many, how large, and from when."""
+    cache = _cache(file)
+    families = cache.families()
+    if as_json:
+        report = {
+            "file": str(cache.path),
+            "bytes": cache.size,
+            "families": [_facts(one) for one in families],
+        }
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    if not families:
+        terminal.say(f"Nothing is kept in {cache.path}.")
+        return
+    terminal.say(f"{cache.path}: {_amount(cache.size)}")
+    terminal.show_table(
+        ("Family", "Documents", "Queries", "Size", "First", "Latest"),
+        [_line(one) for one in families],
+        narrowest=90,
+    )
+
+
+@app.command()
+def delete(
+    family: Annotated[
+        str,
+        typer.Argument(metavar="[FAMILY]", help="The family, as `freeproviders embeddings list` names it."),
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Delete the vectors of all families.")] = False,
+    file: _File = "",
+    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete the vectors of a family, or of all: their texts are embedded again when they are needed."""
+    if everything == bool(family):
+        raise typer.BadParameter("Name a family, or pass --all.", param_hint="FAMILY")
+    cache = _cache(file)
+    damaged, count = _count(cache, family)
+    if damaged and not everything:
+        raise typer.BadParameter(f"{damaged} `--all` deletes the file.", param_hint="FAMILY")
+    if not count and not damaged:
+        what = f"of the family {family!r}" if family else "at all"
+        raise typer.BadParameter(f"Nothing is kept {what} in {cache.path}.", param_hint="FAMILY")
+    if not sure:
+        _confirm(damaged or f"{_vectors(count)} in {cache.path} {'are' if count != 1 else 'is'} deleted.")
+    if damaged:
+        cache.remove()
+        typer.echo(f"Deleted: {cache.path}.")
+    else:
+        typer.echo(f"Deleted: {_vectors(cache.delete(family or None))}.")
+    cache.close()
+
+
+def _cache(file: str) -> VectorCache:
+    from freeproviders.embeddings.cache import VectorCache
+
+    return VectorCache(file)
+
+
+def _count(cache: VectorCache, family: str) -> tuple[str, int]:
+    """Return what is wrong with the user's own file, "" for nothing, and the vectors of a family or all.
+
+    Raises `VectorCacheError` for a file that was named, since it may be anything.
+    """
+    from freeproviders.embeddings.cache import VectorCache
+    from freeproviders.errors import VectorCacheError
+
+    try:
+        found = cache.families()
+    except VectorCacheError as error:
+        if cache != VectorCache():
+            raise
+        return str(error), 0
+    return "", sum(one.documents + one.queries for one in found if family in {"", one.fingerprint})
+
+
+def _confirm(what: str) -> None:
+    if not terminal.is_terminal(sys.stdin):
+        raise typer.BadParameter("It deletes what is kept: confirm it with --yes.", param_hint="--yes")
+    terminal.say(what)
+    if not typer.confirm("Delete it?", err=True):
+        raise typer.Exit
+
+
+def _line(one: StoredFamily) -> tuple[str, ...]:
+    return (
+        one.fingerprint,
+        str(one.documents),
+        str(one.queries),
+        _amount(one.bytes),
+        _day(one.made),
+        _day(one.written),
+    )
+
+
+def _facts(one: StoredFamily) -> dict[str, Any]:
+    return {
+        "family": one.fingerprint,
+        "documents": one.documents,
+        "queries": one.queries,
+        "bytes": one.bytes,
+        "first": _moment(one.made).isoformat(timespec="seconds"),
+        "latest": _moment(one.written).isoformat(timespec="seconds"),
+    }
+
+
+def _vectors(count: int) -> str:
+    return f"{count} vector{'s' if count != 1 else ''}"
+
+
+def _amount(size: float) -> str:
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 10 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _day(seconds: float) -> str:
+    return _moment(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
