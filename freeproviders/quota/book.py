@@ -5,8 +5,8 @@ No input or output: `Pages` are what a store reads and writes, in one transactio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import floor, inf
 from typing import Final, NamedTuple, Protocol
@@ -14,11 +14,15 @@ from typing import Final, NamedTuple, Protocol
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.quota.interface import Ask, Claim, Grant, Rule, Standing
 from freeproviders.quota.steps import (
+    KEPT_SECONDS,
     LATENESS,
+    LONGEST_LINE,
+    NEAR_SECONDS,
     Adopt,
     Announced,
     Answer,
     Forget,
+    Leave,
     Look,
     Received,
     Refused,
@@ -36,6 +40,8 @@ LEARNED_SECONDS: Final = 7 * 86_400.0
 """For how long the cap that a service announced counts, unless it is announced again."""
 
 
+_TURN_SECONDS: Final = 1.0
+"""How soon to look again whether those who were first in the line have taken what there is."""
 _YEAR_9999: Final = 253_370_764_800.0
 
 
@@ -46,6 +52,14 @@ class Use(NamedTuple):
     grant: str
     amount: float
     open: bool
+
+
+class Place(NamedTuple):
+    """A place in the line of those who wait: since and until when, and the amount of each pool."""
+
+    since: float
+    until: float
+    wanted: Mapping[str, float]
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +133,14 @@ class Pages(Protocol):
         """Remove all uses."""
         ...
 
+    def line(self) -> dict[str, Place]:
+        """Find all who wait, by the ids of their tries."""
+        ...
+
+    def stand(self, call: str, place: Place | None) -> None:
+        """Give somebody a place in the line, or take it away."""
+        ...
+
 
 class Book:
     """The decisions at one moment, over the pages of one transaction."""
@@ -126,14 +148,18 @@ class Book:
     def __init__(self, pages: Pages, now: Now) -> None:
         self.pages = pages
         self.now = now
+        self.left = False
+        """Whether somebody has left the line who took nothing, so that others may have room."""
 
     def do(self, step: Step) -> Answer:
         """Do one step."""
         match step:
             case Take():
                 return self._take(step)
+            case Leave(call):
+                self._leave(call)
             case Look(ask):
-                return self._judge(ask)[1]
+                return self._judge(ask)[2]
             case Sent(grant, ago):
                 self._move(grant, ago, arrived=False)
             case Received(grant, ago):
@@ -154,8 +180,12 @@ class Book:
 
     # --- reserve ----------------------------------------------------------------------------------
 
-    def _judge(self, ask: Ask) -> tuple[list[tuple[Pool, Meaning, float]], Refused | TooSmall | None]:
+    def _judge(
+        self, ask: Ask, call: str = ""
+    ) -> tuple[list[tuple[Pool, Meaning, float]], dict[str, float], Refused | TooSmall | None]:
+        """Return the pools of an ask, what it wants of those that refuse it, and its refusal."""
         found = []
+        full: dict[str, float] = {}
         small: TooSmall | None = None
         last: tuple[float, Claim] | None = None
         firm = 0.0
@@ -169,22 +199,36 @@ class Book:
             cap = self._cap(pool)
             if ask.keep and meaning.period >= LONG_SECONDS and meaning.kind != "lease":
                 cap *= 1 - ask.keep
+            ahead = self._ahead(pool, call) if amount else 0.0
             if amount > cap:
                 small = small or TooSmall(claim, cap)
-            elif not self._fits(pool, meaning, amount, cap):
-                after = max(self._back_in(pool, meaning, amount, cap), 0.0)
+            elif not self._fits(pool, meaning, amount + ahead, cap):
+                after = early = 0.0
+                if not self._fits(pool, meaning, amount, cap):
+                    after = max(self._back_in(pool, meaning, amount, cap), 0.0)
+                    early = self._early(pool, meaning, after, ask)
+                if ahead:  # when there is room for them too; they may leave before
+                    turn = self._back_in(pool, meaning, min(amount + ahead, cap), cap)
+                    after = max(after, turn if turn > 0 else _TURN_SECONDS)
+                if amount:
+                    full[str(pool.id)] = amount
                 if last is None or after > last[0]:
                     last = after, claim
-                firm = max(firm, self._early(pool, meaning, after, ask))
+                firm = max(firm, early)
         if small is not None or last is None:
-            return found, small
-        return found, Refused(last[1], last[0], firm)
+            return found, full, small
+        return found, full, Refused(last[1], last[0], firm)
 
     def _take(self, step: Take) -> Answer:
         ask = step.ask
-        found, refusal = self._judge(ask)
+        found, full, refusal = self._judge(ask, step.id)
         if refusal is not None and not step.force:
+            if isinstance(refusal, Refused) and step.waits and self._stand(step.id, full, refusal):
+                return replace(refusal, lined=True)
+            self._leave(step.id)
             return refusal
+        if step.id in self.pages.line():
+            self.pages.stand(step.id, None)
         now = self.now.at
         places: list[tuple[int, float] | None] = []
         for (pool, meaning, amount), claim in zip(found, ask.claims, strict=True):
@@ -200,6 +244,43 @@ class Book:
                 pool.left -= amount
             places.append((pool.id, at))
         return Grant(step.id, ask, places)
+
+    # --- the line ---------------------------------------------------------------------------------
+
+    def _ahead(self, pool: Pool, call: str) -> float:
+        """Return how much of a pool those want who have waited for it for longer."""
+        line = self.pages.line()
+        if not line:
+            return 0.0
+        own = line.get(call)
+        turn = (inf, "") if own is None else (own.since, call)
+        return sum(
+            place.wanted.get(str(pool.id), 0.0)
+            for other, place in line.items()
+            if place.until > self.now.at and (place.since, other) < turn
+        )
+
+    def _stand(self, call: str, full: Mapping[str, float], refusal: Refused) -> bool:
+        """Give somebody who was refused a place in the line, or keep it; return whether there is one.
+
+        It is for the pools that have refused, now or before: what others take elsewhere, where
+        there is room, takes nothing away.
+        """
+        line = self.pages.line()
+        for other, place in list(line.items()):
+            if place.until <= self.now.at and other != call:
+                self._leave(other)
+        own = line.get(call)
+        if refusal.early > NEAR_SECONDS or (own is None and len(line) >= LONGEST_LINE):
+            return False
+        since, wanted = (self.now.at, full) if own is None else (own.since, {**own.wanted, **full})
+        self.pages.stand(call, Place(since, self.now.at + KEPT_SECONDS, wanted))
+        return True
+
+    def _leave(self, call: str) -> None:
+        if call in self.pages.line():
+            self.pages.stand(call, None)
+            self.left = True
 
     def _fits(self, pool: Pool, meaning: Meaning, amount: float, cap: float) -> bool:
         return pool.used + amount <= cap and (pool.left is None or amount <= self._left(pool, meaning) > 0)

@@ -158,8 +158,9 @@ class Ledger(Protocol):
     async def reserve(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
         """Reserve room for one HTTP request that is about to be written; wait for it if need be.
 
-        Requests that wait for the same pools are served in the order in which they came. Cancelling
-        the call gives back what it may just have got.
+        Requests of a process that wait for the same pools are served in the order in which they
+        came, and the first of each process stands in a line of all. Cancelling the call gives back
+        what it may just have got.
 
         Args:
             ask: the claims, granted all together or not at all.

@@ -11,6 +11,10 @@ local DAY = 86400
 local LEARNED = 7 * 86400
 local KEPT = 40 * 86400 -- seconds without use after which a pool is forgotten
 local INF = math.huge
+local KEPT_PLACE = 8
+local NEAR = 90
+local LONGEST_LINE = 256
+local TURN = 1
 
 local function text(number) return string.format('%.17g', number) end
 local function whole(amount) return math.ceil(amount / GRAIN) * GRAIN end
@@ -237,8 +241,73 @@ local function early(pool, after)
   return 0
 end
 
+-- The line: of those who wait, by the ids of their tries, since and until when, and what of each pool --
+
+local line = nil
+
+local function load_line()
+  if line then return line end
+  line = {}
+  local found = redis.call('HGETALL', prefix .. 'line')
+  for number = 1, #found, 2 do
+    local place = cjson.decode(found[number + 1])
+    place.since, place.kept = tonumber(place.since), tonumber(place.kept)
+    line[found[number]] = place
+  end
+  return line
+end
+
+local left = false -- whether somebody has left the line who took nothing, so that others may have room
+
+local function leave(call, has_taken)
+  if load_line()[call] then
+    line[call] = nil
+    redis.call('HDEL', prefix .. 'line', call)
+    left = left or not has_taken
+  end
+end
+
+local function ahead_of(pool)
+  local own = load_line()[step.id or '']
+  local sum = 0
+  for call, place in pairs(line) do
+    local before = not own or place.since < own.since or (place.since == own.since and call < step.id)
+    if place.kept > now and before and place.wanted[pool.facts.key] then
+      sum = sum + tonumber(place.wanted[pool.facts.key])
+    end
+  end
+  return sum
+end
+
+local function stand(full, firm)
+  local number = 0
+  for call, place in pairs(load_line()) do
+    if place.kept <= now and call ~= step.id then
+      leave(call)
+    else
+      number = number + 1
+    end
+  end
+  local own = line[step.id]
+  if firm > NEAR or (not own and number >= LONGEST_LINE) then return false end
+  local wanted = own and own.wanted or {}
+  for key, amount in pairs(full) do wanted[key] = text(amount) end
+  local since = own and own.since or now
+  line[step.id] = {since = since, kept = now + KEPT_PLACE, wanted = wanted}
+  local place = {since = text(since), kept = text(now + KEPT_PLACE), wanted = wanted}
+  redis.call('HSET', prefix .. 'line', step.id, cjson.encode(place))
+  redis.call('EXPIRE', prefix .. 'line', DAY)
+  return true
+end
+
+local function fits(pool, amount, cap)
+  local has = left_of(pool)
+  return pool.used + amount <= cap and (not pool.left or (amount <= has and has > 0))
+end
+
 local function judge()
   local last, which, firm = nil, nil, 0
+  local full = {}
   for number, facts in ipairs(step.claims) do
     local pool = load(facts)
     pass_time(pool)
@@ -248,19 +317,32 @@ local function judge()
       cap = cap * (1 - step.keep)
     end
     if amount > cap then return {'small', number, text(cap)} end
-    local left = left_of(pool)
-    if not (pool.used + amount <= cap and (not pool.left or (amount <= left and left > 0))) then
-      local after = math.max(back_in(pool, amount, cap), 0)
+    local ahead = amount > 0 and ahead_of(pool) or 0
+    if not fits(pool, amount + ahead, cap) then
+      local after, soon = 0, 0
+      if not fits(pool, amount, cap) then
+        after = math.max(back_in(pool, amount, cap), 0)
+        soon = early(pool, after)
+      end
+      if ahead > 0 then -- when there is room for them too; they may leave before
+        local turn = back_in(pool, math.min(amount + ahead, cap), cap)
+        after = math.max(after, turn > 0 and turn or TURN)
+      end
+      if amount > 0 then full[facts.key] = amount end
       if not last or after > last then last, which = after, number end
-      firm = math.max(firm, early(pool, after))
+      firm = math.max(firm, soon)
     end
   end
-  if last then return {'refused', which, text(last), text(firm)} end
+  if last then
+    local lined = step.waits and stand(full, firm)
+    return {'refused', which, text(last), text(firm), lined and 1 or 0}
+  end
   return nil
 end
 
 local function take()
   local refusal = not step.force and judge()
+  if not refusal or refusal[5] ~= 1 then leave(step.id, not refusal) end
   if refusal then return refusal end
   for _, facts in ipairs(step.claims) do
     local amount = facts.kind == 'gate' and 0 or whole(facts.amount)
@@ -421,6 +503,8 @@ end
 local answer = nil
 if step.op == 'take' then
   answer = take()
+elseif step.op == 'leave' then
+  leave(step.id)
 elseif step.op == 'look' then
   answer = judge()
 elseif step.op == 'sent' then
@@ -447,5 +531,5 @@ end
 if step.op ~= 'forget' then
   for _, pool in pairs(pools) do save(pool) end
 end
-if step.by then redis.call('PUBLISH', prefix .. 'freed', step.by) end
+if step.by or left then redis.call('PUBLISH', prefix .. 'freed', step.by or step.me) end
 return answer or {'done'}

@@ -37,6 +37,7 @@ from freeproviders.quota.steps import (
     Announced,
     Answer,
     Forget,
+    Leave,
     Look,
     Received,
     Refused,
@@ -59,6 +60,8 @@ _JITTER_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 2.0
 """How soon to look again where calls of other processes may give something back at any time, since
 what they say of it may be lost."""
+_BEAT_SECONDS: Final = 3.0
+"""How often who is first tries again, so that other processes keep its place in the line."""
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _WAKE: Final = "wake"
 _FLUSH_SECONDS: Final = 5.0
@@ -104,23 +107,23 @@ class SharedLedger:
 
     async def reserve(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
         """Reserve room for one HTTP request; wait for it if need be."""
-        future = self._reserve(ask, wait_up_to)
+        waiting = self._reserve(ask, wait_up_to)
         try:
-            grant = await asyncio.wrap_future(future)
+            grant = await asyncio.wrap_future(waiting.future)
             self._say()
         except BaseException:
-            self._give_back(future)
+            self._give_back(waiting)
             raise
         return grant
 
     def reserve_sync(self, ask: Ask, *, wait_up_to: float = 0.0) -> Grant:
         """Reserve room on a thread that may block."""
-        future = self._reserve(ask, wait_up_to)
+        waiting = self._reserve(ask, wait_up_to)
         try:
-            grant = future.result()
+            grant = waiting.future.result()
             self._say()
         except BaseException:
-            self._give_back(future)
+            self._give_back(waiting)
             raise
         return grant
 
@@ -237,13 +240,13 @@ class SharedLedger:
 
     # --- putting into the queue -------------------------------------------------------------------
 
-    def _reserve(self, ask: Ask, wait_up_to: float) -> Future[Grant]:
+    def _reserve(self, ask: Ask, wait_up_to: float) -> _Waiting:
         _check(ask)
         if not wait_up_to >= 0:
             raise UsageError(f"wait_up_to must be a number of seconds, 0 or more, not {wait_up_to!r}.")
         waiting = _Waiting(ask, boot_seconds() + wait_up_to if wait_up_to else 0.0)
         self._put(waiting)
-        return waiting.future
+        return waiting
 
     def _post(
         self,
@@ -276,9 +279,12 @@ class SharedLedger:
             raise LedgerError("The interpreter is ending: nothing is reserved any more.") from error
         self._thread = thread
 
-    def _give_back(self, future: Future[Grant]) -> None:
-        """Settle a grant that nobody will use, now or when it comes."""
+    def _give_back(self, waiting: _Waiting) -> None:
+        """Settle a grant that nobody will use, now or when it comes, and leave the line."""
+        future = waiting.future
         if future.cancel() or future.cancelled():
+            if waiting.lined:
+                self._post(lambda _: Leave(waiting.id))
             return
 
         def settle(done: Future[Grant]) -> None:
@@ -334,28 +340,45 @@ class SharedLedger:
             if not line.waiting:
                 del self._lines[key]
         tries = [one for one in tries if not one.future.cancelled()]
-        answers = self._run([*(call.make(now) for call in calls), *(Take(one.ask, one.id) for one in tries)])
+        answers = self._run([*(call.make(now) for call in calls), *self._takes(tries, now)])
         for call, answer in zip(calls, answers, strict=False):
             _answer(call.future, answer)
         again = self._heard(tries, answers[len(calls) :], now)
         while again:
-            answers = self._run([Take(one.ask, one.id) for one in again])
+            answers = self._run(self._takes(again, now))
             again = self._heard(again, answers, now)
+
+    def _takes(self, tries: Sequence[_Waiting], now: float) -> list[Take]:
+        """Return the steps of those who try; the first of each line has a place before other processes."""
+        steps = []
+        firsts: set[object] = set()
+        for one in tries:
+            line = self._lines.get(one.line)
+            is_first = one.line not in firsts if line is None else line.first is one
+            firsts.add(one.line)
+            steps.append(Take(one.ask, one.id, waits=one.deadline > now and is_first))
+        return steps
 
     def _heard(self, tries: Sequence[_Waiting], answers: Sequence[Answer], now: float) -> list[_Waiting]:
         """Hand out grants and refusals; return those whose turn it is now."""
         nexts: dict[object, _Waiting] = {}
+        leaving: list[Step] = []
         for one, answer in zip(tries, answers, strict=True):
             line = self._lines.get(one.line)
+            one.lined = isinstance(answer, Refused) and answer.lined
+            if one.lined and one.future.cancelled():  # it could not yet say so itself
+                leaving.append(Leave(one.id))
             if isinstance(answer, Refused):
                 if not one.deadline or one.deadline <= now or (now + answer.early > one.deadline):
                     self._leave(one)
                     _fail(one.future, _spent(answer))
+                    if one.lined:
+                        leaving.append(Leave(one.id))
                     continue
                 if line is None:
                     line = self._lines[one.line] = _Line(_services(one.ask))
                 line.add(one)
-                if next(iter(line.waiting)) is one:
+                if line.first is one:
                     line.refused(answer, now)
                     if answer.early < answer.after and self._listens():
                         nexts[one.line] = one
@@ -368,8 +391,9 @@ class SharedLedger:
                     self._run([Settle(answer, None, 0.0)])
             elif isinstance(answer, TooSmall):
                 _fail(one.future, _too_small(answer))
-            if line is not None and line.waiting:
-                nexts[one.line] = next(iter(line.waiting))
+            if line is not None and line.first is not None:
+                nexts[one.line] = line.first
+        self._run(leaving)
         return list(nexts.values())
 
     def _listens(self) -> bool:
@@ -473,13 +497,14 @@ class _Call:
 class _Waiting:
     """A request for which room is wanted, until a deadline; 0 for now or never."""
 
-    __slots__ = ("ask", "deadline", "future", "id", "line")
+    __slots__ = ("ask", "deadline", "future", "id", "line", "lined")
 
     def __init__(self, ask: Ask, deadline: float) -> None:
         self.ask = ask
         self.deadline = deadline
         self.future: Future[Grant] = Future()
         self.id = token_hex(8)
+        self.lined = False
         self.line = (
             ask.account,
             ask.keep,
@@ -501,6 +526,11 @@ class _Line:
         """When somebody of the line may try, or has waited for long enough."""
         return min(self._at, self._first_deadline)
 
+    @property
+    def first(self) -> _Waiting | None:
+        """Whose turn it is."""
+        return next(iter(self.waiting), None)
+
     def add(self, one: _Waiting) -> None:
         """Let somebody stand at the end; who is in the line keeps the place."""
         self.waiting.setdefault(one)
@@ -520,6 +550,8 @@ class _Line:
             wait = refusal.after
         else:
             wait = max(refusal.early, min(refusal.after, _LOOK_SECONDS))
+        if refusal.lined:
+            wait = min(wait, _BEAT_SECONDS)
         self._at = now + wait + jitter
 
     def candidates(self, now: float, *, woken: bool) -> list[_Waiting]:
@@ -531,7 +563,7 @@ class _Line:
             if one.future.cancelled():
                 self.remove(one)
         found = [one for one in self.waiting if one.deadline <= now]
-        if may and self.waiting and (first := next(iter(self.waiting))) not in found:
+        if may and (first := self.first) is not None and first not in found:
             found.insert(0, first)
         return found
 
@@ -614,7 +646,7 @@ def _too_small(refusal: TooSmall) -> QuotaTooSmallError:
 
 def _is_elsewhere(step: Step, store: Store) -> bool:
     """Whether a step is about a grant of another store than this one and what it is a copy of."""
-    if isinstance(step, Take | Look | Standings | Forget):
+    if isinstance(step, Take | Leave | Look | Standings | Forget):
         return False
     return step.grant.store not in {store, store.copied}
 

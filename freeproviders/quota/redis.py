@@ -23,6 +23,7 @@ from freeproviders.quota.steps import (
     Adopt,
     Answer,
     Forget,
+    Leave,
     Look,
     Received,
     Refused,
@@ -194,8 +195,17 @@ class RedisStore:
 
     def _written(self, step: Step) -> dict[str, Any]:
         match step:
-            case Take(ask, id):
-                return {"op": "take", "id": id, "force": step.force, **self._asked(ask)}
+            case Take(ask, id, force, waits):
+                return {
+                    "op": "take",
+                    "id": id,
+                    "me": self._name,
+                    "force": force,
+                    "waits": waits,
+                    **self._asked(ask),
+                }
+            case Leave(id):
+                return {"op": "leave", "id": id, "me": self._name, "claims": []}
             case Look(ask):
                 return {"op": "look", **self._asked(ask)}
             case Sent(grant, ago):
@@ -296,8 +306,8 @@ class RedisStore:
         match answer:
             case ["granted"] if isinstance(step, Take):
                 return Grant(step.id, step.ask, [])
-            case ["refused", number, after, early]:
-                return Refused(step.ask.claims[number - 1], float(after), float(early))
+            case ["refused", number, after, early, lined]:
+                return Refused(step.ask.claims[number - 1], float(after), float(early), lined == 1)
             case ["small", number, cap]:
                 return TooSmall(step.ask.claims[number - 1], float(cap))
             case _:

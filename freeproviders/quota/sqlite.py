@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from freeproviders.quota import place
 from freeproviders.quota.bell import Bell, ring
-from freeproviders.quota.book import Book, Pool, Use
+from freeproviders.quota.book import Book, Place, Pool, Use
 from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
 from freeproviders.quota.steps import Adopt, Answer, Forget, Refused, Settle, Step, StoreError
@@ -34,7 +36,13 @@ _DOUBT_SECONDS: Final = 25 * 3600.0
 _LISTEN_SECONDS: Final = 60.0
 """For how long a process that was refused is told what is given back."""
 _LISTENERS: Final = "CREATE TABLE IF NOT EXISTS listener (port INTEGER PRIMARY KEY, until REAL NOT NULL)"
-_HAS_LISTENERS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'listener'"
+_LINE: Final = (
+    "CREATE TABLE IF NOT EXISTS line (call TEXT PRIMARY KEY, since REAL NOT NULL, until REAL NOT NULL, "
+    "wanted TEXT NOT NULL) WITHOUT ROWID"
+)
+_LATER_TABLES: Final = {"listener": _LISTENERS, "line": _LINE}
+"""Tables that a file of an earlier version may lack."""
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _SCHEMA: Final = """
 CREATE TABLE machine (
   id INTEGER PRIMARY KEY, salt BLOB NOT NULL, boot TEXT NOT NULL,
@@ -103,6 +111,7 @@ class SQLiteStore:
         self._rules: dict[int, tuple[Rule, str]] = {}
         self._hashes: dict[str, str] = {}
         self._pools: dict[int, Pool] = {}
+        self._line: dict[str, Place] | None = None
         self._salt = b""
         self._bell: Bell | None = None
 
@@ -163,12 +172,14 @@ class SQLiteStore:
         try:
             with writing(db, self._busy_seconds):
                 self._pools.clear()
+                self._line = None
                 book = Book(self, self._now(db))
                 answers = [book.do(step) for step in steps]
                 changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
                 if changed:
                     db.executemany(_SAVE, changed)
-                ports = self._listeners(db, book.now.at, steps, answers)
+                gave = book.left or any(isinstance(step, Settle | Adopt | Forget) for step in steps)
+                ports = self._listeners(db, book.now.at, answers, gave=gave)
         except BaseException:
             self._numbers.clear()  # some may have been made in this transaction
             raise
@@ -177,7 +188,7 @@ class SQLiteStore:
         return answers
 
     def _listeners(
-        self, db: sqlite3.Connection, now: float, steps: Sequence[Step], answers: Sequence[Answer]
+        self, db: sqlite3.Connection, now: float, answers: Sequence[Answer], *, gave: bool
     ) -> list[int]:
         """Note that this process listens if it was refused; return who else is to be told of what is free."""
         if self.path is None:
@@ -186,7 +197,7 @@ class SQLiteStore:
         if own and any(isinstance(one, Refused) and one.early < one.after for one in answers):
             db.execute("DELETE FROM listener WHERE until < ?", (now,))
             db.execute("INSERT OR REPLACE INTO listener VALUES (?, ?)", (own, now + _LISTEN_SECONDS))
-        if not any(isinstance(step, Settle | Adopt | Forget) for step in steps):
+        if not gave:
             return []
         found = db.execute("SELECT port FROM listener WHERE until > ? AND port <> ?", (now, own))
         return [port for (port,) in found.fetchall()]
@@ -245,8 +256,9 @@ class SQLiteStore:
                         "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
                         (os.urandom(16), self._boot(), offset, offset, clock, clock),
                     )
-        if not self._patiently(lambda: db.execute(_HAS_LISTENERS).fetchone()):
-            self._patiently(lambda: db.execute(_LISTENERS))
+        there = {name for (name,) in self._patiently(lambda: db.execute(_TABLES).fetchall())}
+        for statement in [_LATER_TABLES[name] for name in _LATER_TABLES.keys() - there]:
+            self._patiently(partial(db.execute, statement))
         (self._salt,) = self._patiently(lambda: db.execute("SELECT salt FROM machine").fetchone())
         self._hashes.clear()
         self._db = db
@@ -295,6 +307,7 @@ class SQLiteStore:
 
         All that ran has ended with it, so no use is later than now.
         """
+        db.execute("DELETE FROM line")
         rows = db.execute("SELECT pool, at, call, amount FROM use").fetchall()
         db.execute("DELETE FROM use")
         db.executemany(
@@ -414,6 +427,30 @@ class SQLiteStore:
         """Remove all uses."""
         assert self._db is not None  # noqa: S101 - in a transaction
         self._db.execute("DELETE FROM use WHERE pool = ?", (pool.id,))
+
+    def line(self) -> dict[str, Place]:
+        """Find all who wait."""
+        if self._line is None:
+            assert self._db is not None  # noqa: S101 - in a transaction
+            rows = self._db.execute("SELECT call, since, until, wanted FROM line").fetchall()
+            self._line = {
+                call: Place(since, until, json.loads(wanted)) for call, since, until, wanted in rows
+            }
+        return self._line
+
+    def stand(self, call: str, place: Place | None) -> None:
+        """Give somebody a place in the line, or take it away."""
+        assert self._db is not None  # noqa: S101 - in a transaction
+        line = self.line()
+        if place is None:
+            del line[call]
+            self._db.execute("DELETE FROM line WHERE call = ?", (call,))
+        else:
+            line[call] = place
+            wanted = json.dumps(place.wanted)
+            self._db.execute(
+                "INSERT OR REPLACE INTO line VALUES (?, ?, ?, ?)", (call, place.since, place.until, wanted)
+            )
 
     def _load(self, number: int, rule: Rule, who: str) -> Pool | None:
         assert self._db is not None  # noqa: S101 - in a transaction

@@ -16,6 +16,12 @@ from freeproviders.wire.limits import Metric
 
 LATENESS: float = 0.25
 """The part of `Ask.transit` that a request may be written after its reservation, unless told."""
+KEPT_SECONDS: float = 8.0
+"""How long a place in the line is kept for somebody who does not try again, as a killed process."""
+NEAR_SECONDS: float = 90.0
+"""Only who may have room so soon has a place in the line: for a day's end nobody needs one."""
+LONGEST_LINE: int = 256
+"""So many have a place in a line at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,21 @@ class Take:
     """Grant all claims or none. Answered with a `Grant`, `Refused` or `TooSmall`.
 
     `force`: what another store has granted before counts here too, whether there is room or not.
+    `waits`: where it is refused it has a place in the line of those who wait, until it is granted
+    or leaves. It keeps the place for `KEPT_SECONDS`, and tries again meanwhile to keep it longer.
     """
 
     ask: Ask
     id: str
     force: bool = False
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Who has tried by this id waits no longer."""
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,7 @@ class Forget:
     pool: str = ""
 
 
-Step: TypeAlias = Take | Look | Sent | Received | Renew | Settle | Adopt | Standings | Forget
+Step: TypeAlias = Take | Leave | Look | Sent | Received | Renew | Settle | Adopt | Standings | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +134,14 @@ class Refused:
     """There is no room yet: the claim that has it last, and in how many seconds (`inf` for never).
 
     `early` is when there may be room, since calls run that may give something back: it is no more
-    than `after`, and the same where nothing of that kind can come.
+    than `after`, and the same where nothing of that kind can come. `lined` tells that whoever waits
+    has a place in the line.
     """
 
     claim: Claim
     after: float
     early: float
+    lined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
