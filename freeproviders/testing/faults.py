@@ -2,7 +2,8 @@ r"""The faults of a replica, by name and place.
 
 `replica(..., faults=...)` takes one mapping, which then applies to every request, or a sequence of
 mappings: the n-th request gets the n-th, and requests after the last one have no fault. `{}` and
-None are requests without a fault. Several names in one mapping combine.
+None are requests without a fault. Several names in one mapping combine. `RandomFaults` draws one of
+its mappings for a part of the requests.
 
 Faults apply to the chat request. `"on": "page"` moves a mapping to ChatgptFree's page (step 1),
 `"on": "models"` to the OpenAI protocol's list of models, `"on": "embeddings"` to requests for
@@ -78,6 +79,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from random import Random
 from typing import Any, ClassVar, Final, Protocol, get_args
 
 from freeproviders.wire.signs import Kind
@@ -192,7 +194,30 @@ _PLACES: Final[Mapping[str, frozenset[str]]] = {
     "embeddings": ON_VECTORS,
 }
 
-Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None
+
+@dataclass(frozen=True, slots=True)
+class RandomFaults:
+    """Faults that come by chance, in the same order for the same seed.
+
+    Args:
+        faults: the mappings of which one is drawn; one that stands there twice is drawn twice as
+            often.
+        share: which part of the requests has a fault, from 0 to 1.
+        seed: another number is another order.
+        on: which request those mappings are for that do not say it.
+    """
+
+    faults: Sequence[Mapping[str, Any]]
+    share: float = 0.3
+    seed: int = 0
+    on: str = "answer"
+
+    def __post_init__(self) -> None:
+        if not self.faults or not 0 <= self.share <= 1:
+            raise ValueError("RandomFaults takes at least one mapping, and a share from 0 to 1.")
+
+
+Faults = Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | RandomFaults | None
 """The type of `faults=`."""
 
 
@@ -260,6 +285,16 @@ class FaultPlan:
     def __init__(self, faults: Faults, service: FaultyService) -> None:
         self._always: dict[str, Fault] = {}
         self._queues: dict[str, list[Fault]] = {place: [] for place in service.places}
+        self._chance: dict[str, tuple[Random, list[Fault]]] = {}
+        self._share = 0.0
+        if isinstance(faults, RandomFaults):
+            self._share = faults.share
+            for mapping in faults.faults:
+                fault = read_fault({"on": faults.on, **mapping}, service)
+                if fault.on not in self._chance:
+                    self._chance[fault.on] = (Random(f"{faults.seed} {fault.on}"), [])  # noqa: S311 - a test's
+                self._chance[fault.on][1].append(fault)
+            return
         if isinstance(faults, Mapping):
             fault = read_fault(faults, service)
             self._always[fault.on] = fault
@@ -272,5 +307,8 @@ class FaultPlan:
         """Return the fault for the next request to a place."""
         if place in self._always:
             return self._always[place]
+        if place in self._chance:
+            random, faults = self._chance[place]
+            return random.choice(faults) if random.random() < self._share else NO_FAULT
         queue = self._queues.get(place)
         return queue.pop(0) if queue else NO_FAULT

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from freeproviders import OpenAICompatible
-from freeproviders.testing import Replica, checksum_vector, replica
+from freeproviders.testing import RandomFaults, Replica, checksum_vector, replica
 from tests.testing.asking import Answered, Clock, send
 
 THREE = ["one", "two words", "drei Wörter sind es"]
@@ -253,6 +253,30 @@ def test_faults_of_every_answer(fault: dict[str, Any], status: int, words: str) 
         answered = embed(server)
     assert (answered.status, words in answered.text) == (status, True), answered.text
     assert answered.headers.get("retry-after") == ("7" if "retry_after" in fault else None)
+
+
+def test_faults_come_by_chance_and_the_same_by_the_same_seed() -> None:
+    def statuses(seed: int, share: float = 0.3) -> list[int]:
+        faults = RandomFaults([{"status": 429}, {"status": 503}], share, seed, on="embeddings")
+        with replica(OpenAICompatible, faults=faults, vector_size=1) as server:
+            chat = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+            assert send(server, "POST", "/chat/completions", chat).status == 200
+            return [embed(server).status for _ in range(60)]
+
+    one = statuses(1)
+    assert one == statuses(1) != statuses(2)
+    assert {429, 503, 200} == set(one)
+    assert 8 < one.count(429) + one.count(503) < 28
+    assert set(statuses(1, 0)) == {200}
+    assert set(statuses(1, 1)) == {429, 503}
+
+
+@pytest.mark.parametrize("wrong", [{"faults": []}, {"faults": [{"status": 1}], "share": 2}])
+def test_chances_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="RandomFaults takes"):
+        RandomFaults(**wrong)
+    with pytest.raises(ValueError, match="Unknown fault"):
+        replica(OpenAICompatible, faults=RandomFaults([{"nonsense": 1}]))
 
 
 @pytest.mark.parametrize("fault", [{"vectors": "wrong"}, {"on": "embeddings", "no_done": True}])
