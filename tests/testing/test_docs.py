@@ -14,7 +14,7 @@ from freeproviders.testing.services.catalogued import CataloguedService
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-TESTS, PROGRAM, QUOTA = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
+TESTS, PROGRAM, VECTORS, QUOTA = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_the_tests_pass(tmp_path: Path) -> None:
@@ -51,6 +51,13 @@ def test_the_program_runs() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (0, "It is 21 degrees.\n"), done.stderr
+
+
+def test_vectors_are_their_texts_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", VECTORS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "2 times asked, 1 times answered\n"), done.stderr
 
 
 def test_limits_are_kept() -> None:

@@ -76,6 +76,7 @@ class CataloguedService(OpenAIService):
     """
 
     row: ClassVar[Row]
+    native: ClassVar[Native | None] = None
     fault_names = OpenAIService.fault_names | SIGN_FAULTS
 
     def __init__(
@@ -152,7 +153,8 @@ class CataloguedService(OpenAIService):
             "numbers": numbers,
             "stops": style.stops,
             "signs": len(row.error),
-            "embedding_rules": RULES.get(row.id, Rules()),
+            "embedding_rules": RULES.get(_spoken(row), Rules()),
+            "native": NATIVES.get(_spoken(row)),
         }
         return type("OneService", (cls,), facts)
 
@@ -262,8 +264,7 @@ class CataloguedService(OpenAIService):
 
     def _native(self, request: RecordedRequest) -> Native | None:
         """Find the protocol of its own in which the service is asked; None for the OpenAI one."""
-        native = NATIVES.get(self.row.id)
-        return native if native is not None and native.speaks(request) else None
+        return self.native if self.native is not None and self.native.speaks(request) else None
 
     def _asker(self, request: RecordedRequest) -> Asker:
         return Asker(self._key(request), "127.0.0.1")
@@ -303,7 +304,9 @@ class CataloguedService(OpenAIService):
             normalised=row is None or row.normalised is not False,
             batch=(row and row.batch) or rules.batch,
             window=(row and row.window) or rules.window,
-            total=rules.total,
+            total=(row and row.tokens) or rules.total,
+            types=() if row is None else tuple(row.input_types.values()),
+            base64=row is None or row.base64 is not False,
         )
 
     def _has_tools(self, model: str) -> bool:
@@ -385,3 +388,10 @@ class CataloguedService(OpenAIService):
             headers=headers,
         )
         raise Refusal(reply.status, reason, reply=reply)
+
+
+def _spoken(row: Row) -> str:
+    """Name the service that a row's embeddings are asked for like: itself, or that of a dialect."""
+    if row.id in RULES or row.id in NATIVES:
+        return row.id
+    return next((model.dialect for model in row.embeddings.values()), "")

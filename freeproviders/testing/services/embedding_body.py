@@ -23,7 +23,8 @@ class EmbeddingModel:
 
     `sizes` are the sizes of vectors that can be asked for, None any up to `size`. `normalised` says
     whether its vectors have length 1. `batch` is how many texts a request may have, `window` how
-    many tokens a text, `total` how many all; None is no limit.
+    many tokens a text, `total` how many all; None is no limit. `types` are the values of
+    `input_type`, `base64` says whether vectors are sent so.
     """
 
     size: int
@@ -32,6 +33,8 @@ class EmbeddingModel:
     batch: int | None = 2048
     window: int | None = 8192
     total: int | None = 300_000
+    types: Collection[str] = ()
+    base64: bool = True
 
 
 OPENAI_MODELS: Final[Mapping[str, EmbeddingModel]] = {
@@ -89,13 +92,17 @@ def judge(body: Mapping[str, Any], model: str, facts: EmbeddingModel, rules: Rul
     voice = rules.voice
     if "input" not in body:
         voice.refuse("missing", given="input")
-    unknown = [key for key in body if key not in {"model", "input", *rules.keys}]
+    types = rules.types or facts.types
+    known = {"model", "input", *rules.keys, *(["input_type"] if types else [])}
+    unknown = [key for key in body if key not in known]
     if unknown and not rules.lenient:
         voice.refuse("unknown", given=", ".join(unknown))
-    purpose = _input_type(body, model, rules)
+    purpose = value_of(body, "input_type", types, voice) if types else ""
+    if not purpose and any(part in model for part in rules.asymmetric):
+        voice.refuse("no type")
     size = size_of(body, facts, voice, rules.size_key)
     encoding = rules.encodings[0]
-    if len(rules.encodings) > 1:
+    if len(rules.encodings) > 1 and facts.base64:
         encoding = value_of(body, "encoding_format", rules.encodings, voice) or encoding
     texts, counts = _texts(body["input"], facts, rules)
     cut, window = _cutting(body, facts, rules)
@@ -202,13 +209,6 @@ def _cutting(body: Mapping[str, Any], facts: EmbeddingModel, rules: Rules) -> tu
             rules.voice.refuse("value", key=rules.cut_key, given=json.dumps(asked), values="-1 and above")
         return "end", facts.window if asked == -1 else asked
     return "end" if rules.cuts else "", facts.window
-
-
-def _input_type(body: Mapping[str, Any], model: str, rules: Rules) -> str:
-    purpose = value_of(body, "input_type", rules.types, rules.voice) if rules.types else ""
-    if not purpose and any(part in model for part in rules.asymmetric):
-        rules.voice.refuse("no type")
-    return purpose
 
 
 def _is_list(text: str) -> bool:
