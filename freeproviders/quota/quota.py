@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from freeproviders.catalogue.rows import Limit, Service
+from freeproviders.catalogue.rows import Limit, Service, seconds_of
 from freeproviders.errors import UsageError
 from freeproviders.quota.interface import TRANSIT_SECONDS, Ledger, Rule
 from freeproviders.quota.meter import Meter, zone_named
@@ -100,8 +100,15 @@ class Quota:
 
 
 def _limit(row: Limit | Mapping[str, Any]) -> Limit:
-    if isinstance(row, Limit):
-        return row
+    limit = row if isinstance(row, Limit) else _read_limit(row)
+    try:
+        seconds_of(limit.per or "second")
+    except ValueError as error:
+        raise UsageError(f"A limit's period cannot be read: {error}") from error
+    return limit
+
+
+def _read_limit(row: Mapping[str, Any]) -> Limit:
     unknown = row.keys() - set(Limit.__dataclass_fields__)
     if unknown or not {"metric", "cap"} <= row.keys():
         raise UsageError(
