@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 from typing import Any, ClassVar, Final
 
+from freeproviders.deadlines import Timeout
 from freeproviders.embedded.server import EngineServer, EngineSettings, ensure_server
 from freeproviders.errors import MalformedResponseError, ProviderConnectionError, ProviderError
 from freeproviders.over_http import OverHttp
+from freeproviders.retry import Retry
 from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import OnEmpty
 from freeproviders.wire.json import dumps, loads
 
+# On few cores, a long text takes minutes before the first word, and so does waiting for a slot.
+ENGINE_TIMEOUT: Final = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
+ENGINE_RETRY: Final = Retry(attempts=3, first=0.1)
 _MAX_TOKENS_BYTES: Final = 64 * 2**20
 
 

@@ -16,7 +16,7 @@ from freeproviders.configuration import CONFIGURATION, Configuration, read_items
 from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.embedded.cache import Progress, is_cached
 from freeproviders.embedded.choice import Choice, choose
-from freeproviders.embedded.client import EngineClient
+from freeproviders.embedded.client import ENGINE_RETRY, ENGINE_TIMEOUT, EngineClient
 from freeproviders.embedded.fetch import fetch, repair
 from freeproviders.embedded.gguf import read_model_file
 from freeproviders.embedded.server import (
@@ -76,10 +76,8 @@ class Embedded(Provider):
     accepted_options = None
     default_model = DEFAULT
     models = tuple(row.name for row in WEIGHTS)
-    # On few cores, a long question takes minutes before the first word, and so does waiting for a
-    # slot.
-    default_timeout: ClassVar[Timeout] = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
-    default_retry: ClassVar[Retry] = Retry(attempts=3, first=0.1)
+    default_timeout: ClassVar[Timeout] = ENGINE_TIMEOUT
+    default_retry: ClassVar[Retry] = ENGINE_RETRY
     default_max_tokens: ClassVar[int] = 1024
     """A bound where the caller sets none.
 
