@@ -9,6 +9,7 @@ from freeproviders.lazy import lazy
 if TYPE_CHECKING:
     from freeproviders.embeddings.cache import VectorCache
     from freeproviders.embeddings.chosen import FreeProvidersEmbedder
+    from freeproviders.embeddings.embedded import EmbeddedEmbedder
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.embeddings.family import Family
     from freeproviders.embeddings.offline import OfflineEmbedder
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from freeproviders.wire.embeddings.vectors import Vectors
 
 __all__ = [
+    "EmbeddedEmbedder",
     "Embedder",
     "Embeddings",
     "Family",
@@ -30,6 +32,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     globals(),
     {
+        "EmbeddedEmbedder": "embedded",
         "Embedder": "embedder",
         "Embeddings": "result",
         "Family": "family",

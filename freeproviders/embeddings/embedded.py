@@ -6,10 +6,12 @@ import asyncio
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
+from freeproviders.catalogue.families import families, family_of
 from freeproviders.checks import whole_number
 from freeproviders.configuration import Configuration, read_items
 from freeproviders.deadlines import Timeout, running_loop
@@ -17,10 +19,11 @@ from freeproviders.embedded.client import ENGINE_RETRY, ENGINE_TIMEOUT, EngineCl
 from freeproviders.embedded.digest import digest
 from freeproviders.embedded.gguf import ModelFile, read_model_file
 from freeproviders.embedded.server import SLOTS, EngineServer, EngineSettings, ensure_server
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family, rules_of
-from freeproviders.embeddings.known import FITTING, plain_name, prefixes_of
+from freeproviders.embeddings.fitting import FITTING
 from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from freeproviders.embeddings.texts import checked
 from freeproviders.errors import (
@@ -32,6 +35,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.retry import Retry
+from freeproviders.transport import HttpRequest
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
 from freeproviders.wire.embeddings.vectors import Vectors, numpy_if_there
 
@@ -47,6 +51,8 @@ BATCH: Final = 16
 _POOLINGS: Final = ("mean", "cls", "last")
 _SPECIAL: Final = 8
 """More tokens than any model puts at the ends of a text."""
+_NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9.]+")
+_OPTIONS: Final = MappingProxyType({"encoding_format": "base64"})
 _TOKENS: Final = re.compile(r"(\d+) tokens")
 
 
@@ -70,6 +76,8 @@ class EmbeddedEmbedder(Embedder):
         slots: texts that the engine works on at the same time.
         batch_size: texts of a request.
         threads: cores to use; None is all but one.
+        cache: where vectors are kept, so that no text is embedded twice: True for the user's cache
+            folder, a path for a file of your own.
         headers: added to each request to the engine.
         timeout: the limits of every wait; see `Timeout`.
         retry: how often a request is made again; see `Retry`.
@@ -77,7 +85,6 @@ class EmbeddedEmbedder(Embedder):
 
     name = "Embedded"
     slug = "embedded"
-    options: Mapping[str, Any] = MappingProxyType({"encoding_format": "base64"})
     default_timeout: ClassVar[Timeout] = ENGINE_TIMEOUT
     default_retry: ClassVar[Retry] = ENGINE_RETRY
     headers: dict[str, str]
@@ -95,6 +102,7 @@ class EmbeddedEmbedder(Embedder):
         slots: int = SLOTS,
         batch_size: int = BATCH,
         threads: int | None = None,
+        cache: bool | str | Path | VectorCache = False,
         headers: Mapping[str, str] | None = None,
         timeout: float | Timeout | None = None,
         retry: int | Retry | None = None,
@@ -120,6 +128,7 @@ class EmbeddedEmbedder(Embedder):
             _check_kind(file, pooling)
         except FreeProvidersError as error:
             raise error.about(self.name, "")  # noqa: B904 - the same error
+        self.cache = VectorCache.of(cache)
         self.model = plain_name(file.name) or plain_name(file.path.stem)
         settings = EngineSettings(
             model=file.path,
@@ -130,8 +139,10 @@ class EmbeddedEmbedder(Embedder):
             pooling=pooling or file.pooling,
         )
         self._settings = settings
+        if settings.context != self._window(None):
+            self.options = {"window": settings.context}  # vectors of cut texts are kept apart by it
         given: Mapping[Role, str | None] = {"query": query_prefix, "document": document_prefix}
-        self._prefixes = prefixes_of(family or "", self.model, file.path.stem)
+        self._prefixes = _prefixes_of(family or "", self.model, file.path.stem)
         self._prefixes |= {role: prefix for role, prefix in given.items() if prefix is not None}
         own = settings.alias if settings.pooling == file.pooling else f"{settings.alias}/{pooling}"
         self._family = Family(
@@ -259,6 +270,10 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
         )
         self.attach(settings, server)
 
+    def encode(self, request: EmbeddingRequest) -> HttpRequest:
+        """Write the request as llama.cpp wants it."""
+        return super().encode(replace(request, options=_OPTIONS))
+
     def given_up(self, error: ProviderError) -> None:
         """Say in plain words that a text is too long for the model."""
         super().given_up(error)
@@ -269,6 +284,20 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
             error.advice = "Split it, or pass truncate=True to cut such texts."
             error.args = (error.message,)
             error.status, error.body = None, ""
+
+
+def plain_name(name: str) -> str:
+    """Write a model's name as families do: small letters, and a hyphen for what is no letter or digit."""
+    return _NOT_IN_NAMES.sub("-", name.lower()).strip("-")
+
+
+def _prefixes_of(*names: str) -> dict[Role, str]:
+    """Return what a model wants before texts of each role, by the first of its names that is known."""
+    known = families()
+    for name in names:
+        if row := known.get(name) or known.get(family_of(name) or ""):
+            return {"query": row.query, "document": row.document}
+    return {"query": "", "document": ""}
 
 
 def _path_of(given: str | os.PathLike[str] | None) -> Path:

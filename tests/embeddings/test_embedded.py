@@ -9,15 +9,15 @@ import pickle
 import signal
 from array import array
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from freeproviders.catalogue import catalogue
 from freeproviders.embedded.server import running_server
-from freeproviders.embeddings.embedded import ENV_MODEL, EmbeddedEmbedder
+from freeproviders.embeddings.embedded import ENV_MODEL, EmbeddedEmbedder, plain_name
 from freeproviders.embeddings.family import Family
-from freeproviders.embeddings.known import plain_name, prefixes_of
+from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from freeproviders.errors import (
     BadTextsError,
     ContextOverflowError,
@@ -125,7 +125,7 @@ def test_the_caller_may_vouch_for_a_family(tmp_path: Path) -> None:
 async def test_what_a_model_wants_before_its_texts_is_put_there(
     tmp_path: Path, model: Path, make: Make
 ) -> None:
-    known = make(written(tmp_path, name="E5 Small v2"))
+    known = make(written(tmp_path, name="Multilingual E5 Large"))
     bare = make(model, query_prefix="", document_prefix="")
     assert known.family.rules == "document 'passage: ', query 'query: '"
     for role, prefix in (("query", "query: "), ("document", "passage: ")):
@@ -141,24 +141,28 @@ async def test_what_a_model_wants_before_its_texts_is_put_there(
         ("Qwen3 Embedding 0.6B", "Instruct: Given a web search query, "),
         ("Embeddinggemma 300M", "task: search result | query: "),
         ("Bge Small En v1.5", "Represent this sentence for searching relevant passages: "),
-        ("multilingual-e5-large-instruct", "Instruct: Given a web search query, "),
-        ("Snowflake Arctic Embed M v2.0", "query: "),
+        ("Multilingual E5 Large Instruct", "Instruct: Given a web search query, "),
+        ("Snowflake Arctic Embed L v2.0", "query: "),
         ("all-MiniLM-L6-v2", ""),
-        ("bge-m3", ""),
-        ("e50", ""),
+        ("something", ""),
     ],
 )
-def test_prefixes_go_by_the_models_name(name: str, query: str) -> None:
-    found = prefixes_of("", name)["query"]
+def test_prefixes_go_by_the_name_in_the_file(tmp_path: Path, name: str, query: str) -> None:
+    found = EmbeddedEmbedder(written(tmp_path, name=name)).prefix("query")
     assert found.startswith(query) if query else not found
 
 
-def test_a_service_with_the_same_model_says_the_same_prefixes() -> None:
-    """Where a row of the catalogue has prefixes, they are those of the table."""
-    for service in catalogue():
-        for row in service.embeddings.values():
-            if row.query or row.document:
-                assert prefixes_of(row.family) == {"query": row.query, "document": row.document}, row.family
+def test_prefixes_go_by_the_files_name_where_it_has_none_inside(tmp_path: Path) -> None:
+    embedder = EmbeddedEmbedder(written(tmp_path, file="nomic-embed-text-v1.5.Q8_0.gguf", name="model"))
+    assert embedder.prefix("document") == "search_document: "
+
+
+@pytest.mark.parametrize("name", ["nomic-embed-text-v1.5", "qwen3-embedding-0.6b", "all-minilm-l6-v2"])
+def test_a_file_and_a_local_server_with_the_same_model_are_of_one_family(tmp_path: Path, name: str) -> None:
+    """Where the caller vouches for it; only the vectors' size is that of the file."""
+    own = EmbeddedEmbedder(written(tmp_path, name=name), family=name).family
+    served = OpenAICompatibleEmbedder(name, base_url="http://127.0.0.1:9/v1").family
+    assert replace(own, size=served.size) == served
 
 
 def test_names_are_written_as_families_are() -> None:
@@ -213,6 +217,18 @@ async def test_a_smaller_window_holds(model: Path, make: Make) -> None:
     with pytest.raises(ContextOverflowError, match="the model's window is 10"):
         await embedder.embed("bad " * 9)
     assert len(await embedder.embed("bad " * 8)) == 1
+
+
+async def test_vectors_are_kept_apart_by_the_window(tmp_path: Path, model: Path, make: Make) -> None:
+    """A text that was cut at another place has another vector, and is not taken for it."""
+    text, file = "bad bed " * 20, tmp_path / "vectors.db"
+    short = await make(model, window=10, cache=file).embed(text, truncate=True)
+    again = await make(model, window=10, cache=file).embed(text, truncate=True)
+    whole = await make(model, cache=file).embed(text, truncate=True)
+    assert (short.truncated, again.truncated, whole.truncated) == ((0,), (0,), ())
+    assert (again.usage.input_tokens, whole.usage.input_tokens) == (0, 42)
+    assert not same(short.vectors[0], whole.vectors[0])
+    assert same(short.vectors[0], again.vectors[0])
 
 
 # --- the engine's end -----------------------------------------------------------------------------
