@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self, cast
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -31,12 +31,12 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import Field, PrivateAttr
 
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
-from freeproviders.configuration import split, unknown_names
+from freeproviders.configuration import split
 from freeproviders.errors import UsageError
 from freeproviders.types import Batch, ChatRequest, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured
@@ -48,8 +48,9 @@ from llama_index_freeproviders.callbacks import (
     opened,
     spanned,
 )
+from llama_index_freeproviders.fields import CoreFields, with_plain_key
 from llama_index_freeproviders.messages import holds_files, to_core_messages
-from llama_index_freeproviders.names import OTHER_WAYS, own_names
+from llama_index_freeproviders.names import LLM_NAMES, Names
 from llama_index_freeproviders.responses import (
     Assembler,
     ChatAssembler,
@@ -109,7 +110,7 @@ class Question(NamedTuple):
         return self.backend.answer(self.request)
 
 
-class CoreLLM(FunctionCallingLLM):
+class CoreLLM(CoreFields, FunctionCallingLLM):
     """The settings of a request and LlamaIndex's methods; `_made_backend` makes the backend.
 
     All state is in fields, so that an LLM can be pickled, saved with `to_dict` (without secrets)
@@ -121,8 +122,6 @@ class CoreLLM(FunctionCallingLLM):
     `ValueError`, when the model did not give a call or an object that was required, after it was
     asked again.
     """
-
-    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)  # inputs may hold secrets
 
     model: str = Field(
         default="", description="The model asked, or an alias of it; empty is the backend's default."
@@ -202,78 +201,35 @@ class CoreLLM(FunctionCallingLLM):
         ),
     )
 
-    _backend: Backend | None = PrivateAttr(default=None)
+    names: ClassVar[Names] = LLM_NAMES
+    not_options: ClassVar[frozenset[str]] = frozenset({*SETTINGS, "messages", "extra_body"})
+
     _window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
-        given = {**fields, **({"model": model} if model is not None else {})}
-        fields = own_names(given, self._known(), self._accepted_options(), self._who())
-        self._refuse_unknown(fields)
+        fields = self._named({**fields, **({"model": model} if model is not None else {})})
         super().__init__(**{**fields, "model": fields.get("model") or ""})
-        # The backend is made at once, so that a wrong setting is found here; not in a validator,
-        # where pydantic would show the settings, keys and all.
-        self._backend = self._ready_backend()
 
     @classmethod
-    def _known(cls) -> set[str]:
-        """Name the arguments: the fields, and the class's name, which stands in what it saves."""
-        return {*cls.model_fields, "class_name"}
-
-    @classmethod
-    def _accepted_options(cls) -> frozenset[str] | None:
-        """Name the options that the service takes; None is any."""
-        return None
-
-    @classmethod
-    def _refuse_unknown(cls, fields: Mapping[str, Any]) -> None:
-        """Raise `UsageError` for an argument without a field, which LlamaIndex would drop."""
-        known = cls._known()
-        unknown = fields.keys() - known
-        for name in sorted(unknown & OTHER_WAYS.keys()):
-            raise UsageError(f"Unknown argument {name!r}. {OTHER_WAYS[name]}", provider=cls._who())
-        if unknown:
-            raise unknown_names(unknown, list(cls.model_fields), cls._who(), options="additional_kwargs")
-        options = fields.get("additional_kwargs") or {}
-        configuration, rest = split(options, cls._who())
-        for name in [*configuration, *(rest.keys() & {*SETTINGS, "messages", "extra_body"})]:
-            where = (
-                "the call's method decides on it"
-                if name in _OF_THE_METHOD
-                else f"pass {name}= "
-                + ("to the constructor or with the call" if name in cls.model_fields else "with the call")
-            )
-            raise UsageError(
-                f"{name} is no option of the service, and has no place in additional_kwargs: {where}.",
-                provider=cls._who(),
-            )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if self._makes_backend(name):
-            self._backend = self._window = None
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with other values of fields if so wished."""
-        copy = super().model_copy(update=update, deep=deep)
-        if update:
-            copy._backend = copy._window = None  # noqa: SLF001 - it is one of us
-        return copy
+    def _place_of(cls, name: str) -> str:
+        if name in _OF_THE_METHOD:
+            return "the call's method decides on it"
+        where = "to the constructor or with the call" if name in cls.model_fields else "with the call"
+        return f"pass {name}= {where}"
 
     # --- the backend ------------------------------------------------------------------------------
 
     @classmethod
-    def _who(cls) -> str:
-        """The name for errors that come before there is a backend."""
-        return cls.__name__
-
-    @classmethod
-    def _makes_backend(cls, name: str) -> bool:
+    def _makes_core(cls, name: str) -> bool:
         """Whether the backend depends on a field: the model, and all that is not of this class."""
         return name in {"model", "function_calling"} or (
             name in cls.model_fields and name not in CoreLLM.model_fields
         )
 
-    # Not an abstract method: LlamaIndex would make a span of each call.
+    def _forget(self) -> None:
+        super()._forget()
+        self._window = None
+
     def _made_backend(self) -> Backend:
         """Make the backend that the fields describe."""
         raise UsageError(f"{type(self).__name__} has no backend: use BackendLLM or a provider's class.")
@@ -281,12 +237,10 @@ class CoreLLM(FunctionCallingLLM):
     @property
     def core(self) -> Backend:
         """The backend that is asked; made again when a field that it depends on has changed."""
-        backend = self._backend
-        if backend is None:
-            backend = self._backend = self._ready_backend()
-        return backend
+        backend = self._core
+        return cast("Backend", self._fresh_core() if backend is None else backend)
 
-    def _ready_backend(self) -> Backend:
+    def _made_core(self) -> Backend:
         """Make the backend, with tools offered as `function_calling` says."""
         backend = self._made_backend()
         if self.function_calling == "native" and backend.finds_out("tools"):
@@ -678,12 +632,6 @@ def _wrapped(message: ChatMessage, wrapper: BasePromptTemplate) -> ChatMessage:
     at = next(n for n, block in enumerate(message.blocks) if isinstance(block, TextBlock))
     others = [block for block in message.blocks[at:] if not isinstance(block, TextBlock)]
     return message.model_copy(update={"blocks": [*message.blocks[:at], text, *others]})
-
-
-def with_plain_key(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with its key as text."""
-    key = configuration.get("api_key")
-    return {**configuration, **({"api_key": key.get_secret_value()} if isinstance(key, SecretStr) else {})}
 
 
 def _chat_assembler(kwargs: Mapping[str, Any]) -> ChatAssembler:

@@ -200,8 +200,8 @@ class Embedded(ProviderLLM):
         return None if path is None else str(path)
 
     @classmethod
-    def _makes_backend(cls, name: str) -> bool:
-        return name == "context_window" or super()._makes_backend(name)
+    def _makes_core(cls, name: str) -> bool:
+        return name == "context_window" or super()._makes_core(name)
 
     def _configuration(self) -> dict[str, Any]:
         own = ("model_path", "context_window", "slots", "prompt_cache", "progress")
