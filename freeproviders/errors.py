@@ -53,7 +53,8 @@ and what to do. Errors pickle. `is_retryable` says whether the same request may 
 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
 setting, `LedgerWarning` that limits are counted for this machine or process only,
-`VectorCacheWarning` that vectors are not kept.
+`VectorCacheWarning` that vectors are not kept, `TruncatedTextsWarning` that vectors are of the
+beginnings of their texts.
 """
 
 from __future__ import annotations
@@ -566,6 +567,10 @@ class LedgerWarning(UserWarning):
 
 class VectorCacheWarning(UserWarning):
     """Vectors are not kept, since their file cannot be used; said once for each reason."""
+
+
+class TruncatedTextsWarning(UserWarning):
+    """Texts were cut to the model's window before their vectors were made."""
 
 
 class UnsupportedOptionWarning(UserWarning):

@@ -1,7 +1,9 @@
-"""LlamaIndex LLMs over freeproviders; the LLMs are in `llama_index.llms.freeproviders` as well.
+"""LlamaIndex LLMs and embedding models over freeproviders.
 
-`TolerantReActAgent`, `TolerantReActOutputParser` and `WordLlamaEmbedding` are loaded when they are
-first used: agents take long to import, and embeddings need the extra `rag`.
+They are in `llama_index.llms.freeproviders` and `llama_index.embeddings.freeproviders` as well.
+
+Embedding models, retrievers and agents are loaded when they are first used: some take long to
+import, and some need the extra `rag`.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each pr
 from llama_index_freeproviders.provider import ProviderLLM
 
 if TYPE_CHECKING:
-    from llama_index_freeproviders.embeddings import WordLlamaEmbedding
+    from llama_index_freeproviders.embeddings import OpenAICompatibleEmbedding, WordLlamaEmbedding
     from llama_index_freeproviders.limiter import SharedQuota
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
     from llama_index_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
     "OfflineRetriever": "retrievers",
+    "OpenAICompatibleEmbedding": "embeddings",
     "SharedQuota": "limiter",
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
@@ -40,6 +43,7 @@ _HOMES = {
 __all__ = [
     "BackendLLM",
     "OfflineRetriever",
+    "OpenAICompatibleEmbedding",
     "ProviderLLM",
     "SharedQuota",
     "TolerantReActAgent",

@@ -53,9 +53,8 @@ _HIDDEN: Final = "configuration"
 _SECRET: Final = frozenset({*CONFIGURATION, *SECOND_NAMES, "extra_body"})
 
 
-def anybody_listens() -> bool:
+def anybody_listens(at: Dispatcher | None = dispatcher) -> bool:
     """Tell whether an event would reach a handler; the root's own handler does nothing."""
-    at: Dispatcher | None = dispatcher
     while at is not None:
         for handler in at.event_handlers:
             if type(handler) is not NullEventHandler:

@@ -64,7 +64,7 @@ class ProviderLLM(ServiceFields, CoreLLM):
                 f"{type(self).__name__} is for all providers: use the class of one, or write one with a "
                 "provider_class."
             )
-        super().__init__(model=model, **self._read(fields))
+        super().__init__(**self._read({"model": model, **fields}))
         self.__dict__["model"] = self.core.model  # the service's own name of it
 
     @classmethod

@@ -11,6 +11,7 @@ import pytest
     [
         ("langchain_freeproviders", "langchain_core", "langchain"),
         ("llama_index_freeproviders", "llama_index.core", "llama-index"),
+        ("llama_index.embeddings.freeproviders", "llama_index.core", "llama-index"),
         ("llama_index.llms.freeproviders", "llama_index.core", "llama-index"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,8 @@ from freeproviders.wire.embeddings.vectors import Vectors
 
 _ABOUT_TEXTS: Final = (BadRequestError, ContentFilterError, MalformedResponseError)
 """Refusals that one text may be to blame for, so that the others are asked for without it."""
+Turn = Callable[[], Awaitable[object]]
+"""Waits until one more request may be made, as a rate limiter of the caller's own wants it."""
 _HARMLESS: Final = "Hello"
 """A text that no service refuses, unless it refuses all."""
 
@@ -39,7 +41,7 @@ class Call:
     `alone` says that there is one text only. `slots` bounds the requests at the same time. `proved`
     says that the service has answered one of them, so that a refusal is about its texts and an
     outage is worth waiting for; `probing` is held while that is found out. `kept` is where each
-    answer is written before it is handed on.
+    answer is written before it is handed on. `turn` is awaited before each request.
     """
 
     embedder: VectorSource
@@ -50,6 +52,7 @@ class Call:
     slots: asyncio.Semaphore
     probing: asyncio.Lock
     kept: Kept | None = None
+    turn: Turn | None = None
     proved: bool = False
 
 
@@ -175,6 +178,8 @@ class Block:
             wait_up_to=call.wait_up_to,
             patience=Patience(retry, call.wait_up_to),
         )
+        if call.turn is not None:
+            await call.turn()
         return await embedder.ask(request)
 
     def _whole(self) -> EmbeddedBatch:

@@ -12,7 +12,7 @@ from typing import Final
 from freeproviders import bridge
 from freeproviders.checks import one_of
 from freeproviders.deadlines import running_loop
-from freeproviders.embeddings.block import Block, Call
+from freeproviders.embeddings.block import Block, Call, Turn
 from freeproviders.embeddings.kept import Kept
 from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
 from freeproviders.embeddings.source import VectorSource
@@ -93,13 +93,16 @@ class Embedder(VectorSource):
         role: Role = "document",
         truncate: bool = False,
         wait_up_to: float | None = WAIT_SECONDS,
+        turn: Turn | None = None,
     ) -> AsyncGenerator[EmbeddedBatch, None]:
         """Make vectors block by block, in the order of the texts; arguments are those of `embed`.
 
         No more than some blocks are in memory. A text that got no vector is in its batch's `bad`;
         where there is one text only, its error is raised. Closing the stream ends its requests.
+        `turn` is awaited before each request, but not before one that is made again.
         """
         call = self._call(role, truncate, wait_up_to, alone=len(texts) == 1)
+        call.turn = turn
         if call.kept is None:
             async with aclosing(self._asked(call, texts)) as batches:
                 async for batch in batches:

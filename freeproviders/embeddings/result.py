@@ -139,12 +139,16 @@ class Collected:
         )
         if not self._bad:
             return whole
-        places = sorted(self._bad)
-        shown = ", ".join(str(place) for place in places[:10]) + (", ..." if len(places) > 10 else "")
-        raise BadTextsError(
-            f"{len(places)} of {self._count} texts got no vector: {shown}. The first says: "
-            f"{self._bad[places[0]]}",
-            errors=self._bad,
-            embeddings=whole,
-            advice="The others have theirs, in the error's `embeddings`.",
-        )
+        raise bad_texts(self._bad, whole, self._count)
+
+
+def bad_texts(bad: Mapping[int, FreeProvidersError], embeddings: Embeddings, count: int) -> BadTextsError:
+    """Make the error for texts that got no vector, by their places among `count` texts."""
+    places = sorted(bad)
+    shown = ", ".join(str(place) for place in places[:10]) + (", ..." if len(places) > 10 else "")
+    return BadTextsError(
+        f"{len(places)} of {count} texts got no vector: {shown}. The first says: {bad[places[0]]}",
+        errors=bad,
+        embeddings=embeddings,
+        advice="The others have theirs, in the error's `embeddings`.",
+    )

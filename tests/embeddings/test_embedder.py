@@ -251,3 +251,18 @@ def test_the_collected_vectors_take_their_own_memory_only():
     own = len(result.vectors.data) * 4
     assert own == 10_000 * 768 * 4
     assert peak < 1.2 * own
+
+
+async def test_a_turn_is_waited_for_before_each_request():
+    embedder = Local(texts=3)
+    turns = 0
+
+    async def turn():
+        nonlocal turns
+        assert len(embedder.requests) <= turns
+        await asyncio.sleep(0)
+        turns += 1
+
+    batches = [batch async for batch in embedder.stream([f"t{at}" for at in range(8)], turn=turn)]
+    assert sum(batch.count for batch in batches) == 8
+    assert turns == len(embedder.requests) == 3

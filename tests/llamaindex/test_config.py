@@ -60,20 +60,25 @@ def test_every_provider_of_the_core_has_a_class():
         assert cls.__doc__
 
 
-def test_the_namespace_holds_the_same_classes():
-    import llama_index.llms.freeproviders as namespace
+def test_the_namespaces_hold_the_same_classes():
+    import llama_index.embeddings.freeproviders as embeddings
+    import llama_index.llms.freeproviders as llms
     import llama_index_freeproviders as package
 
-    for name in namespace.__all__:
-        assert getattr(namespace, name) is getattr(package, name)
+    for namespace in (llms, embeddings):
+        assert namespace.__all__
+        for name in namespace.__all__:
+            assert getattr(namespace, name) is getattr(package, name)
 
 
 def test_the_namespace_is_nobodys():
     """PEP 420: with an `__init__.py` there, other packages' `llama_index.*` would vanish."""
     import llama_index
+    import llama_index.embeddings
     import llama_index.llms
 
     assert llama_index.__file__ is None
+    assert llama_index.embeddings.__file__ is None
     assert llama_index.llms.__file__ is None
 
 

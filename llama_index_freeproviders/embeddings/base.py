@@ -1,0 +1,211 @@
+"""One LlamaIndex embedding model over the core, for any embedder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, closing
+from dataclasses import replace
+from typing import Any, ClassVar, Final, cast
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from pydantic import Field
+
+from freeproviders import bridge
+from freeproviders.embeddings.block import Turn
+from freeproviders.embeddings.embedder import WAIT_SECONDS, Embedder
+from freeproviders.embeddings.result import EmbeddedBatch, Embeddings
+from freeproviders.wire.embeddings.request import Role
+from llama_index_freeproviders.callbacks import spanned
+from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn, warn_of_cut
+from llama_index_freeproviders.fields import CoreFields
+from llama_index_freeproviders.names import EMBEDDING_NAMES, Names
+
+LARGEST_BATCH: Final = 2048
+"""The largest `embed_batch_size` that LlamaIndex allows."""
+DEFAULT_BATCH: Final = 96
+"""Texts of a request where nobody knows how many a service takes."""
+
+
+class CoreEmbedding(CoreFields, BaseEmbedding):
+    """The settings of a request for vectors and LlamaIndex's methods; a subclass says who is asked.
+
+    All texts of a call go to the core at once, which makes requests of `embed_batch_size` texts, up
+    to `num_workers` of them at the same time, sync or async. One object serves any number of event
+    loops, threads and calls at once, and need not be closed.
+
+    Errors are those of `freeproviders.errors`: a `BadTextsError` names single texts that got no
+    vector; a `ProviderError` says what went wrong at the service or on the way.
+    """
+
+    model_name: str = Field(default="", description="The model asked; empty is the embedder's default.")
+    embed_batch_size: int = Field(
+        default=DEFAULT_BATCH,
+        gt=0,
+        le=LARGEST_BATCH,
+        description="Texts of a request at most; unless given, as many as the service takes, else 96.",
+    )
+    num_workers: int | None = Field(
+        default=None, ge=1, description="Requests at the same time; None is the embedder's own number."
+    )
+    truncate: bool = Field(
+        default=False,
+        description="Whether a text longer than the model's window is cut, with a warning, or refused.",
+    )
+    wait_up_to: float | None = Field(
+        default=WAIT_SECONDS,
+        ge=0,
+        description=(
+            "Seconds that a request may wait for room in a limit, or for a service that says when to come "
+            "back; None is the rule of `Retry`."
+        ),
+    )
+
+    names: ClassVar[Names] = EMBEDDING_NAMES
+    not_options: ClassVar[frozenset[str]] = frozenset({"dimensions", "input", "model"})
+
+    def __init__(self, model_name: str | None = None, **fields: Any) -> None:
+        fields = self._named({**fields, **({"model_name": model_name} if model_name is not None else {})})
+        super().__init__(**{**fields, "model_name": fields.get("model_name") or ""})
+        self._note_facts()
+
+    def _note_facts(self) -> None:
+        """Show the embedder's own name of its model, and its size of a batch."""
+        core = self.core
+        self.__dict__["model_name"] = core.model
+        if "embed_batch_size" not in self.model_fields_set:
+            self.__dict__["embed_batch_size"] = min(core.caps.texts or DEFAULT_BATCH, LARGEST_BATCH)
+
+    # --- the embedder -----------------------------------------------------------------------------
+
+    @classmethod
+    def _makes_core(cls, name: str) -> bool:
+        """Whether the embedder depends on a field: all but those that only LlamaIndex knows."""
+        return name in cls.model_fields and (
+            name in {"model_name", "embed_batch_size", "num_workers"}
+            or name not in CoreEmbedding.model_fields
+        )
+
+    def _made_embedder(self) -> Embedder:
+        """Make the embedder that the fields describe."""
+        raise NotImplementedError
+
+    def _made_core(self) -> Embedder:
+        """Make the embedder, with the caller's size of a batch and number of requests."""
+        embedder = self._made_embedder()
+        caps = embedder.caps
+        if "embed_batch_size" in self.model_fields_set:
+            caps = replace(caps, texts=min(self.embed_batch_size, caps.texts or LARGEST_BATCH))
+        if self.num_workers is not None:
+            caps = replace(caps, concurrency=self.num_workers)
+        embedder.caps = caps
+        return embedder
+
+    @property
+    def core(self) -> Embedder:
+        """The embedder that is asked; made again when a field that it depends on has changed."""
+        embedder = self._core
+        return cast("Embedder", self._fresh_core() if embedder is None else embedder)
+
+    @property
+    def fingerprint(self) -> str:
+        """The family of the vectors in one line of text: only those of one family may be compared.
+
+        The size in it is "?" where neither the catalogue nor a vector has said it yet.
+        """
+        return self.core.family.fingerprint
+
+    def to_payload(self) -> dict[str, Any]:
+        """The model's description for observability tools, without secrets."""
+        return {
+            "class_name": self.class_name(),
+            "model_name": self.core.model or "unknown",
+            "embed_batch_size": self.embed_batch_size,
+            "provider": self.core.name,
+            "fingerprint": self.fingerprint,
+        }
+
+    # --- vectors ----------------------------------------------------------------------------------
+
+    # LlamaIndex's public methods for one text send the events and ask the rate limiter.
+
+    def _embed(self, texts: list[str], role: Role) -> list[Embedding]:
+        return _lists(
+            self.core.embed_sync(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
+        )
+
+    async def _aembed(self, texts: list[str], role: Role) -> list[Embedding]:
+        return _lists(
+            await self.core.embed(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
+        )
+
+    @spanned
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return self._embed([query], "query")[0]
+
+    @spanned
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return (await self._aembed([query], "query"))[0]
+
+    @spanned
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._embed([text], "document")[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._aembed([text], "document"))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return self._embed(texts, "document")
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._aembed(texts, "document")
+
+    # --- many vectors -----------------------------------------------------------------------------
+
+    @spanned
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Make the vectors of texts, in their order.
+
+        Vectors that are there before an error stay in `embeddings_cache`, where there is one.
+        """
+        del kwargs  # LlamaIndex passes on what it was given for other transformations
+        store = self.embeddings_cache
+        with Batches(self, texts, show_progress=show_progress) as call:
+            if store is not None:
+                call.take_known([store.get(text, collection="embeddings") for text in texts])
+            turn = None if self.rate_limiter is None else blocking_turn(self.rate_limiter)
+            with closing(bridge.iterate(self._blocks(call.missing, turn))) as blocks:
+                for block in cast("Any", blocks):
+                    for text, kept in call.take(block):
+                        if store is not None:
+                            store.put(text, kept, collection="embeddings")
+            return call.whole(self.core.family)
+
+    @spanned
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Make the vectors of texts, in their order; see `get_text_embedding_batch`."""
+        del kwargs
+        store = self.embeddings_cache
+        with Batches(self, texts, show_progress=show_progress) as call:
+            if store is not None:
+                call.take_known([await store.aget(text, collection="embeddings") for text in texts])
+            turn = None if self.rate_limiter is None else self.rate_limiter.async_acquire
+            async with aclosing(self._blocks(call.missing, turn)) as blocks:
+                async for block in blocks:
+                    for text, kept in call.take(block):
+                        if store is not None:
+                            await store.aput(text, kept, collection="embeddings")
+            return call.whole(self.core.family)
+
+    def _blocks(self, texts: Sequence[str], turn: Turn | None) -> AsyncGenerator[EmbeddedBatch, None]:
+        return self.core.stream(
+            texts, role="document", truncate=self.truncate, wait_up_to=self.wait_up_to, turn=turn
+        )
+
+
+def _lists(made: Embeddings) -> list[Embedding]:
+    warn_of_cut(made.truncated, len(made))
+    return made.vectors.lists()
