@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +45,10 @@ class LexicalIndex:
 
     def __init__(self, texts: Sequence[str]) -> None:
         try:
-            from bm25s import BM25  # noqa: PLC0415 - an extra
+            with warnings.catch_warnings():
+                # In a notebook without widgets tqdm complains, of whose bars none is shown.
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                from bm25s import BM25  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise MissingDependencyError(
                 "bm25s is not installed.", advice='Run: pip install "freeproviders[rag]"'
