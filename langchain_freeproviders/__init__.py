@@ -1,4 +1,4 @@
-"""Free LLM chat as LangChain models: streaming, tools, structured output, usage and tracing.
+"""Free LLM chat and embeddings as LangChain models.
 
 They work over every provider of `freeproviders`. The chat models are loaded at once, the rest when
 it is first used.
@@ -22,6 +22,7 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import *  # noqa: F403 - the chat models
 
 if TYPE_CHECKING:
+    from langchain_freeproviders.embeddings import OpenAICompatibleEmbeddings
     from langchain_freeproviders.limited import QuotaEmbeddings
     from langchain_freeproviders.limiter import SharedQuota
     from langchain_freeproviders.llms import (
@@ -44,6 +45,7 @@ _HOMES = {
     "FlowGptLLM": "llms",
     "FreeNetflyLLM": "llms",
     "OfflineRetriever": "retrievers",
+    "OpenAICompatibleEmbeddings": "embeddings",
     "OpenAICompatibleLLM": "llms",
     "QuotaEmbeddings": "limited",
     "SharedQuota": "limiter",
@@ -59,6 +61,7 @@ __all__ = [
     "FlowGptLLM",
     "FreeNetflyLLM",
     "OfflineRetriever",
+    "OpenAICompatibleEmbeddings",
     "OpenAICompatibleLLM",
     "QuotaEmbeddings",
     "SharedQuota",

@@ -38,6 +38,38 @@ OTHER_WAYS: Final[Mapping[str, str]] = {
 }
 """Arguments of `ChatOpenAI` that have another form here; None and False say nothing and are taken."""
 
+NAMES_OF_EMBEDDINGS: Final[Mapping[str, str]] = {
+    **SECOND_NAMES,
+    "chunk_size": "batch_size",
+    "dimensions": "size",
+    "options": "model_kwargs",
+    "rate_limiter": "quota",
+    "show_progress_bar": "show_progress",
+}
+"""Second names of embeddings, `OpenAIEmbeddings`' among them."""
+OTHER_WAYS_OF_EMBEDDINGS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            "allowed_special",
+            "check_embedding_ctx_length",
+            "disallowed_special",
+            "embedding_ctx_length",
+            "tiktoken_enabled",
+            "tiktoken_model_name",
+        ),
+        "Texts are sent as they are; truncate=True cuts those that are longer than the model's window.",
+    ),
+    "default_query": OTHER_WAYS["default_query"],
+    "deployment": "Pass model.",
+    "http_async_client": OTHER_WAYS["http_async_client"],
+    "http_client": OTHER_WAYS["http_client"],
+    "http_socket_options": OTHER_WAYS["http_socket_options"],
+    "retry_max_seconds": "Use max_retries=freeproviders.Retry(...).",
+    "retry_min_seconds": "Use max_retries=freeproviders.Retry(...).",
+    "skip_empty": "A blank text has no vector: leave it out of the list.",
+}
+"""Arguments of `OpenAIEmbeddings` that have another form here; None and False say nothing and are taken."""
+
 
 def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of a call by the core's names, with those of `model_kwargs` among them."""

@@ -1,34 +1,26 @@
-"""The settings of a request, as fields of the models, and the ways to ask with them.
-
-The core's backend is made from the fields and is no part of a model's state. It is dropped, and
-made anew, after a copy, an unpickling or a change of a field.
-"""
+"""The settings of a request, as fields of the models, and the ways to ask with them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeVar, cast
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.load.serializable import Serializable
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from pydantic import (
-    ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from freeproviders import bridge
 from freeproviders.backend import Backend, whole
-from freeproviders.checks import SETTINGS
-from freeproviders.configuration import CONFIGURATION, PROTOCOL_OPTIONS, split, unknown_names
-from freeproviders.errors import ContextOverflowError, FreeProvidersError, UsageError
+from freeproviders.configuration import PROTOCOL_OPTIONS, split
+from freeproviders.errors import ContextOverflowError, FreeProvidersError
 from freeproviders.tools import loading
 from freeproviders.types import (
     Batch,
@@ -42,12 +34,9 @@ from freeproviders.types import (
     Text,
 )
 from freeproviders.usage import estimate_tokens, surely_more_tokens
-from langchain_freeproviders.errors import translated, translating
+from langchain_freeproviders.errors import translating
+from langchain_freeproviders.fields import Fields, check_options
 from langchain_freeproviders.keywords import (
-    FIELD_OF,
-    ORGANIZATION,
-    OTHER_WAYS,
-    SECOND_NAMES,
     given,
     keywords_of_a_call,
     shown,
@@ -59,8 +48,6 @@ C_co = TypeVar("C_co", ChatGenerationChunk, GenerationChunk, covariant=True)
 Read = Callable[[], tuple[Message, ...]]
 """Reads what LangChain passed, where an error in it can be translated."""
 
-_DERIVED: Final = ("_backend", "_settings", "_identity", "_own_window", "_serialized")
-"""What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
 _CERTAINLY_TOO_LONG: Final = 1.25
 """The error that an estimate may have: only what is longer even so is refused without asking."""
 _SETTINGS: Final = (
@@ -90,11 +77,9 @@ class Writer(Protocol[C_co]):
         """Make the chunk for a part that is no text; None where it has none of its own."""
 
 
-class BackendSettings(Serializable):
+class BackendSettings(Fields):
     """The settings of a request, as fields; a subclass says which backend is asked."""
 
-    model_name: str = Field(default="", alias="model")
-    """The model asked for; "" is the backend's default."""
     temperature: float | None = Field(default=None, ge=0)
     """How freely the model chooses its words."""
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -148,73 +133,25 @@ class BackendSettings(Serializable):
         custom_get_token_ids: Callable[[str], list[int]] | None = None
         """Of LangChain's base classes."""
 
-    model_config = ConfigDict(
-        populate_by_name=True,
-        arbitrary_types_allowed=True,
-        protected_namespaces=(),
-        defer_build=True,
-        hide_input_in_errors=True,  # it may hold secrets
+    place_of_options: ClassVar[str] = "model_kwargs or extra_body"
+    derived: ClassVar[tuple[str, ...]] = (
+        "_backend",
+        "_settings",
+        "_identity",
+        "_own_window",
+        "_serialized",
     )
+    no_inputs: ClassVar[frozenset[str]] = frozenset({"metadata", "profile"})
 
     # --- reading what the caller passed ---
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().__init__(*args, **kwargs)
-        except ValidationError as error:
-            ours = [one.get("ctx", {}).get("error") for one in error.errors(include_url=False)]
-            if len(ours) != 1 or not isinstance(ours[0], FreeProvidersError):
-                raise
-            raise translated(ours[0]) from None  # by its own type, as a missing key
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_names(cls, values: Any) -> Any:
-        return cls._named(values) if isinstance(values, dict) else values
-
-    @classmethod
-    def _named(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Put values under the names of their fields; raises `UsageError` for unknown names."""
-        fields, unknown = field_names(cls), []
-        out: dict[str, Any] = {}
-        names: dict[str, str] = {}
-        taken: dict[str, Any] = {}
-        for name, value in values.items():
-            field = fields.get(name)
-            if field is None and cls._takes(name, value, taken):
-                continue
-            if field is None:
-                unknown.append(name)
-            elif field in out and out[field] is not None and value is not None:
-                raise UsageError(f"{names[field]} and {name} are two names of one thing: pass one.")
-            elif value is not None or field not in out:
-                out[field], names[field] = value, name
-        if unknown:
-            raise unknown_names(unknown, fields, cls.__name__, options="model_kwargs or extra_body")
-        for name, more in taken.items():
-            out[name] = {**more, **(out.get(name) or {})}
-        return out
-
     @classmethod
     def _takes(cls, name: str, value: Any, taken: dict[str, Any]) -> bool:
-        """Take an argument of `ChatOpenAI` that is no field; return whether it is one.
-
-        What it says goes into `taken`, under the name of a field. Raises `UsageError` for one that
-        has another form here.
-        """
-        if name in OTHER_WAYS:
-            if value is None or value is False:
-                return True
-            raise UsageError(f"Unknown argument {name!r}. {OTHER_WAYS[name]}", provider=cls.__name__)
         if name in PROTOCOL_OPTIONS and cls._has_option(name):
             if value is not None:
                 taken.setdefault("model_kwargs", {})[name] = value
             return True
-        if name in ORGANIZATION and "headers" in cls.model_fields:
-            if value is not None:
-                taken.setdefault("headers", {})["OpenAI-Organization"] = value
-            return True
-        return False
+        return super()._takes(name, value, taken)
 
     @classmethod
     def _has_option(cls, name: str) -> bool:
@@ -225,14 +162,7 @@ class BackendSettings(Serializable):
     @field_validator("model_kwargs")
     @classmethod
     def _check_options(cls, value: dict[str, Any]) -> dict[str, Any]:
-        split(value, cls.__name__)  # raises for what looks like a credential
-        known = {*CONFIGURATION, *SETTINGS, *SECOND_NAMES, *field_names(cls)}
-        if wrong := [name for name in value if name in known]:
-            raise UsageError(
-                f"model_kwargs holds {', '.join(wrong)}: it is for the service's own options. Pass "
-                f"{wrong[0]} as an argument of its own.",
-                provider=cls.__name__,
-            )
+        check_options(cls, value)
         return value
 
     @model_validator(mode="after")
@@ -467,45 +397,9 @@ class BackendSettings(Serializable):
             params["ls_max_tokens"] = settings["max_tokens"]
         return params
 
-    # --- copies ---
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        # LangChain sets these two on each new model, and no request depends on them.
-        self._forget(("_serialized",) if name in {"metadata", "profile"} else _DERIVED)
-
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        copied._forget()  # noqa: SLF001 - its own class
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super(BackendSettings, self.__copy__()).__deepcopy__(memo)
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        state["__dict__"] = {name: value for name, value in state["__dict__"].items() if name not in _DERIVED}
-        return state
-
-    def _forget(self, names: tuple[str, ...] = _DERIVED) -> None:
-        for name in names:
-            self.__dict__.pop(name, None)
-
 
 def _drafted(backend: Backend, request: ChatRequest, form: DraftedForm) -> AsyncGenerator[Batch, None]:
     """Ask for an object that is shown as it grows."""
     from freeproviders.tools.structured import stream_drafted  # noqa: PLC0415 - plain chat needs none of it
 
     return cast("AsyncGenerator[Batch, None]", stream_drafted(backend, request, form))
-
-
-@cache
-def field_names(cls: type[BackendSettings]) -> Mapping[str, str]:
-    """Everything that a constructor takes, each with the field it fills."""
-    fields = {name: name for name in cls.model_fields}
-    fields.update((field.alias, name) for name, field in cls.model_fields.items() if field.alias)
-    for name, first in {**SECOND_NAMES, **{name: name for name in FIELD_OF}}.items():
-        field = FIELD_OF.get(first, first)
-        if field in cls.model_fields:
-            fields.setdefault(name, field)
-    return fields

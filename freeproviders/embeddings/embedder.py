@@ -69,7 +69,11 @@ class Embedder(VectorSource):
         found = checked(texts)
         whole = Collected(len(found))
         call = self._call(role, truncate, wait_up_to, alone=len(found) == 1)
-        await self._collect(call, found, whole, progress)
+        try:
+            await self._collect(call, found, whole, progress)
+        except FreeProvidersError as error:
+            self.tell_what_is_kept(error, whole.done, len(found))
+            raise
         return whole.result(self.family)
 
     def embed_sync(
@@ -161,10 +165,6 @@ class Embedder(VectorSource):
             if call.kept is not None and call.kept.family.size is None and not error.advice:
                 error.advice = call.kept.cache.advice(error.stored)
             raise
-        except FreeProvidersError as error:
-            if whole.done:
-                error.advice = f"{error.advice} {self._what_is_kept(whole.done, len(texts))}".strip()
-            raise
 
     async def _asked(self, call: Call, texts: Sequence[str]) -> AsyncGenerator[EmbeddedBatch, None]:
         """Ask for the vectors of texts, block by block, in their order."""
@@ -191,10 +191,14 @@ class Embedder(VectorSource):
         most = self.caps.texts or _TEXTS
         return (Block(call, at, texts[at : at + most]) for at in range(0, len(texts), most))
 
-    def _what_is_kept(self, done: int, count: int) -> str:
+    def tell_what_is_kept(self, error: FreeProvidersError, done: int, count: int) -> None:
+        """Say in an error's advice what became of the vectors that came before it."""
+        if not done or isinstance(error, FamilyMismatchError):
+            return
+        words = f"{done} of {count} texts had their vectors."
         if self.cache is not None:
-            return f"{done} of {count} texts have their vectors in {self.cache.path}: call again to go on."
-        return f"{done} of {count} texts had their vectors."
+            words = f"{done} of {count} texts have their vectors in {self.cache.path}: call again to go on."
+        error.advice = f"{error.advice} {words}".strip()
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
