@@ -58,7 +58,7 @@ class OpenAICompatibleEmbeddings(ServiceFields, BaseEmbeddings):
     """Requests at the same time."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the service, by its own names, which go with each request."""
-    cache: bool | str | Path | VectorCache | None = None
+    cache: bool | str | Path | VectorCache = False
     """Where vectors are kept, so that no text is embedded twice: True is the user's own file.
 
     Also a path, or a `freeproviders.embeddings.VectorCache`. They belong to the family and the role.

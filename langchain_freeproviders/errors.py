@@ -218,6 +218,10 @@ class LedgerError(core.LedgerError, langchain.ModelError):
     """The ledger of limits cannot be read or written."""
 
 
+class VectorCacheError(core.VectorCacheError, langchain.ModelError):
+    """The file in which vectors are kept cannot be read or written."""
+
+
 # --- the local engine -----------------------------------------------------------------------------
 
 

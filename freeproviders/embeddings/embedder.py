@@ -18,6 +18,7 @@ from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
 from freeproviders.embeddings.source import VectorSource
 from freeproviders.embeddings.texts import checked
 from freeproviders.errors import FamilyMismatchError, FreeProvidersError
+from freeproviders.tokens.upper import prepare
 from freeproviders.wire.embeddings.request import ROLES, Role
 
 Progress = Callable[[int, int], None]
@@ -72,7 +73,7 @@ class Embedder(VectorSource):
         try:
             await self._collect(call, found, whole, progress)
         except FreeProvidersError as error:
-            self.tell_what_is_kept(error, whole.done, len(found))
+            self._tell_what_is_kept(error, whole.done, len(found))
             raise
         return whole.result(self.family)
 
@@ -97,6 +98,7 @@ class Embedder(VectorSource):
         role: Role = "document",
         truncate: bool = False,
         wait_up_to: float | None = WAIT_SECONDS,
+        progress: Progress | None = None,
         turn: Turn | None = None,
     ) -> AsyncGenerator[EmbeddedBatch, None]:
         """Make vectors block by block, in the order of the texts; arguments are those of `embed`.
@@ -107,16 +109,31 @@ class Embedder(VectorSource):
         """
         call = self._call(role, truncate, wait_up_to, alone=len(texts) == 1)
         call.turn = turn
-        if call.kept is None:
-            async with aclosing(self._asked(call, texts)) as batches:
-                async for batch in batches:
-                    yield batch
-            return
-        for start in range(0, len(texts), _WINDOW):
-            some = texts[start : start + _WINDOW]
-            whole = Collected(len(some))
-            await self._collect(call, some, whole, None)
-            yield whole.batch(start)
+        done = 0
+        try:
+            if call.kept is None:
+                async with aclosing(self._asked(call, texts)) as batches:
+                    async for batch in batches:
+                        done += batch.count
+                        if progress is not None:
+                            progress(done, len(texts))
+                        yield batch
+                return
+            for start in range(0, len(texts), _WINDOW):
+                some = texts[start : start + _WINDOW]
+                whole = Collected(len(some))
+
+                def of_all(some_done: int, _: int, start: int = start) -> None:
+                    nonlocal done
+                    done = start + some_done
+                    if progress is not None:
+                        progress(done, len(texts))
+
+                await self._collect(call, some, whole, of_all)
+                yield whole.batch(start)
+        except FreeProvidersError as error:
+            self._tell_what_is_kept(error, done, len(texts))
+            raise
 
     def _call(self, role: Role, truncate: bool, wait_up_to: float | None, *, alone: bool) -> Call:
         running_loop()
@@ -168,6 +185,8 @@ class Embedder(VectorSource):
 
     async def _asked(self, call: Call, texts: Sequence[str]) -> AsyncGenerator[EmbeddedBatch, None]:
         """Ask for the vectors of texts, block by block, in their order."""
+        if call.truncate or self.caps.tokens is not None:  # tokens are estimated, from data in a file
+            await asyncio.to_thread(prepare)
         blocks = self._blocks(call, texts)
         running: deque[asyncio.Task[EmbeddedBatch]] = deque()
         try:
@@ -191,7 +210,7 @@ class Embedder(VectorSource):
         most = self.caps.texts or _TEXTS
         return (Block(call, at, texts[at : at + most]) for at in range(0, len(texts), most))
 
-    def tell_what_is_kept(self, error: FreeProvidersError, done: int, count: int) -> None:
+    def _tell_what_is_kept(self, error: FreeProvidersError, done: int, count: int) -> None:
         """Say in an error's advice what became of the vectors that came before it."""
         if not done or isinstance(error, FamilyMismatchError):
             return

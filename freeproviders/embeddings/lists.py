@@ -49,16 +49,10 @@ async def embedded_lists(
     """Do as `Embedder.embed`, and make lists of each batch as it comes."""
     found = checked(texts)
     whole = EmbeddedLists()
-    batches = embedder.stream(found, role=role, truncate=truncate, wait_up_to=wait_up_to)
-    try:
-        async with aclosing(batches):
-            async for batch in batches:
-                whole.add(batch)
-                if progress is not None:
-                    progress(len(whole.rows), len(found))
-    except FreeProvidersError as error:
-        embedder.tell_what_is_kept(error, len(whole.rows), len(found))
-        raise
+    batches = embedder.stream(found, role=role, truncate=truncate, wait_up_to=wait_up_to, progress=progress)
+    async with aclosing(batches):
+        async for batch in batches:
+            whole.add(batch)
     if whole.bad:
         size = max(map(len, whole.rows))
         rows = (row or [0.0] * size for row in whole.rows)

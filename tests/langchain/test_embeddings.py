@@ -20,7 +20,8 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import SecretStr, ValidationError
 
 from freeproviders import OpenAICompatible, Quota, Retry, Timeout, errors
-from freeproviders.embeddings import OpenAICompatibleEmbedder
+from freeproviders.embeddings import OpenAICompatibleEmbedder, VectorCache
+from freeproviders.errors import TruncatedTextsWarning
 from freeproviders.testing import checksum_vector, replica
 from langchain_freeproviders import OpenAICompatibleEmbeddings, SharedQuota
 
@@ -273,6 +274,76 @@ def test_what_was_done_before_a_failure_is_said():
         pytest.raises(errors.AuthenticationError, match="10 of 45 texts had their vectors"),
     ):
         made(server, batch_size=10, concurrency=1).embed_documents(TEXTS)
+
+
+# --- what is kept, and what is cut ---
+
+
+def test_a_cache_keeps_vectors_on_disk(tmp_path):
+    """By role; what came before a failure is kept, and progress is told as without one."""
+    path = tmp_path / "vectors.db"
+    faults = [{"on": "embeddings"}, {"on": "embeddings", "status": 401}]
+    with replica(OpenAICompatible, faults=faults) as server:
+        seen = []
+        more = {
+            "batch_size": 10,
+            "concurrency": 1,
+            "progress": lambda done, count: seen.append((done, count)),
+        }
+        embeddings = made(server, cache=path, **more)
+        with pytest.raises(errors.AuthenticationError, match="10 of 45 texts have their vectors in"):
+            embeddings.embed_documents(TEXTS)
+        server.faults = None
+        assert right(embeddings.embed_documents(TEXTS), TEXTS)
+        assert seen == [(10, 45), (10, 45), (20, 45), (30, 45), (40, 45), (45, 45)]
+        count = len(server.requests)
+        for other in (embeddings, pickle.loads(pickle.dumps(made(server, cache=str(path))))):
+            assert right(other.embed_documents(TEXTS), TEXTS)
+        assert len(server.requests) == count
+        embeddings.embed_query(TEXTS[0])
+        assert len(server.requests) == count + 1
+        assert dumpd(made(server, cache=VectorCache(path)))["kwargs"]["cache"] == str(path)
+
+
+@pytest.fixture
+def gemini(monkeypatch):
+    with replica(service="gemini", api_key="key-1") as server:
+        monkeypatch.setenv("GEMINI_API_KEY", "key-1")
+        monkeypatch.setenv("GEMINI_API_BASE", server.base_url)
+        yield server
+
+
+@pytest.mark.usefixtures("gemini")
+def test_a_service_of_the_catalogue():
+    """Its row says which model is asked, how and with which family; its variable has the key."""
+    embeddings = OpenAICompatibleEmbeddings(service="gemini", dimensions=768)
+    assert embeddings.model == "gemini-embedding-001"
+    assert len(embeddings.embed_query("a")) == 768
+    assert embeddings.fingerprint.startswith("gemini-embedding-001;768;unit;")
+    assert dumpd(OpenAICompatibleEmbeddings(service="gemini"))["kwargs"]["service"] == "gemini"
+    keyed = OpenAICompatibleEmbeddings(service="gemini", api_key="key-1")
+    assert dumpd(keyed)["kwargs"]["api_key"]["id"] == ["GEMINI_API_KEY"]
+    with pytest.raises(ModelInvalidRequestError, match="none of the model's: 768, 1536, 3072"):
+        OpenAICompatibleEmbeddings(service="gemini", size=100)
+
+
+def test_without_a_key_of_the_catalogues_service(monkeypatch):
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    with pytest.raises(ModelAuthenticationError, match="GEMINI_API_KEY"):
+        OpenAICompatibleEmbeddings(service="gemini")
+
+
+@pytest.mark.usefixtures("gemini")
+async def test_texts_that_were_cut_are_named():
+    embeddings = OpenAICompatibleEmbeddings(service="gemini", truncate=True)
+    words = r"1 of 2 texts were cut to the model's window: 1\."
+    texts = ["short", "long " * 20_000]
+    with pytest.warns(TruncatedTextsWarning, match=words) as told:
+        embeddings.embed_documents(texts)
+    assert told[0].filename == __file__
+    with pytest.warns(TruncatedTextsWarning, match=words):
+        await embeddings.aembed_documents(texts)
 
 
 # --- limits ---
