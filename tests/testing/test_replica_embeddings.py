@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import math
+import zlib
 from array import array
 from collections import Counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from freeproviders import OpenAICompatible
+from freeproviders.catalogue import Service
+from freeproviders.catalogue.rows import EmbeddingRow, ModelRow
 from freeproviders.testing import RandomFaults, Replica, checksum_vector, replica
 from tests.testing.asking import Answered, Clock, send
 
@@ -287,6 +294,34 @@ def test_faults_that_vectors_have_no_place_for(fault: dict[str, Any]) -> None:
         replica("flow-gpt", faults={"vectors": "nan"})
 
 
+def test_an_answer_breaks_off_and_is_compressed() -> None:
+    faults = [{"on": "embeddings", **fault} for fault in ({"cut": 40}, {"drop": True}, {"encoding": "gzip"})]
+    with replica(OpenAICompatible, faults=faults) as server:
+        with pytest.raises(http.client.IncompleteRead):
+            embed(server)
+        with pytest.raises(ConnectionError):
+            embed(server)
+        url = urlsplit(server.base_url)
+        connection = http.client.HTTPConnection(url.netloc, timeout=30)
+        body = json.dumps({"model": "m", "input": "Hi"})
+        connection.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        assert response.headers["Content-Encoding"] == "gzip"
+        unpacked = json.loads(zlib.decompressobj(31).decompress(response.read()))
+        connection.close()
+    assert unpacked["data"][0]["embedding"] == checksum_vector("Hi", 256, "m")
+
+
+def test_a_client_that_leaves_a_silent_answer_is_seen() -> None:
+    with replica(OpenAICompatible, faults={"on": "embeddings", "stall": 0}) as server:
+        connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=30)
+        body = json.dumps({"model": "m", "input": "Hi"})
+        connection.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert server.wait_disconnect() == 1
+
+
 # --- services of the catalogue --------------------------------------------------------------------
 
 
@@ -305,3 +340,84 @@ def test_limits_count_requests_for_vectors() -> None:
     assert answered.json["data"][0]["embedding"] == checksum_vector("a", 1024, "mistral-embed")
     assert asked == {"a": 4, "b c": 3}
     assert answers == {"a": 3, "b c": 2}
+
+
+def mine(**facts: Any) -> Service:
+    """A service of somebody's own."""
+    model = EmbeddingRow(**{"family": "mine", "size": 12, **facts})
+    return Service(
+        id="mine",
+        name="Mine",
+        base_url="https://mine.test/api/v3",
+        key="optional",
+        models={"chatty": ModelRow()},
+        embeddings={"m": model},
+    )
+
+
+def test_a_row_says_what_is_taken() -> None:
+    row = mine(sizes=(4, 8), batch=2, window=3, tokens=5, input_types={"document": "doc", "query": "ask"})
+    with replica(service=row) as server:
+        data = embed(server, ["a b c", "d e"], dimensions=8, input_type="ask").json["data"]
+        assert data[1]["embedding"] == checksum_vector("d e", 8, "m", "ask")
+        for wrong in (
+            {"given": ["a"] * 3},
+            {"given": "a b c d"},
+            {"given": ["a b c", "d e f"]},
+            {"dimensions": 5},
+            {"input_type": "query"},
+            {"model": "nobody"},
+            {"model": "chatty"},
+            {"given": [1, 2]},
+        ):
+            assert embed(server, **wrong).status in {400, 403, 404}, wrong
+        refused = [request.refusal for request in server.requests[1:]]
+    assert None not in refused
+    assert len(set(refused)) == 7  # too many texts and tokens for texts: OpenAI has one answer
+
+
+def test_a_row_without_base64_ignores_it() -> None:
+    for base64_is_sent in (True, False, None):
+        with replica(service=mine(base64=base64_is_sent)) as server:
+            vector = embed(server, encoding_format="base64").json["data"][0]["embedding"]
+        assert isinstance(vector, list) == (base64_is_sent is False)
+
+
+def test_a_row_is_asked_in_its_dialect() -> None:
+    with replica(service=mine(dialect="ollama")) as server:
+        answered = send(server, "POST", "//api/embed", {"model": "m", "input": ["a"]})
+        assert answered.json["embeddings"] == [checksum_vector("a", 12, "m")]
+    with replica(service=mine(dialect="nvidia")) as server:
+        data = embed(server, "a", input_type="passage").json["data"]
+        assert data[0]["embedding"] == checksum_vector("a", 12, "m", "passage")
+    with replica(service=mine()) as server:
+        assert send(server, "POST", "//api/embed", {"model": "m", "input": ["a"]}).status == 404
+
+
+def test_what_is_listed_counts_where_models_are_named() -> None:
+    """As of a service that has changed."""
+    with replica(service=mine(), models=["new"], vector_size=3) as server:
+        assert len(embed(server, model="new").json["data"][0]["embedding"]) == 3
+        assert embed(server, model="m").status == 404
+
+
+TEXTS = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4)
+
+
+def test_every_text_comes_back_as_its_own_vector() -> None:
+    with replica(OpenAICompatible, vector_size=8) as server:
+
+        @settings(max_examples=30, deadline=None)
+        @given(
+            st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4),
+            st.sampled_from(["float", "base64"]),
+        )
+        def every(texts: list[str], encoding: str) -> None:
+            data = embed(server, texts, encoding_format=encoding).json["data"]
+            vectors = [one["embedding"] for one in data]
+            if encoding == "base64":
+                vectors = [array("f", base64.b64decode(one)).tolist() for one in vectors]
+            assert vectors == [checksum_vector(text, 8, "m") for text in texts]
+            assert server.requests[-1].texts == texts
+
+        every()

@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from freeproviders.catalogue import Limit
 from freeproviders.testing import Replica, checksum_vector, replica
@@ -458,6 +460,58 @@ def test_a_long_text_is_cut_where_the_service_cuts(
     assert request.texts != [read]
     wanted = checksum_vector(read, request.size, request.model, request.input_type)
     assert json.dumps(wanted, separators=(",", ":")) in answered.text
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+RIGHT: list[tuple[str, str, dict[str, Any]]] = [
+    ("cohere", "/v2/embed", COHERE),
+    ("gemini", GEMINI, {"requests": [ONE]}),
+    ("gemini", GEMINI.replace("batchEmbedContents", "embedContent"), ONE),
+    ("gemini", "/v1beta/openai/embeddings", {"model": "gemini-embedding-001", "input": "a"}),
+    ("ollama", "/api/embed", {"model": "m", "input": "a"}),
+    ("huggingface", HF, {"inputs": "a"}),
+    ("cloudflare", CF[1:], {"text": "a"}),
+    ("llamacpp", "/embedding", {"content": "a"}),
+    ("nvidia", "/v1/embeddings", NVIDIA),
+    ("vllm", "/v1/embeddings", {"model": "m", "input": "a"}),
+]
+KEYS_OF = {
+    "cohere": ["model", "texts", "input_type", "truncate", "output_dimension", "embedding_types", "x"],
+    "gemini": ["model", "content", "taskType", "title", "outputDimensionality", "input", "dimensions"],
+    "ollama": ["model", "input", "truncate", "dimensions", "x"],
+    "huggingface": ["inputs", "normalize", "prompt_name", "truncate", "truncation_direction", "x"],
+    "cloudflare": ["text", "pooling", "x"],
+    "llamacpp": ["model", "content", "input", "x"],
+    "nvidia": ["model", "input", "input_type", "truncate", "dimensions", "encoding_format", "user"],
+    "vllm": ["model", "input", "truncate_prompt_tokens", "dimensions", "encoding_format", "x"],
+}
+SCALARS = st.none() | st.booleans() | st.integers(-3, 9) | st.sampled_from(["a", "", "END", "query", "float"])
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["parts", "text", "role"]), inner, max_size=2)
+    ),
+)
+
+
+@pytest.mark.parametrize(("service", "path", "right"), RIGHT)
+def test_nothing_that_is_sent_breaks_a_replica(service: str, path: str, right: dict[str, Any]) -> None:
+    """Each body is answered or refused; 500 would be a mistake of the replica's."""
+    with replica(service=service, limits=False) as server:
+        assert post(server, path, json.dumps(right).encode(), {**GOOGLE, **KEY}).status == 200
+        keys = KEYS_OF[service]
+
+        @settings(max_examples=50, deadline=None)
+        @given(st.dictionaries(st.sampled_from(keys), ANYTHING, min_size=1, max_size=2))
+        def every(changed: dict[str, Any]) -> None:
+            inner = {"requests": [right["requests"][0] | changed]} if "requests" in right else right | changed
+            answered = post(server, path, json.dumps(inner).encode(), {**GOOGLE, **KEY})
+            assert answered.status in {200, 400, 404, 413, 422}, answered.text
+            assert (server.requests[-1].refusal is None) == (answered.status == 200)
+
+        every()
 
 
 # --- limits and faults ----------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class CohereEmbed(Native):
         if purpose not in PURPOSES or purpose == "image":
             voice.refuse("no type")
         forms = body.get("embedding_types") or ["float"]
-        if not isinstance(forms, list) or not set(forms) <= set(FORMS):
+        if not isinstance(forms, list) or not all(form in FORMS for form in forms):
             voice.refuse("value", key="embedding_types", given=forms, values=", ".join(FORMS))
         cut = CUTS[value_of(body, "truncate", [*filter(None, CUTS)], voice)]
 
