@@ -17,7 +17,6 @@ from freeproviders.errors import (
     BlockedError,
     ContextOverflowError,
     FreeProvidersError,
-    MalformedResponseError,
     NotFoundError,
     NotInPlanError,
     OverloadedError,
@@ -36,6 +35,8 @@ from freeproviders.probing.report import Finding, Outcome, Question, Report
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.transport import HttpRequest, send
 from freeproviders.types import ChatRequest, Finish, Usage, collect
+from freeproviders.wire.embeddings.dialects import dialect_named
+from freeproviders.wire.embeddings.request import EmbeddingRequest
 from freeproviders.wire.json import dumps, loads
 
 if TYPE_CHECKING:
@@ -297,19 +298,25 @@ class Prober:
 
     async def _vector(self) -> Outcome:
         model = self.plan.embedding
-        chat = self.provider.encode(self._request("answer"))
-        body = dumps({"model": model, "input": "Hello"})
-        status, headers, said = await self._sent(
-            HttpRequest("POST", f"{self.provider.base_url}/embeddings", chat.headers, body)
-        )
+        request, row = EmbeddingRequest(texts=("Hello",), model=model), self.row.embeddings[model]
+        dialect = dialect_named(row.dialect)
+        path, asked = dialect.written(request, row)
+        headers = dialect.headers(self.provider.encode(self._request("answer")).headers)
+        address = dialect.address(self.provider.base_url, path)
+        status, headers, said = await self._sent(HttpRequest("POST", address, headers, dumps(asked)))
         at = datetime.now(UTC)
         if not 200 <= status < 300:
             refused = self._explained(self.provider.failure(status, headers, said), model)
             return Outcome("embeddings", model, at, status, headers, said, error=refused)
-        try:
-            vector = tuple(float(number) for number in loads(said)["data"][0]["embedding"])
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise MalformedResponseError("The answer holds no vector.", provider=self.row.name) from error
+        decoder = dialect.decoder(request)
+        decoder.signs, decoder.announces = self.provider.signs, self.provider.announces
+        decoder.feed(said)
+        if decoder.failure is None:
+            decoder.close()
+        if decoder.failure is not None:
+            failed = self._explained(decoder.failure, model)
+            return Outcome("embeddings", model, at, status, headers, said, error=failed)
+        vector = tuple(decoder.answer.vectors[0])
         return Outcome("embeddings", model, at, status, headers, said, vector=vector)
 
     async def _chat(self, question: Question) -> Outcome:

@@ -584,7 +584,7 @@ def test_vectors(size, length, words, corrected):
     with serve(handle) as served:
         report = probed(f"{served.url}/v1", "mistral", embeddings=True)
         (asked,) = [body for _, url, _, body in served.requests if url.endswith("/embeddings")]
-        assert json.loads(asked) == {"model": "mistral-embed", "input": "Hello"}
+        assert json.loads(asked) == {"model": "mistral-embed", "input": ["Hello"]}
         assert words in "".join(said(report, "embeddings"))
         assert bool(words) == bool(said(report, "embeddings"))
         if words:
@@ -605,6 +605,25 @@ def test_a_vector_that_does_not_come(status, verdict):
         report = probed(f"{served.url}/v1", "mistral", embeddings=True)
     (finding,) = [one for one in report.findings if one.about == "embeddings"]
     assert finding.verdict == verdict
+
+
+def test_vectors_are_asked_for_in_the_dialect_of_the_service():
+    """At its own address, with the key where it looks for it, and read as it answers."""
+
+    async def handle(request, served):
+        if request.path.endswith(":batchEmbedContents"):
+            return web.json_response({"embeddings": [{"values": [1.0] + [0.0] * 9}]})
+        return await answering(models=("gemini-3.5-flash-lite",))(request, served)
+
+    with serve(handle) as served:
+        report = probed(f"{served.url}/v1beta/openai", "gemini", embeddings=True)
+        (asked,) = [one for one in served.requests if ":batchEmbedContents" in one[1]]
+    _, address, headers, body = asked
+    assert address.endswith("/v1beta/models/gemini-embedding-001:batchEmbedContents")
+    assert headers["x-goog-api-key"] == KEY
+    assert "Authorization" not in headers
+    assert json.loads(body)["requests"][0]["taskType"] == "RETRIEVAL_DOCUMENT"
+    assert "10 numbers" in "".join(said(report, "embeddings"))
 
 
 def test_vectors_of_a_service_without():
