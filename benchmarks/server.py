@@ -4,11 +4,18 @@ It runs in a process of its own, so that its time is not the client's.
 
 `/n2000/v1/chat/completions` answers with 2000 pieces at once, `/n500-d1000/...` with 500, a
 millisecond apart, each in a write of its own; a request with `"stream": false` gets one document.
+
+`/n1024/v1/embeddings` answers with a vector of 1024 numbers for each text, as base64 where that is
+asked for.
 """
 
 import asyncio
+import base64
+import functools
 import json
+import random
 import re
+import struct
 import sys
 
 
@@ -47,6 +54,31 @@ END = (
 )
 
 
+@functools.cache
+def embeddings(texts: int, size: int, encoding: str) -> bytes:
+    """Vectors as services write them: 32-bit floats, as text with all their digits."""
+    chance = random.Random(0)
+    rows = [[chance.gauss(0, size**-0.5) for _ in range(size)] for _ in range(texts)]
+    packed = [struct.pack(f"<{size}f", *row) for row in rows]
+    data = [
+        {
+            "object": "embedding",
+            "index": n,
+            "embedding": base64.b64encode(row).decode()
+            if encoding == "base64"
+            else struct.unpack(f"<{size}f", row),
+        }
+        for n, row in enumerate(packed)
+    ]
+    usage = {"prompt_tokens": 9 * texts, "total_tokens": 9 * texts}
+    return json.dumps({"object": "list", "data": data, "model": "m", "usage": usage}).encode()
+
+
+def document(body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -54,7 +86,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(length)
             match = re.match(rb"POST /n(\d+)(?:-d(\d+))?/", head)
             n, delay = int(match[1]), int(match[2] or 0) / 1e6
-            if json.loads(body).get("stream"):
+            asked = json.loads(body)
+            if "input" in asked:
+                writer.write(document(embeddings(len(asked["input"]), n, asked.get("encoding_format", ""))))
+            elif asked.get("stream"):
                 frames = [frame({"content": piece}) for piece in pieces(n)]
                 start = HEAD + frame({"role": "assistant", "content": ""})
                 if delay:
@@ -71,14 +106,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                     "message": {"role": "assistant", "content": "".join(pieces(n))},
                     "finish_reason": "stop",
                 }
-                document = json.dumps(
-                    {"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE}
-                ).encode()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-                    % len(document)
-                    + document
-                )
+                answer = {"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE}
+                writer.write(document(json.dumps(answer).encode()))
             await writer.drain()
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from freeproviders.errors import (
@@ -15,7 +16,7 @@ from freeproviders.errors import (
     TruncatedResponseError,
 )
 from freeproviders.types import Batch, Usage
-from freeproviders.wire.embeddings.numbers import Numbers
+from freeproviders.wire.embeddings.numbers import Numbers, all_finite
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest
 from freeproviders.wire.embeddings.vectors import Vectors
 from freeproviders.wire.failure import (
@@ -143,6 +144,12 @@ class VectorDecoder(PartDecoder):
             if size > MAX_SIZE:
                 raise ResponseTooLargeError(f"A vector has {size} numbers, more than {MAX_SIZE}.")
             data.extend(vector)
+        if not all_finite(data):
+            at = next(at for at, number in enumerate(data) if not isfinite(number))
+            place, number = divmod(at, size)
+            raise MalformedVectorError(
+                f"The vector of text {place} has {data[at]} as number {number}.", place=place
+            )
         if asked is not None and size and size != asked:
             error = MalformedResponseError(
                 f"The vectors have {size} numbers, and {asked} were asked for.",

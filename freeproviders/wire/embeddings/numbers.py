@@ -63,7 +63,8 @@ class Numbers:
     def vector(self, value: object) -> array[float]:
         """Read a value of the document as a vector: a list of numbers, its stand-in, or base64.
 
-        Raises `ValueError`, with words that go on from "The vector", where it is none.
+        What is too large for 32 bits is infinite, see `all_finite`. Raises `ValueError`, with words
+        that go on from "The vector", where it is none.
         """
         if isinstance(value, str):
             return _from_base64(value)
@@ -76,8 +77,6 @@ class Numbers:
             numbers = array("f", listed)
         except (TypeError, OverflowError) as error:
             raise ValueError(_odd(listed)) from error
-        if not _all_finite(numbers):
-            raise ValueError(_odd(listed))
         return _unless_empty(numbers)
 
     def _cut_out(self, value: list[Any]) -> list[Any]:
@@ -105,8 +104,6 @@ def _from_base64(text: str) -> array[float]:
     numbers = array("f", data)
     if sys.byteorder == "big":
         numbers.byteswap()
-    if not _all_finite(numbers):
-        raise ValueError(_odd(numbers.tolist()))
     return _unless_empty(numbers)
 
 
@@ -116,7 +113,7 @@ def _unless_empty(numbers: array[float]) -> array[float]:
     return numbers
 
 
-def _all_finite(numbers: array[float]) -> bool:
+def all_finite(numbers: array[float]) -> bool:
     """Return whether no number is infinite or NaN.
 
     NumPy is used where somebody has loaded it. The sum of 32-bit floats, as a 64-bit one, cannot
@@ -124,21 +121,16 @@ def _all_finite(numbers: array[float]) -> bool:
     """
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        return bool(numpy.isfinite(numpy.frombuffer(numbers, numpy.float32)).all()) if numbers else True
+        return not numbers or bool(numpy.isfinite(numpy.frombuffer(numbers, numpy.float32)).all())
     return isfinite(sum(numbers))
 
 
 def _odd(values: list[Any]) -> str:
-    """Say where a list has something else than numbers that fit into 32 bits."""
+    """Say where a list has something else than numbers."""
     for at, value in enumerate(values):
         if type(value) not in _NUMBERS:
             return f"has {_named(value)} in place of number {at}"
-        try:
-            if not isfinite(array("f", (value,))[0]):
-                return f"has {value} as number {at}"
-        except OverflowError:
-            return f"has a number of more than 32 bits as number {at}"
-    return "has numbers that cannot be read"
+    return "has a number of more than 64 bits"
 
 
 def _named(value: object) -> str:
