@@ -14,8 +14,8 @@ from freeproviders.errors import UsageError
 WEIGHT: Final = 0.25
 """What words count beside meaning; measured in docs/embeddings.md."""
 
-_AT_ONCE: Final = 2000
-"""Texts among which a search takes less time than handing it to a thread and back."""
+_AT_ONCE: Final = 100_000
+"""Texts times characters of a question that keep a loop waiting for less than a millisecond or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class HybridIndex:
     async def asearch(self, question: str, k: int = 4) -> list[Hit]:
         """Return what `search` returns, from a thread where that would keep the event loop waiting."""
         _check(k)
-        if static.is_loaded() and len(self) <= _AT_ONCE:
+        if static.is_loaded() and len(self) * len(question) <= _AT_ONCE:
             return self.search(question, k)
         return await asyncio.to_thread(self.search, question, k)
 
