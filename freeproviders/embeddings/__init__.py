@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from freeproviders.embeddings.embedded import EmbeddedEmbedder
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.embeddings.family import Family
+    from freeproviders.embeddings.hybrid import Hit, HybridIndex
     from freeproviders.embeddings.offline import OfflineEmbedder
     from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
     from freeproviders.embeddings.result import Embeddings
@@ -23,6 +24,8 @@ __all__ = [
     "Embeddings",
     "Family",
     "FreeProvidersEmbedder",
+    "Hit",
+    "HybridIndex",
     "OfflineEmbedder",
     "OpenAICompatibleEmbedder",
     "VectorCache",
@@ -37,6 +40,8 @@ __getattr__, __dir__ = lazy(
         "Embeddings": "result",
         "Family": "family",
         "FreeProvidersEmbedder": "chosen",
+        "Hit": "hybrid",
+        "HybridIndex": "hybrid",
         "OfflineEmbedder": "offline",
         "OpenAICompatibleEmbedder": "openai_compatible",
         "VectorCache": "cache",

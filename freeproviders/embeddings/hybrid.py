@@ -49,7 +49,7 @@ class HybridIndex:
 
     Examples:
         ```python
-        from freeproviders.embeddings.hybrid import HybridIndex
+        from freeproviders.embeddings import HybridIndex
 
         texts = ["The ferry leaves at nine.", "Cats sleep all day.", "Error E42: the pump is blocked."]
         index = HybridIndex(texts)

@@ -26,7 +26,7 @@ class OfflineEmbedder(Embedder):
 
     Examples:
         ```python
-        from freeproviders.embeddings.offline import OfflineEmbedder
+        from freeproviders.embeddings import OfflineEmbedder
 
         print(OfflineEmbedder().embed_sync(["A cat sat on the mat.", "Rates were raised."]).vectors)
         ```

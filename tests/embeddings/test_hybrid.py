@@ -1,8 +1,11 @@
 """Search by meaning and by words at once: what is found, in which order, and how well."""
 
+import inspect
 import pickle
+import re
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.retrieval import questions as made_up
-from freeproviders.embeddings.hybrid import Hit, HybridIndex
+from freeproviders.embeddings import Hit, HybridIndex, OfflineEmbedder
 from freeproviders.embeddings.lexical import LexicalIndex
 from freeproviders.errors import MissingDependencyError, UsageError
 
@@ -112,11 +115,22 @@ def test_without_the_extra_the_error_says_what_to_do(monkeypatch):
 def test_neither_framework_is_loaded():
     code = """
 import sys
+import textwrap
 from freeproviders.embeddings.hybrid import HybridIndex
 HybridIndex(["a b"]).search("b")
 assert not {"langchain_core", "llama_index", "wordllama"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("cls", [HybridIndex, OfflineEmbedder])
+def test_the_examples_run(cls, capsys):
+    block = re.search(r"```python\n(.*?)```", inspect.cleandoc(cls.__doc__), re.DOTALL)[1]
+    exec(textwrap.dedent(block), {})  # noqa: S102 - our own documentation
+    assert capsys.readouterr().out.splitlines() in (
+        ["The ferry leaves at nine.", "Error E42: the pump is blocked."],
+        ["<2 vectors of 256>"],
+    )
 
 
 def recall(index, asked, at):
