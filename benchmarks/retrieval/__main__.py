@@ -68,6 +68,7 @@ def main() -> None:
     say = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     say.add_argument("--tune", action="store_true", help="choose numbers by one half, judge by the other")
     say.add_argument("--floor", action="store_true", help="what was tried to better the vectors")
+    say.add_argument("--model", metavar="FILE", help="judge an embedding model by its GGUF file, and no more")
     options = say.parse_args()
     if found := faults():
         raise SystemExit("\n".join(["The questions are not what they claim to be:", *found]))
@@ -85,7 +86,15 @@ def main() -> None:
             for name, way in scoring.variants().items():
                 print(line(name, places(way(texts, every), asked), asked))
             continue
-        vectors, words = scoring.floor(texts, every), scoring.lexical(texts, every)
+        words = scoring.lexical(texts, every)
+        if options.model:
+            vectors = scoring.by_model(options.model, texts, every)
+            for weight in (0, WEIGHT, 0.5, 1):
+                name = f"the model, and coverage (weight {weight})" if weight else "the model"
+                fused = scoring.fused_scores(vectors, words, weight=weight)
+                print(line(name, places(fused, asked), asked))
+            continue
+        vectors = scoring.floor(texts, every)
         ways = {
             "vectors": vectors,
             "BM25": words,

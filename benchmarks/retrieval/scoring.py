@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from freeproviders.embeddings import static
+from freeproviders.embeddings import EmbeddedEmbedder, static
 from freeproviders.embeddings.lexical import LexicalIndex
 
 
@@ -32,6 +32,13 @@ def floor(texts: list[str], questions: list[str]) -> np.ndarray:
     """The offline floor as it is."""
     embed = static.load().embed
     return embed(questions)[0].numpy() @ embed(texts)[0].numpy().T
+
+
+def by_model(path: str, texts: list[str], questions: list[str]) -> np.ndarray:
+    """A model on this machine, by its GGUF file."""
+    embedder = EmbeddedEmbedder(path)
+    found = embedder.embed_sync(questions, role="query").vectors
+    return found.numpy() @ embedder.embed_sync(texts).vectors.numpy().T
 
 
 def lexical(texts: list[str], questions: list[str]) -> np.ndarray:

@@ -141,6 +141,8 @@ async def test_what_a_model_wants_before_its_texts_is_put_there(
         ("Qwen3 Embedding 0.6B", "Instruct: Given a web search query, "),
         ("Embeddinggemma 300M", "task: search result | query: "),
         ("Bge Small En v1.5", "Represent this sentence for searching relevant passages: "),
+        ("E5 Small v2", "query: "),
+        ("Multilingual E5 Small", "query: "),
         ("Multilingual E5 Large Instruct", "Instruct: Given a web search query, "),
         ("Snowflake Arctic Embed L v2.0", "query: "),
         ("all-MiniLM-L6-v2", ""),
