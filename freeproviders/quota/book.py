@@ -407,16 +407,15 @@ class Book:
                 pool.cap, pool.cap_source = said.cap, step.source
                 pool.cap_at = self.now.at + self.now.low
             if meaning.kind == "rolling" and rule.reset == "fixed" and reset is not None:
-                pool.border = reset
+                # A border that is not known well enough for so short a period frees nothing.
+                pool.border = reset if said.resolution <= meaning.margin else None
             if said.remaining is not None and meaning.kind != "lease":
-                self._bound(pool, meaning, step, said.remaining, reset)
+                self._bound(pool, meaning, step, said, reset)
 
-    def _bound(
-        self, pool: Pool, meaning: Meaning, step: Adopt, remaining: float, reset: float | None
-    ) -> None:
+    def _bound(self, pool: Pool, meaning: Meaning, step: Adopt, said: Announced, reset: float | None) -> None:
         """Bound what may be taken by what the service has left."""
         as_of, told = self.now.at - step.sent_ago, self.now.at - step.ago
-        remaining = floor(remaining / GRAIN) * GRAIN
+        remaining = floor((said.remaining or 0.0) / GRAIN) * GRAIN
         own = step.grant.id if pool.rule.counted == "admission" else ""
         away = sum(use.amount for use in self.pages.uses(pool, after=as_of) if use.grant != own)
         left = remaining - away
@@ -431,9 +430,9 @@ class Book:
         if meaning.kind == "rolling" and pool.rule.reset in {"rolling", "refill"}:
             pool.until = told + meaning.period
             if reset is not None and pool.rule.reset == "rolling":
-                pool.probe = reset
+                pool.probe = reset + said.resolution
         elif reset is not None:
-            pool.until = reset + meaning.margin
+            pool.until = reset + max(meaning.margin, said.resolution)
         else:
             pool.until = meaning.free_at(told, self.now)
 

@@ -426,9 +426,9 @@ local function bound(pool, said, reset)
   pool.left, pool.as_of, pool.told, pool.probe = left, as_of, told, INF
   if facts.kind == 'rolling' and (facts.reset == 'rolling' or facts.reset == 'refill') then
     pool['until'] = told + facts.period
-    if reset and facts.reset == 'rolling' then pool.probe = reset end
+    if reset and facts.reset == 'rolling' then pool.probe = reset + said.resolution end
   elseif reset then
-    pool['until'] = reset + margin({period = facts.period or INF})
+    pool['until'] = reset + math.max(margin({period = facts.period or INF}), said.resolution)
   else
     local border = pool.border
     pool.border = nil
@@ -453,7 +453,10 @@ local function adopt()
           if said.cap and said.cap > 0 then
             pool.cap, pool.cap_source, pool.cap_at = said.cap, step.source, now
           end
-          if facts.kind == 'rolling' and facts.reset == 'fixed' and reset then pool.border = reset end
+          if facts.kind == 'rolling' and facts.reset == 'fixed' and reset then
+            -- A border that is not known well enough for so short a period frees nothing.
+            pool.border = said.resolution <= margin(facts) and reset or nil
+          end
           if said.remaining and facts.kind ~= 'lease' then bound(pool, said, reset) end
         end
       end

@@ -189,6 +189,7 @@ class SharedLedger:
                 _sensible(one.cap),
                 _sensible(one.remaining),
                 None if one.reset_at is None else max(0.0, (one.reset_at - wall).total_seconds()),
+                one.resolution,
             )
             for one in allowances
         )

@@ -231,7 +231,7 @@ class RedisStore:
                     "sent_ago": sent_ago,
                     "ago": ago,
                     "said": [
-                        {"number": number, "metric": one.metric}
+                        {"number": number, "metric": one.metric, "resolution": one.resolution}
                         | _given(cap=one.cap, remaining=one.remaining, reset_in=one.reset_in)
                         for number, one in enumerate(said, 1)
                     ],

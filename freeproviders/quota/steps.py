@@ -91,13 +91,17 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """An allowance of a service; `reset_in` counts from when the answer came."""
+    """An allowance of a service; `reset_in` counts from when the answer came.
+
+    The reset may be as many seconds later as `resolution` says.
+    """
 
     metric: Metric
     per: str
     cap: float | None
     remaining: float | None
     reset_in: float | None
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

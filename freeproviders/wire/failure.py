@@ -43,6 +43,7 @@ from freeproviders.wire.limits import (
     read_allowances,
     read_seconds,
     seconds_from,
+    seconds_until,
 )
 from freeproviders.wire.signs import Kind, Sign, find_sign
 from freeproviders.wire.text import mended
@@ -472,7 +473,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
             return _clamped(float(value))
         except ValueError:
             now = now or datetime.now(UTC)
-            return _clamped(parsedate_to_datetime(value).timestamp() - now.timestamp())
+            return _clamped(seconds_until(parsedate_to_datetime(value), now, headers.get("Date")))
     except (ValueError, TypeError, OverflowError):
         return None  # an unreadable hint is no hint
 

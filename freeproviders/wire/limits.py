@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
@@ -20,11 +20,13 @@ ResetForm = Literal["", "duration", "seconds", "epoch_s", "epoch_ms", "http_date
 LONGEST_RESET_SECONDS: Final = 31 * 86400.0
 """A reset that is further away counts as so far away: some services send the year 9999."""
 
+_CLOCKS_AGREE_SECONDS: Final = 2.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_9999: Final = 253_370_764_800.0
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
 _PIECE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|[unµμ]s|[dhms])")
 _DURATION: Final = re.compile(rf"[+-]?(?:{_PIECE.pattern}){{1,8}}")
+_FRACTIONS: Final = ("ms", "us", "µs", "μs", "ns")
 _UNITS: Final[Mapping[str, float]] = {
     "d": 86400.0,
     "h": 3600.0,
@@ -62,7 +64,8 @@ class AllowanceHeaders:
 class Allowance:
     """A limit as a service announced it with an answer; None is what it did not say.
 
-    `reset_at` is UTC.
+    `reset_at` is UTC; the reset may come as many seconds later as `resolution` says, since many
+    services tell whole seconds, and round them down.
     """
 
     metric: Metric
@@ -71,6 +74,7 @@ class Allowance:
     remaining: float | None = None
     reset_at: datetime | None = None
     scope: str = ""
+    resolution: float = field(default=0.0, compare=False)
 
     def plain(self) -> dict[str, Any]:
         """Return what was said as plain data; `reset_at` is a text of RFC 3339."""
@@ -92,7 +96,8 @@ def read_allowances(
 
     `headers` looks names up in any case. What cannot be read is None, and a limit of which nothing
     can be read is left out. No reset lies before `now`, and none further than
-    `LONGEST_RESET_SECONDS` behind it.
+    `LONGEST_RESET_SECONDS` behind it. Where the answer has a `Date`, resets that are told as a time
+    are of that clock, however wrong this machine's is.
     """
     found = []
     for row in dialect:
@@ -106,10 +111,30 @@ def read_allowances(
         if remaining is not None and remaining < 0:
             remaining = None if cap is None else 0.0
         said = headers.get(row.reset) if row.reset else None
-        reset = None if said is None else _moment(said, row.reset_form, now)
+        reset = None if said is None else _moment(said, row.reset_form, now, headers.get("Date"))
         if cap is not None or remaining is not None or reset is not None:
-            found.append(Allowance(row.metric, row.per, cap, remaining, reset, row.scope))
+            resolution = 1.0 if said is not None and _is_whole(said.strip(), row.reset_form) else 0.0
+            found.append(Allowance(row.metric, row.per, cap, remaining, reset, row.scope, resolution))
     return tuple(found)
+
+
+def seconds_until(then: datetime, now: datetime, date: str | None) -> float:
+    """Return the seconds from now until a time that a service has told.
+
+    `date` is the `Date` header of the same answer. This machine's clock counts where the two agree,
+    since a date has whole seconds and was written a moment ago; else the service's.
+    """
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    if date is not None:
+        try:
+            there = parsedate_to_datetime(date)
+        except (ValueError, TypeError, IndexError):
+            there = now
+        there = there.replace(tzinfo=there.tzinfo or UTC)
+        if not 0 <= (now - there).total_seconds() < _CLOCKS_AGREE_SECONDS:
+            now = there
+    return (then - now).total_seconds()
 
 
 def read_seconds(text: str) -> float | None:
@@ -142,7 +167,12 @@ def _number(text: str) -> float | None:
     return None if match is None else float(match[0])
 
 
-def _moment(text: str, form: ResetForm, now: datetime) -> datetime | None:
+def _is_whole(text: str, form: ResetForm) -> bool:
+    """Whether a time is written without a fraction of a second."""
+    return form not in {"", "epoch_ms"} and "." not in text and not text.endswith(_FRACTIONS)
+
+
+def _moment(text: str, form: ResetForm, now: datetime, date: str | None) -> datetime | None:
     """Read the time of a reset in its form, within what is sensible."""
     try:
         match form:
@@ -161,9 +191,7 @@ def _moment(text: str, form: ResetForm, now: datetime) -> datetime | None:
                 at = datetime.fromisoformat(text.strip())
             case _:
                 return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
         # A difference is safe for any time, while a conversion to UTC may overflow.
-        return seconds_from(now, (at - now).total_seconds())
+        return seconds_from(now, seconds_until(at, now, date))
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

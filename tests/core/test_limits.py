@@ -48,6 +48,54 @@ def reset_of(value, form, now=NOW):
 
 
 @pytest.mark.parametrize(
+    ("value", "form", "resolution"),
+    [
+        ("6", "seconds", 1),
+        ("6s", "seconds", 1),
+        ("33011.382867", "seconds", 0),
+        ("120ms", "duration", 0),
+        ("2m59.56s", "duration", 0),
+        ("1h2m", "duration", 1),
+        ("1m3s", "duration", 1),
+        ("856µs", "duration", 0),
+        (str(EPOCH_S + 90), "epoch_s", 1),
+        (f"{EPOCH_S + 90}.25", "epoch_s", 0),
+        (str((EPOCH_S + 90) * 1000), "epoch_ms", 0),
+        ("Fri, 20 Nov 2026 12:01:30 GMT", "http_date", 1),
+        ("2026-11-20T12:01:30Z", "iso", 1),
+        ("2026-11-20T12:01:30.5Z", "iso", 0),
+    ],
+)
+def test_whole_seconds_may_be_rounded(value, form, resolution):
+    """What has no fraction may lie up to a second later."""
+    row = AllowanceHeaders("requests", "day", limit="limit", reset="reset", reset_form=form)
+    (allowance,) = read_allowances({"reset": value}, [row], NOW)
+    assert allowance.resolution == resolution
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (str(EPOCH_S + 90), "epoch_s"),
+        (str((EPOCH_S + 90) * 1000), "epoch_ms"),
+        ("Fri, 20 Nov 2026 12:01:30 GMT", "http_date"),
+        ("2026-11-20T12:01:30Z", "iso"),
+    ],
+)
+@pytest.mark.parametrize("ahead", [-7200.0, -3.5, 0.0, 0.75, 1.9, 40.0, 86_400.0])
+def test_a_time_is_of_the_services_clock(value, form, ahead):
+    """The `Date` of the same answer tells how wrong this machine's is; a wrong date tells nothing."""
+    row = AllowanceHeaders("requests", "day", reset="reset", reset_form=form)
+    now = NOW + timedelta(seconds=ahead)
+    headers = CIMultiDict({"reset": value, "date": format_datetime(NOW, usegmt=True)})
+    (allowance,) = read_allowances(headers, [row], now)
+    expected = 90 - ahead if 0 <= ahead < 2 else 90
+    assert (allowance.reset_at - now).total_seconds() == pytest.approx(expected)
+    (allowance,) = read_allowances({"reset": value, "Date": "today"}, [row], NOW)
+    assert (allowance.reset_at - NOW).total_seconds() == 90
+
+
+@pytest.mark.parametrize(
     ("value", "form", "seconds"),
     [
         ("2m59.56s", "duration", 179.56),

@@ -278,6 +278,22 @@ def test_a_border_that_was_told_frees_what_lies_before_it(book):
     assert book.after(wanted) == 61.25
 
 
+def test_whole_seconds_are_no_border_of_a_short_window(book):
+    """The service may open up to a second later: what was sent counts for a period, as ever."""
+    wanted = ask(rule(per="10 seconds", cap=2, reset="fixed"))
+    first, second = book.granted(wanted), book.granted(wanted)
+    for grant in (first, second):
+        book.do(Received(grant, 0.0))
+    exact, whole = (Announced("requests", "10 seconds", None, None, 3.0, part) for part in (0.0, 1.0))
+    book.do(Adopt(first, (exact,), "header", 0.0, 0.0))
+    assert book.after(wanted) == pytest.approx(3.0 + 10 / 60)
+    book.do(Adopt(first, (whole,), "header", 0.0, 0.0))
+    assert book.after(wanted) == 10.0
+    told = Announced("requests", "10 seconds", None, 0.0, 10.0, 1.0)
+    book.do(Adopt(second, (told,), "header", 0.0, 0.0))
+    assert book.after(wanted) == 11.0
+
+
 def test_a_refusal_shuts_the_gate(book):
     wanted = ask(rule(cap=10), GATE)
     grant = book.granted(wanted)

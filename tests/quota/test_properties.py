@@ -273,15 +273,18 @@ class Ledgers(RuleBasedStateMachine):
         remaining=st.none() | st.sampled_from([0.0, 1.0, 3.0, 700.0]),
         reset=st.none() | EIGHTHS,
         part=st.integers(0, 4),
+        resolution=st.sampled_from([0.0, 1.0, 4.0]),
     )
     @precondition(lambda self: len(self.all) > 3)
-    def announce(self, call, of, cap, remaining, reset, part):  # noqa: PLR0917 - hypothesis fills them in by name
+    def announce(  # noqa: PLR0917 - hypothesis fills them in by name
+        self, call, of, cap, remaining, reset, part, resolution
+    ):
         """What a service says bounds what comes after; the model leaves such pools alone."""
         if call.grants is None:
             return
         sent_ago = min(self.clock.at - call.reserved, 32.0)
         self.bounded |= {one for one in call.wanted_rules if (one.metric, one.per) == (of.metric, of.per)}
-        said = (Announced(of.metric, of.per, cap, remaining, reset),)
+        said = (Announced(of.metric, of.per, cap, remaining, reset, resolution),)
         self.run_all(lambda n: Adopt(call.grants[n], said, "header", sent_ago, sent_ago * part / 4))
 
     # --- what a service sees ----------------------------------------------------------------------
