@@ -34,6 +34,7 @@ def doctor(
         return
     for title, lines in (
         ("Keys in the environment", _keys(found)),
+        ("Limits", _limits(found)),
         ("Addresses in the environment", _addresses(found)),
         ("Your files of services", _files(found)),
         ("Services of other packages", _packages(found)),
@@ -51,6 +52,15 @@ def _keys(found: dict[str, Any]) -> Iterator[str]:
         yield f"{one['service']}: {one['variable']} is set; free: {one['free']}"
     if not found["keys"]:
         yield "none; `freeproviders catalogue --free` lists services, and each says where a key is issued"
+
+
+def _limits(found: dict[str, Any]) -> Iterator[str]:
+    from freeproviders.cli import today
+
+    if found["quota"] is None:
+        yield "counted on a server, which is not asked; `freeproviders quota` asks it"
+    else:
+        yield today.summary(found["quota"])
 
 
 def _addresses(found: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from freeproviders._version import __version__
-from freeproviders.cli import rows
+from freeproviders.cli import rows, today
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
@@ -37,6 +37,7 @@ def collect() -> dict[str, Any]:
             {"package": one.name, "wrong": one.wrong, "files": _files(list(files_in(one)))}
             for one in packages()
         ],
+        "quota": _quota(),
         "embedded": _embedded(),
         "local_servers": [
             _server(service, address)
@@ -44,6 +45,13 @@ def collect() -> dict[str, Any]:
             if service.local and (address := outside.get(service.id, service.base_url))
         ],
     }
+
+
+def _quota() -> dict[str, Any] | None:
+    """Return what is left today; None where a server counts it, which is not asked."""
+    from freeproviders.quota.opening import is_on_a_server
+
+    return None if is_on_a_server() else today.report(today.counted())
 
 
 def probe(servers: list[dict[str, Any]]) -> None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import terminal, today
 
 if TYPE_CHECKING:
-    from freeproviders.catalogue import Service
     from freeproviders.quota.interface import Rule, Standing
-
-_LONG_REFUSAL: Final = timedelta(hours=1)
-"""A service that refuses for longer than this is not counted on today."""
 
 app = typer.Typer(invoke_without_command=True, help="Show what is left of the services' limits.")
 
@@ -37,19 +33,14 @@ def quota(
         if as_json:
             raise typer.BadParameter("--json belongs to `freeproviders quota` alone.")
         return
-    standings = _counted()
-    left, unlimited = _answers_left(standings)
+    standings = today.counted()
+    found = today.report(standings)
     shown = [one for one in standings if one.rule.per or isfinite(one.left)]  # without open gates
     if as_json:
-        report = {
-            "answers_left_today": sum(left.values()),
-            "services": left,
-            "no_limit_a_day": unlimited,
-            "pools": [_facts(one) for one in shown],
-        }
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        found["pools"] = [_facts(one) for one in shown]
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    typer.echo(_summary(left, unlimited))
+    typer.echo(today.summary(found))
     if not shown:
         terminal.say("Nothing was counted yet.")
         return
@@ -74,7 +65,7 @@ def reset(
 
     from freeproviders.quota.opening import open_ledger
 
-    found = [one for one in _counted(name) if pool in {"", one.rule.pool}]
+    found = [one for one in today.counted(name) if pool in {"", one.rule.pool}]
     if not found:
         what = f"{pool!r} of {name!r}" if pool else repr(name)
         raise typer.BadParameter(f"Nothing was counted of {what}.", param_hint="NAME")
@@ -92,86 +83,6 @@ def reset(
             raise typer.Exit
     number = asyncio.run(open_ledger().reset(name, pool=pool))
     typer.echo(f"Forgotten: {number} limit{'s' if number != 1 else ''} of {terminal.printable(name)}.")
-
-
-def _counted(service: str = "") -> list[Standing]:
-    """Return the state of all pools; a ledger that is not there is not made."""
-    import asyncio
-
-    from freeproviders.quota.opening import is_begun, open_ledger
-
-    return asyncio.run(open_ledger().standings(service)) if is_begun() else []
-
-
-# --- today ----------------------------------------------------------------------------------------
-
-
-def _answers_left(standings: Sequence[Standing]) -> tuple[dict[str, int], list[str]]:
-    """Return how many answers are left today of each service that has a key, for its default model.
-
-    The services of which no limit for a day is known are in the second.
-    """
-    from freeproviders.catalogue.words import has_free
-
-    left: dict[str, int] = {}
-    unlimited: list[str] = []
-    for service in rows.services(complaining=False):
-        if not rows.key_variable(service) or not has_free(service):
-            continue
-        amount = _left_today(service, standings)
-        if amount is None:
-            unlimited.append(service.id)
-        else:
-            left[service.id] = int(amount)
-    return left, unlimited
-
-
-def _left_today(service: Service, standings: Sequence[Standing]) -> float | None:
-    """Return the least that is left of a service's limits of a day or longer; None without one."""
-    from freeproviders.quota.rules import rules_of
-
-    rules = rules_of(service, service.default_model, keyless=False)
-    amounts: list[float] = [_left_of(rule, standings) for rule in rules if _is_for_a_day(rule)]
-    if not amounts:
-        return None
-    pools = {rule.pool for rule in rules}
-    later = datetime.now(UTC) + _LONG_REFUSAL
-    for one in standings:
-        shut = not one.rule.per and one.left == 0 and one.back_at is not None and one.back_at > later
-        if shut and one.rule.service == service.id and one.rule.pool in pools:
-            return 0
-    return min(amounts)
-
-
-def _is_for_a_day(rule: Rule) -> bool:
-    from freeproviders.catalogue.rows import SECONDS, seconds_of
-
-    return rule.metric == "requests" and bool(rule.per) and seconds_of(rule.per) >= SECONDS["day"]
-
-
-def _left_of(rule: Rule, standings: Sequence[Standing]) -> float:
-    """Return what is left of a limit: all of it where nothing was counted."""
-    place = (rule.service, rule.pool, rule.metric, rule.per)
-    return min(
-        [
-            one.left
-            for one in standings
-            if (one.rule.service, one.rule.pool, one.rule.metric, one.rule.per) == place
-        ],
-        default=rule.cap,
-    )
-
-
-def _summary(left: dict[str, int], unlimited: Sequence[str]) -> str:
-    if not left and not unlimited:
-        return "No service has a key in the environment: `freeproviders catalogue --free` lists them."
-    said = []
-    if left:
-        each = ", ".join(f"{name} {_amount(amount)}" for name, amount in left.items())
-        said.append(f"With your keys: about {_amount(sum(left.values()))} answers left today ({each}).")
-    if unlimited:
-        said.append(f"With a key, and without a limit a day that is known: {', '.join(unlimited)}.")
-    return terminal.printable(" ".join(said))
 
 
 # --- pools ----------------------------------------------------------------------------------------
@@ -232,8 +143,13 @@ def _ago(moment: datetime) -> str:
 
 
 def _length(seconds: float) -> str:
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds >= size:
+    for size, smaller, unit in (
+        (86_400, 3600, "day"),
+        (3600, 60, "hour"),
+        (60, 1, "minute"),
+        (1, 0, "second"),
+    ):
+        if seconds >= size - smaller / 2:  # 23 hours and 59 minutes are a day
             number = round(seconds / size)
             return f"{number} {unit}{'s' if number != 1 else ''}"
     return "a second"

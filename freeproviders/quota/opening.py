@@ -55,6 +55,11 @@ def is_begun(where: str | Path = "") -> bool:
     return Path(place).exists() or spare_path().exists()
 
 
+def is_on_a_server(where: str | Path = "") -> bool:
+    """Return whether a place is a URL, so that to look into its ledger is to ask a server."""
+    return _is_url(_place(where))
+
+
 def _place(where: str | Path) -> str:
     """Return "memory", a URL or the whole path of a file."""
     place = str(where) or os.environ.get(ENV_QUOTA, "")

@@ -142,6 +142,20 @@ def test_services_without_a_key_or_a_day_are_not_counted(counted: Counted) -> No
     assert counted.told().splitlines()[0] == "With a key, and without a limit a day that is known: house."
 
 
+def test_the_doctor_tells_the_same_of_the_day(counted: Counted) -> None:
+    """In words and as JSON; a ledger on a server is not asked."""
+    counted.ask()
+    done = run("doctor", env=counted.env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert counted.told().splitlines()[0] in done.stdout.decode()
+    found = json.loads(run("doctor", "--json", env=counted.env).stdout)["quota"]
+    assert found == {name: value for name, value in counted.facts().items() if name != "pools"}
+    assert found["answers_left_today"] > 0
+    away = run("doctor", env={**counted.env, "FREEPROVIDERS_QUOTA": "redis://127.0.0.1:9/0"})
+    assert away.returncode == 0
+    assert b"counted on a server, which is not asked" in away.stdout
+
+
 def test_accounts_are_told_apart_by_a_mark(counted: Counted) -> None:
     counted.ask()
     rules = rules_of(counted.house, "house-blend", keyless=False)
