@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from freeproviders.embeddings import static
 from freeproviders.embeddings.lexical import LexicalIndex
@@ -40,7 +40,8 @@ class HybridIndex:
 
     The score is the similarity of the vectors plus `weight` times the coverage of the question's
     words, over `1 + weight`. Ranks are not fused, since the best by words of a question whose words
-    tell nothing has rank 1 as well. An index can be pickled. Needs
+    tell nothing has rank 1 as well. An index can be pickled; where the vectors of another version
+    are of another family, loading it is a `FamilyMismatchError`. Needs
     `pip install "freeproviders[rag]"`.
 
     Args:
@@ -63,6 +64,7 @@ class HybridIndex:
             raise UsageError(f"weight must be 0 or more, not {weight}.")
         static.find()
         self.weight = weight
+        self._fingerprint = static.FAMILY.fingerprint
         self._words = LexicalIndex(texts)
         self._vectors, _ = static.load().embed(texts)
 
@@ -70,6 +72,10 @@ class HybridIndex:
     async def amake(cls, texts: Sequence[str], *, weight: float = WEIGHT) -> HybridIndex:
         """Make an index on a thread."""
         return await asyncio.to_thread(cls, texts, weight=weight)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        static.FAMILY.check(state["_fingerprint"], where="The pickled index")
+        self.__dict__.update(state)
 
     def __len__(self) -> int:
         return len(self._vectors)

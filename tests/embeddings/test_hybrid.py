@@ -1,5 +1,6 @@
 """Search by meaning and by words at once: what is found, in which order, and how well."""
 
+import dataclasses
 import inspect
 import pickle
 import re
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.retrieval import questions as made_up
-from freeproviders.embeddings import Hit, HybridIndex, OfflineEmbedder
+from freeproviders.embeddings import Hit, HybridIndex, OfflineEmbedder, static
 from freeproviders.embeddings.lexical import LexicalIndex
-from freeproviders.errors import MissingDependencyError, UsageError
+from freeproviders.errors import FamilyMismatchError, MissingDependencyError, UsageError
 
 TEXTS = [
     "The ferry leaves for the island at nine.",
@@ -88,6 +89,17 @@ async def test_an_index_is_made_and_pickled_on_the_way():
     assert len(again) == len(TEXTS)
     assert again.search("E42", 2) == index.search("E42", 2)
     assert isinstance(again.search("E42", 1)[0], Hit)
+
+
+def test_an_index_of_another_family_is_refused(monkeypatch):
+    kept = pickle.dumps(HybridIndex(TEXTS))
+    monkeypatch.setattr(static, "FAMILY", dataclasses.replace(static.FAMILY, rules="as written"))
+    with pytest.raises(FamilyMismatchError, match="pickled index") as caught:
+        pickle.loads(kept)
+    assert (caught.value.stored, caught.value.own) == (
+        "wordllama-l2-supercat-256;256;unit;lower case",
+        "wordllama-l2-supercat-256;256;unit;as written",
+    )
 
 
 async def test_a_large_index_is_searched_on_a_thread(monkeypatch):
