@@ -56,10 +56,13 @@ class Exceeded(Exception):  # noqa: N818 - an answer, not an error of the replic
 class Ticket:
     """The admission of one call: what it has taken from each limit."""
 
-    def __init__(self, limits: Limits, taken: Iterable[tuple[Limit, Meter, Use]], prompt: int) -> None:
+    def __init__(
+        self, limits: Limits, taken: Iterable[tuple[Limit, Meter, Use]], prompt: int, requests: int
+    ) -> None:
         self._limits = limits
         self._taken = list(taken)
         self._tokens = (prompt, 0)
+        self._requests = requests
         self._closed = False
 
     def tokens(self, prompt: int, answer: int) -> None:
@@ -70,7 +73,7 @@ class Ticket:
         """Settle the tokens and end what the call occupied; further calls do nothing."""
         if not self._closed:
             self._closed = True
-            self._limits.settle(self._taken, *self._tokens)
+            self._limits.settle(self._taken, *self._tokens, self._requests)
 
 
 class Limits:
@@ -98,17 +101,19 @@ class Limits:
         self._admitted = self._refused = 0
         self._lock = threading.Lock()
 
-    def admit(self, model: str, asker: Asker, prompt: int = 0, answer: int = 0) -> Ticket:
+    def admit(self, model: str, asker: Asker, prompt: int = 0, answer: int = 0, requests: int = 1) -> Ticket:
         """Take from all limits what a call of `prompt` and at most `answer` tokens needs.
 
-        All or nothing. Raises `Exceeded` with the limit that would be back last.
+        `requests` is how many requests it counts for. All or nothing. Raises `Exceeded` with the
+        limit that would be back last.
         """
         with self._lock:
             now = self.now()
             found = [
                 (meter, amount)
                 for meter in self._of(model, asker)
-                if (amount := self._amount(meter.limit, prompt, answer if self._reserve else 0)) is not None
+                if (amount := self._amount(meter.limit, prompt, answer if self._reserve else 0, requests))
+                is not None
             ]
             short = [(meter.standing(now, amount), meter) for meter, amount in found]
             short = [(standing, meter) for standing, meter in short if not standing.fits]
@@ -119,7 +124,10 @@ class Limits:
                 raise Exceeded(max((standing for standing, _ in short), key=_lateness))
             self._admitted += 1
             return Ticket(
-                self, [(meter.limit, meter, meter.take(now, amount)) for meter, amount in found], prompt
+                self,
+                [(meter.limit, meter, meter.take(now, amount)) for meter, amount in found],
+                prompt,
+                requests,
             )
 
     def standings(self, model: str, asker: Asker) -> list[Standing]:
@@ -139,12 +147,14 @@ class Limits:
             counts = [meter.count(now, pool, account) for (_, pool, account), meter in self._named()]
             return Counts(self._admitted, self._refused, tuple(counts))
 
-    def settle(self, taken: Iterable[tuple[Limit, Meter, Use]], prompt: int, answer: int) -> None:
+    def settle(
+        self, taken: Iterable[tuple[Limit, Meter, Use]], prompt: int, answer: int, requests: int
+    ) -> None:
         """Put what a call has used in the place of what it has taken."""
         with self._lock:
             now = self.now()
             for limit, meter, use in taken:
-                meter.settle(now, use, self._amount(limit, prompt, answer) or Fraction(0))
+                meter.settle(now, use, self._amount(limit, prompt, answer, requests) or Fraction(0))
 
     def _of(self, model: str, asker: Asker) -> list[Meter]:
         """Find the meters of a request, and make those that are new."""
@@ -165,10 +175,12 @@ class Limits:
         for (number, pool, owner), meter in self._meters.items():
             yield (number, pool, self._accounts.get(owner, 0)), meter
 
-    def _amount(self, limit: Limit, prompt: int, answer: int) -> Fraction | None:
+    def _amount(self, limit: Limit, prompt: int, answer: int, requests: int) -> Fraction | None:
         """Return what a call takes of a limit, None where that is not known."""
         match limit.metric:
-            case "requests" | "concurrency":
+            case "requests":
+                return Fraction(requests)
+            case "concurrency":
                 return Fraction(1)
             case "tokens":
                 return Fraction(prompt + answer)

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import pytest
 
-from freeproviders.catalogue import Service, catalogue
+from freeproviders.catalogue import catalogue
 from freeproviders.catalogue.rows import EmbeddingRow
 from freeproviders.embeddings import OpenAICompatibleEmbedder
 from freeproviders.testing import RandomFaults, checksum_vector, replica
 
-TYPES: Mapping[str, dict[str, str]] = {
-    "cohere": {"document": "search_document", "query": "search_query"},
-    "gemini": {"document": "RETRIEVAL_DOCUMENT", "query": "RETRIEVAL_QUERY"},
-    "nvidia": {"document": "passage", "query": "query"},
-}
-ASKED = [
-    ("cohere", "embed-v4.0", 256),
-    ("cohere", "embed-english-v3.0", None),
-    ("gemini", "gemini-embedding-001", None),
-    ("gemini", "gemini-embedding-001", 768),
-    ("huggingface", "BAAI/bge-small-en-v1.5", None),
-    ("llamacpp", "some-model", None),
-    ("mistral", "mistral-embed", None),
-    ("nvidia", "nvidia/nv-embedqa-e5-v5", None),
-    ("ollama", "nomic-embed-text", None),
-    ("vllm", "some-model", None),
-]
+ROWS = [(row.id, next(iter(row.embeddings)), None) for row in catalogue() if row.embeddings and not row.gone]
+SHORTER = [("cohere", "embed-v4.0", 256), ("gemini", "gemini-embedding-001", 768)]
+UNKNOWN = [("llamacpp", "some-model", None), ("jan", "some-model", None)]
 TEXTS = [f"text {n} of many" for n in range(34)]
-
-
-def row_of(name: str, model: str, dialect: str) -> Service:
-    """The service's row, with the model and the dialect."""
-    row = catalogue().service(name)
-    known = row.embeddings.get(model) or EmbeddingRow(family=model, size=256)
-    changed = replace(
-        known, dialect=dialect, input_types=TYPES.get(dialect, {}), query="", document="", batch=32
-    )
-    return replace(row, embeddings={model: changed})
 
 
 def is_like(vector: Sequence[float], wanted: Sequence[float]) -> bool:
@@ -48,23 +23,24 @@ def is_like(vector: Sequence[float], wanted: Sequence[float]) -> bool:
     return all(abs(one - other) < 1e-6 for one, other in zip(vector, wanted, strict=True))
 
 
-@pytest.mark.parametrize(("name", "model", "size"), ASKED)
+@pytest.mark.parametrize(("name", "model", "size"), [*ROWS, *SHORTER, *UNKNOWN])
 def test_vectors_are_their_texts_own(name: str, model: str, size: int | None) -> None:
-    """For both roles, whatever the service calls them."""
-    row = row_of(name, model, name)
-    with replica(service=row, limits=False) as server:
+    """For both roles, whatever the service calls them and whatever is put before the texts."""
+    row = catalogue().service(name)
+    known = row.embeddings.get(model) or EmbeddingRow(family=model, size=256)
+    with replica(service=name, limits=False) as server:
         embedder = OpenAICompatibleEmbedder(
-            model, service=row, base_url=server.base_url, api_key="k", size=size, retry=0
+            model, service=name, base_url=server.base_url, api_key="k", size=size, batch_size=32, retry=0
         )
-        for role in ("document", "query"):
+        for role, prefix in (("document", known.document), ("query", known.query)):
             made = embedder.embed_sync(TEXTS, role=role)
-            purpose = TYPES.get(name, {}).get(role, "")
-            length = size or row.embeddings[model].size
+            purpose = known.input_types.get(role, "")
             assert len(made.vectors) == len(TEXTS)
             for text, vector in zip(TEXTS, made.vectors, strict=True):
-                assert is_like(vector, checksum_vector(text, length, model, purpose))
-        assert {request.status for request in server.requests if request.texts} == {200}
-        assert max(len(request.texts) for request in server.requests) == 32
+                assert is_like(vector, checksum_vector(prefix + text, size or known.size, model, purpose))
+        asked = [request for request in server.requests if request.texts]
+    assert {request.status for request in asked} == {200}
+    assert {len(request.texts) for request in asked} <= {32, 2, 1}
 
 
 def test_faults_by_chance_lose_and_swap_nothing() -> None:

@@ -537,6 +537,26 @@ def test_limits_and_signs_are_written_as_the_protocol_writes_them() -> None:
         assert (failed.status, failed.json["error"]["code"]) == (503, 503)
 
 
+def test_each_text_is_a_request_at_gemini() -> None:
+    clock = Clock(1_795_180_051.0)
+    limits = [
+        Limit(metric="requests", per="minute", cap=100, scope="model"),
+        Limit(metric="concurrency", cap=1, scope="model"),
+    ]
+    openai = {"model": "gemini-embedding-001", "input": ["a"] * 30}
+    with replica(service="gemini", limits=limits, clock=clock) as server:
+        assert post(server, GEMINI, json.dumps({"requests": [ONE] * 70}).encode(), GOOGLE).status == 200
+        assert send(server, "POST", "/embeddings", openai, "k").status == 200
+        assert send(server, "POST", "/embeddings", openai | {"input": "a"}, "k").status == 429
+        assert server.counts.of("requests/minute").used == 100
+        assert (server.counts.admitted, server.counts.refused) == (2, 1)
+        clock.now += 61
+        assert post(server, GEMINI, json.dumps({"requests": [ONE] * 100}).encode(), GOOGLE).status == 200
+    limits = [Limit(metric="requests", per="minute", cap=10, scope="model")]
+    with replica(service="gemini", limits=limits, clock=clock) as server:  # more than there ever is
+        assert post(server, GEMINI, json.dumps({"requests": [ONE] * 11}).encode(), GOOGLE).status == 429
+
+
 @pytest.mark.parametrize("fault", ["missing", "more", "null", "size", "sizes", "nan"])
 @pytest.mark.parametrize("sent", SENT[2:10], ids=lambda sent: sent.service)
 def test_every_protocol_can_be_wrong(fault: str, sent: Sent) -> None:

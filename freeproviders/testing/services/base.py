@@ -114,6 +114,8 @@ class Embedding:
     input_type: str = ""
     normalised: bool = True
     """Whether the vectors have length 1."""
+    requests: int = 1
+    """How many requests the service counts it for."""
     close: Callable[[], object] = nothing
     """Called when the request is over, however it ended."""
     complaint: Callable[[int, str], Reply | None] = no_complaint

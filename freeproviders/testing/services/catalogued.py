@@ -207,7 +207,7 @@ class CataloguedService(OpenAIService):
     def _admitted(self, asked: Embedding, request: RecordedRequest) -> Embedding:
         """Count a request for vectors against the limits. Raises `Refusal`."""
         asker = self._asker(request)
-        ticket = self._admit(asked.model, asker, asked.tokens)
+        ticket = self._admit(asked.model, asker, asked.tokens, requests=asked.requests)
         headers = self._announced(asked.model, asker) if self._headers.on == "every" else {}
 
         def write(vectors: Sequence[list[float]], fault: Fault) -> Reply:
@@ -325,9 +325,18 @@ class CataloguedService(OpenAIService):
                 if isinstance(part, dict) and part.get("type") == "image_url":
                     refuse(f"{body['model']} does not support images.")
 
-    def _admit(self, model: str, asker: Asker, prompt: int, most: int = 0, *, stream: bool = False) -> Ticket:
+    def _admit(
+        self,
+        model: str,
+        asker: Asker,
+        prompt: int,
+        most: int = 0,
+        *,
+        requests: int = 1,
+        stream: bool = False,
+    ) -> Ticket:
         try:
-            return self._limits.admit(model, asker, prompt, most)
+            return self._limits.admit(model, asker, prompt, most, requests)
         except Exceeded as exceeded:
             limit = exceeded.standing.limit
             self._say_no(

@@ -64,6 +64,7 @@ class Rules:
         window: how many tokens a text may have, where the row does not say.
         total: how many tokens all texts may have.
         short_as_cut: whether a shorter vector keeps the numbers of the whole one.
+        counts_texts: whether each text is a request in the service's limits.
         no_sizes: whether the models of which the row says nothing have one size.
     """
 
@@ -81,6 +82,7 @@ class Rules:
     window: int | None = None
     total: int | None = None
     short_as_cut: bool = False
+    counts_texts: bool = False
     no_sizes: bool = False
 
 
@@ -117,6 +119,7 @@ def judge(body: Mapping[str, Any], model: str, facts: EmbeddingModel, rules: Rul
         model=model,
         size=size,
         input_type=purpose,
+        requests=len(texts) if rules.counts_texts else 1,
         normalised=facts.normalised and not (rules.short_as_cut and size < facts.size),
         write=with_faults(openai_answer(model, tokens, encoding), numbered=True),
     )

@@ -5,7 +5,8 @@ Sources, beside the rows of the catalogue:
 * Gemini: a key that it does not know is refused as everywhere at Google; 100 texts at most and
   its words (gel issue 9032, at this very address); no empty text (lingfengQAQ/webnovel-writer pull
   51). A text that is too long is cut without a word, as the same model does by default at Vertex
-  (`autoTruncate`): the worse case for a client.
+  (`autoTruncate`): the worse case for a client. Each text of a request counts as one in its limits
+  (garrytan/gbrain pull 1922, where somebody tried it; Roo-Code issue 5713).
 * Mistral: its own keys `output_dimension`, `output_dtype` and `metadata`, others are refused (the
   row); 16,384 tokens in a request (semantic-router issue 297) and the words of today (chroma pull
   5597). The words for too many texts are made up in their likeness.
@@ -111,7 +112,7 @@ _LM_STUDIO: Final[Mapping[str, Say]] = {
 
 LLAMA_CPP: Final = Rules(voice=Voice(_LLAMA_CPP), lenient=True, size_key="", tokens=True, window=512)
 RULES: Final[Mapping[str, Rules]] = {
-    "gemini": Rules(voice=Voice(GEMINI_WORDS), cuts=True, short_as_cut=True),
+    "gemini": Rules(voice=Voice(GEMINI_WORDS), cuts=True, short_as_cut=True, counts_texts=True),
     "mistral": Rules(
         voice=Voice(_MISTRAL),
         keys=("encoding_format", "output_dimension", "output_dtype", "metadata"),

@@ -121,7 +121,8 @@ def kind_of(standing: Standing) -> Kind:
         return "concurrency"
     if not standing.limit.cap:
         return "not-in-plan"
-    return "too-large" if standing.too_large else kind_of_period(standing.limit)
+    large = standing.too_large and standing.limit.metric != "requests"
+    return "too-large" if large else kind_of_period(standing.limit)
 
 
 def kind_of_period(limit: Limit) -> Kind:

@@ -74,6 +74,7 @@ class Native(ABC):
         input_type: str = "",
         normalised: bool | None = None,
         numbered: bool = False,
+        requests: int = 1,
     ) -> Embedding:
         """Judge the texts of a request. Raises `Refusal`.
 
@@ -91,6 +92,7 @@ class Native(ABC):
             model=model,
             size=size,
             input_type=input_type,
+            requests=requests,
             normalised=facts.normalised if normalised is None else normalised,
             write=with_faults(lambda entries: write(entries, tokens), numbered=numbered),
             complaint=self.complaint,

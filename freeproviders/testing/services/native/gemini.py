@@ -4,7 +4,8 @@ Sources: the fields are those of the reference of the API (ai.google.dev/api/emb
 client google-genai; the words for too many texts of gel issue 9032, for an empty one of
 lingfengQAQ/webnovel-writer pull 51. The key is in `x-goog-api-key` or `?key=`; a bearer token would
 be another account's. A text that is too long is cut without a word, as the same model does by
-default at Vertex. A vector that is shorter than the whole one has not the length 1.
+default at Vertex. A vector that is shorter than the whole one has not the length 1. Each text counts
+as a request in the limits (garrytan/gbrain pull 1922).
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class GeminiEmbed(Native):
             size=size,
             input_type="" if purpose == PURPOSES[0] else purpose,
             normalised=facts.normalised and size == facts.size,
+            requests=len(contents),
         )
 
     def _content(self, request: Any, model: str, n: int, *, one: bool) -> tuple[str, str, Any]:
