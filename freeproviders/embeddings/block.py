@@ -11,10 +11,11 @@ from typing import Final
 from freeproviders.embeddings.kept import Kept
 from freeproviders.embeddings.result import EmbeddedBatch
 from freeproviders.embeddings.source import VectorSource
-from freeproviders.embeddings.texts import requests_of
+from freeproviders.embeddings.texts import is_too_long, requests_of
 from freeproviders.errors import (
     BadRequestError,
     ContentFilterError,
+    ContextOverflowError,
     FreeProvidersError,
     MalformedResponseError,
     MalformedVectorError,
@@ -81,6 +82,8 @@ class Block:
                 self._bad[place] = BadRequestError("The text is blank.", provider=embedder.name)
         if self.call.truncate and embedder.caps.window is not None:
             await self._shorten(texts, places, embedder.caps.window)
+        elif embedder.cuts_unasked and embedder.caps.window is not None:
+            places = self._short_enough(texts, places, embedder.caps.window)
         groups = list(requests_of(places, texts, embedder.caps, embedder.model))
         if len(groups) == 1:
             await self._ask(groups[0], texts)
@@ -99,6 +102,23 @@ class Block:
                 self._truncated.append(place)
                 if not embedder.cuts_itself:
                     texts[place] = shorter
+
+    def _short_enough(self, texts: Sequence[str], places: Sequence[int], window: int) -> list[int]:
+        """Refuse texts that the service might cut without a word; return the places of the others."""
+        embedder = self.call.embedder
+        fit = []
+        for place in places:
+            if not is_too_long(texts[place], window, embedder.model):
+                fit.append(place)
+                continue
+            self._bad[place] = ContextOverflowError(
+                f"The text is longer than the {window} tokens that the model reads, and the service may cut "
+                "it without a word.",
+                provider=embedder.name,
+                model=embedder.model,
+                advice="Pass shorter texts, or truncate=True.",
+            )
+        return fit
 
     async def _ask(self, places: list[int], texts: list[str]) -> None:
         """Ask for the vectors of some texts; where one of them may be to blame, for each half."""

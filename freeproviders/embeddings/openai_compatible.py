@@ -96,6 +96,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         self._check_size(size)
         self._dialect = dialect_named(facts.dialect if facts else "openai")
         self.cuts_itself = self._dialect.truncation == "asked"
+        self.cuts_unasked = self._dialect.truncation == "unknown"
         self.size = size
         self.options = dict(options or {})
         self.cache = VectorCache.of(cache)

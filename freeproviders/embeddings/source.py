@@ -38,6 +38,8 @@ class VectorSource(ABC):
     """Whether a text of white space alone has a vector."""
     cuts_itself: bool = False
     """Whether the service cuts texts that are too long, where that is asked for."""
+    cuts_unasked: bool = False
+    """Whether the service may cut texts that are too long without a word."""
 
     @property
     @abstractmethod

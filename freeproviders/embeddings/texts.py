@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from freeproviders.embeddings.caps import Caps
 from freeproviders.errors import UsageError
 from freeproviders.tokens.upper import upper_tokens
+from freeproviders.usage import estimate_tokens
 
 _MOST_TOKENS_PER_CHARACTER = 4
 """No character has more tokens than bytes."""
@@ -46,6 +47,13 @@ def requests_of(places: Sequence[int], texts: Sequence[str], caps: Caps, model: 
         tokens += more
     if group:
         yield group
+
+
+def is_too_long(text: str, window: int, model: str) -> bool:
+    """Return whether a text is longer than a window, by an estimate of its tokens that a tenth may be off."""
+    if len(text) * _MOST_TOKENS_PER_CHARACTER <= window:
+        return False
+    return estimate_tokens(text, model) * 10 > window * 11
 
 
 def cut(text: str, window: int, model: str) -> str:

@@ -62,7 +62,7 @@ _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
     r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
-_LONG_TEXT = re.compile(r"(?i)input \(\d{1,9} tokens\) is too large to process")
+_LONG_TEXT = re.compile(r"(?i)input (?:\(\d{1,9} tokens\) )?is too large to process")
 """The words of llama.cpp's server for a text that is too long for one vector, with status 500."""
 _NO_TOOLS = re.compile(
     r"(?i)(?:does not|doesn't|do not) support (?:native )?(?:tools|tool use|tool.?call|function)"

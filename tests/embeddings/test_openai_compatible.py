@@ -11,6 +11,7 @@ from freeproviders.errors import (
     AuthenticationError,
     BadRequestError,
     BadTextsError,
+    ContextOverflowError,
     FamilyMismatchError,
     MalformedVectorError,
     MissingKeyError,
@@ -228,3 +229,26 @@ def test_a_server_on_this_machine_has_the_prefixes_of_its_models_family():
     assert said == [["search_query: hello"], ["search_document: hello"]]
     assert own.family.model == "nomic-embed-text-v1.5"
     assert "search_query: " in own.family.rules
+
+
+def test_a_text_that_might_be_cut_without_a_word_is_refused():
+    """Where no source says that the service refuses it."""
+    long = "several words " * 200
+    with replica(OpenAICompatible, vector_size=384) as server:
+        own = embedder(server, "all-minilm")
+        with pytest.raises(BadTextsError) as raised:
+            own.embed_sync(["short", long])
+        assert isinstance(raised.value.errors[1], ContextOverflowError)
+        assert "truncate=True" in str(raised.value.errors[1])
+        assert own.embed_sync(["short", long], truncate=True).truncated == (1,)
+        with pytest.raises((BadTextsError, ContextOverflowError)):
+            own.embed_sync(long)
+    assert [len(text) < len(long) for request in server.requests for text in request.texts] == [True] * 3
+
+
+def test_where_the_service_refuses_it_it_is_asked():
+    with replica(OpenAICompatible, vector_size=384) as server:
+        own = embedder(server, "all-minilm")
+        own.cuts_unasked = False
+        own.embed_sync("several words " * 200)
+    assert len(server.requests) == 1
