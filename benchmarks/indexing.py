@@ -131,7 +131,7 @@ def run(job: Job) -> dict[str, Any]:
 
 def _started(address: str, folder: str, job: Job) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, "--work", json.dumps([address, folder, asdict(job)])],
+        [sys.executable, "-m", "benchmarks.indexing", "--work", json.dumps([address, folder, asdict(job)])],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parent.parent,
     )
