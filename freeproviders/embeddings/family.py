@@ -36,12 +36,21 @@ class Family:
         size = "?" if self.size is None else str(self.size)
         return ";".join([self.model, size, "unit" if self.normalised else "as is", self.rules])
 
+    def admits(self, fingerprint: str) -> bool:
+        """Whether a stored fingerprint is this family's; where its own size is unknown, whether it may be."""
+        if self.size is not None:
+            return fingerprint == self.fingerprint
+        before = f"{self.model};"
+        after = self.fingerprint[len(before) + 1 :]
+        middle = fingerprint[len(before) : len(fingerprint) - len(after)]
+        return fingerprint == f"{before}{middle}{after}" and (middle == "?" or middle.isdecimal())
+
     def check(self, fingerprint: str, *, where: str) -> None:
-        """Raise `FamilyMismatchError`, which names both, unless a stored fingerprint is this family's.
+        """Raise `FamilyMismatchError`, which names both, unless a stored fingerprint is admitted.
 
         `where` says what holds the other vectors, as "The index".
         """
-        if fingerprint != self.fingerprint:
+        if not self.admits(fingerprint):
             raise FamilyMismatchError(
                 f"{where} holds vectors of the family {fingerprint!r}, and these are of "
                 f"{self.fingerprint!r}: they cannot be compared.",
