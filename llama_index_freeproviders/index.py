@@ -77,11 +77,9 @@ class StampFamily(TransformComponent):
         return "freeproviders_stamp_family"
 
     def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
-        """Return the nodes, stamped."""
+        """Return copies of the nodes, stamped."""
         del kwargs
-        for node in nodes:
-            _stamp(node, self.fingerprint)
-        return nodes
+        return [_stamped(node, self.fingerprint) for node in nodes]
 
 
 class OneFamilyIndex(VectorStoreIndex):
@@ -183,13 +181,8 @@ class OneFamilyIndex(VectorStoreIndex):
         )
 
     def _stamped(self, nodes: list[BaseNode]) -> list[BaseNode]:
-        fingerprint = self.family.fingerprint
-        for node in nodes:  # copies, whose metadata are still those of the caller's nodes
-            node.metadata = dict(node.metadata)
-            node.excluded_embed_metadata_keys = list(node.excluded_embed_metadata_keys)
-            node.excluded_llm_metadata_keys = list(node.excluded_llm_metadata_keys)
-            _stamp(node, fingerprint)
-        return nodes
+        fingerprint = _sized(self._embed_model).fingerprint if nodes else ""
+        return [_stamped(node, fingerprint) for node in nodes]
 
     # --- what is there ---
 
@@ -255,9 +248,10 @@ def _sized(embed_model: BaseEmbedding) -> Family:
     return _family(embed_model)
 
 
-def _stamp(node: BaseNode, fingerprint: str) -> None:
-    """Write the fingerprint where neither embedding models nor language models see it."""
-    node.metadata[KEY] = fingerprint
-    for hidden in (node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys):
-        if KEY not in hidden:
-            hidden.append(KEY)
+def _stamped(node: BaseNode, fingerprint: str) -> BaseNode:
+    """Return a copy with the fingerprint where neither embedding models nor language models see it."""
+    hidden = {
+        name: [*(key for key in getattr(node, name) if key != KEY), KEY]
+        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+    }
+    return node.model_copy(update={**hidden, "metadata": {**node.metadata, KEY: fingerprint}})

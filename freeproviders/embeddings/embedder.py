@@ -71,7 +71,10 @@ class Embedder(VectorSource):
         whole = Collected(len(found))
         call = self._call(role, truncate, wait_up_to, alone=len(found) == 1)
         try:
-            await self._collect(call, found, whole, progress)
+            async with aclosing(self._collected(call, found, whole)) as steps:
+                async for _ in steps:
+                    if progress is not None:
+                        progress(whole.done, len(found))
         except FreeProvidersError as error:
             self._tell_what_is_kept(error, whole.done, len(found))
             raise
@@ -122,15 +125,15 @@ class Embedder(VectorSource):
             for start in range(0, len(texts), _WINDOW):
                 some = texts[start : start + _WINDOW]
                 whole = Collected(len(some))
-
-                def of_all(some_done: int, _: int, start: int = start) -> None:
-                    nonlocal done
-                    done = start + some_done
-                    if progress is not None:
-                        progress(done, len(texts))
-
-                await self._collect(call, some, whole, of_all)
-                yield whole.batch(start)
+                told = 0
+                async with aclosing(self._collected(call, some, whole)) as steps:
+                    async for there in steps:
+                        done = start + whole.done
+                        if progress is not None:
+                            progress(done, len(texts))
+                        if there > told:
+                            yield whole.batch(start, told, there)
+                            told = there
         except FreeProvidersError as error:
             self._tell_what_is_kept(error, done, len(texts))
             raise
@@ -156,10 +159,13 @@ class Embedder(VectorSource):
             kept=kept,
         )
 
-    async def _collect(
-        self, call: Call, texts: Sequence[str], whole: Collected, progress: Progress | None
-    ) -> None:
-        """Put the vectors of texts together: those that are kept, and the others as they come."""
+    async def _collected(
+        self, call: Call, texts: Sequence[str], whole: Collected
+    ) -> AsyncGenerator[int, None]:
+        """Put the vectors of texts together: those that are kept, and the others as they come.
+
+        Yields, after each step, how many texts from the first one on are done.
+        """
         asked: Sequence[str] = texts
         places: list[list[int]] | None = None
         try:
@@ -168,16 +174,17 @@ class Embedder(VectorSource):
                 if size is not None:
                     self.check_size(size)
                 asked, places = list(missing), list(missing.values())
-                if progress is not None and whole.done:
-                    progress(whole.done, len(texts))
+                if whole.done:
+                    yield places[0][0] if places else len(texts)
             async with aclosing(self._asked(call, asked)) as batches:
                 async for batch in batches:
                     if places is None:
                         whole.add(batch)
-                    else:
-                        whole.scatter(batch, places)
-                    if progress is not None:
-                        progress(whole.done, len(texts))
+                        yield whole.done
+                        continue
+                    whole.scatter(batch, places)
+                    end = batch.start + batch.count
+                    yield places[end][0] if end < len(places) else len(texts)
         except FamilyMismatchError as error:
             if call.kept is not None and call.kept.family.size is None and not error.advice:
                 error.advice = call.kept.cache.advice(error.stored)

@@ -118,15 +118,19 @@ class Collected:
     def _room(self) -> array[float]:
         return array("f", (0.0,)) * (self._count * self._size)
 
-    def batch(self, start: int) -> EmbeddedBatch:
-        """Return the whole as a batch of a longer list, in which it begins at `start`."""
+    def batch(self, start: int, first: int, end: int) -> EmbeddedBatch:
+        """Return the texts from `first` to before `end` as a batch of a list in which `start` is the first.
+
+        Its usage is what has come since the last one.
+        """
+        usage, self._usage = self._usage, Usage(0, 0)
         return EmbeddedBatch(
-            start=start,
-            count=self._count,
-            vectors=Vectors(self._data, self._size),
-            usage=self._usage,
-            truncated=tuple(sorted(start + place for place in self.truncated)),
-            bad={start + place: error for place, error in self._bad.items()},
+            start=start + first,
+            count=end - first,
+            vectors=Vectors(self._data, self._size)[first:end],
+            usage=usage,
+            truncated=tuple(sorted(start + place for place in self.truncated if first <= place < end)),
+            bad={start + place: error for place, error in self._bad.items() if first <= place < end},
         )
 
     def result(self, family: Family) -> Embeddings:

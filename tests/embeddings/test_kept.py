@@ -118,7 +118,9 @@ async def test_a_stream_and_its_progress(service, embedder, monkeypatch):
     await embedder().embed(TEXTS[10:30])
     service.requests.clear()
     batches = [batch async for batch in embedder(batch_size=7).stream(TEXTS)]
-    assert [(batch.start, batch.count) for batch in batches] == [(0, 20), (20, 20), (40, 10)]
+    assert [batch.start for batch in batches] == [0, 7, 20, 30, 37, 40, 47]
+    assert sum(batch.count for batch in batches) == 50
+    assert sum(batch.usage.input_tokens for batch in batches) > 60
     rows = rows_of(TEXTS)
     for batch in batches:
         assert close(batch.vectors, rows[batch.start : batch.start + batch.count])
