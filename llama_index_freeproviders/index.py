@@ -1,4 +1,4 @@
-"""The family of vectors, stored with each node of an index and checked wherever vectors would be mixed."""
+"""The family of vectors, stored with each node of an index and checked wherever they would be mixed."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Family:
         return ";".join([self.model, size, "unit" if self.normalised else "as is", self.rules])
 
     def admits(self, fingerprint: str) -> bool:
-        """Whether a stored fingerprint is this family's; where its own size is unknown, whether it may be."""
+        """Whether a stored fingerprint is this family's, or may be where the own size is unknown."""
         if self.size is not None:
             return fingerprint == self.fingerprint
         before = f"{self.model};"

@@ -119,9 +119,9 @@ class Collected:
         return array("f", (0.0,)) * (self._count * self._size)
 
     def batch(self, start: int, first: int, end: int) -> EmbeddedBatch:
-        """Return the texts from `first` to before `end` as a batch of a list in which `start` is the first.
+        """Return some of the texts as a batch of a longer list, in which these begin at `start`.
 
-        Its usage is what has come since the last one.
+        They are those from `first` to before `end`. Its usage is what has come since the last one.
         """
         usage, self._usage = self._usage, Usage(0, 0)
         return EmbeddedBatch(
