@@ -330,7 +330,11 @@ def test_limits_count_requests_for_vectors() -> None:
     with replica(
         service="mistral", limits={"requests/minute": 2, "tokens/minute": 10}, clock=clock
     ) as server:
-        assert [embed(server, ["a", "b c"], "mistral-embed").status for _ in range(3)] == [200, 200, 429]
+        answers = [embed(server, ["a", "b c"], "mistral-embed") for _ in range(3)]
+        assert [one.status for one in answers] == [200, 200, 429]
+        left = [one.headers["x-ratelimit-remaining-req-minute"] for one in answers]
+        assert left == ["1", "0", "0"]
+        assert answers[2].json["type"] == "rate_limited"  # in the words of the row
         assert server.counts.of("tokens/minute").used == 6
         assert (server.counts.admitted, server.counts.refused) == (2, 1)
         clock.now += 61
