@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from freeproviders.catalogue import Service, catalogue
-from freeproviders.catalogue.rows import EmbeddingRow
 from freeproviders.checks import one_of
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
-from freeproviders.embeddings.offline import OfflineEmbedder
-from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
+from freeproviders.embeddings.members import CHOSEN, Privacy, confirmed_outside, named, of_family
 from freeproviders.errors import (
     BadRequestError,
     FamilyMismatchError,
@@ -31,9 +27,6 @@ from freeproviders.errors import (
 from freeproviders.retry import Patience, Retry
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
 from freeproviders.wire.embeddings.vectors import Vectors
-
-Privacy = Literal["local", "no-training", "any"]
-CONFIRMED_VARIABLE: Final = "FREEPROVIDERS_CONFIRMED"
 
 _ONCE: Final = Retry(attempts=1)
 """A member that fails is left for the next one; there is time for retries when all have failed."""
@@ -112,7 +105,7 @@ class FreeProvidersEmbedder(Embedder):
         UsageError: no member is left; the error says why each service was left out.
     """
 
-    name = "FreeProviders"
+    name = CHOSEN
     slug = "free-providers"
 
     def __init__(
@@ -127,9 +120,9 @@ class FreeProvidersEmbedder(Embedder):
             raise UsageError("Pass members or family, not both.", provider=self.name)
         one_of("privacy", privacy, ("local", "no-training", "any"))
         if family is not None:
-            found = _of_family(family, {*confirmed, *_confirmed_outside()}, privacy)
+            found = of_family(family, {*confirmed, *confirmed_outside()}, privacy)
         else:
-            found = [_named(member) for member in members or ("offline",)]
+            found = [named(member) for member in members or ("offline",)]
         self._members = [_Member(embedder) for embedder in found]
         first = found[0]
         for other in found[1:]:
@@ -250,7 +243,7 @@ def _check_same(first: Embedder, other: Embedder) -> None:
         raise FamilyMismatchError(
             f"{first!r} makes vectors of the family {first.family.fingerprint!r}, and {other!r} of "
             f"{other.family.fingerprint!r}: they cannot be compared.",
-            provider=FreeProvidersEmbedder.name,
+            provider=CHOSEN,
             stored=first.family.fingerprint,
             own=other.family.fingerprint,
         )
@@ -269,78 +262,3 @@ def _least(caps: Iterable[Caps]) -> Caps:
         window=least("window"),
         concurrency=max(one.concurrency for one in found),
     )
-
-
-# --- who they are ---------------------------------------------------------------------------------
-
-
-def _named(member: Embedder | str) -> Embedder:
-    """Make an embedder of what a caller named: itself, "offline", "service" or "service/model"."""
-    if isinstance(member, Embedder):
-        return member
-    if not isinstance(member, str) or not member:
-        raise UsageError(
-            f'A member is an embedder or the name of a service, as "gemini", not {member!r:.200}.',
-            provider=FreeProvidersEmbedder.name,
-        )
-    if member == OfflineEmbedder.slug:
-        return OfflineEmbedder()
-    service, _, model = member.partition("/")
-    return OpenAICompatibleEmbedder(model or None, service=service)
-
-
-def _confirmed_outside() -> set[str]:
-    names = os.environ.get(CONFIRMED_VARIABLE, "").split(",")
-    return {name.strip() for name in names if name.strip()}
-
-
-def _of_family(family: str, confirmed: set[str], privacy: Privacy) -> list[Embedder]:
-    """Make the embedders of a family of the catalogue: local ones first.
-
-    Raises `UsageError` where there are none, with the reason for each service.
-    """
-    found: list[Embedder] = []
-    reasons: list[str] = []
-    known: set[str] = set()
-    for row in sorted(catalogue(), key=lambda row: not row.local):
-        known.update(one.family for one in row.embeddings.values())
-        for model, facts in row.embeddings.items():
-            if facts.family != family:
-                continue
-            reason = _reason_against(row, facts, confirmed, privacy)
-            try:
-                if not reason:
-                    found.append(OpenAICompatibleEmbedder(model, service=row))
-            except UsageError as error:
-                reason = error.message
-            if reason:
-                reasons.append(f"{row.name}: {reason}")
-    if found:
-        return found
-    if reasons:
-        raise UsageError(
-            f"Nobody who makes vectors of {family!r} can be asked. {' '.join(reasons)}",
-            provider=FreeProvidersEmbedder.name,
-        )
-    raise UsageError(
-        f"The catalogue has no family {family!r}: use one of {', '.join(sorted(known))}.",
-        provider=FreeProvidersEmbedder.name,
-    )
-
-
-def _reason_against(row: Service, facts: EmbeddingRow, confirmed: set[str], privacy: Privacy) -> str:
-    """Return why a service is not asked unless it is named, "" where it is."""
-    if row.gone is not None:
-        return "It is gone."
-    if row.local:
-        return ""
-    if privacy == "local":
-        return "It is not on this machine."
-    if privacy == "no-training" and row.privacy.trains != "no":
-        return "It trains on texts, or does not say that it does not."
-    if facts.cost != "never" and row.id not in confirmed:
-        return (
-            f"It is free within an allowance only: confirm with confirmed=[{row.id!r}] that your account "
-            "is not billed."
-        )
-    return ""

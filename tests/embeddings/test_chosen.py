@@ -3,6 +3,7 @@
 import pytest
 
 from freeproviders import OpenAICompatible
+from freeproviders.catalogue import catalogue
 from freeproviders.embeddings import FreeProvidersEmbedder, OfflineEmbedder, OpenAICompatibleEmbedder
 from freeproviders.errors import (
     AuthenticationError,
@@ -191,3 +192,17 @@ def test_what_is_no_member_is_refused(members):
 def test_members_or_a_family():
     with pytest.raises(UsageError, match="not both"):
         FreeProvidersEmbedder("offline", family="bge-m3")
+
+
+def test_all_who_make_vectors_of_a_family_can_stand_for_each_other(monkeypatch):
+    """Rows of one family have one size, one set of prefixes and input types that mean the same."""
+    monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", "account")
+    families = {}
+    for row in catalogue():
+        for model, facts in row.embeddings.items():
+            if row.gone is None:
+                embedder = OpenAICompatibleEmbedder(model, service=row, api_key="key", cache=None)
+                families.setdefault(facts.family, {})[f"{row.id}/{model}"] = embedder.family.fingerprint
+    assert len(families) > 10
+    for name, members in families.items():
+        assert len(set(members.values())) == 1, f"{name}: {members}"

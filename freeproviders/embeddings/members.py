@@ -1,0 +1,91 @@
+"""Who makes vectors, by name: a service, one of its models, or all that make vectors of one family."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Literal
+
+from freeproviders.catalogue import Service, catalogue
+from freeproviders.catalogue.rows import EmbeddingRow
+from freeproviders.embeddings.embedder import Embedder
+from freeproviders.embeddings.offline import OfflineEmbedder
+from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
+from freeproviders.errors import UsageError
+
+Privacy = Literal["local", "no-training", "any"]
+CONFIRMED_VARIABLE: Final = "FREEPROVIDERS_CONFIRMED"
+CHOSEN: Final = "FreeProviders"
+"""The name of whoever chooses among several, for errors."""
+
+
+def named(member: Embedder | str) -> Embedder:
+    """Make an embedder of what a caller named: itself, "offline", "service" or "service/model"."""
+    if isinstance(member, Embedder):
+        return member
+    if not isinstance(member, str) or not member:
+        raise UsageError(
+            f'A member is an embedder or the name of a service, as "gemini", not {member!r:.200}.',
+            provider=CHOSEN,
+        )
+    if member == OfflineEmbedder.slug:
+        return OfflineEmbedder()
+    service, _, model = member.partition("/")
+    return OpenAICompatibleEmbedder(model or None, service=service)
+
+
+def confirmed_outside() -> set[str]:
+    """Return the services that `FREEPROVIDERS_CONFIRMED` names."""
+    names = os.environ.get(CONFIRMED_VARIABLE, "").split(",")
+    return {name.strip() for name in names if name.strip()}
+
+
+def of_family(family: str, confirmed: set[str], privacy: Privacy) -> list[Embedder]:
+    """Make the embedders of a family of the catalogue: local ones first.
+
+    Raises `UsageError` where there are none, with the reason for each service.
+    """
+    found: list[Embedder] = []
+    reasons: list[str] = []
+    known: set[str] = set()
+    for row in sorted(catalogue(), key=lambda row: not row.local):
+        known.update(one.family for one in row.embeddings.values())
+        for model, facts in row.embeddings.items():
+            if facts.family != family:
+                continue
+            reason = _reason_against(row, facts, confirmed, privacy)
+            try:
+                if not reason:
+                    found.append(OpenAICompatibleEmbedder(model, service=row))
+            except UsageError as error:
+                reason = error.message
+            if reason:
+                reasons.append(f"{row.name}: {reason}")
+    if found:
+        return found
+    if reasons:
+        raise UsageError(
+            f"Nobody who makes vectors of {family!r} can be asked. {' '.join(reasons)}",
+            provider=CHOSEN,
+        )
+    raise UsageError(
+        f"The catalogue has no family {family!r}: use one of {', '.join(sorted(known))}.",
+        provider=CHOSEN,
+    )
+
+
+def _reason_against(row: Service, facts: EmbeddingRow, confirmed: set[str], privacy: Privacy) -> str:
+    """Return why a service is not asked unless it is named, "" where it is."""
+    if row.gone is not None:
+        return "It is gone."
+    if row.local:
+        return ""
+    if privacy == "local":
+        return "It is not on this machine."
+    if privacy == "no-training" and row.privacy.trains != "no":
+        return "It trains on texts, or does not say that it does not."
+    if facts.cost != "never" and row.id not in confirmed:
+        return (
+            f"It is free within an allowance only: confirm with confirmed=[{row.id!r}] that your account "
+            "is not billed."
+        )
+    return ""
