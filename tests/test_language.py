@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def named_messages(tree):
                     yield other.lineno
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def where(path):
     return path.relative_to(ROOT).as_posix()
 
@@ -71,7 +77,7 @@ def where(path):
 @pytest.mark.parametrize("path", MODULES, ids=where)
 def test_a_docstring_begins_with_one_short_line(path):
     """At most 100 characters, of a sentence that is not left open."""
-    for line, text in public_docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+    for line, text in public_docstrings(tree_of(path)):
         first, *rest = text.splitlines()
         assert len(first) <= PROSE_COLUMNS, f"{where(path)}:{line}"
         assert not rest or not rest[0].strip(), f"{where(path)}:{line}: the first line is a paragraph"
@@ -80,14 +86,14 @@ def test_a_docstring_begins_with_one_short_line(path):
 @pytest.mark.parametrize("path", MODULES, ids=where)
 def test_a_docstring_was_not_run_together(path):
     """A section's head has a line of its own, and sentences have one blank between them."""
-    for line, text in public_docstrings(ast.parse(path.read_text(encoding="utf-8"))):
+    for line, text in public_docstrings(tree_of(path)):
         assert not (found := _RUN_ON.search(text)), f"{where(path)}:{line}: {found[0]!r}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=where)
 def test_a_message_stands_where_it_is_raised(path):
     """`raise X("...")`, without a variable for the text."""
-    assert not list(named_messages(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not list(named_messages(tree_of(path)))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=where)

@@ -6,6 +6,7 @@ import inspect
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,15 +71,18 @@ MODULES = PACKAGES["freeproviders"]
 EVERY = {name: path for modules in PACKAGES.values() for name, path in modules.items()}
 
 
+@cache
 def imports_of(path):
     """Every module that a file imports: at its top, late inside a function, or for types only."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if inner in EVERY else node.module
+                found.append(inner if inner in EVERY else node.module)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
+    return found
 
 
 def level_of(module):
