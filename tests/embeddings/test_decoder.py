@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import random
 import re
 import struct
 import sys
@@ -63,11 +64,11 @@ def vectors(draw):
 
 
 @given(vectors(), st.sets(st.integers(0, 3000), max_size=6), st.randoms())
-def test_any_vectors_survive_both_encodings_in_any_order_at_any_cut(rows, cuts, random):
+def test_any_vectors_survive_both_encodings_in_any_order_at_any_cut(rows, cuts, chance):
     expected = Vectors.of(rows)
     for encode in (packed, list):
         data = [{"index": n, "embedding": encode(row)} for n, row in enumerate(rows)]
-        random.shuffle(data)
+        chance.shuffle(data)
         body = json.dumps({"data": data}).encode()
         found = decoded(body, rows, cuts=cuts)
         assert found.failure is None
@@ -106,6 +107,26 @@ def test_numbers_may_be_written_in_any_way_of_json(size):
     numbers = ", ".join(["1", " -0.5e0 ", "\n2E-3"] * (size // 3))
     body = b'\xef\xbb\xbf {"data": [{"embedding": [%s]}]}\n' % numbers.encode()
     assert list(decoded(body, "a").answer.vectors[0][:3]) == list(array("f", [1, -0.5, 0.002]))
+
+
+def in_64_bits(row):
+    return base64.b64encode(struct.pack(f"<{len(row)}d", *row)).decode()
+
+
+@pytest.mark.parametrize("size", [64, 101, 768, 4096])
+def test_numbers_of_64_bits_that_were_made_of_32_are_read_as_what_they_were(size):
+    row = array("f", [random.Random(at).gauss(0, size**-0.5) for at in range(size)])
+    assert decoded(answer([in_64_bits(row)]), "a").answer.vectors == Vectors.of([row])
+
+
+@pytest.mark.parametrize("size", [64, 128, 129, 1024])
+def test_numbers_of_32_bits_stay_what_they_are(size):
+    """Whatever they are: those of models, whole ones, those of 16 bits, zeros, a single number."""
+    gauss = [random.Random(size).gauss(0, 0.1) for _ in range(size)]
+    halves = [struct.unpack("<e", struct.pack("<e", number))[0] for number in gauss]
+    single = [[float(at == place) for at in range(size)] for place in (0, 1, size - 1)]
+    for row in (gauss, halves, [1.0] * size, [0.0] * size, [0.0, *gauss[1:]], [*gauss[:-1], 0.0], *single):
+        assert decoded(answer([packed(row)]), "a").answer.vectors == Vectors.of([row])
 
 
 def test_usage_and_model_are_kept():

@@ -32,7 +32,7 @@ def written(dialect, row=ROW, **asked):
             "/embeddings",
             {"model": "m/n", "input": ["one", "two"], "encoding_format": "base64"},
         ),
-        ("vllm", "/embeddings", {"model": "m/n", "input": ["one", "two"], "encoding_format": "base64"}),
+        ("vllm", "/embeddings", {"model": "m/n", "input": ["one", "two"]}),
         ("nvidia", "/embeddings", {"model": "m/n", "input": ["one", "two"], "truncate": "NONE"}),
         ("ollama", "/api/embed", {"model": "m/n", "input": ["one", "two"], "truncate": False}),
         (

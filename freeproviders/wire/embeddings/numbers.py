@@ -11,7 +11,7 @@ import binascii
 import sys
 from array import array
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from freeproviders.wire.json import from_json, loads_leniently
 
@@ -20,6 +20,10 @@ MIN_CUT_BYTES: Final = 64
 _STAND_IN: Final = b"[true,%d]"
 """Stands for a list that was cut out: no quotes, so that it does no harm inside a text."""
 _SIZE: Final = 4
+_NO_LAST_BITS: Final = bytes(3)
+_TOP_BITS: Final = bytes(byte & 0x1F for byte in range(256))
+_LEAST_BYTES: Final = 512
+"""Of a shorter vector the bits say too little."""
 
 
 class Numbers:
@@ -101,10 +105,31 @@ def _from_base64(text: str) -> array[float]:
         raise ValueError(f"is a text, and no base64: {error}") from error
     if len(data) % _SIZE:
         raise ValueError(f"has {len(data)} bytes, which are no 32-bit floats")
-    numbers = array("f", data)
+    if _has_64_bits(data):
+        return array("f", _unpacked("d", data))
+    return _unless_empty(_unpacked("f", data))
+
+
+def _unpacked(code: Literal["f", "d"], data: bytes) -> array[float]:
+    """Read numbers whose least significant byte comes first."""
+    numbers = array(code, data)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return _unless_empty(numbers)
+    return numbers
+
+
+def _has_64_bits(data: bytes) -> bool:
+    """Return whether bytes are numbers of 64 bits that were made of such of 32.
+
+    Early versions of vLLM pack them so (vllm-project/vllm issue 6744). Read as 32 bits they would be
+    a vector of twice the size, whose numbers in even places lack their last 29 bits; no vector of a
+    model is like that. One with a single number, as tests have them, is none of these.
+    """
+    if data[:3] != _NO_LAST_BITS or len(data) % 8 or len(data) < _LEAST_BYTES:
+        return False
+    words = memoryview(data).cast("B")
+    lows = {bytes(words[at::8]) for at in range(3)} | {bytes(words[3::8].tobytes().translate(_TOP_BITS))}
+    return lows == {bytes(len(data) // 8)} and sum(map(bool, words[7::8])) > len(data) // 16
 
 
 def _unless_empty(numbers: array[float]) -> array[float]:

@@ -44,11 +44,11 @@ class Nvidia(Dialect):
 class Vllm(Dialect):
     """vLLM cuts a text at the model's window where -1 is sent, and refuses it where nothing is.
 
-    Source: vllm/entrypoints/pooling in vllm-project/vllm.
+    Source: vllm/entrypoints/pooling in vllm-project/vllm. Base64 is not asked for: versions before
+    0.6 refuse it, or send 64 bits (issues 6174 and 6744).
     """
 
     name = "vllm"
-    base64 = True
     truncation = "asked"
 
     def written(self, request: EmbeddingRequest, facts: Facts | None = None) -> tuple[str, dict[str, Any]]:
