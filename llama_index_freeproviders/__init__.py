@@ -26,12 +26,21 @@ from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each pr
 from llama_index_freeproviders.provider import ProviderLLM
 
 if TYPE_CHECKING:
-    from llama_index_freeproviders.embeddings import OpenAICompatibleEmbedding, WordLlamaEmbedding
+    from llama_index_freeproviders.embeddings import (
+        EmbeddedEmbedding,
+        FreeProvidersEmbedding,
+        OfflineEmbedding,
+        OpenAICompatibleEmbedding,
+        WordLlamaEmbedding,
+    )
     from llama_index_freeproviders.limiter import SharedQuota
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
     from llama_index_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
+    "EmbeddedEmbedding": "embeddings",
+    "FreeProvidersEmbedding": "embeddings",
+    "OfflineEmbedding": "embeddings",
     "OfflineRetriever": "retrievers",
     "OpenAICompatibleEmbedding": "embeddings",
     "SharedQuota": "limiter",
@@ -42,6 +51,9 @@ _HOMES = {
 
 __all__ = [
     "BackendLLM",
+    "EmbeddedEmbedding",
+    "FreeProvidersEmbedding",
+    "OfflineEmbedding",
     "OfflineRetriever",
     "OpenAICompatibleEmbedding",
     "ProviderLLM",

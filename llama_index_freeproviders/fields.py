@@ -113,7 +113,27 @@ class CoreFields(BaseComponent):
         raise NotImplementedError
 
 
-class ServiceFields(CoreFields):
+class RequestFields(CoreFields):
+    """What goes with each HTTP request, and how long and how often it is tried."""
+
+    headers: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Headers sent with each request."
+    )
+    timeout: float | Timeout | None = Field(
+        default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
+    )
+    retry: int | Retry | None = Field(
+        default=None, description="Retries after the first attempt, or a Retry; None is the provider's own."
+    )
+
+    @classmethod
+    def _read(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the configuration among arguments under its first names."""
+        configuration, rest = split(given, cls._who())
+        return {**configuration, **rest}
+
+
+class ServiceFields(RequestFields):
     """The configuration of a service, in fields.
 
     What is not given is read from the environment: `<NAME>_API_KEY`, `<NAME>_API_BASE`,
@@ -129,9 +149,6 @@ class ServiceFields(CoreFields):
         exclude=True,
         repr=False,
         description="The key, where the service wants one; None is <NAME>_API_KEY.",
-    )
-    headers: dict[str, str] | None = Field(
-        default=None, exclude=True, repr=False, description="Headers sent with each request."
     )
     cookies: dict[str, str] | None = Field(
         default=None, exclude=True, repr=False, description="Cookies sent with each request."
@@ -154,12 +171,6 @@ class ServiceFields(CoreFields):
         repr=False,
         description="The limits that are kept: a Quota, None for none, 'auto' for the service's own.",
     )
-    timeout: float | Timeout | None = Field(
-        default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
-    )
-    retry: int | Retry | None = Field(
-        default=None, description="Retries after the first attempt, or a Retry; None is the provider's own."
-    )
 
     @classmethod
     def _read(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,13 +179,13 @@ class ServiceFields(CoreFields):
         A `SharedQuota` that is given as rate limiter becomes the `quota`: each HTTP request is then
         counted, once.
         """
-        configuration, rest = split(given, cls._who())
-        limiter = rest.get("rate_limiter")
-        if configuration.get("quota", "auto") == "auto" and (quota := quota_of(limiter)) is not None:
-            configuration["quota"], rest["rate_limiter"] = quota, None
-            if rest.get("wait_up_to") is None:
-                rest["wait_up_to"] = cast("Any", limiter).wait_up_to
-        return {**configuration, **rest}
+        fields = super()._read(given)
+        limiter = fields.get("rate_limiter")
+        if fields.get("quota", "auto") == "auto" and (quota := quota_of(limiter)) is not None:
+            fields["quota"], fields["rate_limiter"] = quota, None
+            if fields.get("wait_up_to") is None:
+                fields["wait_up_to"] = cast("Any", limiter).wait_up_to
+        return fields
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "rate_limiter" and self.quota == "auto" and (quota := quota_of(value)) is not None:

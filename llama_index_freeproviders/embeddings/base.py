@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from freeproviders import bridge
 from freeproviders.embeddings.block import Turn
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.embedder import WAIT_SECONDS, Embedder
-from freeproviders.embeddings.result import EmbeddedBatch, Embeddings
+from freeproviders.embeddings.result import EmbeddedBatch
 from freeproviders.wire.embeddings.request import Role
 from llama_index_freeproviders.callbacks import spanned
 from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn, warn_of_cut
+from llama_index_freeproviders.embeddings.store import Store
 from llama_index_freeproviders.fields import CoreFields
 from llama_index_freeproviders.names import EMBEDDING_NAMES, Names
 
@@ -60,6 +63,14 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         ),
     )
 
+    cache: bool | str | Path | VectorCache = Field(
+        default=False,
+        description=(
+            "Where vectors are kept, so that no text is embedded twice: True for the user's cache folder, a "
+            "path for a file of your own."
+        ),
+    )
+
     names: ClassVar[Names] = EMBEDDING_NAMES
     not_options: ClassVar[frozenset[str]] = frozenset({"dimensions", "input", "model"})
 
@@ -74,6 +85,13 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         self.__dict__["model_name"] = core.model
         if "embed_batch_size" not in self.model_fields_set:
             self.__dict__["embed_batch_size"] = min(core.caps.texts or DEFAULT_BATCH, LARGEST_BATCH)
+
+    @field_serializer("cache")
+    def _saved_cache(self, cache: bool | str | Path | VectorCache) -> bool | str:
+        """A file is saved as its path."""
+        if isinstance(cache, bool):
+            return cache
+        return str(cache.path if isinstance(cache, VectorCache) else cache)
 
     # --- the embedder -----------------------------------------------------------------------------
 
@@ -90,7 +108,7 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         raise NotImplementedError
 
     def _made_core(self) -> Embedder:
-        """Make the embedder, with the caller's size of a batch and number of requests."""
+        """Make the embedder, with the caller's size of a batch, number of requests and cache."""
         embedder = self._made_embedder()
         caps = embedder.caps
         if "embed_batch_size" in self.model_fields_set:
@@ -98,6 +116,7 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         if self.num_workers is not None:
             caps = replace(caps, concurrency=self.num_workers)
         embedder.caps = caps
+        embedder.cache = VectorCache.of(self.cache)
         return embedder
 
     @property
@@ -126,86 +145,107 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
 
     # --- vectors ----------------------------------------------------------------------------------
 
-    # LlamaIndex's public methods for one text send the events and ask the rate limiter.
-
-    def _embed(self, texts: list[str], role: Role) -> list[Embedding]:
-        return _lists(
-            self.core.embed_sync(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
-        )
-
-    async def _aembed(self, texts: list[str], role: Role) -> list[Embedding]:
-        return _lists(
-            await self.core.embed(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
-        )
+    @spanned
+    def get_query_embedding(self, query: str) -> Embedding:
+        """Make the vector of a text that finds others."""
+        return self._vectors([query], "query")[0]
 
     @spanned
-    def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([query], "query")[0]
+    async def aget_query_embedding(self, query: str) -> Embedding:
+        """Make the vector of a text that finds others."""
+        return (await self._avectors([query], "query"))[0]
 
     @spanned
-    async def _aget_query_embedding(self, query: str) -> Embedding:
-        return (await self._aembed([query], "query"))[0]
+    def get_text_embedding(self, text: str) -> Embedding:
+        """Make the vector of a text that is to be found."""
+        return self._vectors([text], "document")[0]
 
     @spanned
-    def _get_text_embedding(self, text: str) -> Embedding:
-        return self._embed([text], "document")[0]
-
-    async def _aget_text_embedding(self, text: str) -> Embedding:
-        return (await self._aembed([text], "document"))[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed(texts, "document")
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await self._aembed(texts, "document")
-
-    # --- many vectors -----------------------------------------------------------------------------
+    async def aget_text_embedding(self, text: str) -> Embedding:
+        """Make the vector of a text that is to be found."""
+        return (await self._avectors([text], "document"))[0]
 
     @spanned
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
-        """Make the vectors of texts, in their order.
+        """Make the vectors of texts that are to be found, in their order.
 
         Vectors that are there before an error stay in `embeddings_cache`, where there is one.
         """
         del kwargs  # LlamaIndex passes on what it was given for other transformations
-        store = self.embeddings_cache
-        with Batches(self, texts, show_progress=show_progress) as call:
-            if store is not None:
-                call.take_known([store.get(text, collection="embeddings") for text in texts])
-            turn = None if self.rate_limiter is None else blocking_turn(self.rate_limiter)
-            with closing(bridge.iterate(self._blocks(call.missing, turn))) as blocks:
-                for block in cast("Any", blocks):
-                    for text, kept in call.take(block):
-                        if store is not None:
-                            store.put(text, kept, collection="embeddings")
-            return call.whole(self.core.family)
+        return self._vectors(texts, "document", show_progress=show_progress)
 
     @spanned
     async def aget_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
-        """Make the vectors of texts, in their order; see `get_text_embedding_batch`."""
-        del kwargs
-        store = self.embeddings_cache
-        with Batches(self, texts, show_progress=show_progress) as call:
-            if store is not None:
-                call.take_known([await store.aget(text, collection="embeddings") for text in texts])
-            turn = None if self.rate_limiter is None else self.rate_limiter.async_acquire
-            async with aclosing(self._blocks(call.missing, turn)) as blocks:
-                async for block in blocks:
-                    for text, kept in call.take(block):
-                        if store is not None:
-                            await store.aput(text, kept, collection="embeddings")
-            return call.whole(self.core.family)
+        """Make the vectors of texts that are to be found, in their order.
 
-    def _blocks(self, texts: Sequence[str], turn: Turn | None) -> AsyncGenerator[EmbeddedBatch, None]:
+        Vectors that are there before an error stay in `embeddings_cache`, where there is one.
+        """
+        del kwargs
+        return await self._avectors(texts, "document", show_progress=show_progress)
+
+    def _vectors(self, texts: Sequence[str], role: Role, *, show_progress: bool = False) -> list[Embedding]:
+        with Batches(self, texts, show_progress=show_progress) as call:
+            store = Store.of(self.embeddings_cache, role, call.family)
+            if store is not None:
+                call.take_known(store.found(texts))
+            turn = None if self.rate_limiter is None else blocking_turn(self.rate_limiter)
+            with closing(bridge.iterate(self._blocks(call.missing, role, turn))) as blocks:
+                for block in cast("Iterator[EmbeddedBatch]", blocks):
+                    made = call.take(block)
+                    if store is not None:
+                        store.keep(made)
+            return call.whole()
+
+    async def _avectors(
+        self, texts: Sequence[str], role: Role, *, show_progress: bool = False
+    ) -> list[Embedding]:
+        with Batches(self, texts, show_progress=show_progress) as call:
+            store = Store.of(self.embeddings_cache, role, call.family)
+            if store is not None:
+                call.take_known(await store.afound(texts))
+            turn = None if self.rate_limiter is None else self.rate_limiter.async_acquire
+            async with aclosing(self._blocks(call.missing, role, turn)) as blocks:
+                async for block in blocks:
+                    made = call.take(block)
+                    if store is not None:
+                        await store.akeep(made)
+            return call.whole()
+
+    def _blocks(
+        self, texts: Sequence[str], role: Role, turn: Turn | None
+    ) -> AsyncGenerator[EmbeddedBatch, None]:
         return self.core.stream(
-            texts, role="document", truncate=self.truncate, wait_up_to=self.wait_up_to, turn=turn
+            texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to, turn=turn
         )
 
+    # --- what subclasses of LlamaIndex's class are asked for; there are no events and no cache here --
 
-def _lists(made: Embeddings) -> list[Embedding]:
-    warn_of_cut(made.truncated, len(made))
-    return made.vectors.lists()
+    @spanned
+    def _get_query_embedding(self, query: str) -> Embedding:
+        return bridge.run(self._asked([query], "query"))[0]
+
+    @spanned
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return (await self._asked([query], "query"))[0]
+
+    @spanned
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return bridge.run(self._asked([text], "document"))[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return (await self._asked([text], "document"))[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return bridge.run(self._asked(texts, "document"))
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._asked(texts, "document")
+
+    async def _asked(self, texts: list[str], role: Role) -> list[Embedding]:
+        made = await self.core.embed(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
+        warn_of_cut(made.truncated, len(made))
+        return made.vectors.lists()

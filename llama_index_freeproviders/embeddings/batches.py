@@ -8,9 +8,8 @@ one start and one end for each batch.
 from __future__ import annotations
 
 import asyncio
-import uuid
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -21,6 +20,7 @@ from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent,
 from llama_index_instrumentation import get_dispatcher
 
 from freeproviders.embeddings.block import Turn
+from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
 from freeproviders.embeddings.result import EmbeddedBatch, Embeddings, bad_texts
 from freeproviders.errors import FreeProvidersError, TruncatedTextsWarning
@@ -37,6 +37,10 @@ class Reported(Protocol):
 
     callback_manager: CallbackManager
     embed_batch_size: int
+
+    @property
+    def core(self) -> Embedder:
+        """The embedder that is asked."""
 
     def to_payload(self) -> dict[str, Any]:
         """Describe the model, without secrets."""
@@ -68,6 +72,7 @@ class Batches:
         self._usage = Usage(0, 0)
         self._truncated: list[int] = []
         self._bad: dict[int, FreeProvidersError] = {}
+        self._model = model
         self._size = model.embed_batch_size
         self._manager = model.callback_manager
         self._about = model.to_payload()
@@ -94,17 +99,21 @@ class Batches:
 
     # --- vectors ---
 
-    def take_known(self, kept: Sequence[Mapping[str, Embedding] | None]) -> None:
-        """Take what a cache of LlamaIndex holds for each text, None for nothing."""
-        self._places = [place for place, found in enumerate(kept) if found is None]
+    def family(self) -> Family:
+        """Return the family of the vectors, whose size may be known only when they have come."""
+        return self._model.core.family
+
+    def take_known(self, known: Sequence[Embedding | None]) -> None:
+        """Take what a cache holds for each text, None for nothing."""
+        self._places = [place for place, found in enumerate(known) if found is None]
         self.missing = [self._texts[place] for place in self._places]
-        for place, found in enumerate(kept):
+        for place, found in enumerate(known):
             if found is not None:
-                self._vectors[place] = next(iter(found.values()))
+                self._vectors[place] = found
         self._report()
 
-    def take(self, block: EmbeddedBatch) -> Iterator[tuple[str, dict[str, Embedding]]]:
-        """Take vectors that have come; return what a cache of LlamaIndex is to keep of them."""
+    def take(self, block: EmbeddedBatch) -> list[tuple[str, Embedding]]:
+        """Take vectors that have come; return them with their texts."""
         places = self._places[block.start : block.start + block.count]
         self._usage += block.usage
         self._truncated += [self._places[place] for place in block.truncated]
@@ -113,11 +122,11 @@ class Batches:
         for place, vector in zip(places, block.vectors.lists(), strict=False):  # none where all are bad
             if place not in self._bad:
                 self._vectors[place] = vector
-                taken.append(place)
+                taken.append((self._texts[place], vector))
         self._report()
-        return ((self._texts[place], {str(uuid.uuid4()): self._vectors[place]}) for place in taken)
+        return taken
 
-    def whole(self, family: Family) -> list[Embedding]:
+    def whole(self) -> list[Embedding]:
         """Return the vectors of all texts. Raises `BadTextsError` where one got none."""
         warn_of_cut(self._truncated, len(self._texts))
         if not self._bad:
@@ -125,7 +134,7 @@ class Batches:
         size = max(map(len, self._vectors))
         made = Embeddings(
             vectors=Vectors.of(vector or [0.0] * size for vector in self._vectors),
-            family=family,
+            family=self.family(),
             usage=self._usage,
             truncated=tuple(sorted(self._truncated)),
         )

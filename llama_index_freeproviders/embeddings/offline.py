@@ -1,20 +1,14 @@
-"""Embeddings without a network, a key or a GPU: wordllama, whose weights are in its package."""
+"""LlamaIndex embedding models without a network and a key: static vectors."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
-
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import Field
-
-from freeproviders.embeddings import static
-
-DIMENSIONS: Final = 256
+from freeproviders.embeddings.offline import OfflineEmbedder
+from freeproviders.errors import UnknownModelError
+from llama_index_freeproviders.embeddings.base import CoreEmbedding
 
 
-class WordLlamaEmbedding(BaseEmbedding):
-    """Static word embeddings of 256 numbers, for small corpora and offline tests.
+class OfflineEmbedding(CoreEmbedding):
+    """Static vectors of 256 numbers, whose weights are inside a package: no network, no key, no GPU.
 
     They take a fifth of a second to load and a tenth of a millisecond a query. Retrieval is better
     than keywords and worse than a sentence transformer; how much is in docs/embeddings.md. Needs
@@ -23,38 +17,39 @@ class WordLlamaEmbedding(BaseEmbedding):
     Examples:
         ```python
         from llama_index.core import Settings
-        from llama_index_freeproviders.embeddings import WordLlamaEmbedding
+        from llama_index.embeddings.freeproviders import OfflineEmbedding
 
-        Settings.embed_model = WordLlamaEmbedding()
+        Settings.embed_model = OfflineEmbedding()
         print(len(Settings.embed_model.get_text_embedding("A cat sat on the mat.")))
         ```
     """
 
-    model_name: str = Field(default=static.FAMILY.model, description="What the weights are.")
-    embed_batch_size: int = Field(default=256, gt=0, le=2048, description="Texts in one call.")
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which the class is saved and found again."""
+        return "freeproviders_offline_embedding"
 
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        static.find()  # found missing here, not in the middle of an index
+    def _made_embedder(self) -> OfflineEmbedder:
+        embedder = OfflineEmbedder()
+        if self.model_name not in {"", embedder.model}:
+            raise UnknownModelError(
+                f"There is one model, {embedder.model!r}, and no {self.model_name!r}.", provider=embedder.name
+            )
+        return embedder
+
+
+class WordLlamaEmbedding(OfflineEmbedding):
+    """`OfflineEmbedding` by its older name, under which it is saved as before.
+
+    Examples:
+        ```python
+        from llama_index_freeproviders import WordLlamaEmbedding
+
+        print(len(WordLlamaEmbedding().get_query_embedding("Where is the cat?")))
+        ```
+    """
 
     @classmethod
     def class_name(cls) -> str:
-        """The name under which the class is saved."""
+        """The name under which the class is saved and found again."""
         return "freeproviders_word_llama_embedding"
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return static.load().embed(texts)[0].lists()
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        if static.is_loaded():  # a thread would cost as much as the vector
-            return self._get_text_embedding(query)
-        return await asyncio.to_thread(self._get_text_embedding, query)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)

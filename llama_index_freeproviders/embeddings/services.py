@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
 from pydantic import Field
 
 from freeproviders.configuration import CONFIGURATION
 from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from llama_index_freeproviders.embeddings.base import CoreEmbedding
+from llama_index_freeproviders.embeddings.model_fields import ModelFields
 from llama_index_freeproviders.fields import ServiceFields, with_plain_key
 
 
-class OpenAICompatibleEmbedding(ServiceFields, CoreEmbedding):
+class OpenAICompatibleEmbedding(ServiceFields, ModelFields, CoreEmbedding):
     """Vectors from any service or local server with the OpenAI protocol, or one of the catalogue.
 
     `service` is one of the catalogue by its id, as "gemini": with its key in the environment
@@ -45,25 +45,12 @@ class OpenAICompatibleEmbedding(ServiceFields, CoreEmbedding):
         default=None, ge=1, description="Numbers of a vector, where the model has several sizes."
     )
     normalised: bool = Field(default=True, description="Whether vectors are brought to length 1.")
-    family: str | None = Field(
-        default=None,
-        description=(
-            "The name under which vectors of this model may be compared with those of other services; None "
-            "is the catalogue's."
-        ),
-    )
-    query_prefix: str | None = Field(
-        default=None, description="Put before each query; None is what the catalogue says."
-    )
-    document_prefix: str | None = Field(
-        default=None, description="Put before each document; None is what the catalogue says."
-    )
     additional_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Options of the service, by its own names."
     )
 
     def __init__(self, model_name: str | None = None, **fields: Any) -> None:
-        super().__init__(**self._read({**fields, "model_name": model_name} if model_name else fields))
+        super().__init__(**self._read({**fields, "model_name": model_name}))
 
     @classmethod
     def class_name(cls) -> str:
@@ -82,6 +69,3 @@ class OpenAICompatibleEmbedding(ServiceFields, CoreEmbedding):
             options=self.additional_kwargs,
             **with_plain_key({name: getattr(self, name) for name in CONFIGURATION}),
         )
-
-
-RECOGNIZED_EMBEDDINGS[OpenAICompatibleEmbedding.class_name()] = OpenAICompatibleEmbedding

@@ -8,7 +8,8 @@ from llama_index.core import Document, Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 
 from llama_index_freeproviders.embeddings import WordLlamaEmbedding
-from llama_index_freeproviders.embeddings.offline import DIMENSIONS
+
+DIMENSIONS = 256
 
 DOCS = [
     "The cat sat on the mat and purred.",
