@@ -29,7 +29,7 @@ class FreeProvidersEmbedding(CoreEmbedding):
         faults = {"status": 503, "on": "embeddings"}
         with replica(OpenAICompatible, faults=faults) as busy, replica(OpenAICompatible) as other:
             members = [
-                OpenAICompatibleEmbedding("bge-m3", base_url=server.base_url, family="bge-m3")
+                OpenAICompatibleEmbedding("m", base_url=server.base_url, family="our-model")
                 for server in (busy, other)
             ]
             embed_model = FreeProvidersEmbedding(*members)
