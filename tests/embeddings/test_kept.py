@@ -1,12 +1,7 @@
 """Embedders with a cache, over sockets: nothing is asked twice, whoever is killed when."""
 
 import asyncio
-import random
-import subprocess
 import sys
-import time
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -17,12 +12,12 @@ from freeproviders.embeddings.caps import Caps
 from freeproviders.errors import BadTextsError, FamilyMismatchError, ProviderError, VectorCacheError
 from freeproviders.retry import Retry
 from freeproviders.testing import checksum_vector, replica
+from tests.embeddings.kills import asked, run, start
 from tests.embeddings.test_openai_compatible import close, rows_of
 
 if sys.platform != "win32":
     import resource
 
-ROOT = Path(__file__).parent.parent.parent
 QUICK = Retry(first=0.01, longest=0.02)
 TEXTS = [f"text number {place}" for place in range(50)]
 
@@ -44,11 +39,6 @@ def embedder(service, tmp_path):
 
     yield make
     VectorCache(tmp_path / "vectors.db").close()
-
-
-def asked(server):
-    """How often each text was sent."""
-    return Counter(text for request in server.requests for text in request.texts)
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -243,44 +233,20 @@ for text, vector in zip(texts, vectors, strict=True):
 IN_FLIGHT = 2 * 5
 
 
-def worker(server, path, count):
-    command = [sys.executable, "-c", WORKER, server.base_url, str(path), str(count)]
-    return subprocess.Popen(command, cwd=ROOT)
-
-
-def wait_until(reached, process):
-    end = time.monotonic() + 60
-    while not reached() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.002)
-
-
 def test_after_a_kill_only_what_was_in_flight_is_asked_for_again(tmp_path):
     """Killed at random moments of the service's; every vector is its text's in the end."""
-    count, kills = 300, 3
-    picked = random.Random(12)
-    slow = {"on": "embeddings", "delay_headers": 0.01}
-    with replica(OpenAICompatible, faults=slow) as server:
-        for _ in range(kills):
-            process = worker(server, tmp_path / "vectors.db", count)
-            seen = len(server.requests)
-            more = picked.randint(1, 20)
-            wait_until(lambda: len(server.requests) >= seen + more, process)  # noqa: B023 - at once
-            process.kill()
-            process.wait()
-        process = worker(server, tmp_path / "vectors.db", count)
-        assert process.wait(60) == 0
+    count, kills = 300, 2
+    with replica(OpenAICompatible, faults={"on": "embeddings", "delay_headers": 0.01}) as server:
+        run(server, WORKER, server.base_url, tmp_path / "vectors.db", count, kills=kills, most=20)
         times = asked(server)
         assert len(times) == count
         assert sum(times.values()) <= count + kills * IN_FLIGHT
-        process = worker(server, tmp_path / "vectors.db", count)
-        assert process.wait(60) == 0
-        assert asked(server) == times
 
 
 def test_two_processes_on_one_file(tmp_path):
     """Each gets all its vectors; what the one has kept the other does not ask for."""
     with replica(OpenAICompatible) as server:
-        both = [worker(server, tmp_path / "vectors.db", 200) for _ in range(2)]
+        both = [start(WORKER, server.base_url, tmp_path / "vectors.db", 200) for _ in range(2)]
         assert [process.wait(60) for process in both] == [0, 0]
         assert max(asked(server).values()) <= 2
     cache = VectorCache(tmp_path / "vectors.db")
