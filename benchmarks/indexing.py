@@ -88,7 +88,7 @@ def work(address: str, folder: str, job: Job) -> None:
         api_key="any",
         batch_size=job.batch,
         concurrency=16,
-        quota=Quota([job.limit], name="bench", ledger=Path(folder) / "quota.db", transit=job.window / 20),
+        quota=Quota([job.limit], name="bench", ledger=Path(folder) / "quota.db", transit=job.window / 8),
         retry=Retry(attempts=20, first=0.05, longest=1.0, budget=600),
         cache=Path(folder) / "vectors.db",
     )
