@@ -22,7 +22,12 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import *  # noqa: F403 - the chat models
 
 if TYPE_CHECKING:
-    from langchain_freeproviders.embeddings import OpenAICompatibleEmbeddings
+    from langchain_freeproviders.embeddings import (
+        EmbeddedEmbeddings,
+        FreeProvidersEmbeddings,
+        OfflineEmbeddings,
+        OpenAICompatibleEmbeddings,
+    )
     from langchain_freeproviders.limited import QuotaEmbeddings
     from langchain_freeproviders.limiter import SharedQuota
     from langchain_freeproviders.llms import (
@@ -41,9 +46,12 @@ _HOMES = {
     "AIChatFreeLLM": "llms",
     "BackendLLM": "llms",
     "ChatgptFreeLLM": "llms",
+    "EmbeddedEmbeddings": "embeddings",
     "EmbeddedLLM": "llms",
     "FlowGptLLM": "llms",
     "FreeNetflyLLM": "llms",
+    "FreeProvidersEmbeddings": "embeddings",
+    "OfflineEmbeddings": "embeddings",
     "OfflineRetriever": "retrievers",
     "OpenAICompatibleEmbeddings": "embeddings",
     "OpenAICompatibleLLM": "llms",
@@ -57,9 +65,12 @@ __all__ = [
     "AIChatFreeLLM",
     "BackendLLM",
     "ChatgptFreeLLM",
+    "EmbeddedEmbeddings",
     "EmbeddedLLM",
     "FlowGptLLM",
     "FreeNetflyLLM",
+    "FreeProvidersEmbeddings",
+    "OfflineEmbeddings",
     "OfflineRetriever",
     "OpenAICompatibleEmbeddings",
     "OpenAICompatibleLLM",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field, model_validator
 
 from freeproviders import bridge
+from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.embedder import WAIT_SECONDS, Embedder
 from freeproviders.embeddings.family import Family
 from freeproviders.embeddings.lists import EmbeddedLists, embedded_lists
-from freeproviders.errors import TruncatedTextsWarning
+from freeproviders.embeddings.texts import warn_of_cut
+from freeproviders.errors import UnknownModelError
 from freeproviders.wire.embeddings.request import Role
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.fields import Fields
@@ -88,6 +90,14 @@ class BaseEmbeddings(Fields, Embeddings):
     def _made_embedder(self) -> Embedder:
         raise NotImplementedError(f"{type(self).__name__} has no embedder: use one of its subclasses.")
 
+    def _of_one_model(self, embedder: Embedder) -> Embedder:
+        """Return an embedder that has one model; raises `UnknownModelError` where another is named."""
+        if self.model_name not in {"", embedder.model}:
+            raise UnknownModelError(
+                f"{type(self).__name__} makes vectors with {embedder.model!r}: leave model out."
+            )
+        return embedder
+
     # --- LangChain's four methods ---
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -130,14 +140,7 @@ class BaseEmbeddings(Fields, Embeddings):
 
     def _told(self, found: EmbeddedLists) -> list[list[float]]:
         """Return the vectors; warn where they are of the beginnings of their texts only."""
-        cut = found.truncated
-        if cut:
-            places = ", ".join(map(str, cut[:10])) + (", ..." if len(cut) > 10 else "")
-            warnings.warn(
-                f"{len(cut)} of {len(found.rows)} texts were cut to the model's window: {places}.",
-                TruncatedTextsWarning,
-                stacklevel=3,
-            )
+        warn_of_cut(found.truncated, len(found.rows), stacklevel=4)
         return found.rows
 
     # --- what they are ---
@@ -161,3 +164,41 @@ class BaseEmbeddings(Fields, Embeddings):
     def is_lc_serializable(cls) -> bool:
         """Saved as its settings, without secrets."""
         return True
+
+
+class KeptEmbeddings(BaseEmbeddings):
+    """Embeddings whose vectors may be kept on disk."""
+
+    cache: bool | str | Path | VectorCache = False
+    """Where vectors are kept, so that no text is embedded twice: True is the user's own file.
+
+    Also a path, or a `freeproviders.embeddings.VectorCache`. They belong to the family and the role.
+    """
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Settings that are objects, as plain data."""
+        cache = self.cache.path if isinstance(self.cache, VectorCache) else self.cache
+        return {**super().lc_attributes, "cache": str(cache) if isinstance(cache, Path) else cache}
+
+
+class ModelEmbeddings(KeptEmbeddings):
+    """Embeddings of any model, whose family and prefixes the caller may know better."""
+
+    family_name: str | None = Field(default=None, alias="family")
+    """The name under which vectors may be compared with those of others; None is the model's own."""
+    query_prefix: str | None = None
+    """Put before each query; None is what is known of the model."""
+    document_prefix: str | None = None
+    """Put before each document; None is what is known of the model."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Texts of a request; None is as many as whoever answers takes. Also `chunk_size`."""
+
+    def _of_the_model(self) -> dict[str, Any]:
+        return {
+            "family": self.family_name,
+            "query_prefix": self.query_prefix,
+            "document_prefix": self.document_prefix,
+            "batch_size": self.batch_size,
+            "cache": self.cache,
+        }

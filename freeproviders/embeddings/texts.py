@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from freeproviders.embeddings.caps import Caps
-from freeproviders.errors import UsageError
+from freeproviders.errors import TruncatedTextsWarning, UsageError
 from freeproviders.tokens.upper import upper_tokens
 from freeproviders.usage import estimate_tokens
 
@@ -63,3 +64,15 @@ def cut(text: str, window: int, model: str) -> str:
     while text and (tokens := upper_tokens(text, model)) > window:
         text = text[: min(len(text) - 1, len(text) * window // tokens)]
     return text
+
+
+def warn_of_cut(truncated: Collection[int], count: int, *, stacklevel: int) -> None:
+    """Warn where vectors are of the beginnings of their texts only, given the places of these."""
+    if truncated:
+        shown = sorted(truncated)
+        places = ", ".join(map(str, shown[:10])) + (", ..." if len(shown) > 10 else "")
+        warnings.warn(
+            f"{len(shown)} of {count} texts were cut to the model's window: {places}.",
+            TruncatedTextsWarning,
+            stacklevel=stacklevel,
+        )

@@ -16,9 +16,10 @@ from freeproviders.embeddings.block import Turn
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.embedder import WAIT_SECONDS, Embedder
 from freeproviders.embeddings.result import EmbeddedBatch
+from freeproviders.embeddings.texts import warn_of_cut
 from freeproviders.wire.embeddings.request import Role
 from llama_index_freeproviders.callbacks import spanned
-from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn, warn_of_cut
+from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn
 from llama_index_freeproviders.embeddings.store import Store
 from llama_index_freeproviders.fields import CoreFields
 from llama_index_freeproviders.names import EMBEDDING_NAMES, Names
@@ -247,5 +248,5 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
 
     async def _asked(self, texts: list[str], role: Role) -> list[Embedding]:
         made = await self.core.embed(texts, role=role, truncate=self.truncate, wait_up_to=self.wait_up_to)
-        warn_of_cut(made.truncated, len(made))
+        warn_of_cut(made.truncated, len(made), stacklevel=5)
         return made.vectors.lists()

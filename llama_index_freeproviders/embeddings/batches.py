@@ -8,8 +8,7 @@ one start and one end for each batch.
 from __future__ import annotations
 
 import asyncio
-import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -23,7 +22,8 @@ from freeproviders.embeddings.block import Turn
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
 from freeproviders.embeddings.result import EmbeddedBatch, Embeddings, bad_texts
-from freeproviders.errors import FreeProvidersError, TruncatedTextsWarning
+from freeproviders.embeddings.texts import warn_of_cut
+from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Usage
 from freeproviders.wire.embeddings.vectors import Vectors
 from llama_index_freeproviders.callbacks import anybody_listens
@@ -128,7 +128,7 @@ class Batches:
 
     def whole(self) -> list[Embedding]:
         """Return the vectors of all texts. Raises `BadTextsError` where one got none."""
-        warn_of_cut(self._truncated, len(self._texts))
+        warn_of_cut(self._truncated, len(self._texts), stacklevel=5)
         if not self._bad:
             return self._vectors
         size = max(map(len, self._vectors))
@@ -183,16 +183,4 @@ class Batches:
         self._open = False
         self._manager.on_event_end(
             CBEventType.EMBEDDING, payload={EventPayload.EXCEPTION: error}, event_id=self._event
-        )
-
-
-def warn_of_cut(truncated: Collection[int], count: int) -> None:
-    """Warn where vectors are of the beginnings of their texts only."""
-    if truncated:
-        shown = sorted(truncated)
-        places = ", ".join(map(str, shown[:10])) + (", ..." if len(shown) > 10 else "")
-        warnings.warn(
-            f"{len(shown)} of {count} texts were cut to the model's window: {places}.",
-            TruncatedTextsWarning,
-            stacklevel=5,
         )
