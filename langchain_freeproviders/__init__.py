@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         FreeNetflyLLM,
         OpenAICompatibleLLM,
     )
-    from langchain_freeproviders.registration import init_chat_model, register
+    from langchain_freeproviders.registration import init_chat_model, init_embeddings, register
     from langchain_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
@@ -58,6 +58,7 @@ _HOMES = {
     "QuotaEmbeddings": "limited",
     "SharedQuota": "limiter",
     "init_chat_model": "registration",
+    "init_embeddings": "registration",
     "register": "registration",
 }
 
@@ -78,6 +79,7 @@ __all__ = [
     "SharedQuota",
     "__version__",
     "init_chat_model",
+    "init_embeddings",
     "register",
 ]
 __all__ += _chat_models.__all__

@@ -142,8 +142,8 @@ class EmbeddedEmbeddings(RequestFields, ModelEmbeddings):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Settings that are objects, as plain data."""
-        path = self.model_path
-        return {**super().lc_attributes, "model_path": str(path) if isinstance(path, Path) else path}
+        path = {"model_path": str(self.model_path)} if isinstance(self.model_path, Path) else {}
+        return {**super().lc_attributes, **path}
 
 
 class FreeProvidersEmbeddings(KeptEmbeddings):

@@ -178,8 +178,8 @@ class KeptEmbeddings(BaseEmbeddings):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Settings that are objects, as plain data."""
-        cache = self.cache.path if isinstance(self.cache, VectorCache) else self.cache
-        return {**super().lc_attributes, "cache": str(cache) if isinstance(cache, Path) else cache}
+        path = self.cache.path if isinstance(self.cache, VectorCache) else self.cache
+        return {**super().lc_attributes, **({"cache": str(path)} if isinstance(path, Path) else {})}
 
 
 class ModelEmbeddings(KeptEmbeddings):

@@ -1,29 +1,31 @@
 """`init_chat_model("freeproviders:groq/openai/gpt-oss-120b")`: models by name, as LangChain has them.
 
 `freeproviders:` stands before a service of the catalogue and its model; each class has a name of
-its own beside, as in `flow_gpt:gpt-3.5-turbo`.
+its own beside, as in `flow_gpt:gpt-3.5-turbo`. `init_embeddings` does the same for embeddings.
 
-LangChain keeps its providers in a private dictionary and offers packages outside no way in,
-although its documentation speaks of any provider; asked for one, its maintainers declined. So there
-are two ways here. `init_chat_model`, a function of this package, knows our providers, hands
-everything else on to LangChain's own, and touches nothing. `register` adds to that private
-dictionary, so that LangChain's own function, and what calls it with a string, as
-`create_agent("freeproviders:groq")`, finds our classes; what is there stays. Should the dictionary
-change its form, `register` raises and says so.
+LangChain keeps its providers in two private dictionaries, of chat models and of embeddings, and
+offers packages outside no way in, although its documentation speaks of any provider; asked for one,
+its maintainers declined. So there are two ways here. `init_chat_model` and `init_embeddings`,
+functions of this package, know our providers, hand everything else on to LangChain's own, and touch
+nothing. `register` adds to those private dictionaries, so that LangChain's own functions, and what
+calls them with a string, as `create_agent("freeproviders:groq")`, find our classes; what is there
+stays. Should a dictionary change its form, `register` raises and says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from langchain_freeproviders import chat_models
+from langchain_freeproviders import chat_models, embeddings
 from langchain_freeproviders.base import ProviderChatModel
 from langchain_freeproviders.errors import MissingDependencyError, UsageError
 
+Made = TypeVar("Made", BaseChatModel, Embeddings)
 PROVIDERS: Final[Mapping[str, type[ProviderChatModel]]] = MappingProxyType(
     {
         cls.provider_class.slug.replace("-", "_"): cls
@@ -62,16 +64,37 @@ def init_chat_model(
     try:
         from langchain.chat_models import init_chat_model as langchains  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{model_provider or model!r} is none of {', '.join(_MAKERS)}: for others run pip install "
-            "langchain."
-        ) from error
+        raise _not_ours(model_provider or model, _MAKERS) from error
     # A configurable model only looks like a BaseChatModel.
     return langchains(model, model_provider=model_provider, **kwargs)  # type: ignore[return-value]
 
 
+def init_embeddings(model: str, *, provider: str | None = None, **kwargs: Any) -> Embeddings:
+    """Make embeddings by name, as `"freeproviders:gemini"`, `"offline"`, or with `provider`.
+
+    `"freeproviders:nvidia/baai/bge-m3"` is a service of the catalogue and a model there; without a
+    model it is the service's first. Behind `embedded:` stands a GGUF file, behind
+    `free_providers:` a family of the catalogue. Providers that are not ours go to
+    `langchain.embeddings.init_embeddings`, where langchain is installed. `kwargs` are the
+    embeddings' own.
+
+    Raises:
+        MissingDependencyError: the provider is not ours, and langchain is not installed.
+        UnknownServiceError: the catalogue has no such service.
+    """
+    known, name = _split(model, provider)
+    if known in _EMBEDDINGS_MAKERS:
+        cls, make = _EMBEDDINGS_MAKERS[known]
+        return make(cls, model=name, **kwargs)
+    try:
+        from langchain.embeddings import init_embeddings as langchains  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise _not_ours(provider or model, _EMBEDDINGS_MAKERS) from error
+    return langchains(model, provider=provider, **kwargs)
+
+
 def register() -> None:
-    """Make our providers known to LangChain's own `init_chat_model`, for this process.
+    """Make our providers known to LangChain's `init_chat_model` and `init_embeddings`, for this process.
 
     No name that LangChain has is changed, and calling it again changes nothing.
 
@@ -80,36 +103,48 @@ def register() -> None:
         UsageError: this version of langchain keeps its providers in another way.
     """
     try:
-        from langchain.chat_models import base  # noqa: PLC0415 - optional
+        from langchain.chat_models import base as chats  # noqa: PLC0415 - optional
+        from langchain.embeddings import base as vectors  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError("langchain is not installed: run pip install langchain.") from error
-    known = getattr(base, "_BUILTIN_PROVIDERS", None)
-    if not isinstance(known, dict) or not all(
-        isinstance(row, tuple) and len(row) == 3 for row in known.values()
-    ):
-        raise UsageError(
-            "This version of langchain keeps its providers in another way: use "
-            "langchain_freeproviders.init_chat_model."
-        )
-    for name, (cls, make) in _MAKERS.items():
-        known.setdefault(name, (cls.__module__, cls.__name__, make))
+    both: list[tuple[Any, Mapping[str, tuple[Any, Any]], str]] = [
+        (getattr(chats, "_BUILTIN_PROVIDERS", None), _MAKERS, "init_chat_model"),
+        (getattr(vectors, "_BUILTIN_PROVIDERS", None), _EMBEDDINGS_MAKERS, "init_embeddings"),
+    ]
+    for known, _, ours in both:
+        if not isinstance(known, dict) or not all(
+            isinstance(row, tuple) and len(row) == 3 for row in known.values()
+        ):
+            raise UsageError(
+                "This version of langchain keeps its providers in another way: use "
+                f"langchain_freeproviders.{ours}."
+            )
+    for known, makers, _ in both:
+        for name, (cls, make) in makers.items():
+            known.setdefault(name, (cls.__module__, cls.__name__, make))
 
 
-def _make(cls: Callable[..., BaseChatModel], **kwargs: Any) -> BaseChatModel:
+def _not_ours(name: str | None, makers: Mapping[str, object]) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{name!r} is none of {', '.join(makers)}: for others run pip install langchain."
+    )
+
+
+def _make(cls: Callable[..., Made], **kwargs: Any) -> Made:
     if not kwargs.get("model"):
         kwargs.pop("model", None)
     return cls(**kwargs)
 
 
 def _make_of_service(
-    cls: Callable[..., BaseChatModel], *, model: str | None = None, service: str | None = None, **kwargs: Any
-) -> BaseChatModel:
-    """Make a model of a service: of `service`, or of what stands before the first slash of `model`."""
+    cls: Callable[..., Made], *, model: str | None = None, service: str | None = None, **kwargs: Any
+) -> Made:
+    """Make what asks a service: `service`, or what stands before the first slash of `model`."""
     if service is None:
         service, _, model = (model or "").partition("/")
     if not service:
         raise UsageError(
-            "Name a service of the catalogue, and a model of it if you like: freeproviders:groq, "
+            "Name a service of the catalogue, and a model of it if you like: freeproviders:gemini, "
             "freeproviders:groq/openai/gpt-oss-120b."
         )
     return _make(cls, model=model, service=service, **kwargs)
@@ -122,6 +157,30 @@ _MAKERS: Final[Mapping[str, tuple[type[ProviderChatModel], Callable[..., BaseCha
     }
 )
 """What makes the models of each name: `freeproviders` and the names of `PROVIDERS`."""
+
+
+def _make_of_file(cls: Callable[..., Embeddings], *, model: str = "", **kwargs: Any) -> Embeddings:
+    """Make embeddings of a model's file, which is named as the model."""
+    return cls(**{**({"model_path": model} if model else {}), **kwargs})
+
+
+def _make_of_family(cls: Callable[..., Embeddings], *, model: str = "", **kwargs: Any) -> Embeddings:
+    """Make embeddings of a family, which is named as the model."""
+    return cls(**{**({"family": model} if model else {}), **kwargs})
+
+
+_EMBEDDINGS_MAKERS: Final[Mapping[str, tuple[type[Embeddings], Callable[..., Embeddings]]]] = (
+    MappingProxyType(
+        {
+            "embedded": (embeddings.EmbeddedEmbeddings, _make_of_file),
+            "free_providers": (embeddings.FreeProvidersEmbeddings, _make_of_family),
+            "freeproviders": (embeddings.OpenAICompatibleEmbeddings, _make_of_service),
+            "offline": (embeddings.OfflineEmbeddings, _make),
+            "openai_compatible": (embeddings.OpenAICompatibleEmbeddings, _make),
+        }
+    )
+)
+"""What makes the embeddings of each name."""
 
 
 def _split(model: str | None, provider: str | None) -> tuple[str, str]:

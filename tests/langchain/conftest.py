@@ -1,5 +1,6 @@
 import pytest
 from langchain.chat_models import base
+from langchain.embeddings import base as embeddings
 
 from tests.langchain.services import SERVICES, Service
 
@@ -12,8 +13,12 @@ def service(request) -> Service:
 
 @pytest.fixture
 def langchains_list(monkeypatch):
-    """LangChain's own list of providers, as it was after a test that registered ours."""
-    monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", dict(base._BUILTIN_PROVIDERS))
-    base._get_chat_model_creator.cache_clear()
+    """LangChain's own lists of providers, as they were after a test that registered ours."""
+    for module in (base, embeddings):
+        monkeypatch.setattr(module, "_BUILTIN_PROVIDERS", dict(module._BUILTIN_PROVIDERS))
+    caches = base._get_chat_model_creator, embeddings._get_embeddings_class_creator
+    for creator in caches:
+        creator.cache_clear()
     yield
-    base._get_chat_model_creator.cache_clear()
+    for creator in caches:
+        creator.cache_clear()

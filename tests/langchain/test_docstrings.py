@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from freeproviders import OpenAICompatible
 from freeproviders.configuration import variable
-from langchain_freeproviders import BackendLLM, ChatBackend, ChatEmbedded
+from freeproviders.testing import replica
+from langchain_freeproviders import BackendLLM, ChatBackend, ChatEmbedded, embeddings
 from langchain_freeproviders.base import FreeProvidersChatModel
+from langchain_freeproviders.embeddings_base import BaseEmbeddings
 from tests.brain import View, brain
+from tests.embedded.tiny_bert import written
 from tests.langchain.services import CHATS, FLOW, LLMS, SERVICES
 
 SECTIONS = [
@@ -124,6 +128,23 @@ async def test_the_embedded_models_examples_run(weights_05b):
     assert await run_docstrings(ChatEmbedded, {}, matches_kind) >= 8
 
 
+@pytest.mark.parametrize("name", embeddings.__all__)
+async def test_the_examples_of_embeddings_run(name, monkeypatch, tmp_path):
+    """Those of the class, and those of the base with what it made."""
+    cls = getattr(embeddings, name)
+    if name == "EmbeddedEmbeddings":
+        pytest.importorskip("xllamacpp", reason="the engine is not installed here")
+        monkeypatch.setenv("FREEPROVIDERS_EMBEDDING_MODEL", str(written(tmp_path)))
+    (own,) = blocks(cls.__doc__)
+    common = blocks(BaseEmbeddings.__doc__)
+    with replica(OpenAICompatible) as server:
+        monkeypatch.setenv("OPENAI_COMPATIBLE_API_BASE", server.base_url)
+        names = {}
+        await run(own, names)
+        assert type(names["embeddings"]) is cls
+        assert sum([await run(block, names) for block in common]) == 3
+
+
 def pages_blocks():
     return [
         pytest.param(block, id=str(at), marks=[pytest.mark.real] if "Embedded" in block else [])
@@ -156,6 +177,7 @@ def test_the_pages_code_runs(block):
 def test_the_page_names_every_class_and_error():
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"`{cls.__name__}`" in page for cls in (*CHATS, *LLMS, ChatBackend, BackendLLM))
+    assert all(f"`{name}`" in page for name in embeddings.__all__)
     assert len(blocks(page)) == len(pages_blocks()) >= 4
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import copy
-import inspect
 import json
 import pickle
+import subprocess
 import sys
 import threading
 
@@ -20,7 +20,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import SecretStr, ValidationError
 
 from freeproviders import OpenAICompatible, Quota, Retry, Timeout, errors
-from freeproviders.embeddings import OpenAICompatibleEmbedder, VectorCache
+from freeproviders.embeddings import VectorCache
 from freeproviders.errors import TruncatedTextsWarning
 from freeproviders.testing import checksum_vector, replica
 from langchain_freeproviders import OpenAICompatibleEmbeddings, SharedQuota
@@ -116,24 +116,16 @@ async def test_a_cancelled_call_ends_its_requests():
 
 
 def test_arguments_are_seen_before_the_first_use():
-    """In a process of its own, since pydantic reads the fields late."""
-    parameters = inspect.signature(OpenAICompatibleEmbeddings).parameters
-    assert {"model", "service", "base_url", "api_key", "size", "family", "truncate", "quota"} <= set(
-        parameters
-    )
-    assert parameters["batch_size"].default is None
-
-
-def test_every_keyword_of_the_embedder_has_a_field():
-    renamed = {
-        "model": "model_name",
-        "retry": "max_retries",
-        "options": "model_kwargs",
-        "family": "family_name",
-    }
-    keywords = set(inspect.signature(OpenAICompatibleEmbedder).parameters) - {"configuration"}
-    keywords |= set(inspect.signature(OpenAICompatibleEmbedder.embed).parameters) - {"self", "texts", "role"}
-    assert {renamed.get(name, name) for name in keywords} <= set(OpenAICompatibleEmbeddings.model_fields)
+    """In a process of its own, since pydantic reads the fields late; those of chat models too."""
+    code = """
+from inspect import signature
+from langchain_freeproviders import ChatOpenAICompatible, OpenAICompatibleEmbeddings
+for cls, own in ((ChatOpenAICompatible, "temperature"), (OpenAICompatibleEmbeddings, "batch_size")):
+    parameters = signature(cls).parameters
+    assert {own, "model", "service", "base_url", "api_key", "quota"} <= set(parameters), parameters
+    assert parameters[own].default is None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_names_that_users_of_openai_embeddings_know(service):
