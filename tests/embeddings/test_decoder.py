@@ -270,11 +270,7 @@ def test_another_size_than_was_asked_for_is_refused():
         (b'[{"error": {"message": "slow down", "code": 429}}]', errors.RateLimitError, "slow down"),
         (b'{"data": [], "error": "boom"}', errors.ServerError, "boom"),
         (b'{"detail": "no such thing"}', errors.ProviderError, "no such thing"),
-        (
-            json.dumps({"error": f"not this: {LONG}"}).encode(),
-            errors.ServerError,
-            re.escape(f"not this: {LONG}"),
-        ),
+        (json.dumps({"error": f"not this: {LONG}"}).encode(), errors.ServerError, "not this: "),
     ],
 )
 def test_what_is_no_answer_is_its_own_error(body, kind, words):
@@ -318,3 +314,20 @@ def test_sizes_are_capped(monkeypatch):
 def test_deep_nesting_is_refused():
     assert isinstance(failure(b"[" * 100_000 + b"]" * 100_000), errors.ResponseError)
     assert isinstance(failure(b'{"data":' * 50_000), errors.ResponseError)
+
+
+def test_numbers_are_read_as_they_come_and_their_text_is_not_kept():
+    body = answer([[0.1] * 1000] * 20)
+    decoder = dialect_named("openai").decoder(EmbeddingRequest(texts=("x",) * 20))
+    most = 0
+    for at in range(0, len(body), 1000):
+        decoder.feed(body[at : at + 1000])
+        most = max(most, len(decoder._numbers.rest()))
+    decoder.close()
+    assert decoder.answer.vectors == Vectors.of([[0.1] * 1000] * 20)
+    assert most < len(body) / 10
+
+
+@given(st.sets(st.integers(0, 12), max_size=12))
+def test_a_byte_order_mark_may_be_cut_too(cuts):
+    assert decoded(b"\xef\xbb\xbf \n\xef\xbb\xbf" + answer([LONG]), "a", cuts=cuts).answered

@@ -26,17 +26,16 @@ from freeproviders.wire.failure import (
     looks_like_html,
     read_reported_error,
 )
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 from freeproviders.wire.limits import AllowanceHeaders
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import Sign
-from freeproviders.wire.text import BOM, mended
+from freeproviders.wire.text import mended
 
 MAX_SIZE: Final = 32_768
 """More numbers than the vectors of any known model have."""
 _BYTES_OF_A_NUMBER: Final = 32
 _BYTES_BESIDE: Final = 2**20
-_BLANK: Final = BOM + b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +73,38 @@ class VectorDecoder(PartDecoder):
         super().__init__()
         self._request = request
         self._form = form
-        self._reads: list[bytes] = []
+        self._numbers = Numbers()
         self._most = _BYTES_BESIDE + len(request.texts) * MAX_SIZE * _BYTES_OF_A_NUMBER
 
     def decode(self, data: bytes, batch: Batch) -> None:
-        """Keep a network read: an answer is read at its end."""
+        """Read what is complete of the numbers; the rest is read at the end."""
         del batch
-        self._reads.append(data)
         self.progress += len(data)
         if self.progress > self._most:
-            self._reads = []
+            self._numbers = Numbers()
             raise ResponseTooLargeError(
                 f"The answer to {len(self._request.texts)} texts is longer than {self._most} bytes."
             )
+        self._numbers.feed(data)
 
     def finish(self, batch: Batch) -> None:
         """Read the whole answer."""
         del batch
-        body, self._reads = b"".join(self._reads).lstrip(_BLANK), []
-        if looks_like_html(body):
-            raise blocked(body)
+        numbers, self._numbers = self._numbers, Numbers()
+        if looks_like_html(rest := numbers.rest()):
+            raise blocked(rest)
         try:
-            numbers = Numbers(body)
+            document = numbers.document()
         except ValueError as error:
             raise TruncatedResponseError(f"The answer is not complete JSON: {error}.") from error
-        document = numbers.document
         if isinstance(document, Mapping) and document.get("error"):
-            self._refuse(body)
+            self._refuse(document)
         try:
             found = self._form(document)
         except ValueError as error:
             raise MalformedResponseError(f"{error}.") from error
         if found is None:
-            self._refuse(body)
+            self._refuse(document)
             raise MalformedResponseError("The answer holds no vectors.")
         tokens = found.tokens if type(found.tokens) is int and found.tokens >= 0 else None
         self.model = mended(found.model) if isinstance(found.model, str) and found.model else None
@@ -159,12 +157,8 @@ class VectorDecoder(PartDecoder):
             raise error
         return Vectors(data, size)
 
-    def _refuse(self, body: bytes) -> None:
+    def _refuse(self, document: object) -> None:
         """Raise if an answer is an error in disguise."""
-        try:
-            document = loads(body)  # whole: a message may hold a list of numbers
-        except ValueError:
-            document = Numbers(body).document
         reported = error_in_success(document)
         if reported is None and self.signs and (reported := read_reported_error(document)) is not None:
             error = self._classified(reported, document)
