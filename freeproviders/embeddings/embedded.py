@@ -43,8 +43,8 @@ Pooling = Literal["mean", "cls", "last"]
 """How one vector is made of those of all tokens: their mean, the first one's, the last one's."""
 
 ENV_MODEL: Final = "FREEPROVIDERS_EMBEDDING_MODEL"
-MAX_WINDOW: Final = 8192
-"""Tokens of a text, unless more are asked for: memory is taken for so many."""
+MAX_WINDOW: Final = 2048
+"""Tokens of a text, unless more are asked for: memory and time grow with their square."""
 BATCH: Final = 16
 """Texts of a request: few are lost with one, and more make it no faster."""
 
@@ -72,7 +72,7 @@ class EmbeddedEmbedder(Embedder):
             same model, as a service of the catalogue. The caller vouches for it.
         query_prefix: put before each query; None is what models of this name want.
         document_prefix: put before each document; None is what models of this name want.
-        window: the most tokens of a text; None is the model's own number, at most 8192.
+        window: the most tokens of a text; None is the model's own number, at most 2048.
         slots: texts that the engine works on at the same time.
         batch_size: texts of a request.
         threads: cores to use; None is all but one.
@@ -133,13 +133,13 @@ class EmbeddedEmbedder(Embedder):
         settings = EngineSettings(
             model=file.path,
             alias=f"{self.model}@{self._digest}",  # a file that is replaced has an engine of its own
-            context=self._window(window),
+            context=self._context(window, pooling or file.pooling),
             slots=slots,
             threads=threads,
             pooling=pooling or file.pooling,
         )
         self._settings = settings
-        if settings.context != self._window(None):
+        if settings.context != self._context(None, settings.pooling):
             self.options = {"window": settings.context}  # vectors of cut texts are kept apart by it
         given: Mapping[Role, str | None] = {"query": query_prefix, "document": document_prefix}
         self._prefixes = _prefixes_of(family or "", self.model, file.path.stem)
@@ -155,7 +155,7 @@ class EmbeddedEmbedder(Embedder):
         self.caps = Caps(
             texts=batch_size,
             tokens=max(settings.context, MAX_WINDOW),
-            window=settings.context,
+            window=settings.context - _left_over(settings.pooling),
             concurrency=slots,
         )
         numpy_if_there()  # reads files, which no call may do on its event loop
@@ -220,20 +220,21 @@ class EmbeddedEmbedder(Embedder):
                 over, many = middle, count
         return text[:fits]
 
-    def _window(self, window: int | None) -> int:
+    def _context(self, window: int | None, pooling: str | None) -> int:
+        """Return the tokens that the engine is to have room for."""
         length = self._file.context_length
-        if window is None:
-            return min(length or MAX_WINDOW, MAX_WINDOW)
-        if length is not None and window > length:
+        if length is not None and window is not None and window > length:
             raise UsageError(
                 f"window={window} is more than the model's {length}.", provider=self.name, model=self.model
             )
-        return window
+        context = (window or min(length or MAX_WINDOW, MAX_WINDOW)) + _left_over(pooling)
+        return min(context, length or context)
 
     async def _client(self) -> _EngineClient:
         """Return a client of the engine, which is started if it does not run."""
         return _EngineClient(
             self._settings,
+            self.caps.window,
             await self.prepare(),
             headers=self.headers,
             timeout=self.timeout,
@@ -259,6 +260,7 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
     def __init__(
         self,
         settings: EngineSettings,
+        window: int | None,
         server: EngineServer,
         *,
         headers: Mapping[str, str],
@@ -269,6 +271,7 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
             settings.alias, base_url=f"{server.address}/v1", headers=headers, timeout=timeout, retry=retry
         )
         self.attach(settings, server)
+        self._window = window
 
     def encode(self, request: EmbeddingRequest) -> HttpRequest:
         """Write the request as llama.cpp wants it."""
@@ -280,10 +283,15 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
         if isinstance(error, ContextOverflowError):
             said = _TOKENS.search(error.message)
             count = f"has {said[1]} tokens" if said else "is too long"
-            error.message = f"The text {count}, and the model's window is {self._settings.context}."
+            error.message = f"The text {count}, and the model's window is {self._window}."
             error.advice = "Split it, or pass truncate=True to cut such texts."
             error.args = (error.message,)
             error.status, error.body = None, ""
+
+
+def _left_over(pooling: str | None) -> int:
+    """Return the tokens of the engine's room that no text may take: one where it reads a text in pieces."""
+    return int(pooling == "last")
 
 
 def plain_name(name: str) -> str:

@@ -348,10 +348,11 @@ async def test_a_chat_model_with_a_pooling_makes_vectors(weights_135m: Path, mak
     """A decoder with a cache of its own, whose tokens are the bytes' pairs."""
     with pytest.raises(EmbeddedModelError, match="chat model"):
         EmbeddedEmbedder(weights_135m)
-    embedder = make(weights_135m, pooling="last", window=64)
+    embedder = make(weights_135m, pooling="last", window=255)
     wanted = ["A cat sleeps.", "Eine Katze schläft.", "The price of oil rose."]
-    found = await embedder.embed([*wanted, "word " * 100], truncate=True)
+    found = await embedder.embed([*wanted, "word " * 400], truncate=True)
     assert (found.vectors.size, found.truncated) == (576, (3,))
+    assert found.usage.input_tokens == 255 + sum(await embedder.count_tokens(wanted))
     assert array("f", (await embedder.embed(wanted[2])).vectors[0])[:3] == pytest.approx(
         found.vectors[2][:3].tolist(), abs=1e-3
     )
