@@ -12,6 +12,7 @@ from freeproviders.cli import (
     catalogue,
     chat,
     doctor,
+    embed,
     embeddings,
     models,
     probe,
@@ -39,6 +40,7 @@ app.command()(replica.replica)
 app.command()(doctor.doctor)
 app.command()(probe.probe)
 app.add_typer(quota.app, name="quota")
+app.command()(embed.embed)
 app.add_typer(embeddings.app, name="embeddings")
 
 

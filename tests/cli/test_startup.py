@@ -34,6 +34,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
         ["catalogue", "--help"],
         ["catalogue", "check", "--help"],
         ["doctor", "--help"],
+        ["embed", "--help"],
         ["embeddings", "list", "--help"],
         ["replica", "--help"],
         ["--version"],
