@@ -118,7 +118,7 @@ class EmbeddedEmbeddings(RequestFields, ModelEmbeddings):
     pooling: Literal["mean", "cls", "last"] | None = None
     """How the vectors of a text's tokens become one, where the file does not say it right."""
     window: int | None = Field(default=None, ge=1)
-    """The most tokens of a text; None is the model's own number, at most 8192."""
+    """The most tokens of a text; None is the model's own number, at most 2048."""
     slots: int | None = Field(default=None, ge=1)
     """Texts that the engine works on at the same time."""
     threads: int | None = Field(default=None, ge=1)

@@ -40,7 +40,7 @@ class EmbeddedEmbedding(RequestFields, ModelFields, CoreEmbedding):
         description="How the vectors of a text's tokens become one, where the file is silent or wrong.",
     )
     window: int | None = Field(
-        default=None, ge=1, description="The most tokens of a text; None is the model's own, at most 8192."
+        default=None, ge=1, description="The most tokens of a text; None is the model's own, at most 2048."
     )
     slots: int | None = Field(default=None, ge=1, description="Texts that are worked on at the same time.")
     threads: int | None = Field(default=None, ge=1, description="Cores to use; None is all but one.")
