@@ -81,9 +81,19 @@ def decoding(texts: int, size: int) -> None:
         )
 
 
-def peers(url: str, texts: list[str]) -> dict[str, Callable]:
-    """Classes that others wrote for the same protocol, as far as they are installed."""
+def in_frameworks(url: str, texts: list[str]) -> dict[str, Callable]:
+    """Classes for the same protocol, ours and those of others, as far as they are installed.
+
+    All ask for base64, as OpenAI's own client does.
+    """
     found: dict[str, Callable] = {}
+    try:
+        own = importlib.import_module("llama_index.embeddings.freeproviders").OpenAICompatibleEmbedding(
+            "m", base_url=f"{url}/v1", embed_batch_size=1000, additional_kwargs={"encoding_format": "base64"}
+        )
+        found["embed in LlamaIndex"] = lambda: len(own.get_text_embedding_batch(texts))
+    except ImportError:
+        pass
     try:
         langchain = importlib.import_module("langchain_openai").OpenAIEmbeddings(
             model="m", base_url=f"{url}/v1", api_key="k", check_embedding_ctx_length=False
@@ -112,7 +122,7 @@ def calls(url: str, count: int, size: int) -> None:
         async def embed(ours=ours, texts=texts) -> int:
             return len((await ours.embed(texts)).vectors)
 
-        others = peers(address, texts) if encoding == ENCODINGS[-1] else {}
+        others = in_frameworks(address, texts) if encoding == ENCODINGS[-1] else {}
         compare(
             f"call of {count} texts, vectors of {size} numbers as {encoding}, per text",
             {"aiohttp and NumPy": floor.call, "embed": embed, **others},

@@ -155,7 +155,8 @@ class Batches:
     def _begin(self) -> None:
         if self._start < len(self._texts):
             self._open = True
-            dispatcher.event(EmbeddingStartEvent(model_dict=self._about))
+            if anybody_listens(dispatcher):
+                dispatcher.event(EmbeddingStartEvent(model_dict=self._about))
             self._event = self._manager.on_event_start(
                 CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: self._about}
             )
