@@ -16,7 +16,7 @@ from freeproviders.errors import (
     TruncatedResponseError,
 )
 from freeproviders.types import Batch, Usage
-from freeproviders.wire.embeddings.numbers import Numbers, all_finite
+from freeproviders.wire.embeddings.numbers import Numbers, all_finite, read_rest
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest
 from freeproviders.wire.embeddings.vectors import Vectors
 from freeproviders.wire.failure import (
@@ -94,7 +94,7 @@ class VectorDecoder(PartDecoder):
         if looks_like_html(rest := numbers.rest()):
             raise blocked(rest)
         try:
-            document = numbers.document()
+            document = read_rest(rest)
         except ValueError as error:
             raise TruncatedResponseError(f"The answer is not complete JSON: {error}.") from error
         if isinstance(document, Mapping) and document.get("error"):

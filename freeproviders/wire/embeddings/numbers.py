@@ -32,8 +32,8 @@ _LEAST_BYTES: Final = 512
 class Numbers:
     """A JSON document with its long lists of numbers cut out.
 
-    `feed` takes it piece by piece, `rest` is what was left of it. `document` reads that, with a
-    stand-in for each list, which `vector` takes in its place.
+    `feed` takes it piece by piece, `rest` is what was left of it, with a stand-in for each list,
+    which `vector` takes in its place.
     """
 
     def __init__(self) -> None:
@@ -68,16 +68,10 @@ class Numbers:
         self._after = after - kept
 
     def rest(self) -> bytes:
-        """Return the document without its lists, and without what means nothing before it."""
-        return b"".join([*self._pieces, self._tail]).lstrip(_BLANK)
-
-    def document(self) -> Any:
-        """Read the document without its lists. Raises `ValueError` where it is not JSON."""
-        rest = self.rest()
-        try:
-            return from_json(rest)
-        except ValueError:
-            return loads_leniently(rest)
+        """End the document; return it without its lists, and without what means nothing before it."""
+        rest = b"".join([*self._pieces, self._tail])
+        self._pieces, self._tail = [], bytearray()
+        return rest.lstrip(_BLANK)
 
     def vector(self, value: object) -> array[float]:
         """Read a value of the document as a vector: a list of numbers, its stand-in, or base64.
@@ -97,6 +91,14 @@ class Numbers:
         if not all(type(number) in _NUMBERS for number in value):
             raise ValueError(_odd(value))
         return _unless_empty(_in_32_bits(value))
+
+
+def read_rest(rest: bytes) -> Any:
+    """Read a document without its lists. Raises `ValueError` where it is not JSON."""
+    try:
+        return from_json(rest)
+    except ValueError:
+        return loads_leniently(rest)
 
 
 def _from_text(text: bytes) -> array[float] | ValueError:
