@@ -63,7 +63,7 @@ from freeproviders.types import (
     as_messages,
     collect,
 )
-from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
+from freeproviders.usage import estimate_input_tokens, estimate_output_tokens, estimate_tokens
 from freeproviders.windows import context_window
 from freeproviders.wire.json import dumps
 
@@ -250,6 +250,30 @@ class Backend(ABC):
         nothing refuses a request because of it.
         """
         return self.abilities(model).window or context_window(model or self.model)
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether tokens can be counted exactly just now, by a server of the user's own."""
+        return False
+
+    async def exact_tokens(self, text: str, model: str) -> int | None:
+        """Count a text's tokens by the model's own tokenizer; None where it cannot be asked."""
+        del text, model
+        return None
+
+    async def count_tokens(self, text: str, *, model: str | None = None) -> int:
+        """Count the tokens of a text: exactly where a server tokenises for others, else by estimate.
+
+        An exact count is one request to that server, which has 2 seconds for it.
+        """
+        exact = await self.exact_tokens(text, model or self.model) if self.has_tokenizer else None
+        return estimate_tokens(text, model or self.model) if exact is None else exact
+
+    def count_tokens_sync(self, text: str, *, model: str | None = None) -> int:
+        """`count_tokens` for code without an event loop."""
+        if not self.has_tokenizer:
+            return estimate_tokens(text, model or self.model)
+        return bridge.run(self.count_tokens(text, model=model))
 
     def finds_out(self, feature: Feature) -> bool:
         """Return whether answers decide about a feature, since neither claim nor caller does."""

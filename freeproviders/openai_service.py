@@ -5,7 +5,9 @@ What its chat and its embeddings have in common.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self, Unpack
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Self, TypeVar, Unpack
 
 from freeproviders import bridge
 from freeproviders.checks import caution
@@ -14,13 +16,18 @@ from freeproviders.errors import MalformedResponseError, ProviderError, UsageErr
 from freeproviders.over_http import OverHttp
 from freeproviders.transport import HttpRequest
 from freeproviders.wire.json import loads
+from freeproviders.wire.openai.counting import read_count, text_asked
 from freeproviders.wire.openai.style import PLAIN, Style
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
     from freeproviders.services import Served
 
+_COUNTING_SECONDS: Final = 2.0
+"""How long a server may take to count tokens; then they are estimated."""
 _MAX_LIST_BYTES: Final = 16 * 2**20
+_MAX_COUNT_BYTES: Final = 64 * 2**20
+T = TypeVar("T")
 
 
 class OpenAIService(OverHttp):
@@ -108,6 +115,27 @@ class OpenAIService(OverHttp):
             raise MalformedResponseError(
                 "The list of models is not in the OpenAI form.", provider=self.name
             ) from error
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the server tokenises for others."""
+        return self.service is not None and bool(self.service.tokenizer)
+
+    async def exact_tokens(self, text: str, model: str) -> int | None:
+        """Count a text's tokens by the server's own tokenizer; None where it does not answer so."""
+        if (service := self.service) is None or not service.tokenizer:
+            return None
+        return await self._told("/tokenize", text_asked(service.tokenizer, text, model), read_count)
+
+    async def _told(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T | None:
+        """Ask the server beside the protocol; None where it does not answer so, or not soon."""
+        url = self.base_url.removesuffix("/v1") + path
+        try:
+            async with asyncio.timeout(_COUNTING_SECONDS):
+                request = HttpRequest("POST", url, self._headers(), body)
+                return read(await self.fetch(request, _MAX_COUNT_BYTES))
+        except (ProviderError, TimeoutError):
+            return None
 
     def list_models_sync(self) -> list[str]:
         """`list_models` for code without an event loop."""

@@ -71,7 +71,19 @@ class OverHttp(Configured, ABC):
         from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits
 
         quota: Quota = Quota() if self.quota == "auto" else self.quota
-        return quota.meter(self.name, getattr(self, "service", None), self.api_key, self.upper_estimate)
+        count = self.exact_input_tokens if self.has_tokenizer else None
+        service = getattr(self, "service", None)
+        return quota.meter(self.name, service, self.api_key, self.upper_estimate, count=count)
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the server tokenises for others."""
+        return False
+
+    async def exact_input_tokens(self, request: Any) -> int | None:
+        """Count the tokens of a request by the server's own tokenizer; None where it cannot."""
+        del request
+        return None
 
     @abstractmethod
     def upper_estimate(self, request: Any) -> Estimate:

@@ -33,7 +33,7 @@ from freeproviders.types import (
     ReasoningMode,
     Text,
 )
-from freeproviders.usage import estimate_tokens, surely_more_tokens
+from freeproviders.usage import surely_more_tokens
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.fields import Fields, check_options
 from langchain_freeproviders.keywords import (
@@ -333,16 +333,15 @@ class BackendSettings(Fields):
         )
 
     def get_num_tokens(self, text: str) -> int:
-        """Count the tokens of a text with `custom_get_token_ids`, else estimate them.
+        """Count the tokens of a text with `custom_get_token_ids`, else as far as the service tells.
 
-        The estimate goes by the text's script and by the model's name, and needs no network and no
-        tokenizer.
+        A server of your own that tokenises (llama.cpp, vLLM, the embedded model's once it runs)
+        counts exactly. Elsewhere they are estimated by the text's script and the model's name,
+        which needs no network and no tokenizer.
         """
-        return (
-            len(self.custom_get_token_ids(text))
-            if self.custom_get_token_ids is not None
-            else estimate_tokens(text, self.model)
-        )
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return self._backend.count_tokens_sync(text, model=self.model)
 
     # --- what LangChain asks of a model ---
 

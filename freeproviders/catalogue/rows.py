@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from freeproviders.wire.embeddings.names import DialectName
 from freeproviders.wire.limits import AllowanceHeaders, Metric
+from freeproviders.wire.openai.counting import Tokenizer
 from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.signs import Kind, Sign
 
@@ -226,6 +227,7 @@ class Service(Known):
         request: how its requests are written.
         embeddings: embedding models by name.
         embedding_dialect: how it is asked for vectors.
+        tokenizer: whose way its server has to count tokens for others, "" for none.
         native_tools: whether its models call tools by themselves; None leaves it to their facts.
         json_schema: whether it constrains answers to a schema; None leaves it to their facts.
         facts: the name of the service in the models' facts, where it is another than `id`.
@@ -256,6 +258,7 @@ class Service(Known):
     terms: Terms = field(default_factory=Terms)
     embeddings: Mapping[str, EmbeddingRow] = field(default_factory=dict)
     embedding_dialect: DialectName = "openai"
+    tokenizer: Tokenizer = ""
     native_tools: bool | None = None
     json_schema: bool | None = None
     facts: str = ""

@@ -25,6 +25,7 @@ from freeproviders.embedded.server import (
     EngineSettings,
     engine_folder,
     ensure_server,
+    running_server,
 )
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
 from freeproviders.errors import (
@@ -39,6 +40,8 @@ from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest
 from freeproviders.types import Batch, ChatRequest, Message
 
+_COUNTING_SECONDS: Final = 2.0
+"""How long the engine may take to count tokens; then they are estimated."""
 MAX_CONTEXT: Final = 8192
 """Tokens for each answer, unless more are asked for: their memory is taken at the start."""
 
@@ -191,19 +194,37 @@ class Embedded(Provider):
         """
         return await ensure_server(await self._running(model or self.model))
 
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the engine runs, which tokenises; none is started for that."""
+        return self._tokenizing(self.model) is not None
+
+    async def exact_tokens(self, text: str, model: str) -> int | None:
+        """Count a text's tokens by the engine that runs; None where none does."""
+        client = self._tokenizing(model)
+        if client is None:
+            return None
+        try:
+            async with asyncio.timeout(_COUNTING_SECONDS):
+                return len(await client.tokenized(text, special=False))
+        except (FreeProvidersError, TimeoutError):
+            return None
+
+    def _tokenizing(self, model: str) -> _EngineClient | None:
+        settings = self._settings.get(model)
+        server = None if settings is None else running_server(settings)
+        return None if settings is None or server is None else self._client(settings, server)
+
     # --- the engine ---
+
+    def _client(self, settings: EngineSettings, server: EngineServer) -> _EngineClient:
+        return _EngineClient(settings, server, headers=self.headers, timeout=self.timeout, retry=self.retry)
 
     async def _batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         running_loop()  # or an error that says so, before half a gigabyte is fetched
         # Before any deadline: weights take as long as they take.
         settings = await self._running(request.model or self.model)
-        client = _EngineClient(
-            settings,
-            await ensure_server(settings),
-            headers=self.headers,
-            timeout=self.timeout,
-            retry=self.retry,
-        )
+        client = self._client(settings, await ensure_server(settings))
         async with aclosing(exchanged(client, request)) as batches:
             async for batch in batches:
                 yield batch

@@ -19,8 +19,9 @@ from freeproviders.openai_service import OpenAIService
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, OnEmpty
-from freeproviders.wire.json import dumps
+from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
+from freeproviders.wire.openai.counting import question_asked, read_count, read_prompt, text_asked
 from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
 from freeproviders.wire.openai.styled import SEEN_TO_HERE
@@ -152,6 +153,19 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             if given and name not in SEEN_TO_HERE:
                 self._warn_once(name, f"cannot take {name}: left out of the request.")
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
+
+    async def exact_input_tokens(self, request: ChatRequest) -> int | None:
+        """Count a question's tokens as the server will, template and tools included; None if it cannot."""
+        if (service := self.service) is None or not service.tokenizer:
+            return None
+        model = request.model or self.model
+        asked = question_asked(loads(self.encode(request).body or b"{}"), model)
+        if service.tokenizer == "llamacpp":
+            prompt = await self._told("/apply-template", asked, read_prompt)
+            if prompt is None:
+                return None
+            asked = text_asked(service.tokenizer, prompt, model, is_prompt=True)
+        return await self._told("/tokenize", asked, read_count)
 
     def decoder(self, request: ChatRequest) -> PartDecoder:
         """Return a new decoder for one answer."""

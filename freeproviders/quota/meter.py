@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
@@ -58,6 +58,7 @@ class Meter:
         account: what tells accounts apart, the API key.
         keep: the share of a day's cap that is left to others.
         transit: seconds within which a request that was written has reached the service.
+        count: counts a request's tokens exactly, None where the service does not tokenise.
     """
 
     ledger: Ledger
@@ -67,6 +68,7 @@ class Meter:
     account: str = ""
     keep: float = 0.0
     transit: float = TRANSIT_SECONDS
+    count: Callable[[Any], Awaitable[int | None]] | None = None
 
     def check_account(self) -> None:
         """Raise `UsageError` where the process has used another key of the same service."""
@@ -84,11 +86,14 @@ class Meter:
         self.check_account()
         rules, model = self.rules_of(request.model or ""), request.model or ""
         # Tokens are estimated only where they are counted.
-        estimate = self.estimate(request) if any("tokens" in rule.metric for rule in rules) else None
+        estimate, tokens = None, None
+        if any("tokens" in rule.metric for rule in rules):
+            tokens = None if self.count is None else await self.count(request)
+            if tokens is None:
+                estimate = self.estimate(request)
+                tokens = _estimators.get().corrected(model, estimate).tokens
         ask = Ask(
-            claims=_claims(
-                rules, estimate and _estimators.get().corrected(model, estimate), request.max_tokens
-            ),
+            claims=_claims(rules, tokens, request.max_tokens),
             account=self.account,
             keep=self.keep,
             transit=self.transit,
@@ -98,14 +103,17 @@ class Meter:
         return Ticket(self.ledger, grant, rules, model, estimate, wait_up_to=wait_up_to)
 
 
-def _claims(rules: Sequence[Rule], estimate: Estimate | None, answer: int | None) -> tuple[Claim, ...]:
-    """Return what a request may take, with at most `answer` tokens of answer; None is not limited."""
-    if estimate is None:
+def _claims(rules: Sequence[Rule], tokens: int | None, answer: int | None) -> tuple[Claim, ...]:
+    """Return what a request of so many tokens may take, with at most `answer` tokens of answer.
+
+    `tokens` None: they are not counted. `answer` None: it is not limited.
+    """
+    if tokens is None:
         return claims_of(rules, {})
     if answer is None:
         caps = [rule.cap for rule in rules if rule.metric in {"tokens", "output tokens"}]
-        answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - estimate.tokens))
-    return claims_of(rules, {"input tokens": estimate.tokens, "output tokens": answer})
+        answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - tokens))
+    return claims_of(rules, {"input tokens": tokens, "output tokens": answer})
 
 
 class Ticket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -64,6 +64,8 @@ class Quota:
         service: Service | None,
         key: str | None,
         estimate: Callable[[Any], Estimate],
+        *,
+        count: Callable[[Any], Awaitable[int | None]] | None = None,
     ) -> Meter | None:
         """Return the way to the ledger for a backend; None where it has no limits.
 
@@ -72,6 +74,7 @@ class Quota:
             service: its row of the catalogue, None without one.
             key: the account's key, None without one.
             estimate: makes an upper estimate of a request's tokens.
+            count: counts them exactly where the service can, and returns None where it does not.
 
         It imports modules and reads files: call it on a thread.
         """
@@ -93,7 +96,9 @@ class Quota:
             return rules_for(who, limits, model, keyless=keyless)
 
         transit = self.transit or (service is not None and service.transit) or TRANSIT_SECONDS
-        return Meter(ledger, who, rules, estimate, account=key or "", keep=self.keep, transit=transit)
+        return Meter(
+            ledger, who, rules, estimate, account=key or "", keep=self.keep, transit=transit, count=count
+        )
 
     def _opened(self) -> Ledger:
         return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger
