@@ -95,6 +95,16 @@ def in_frameworks(url: str, texts: list[str]) -> dict[str, Callable]:
     except ImportError:
         pass
     try:
+        chain = importlib.import_module("langchain_freeproviders").OpenAICompatibleEmbeddings(
+            model="m",
+            base_url=f"{url}/v1",
+            batch_size=1000,
+            model_kwargs={"encoding_format": "base64"},
+        )
+        found["embed in LangChain"] = lambda: len(chain.embed_documents(texts))
+    except ImportError:
+        pass
+    try:
         langchain = importlib.import_module("langchain_openai").OpenAIEmbeddings(
             model="m", base_url=f"{url}/v1", api_key="k", check_embedding_ctx_length=False
         )

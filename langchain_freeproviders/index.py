@@ -11,7 +11,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from freeproviders.embeddings.family import Family
-from freeproviders.errors import FamilyMismatchError, FreeProvidersError, UsageError
+from freeproviders.errors import FreeProvidersError
+from langchain_freeproviders.errors import FamilyMismatchError, UsageError, translating
 
 __all__ = ["KEY", "OneFamilyVectorStore", "check_documents", "stamped"]
 
@@ -309,4 +310,5 @@ def _check(family: Family, metadata: dict[str, Any]) -> None:
             own=family.fingerprint,
             advice=f"Add the documents anew, or stamp them: metadata[{KEY!r}].",
         )
-    family.check(str(stored), where=_STORE)
+    with translating:
+        family.check(str(stored), where=_STORE)

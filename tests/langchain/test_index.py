@@ -6,9 +6,9 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 
 from freeproviders import OpenAICompatible
-from freeproviders.errors import FamilyMismatchError, UsageError
 from freeproviders.testing import replica
 from langchain_freeproviders import OpenAICompatibleEmbeddings
+from langchain_freeproviders.errors import FamilyMismatchError, UsageError
 from langchain_freeproviders.index import KEY, OneFamilyVectorStore, check_documents, stamped
 
 DOCUMENTS = [Document(page_content=text, metadata={"source": text}) for text in ("a", "b", "c")]
