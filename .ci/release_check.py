@@ -51,6 +51,7 @@ MISSING = """
 import importlib
 for module, extra in (
     ("langchain_freeproviders", "langchain"),
+    ("llama_index.embeddings.freeproviders", "llama-index"),
     ("llama_index.llms.freeproviders", "llama-index"),
 ):
     if extra == {extra!r}:

@@ -35,7 +35,7 @@ dispatcher: Final = get_dispatcher("llama_index.core.base.embeddings.base")
 class Reported(Protocol):
     """An embedding model as far as the reports of its calls need it."""
 
-    callback_manager: CallbackManager
+    callback_manager: Any
     embed_batch_size: int
 
     @property
@@ -74,7 +74,7 @@ class Batches:
         self._bad: dict[int, FreeProvidersError] = {}
         self._model = model
         self._size = model.embed_batch_size
-        self._manager = model.callback_manager
+        self._manager = model.callback_manager or CallbackManager()  # LlamaIndex's engines may set None
         self._about = model.to_payload()
         self._shows = show_progress
         self._bar: Any = None
@@ -128,7 +128,7 @@ class Batches:
 
     def whole(self) -> list[Embedding]:
         """Return the vectors of all texts. Raises `BadTextsError` where one got none."""
-        warn_of_cut(self._truncated, len(self._texts), stacklevel=5)
+        warn_of_cut(self._truncated, len(self._texts), stacklevel=6)
         if not self._bad:
             return self._vectors
         size = max(map(len, self._vectors))

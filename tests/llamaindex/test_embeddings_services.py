@@ -13,6 +13,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, SimilarityMode
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
 from llama_index.core.embeddings.loading import load_embed_model
 from llama_index.core.embeddings.utils import resolve_embed_model
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.storage.kvstore import SimpleKVStore
 
@@ -22,6 +24,7 @@ from freeproviders.errors import (
     FamilyMismatchError,
     ProviderError,
     QuotaSpentError,
+    TruncatedTextsWarning,
     UsageError,
 )
 from freeproviders.testing import checksum_vector, replica
@@ -183,6 +186,41 @@ def test_what_was_made_before_an_error_stays_in_the_cache():
         assert kept.isdisjoint(text for request in server.requests for text in request.texts)
 
 
+async def test_a_text_that_is_too_long_is_refused_or_cut_and_told():
+    texts = ["a", "word " * 9000]
+    with replica(service="gemini", api_key="gm-1") as server:
+        model = OpenAICompatibleEmbedding(service="gemini", api_key="gm-1", base_url=server.base_url)
+        with pytest.raises(BadTextsError, match="1 of 2 texts got no vector: 1"):
+            model.get_text_embedding_batch(texts)
+        model.truncate = True
+        with pytest.warns(TruncatedTextsWarning, match="1 of 2 texts were cut") as told:
+            model.get_text_embedding_batch(texts)
+        with pytest.warns(TruncatedTextsWarning, match="1 of 2 texts were cut") as told_later:
+            await model.aget_text_embedding_batch(texts)
+        assert [warning.filename for warning in (*told, *told_later)] == [__file__] * 2
+
+
+async def test_a_task_that_is_cancelled_ends_its_requests():
+    with replica(OpenAICompatible, faults={"delay_headers": 60, "on": "embeddings"}) as server:
+        asking = asyncio.create_task(model_of(server).aget_text_embedding_batch(TEXTS))
+        await server.await_requests()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await server.await_disconnect()
+
+
+def test_threads_share_one_object(service):
+    model = model_of(service, embed_batch_size=7)
+
+    def ask(thread):
+        texts = [f"{thread} {text}" for text in TEXTS]
+        return close(model.get_text_embedding_batch(texts), rows_of(texts))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
+
+
 # --- LlamaIndex's cache, limiter, reports -----------------------------------------------------------
 
 
@@ -253,6 +291,58 @@ async def test_each_batch_is_reported_once(service, native):
     assert (about["class_name"], about["model_name"]) == ("freeproviders_openai_compatible_embedding", "m")
     pairs = debug.get_event_pairs(CBEventType.EMBEDDING)
     assert [len(end.payload[EventPayload.CHUNKS]) for _, end in pairs] == [20, 20, 10, 1]
+
+
+async def test_each_call_has_one_span(service):
+    spans = SimpleSpanHandler()
+    get_dispatcher().add_span_handler(spans)
+    try:
+        model = model_of(service, embed_batch_size=20)
+        model.get_text_embedding_batch(TEXTS)
+        model.get_query_embedding("a")
+        await model.aget_text_embedding("a")
+    finally:
+        get_dispatcher().span_handlers.remove(spans)
+    names = [span.id_.split("-")[0].rpartition(".")[2] for span in spans.completed_spans]
+    assert names == ["get_text_embedding_batch", "get_query_embedding", "aget_text_embedding"]
+
+
+class Plain(BaseEmbedding):
+    """LlamaIndex's base class, with its own way of asking."""
+
+    def _get_query_embedding(self, query):
+        return [1.0]
+
+    async def _aget_query_embedding(self, query):
+        return [1.0]
+
+    def _get_text_embedding(self, text):
+        return [1.0]
+
+
+def test_the_reports_are_those_of_llamaindexs_own_class(service):
+    """The same events with the same payloads, and the same order."""
+    seen = []
+    for model in (Plain(model_name="m"), model_of(service)):
+        debug = LlamaDebugHandler(print_trace_on_end=False)
+        model.callback_manager, model.embed_batch_size = CallbackManager([debug]), 20
+        recorder = listen()
+        model.get_text_embedding_batch(TEXTS)
+        model.get_query_embedding("a")
+        model.get_text_embedding("b")
+        reports = [
+            [sorted(payload, key=str) for payload in (start.payload, end.payload)]
+            for start, end in debug.get_event_pairs(CBEventType.EMBEDDING)
+        ]
+        chunks = [getattr(event, "chunks", None) for event in recorder.seen]
+        seen.append((recorder.names, chunks, reports))
+    assert seen[0] == seen[1]
+
+
+def test_a_model_that_lost_its_callback_manager_still_works(service):
+    model = model_of(service)
+    model.callback_manager = None
+    assert close([model.get_text_embedding("a")], rows_of(["a"]))
 
 
 def test_a_batch_that_fails_is_reported(service):
