@@ -209,8 +209,8 @@ class FreeProvidersEmbedder(Embedder):
 
     def _taken(self, embedder: Embedder, answer: EmbeddingAnswer) -> EmbeddingAnswer:
         """Return the answer with vectors of the family; another size is another family's."""
+        self.check_size(answer.vectors.size)  # before the member takes it for the family's size
         embedder.check_size(answer.vectors.size)
-        self.check_size(answer.vectors.size)
         return replace(answer, vectors=embedder.normalised(answer.vectors))
 
 

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
 
 from freeproviders.errors import FamilyMismatchError
 from freeproviders.wire.embeddings.request import ROLES, Role
+
+_HARMLESS: Final = frozenset(
+    {
+        "encoding_format",
+        "user",
+        "keep_alive",
+        "priority",
+        # those that only say the size, which the fingerprint has
+        "dimensions",
+        "output_dimension",
+        "output_dimensionality",
+        "outputDimensionality",
+        # those that refuse or cut what is too long, of which the result tells
+        "truncate",
+        "truncate_prompt_tokens",
+    }
+)
+"""Options of services that leave the vectors as they are. Any other one may change them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +84,23 @@ class Family:
         return replace(self, size=size)
 
 
-def rules_of(prefixes: Mapping[Role, str], input_types: Mapping[str, str]) -> str:
-    """Return `Family.rules`: what tells the roles apart, "" where nothing does.
+def rules_of(
+    prefixes: Mapping[Role, str],
+    input_types: Mapping[str, str],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Return `Family.rules`: what is done to texts or said of them, "" where nothing is.
 
     Args:
         prefixes: what is put before texts of each role.
         input_types: the service's words for the roles, sent beside the texts.
+        options: options of the service; those that may change vectors are told.
     """
     said = [f"{role} {prefixes.get(role, '')!r}" for role in ROLES if prefixes.get(role)]
     said += [f"{role} as {input_types[role]}" for role in ROLES if input_types.get(role)]
+    said += [
+        f"{name} {json.dumps(options[name], sort_keys=True, default=repr)}"
+        for name in sorted(options)
+        if name not in _HARMLESS
+    ]
     return ", ".join(said)

@@ -108,7 +108,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
             model=family or (facts.family if facts else f"{urlsplit(self.base_url).netloc}/{self.model}"),
             size=size or (facts.size if facts else None),
             normalised=normalised,
-            rules=rules_of(self._prefixes, facts.input_types if facts else {}),
+            rules=rules_of(self._prefixes, facts.input_types if facts else {}, self.options),
         )
         self.caps = Caps(
             texts=batch_size or (facts.batch if facts else None),
