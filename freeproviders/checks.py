@@ -147,17 +147,17 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
     if request.max_repairs is not MAX_REPAIRS:
         whole_number("max_repairs", request.max_repairs, 0)
     if request.on_invalid is not None:
-        one_of("on_invalid", request.on_invalid, _ON_INVALID)
+        one_of("on_invalid", request.on_invalid, _ON_INVALID, or_none=True)
     if request.reasoning is not None:
-        one_of("reasoning", request.reasoning, _REASONING)
+        one_of("reasoning", request.reasoning, _REASONING, or_none=True)
     if request.on_empty is not None:
-        one_of("on_empty", request.on_empty, _ON_EMPTY)
+        one_of("on_empty", request.on_empty, _ON_EMPTY, or_none=True)
     if request.n != 1:
         whole_number("n", request.n, 1)
         if request.stream:
             raise UsageError("n must be 1 when the answer is streamed: a stream holds one answer.")
-    if request.wait_up_to is not None and not (_is_number(request.wait_up_to) and request.wait_up_to >= 0):
-        raise UsageError(f"wait_up_to must be seconds of at least 0, not {request.wait_up_to!r:.200}.")
+    if request.wait_up_to is not None:
+        seconds("wait_up_to", request.wait_up_to)
     options = (
         request.options
         if accepted is None
@@ -238,10 +238,18 @@ def whole_number(name: str, value: object, least: int, *, provider: str = "") ->
         )
 
 
-def one_of(name: str, value: object, words: tuple[str, ...]) -> None:
-    """Raise `UsageError` unless a value is one of some words."""
-    if value not in words:
-        raise UsageError(f"{name} must be one of {', '.join(words)} or None, not {value!r:.200}.")
+def one_of(name: str, value: object, words: tuple[str, ...], *, or_none: bool = False) -> None:
+    """Raise `UsageError` unless a value is one of some words; `or_none` tells that None is taken too."""
+    if not isinstance(value, str) or value not in words:
+        raise UsageError(
+            f"{name} must be one of {', '.join(words)}{' or None' if or_none else ''}, not {value!r:.200}."
+        )
+
+
+def seconds(name: str, value: object) -> None:
+    """Raise `UsageError` unless a value is a number of seconds."""
+    if not isinstance(value, int | float) or not _is_number(value) or value < 0:
+        raise UsageError(f"{name} must be seconds of at least 0, not {value!r:.200}.")
 
 
 def _is_number(value: object) -> bool:

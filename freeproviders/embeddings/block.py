@@ -76,10 +76,11 @@ class Block:
         texts = [prefix + text for text in self.texts] if prefix else list(self.texts)
         places = []
         for place, text in enumerate(self.texts):
-            if embedder.takes_blank or (text and not text.isspace()):
+            fault = None if embedder.takes_any_text else _fault_of(text)
+            if fault is None:
                 places.append(place)
             else:
-                self._bad[place] = BadRequestError("The text is blank.", provider=embedder.name)
+                self._bad[place] = BadRequestError(fault, provider=embedder.name)
         if self.call.truncate and embedder.caps.window is not None:
             await self._shorten(texts, places, embedder.caps.window)
         elif embedder.cuts_unasked and embedder.caps.window is not None:
@@ -227,3 +228,14 @@ class Block:
             for at, place in enumerate(places):
                 room[place * size : (place + 1) * size] = vectors[at]
         return Vectors(data, size)
+
+
+def _fault_of(text: str) -> str | None:
+    """Return why a text cannot be sent, None where it can."""
+    if not text or text.isspace():
+        return "The text is blank."
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "The text holds half of a character (a lone surrogate), which cannot be sent: pass whole ones."
+    return None

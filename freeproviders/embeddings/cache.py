@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from freeproviders.embeddings.cache_file import ForeignFileError, Found, Place, StoredFamily, VectorFile
 from freeproviders.embeddings.family import Family
-from freeproviders.errors import FamilyMismatchError, VectorCacheError, VectorCacheWarning
+from freeproviders.errors import FamilyMismatchError, UsageError, VectorCacheError, VectorCacheWarning
 from freeproviders.folders import cache_dir
 from freeproviders.private_file import FileError
 from freeproviders.process import PerProcess
@@ -55,6 +55,8 @@ class VectorCache:
             return cache
         if isinstance(cache, bool) or cache is None:
             return cls() if cache else None
+        if not isinstance(cache, str | os.PathLike):
+            raise UsageError(f"cache must be True, False or a path, not {type(cache).__name__}.")
         return cls(cache)
 
     def __eq__(self, other: object) -> bool:

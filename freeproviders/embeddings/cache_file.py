@@ -293,6 +293,8 @@ class VectorFile:
                 return act(self._open())
         except sqlite3.Error as error:
             raise self._failed(error) from error
+        except UnicodeDecodeError as error:  # the message of an error that quotes what is damaged
+            raise FileError(f"{self.path} is damaged: delete it.") from error
 
     def _failed(self, error: sqlite3.Error) -> FileError:
         foreign = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB

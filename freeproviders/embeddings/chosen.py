@@ -132,7 +132,7 @@ class FreeProvidersEmbedder(Embedder):
         self.cache = VectorCache.of(cache)
         if any(member.options for member in found):  # what is kept was made with one of these
             self.options = {f"{member!r}": dict(member.options) for member in found}
-        self.takes_blank = all(member.takes_blank for member in found)
+        self.takes_any_text = all(member.takes_any_text for member in found)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(repr(member.embedder) for member in self._members)})"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from freeproviders import bridge
-from freeproviders.checks import one_of
+from freeproviders.checks import one_of, seconds
 from freeproviders.deadlines import running_loop
 from freeproviders.embeddings.block import Block, Call, Turn
 from freeproviders.embeddings.kept import Kept
@@ -141,6 +141,8 @@ class Embedder(VectorSource):
     def _call(self, role: Role, truncate: bool, wait_up_to: float | None, *, alone: bool) -> Call:
         running_loop()
         one_of("role", role, ROLES)
+        if wait_up_to is not None:
+            seconds("wait_up_to", wait_up_to)
         kept = None
         if self.cache is not None:
             family = self.family

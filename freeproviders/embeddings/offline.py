@@ -36,7 +36,7 @@ class OfflineEmbedder(Embedder):
     slug = "offline"
     model = static.FAMILY.model
     caps = Caps(texts=512, concurrency=1)  # the tokenizer takes all cores by itself
-    takes_blank = True
+    takes_any_text = True
 
     def __init__(self) -> None:
         static.find()  # found missing here, not in the middle of an index

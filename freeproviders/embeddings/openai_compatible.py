@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, cast
 from urllib.parse import urlsplit
 
 from freeproviders.catalogue.families import embedding_of
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from freeproviders.catalogue.rows import EmbeddingRow
     from freeproviders.tokens.upper import Estimate
     from freeproviders.wire.embeddings.decoder import VectorDecoder
+
+
+_NO_OPTIONS: Final = frozenset({"model", "input", "inputs", "texts", "content", "contents", "requests"})
+"""Fields in which some service has the model or the texts themselves."""
 
 
 class OpenAICompatibleEmbedder(OpenAIService, Embedder):
@@ -84,6 +88,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         for what, value in (("size", size), ("batch_size", batch_size), ("concurrency", concurrency)):
             if value is not None:
                 whole_number(what, value, 1, provider=self.name)
+        _check_words(normalised, options, family=family, prefixes=(query_prefix, document_prefix))
         if service is not None:
             self._serve(service, fallback=False, at_home=not configuration.get("base_url"))
         super().__init__(**configuration)
@@ -208,3 +213,20 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         """Estimate what a request has taken, where the service does not say."""
         del output_chars
         return Usage(estimate_tokens("\n".join(request.texts), request.model or ""), 0, estimated=True)
+
+
+def _check_words(
+    normalised: object, options: object, *, family: object, prefixes: tuple[object, object]
+) -> None:
+    """Raise `UsageError` for what would make another family than the caller means."""
+    if not isinstance(normalised, bool):
+        raise UsageError(f"normalised must be True or False, not {normalised!r:.200}.")
+    if family is not None and not (isinstance(family, str) and family and ";" not in family):
+        raise UsageError(f"family must be a name without a semicolon, or None, not {family!r:.200}.")
+    for role, prefix in zip(("query", "document"), prefixes, strict=True):
+        if not isinstance(prefix, str | None):
+            raise UsageError(f"{role}_prefix must be a text or None, not {prefix!r:.200}.")
+    if not isinstance(options, Mapping | None):
+        raise UsageError(f"options must be a mapping or None, not {type(options).__name__}.")
+    for name in _NO_OPTIONS.intersection(options or ()):
+        raise UsageError(f"options must not hold {name!r}: the request itself says it.")

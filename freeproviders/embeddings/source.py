@@ -34,8 +34,8 @@ class VectorSource(ABC):
     """The retries of a service that has answered before: a job of hours is not lost to a bad minute."""
     cache: VectorCache | None = None
     """Where vectors are kept, None where they are not."""
-    takes_blank: bool = False
-    """Whether a text of white space alone has a vector."""
+    takes_any_text: bool = False
+    """Whether a text of white space alone, or with half of a character, has a vector too."""
     cuts_itself: bool = False
     """Whether the service cuts texts that are too long, where that is asked for."""
     cuts_unasked: bool = False
