@@ -188,6 +188,35 @@ async def main():
 run()
 """
 
+EMBEDDINGS = """
+import pathlib, tempfile
+from freeproviders.embeddings import OpenAICompatibleEmbedder
+from langchain_freeproviders import OpenAICompatibleEmbeddings
+from llama_index.embeddings.freeproviders import OfflineEmbedding, OpenAICompatibleEmbedding
+from llama_index_freeproviders import SharedQuota
+
+quota = SharedQuota("house", [{"metric": "requests", "per": "minute", "cap": 100}], ledger="memory")
+kept = str(pathlib.Path(tempfile.mkdtemp(), "vectors.db"))
+texts = ["a", "word " * 300, "b"]
+
+async def main():
+    global guarding
+    guarding = False  # the hook's: as above
+    core = OpenAICompatibleEmbedder("m", base_url=url)
+    chain = OpenAICompatibleEmbeddings(model="m", base_url=url)
+    model = OpenAICompatibleEmbedding("m", base_url=url, cache=kept, rate_limiter=quota)
+    floor = OfflineEmbedding()
+    guarding = True
+    assert len(await core.embed(texts)) == 3
+    assert await chain.aembed_documents(texts)
+    for show_progress in (False, True):
+        assert len(await model.aget_text_embedding_batch(texts, show_progress=show_progress)) == 3
+    assert await model.aget_query_embedding("a")
+    assert await floor.aget_text_embedding_batch(texts)
+
+run()
+"""
+
 EMBEDDED = """
 from freeproviders.embedded import choice
 from langchain_freeproviders import ChatEmbedded
@@ -206,8 +235,17 @@ run()
 
 @pytest.mark.parametrize(
     "code",
-    [CORE, THINKING, LANGCHAIN, LANGCHAIN_STREAMED_OBJECT, LLAMAINDEX, SERVICES, EMBEDDED],
-    ids=["core", "thinking", "langchain", "langchain-objects", "llamaindex", "services", "embedded"],
+    [CORE, THINKING, LANGCHAIN, LANGCHAIN_STREAMED_OBJECT, LLAMAINDEX, SERVICES, EMBEDDED, EMBEDDINGS],
+    ids=[
+        "core",
+        "thinking",
+        "langchain",
+        "langchain-objects",
+        "llamaindex",
+        "services",
+        "embedded",
+        "embeddings",
+    ],
 )
 def test_nothing_blocks_the_event_loop(code):
     """Everything is asked for the first time, in a process of its own."""

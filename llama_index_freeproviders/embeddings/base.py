@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from freeproviders.embeddings.result import EmbeddedBatch
 from freeproviders.embeddings.texts import warn_of_cut
 from freeproviders.wire.embeddings.request import Role
 from llama_index_freeproviders.callbacks import spanned
-from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn
+from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn, progress_bars
 from llama_index_freeproviders.embeddings.store import Store
 from llama_index_freeproviders.fields import CoreFields
 from llama_index_freeproviders.names import EMBEDDING_NAMES, Names
@@ -204,6 +205,8 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
     async def _avectors(
         self, texts: Sequence[str], role: Role, *, show_progress: bool = False
     ) -> list[Embedding]:
+        if show_progress:
+            await asyncio.to_thread(progress_bars)
         with Batches(self, texts, show_progress=show_progress) as call:
             store = Store.of(self.embeddings_cache, role, call.family)
             if store is not None:

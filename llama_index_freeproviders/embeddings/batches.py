@@ -55,6 +55,11 @@ def blocking_turn(limiter: Any) -> Turn:
     return turn
 
 
+def progress_bars() -> Any:
+    """Import tqdm, which reads files the first time."""
+    return import_module("tqdm.auto")  # has no types
+
+
 class Batches:
     """One call, as a context manager: an exception inside ends the batch that is open.
 
@@ -84,8 +89,7 @@ class Batches:
 
     def __enter__(self) -> Self:
         if self._shows:
-            tqdm = import_module("tqdm.auto").tqdm  # has no types
-            self._bar = tqdm(total=len(self._texts), desc="Generating embeddings")
+            self._bar = progress_bars().tqdm(total=len(self._texts), desc="Generating embeddings")
         self._begin()
         return self
 
