@@ -23,8 +23,6 @@ from langchain_freeproviders.errors import translating
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
-    from langchain_freeproviders.limited import QuotaEmbeddings
-
 
 class SharedQuota(SharedLimiter, BaseRateLimiter):
     """Keep a service's limits with any chat model, together with all processes of the user.
@@ -127,17 +125,24 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
             self.handler.begin(run, grant)
         return True
 
-    def embeddings(self, other: Embeddings, *, batch: int = 1) -> QuotaEmbeddings:
+    def embeddings(self, other: Embeddings, *, batch: int = 1) -> Embeddings:
         """Wrap embeddings, which have no rate limiter, so that they keep these limits.
+
+        Of embeddings of this package that ask a service, a copy with these limits as its `quota`
+        comes out, which counts each HTTP request itself.
 
         Args:
             other: LangChain embeddings of any class.
             batch: how many texts go to `other` at once and are counted as one request: no more than
                 it sends in one.
         """
-        from langchain_freeproviders.limited import QuotaEmbeddings  # noqa: PLC0415 - for few
+        from langchain_freeproviders.configured import ConfigurationFields  # noqa: PLC0415 - for few
+        from langchain_freeproviders.limited import QuotaEmbeddings  # noqa: PLC0415
 
-        return QuotaEmbeddings(other, self._limiter, batch=batch)
+        wrapped = QuotaEmbeddings(other, self._limiter, batch=batch)
+        if not isinstance(other, ConfigurationFields):
+            return wrapped
+        return other.model_copy(update={"quota": self.quota, "wait_up_to": self.wait_up_to})
 
 
 class _Run:

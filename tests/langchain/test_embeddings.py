@@ -355,6 +355,18 @@ def test_a_shared_quota_is_taken_as_own_limits(service, tmp_path):
     assert made(service, quota=quota, wait_up_to=1).wait_up_to == 1
 
 
+def test_a_shared_quota_makes_ours_count_for_themselves(service, tmp_path):
+    """Each request once, where a wrapper around them would count it a second time."""
+    limits = [{"metric": "requests", "per": "day", "cap": 3}]
+    quota = SharedQuota("some-service", limits, ledger=tmp_path / "ledger.db", wait_up_to=0.5)
+    embeddings = quota.embeddings(made(service, batch_size=20))
+    assert type(embeddings) is OpenAICompatibleEmbeddings
+    assert right(embeddings.embed_documents(TEXTS), TEXTS)
+    with pytest.raises(errors.QuotaSpentError):
+        embeddings.embed_query("a")
+    assert len(service.requests) == 3
+
+
 # --- progress ---
 
 
