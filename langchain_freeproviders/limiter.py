@@ -58,6 +58,8 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
             the end.
         wait_up_to: seconds to wait for room; after that, or at once where it is plain that there is
             none in time, comes a `QuotaSpentError`.
+        transit: seconds within which a request has reached the service once it may be made. None is
+            the row's, else one second: too short where the other library needs longer to begin.
 
     Raises `UsageError` for what cannot work.
     """
@@ -73,6 +75,7 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
         keep: float = 0.0,
         tokens_per_request: int = 0,
         wait_up_to: float = WAIT_SECONDS,
+        transit: float | None = None,
     ) -> None:
         arguments = {
             "service": service,
@@ -83,6 +86,7 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
             "keep": keep,
             "tokens_per_request": tokens_per_request,
             "wait_up_to": wait_up_to,
+            "transit": transit,
         }
         with translating:
             super().__init__(arguments)

@@ -46,6 +46,7 @@ class Limiter:
         tokens_per_request: an upper estimate of a request's tokens, question and answer. 0 leaves
             limits of tokens to the service.
         wait_up_to: seconds that a request waits for room at most.
+        transit: as for `Quota`, counted from the reservation.
 
     Raises:
         UnknownServiceError: the catalogue has no such service, and there are no `limits`.
@@ -63,6 +64,7 @@ class Limiter:
         keep: float = 0.0,
         tokens_per_request: int = 0,
         wait_up_to: float = WAIT_SECONDS,
+        transit: float | None = None,
     ) -> None:
         if not tokens_per_request >= 0:
             raise UsageError(f"tokens_per_request must be 0 or more, not {tokens_per_request!r}.")
@@ -82,10 +84,12 @@ class Limiter:
         self.wait_up_to = wait_up_to
         self._row = row
         account = (_key(row) if key is None else key.strip()) or ""
-        self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep, key=account)
+        self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep, key=account, transit=transit)
         self.quota = self._kept
         if limits is None and row is not None:  # whoever asks without the row needs its limits, too
-            self.quota = Quota(row.limit, name=self.service, ledger=ledger, keep=keep, key=account)
+            self.quota = Quota(
+                row.limit, name=self.service, ledger=ledger, keep=keep, key=account, transit=transit
+            )
         self._meter: Meter | None = None
 
     def __repr__(self) -> str:

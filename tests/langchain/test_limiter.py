@@ -104,6 +104,16 @@ def test_it_waits_for_room():
     assert [quota.acquire() for _ in range(3)] == [True] * 3
 
 
+def test_the_transit_is_the_callers():
+    """A model that needs long to begin holds its place for longer."""
+    quota = shared(requests(1, "second"), transit=40)
+    quota.acquire()
+    with pytest.raises(QuotaSpentError) as caught:
+        quota.acquire()
+    assert 30 < (caught.value.soonest - datetime.now(UTC)).total_seconds() <= 51
+    assert copy.copy(pickle.loads(pickle.dumps(quota)))._arguments["transit"] == 40
+
+
 def test_a_request_larger_than_a_limit_fails_at_once():
     quota = shared(tokens(100), tokens_per_request=101, wait_up_to=60)
     with pytest.raises(QuotaTooSmallError):

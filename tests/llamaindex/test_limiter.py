@@ -5,6 +5,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -86,6 +87,15 @@ def test_it_waits_for_room():
     quota = shared(requests(2, "second"), wait_up_to=30)
     for _ in range(3):
         quota.acquire()
+
+
+def test_the_transit_is_the_callers():
+    """An LLM that needs long to begin holds its place for longer."""
+    quota = shared(requests(1, "second"), transit=40)
+    quota.acquire()
+    with pytest.raises(QuotaSpentError) as caught:
+        quota.acquire()
+    assert 30 < (caught.value.soonest - datetime.now(UTC)).total_seconds() <= 51
 
 
 def test_tokens_are_those_of_the_call_else_those_of_each_request():
