@@ -85,6 +85,8 @@ class Block:
             await self._shorten(texts, places, embedder.caps.window)
         elif embedder.cuts_unasked and embedder.caps.window is not None:
             places = self._short_enough(texts, places, embedder.caps.window)
+        if self.call.alone and self._bad:
+            raise self._bad[0]
         groups = list(requests_of(places, texts, embedder.caps, embedder.model))
         if len(groups) == 1:
             await self._ask(groups[0], texts)

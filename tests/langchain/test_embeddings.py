@@ -246,6 +246,9 @@ def test_one_bad_text_is_named_and_the_others_have_their_vectors(service):
         assert vectors[1] == [0.0] * SIZE
     with pytest.raises(ModelInvalidRequestError, match="Text 0 is no text but list"):
         made(service).embed_query(["a"])
+    with pytest.raises(errors.BadRequestError, match=r"The text is blank\.") as caught:
+        made(service).embed_query(" ")
+    assert isinstance(caught.value, ModelInvalidRequestError)
 
 
 def test_an_answer_of_another_size_is_of_another_family():
