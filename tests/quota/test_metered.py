@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from freeproviders import FlowGpt, OpenAICompatible, Quota
+from freeproviders import FlowGpt, OpenAICompatible, Quota, Retry
 from freeproviders.catalogue import catalogue
 from freeproviders.errors import (
     ProviderConnectionError,
@@ -63,7 +63,7 @@ async def test_the_call_above_the_limit_is_not_sent(quota):
 
 async def test_every_request_is_reserved_also_a_retry(quota, standings):
     with replica(OpenAICompatible, faults=[{"status": 503}, {"status": 503}]) as server:
-        await made(server, quota(REQUESTS), retry=2).complete("Hi")
+        await made(server, quota(REQUESTS), retry=Retry(attempts=3, first=0)).complete("Hi")
         assert len(server.requests) == 3
     assert await standings() == [(3, 0)]
 
@@ -71,7 +71,8 @@ async def test_every_request_is_reserved_also_a_retry(quota, standings):
 async def test_a_retry_for_which_there_is_no_room_is_not_sent(quota):
     with replica(OpenAICompatible, faults={"status": 503}) as server:
         with pytest.raises(QuotaSpentError):
-            await made(server, quota({**REQUESTS, "cap": 2}), retry=5).complete("Hi", wait_up_to=0)
+            limits = quota({**REQUESTS, "cap": 2})
+            await made(server, limits, retry=Retry(attempts=6, first=0)).complete("Hi", wait_up_to=0)
         assert len(server.requests) == 2
 
 
@@ -225,7 +226,7 @@ async def test_a_refusal_shuts_the_door_for_others_too(quota):
 
 async def test_waiting_is_bounded_and_ends_when_there_is_room(quota):
     with replica(OpenAICompatible) as server:
-        provider = made(server, quota({"metric": "requests", "per": "second", "cap": 1}))
+        provider = made(server, quota({"metric": "requests", "per": "second", "cap": 2}, transit=0.2))
         answers = await asyncio.gather(*[provider.complete("Hi", wait_up_to=30) for _ in range(3)])
         assert len(answers) == len(server.requests) == 3
 
