@@ -99,7 +99,8 @@ def read_model_file(path: Path) -> ModelFile:
         return _read(path, found.st_size, found.st_mtime_ns)
     except FileNotFoundError as error:
         raise EmbeddedModelError(
-            f"There is no model file at {path}.", advice="Check model_path and FREEPROVIDERS_MODEL."
+            f"There is no model file at {path}.",
+            advice="Check model_path and FREEPROVIDERS_MODEL, for vectors FREEPROVIDERS_EMBEDDING_MODEL.",
         ) from error
     except OSError as error:
         raise EmbeddedModelError(

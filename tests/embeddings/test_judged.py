@@ -5,8 +5,20 @@ from array import array
 
 import pytest
 
-from freeproviders.embeddings import FreeProvidersEmbedder, OpenAICompatibleEmbedder, VectorCache, Vectors
-from freeproviders.errors import BadTextsError, FamilyMismatchError, UsageError, VectorCacheWarning
+from freeproviders.embeddings import (
+    EmbeddedEmbedder,
+    FreeProvidersEmbedder,
+    OpenAICompatibleEmbedder,
+    VectorCache,
+    Vectors,
+)
+from freeproviders.errors import (
+    BadTextsError,
+    EmbeddedModelError,
+    FamilyMismatchError,
+    UsageError,
+    VectorCacheWarning,
+)
 from freeproviders.testing import replica
 
 NAME = {"family": "one"}
@@ -127,3 +139,8 @@ def test_a_damaged_cache_whose_error_cannot_be_decoded_costs_no_answer(tmp_path)
     with pytest.warns(VectorCacheWarning, match="damaged"):
         assert not cache.get(family, "document", ["a"]).places
     cache.remove()
+
+
+def test_a_missing_file_names_the_variable_of_models_for_vectors(tmp_path):
+    with pytest.raises(EmbeddedModelError, match="FREEPROVIDERS_EMBEDDING_MODEL"):
+        EmbeddedEmbedder(tmp_path / "no.gguf").embed_sync("a")
