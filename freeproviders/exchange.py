@@ -198,7 +198,7 @@ class Exchange(Generic[Q]):
     """One attempt. `close` must be called, and may be called at any time.
 
     `spent` is what earlier attempts of the same call have cost, `ticket` the room that was reserved
-    for this one where limits are kept.
+    for this one where limits are kept. `decoder` is that of the answer.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class Exchange(Generic[Q]):
         self._attempt = attempt
         self._spent = spent
         self._ticket = ticket
-        self.decoder = self._decoder = provider.decoder(request)
+        self.decoder = provider.decoder(request)
         self._cutter = StopCutter(request.stop) if request.stop else None
         self._response: Response | None = None
         self._watchdog = Watchdog(provider.timeout, self._expire)
@@ -268,13 +268,13 @@ class Exchange(Generic[Q]):
     @property
     def spent(self) -> Usage | None:
         """The tokens of this attempt and of earlier ones, None where none was answered in part."""
-        return _sum(self._spent, self._own_usage()) if self._decoder.output_chars else self._spent
+        return _sum(self._spent, self._own_usage()) if self.decoder.output_chars else self._spent
 
     def _own_usage(self) -> Usage:
         """The tokens that the service counted in this attempt, else an estimate."""
-        if self._decoder.usage is not None:
-            return self._decoder.usage
-        return self._provider.estimated_usage(self._request, self._decoder.output_chars)
+        if self.decoder.usage is not None:
+            return self.decoder.usage
+        return self._provider.estimated_usage(self._request, self.decoder.output_chars)
 
     @property
     def unanswered(self) -> int:
@@ -287,7 +287,7 @@ class Exchange(Generic[Q]):
         if self._response is not None and not self._response.at_end:
             self._response.close()
         if self._ticket is not None:
-            decoder = self._decoder
+            decoder = self.decoder
             began = decoder.answered or decoder.output_chars or decoder.usage is not None
             self._ticket.end(self._own_usage() if began else None)
 
@@ -335,7 +335,7 @@ class Exchange(Generic[Q]):
 
     async def _advance(self) -> Batch:
         """One network read, decoded; may be empty."""
-        response, decoder = self._response, self._decoder
+        response, decoder = self._response, self.decoder
         assert response is not None  # noqa: S101 - `first` opens
         if decoder.failure is not None:
             if self._cutter is not None and (held := self._cutter.flush()):
@@ -373,12 +373,12 @@ class Exchange(Generic[Q]):
         if not cutter.hit:
             return batch
         self.close()
-        self._decoder.reason, self._decoder.raw_reason = "stop", None
+        self.decoder.reason, self.decoder.raw_reason = "stop", None
         return self._end(batch)
 
     def _end(self, batch: Batch) -> Batch:
         """Add usage and finish, which come once, at the end."""
-        decoder, request, provider = self._decoder, self._request, self._provider
+        decoder, request, provider = self.decoder, self._request, self._provider
         self._ended = True
         reason = decoder.reason or ("stop" if decoder.done else "unknown")
         confirmed = decoder.confirmed
@@ -421,7 +421,7 @@ class Exchange(Generic[Q]):
 
     def _may_be_empty(self, reason: str) -> bool:
         """Return whether an answer without text and calls is legitimate."""
-        request, decoder = self._request, self._decoder
+        request, decoder = self._request, self.decoder
         if request.on_empty is None and reason == "stop" and self._provider.on_empty == "allow":
             return decoder.raw_reason is not None
         return request.may_be_empty(
@@ -448,7 +448,7 @@ class Exchange(Generic[Q]):
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again."""
         response = self._response
-        if response is None or response.at_end or not self._decoder.done:
+        if response is None or response.at_end or not self.decoder.done:
             return
         self._watchdog.drain(DRAIN_SECONDS)
         size = 0
@@ -498,11 +498,11 @@ class Exchange(Generic[Q]):
             if (
                 isinstance(error, ResponseError)
                 and not isinstance(error, TruncatedResponseError)  # a cut is a cut, whatever came before it
-                and not self._decoder.answered
+                and not self.decoder.answered
                 and looks_like_html(self._head)
             ):
                 error = blocked(self._head)
-            if not error.body and self._head and not self._decoder.answered:
+            if not error.body and self._head and not self.decoder.answered:
                 error.body = excerpt(self._head)
             error.attempts = self._attempt
             if not error.allowances and self._response is not None:

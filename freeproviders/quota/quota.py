@@ -106,6 +106,8 @@ class Quota:
 
 def _limit(row: Limit | Mapping[str, Any]) -> Limit:
     limit = row if isinstance(row, Limit) else _read_limit(row)
+    if not isinstance(limit.per, str):
+        raise UsageError(f"A limit's period is text, as minute or 5 hours, not {limit.per!r}.")
     try:
         seconds_of(limit.per or "second")
     except ValueError as error:

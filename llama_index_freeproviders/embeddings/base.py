@@ -17,7 +17,7 @@ from freeproviders.embeddings.block import Turn
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.embedder import WAIT_SECONDS, Embedder
 from freeproviders.embeddings.result import EmbeddedBatch
-from freeproviders.embeddings.texts import warn_of_cut
+from freeproviders.embeddings.texts import checked, warn_of_cut
 from freeproviders.wire.embeddings.request import Role
 from llama_index_freeproviders.callbacks import spanned
 from llama_index_freeproviders.embeddings.batches import Batches, blocking_turn, progress_bars
@@ -150,22 +150,22 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
     @spanned
     def get_query_embedding(self, query: str) -> Embedding:
         """Make the vector of a text that finds others."""
-        return self._vectors([query], "query")[0]
+        return self._vectors(checked([query]), "query")[0]
 
     @spanned
     async def aget_query_embedding(self, query: str) -> Embedding:
         """Make the vector of a text that finds others."""
-        return (await self._avectors([query], "query"))[0]
+        return (await self._avectors(checked([query]), "query"))[0]
 
     @spanned
     def get_text_embedding(self, text: str) -> Embedding:
         """Make the vector of a text that is to be found."""
-        return self._vectors([text], "document")[0]
+        return self._vectors(checked([text]), "document")[0]
 
     @spanned
     async def aget_text_embedding(self, text: str) -> Embedding:
         """Make the vector of a text that is to be found."""
-        return (await self._avectors([text], "document"))[0]
+        return (await self._avectors(checked([text]), "document"))[0]
 
     @spanned
     def get_text_embedding_batch(
@@ -176,7 +176,7 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         Vectors that are there before an error stay in `embeddings_cache`, where there is one.
         """
         del kwargs  # LlamaIndex passes on what it was given for other transformations
-        return self._vectors(texts, "document", show_progress=show_progress)
+        return self._vectors(checked(texts), "document", show_progress=show_progress)
 
     @spanned
     async def aget_text_embedding_batch(
@@ -187,7 +187,7 @@ class CoreEmbedding(CoreFields, BaseEmbedding):
         Vectors that are there before an error stay in `embeddings_cache`, where there is one.
         """
         del kwargs
-        return await self._avectors(texts, "document", show_progress=show_progress)
+        return await self._avectors(checked(texts), "document", show_progress=show_progress)
 
     def _vectors(self, texts: Sequence[str], role: Role, *, show_progress: bool = False) -> list[Embedding]:
         with Batches(self, texts, show_progress=show_progress) as call:

@@ -102,6 +102,26 @@ async def test_no_texts_are_no_request(service):
     assert not [name for name in recorder.names if name.startswith("Embedding")]
 
 
+@pytest.mark.parametrize("texts", [[1], None, ["a", None]], ids=str)
+async def test_what_is_no_text_is_refused_before_anything_is_sent(service, texts):
+    model = OpenAICompatibleEmbedding("m", base_url=service.base_url)
+    before = len(service.requests)
+    with pytest.raises(UsageError, match=r"texts must be|is no text"):
+        model.get_text_embedding_batch(texts)
+    with pytest.raises(UsageError, match=r"texts must be|is no text"):
+        await model.aget_text_embedding_batch(texts)
+    with pytest.raises(UsageError, match="is no text"):
+        model.get_query_embedding(7)
+    assert len(service.requests) == before
+
+
+def test_texts_may_come_from_anywhere(service):
+    """A generator is read once; a bare text is one, not its letters."""
+    model = OpenAICompatibleEmbedding("m", base_url=service.base_url)
+    assert len(model.get_text_embedding_batch(text for text in "abc")) == 3
+    assert len(model.get_text_embedding_batch("abc")) == 1
+
+
 def test_sync_calls_ask_side_by_side():
     """LlamaIndex's own method would wait for each batch before it asks for the next one."""
     with ThreadPoolExecutor(1) as pool:

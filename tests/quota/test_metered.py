@@ -316,6 +316,7 @@ async def test_a_second_key_of_one_service_is_refused(quota):
     [
         (lambda: Quota([{"metric": "requests", "caps": 3}]), "A limit has metric, cap and per"),
         (lambda: Quota([{"metric": "requests", "cap": 3, "per": "1.5 hours"}]), "'1.5 hours' is no period"),
+        (lambda: Quota([{"metric": "requests", "cap": 3, "per": 2.0}]), "A limit's period is text"),
         (lambda: Quota([REQUESTS], keep=1.5), "keep must be a share"),
         (lambda: OpenAICompatible("m", base_url="http://127.0.0.1:9/v1", quota=5), "quota must be"),
     ],
