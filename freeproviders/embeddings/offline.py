@@ -41,6 +41,9 @@ class OfflineEmbedder(Embedder):
     def __init__(self) -> None:
         static.find()  # found missing here, not in the middle of an index
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @property
     def family(self) -> Family:
         """The family of the vectors."""

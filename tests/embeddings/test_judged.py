@@ -144,3 +144,8 @@ def test_a_damaged_cache_whose_error_cannot_be_decoded_costs_no_answer(tmp_path)
 def test_a_missing_file_names_the_variable_of_models_for_vectors(tmp_path):
     with pytest.raises(EmbeddedModelError, match="FREEPROVIDERS_EMBEDDING_MODEL"):
         EmbeddedEmbedder(tmp_path / "no.gguf").embed_sync("a")
+
+
+def test_members_are_named_by_what_makes_them():
+    with pytest.raises(FamilyMismatchError, match=r"OfflineEmbedder\(\) makes .* OpenAICompatibleEmbedder\("):
+        FreeProvidersEmbedder("offline", made(NAME))
