@@ -298,11 +298,13 @@ class Exchange(Generic[Q]):
                 await provider.ready(self._request, self._fetch)
                 while self._ticket is not None and self._ticket.is_late:
                     await self._ticket.renew()
+                ticket = self._ticket
                 self._response = response = await send(
                     provider.encode(self._request),
                     provider.route,
                     timeout.connect,
-                    None if self._ticket is None else self._ticket.writing,
+                    None if ticket is None else ticket.writing,
+                    None if ticket is None else ticket.again,
                 )
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise

@@ -209,10 +209,12 @@ async def send(
     route: Route,
     connect_timeout: float | None,
     writing: Callable[[], None] | None = None,
+    again: Callable[[], Awaitable[None]] | None = None,
 ) -> Response:
     """Send a request and wait for the headers of its answer.
 
-    `writing` is called when a connection is there and the body is about to be written to it.
+    `writing` is called when a connection is there and the body is about to be written to it;
+    `again` is awaited before a request that may have arrived is sent once more.
 
     A redirect is followed on the same host only, and for a request with a body only where the
     method is kept (307, 308). A request that went to a connection of the pool which the server has
@@ -237,7 +239,11 @@ async def send(
                 response = await ask(data=_payload(request.body, writing))
             except DeadConnectionError as dead:
                 unanswered += dead.delivered
+                if dead.delivered and again is not None:
+                    await again()
                 response = await _on_a_fresh_connection(ask, request.body, writing)
+        except ProviderError:  # of `again`
+            raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
             translated = _translated(error)
             translated.unanswered = unanswered

@@ -155,6 +155,14 @@ class Ticket:
         self._ledger.settle(self._grant, sent=False)
         self._grant = await self._ledger.reserve(self._grant.ask, wait_up_to=self._wait_up_to)
 
+    async def again(self) -> None:
+        """Reserve room once more: the request may have arrived, and is about to be sent a second time.
+
+        Raises as `Meter.admit` does.
+        """
+        self._ledger.settle(self._grant, self._taken(None))
+        self._grant = await self._ledger.reserve(self._grant.ask, wait_up_to=self._wait_up_to)
+
     def writing(self) -> None:
         """Note that bytes of the request go out just now."""
         self._written = True

@@ -68,6 +68,30 @@ async def test_every_request_is_reserved_also_a_retry(quota, standings):
     assert await standings() == [(3, 0)]
 
 
+async def test_a_request_that_a_dead_connection_took_is_reserved_again(quota, standings):
+    """The service may have counted it: what is sent a second time is a second request."""
+    with replica(OpenAICompatible, faults=[{}, {"drop": True}]) as server:
+        provider = made(server, quota(REQUESTS))
+        for _ in range(2):
+            await provider.complete("Hi")
+        assert [request.connection for request in server.requests] == [1, 1, 2]
+        with pytest.raises(QuotaSpentError):
+            await provider.complete("Hi", wait_up_to=0)
+        assert len(server.requests) == 3
+    assert await standings() == [(3, 0)]
+
+
+async def test_a_dead_connection_takes_no_request_above_the_limit(quota, standings):
+    with replica(OpenAICompatible, faults=[{}, {}, {"drop": True}]) as server:
+        provider = made(server, quota(REQUESTS))
+        for _ in range(2):
+            await provider.complete("Hi")
+        with pytest.raises(QuotaSpentError):
+            await provider.complete("Hi", wait_up_to=0)
+        assert len(server.requests) == 3
+    assert await standings() == [(3, 0)]
+
+
 async def test_a_retry_for_which_there_is_no_room_is_not_sent(quota):
     with replica(OpenAICompatible, faults={"status": 503}) as server:
         with pytest.raises(QuotaSpentError):
