@@ -154,6 +154,7 @@ def test_without_the_extra_the_error_says_what_to_do(monkeypatch):
 def test_a_package_without_its_weights_is_said(monkeypatch, tmp_path):
     (tmp_path / "wordllama").mkdir()
     (tmp_path / "wordllama" / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "wordllama", raising=False)  # other tests import the real one
     monkeypatch.syspath_prepend(str(tmp_path))
     static.load.cache_clear()
     with pytest.raises(MissingDependencyError, match="cannot be read"):
