@@ -60,6 +60,9 @@ class Question(Protocol):
     def max_tokens(self) -> int | None: ...
 
     @property
+    def counts_as(self) -> int: ...
+
+    @property
     def on_empty(self) -> OnEmpty | None: ...
 
     @property

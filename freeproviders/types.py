@@ -403,6 +403,11 @@ class ChatRequest:
     include_response_headers: bool = False
     patience: Any = field(default=None, compare=False, repr=False)
 
+    @property
+    def counts_as(self) -> int:
+        """As how many requests a service counts it."""
+        return 1
+
     def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return whether an answer without text and calls is legitimate.
 

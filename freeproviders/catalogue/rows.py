@@ -136,6 +136,7 @@ class EmbeddingRow(Known):
     `query` and `document` are put before texts of these roles, `input_types` are the service's
     words for them that it wants beside the texts. `base64` says whether the service sends vectors
     as base64 where it is asked to; None leaves it to the dialect, which is how the service is asked.
+    `counts_texts` says whether each text is a request in the service's limits.
 
     What a line leaves out is that of its family, and the dialect that of the service.
     """
@@ -152,6 +153,7 @@ class EmbeddingRow(Known):
     document: str = ""
     input_types: Mapping[str, str] = field(default_factory=dict)
     base64: bool | None = None
+    counts_texts: bool = False
     cost: Cost | None = None
     note: str = ""
 

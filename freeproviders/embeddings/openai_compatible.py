@@ -182,6 +182,8 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
 
     async def ask(self, request: EmbeddingRequest) -> EmbeddingAnswer:
         """Make one request; see `Embedder.ask`."""
+        if self._facts is not None and self._facts.counts_texts:
+            request = replace(request, counts_as=len(request.texts))
         exchange, batch = await begun(self, request)
         exchange.close()
         answer = cast("VectorDecoder", exchange.decoder).answer

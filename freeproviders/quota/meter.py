@@ -45,6 +45,10 @@ class Metered(Protocol):
     def max_tokens(self) -> int | None:
         """The most tokens of the answer, None without a limit."""
 
+    @property
+    def counts_as(self) -> int:
+        """As how many requests the service counts it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Meter:
@@ -93,7 +97,7 @@ class Meter:
                 estimate = self.estimate(request)
                 tokens = _estimators.get().corrected(model, estimate).tokens
         ask = Ask(
-            claims=_claims(rules, tokens, request.max_tokens),
+            claims=_claims(rules, request, tokens),
             account=self.account,
             keep=self.keep,
             transit=self.transit,
@@ -103,17 +107,16 @@ class Meter:
         return Ticket(self.ledger, grant, rules, model, estimate, wait_up_to=wait_up_to)
 
 
-def _claims(rules: Sequence[Rule], tokens: int | None, answer: int | None) -> tuple[Claim, ...]:
-    """Return what a request of so many tokens may take, with at most `answer` tokens of answer.
-
-    `tokens` None: they are not counted. `answer` None: it is not limited.
-    """
+def _claims(rules: Sequence[Rule], request: Metered, tokens: int | None) -> tuple[Claim, ...]:
+    """Return what a request with so many tokens may take; None: they are not counted."""
+    amounts: dict[Metric, float] = {"requests": float(request.counts_as)}
     if tokens is None:
-        return claims_of(rules, {})
+        return claims_of(rules, amounts)
+    answer = request.max_tokens
     if answer is None:
         caps = [rule.cap for rule in rules if rule.metric in {"tokens", "output tokens"}]
         answer = max(1, min(OUTPUT_TOKENS, int(min(caps, default=OUTPUT_TOKENS)) - tokens))
-    return claims_of(rules, {"input tokens": tokens, "output tokens": answer})
+    return claims_of(rules, {**amounts, "input tokens": tokens, "output tokens": answer})
 
 
 class Ticket:

@@ -59,14 +59,14 @@ def claims_of(rules: Iterable[Rule], amounts: Mapping[Metric, float]) -> tuple[C
     """Return what one request claims of its rules.
 
     `amounts` are upper estimates: "input tokens" and "output tokens", whose sum is "tokens" unless
-    that is named too; one request and one place of concurrency need no mention. Rules of a metric
-    for which there is no amount (as "neurons" or "usd") are left out.
+    that is named too; one request and one place of concurrency need no mention. Rules of any other
+    metric for which there is no amount (as "neurons" or "usd") are left out.
     """
     amounts = spent_of(amounts)
     return tuple(
         Claim(rule, amount)
         for rule in rules
-        if (amount := 1.0 if rule.metric in _ONE_EACH else amounts.get(rule.metric)) is not None
+        if (amount := amounts.get(rule.metric, 1.0 if rule.metric in _ONE_EACH else None)) is not None
     )
 
 

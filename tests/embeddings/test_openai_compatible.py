@@ -5,7 +5,8 @@ import pickle
 
 import pytest
 
-from freeproviders import OpenAICompatible
+from freeproviders import OpenAICompatible, Quota
+from freeproviders.catalogue.rows import Limit
 from freeproviders.embeddings import OpenAICompatibleEmbedder
 from freeproviders.errors import (
     AuthenticationError,
@@ -17,6 +18,7 @@ from freeproviders.errors import (
     MissingKeyError,
     NotFoundError,
     ProviderConnectionError,
+    QuotaSpentError,
     UsageError,
 )
 from freeproviders.retry import Retry
@@ -252,3 +254,23 @@ def test_where_the_service_refuses_it_it_is_asked():
         own.cuts_unasked = False
         own.embed_sync("several words " * 200)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("batch", "sent"), [(3, 9), (100, 6)])
+def test_each_text_is_a_request_where_the_service_counts_so(batch, sent, tmp_path):
+    """Three texts in one request take three of ten; too many of them at once are asked for in halves."""
+    limit = Limit(metric="requests", per="hour", cap=10, reset="rolling")
+    texts = [f"text {place}" for place in range(12)]
+    with replica(service="gemini", limits=[limit], api_key="key") as server:
+        model = OpenAICompatibleEmbedder(
+            service="gemini",
+            base_url=server.base_url,
+            api_key="key",
+            batch_size=batch,
+            concurrency=1,
+            quota=Quota([limit], ledger=tmp_path / "quota.db"),
+        )
+        with pytest.raises(QuotaSpentError):
+            model.embed_sync(texts, wait_up_to=0)
+        assert sum(len(request.texts) for request in server.requests) == sent
+        assert server.counts.refused == 0

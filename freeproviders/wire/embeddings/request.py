@@ -20,7 +20,8 @@ class EmbeddingRequest:
 
     `size` is how many numbers a vector shall have, None for the model's own number. `truncate` True
     lets the service cut a text that is too long; else it is refused. `options` are options of the
-    service, by its own names. `wait_up_to` and `patience` are as in `ChatRequest`.
+    service, by its own names. `wait_up_to` and `patience` are as in `ChatRequest`. `counts_as` is as how
+    many requests the service counts it.
     """
 
     texts: tuple[str, ...]
@@ -31,6 +32,7 @@ class EmbeddingRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     wait_up_to: float | None = None
     patience: Any = field(default=None, repr=False, compare=False)
+    counts_as: int = 1
 
     # What an exchange asks of every request: nothing is streamed, cut at words or left empty here.
     stream: ClassVar[bool] = False
