@@ -42,12 +42,14 @@ def test_meaning_words_and_metadata_find(retriever, question, right):
 
 
 def test_documents_are_cut_like_those_of_an_index():
-    text = "The pump is blocked. " * 40 + "The ferry leaves at nine. " * 40
+    pumps = [f"Pump number {number} is blocked." for number in range(60)]
+    ferries = [f"Ferry number {number} leaves at nine." for number in range(60)]
+    text = " ".join(pumps + ferries)
     cut = SentenceSplitter(chunk_size=100, chunk_overlap=0)
     made = OfflineRetriever.from_documents([Document(text=text)], transformations=[cut], similarity_top_k=3)
     found = made.retrieve("When does the boat go?")
     assert len(found) == 3
-    assert all("ferry" in one.text and len(one.text) < 600 for one in found)
+    assert all("Ferry" in one.text and len(one.text) < 600 for one in found)
 
 
 async def test_documents_are_taken_on_a_thread():
