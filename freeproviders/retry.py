@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
 
-_SHORTEST_INVITED_WAIT: Final = 0.5
+SHORTEST_INVITED_WAIT: Final = 0.5
 """Seconds; some services say "come back in 0 s" again and again."""
 
 
@@ -116,7 +116,7 @@ class Patience:
         """Return the seconds to wait after this error of so many requests; None to give up."""
         self.judged += requests
         if self._wait_up_to is not None and error.retry_after is not None and _invites(error):
-            after = max(error.retry_after, _SHORTEST_INVITED_WAIT)
+            after = max(error.retry_after, SHORTEST_INVITED_WAIT)
             if self._invited + after > self._wait_up_to:
                 return None
             self._invited += after

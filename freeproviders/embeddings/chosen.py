@@ -24,7 +24,7 @@ from freeproviders.errors import (
     ProviderError,
     UsageError,
 )
-from freeproviders.retry import Patience, Retry
+from freeproviders.retry import SHORTEST_INVITED_WAIT, Patience, Retry
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
 from freeproviders.wire.embeddings.vectors import Vectors
 
@@ -62,10 +62,10 @@ class _Member:
         self.error = error
         said = _said_rest(error)
         if said is not None:
-            self.shut_until = time.monotonic() + said
+            self.shut_until = time.monotonic() + max(said, SHORTEST_INVITED_WAIT)
         else:
             rest = min(_LONGEST_REST, _SHORTEST_REST * 2 ** (self.failures - 1))
-            self.rests_until = time.monotonic() + rest
+            self.rests_until, self.shut_until = time.monotonic() + rest, 0.0
 
     def answered(self) -> None:
         """Note that it answers again."""

@@ -206,3 +206,20 @@ def test_all_who_make_vectors_of_a_family_can_stand_for_each_other(monkeypatch):
     assert len(families) > 10
     for name, members in families.items():
         assert len(set(members.values())) == 1, f"{name}: {members}"
+
+
+def test_a_member_that_was_shut_before_and_fails_for_good_is_not_asked_again_and_again(two):
+    """What its limits said is over: the error comes out, and does not begin another round."""
+    first, _ = two
+    first.faults = [fault(429, retry_after=0), *[fault(401)] * 30]
+    with pytest.raises(AuthenticationError):
+        FreeProvidersEmbedder(member(first)).embed_sync(TEXTS)
+    assert len(first.requests) == 2
+
+
+def test_a_service_that_says_at_once_again_and_again_is_not_hammered(two):
+    first, _ = two
+    first.faults = fault(429, retry_after=0)
+    with pytest.raises(ProviderError, match="429"):
+        FreeProvidersEmbedder(member(first)).embed_sync(TEXTS, wait_up_to=1)
+    assert len(first.requests) <= 3
