@@ -24,6 +24,30 @@ def whose(db: sqlite3.Connection) -> tuple[int, int, int]:
     return application, version, tables
 
 
+def make_tables(
+    db: sqlite3.Connection,
+    schema: str,
+    *,
+    application: int,
+    version: int,
+    busy_seconds: float,
+    fill: Callable[[], object] | None = None,
+) -> None:
+    """Make the tables of a new file in one transaction, unless another process has just done so.
+
+    `fill` writes their first rows in the same transaction.
+    """
+    with writing(db, busy_seconds):
+        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return
+        for statement in schema.split(";\n"):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {application}")
+        db.execute(f"PRAGMA user_version = {version}")
+        if fill is not None:
+            fill()
+
+
 def patiently(act: Callable[[], T], busy_seconds: float) -> T:
     """Do what needs the file's lock, again where another process holds it, for so many seconds."""
     deadline = 0.0

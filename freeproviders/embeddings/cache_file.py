@@ -18,7 +18,7 @@ from zlib import crc32
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import FamilyMismatchError
 from freeproviders.private_file import FileError, make_file, make_folder, network_of
-from freeproviders.sqlite_file import patiently, reading, whose, why, writing
+from freeproviders.sqlite_file import make_tables, patiently, reading, whose, why, writing
 from freeproviders.wire.embeddings.request import Role
 from freeproviders.wire.embeddings.vectors import Vectors
 
@@ -336,12 +336,13 @@ class VectorFile:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = OFF")
         if not tables:
-            with writing(db, self._busy_seconds):
-                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    for statement in _SCHEMA.split(";\n"):
-                        db.execute(statement)
-                    db.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    db.execute(f"PRAGMA user_version = {_VERSION}")
+            make_tables(
+                db,
+                _SCHEMA,
+                application=_APPLICATION,
+                version=_VERSION,
+                busy_seconds=self._busy_seconds,
+            )
 
 
 @contextmanager

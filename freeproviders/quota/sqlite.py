@@ -21,7 +21,7 @@ from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
 from freeproviders.quota.steps import Adopt, Answer, Forget, Refused, Settle, Step, StoreError
 from freeproviders.quota.windows import Now, meaning_of
-from freeproviders.sqlite_file import patiently, whose, why, writing
+from freeproviders.sqlite_file import make_tables, patiently, whose, why, writing
 
 T = TypeVar("T")
 
@@ -233,6 +233,14 @@ class SQLiteStore:
             return None
         return found.st_dev, found.st_ino
 
+    def _write_machine(self, db: sqlite3.Connection) -> None:
+        """Write the salt of a new file, and which start of which clocks it begins with."""
+        clock, offset = self._clock(), self._wall() - self._clock()
+        db.execute(
+            "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
+            (os.urandom(16), self._boot(), offset, offset, clock, clock),
+        )
+
     def _begin_with(self, db: sqlite3.Connection) -> None:
         """Make the tables where there are none; raise `StoreError` for what is not our file."""
         application, version, tables = self._patiently(lambda: whose(db))
@@ -245,17 +253,14 @@ class SQLiteStore:
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA temp_store = MEMORY")
         if not tables:
-            with writing(db, self._busy_seconds):
-                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    for statement in _SCHEMA.split(";\n"):
-                        db.execute(statement)
-                    db.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    db.execute(f"PRAGMA user_version = {_VERSION}")
-                    clock, offset = self._clock(), self._wall() - self._clock()
-                    db.execute(
-                        "INSERT INTO machine VALUES (1, ?, ?, ?, ?, ?, ?)",
-                        (os.urandom(16), self._boot(), offset, offset, clock, clock),
-                    )
+            make_tables(
+                db,
+                _SCHEMA,
+                application=_APPLICATION,
+                version=_VERSION,
+                busy_seconds=self._busy_seconds,
+                fill=lambda: self._write_machine(db),
+            )
         there = {name for (name,) in self._patiently(lambda: db.execute(_TABLES).fetchall())}
         for statement in [_LATER_TABLES[name] for name in _LATER_TABLES.keys() - there]:
             self._patiently(partial(db.execute, statement))
