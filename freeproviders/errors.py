@@ -33,6 +33,7 @@
     │   │   └── OverloadedError                   no room for anybody at present
     │   ├── BlockedError                          a bot check or another page of HTML where data was due
     │   ├── ContentFilterError                    the service refused the content
+    │   ├── NoProviderError                       nobody whom a router may ask: `trail`, `soonest`
     │   └── ResponseError                         a 200 that is no answer
     │       ├── EmptyResponseError                no content came
     │       ├── MalformedResponseError            not in the service's protocol
@@ -429,6 +430,20 @@ class BlockedError(ProviderError):
 
 class ContentFilterError(ProviderError):
     """The service's content filter ended the answer."""
+
+
+class NoProviderError(ProviderError):
+    """Nobody whom a router may ask has answered.
+
+    `trail` are the attempts, each a `freeproviders.types.Attempt`; the message has them in words.
+    `soonest` is the first time (UTC) at which one of them may be asked again, None where nobody says.
+    `attempts` counts the HTTP requests of all of them.
+    """
+
+    def __init__(self, message: str, *, trail: Iterable[Any] = (), **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.trail = tuple(trail)
+        self.attempts = sum(one.requests for one in self.trail)
 
 
 class ResponseError(ProviderError):

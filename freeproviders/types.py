@@ -13,10 +13,10 @@ read, because an `await` for each part would cost more than the part.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from freeproviders.errors import UnsupportedInputError, UsageError
 from freeproviders.wire.limits import Allowance, Metric
@@ -26,6 +26,9 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknow
 OnInvalid = Literal["pass", "raise"]
 OnEmpty = Literal["error", "allow"]
 ReasoningMode = Literal["split", "keep", "drop"]
+SeamKind = Literal["replay", "prefill", "trim", "restart"]
+OnBrokenStream = Literal["raise", "continue", "restart"]
+N = TypeVar("N", int, float)
 
 MAX_REPAIRS: Final = 2
 """The usual number of times that a model is asked again for a valid call or object."""
@@ -374,8 +377,10 @@ class ChatRequest:
     `ToolCallDelta` parts too, piece by piece, unchecked. `stream_usage` False does not ask for the
     tokens of a stream. `include_response_headers` puts the headers of the answer into `Finish`.
 
-    `patience` is no setting: where one call sends several requests, they carry its
+    `patience` and `listener` are no settings. Where one call sends several requests, they carry its
     `freeproviders.retry.Patience`, so that all of them together wait and fail no more than one may.
+    `listener` is called with each `Attempt` that ends and each `Seam` while a router answers, on the
+    event loop that answers: it must not wait.
     """
 
     messages: tuple[Message, ...]
@@ -402,6 +407,7 @@ class ChatRequest:
     stream_usage: bool = True
     include_response_headers: bool = False
     patience: Any = field(default=None, compare=False, repr=False)
+    listener: Callable[[Attempt | Seam], object] | None = field(default=None, compare=False, repr=False)
 
     @property
     def counts_as(self) -> int:
@@ -470,13 +476,17 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a whole call; `estimated` when the service did not count them itself."""
+    """Tokens of a whole call; `estimated` when the service did not count them itself.
+
+    `cost` is what the service says that it charged, in its own currency; None where it says nothing.
+    """
 
     input_tokens: int
     output_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+    cost: float | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -491,6 +501,7 @@ class Usage:
             _sum(self.reasoning_tokens, other.reasoning_tokens),
             _sum(self.cached_tokens, other.cached_tokens),
             self.estimated or other.estimated,
+            _sum(self.cost, other.cost),
         )
 
     def to_openai(self) -> dict[str, Any]:
@@ -517,7 +528,9 @@ class Finish:
     `request_id` is what a service's support asks for; `headers` are those of the answer, where the
     request asks for them, with names in lower case and without cookies. `allowances` are the limits
     that a service of the catalogue announced with the answer. `quota` is what is left after it of
-    the limits that are kept, by the count of all programs of the user.
+    the limits that are kept, by the count of all programs of the user. Where a router answered,
+    `trail` are its attempts in order, the last of which gave the answer, and `seams` the places where
+    another answer went on after one had broken off.
     """
 
     reason: FinishReason = "stop"
@@ -533,6 +546,54 @@ class Finish:
     headers: Mapping[str, str] | None = None
     allowances: tuple[Allowance, ...] = ()
     quota: tuple[Left, ...] = ()
+    trail: tuple[Attempt, ...] = ()
+    seams: tuple[Seam, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one member of a router for one question.
+
+    `provider` and `model` name the member. `error` is why it gave no answer, in words, "" where it
+    did. `requests` counts the HTTP requests that it was sent: 0 where it was passed over, as one in
+    a cool-down. `seconds` is how long it took.
+    """
+
+    provider: str
+    model: str
+    error: str = ""
+    requests: int = 1
+    seconds: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data."""
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "error": self.error,
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Seam:
+    """A place in an answer at which another member, or the same one again, went on.
+
+    `offset` counts the characters of text before it. `broken` and `source` name who broke off and who
+    went on, as "provider/model". `how` is the way: "replay" by the same answer given again, "prefill" by
+    a model that was given what it had said, "trim" by an answer that began with all that was said.
+    "restart" says that the answer begins anew, and that what came before the offset is void.
+    """
+
+    offset: int
+    broken: str
+    source: str
+    how: SeamKind
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data."""
+        return {"offset": self.offset, "broken": self.broken, "source": self.source, "how": self.how}
 
 
 @dataclass(frozen=True, slots=True)
@@ -681,8 +742,10 @@ def new_call_id() -> str:
 # --- reading what callers pass --------------------------------------------------------------------
 
 
-def _sum(a: int | None, b: int | None) -> int | None:
-    return None if a is None and b is None else (a or 0) + (b or 0)
+def _sum(a: N | None, b: N | None) -> N | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
 
 
 def _content(content: object) -> str | tuple[Block, ...]:

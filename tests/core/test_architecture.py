@@ -47,6 +47,7 @@ LAYERS = [
     ["provider"],
     ["embedded"],
     ["providers"],
+    ["router"],
     ["embeddings"],
     ["probing"],
     ["testing"],
