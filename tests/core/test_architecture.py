@@ -40,7 +40,7 @@ LAYERS = [
     ["tokens"],
     ["catalogue"],
     ["quota"],
-    ["listed", "bridge", "checks", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
+    ["listed", "bridge", "checks", "foreign", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
     ["configuration", "abilities", "exchange", "services", "over_http", "openai_service"],
     ["tools", "thinking"],
     ["backend"],
