@@ -167,7 +167,7 @@ class FreeProvidersEmbeddings(KeptEmbeddings):
     family_name: str | None = Field(default=None, alias="family")
     """A family of the catalogue, as "bge-m3", in place of members."""
     confirmed: Sequence[str] = ()
-    """Services whose accounts are confirmed to be free, beside those in `FREEPROVIDERS_CONFIRMED`."""
+    """Services whose accounts are confirmed to be free, beside those confirmed before."""
     privacy: Literal["local", "no-training", "any"] = "no-training"
     """For `family`: "no-training" leaves out services that train on texts, "local" all but this machine."""
 

@@ -97,7 +97,8 @@ class ModelRow(Known):
     """What a service's file says of one of its models; None and "" leave it to the models' facts.
 
     `facts` is the model's name in those (`openai/gpt-oss-120b`), where it is another than here.
-    `retires` is the day on which the service will drop it.
+    `retires` is the day on which the service will drop it. `relayed` says that a server on the user's
+    machine does not run the model, but sends the prompts on.
     """
 
     cost: Cost | None = None
@@ -112,6 +113,7 @@ class ModelRow(Known):
     files: bool | None = None
     family: str = ""
     retires: date | None = None
+    relayed: bool = False
     note: str = ""
 
 
@@ -215,6 +217,8 @@ class Service(Known):
         key: whether it wants a key.
         keys: the environment variables that may hold the key, the first that is set counts.
         anonymous_key: what is sent in place of a key where none is given.
+        key_is_billed: whether keys belong to accounts that pay, so that only what is asked without
+            one is free.
         key_address: the page where a key is to be had.
         local: whether it is a server on the user's own machine.
         default_model: the model of a call that names none, "" where one must be named.
@@ -243,6 +247,7 @@ class Service(Known):
     key: Literal["required", "optional", "none"] = "required"
     keys: tuple[str, ...] = ()
     anonymous_key: str = ""
+    key_is_billed: bool = False
     key_address: str = ""
     documentation: str = ""
     local: bool = False

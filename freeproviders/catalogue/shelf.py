@@ -64,6 +64,11 @@ class Catalogue:
         """The ids of all services, tombstones among them."""
         return sorted({*self._own, *(source.id for source in self._others)})
 
+    @property
+    def added(self) -> list[str]:
+        """The ids of services of which other packages or the user have files."""
+        return list(dict.fromkeys(source.id for source in self._others))
+
     def __iter__(self) -> Iterator[Service]:
         """Every service, tombstones among them, by id."""
         return (self.service(name) for name in self.ids)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from freeproviders.checks import one_of
+from freeproviders.consent import PRIVACY, Privacy, confirmed_services
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family
-from freeproviders.embeddings.members import CHOSEN, Privacy, confirmed_outside, named, of_family
+from freeproviders.embeddings.members import CHOSEN, named, of_family
 from freeproviders.errors import (
     BadRequestError,
     FamilyMismatchError,
@@ -93,8 +94,8 @@ class FreeProvidersEmbedder(Embedder):
         family: a family of the catalogue by name, as "bge-m3", in place of members: local servers
             that may have it, then services with a key in the environment. Asked are those where the
             model never costs anything, and those with an allowance if they are confirmed.
-        confirmed: services whose accounts the user has confirmed to be free ones; those in
-            `FREEPROVIDERS_CONFIRMED`, by commas, are too.
+        confirmed: services whose accounts the user has confirmed to be free ones, beside those in
+            `FREEPROVIDERS_CONFIRMED`, by commas, and those of `freeproviders services confirm`.
         privacy: for services found by `family`: "no-training" leaves out those that train on
             texts, "local" all that are not on this machine.
         cache: where vectors are kept, whoever made them; see `OpenAICompatibleEmbedder`. Caches of
@@ -118,9 +119,9 @@ class FreeProvidersEmbedder(Embedder):
     ) -> None:
         if members and family is not None:
             raise UsageError("Pass members or family, not both.", provider=self.name)
-        one_of("privacy", privacy, ("local", "no-training", "any"))
+        one_of("privacy", privacy, PRIVACY)
         if family is not None:
-            found = of_family(family, {*confirmed, *confirmed_outside()}, privacy)
+            found = of_family(family, confirmed_services(confirmed), privacy)
         else:
             found = [named(member) for member in members or ("offline",)]
         self._members = [_Member(embedder) for embedder in found]

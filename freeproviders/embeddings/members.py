@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import Final, Literal
+from collections.abc import Set as AbstractSet
+from typing import Final
 
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.rows import EmbeddingRow
+from freeproviders.consent import Privacy
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.offline import OfflineEmbedder
 from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from freeproviders.errors import UsageError
 
-Privacy = Literal["local", "no-training", "any"]
-CONFIRMED_VARIABLE: Final = "FREEPROVIDERS_CONFIRMED"
 CHOSEN: Final = "FreeProviders"
 """The name of whoever chooses among several, for errors."""
 
@@ -33,13 +32,7 @@ def named(member: Embedder | str) -> Embedder:
     return OpenAICompatibleEmbedder(model or None, service=service)
 
 
-def confirmed_outside() -> set[str]:
-    """Return the services that `FREEPROVIDERS_CONFIRMED` names."""
-    names = os.environ.get(CONFIRMED_VARIABLE, "").split(",")
-    return {name.strip() for name in names if name.strip()}
-
-
-def of_family(family: str, confirmed: set[str], privacy: Privacy) -> list[Embedder]:
+def of_family(family: str, confirmed: AbstractSet[str], privacy: Privacy) -> list[Embedder]:
     """Make the embedders of a family of the catalogue: local ones first.
 
     Raises `UsageError` where there are none, with the reason for each service.
@@ -73,7 +66,7 @@ def of_family(family: str, confirmed: set[str], privacy: Privacy) -> list[Embedd
     )
 
 
-def _reason_against(row: Service, facts: EmbeddingRow, confirmed: set[str], privacy: Privacy) -> str:
+def _reason_against(row: Service, facts: EmbeddingRow, confirmed: AbstractSet[str], privacy: Privacy) -> str:
     """Return why a service is not asked unless it is named, "" where it is."""
     if row.gone is not None:
         return "It is gone."
@@ -85,7 +78,7 @@ def _reason_against(row: Service, facts: EmbeddingRow, confirmed: set[str], priv
         return "It trains on texts, or does not say that it does not."
     if facts.cost != "never" and row.id not in confirmed:
         return (
-            f"It is free within an allowance only: confirm with confirmed=[{row.id!r}] that your account "
-            "is not billed."
+            "It is free within an allowance only: confirm that your account is not billed, with "
+            f"confirmed=[{row.id!r}] or `freeproviders services confirm {row.id}`."
         )
     return ""

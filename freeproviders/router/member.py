@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from freeproviders.backend import Backend
@@ -22,6 +25,9 @@ class Key(NamedTuple):
     service: str
     model: str
     account: str = ""
+
+    def __repr__(self) -> str:  # without the account, which is a secret
+        return f"Key({self.service!r}, {self.model!r})"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -45,7 +51,7 @@ class Member:
     key: Key
     rank: int = 0
     place: Place = "given"
-    row: Service | None = None
+    row: Service | None = field(default=None, repr=False)
     cost: Cost | None = None
     named: bool = True
     paid: bool = False
@@ -55,9 +61,64 @@ class Member:
         """The model that is asked."""
         return self.backend.model
 
+    def answers_to(self, name: str) -> bool:
+        """Return whether a name means this member: its own, its service's, or "service/model"."""
+        return answers_to(self.name, self.model, name)
+
+
+def answers_to(own: str, model: str, name: str) -> bool:
+    """Return whether a name, as `names.checked` wrote it, means a member of the name `own`."""
+    service = own.partition("/")[0]
+    return name in {own, service, f"{service}/{model}"}
+
 
 class Skipped(NamedTuple):
     """A service or model that is not asked, and why."""
 
     name: str
     reason: str
+
+
+class Later(NamedTuple):
+    """A server on this machine that is looked at when the first question comes.
+
+    `look` asks it once, by a GET, which takes a second at most; it raises nothing, and returns its
+    models as members, or why there are none.
+    """
+
+    name: str
+    look: Callable[[], Awaitable[Found]]
+
+
+@dataclass(slots=True, eq=False)
+class Found:
+    """Who may be asked, in order, who not, and where else to look before the first question.
+
+    `arranged` puts members in order.
+    """
+
+    members: list[Member] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    later: list[Later] = field(default_factory=list)
+    arranged: Callable[[list[Member]], list[Member]] = list
+    _looking: dict[str, Future[None]] = field(default_factory=dict, repr=False)
+
+    async def complete(self) -> None:
+        """Look where nobody has looked yet, once for all questions of all loops and threads.
+
+        A look that was cancelled is taken up by the next question.
+        """
+        while self.later:
+            mine: Future[None] = Future()
+            looking = self._looking.setdefault("now", mine)
+            if looking is not mine:
+                await asyncio.shield(asyncio.wrap_future(looking))
+                continue
+            try:
+                found = await asyncio.gather(*(one.look() for one in self.later))
+                members = [*self.members, *(member for one in found for member in one.members)]
+                self.skipped = [*self.skipped, *(skipped for one in found for skipped in one.skipped)]
+                self.members, self.later = self.arranged(members), []
+            finally:
+                del self._looking["now"]
+                mine.set_result(None)

@@ -7,8 +7,8 @@ from typing import Any
 from llama_index.core.embeddings.loading import load_embed_model
 from pydantic import Field, field_serializer, field_validator
 
+from freeproviders.consent import Privacy
 from freeproviders.embeddings.chosen import FreeProvidersEmbedder
-from freeproviders.embeddings.members import Privacy
 from freeproviders.errors import UsageError
 from llama_index_freeproviders.embeddings.base import CoreEmbedding
 

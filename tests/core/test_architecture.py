@@ -41,7 +41,7 @@ LAYERS = [
     ["catalogue"],
     ["quota"],
     ["listed", "bridge", "checks", "foreign", "retry", "deadlines", "sessions", "transport", "stop", "usage"],
-    ["configuration", "abilities", "exchange", "services", "over_http", "openai_service"],
+    ["configuration", "consent", "abilities", "exchange", "services", "over_http", "openai_service"],
     ["tools", "thinking"],
     ["backend"],
     ["provider"],

@@ -1,0 +1,199 @@
+"""Members that are found: services with a key in the environment, local servers, the embedded model.
+
+Nothing is sent and no port is tried here; an Ollama server is looked at when the first question
+comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from math import inf
+from typing import Final
+
+from freeproviders.abilities import Askable
+from freeproviders.backend import Backend
+from freeproviders.catalogue import Service, catalogue
+from freeproviders.catalogue.guard import key_variables
+from freeproviders.catalogue.pins import PINS
+from freeproviders.catalogue.rows import seconds_of
+from freeproviders.consent import Privacy, confirmed_services
+from freeproviders.embedded.server import engine_folder
+from freeproviders.errors import UsageError
+from freeproviders.providers import PROVIDERS, Row, find_provider, load_provider
+from freeproviders.providers.openai_compatible import OpenAICompatible
+from freeproviders.router.making import EMBEDDED, ROUTER, made
+from freeproviders.router.member import Found, Member, Skipped, answers_to
+from freeproviders.router.named import named
+from freeproviders.router.names import checked
+from freeproviders.router.ollama import OLLAMA, ollama_later
+from freeproviders.router.policy import Policy
+
+__all__ = ["Found", "find", "in_words"]
+
+_GROUPS: Final = {"service": 0, "given": 0, "local": 1, "embedded": 2}
+
+
+def find(
+    members: Sequence[Backend | Askable | str] = (),
+    *,
+    prefer: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    allow: Iterable[str] = (),
+    confirmed: Iterable[str] = (),
+    paid: bool = False,
+    privacy: Privacy | None = None,
+) -> Found:
+    """Find whom the user may ask: the members that he names, else those that are to be had here.
+
+    See `FreeProviders` for the arguments. Nothing is sent.
+
+    Raises:
+        UsageError: a name that nobody has, a member that must not be asked as the caller wants it,
+            or nobody to ask; the error says why each one is left out.
+    """
+    prefer, exclude, allow = checked(prefer, "prefer"), checked(exclude, "exclude"), checked(allow, "allow")
+    policy = Policy(
+        privacy=privacy or ("any" if members else "no-training"),
+        confirmed=confirmed_services(confirmed),
+        named=bool(members),
+        paid=paid,
+    )
+    out = named(members, policy) if members else _looked_for(policy, prefer, allow)
+    for name in exclude:
+        out.members = [one for one in out.members if not one.answers_to(name)]
+        out.skipped = [one for one in out.skipped if not answers_to(one.name, "", name)]
+        out.later = [one for one in out.later if one.name != name]
+    if not members or prefer:
+        out.arranged = partial(_in_order, prefer=prefer, named=bool(members))
+        out.members = out.arranged(out.members)
+    if not out.members and not out.later:
+        raise UsageError(f"There is nobody to ask. {in_words(out.skipped)}".strip(), provider=ROUTER)
+    return out
+
+
+def in_words(skipped: Iterable[Skipped]) -> str:
+    """Write who is left out and why, in a few sentences."""
+    return " ".join(f"{one.name}: {one.reason}" for one in skipped)
+
+
+def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> Found:
+    out = Found()
+    for row in _worth_a_look(out, {name.partition("/")[0] for name in allow}):
+        _add_service(out, row, policy, prefer=prefer, allow=allow)
+    for name in allow:
+        provider = find_provider(name.partition("/")[0])
+        if provider is not None and provider.slug != EMBEDDED and not catalogue().has(provider.slug):
+            _add_protocol(out, provider, policy)
+    out.later.append(ollama_later(OpenAICompatible("any", service=OLLAMA), policy))
+    _add_embedded(out, policy)
+    return out
+
+
+def _in_order(members: Sequence[Member], *, prefer: Sequence[str], named: bool) -> list[Member]:
+    """Order members: preferred ones by their names, services, local servers, the embedded model.
+
+    Among services the best models of all come before the second models of any; of those, the one
+    that may be asked most often a day comes first. Members that a caller named keep his order, but
+    for those preferred.
+    """
+
+    def place(member: Member) -> tuple[float, ...]:
+        wanted = next((n for n, name in enumerate(prefer) if member.answers_to(name)), inf)
+        if named:
+            return (wanted,)
+        return wanted, _GROUPS[member.place], member.rank, -_a_day(member)
+
+    return sorted(members, key=place)
+
+
+def _a_day(member: Member) -> float:
+    """Return the requests a day that the recorded limits allow, 0 where nobody has recorded any."""
+    limits = member.row.limit if member.row is not None else ()
+    counted = [one for one in limits if one.metric == "requests" and one.per and one.counts(member.model)]
+    return min((one.cap * 86_400 / seconds_of(one.per) for one in counted), default=0.0)
+
+
+# --- services -------------------------------------------------------------------------------------
+
+
+def _worth_a_look(out: Found, allowed: set[str]) -> Iterator[Service]:
+    """Read the rows of services whose key is set, of those allowed, and of those that were added.
+
+    Reading all of them would take longer than all else.
+    """
+    shelf = catalogue()
+    ids = [name for name, pin in PINS.items() if name in allowed or _is_set(pin.variables)]
+    own = [name for name in allowed if name not in PINS and shelf.has(name)]
+    for name in dict.fromkeys([*ids, *own, *shelf.added]):
+        try:
+            row = shelf.service(name)
+        except UsageError as error:
+            out.skipped.append(Skipped(name, str(error)))
+            continue
+        if name in allowed or _is_set(key_variables(row)):
+            yield row
+
+
+def _is_set(variables: Sequence[str]) -> bool:
+    return any(os.environ.get(name, "").strip() for name in variables)
+
+
+def _add_service(
+    out: Found, row: Service, policy: Policy, *, prefer: Sequence[str], allow: Sequence[str]
+) -> None:
+    """Add the models of a service that may be asked, or why there are none."""
+    if row.id == OLLAMA:
+        return
+    allowed = [name for name in allow if name.partition("/")[0] == row.id]
+    if not (row.auto or allowed or row.gone is not None):
+        why = f"It is asked only where it is allowed, with allow=[{row.id!r}], or named."
+        out.skipped.append(Skipped(row.id, why))
+        return
+    first: str | None = None
+    models = _models(row, [*prefer, *allow])
+    for rank, model in enumerate(models):
+        try:
+            member, reason = made(OpenAICompatible(model or None, service=row), policy, rank=rank)
+        except UsageError as error:  # its address needs a variable, its key is malformed ...
+            out.skipped.append(Skipped(row.id, str(error)))
+            return
+        if not reason:
+            out.members.append(member)
+        elif reason != first:  # what holds for the whole service is said once
+            first = first or reason
+            out.skipped.append(Skipped(member.name if rank else row.id, reason))
+
+
+def _models(row: Service, names: Sequence[str]) -> list[str]:
+    """List the models of a service that are asked, those named before its default and its fallbacks."""
+    named = [model for name in names for head, _, model in [name.partition("/")] if head == row.id and model]
+    return list(dict.fromkeys([*named, row.default_model, *row.fallback_models]))
+
+
+def _add_protocol(out: Found, provider: Row, policy: Policy) -> None:
+    """Add one of this package's own protocols, which are all of unofficial services."""
+    try:
+        member, reason = made(load_provider(provider)(), policy)
+    except UsageError as error:
+        reason = str(error)
+    if reason:
+        out.skipped.append(Skipped(provider.slug, reason))
+    else:
+        out.members.append(member)
+
+
+# --- this machine ---------------------------------------------------------------------------------
+
+
+def _add_embedded(out: Found, policy: Policy) -> None:
+    """Add the model on this machine; its weights are fetched when it is asked, and that is announced."""
+    try:
+        engine_folder()
+        row = next(row for row in PROVIDERS if row.slug == EMBEDDED)
+        member, _ = made(load_provider(row)(), policy)
+    except UsageError as error:
+        out.skipped.append(Skipped(EMBEDDED, str(error)))
+    else:
+        out.members.append(member)

@@ -1,0 +1,151 @@
+"""Who may be asked: what a model costs this user, what he has agreed to, who may see his prompts.
+
+Decided from rows of the catalogue alone. Nothing from outside proves that an account is not billed:
+the user's word and the recorded limits stand for that, and `freeproviders.router.guard` looks at
+the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from freeproviders.catalogue import Service, facts_of
+from freeproviders.catalogue.facts import row_of
+from freeproviders.catalogue.rows import Cost
+from freeproviders.consent import Privacy
+from freeproviders.listed import is_listed_since
+
+__all__ = ["Policy", "Privacy", "cost_of", "reason_against", "reason_against_unknown"]
+
+_LIMITED_USE: Final = {
+    "evaluation": "are for evaluation only",
+    "non-commercial": "allow no commercial use",
+}
+_UNSAID: Final = 'Nothing says that it does not train on prompts: pass privacy="any" to ask it all the same.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the caller allows.
+
+    Attributes:
+        privacy: who may see a prompt.
+        confirmed: the ids of the services whose accounts are confirmed to be free ones.
+        named: whether the caller named the member himself, which is consent to a service's
+            allowance.
+        paid: whether the members that he named may cost money.
+    """
+
+    privacy: Privacy
+    confirmed: AbstractSet[str] = frozenset()
+    named: bool = False
+    paid: bool = False
+
+
+def cost_of(row: Service, model: str, *, has_key: bool = True) -> Cost | None:
+    """Return what a model of a service costs, None where nobody says.
+
+    Where the free tier has ended, nothing is free any more, whatever a model's line says; and
+    nothing is with a key of a service whose keys belong to accounts that pay.
+    """
+    if row.gone is not None or (row.key_is_billed and has_key):
+        return "paid"
+    return facts_of(row, model).cost
+
+
+def reason_against(policy: Policy, row: Service, model: str, *, has_key: bool, here: bool) -> str:
+    """Return why a model of a service must not be asked, "" where it may be.
+
+    Args:
+        policy: what the caller allows.
+        row: the service.
+        model: the model's name there.
+        has_key: whether the request goes out with a key, and so for somebody's account.
+        here: whether the service's address is on this machine.
+    """
+    if gone := _gone(row, model):
+        return gone
+    reasons = (_too_dear(policy, row, model, has_key=has_key), _seen(policy, row, model, here=here))
+    return " ".join(filter(None, reasons))
+
+
+def _gone(row: Service, model: str) -> str:
+    if row.gone is not None and row.gone.what == "service":
+        return f"It is gone since {row.gone.on}: {row.gone.why}"
+    retired = row.retired.get(model)
+    if retired is not None and not is_listed_since(row, model, retired):
+        instead = f" Name {retired.successor} in its place." if retired.successor else ""
+        return f"The service has dropped the model on {retired.on}.{instead}"
+    line = row_of(row, model)
+    if line is not None and line.retires is not None and line.retires <= datetime.now(UTC).date():
+        return f"The service was to drop the model on {line.retires}."
+    return ""
+
+
+def _too_dear(policy: Policy, row: Service, model: str, *, has_key: bool) -> str:
+    """Return what forbids a model for its cost, or for what its service's terms allow for free."""
+    cost = cost_of(row, model, has_key=has_key)
+    if cost is None or cost == "paid":
+        if policy.named and policy.paid:
+            return ""
+        what = _why_paid(row, model, has_key=has_key)
+        return f"{what} Pass paid=True to ask it all the same." if policy.named else what
+    if policy.named:
+        return ""
+    confirmed = row.id in policy.confirmed
+    if row.terms.use in _LIMITED_USE and not confirmed:
+        return (
+            f"Its terms {_LIMITED_USE[row.terms.use]}: {_confirm(row)} that your use is such and your "
+            "account is not billed."
+        )
+    if cost == "never":
+        return ""
+    if not confirmed and (has_key or row.key == "required"):  # else there is no account to be billed
+        return f"It is free within an allowance only: {_confirm(row)} that your account is not billed."
+    if not any(limit.counts(model) and limit.keyless in {None, not has_key} for limit in row.limit):
+        return "It is free within an allowance whose limits nobody has recorded: name it to ask it."
+    return ""
+
+
+def _why_paid(row: Service, model: str, *, has_key: bool) -> str:
+    if row.gone is not None:
+        return f"Nothing is free there since {row.gone.on}: {row.gone.why}"
+    if row.key_is_billed and has_key:
+        return "It is free without a key only: what is asked with one is billed."
+    if facts_of(row, model).cost == "paid":
+        return "It costs money."
+    return "Nothing says that it is free, so that it may cost money."
+
+
+def _confirm(row: Service) -> str:
+    return f"confirm once with `freeproviders services confirm {row.id}`, or confirmed=[{row.id!r}],"
+
+
+def reason_against_unknown(policy: Policy, *, here: bool) -> str:
+    """Return why a backend without a row must not be asked; `here` says that it answers on this machine."""
+    if policy.privacy == "any" or here:
+        return ""
+    return "It is not known to be on this machine." if policy.privacy == "local" else _UNSAID
+
+
+def _seen(policy: Policy, row: Service, model: str, *, here: bool) -> str:
+    """Return what forbids a model because of who would see the prompt."""
+    if policy.privacy == "any":
+        return ""
+    line = row_of(row, model)
+    relayed = line is not None and line.relayed
+    if row.local and here and not relayed:
+        return ""
+    if policy.privacy == "local":
+        return "Its server sends prompts on." if relayed else "It is not on this machine."
+    if relayed:
+        return "Its server sends prompts on, and nothing says what becomes of them there."
+    if row.privacy.trains == "no":
+        return ""
+    if row.privacy.trains == "unknown":
+        return _UNSAID
+    unless = " unless the account says no" if row.privacy.trains == "opt-out" else ""
+    return f'It trains on prompts{unless}: pass privacy="any" to ask it all the same.'
