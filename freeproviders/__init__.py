@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from freeproviders.providers.ai_chat_free import generate_signature
     from freeproviders.quota.quota import Quota
     from freeproviders.retry import Retry
+    from freeproviders.router.router import FreeProviders
     from freeproviders.types import (
+        Attempt,
         ChatRequest,
         Completion,
         Finish,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Message,
         Messages,
         Reasoning,
+        Seam,
         Text,
         Tool,
         ToolCall,
@@ -39,10 +42,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Abilities": "abilities",
     "AsyncGeneratorProvider": "provider",
+    "Attempt": "types",
     "Backend": "backend",
     "ChatRequest": "types",
     "Completion": "types",
     "Finish": "types",
+    "FreeProviders": "router.router",
     "InvalidToolCall": "types",
     "Message": "types",
     "Messages": "types",
@@ -50,6 +55,7 @@ _HOMES = {
     "Quota": "quota.quota",
     "Reasoning": "types",
     "Retry": "retry",
+    "Seam": "types",
     "Text": "types",
     "Timeout": "deadlines",
     "Tool": "types",
@@ -62,10 +68,12 @@ _HOMES = {
 __all__ = [
     "Abilities",
     "AsyncGeneratorProvider",
+    "Attempt",
     "Backend",
     "ChatRequest",
     "Completion",
     "Finish",
+    "FreeProviders",
     "InvalidToolCall",
     "Message",
     "Messages",
@@ -73,6 +81,7 @@ __all__ = [
     "Quota",
     "Reasoning",
     "Retry",
+    "Seam",
     "Text",
     "Timeout",
     "Tool",

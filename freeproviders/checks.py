@@ -28,7 +28,12 @@ from freeproviders.types import (
 )
 from freeproviders.wire.json import dumps
 
-SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {"messages", "options", "patience"}
+SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {
+    "messages",
+    "options",
+    "patience",
+    "listener",
+}
 """What every request has a place for; all else is an option of some service."""
 _ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
 _ON_EMPTY: Final[tuple[str, ...]] = get_args(OnEmpty)

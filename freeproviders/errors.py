@@ -54,6 +54,7 @@ and what to do. Errors pickle. `is_retryable` says whether the same request may 
 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
 setting, `LedgerWarning` that limits are counted for this machine or process only,
+`NotAskedWarning` that a router leaves out a service whose key is there, and why,
 `VectorCacheWarning` that vectors are not kept, `TruncatedTextsWarning` that vectors are of the
 beginnings of their texts.
 """
@@ -586,6 +587,10 @@ class VectorCacheWarning(UserWarning):
 
 class TruncatedTextsWarning(UserWarning):
     """Texts were cut to the model's window before their vectors were made."""
+
+
+class NotAskedWarning(UserWarning):
+    """A router leaves out a service that could be asked; said once for each reason."""
 
 
 class UnsupportedOptionWarning(UserWarning):

@@ -9,7 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from freeproviders.configuration import Configured
 from freeproviders.deadlines import running_loop
@@ -44,8 +44,14 @@ class OverHttp(Configured, ABC):
 
     _metered: tuple[Any, Meter | None] | None = None
 
+    def __copy__(self) -> Self:
+        # All of it, the way to the ledger too: it is made anew only for another key or address.
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def __getstate__(self) -> dict[str, object]:
-        # The way to a ledger has a thread; a copy finds its own.
+        # The way to a ledger has a thread; who is pickled finds its own.
         return {name: value for name, value in self.__dict__.items() if name != "_metered"}
 
     @property

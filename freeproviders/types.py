@@ -379,8 +379,8 @@ class ChatRequest:
 
     `patience` and `listener` are no settings. Where one call sends several requests, they carry its
     `freeproviders.retry.Patience`, so that all of them together wait and fail no more than one may.
-    `listener` is called with each `Attempt` that ends and each `Seam` while a router answers, on the
-    event loop that answers: it must not wait.
+    While a router answers, `listener` is called before each attempt with an `Asking`, after it with
+    its `Attempt`, and with each `Seam`, on the event loop that answers: it must not wait.
     """
 
     messages: tuple[Message, ...]
@@ -407,7 +407,9 @@ class ChatRequest:
     stream_usage: bool = True
     include_response_headers: bool = False
     patience: Any = field(default=None, compare=False, repr=False)
-    listener: Callable[[Attempt | Seam], object] | None = field(default=None, compare=False, repr=False)
+    listener: Callable[[Asking | Attempt | Seam], object] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     @property
     def counts_as(self) -> int:
@@ -548,6 +550,23 @@ class Finish:
     quota: tuple[Left, ...] = ()
     trail: tuple[Attempt, ...] = ()
     seams: tuple[Seam, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A router is about to send a question to a member; `place` says where that is.
+
+    It is "service", "local" for a server of this machine, "embedded" for our own engine, and "given"
+    for a backend of the caller's.
+    """
+
+    provider: str
+    model: str
+    place: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data."""
+        return {"provider": self.provider, "model": self.model, "place": self.place}
 
 
 @dataclass(frozen=True, slots=True)
@@ -720,6 +739,10 @@ def collect(parts: Iterable[Part]) -> Completion:
         others=tuple(others),
         invalid_tool_calls=tuple(invalid),
     )
+
+
+Listener = Callable[[Asking | Attempt | Seam], object]
+"""Whoever is told what a router does while it does it."""
 
 
 def joined_logprobs(first: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def chat(
         typer.Option(
             "--provider",
             "-p",
-            help="Who answers: see `freeproviders providers`.",
-            show_default=EMBEDDED,
+            help="Who answers: see `freeproviders providers`. Without it, whoever is free here.",
+            show_default=False,
             autocompletion=completing(SLUGS),
         ),
     ] = None,
@@ -57,7 +57,10 @@ def chat(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="One of the provider's models; for the embedded provider also a GGUF file."
+            "--model",
+            "-m",
+            help="One of the provider's models, or a GGUF file. Alone: one of the embedded models, or a "
+            "service's, as groq/openai/gpt-oss-120b.",
         ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions to the model.")] = None,
@@ -91,9 +94,9 @@ def chat(
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
-    The default provider is a small model that runs on this machine: it needs no key, and the
-    question does not leave the machine. With another provider, or a --service, the conversation
-    goes to that service.
+    Without a --provider or --service, whoever is free here answers: services whose keys are in the
+    environment, Ollama, and last a small model on this machine, which needs no key. Standard error
+    says who gets the question before it is sent, and `freeproviders services` who would.
 
     The environment may hold a service's key, address and proxy, as GROQ_API_KEY,
     FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
@@ -109,12 +112,9 @@ def chat(
     form = None if schema is None else _response_format(schema)
     try:
         with _warnings_as_remarks():
-            answering = _provider(
-                _named(provider, service),
-                model,
-                timeout,
-                {"service": service, "base_url": base_url, "api_key": api_key, "proxy": proxy},
-            )
+            configuration = {"service": service, "base_url": base_url, "api_key": api_key, "proxy": proxy}
+            name = _named(provider, service, model)
+            answering = _backend(name, model, timeout, configuration)
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             if text is None:
                 from freeproviders.cli.conversation import converse
@@ -131,6 +131,10 @@ def chat(
                 stream=shown,  # of what is not shown, an answer that breaks off is asked for again
                 **settings,
             )
+            if name is None:
+                from freeproviders.cli.routed import announced
+
+                request = announced(request)
             completion = asyncio.run(_ask(answering, request, timeout, show=shown))
             _print(completion, as_json=as_json, typed=form is not None)
     except KeyboardInterrupt:
@@ -166,16 +170,45 @@ def _response_format(path: Path) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": schema.get("title") or "answer", "schema": schema}}
 
 
-def _named(provider: str | None, service: str | None) -> str:
-    """Return the name of the provider; a service has the provider of its protocol."""
+def _named(provider: str | None, service: str | None, model: str | None) -> str | None:
+    """Return the name of the provider, None for whoever is free here.
+
+    A service has the provider of its protocol; a model of our own engine has that.
+    """
     if service is None:
-        return EMBEDDED if provider is None else provider
+        return EMBEDDED if provider is None and model and _is_embedded(model) else provider
     if provider is not None and provider_class(provider).slug != COMPATIBLE:
         raise typer.BadParameter(
             f"It speaks the protocol of --provider {COMPATIBLE}: leave --provider out.",
             param_hint="--service",
         )
     return COMPATIBLE
+
+
+def _is_embedded(model: str) -> bool:
+    """Return whether a name alone means a model of our own engine: one that is known, or a file."""
+    from freeproviders.embedded.weights import WEIGHTS
+
+    beginning = ("/", "./", "../", "~", ".\\", "..\\")
+    is_file = model.lower().endswith(".gguf") or model.startswith(beginning)
+    return is_file or model.lower() in {row.name.lower() for row in WEIGHTS}
+
+
+def _backend(
+    name: str | None, model: str | None, timeout: float | None, configuration: dict[str, str | None]
+) -> Backend:
+    """Make whoever answers: a provider, or a router over all that is free here."""
+    if name is not None:
+        return _provider(name, model, timeout, configuration)
+    from freeproviders.cli.routed import router
+
+    for key, value in configuration.items():
+        if value is not None:
+            raise typer.BadParameter(
+                "It belongs to one service: name a --service or a --provider.",
+                param_hint=f"--{key.replace('_', '-')}",
+            )
+    return router(model, timeout)
 
 
 def _provider(

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import typer
 
+from freeproviders import FreeProviders
+from freeproviders.backend import Backend
 from freeproviders.cli.answer import AnswerDisplay, remark
 from freeproviders.cli.interrupt import interruptible
+from freeproviders.cli.routed import announced, introduction
 from freeproviders.cli.terminal import complain, is_terminal, say
 from freeproviders.errors import FreeProvidersError
-from freeproviders.provider import Provider
 
 PROMPT: Final = "> "
 MORE: Final = "... "
@@ -27,9 +29,7 @@ HELP: Final = (
 )
 
 
-def converse(
-    provider: Provider, system: str | None, settings: Mapping[str, Any], limit: float | None
-) -> None:
+def converse(backend: Backend, system: str | None, settings: Mapping[str, Any], limit: float | None) -> None:
     """Ask, answer and remember until the user leaves.
 
     Each answer may take `limit` seconds. Ctrl-C ends the answer under way, and its request; the
@@ -40,8 +40,7 @@ def converse(
         import readline  # gives `input` its editing and its history, in memory only
 
         readline.parse_and_bind("set enable-bracketed-paste on")  # pasted lines are one question
-    where = f"at {provider.base_url}" if provider.base_url else "on this machine"
-    say(f"{provider.name} {provider.model} {where}. {HELP}")
+    say(f"{_introduced(backend)} {HELP}")
     beginning: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
     history = list(beginning)
     with asyncio.Runner() as runner:  # one loop, so that one connection serves the whole conversation
@@ -60,16 +59,14 @@ def converse(
                     say(f"There is no command {command}. {HELP}")
                 case _:
                     history = (
-                        _turn(
-                            runner, provider, [*history, {"role": "user", "content": line}], settings, limit
-                        )
+                        _turn(runner, backend, [*history, {"role": "user", "content": line}], settings, limit)
                         or history
                     )
 
 
 def _turn(
     runner: asyncio.Runner,
-    provider: Provider,
+    backend: Backend,
     messages: list[Mapping[str, Any]],
     settings: Mapping[str, Any],
     limit: float | None,
@@ -77,7 +74,10 @@ def _turn(
     """Ask one question; return the conversation with its answer, None where there is no answer."""
     answer = AnswerDisplay(show=True)
     try:
-        remark(runner.run(answer.read(provider, provider.request(messages, **settings), limit)))
+        request = backend.request(messages, **settings)
+        if isinstance(backend, FreeProviders):
+            request = announced(request)
+        remark(runner.run(answer.read(backend, request, limit)))
     except KeyboardInterrupt:
         say("(Stopped.)")
     except FreeProvidersError as error:
@@ -85,6 +85,13 @@ def _turn(
         return None
     said = answer.so_far().text
     return [*messages, {"role": "assistant", "content": said}] if said else None
+
+
+def _introduced(backend: Backend) -> str:
+    if isinstance(backend, FreeProviders):
+        return introduction(backend)
+    where = f"at {backend.base_url}" if backend.base_url else "on this machine"
+    return f"{backend.name} {backend.model} {where}."
 
 
 def _question() -> str | None:

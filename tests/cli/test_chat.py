@@ -426,8 +426,8 @@ def test_errors_speak_of_options() -> None:
             "--base-url must look like https://host:port",
         ),
         (["chat", "--provider", "openai-compatible", "Hi"], "--base-url is required"),
-        (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name another --provider"),
-        (["chat", "--api-key", "sk-not-a-real-key", "Hi"], "name another --provider"),
+        (["chat", "--base-url", "http://127.0.0.1:1", "Hi"], "name a --service or a --provider"),
+        (["chat", "--api-key", "sk-not-a-real-key", "Hi"], "name a --service or a --provider"),
         (
             ["chat", "--provider", "flow-gpt", "--max-tokens", "0", "Hi"],
             "--max-tokens must be a whole number of at least 1",

@@ -1,0 +1,47 @@
+"""A question to whoever is free for this user: it is said who gets it, before it is sent."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+from freeproviders import FreeProviders
+from freeproviders.cli.terminal import say
+from freeproviders.errors import NotAskedWarning
+from freeproviders.types import Asking, Attempt, ChatRequest, Seam
+
+
+def router(model: str | None, timeout: float | None) -> FreeProviders:
+    """Make the router: over a member of that name, else over all that are free here.
+
+    Where our own engine is the only member, its weights are fetched now, with a progress bar.
+    """
+    with warnings.catch_warnings(record=True) as skipped:
+        warnings.simplefilter("always", NotAskedWarning)
+        made = FreeProviders(model) if model else FreeProviders()
+    for warning in skipped:
+        say(f"Note: {warning.message}")
+    if all(member.place == "embedded" for member in made.members) and not model:
+        from freeproviders.cli.weights import embedded
+
+        made = FreeProviders(embedded(None, {}))
+    return made if timeout is None else made.configured(timeout=timeout)
+
+
+def announced(request: ChatRequest) -> ChatRequest:
+    """Let a request to a router say who gets it, and who gave no answer."""
+    return replace(request, listener=_say)
+
+
+def introduction(router: FreeProviders) -> str:
+    """Say who may get the questions of a conversation, in the order in which they are asked."""
+    return f"Whoever is free here: {', '.join(member.name for member in router.members)}."
+
+
+def _say(what: Asking | Attempt | Seam) -> None:
+    match what:
+        case Asking(provider, model, place):
+            where = {"embedded": ", on this machine", "local": ", on this machine"}.get(place, "")
+            say(f"Asking {' '.join(filter(None, (provider, model)))}{where}.")
+        case Attempt(error=error) if error:
+            say(f"No answer: {error}")

@@ -1,0 +1,66 @@
+"""What a question needs, held against what a member can, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from freeproviders.checks import check_media
+from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.router.member import Member
+from freeproviders.types import ChatRequest, Message
+from freeproviders.usage import counted_text, upper_input_estimate
+
+_MOST_TOKENS_PER_CHAR = 4
+_SHORTEST_ANSWER = 16
+"""Tokens that an answer needs at least, where the caller does not limit it."""
+
+
+def reason_against(member: Member, request: ChatRequest) -> str:
+    """Return why a member cannot answer a request, "" where it can.
+
+    Tools, typed answers and several answers are added to every member by its `answer`; what no
+    prompt can replace is media, tools that run at the service, room for the conversation and the
+    length of the answer.
+    """
+    able = member.backend.abilities(member.model or None)
+    try:
+        check_media(request, able)
+    except UnsupportedInputError as error:
+        return error.message
+    if request.service_tools and not (able.tools or member.backend.finds_out("tools")):
+        return "It has no tools that run at the service."
+    wanted = request.max_tokens
+    if wanted is not None and able.output is not None and wanted > able.output:
+        return f"It writes at most {able.output} tokens at once, fewer than max_tokens={wanted}."
+    window = member.backend.window_of(member.model or None)
+    if window is None:
+        return ""
+    room = window - (wanted or _SHORTEST_ANSWER)
+    if _chars(request.messages) * _MOST_TOKENS_PER_CHAR <= room and not request.tools:
+        return ""  # no estimate is so high
+    tokens = upper_input_estimate(request.messages, member.model, request.tools).tokens
+    if tokens <= room:
+        return ""
+    return (
+        f"The conversation may have {tokens} tokens, which with {window - room} for the answer are more than "
+        f"its window of {window}."
+    )
+
+
+def of_that_name(members: Sequence[Member], model: str, provider: str) -> list[Member]:
+    """Return the members that a call names, all where it names none.
+
+    Raises `UsageError` where there are none.
+    """
+    if not model:
+        return list(members)
+    found = [member for member in members if model == member.model or member.answers_to(model)]
+    if not found:
+        names = ", ".join(member.name for member in members) or "none"
+        raise UsageError(f"No member is {model!r}. The members: {names}.", provider=provider)
+    return found
+
+
+def _chars(messages: Sequence[Message]) -> int:
+    # Eight for the marks of a turn, and a picture counts for what an estimate has.
+    return sum([len(counted_text(turn)) + 8 + 85 * len(turn.images) for turn in messages])

@@ -1,0 +1,441 @@
+"""One question to a router: who is asked, what became of each, and when to ask again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from math import inf
+from time import monotonic
+from typing import Final, NamedTuple
+
+from freeproviders.backend import Backend
+from freeproviders.deadlines import Timeout
+from freeproviders.errors import (
+    BadRequestError,
+    ContentFilterError,
+    EmptyResponseError,
+    FreeProvidersError,
+    NoProviderError,
+    OutputError,
+    ProviderError,
+    ProviderTimeoutError,
+    QuotaSpentError,
+    UsageError,
+)
+from freeproviders.retry import Patience, Retry
+from freeproviders.router import guard
+from freeproviders.router.health import Health
+from freeproviders.router.match import of_that_name, reason_against
+from freeproviders.router.member import Found, Member
+from freeproviders.router.order import Order
+from freeproviders.types import Asking, Attempt, Batch, ChatRequest, Finish, OnBrokenStream, Usage
+
+_AGAIN: Final = Retry()
+_ONCE: Final = Retry(attempts=1)
+"""A member that fails is left for the next one; there is time for retries when all have failed."""
+_AFTER: Final = 0.01
+"""Seconds after the time that a limit names, so that nobody comes too early by a clock's difference."""
+_LINE_SECONDS: Final = 1.0
+"""How long to stand in one line beyond the time at which there should have been room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a router's questions have in common.
+
+    `timeout` None leaves each member its own limits; `max_requests` bounds the HTTP requests of one
+    question, repairs and hops together; `retry` is for rounds in which everybody has failed.
+    """
+
+    health: Health
+    order: Order
+    retry: Retry = _AGAIN
+    timeout: Timeout | None = None
+    max_requests: int = 6
+    on_broken_stream: OnBrokenStream = "raise"
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """An attempt that has begun to answer: its stream, and its first parts."""
+
+    member: Member
+    stream: AsyncGenerator[Batch, None]
+    first: Batch
+    started: float
+    first_seconds: float
+    said: list[Batch] = field(default_factory=list)
+
+
+class _Told(NamedTuple):
+    """What a member's failure means for the rest of the question.
+
+    `until` is the monotonic time at which it may be asked again, `inf` for never, None for a while
+    that nobody names.
+    """
+
+    error: FreeProvidersError
+    until: float | None
+
+
+class Question:
+    """One question, and what has become of it so far.
+
+    Whether a member can answer it is looked at when its turn comes.
+    """
+
+    def __init__(self, rules: Rules, found: Found, request: ChatRequest, name: str) -> None:
+        self._rules = rules
+        self._found = found
+        self._members: list[Member] = []
+        self._name = name
+        self._request = request
+        self._left = rules.max_requests
+        self._asked: list[Attempt] = []
+        self._passed_over: dict[Member, Attempt] = {}
+        self._as_asked: set[Member] = set()
+        """The members that were asked with the caller's own word on invalid output."""
+        self._told: dict[Member, _Told] = {}
+        self._spent: Usage | None = None
+        self._backoff = Patience(rules.retry)
+        judged = bool(request.tools) or request.response_format is not None
+        self._most_requests = 1 + request.max_repairs if judged else 1
+        """The requests that one member may take, repairs among them."""
+        self._may_wait = rules.retry.retry_after_cap if request.wait_up_to is None else request.wait_up_to
+        total = rules.timeout.total if rules.timeout is not None else None
+        self._ends = inf if total is None else monotonic() + total
+
+    @property
+    def trail(self) -> tuple[Attempt, ...]:
+        """What became of each member: those that were passed over first, then the attempts in order."""
+        return (*self._passed_over.values(), *self._asked)
+
+    # --- the answer ---
+
+    async def answered(self) -> AsyncGenerator[Batch, None]:
+        """Stream the answer of the first member that gives one.
+
+        Raises as `FreeProviders.answer` says.
+        """
+        await self._found.complete()
+        members = of_that_name(self._found.members, self._request.model or "", self._name)
+        self._members = self._rules.order.of(members, self._request)
+        running = await self._begun()
+        ended = False
+        read = running.stream.__anext__
+        said = running.said
+        batch = running.first
+        try:
+            while True:
+                if batch and batch[-1].__class__ is Finish:
+                    batch = self._finished(running, batch)
+                    ended = True
+                else:
+                    said.append(batch)
+                yield batch
+                try:
+                    batch = await read()
+                except StopAsyncIteration:
+                    return
+                except FreeProvidersError as error:
+                    if ended:
+                        return  # it is complete; how the connection ends does not matter
+                    ended = True
+                    self._failed(running.member, error, running.started)
+                    raise
+        finally:
+            if not ended:  # whoever read has left
+                self._rules.health.answered(running.member.key, first=running.first_seconds)
+            await running.stream.aclose()
+
+    def _finished(self, running: Running, batch: Batch) -> Batch:
+        """Note a whole answer, and say in `Finish` how it came about."""
+        member, now = running.member, monotonic()
+        finish = batch[-1]
+        assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
+        usage = next((part for part in batch if isinstance(part, Usage)), None)
+        first = running.first_seconds if self._request.stream else None
+        self._rules.health.answered(member.key, first=first, whole=now - running.started)
+        self._rules.order.answered(member, self._request)
+        if reason := guard.reason(member, finish, usage):
+            self._rules.health.take_out(member.key, reason)
+        self._note(
+            member,
+            Attempt(
+                member.backend.name, member.model, requests=finish.attempts, seconds=now - running.started
+            ),
+        )
+        trail = self.trail
+        batch = [self._sum(part) if isinstance(part, Usage) else part for part in batch[:-1]]
+        requests = sum(one.requests for one in trail)
+        return [*batch, replace(finish, trail=trail, attempts=requests)]
+
+    def _sum(self, usage: Usage) -> Usage:
+        return usage if self._spent is None else self._spent + usage
+
+    # --- who is asked ---
+
+    async def _begun(self) -> Running:
+        """Ask until somebody begins to answer."""
+        health = self._rules.health
+        while True:
+            members = [member for member in self._members if self._may_answer(member)]
+            await health.look([member.key for member in members])
+            for place, member in enumerate(members):
+                if self._left <= 0:
+                    break
+                if not self._is_fit(member):
+                    continue
+                if not await health.admit(member.key):
+                    state = health.state(member.key)
+                    self._pass_over(member, state.reason, until=state.until)
+                    continue
+                others = any(health.state(other.key).may_be_asked for other in members[place + 1 :])
+                running = await self._tried(member, others=others)
+                if running is not None:
+                    return running
+            running = await self._as_it_is() or await self._in_line()
+            if running is not None:
+                return running
+            delay = self._delay()
+            if delay is None:
+                raise self._nobody()
+            await asyncio.sleep(delay)
+
+    def _may_answer(self, member: Member) -> bool:
+        told = self._told.get(member)
+        return told is None or told.until != inf
+
+    def _is_fit(self, member: Member) -> bool:
+        """Return whether a member can answer the question at all; if not, note why."""
+        if member in self._told:
+            return True
+        reason = reason_against(member, self._request)
+        if reason:
+            self._pass_over(member, reason, until=inf)
+        return not reason
+
+    async def _as_it_is(self) -> Running | None:
+        """Ask once more who gave no valid output, now with the caller's word on what becomes of that."""
+        if self._request.on_invalid == "raise" or self._left <= 0:
+            return None
+        for member, told in self._told.items():
+            if isinstance(told.error, OutputError) and member not in self._as_asked:
+                return await self._tried(member)
+        return None
+
+    async def _in_line(self) -> Running | None:
+        """Stand in the line of a member whose limits have room the soonest, of those within reach.
+
+        That keeps the order of those who wait, and nobody looks again and again. Where places of
+        concurrency are full, nobody knows when one comes back: those who wait are spread.
+        """
+        full = [member for member, told in self._told.items() if isinstance(told.error, QuotaSpentError)]
+        if not full or self._left <= 0:
+            return None
+        now = monotonic()
+        delays = {member: self._delay_of_limits(member, now) for member in full}
+        member = min(full, key=lambda one: (delays[one], random.random()))  # noqa: S311 - no secret
+        wait = min(delays[member] + _LINE_SECONDS, self._may_wait, self._ends - now)
+        if delays[member] > wait:
+            return None
+        running = await self._tried(member, wait=wait)
+        self._may_wait -= min(wait, monotonic() - now)
+        return running
+
+    def _delay_of_limits(self, member: Member, now: float) -> float:
+        told = self._told[member]
+        if getattr(told.error, "metric", "") == "concurrency":
+            return 0.0
+        return inf if told.until is None else max(0.0, told.until - now)
+
+    async def _tried(self, member: Member, *, others: bool = False, wait: float = 0.0) -> Running | None:
+        """Ask a member until its answer begins; None where it fails.
+
+        Where `others` can be asked after it, it has no more time than it usually takes, and output
+        that is no good is a reason to ask them. `wait` is for room among its limits.
+        """
+        started = monotonic()
+        stream: AsyncGenerator[Batch, None] | None = None
+        others = others and self._left > 1
+        limit = None
+        if others:
+            limit = self._rules.health.first_limit(member.key, whole=not self._request.stream)
+        last = not others or self._left <= self._most_requests
+        if last:
+            self._as_asked.add(member)
+        self._rules.order.asked(member)
+        if self._request.listener is not None:
+            self._request.listener(Asking(member.backend.name, member.model, member.place))
+        try:
+            backend = self._reached(member, limit)
+            stream = backend.answer(self._written(member, last=last, wait=wait))
+            batch = await _first_of(stream, None if hasattr(backend, "timeout") else limit)
+        except UsageError as error:
+            self._rules.health.given_back(member.key)
+            self._pass_over(member, error.message, until=inf, error=error)
+        except FreeProvidersError as error:
+            self._failed(member, error, started)
+        except BaseException:
+            self._rules.health.given_back(member.key)
+            if stream is not None:
+                await stream.aclose()
+            raise
+        else:
+            return Running(member, stream, batch, started, monotonic() - started)
+        if stream is not None:
+            await stream.aclose()
+        return None
+
+    def _written(self, member: Member, *, last: bool, wait: float) -> ChatRequest:
+        """Write the request for a member, which tries nothing again.
+
+        What becomes of output that is no good is the caller's word only with the `last` one.
+        """
+        request = self._request
+        return replace(
+            request,
+            model=member.model or None,
+            on_invalid=request.on_invalid if last else "raise",
+            on_empty=request.on_empty if last else request.on_empty or "error",
+            max_repairs=min(request.max_repairs, self._left - 1),
+            patience=Patience(_ONCE, 0.0),
+            wait_up_to=wait,
+            listener=None,
+        )
+
+    def _reached(self, member: Member, limit: float | None) -> Backend:
+        """Return a member's backend with the limits of this attempt."""
+        backend = member.backend
+        own = getattr(backend, "timeout", None)
+        if not isinstance(own, Timeout) or (limit is None and self._rules.timeout is None):
+            return backend
+        rules = self._rules.timeout or own
+        left = self._ends - monotonic()
+        timeout = Timeout(
+            connect=rules.connect,
+            first_content=_least(limit, rules.first_content),
+            stall=rules.stall,
+            total=_least(max(left, 0.001), own.total),
+        )
+        return backend.configured(timeout=timeout)
+
+    # --- what became of them ---
+
+    def _failed(self, member: Member, error: FreeProvidersError, started: float) -> None:
+        """Note a failure, and when the member may be asked again."""
+        requests = 0
+        if isinstance(error, ProviderError | OutputError):
+            requests = error.attempts
+        if isinstance(error, OutputError) and error.usage is not None:
+            self._spent = self._sum(error.usage)
+        self._left -= requests
+        error.about(member.backend.name, member.model)
+        self._rules.health.failed(member.key, error)
+        if isinstance(error, ProviderError) and (reason := guard.reason_of_refusal(member, error)):
+            self._rules.health.take_out(member.key, reason)
+        self._told[member] = _Told(error, _until(error))
+        attempt = Attempt(
+            member.backend.name,
+            member.model,
+            str(error),
+            requests,
+            monotonic() - started,
+        )
+        self._note(member, attempt)
+
+    def _note(self, member: Member, attempt: Attempt) -> None:
+        """Add an attempt to the trail, and tell who listens."""
+        if not attempt.requests:
+            self._passed_over[member] = attempt  # the last time counts
+            return
+        self._asked.append(attempt)
+        if self._request.listener is not None:
+            self._request.listener(attempt)
+
+    def _pass_over(
+        self, member: Member, reason: str, *, until: float | None, error: FreeProvidersError | None = None
+    ) -> None:
+        """Note that a member is not asked; `until` as in `_Told`."""
+        error = error or ProviderError(reason, provider=member.backend.name, model=member.model)
+        self._told[member] = _Told(error, until)
+        self._note(member, Attempt(member.backend.name, member.model, reason, requests=0))
+
+    # --- when all have failed ---
+
+    def _delay(self) -> float | None:
+        """Return the seconds until somebody may be asked again; None where that is too long."""
+        if self._left <= 0:
+            return None
+        now = monotonic()
+        told = [one for one in self._told.values() if one.until != inf]
+        until = min((one.until for one in told if one.until is not None), default=inf)
+        delay = max(0.0, until - now) + _AFTER
+        failed = next((one.error for one in told if one.until is None), None)
+        if isinstance(failed, ProviderError) and delay > self._rules.retry.first:
+            again = self._backoff.delay(failed)
+            if again is not None:
+                return again if now + again < self._ends else None
+        if delay > self._may_wait or now + delay > self._ends:
+            return None
+        self._may_wait -= delay
+        return delay
+
+    def _nobody(self) -> FreeProvidersError:
+        """Return the error of a question that nobody has answered."""
+        errors = [told.error for told in self._told.values()]
+        for error in reversed(errors):
+            if isinstance(error, OutputError):
+                return error  # the models have answered, but not with what was asked for
+        for kind in (UsageError, BadRequestError, ContentFilterError):
+            if errors and all(isinstance(error, kind) for error in errors):
+                return errors[0]  # the question is at fault, whoever is asked
+        until = min((one.until for one in self._told.values() if one.until is not None), default=inf)
+        words = " ".join(str(error) for error in errors)
+        error = NoProviderError(
+            f"Nobody has answered. {words}" if words else "There is nobody to ask.",
+            trail=self.trail,
+            provider=self._name,
+        )
+        error.is_retryable = any(error.is_retryable for error in errors)
+        if until != inf:
+            wait = max(0.0, until - monotonic())
+            error.retry_after = round(wait, 3)
+            error.soonest = datetime.now(UTC) + timedelta(seconds=wait)
+            error.is_retryable = True
+        return error
+
+
+def _until(error: FreeProvidersError) -> float | None:
+    """Return when (monotonic) a member that said this may be asked again; see `_Told`."""
+    if isinstance(error, OutputError | BadRequestError | ContentFilterError):
+        return inf
+    if not isinstance(error, ProviderError):
+        return inf
+    if error.soonest is not None:
+        return monotonic() + max(0.0, (error.soonest - datetime.now(UTC)).total_seconds())
+    if error.retry_after is not None:
+        return monotonic() + error.retry_after
+    return None if error.is_retryable or isinstance(error, ProviderTimeoutError) else inf
+
+
+async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) -> Batch:
+    """Read the first parts of an answer; `limit` is for backends that know no deadlines themselves."""
+    try:
+        async with asyncio.timeout(limit):
+            return await stream.__anext__()
+    except StopAsyncIteration:
+        raise EmptyResponseError("The answer is empty: it has not even an end.") from None
+    except TimeoutError as error:
+        if isinstance(error, FreeProvidersError):
+            raise
+        raise ProviderTimeoutError(f"No content came within {limit:g} s.", phase="first content") from error
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

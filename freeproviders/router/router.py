@@ -1,0 +1,214 @@
+"""The router: a backend over many, which goes on to the next one where one fails."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, Unpack
+
+from freeproviders import bridge
+from freeproviders.abilities import Abilities
+from freeproviders.backend import Backend
+from freeproviders.checks import check_request, one_of, whole_number
+from freeproviders.configuration import Configuration
+from freeproviders.consent import PRIVACY, Privacy
+from freeproviders.deadlines import Timeout
+from freeproviders.errors import UsageError
+from freeproviders.quota.opening import open_ledger
+from freeproviders.retry import Retry
+from freeproviders.router.found import find
+from freeproviders.router.health import Health, Standing
+from freeproviders.router.match import of_that_name
+from freeproviders.router.member import Member, Skipped
+from freeproviders.router.names import checked
+from freeproviders.router.order import Order, Strategy
+from freeproviders.router.question import Question, Rules
+from freeproviders.types import Batch, ChatRequest, OnBrokenStream
+
+_OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
+
+
+class FreeProviders(Backend):
+    """One model over everything that is free for this user, which goes on where a service fails.
+
+    Without members it finds them: services with a key in the environment, then Ollama where it
+    answers, then the embedded model. Of a service those models are asked that never cost anything,
+    and those with a free allowance once the user has confirmed that the account is not billed.
+
+    Args:
+        members: who is asked, in this order: backends, or names: "groq" for a service's best model
+            and those after it, "groq/openai/gpt-oss-120b", "ollama/llama3.2", "embedded". Naming a
+            service is the consent to use its free allowance.
+        prefer: names of those found that come first.
+        exclude: names of those that are not asked.
+        allow: names of services that are asked only when allowed, as those without a key.
+        confirmed: services whose accounts the user has confirmed to be free ones, beside those of
+            `freeproviders services confirm` and of `FREEPROVIDERS_CONFIRMED`.
+        paid: whether models that cost money may be asked where they are named.
+        privacy: "local" asks nobody outside of this machine, "no-training" nobody who trains on
+            prompts or does not say, "any" anybody. None is "no-training" for those that are found,
+            and "any" where the caller names the members.
+        strategy: see `Strategy`. None is "ordered" for named members, else "auto".
+        on_broken_stream: what happens where an answer breaks off after its first words: "raise",
+            "continue" where that can be done without a wrong word, "restart" where it cannot.
+        max_requests: HTTP requests for one question at most, repairs and changes together.
+        context_window: what is announced, in tokens. None is the smallest among the preferred
+            members.
+        ledger: where limits and health are kept; see `Quota`.
+
+    Raises:
+        UsageError: a name that nobody has, a member that would cost money, or nobody to ask.
+    """
+
+    name = "FreeProviders"
+    slug = "free-providers"
+    default_abilities: ClassVar[Abilities] = Abilities()
+
+    def __init__(
+        self,
+        *members: Any,
+        prefer: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        allow: Iterable[str] = (),
+        confirmed: Iterable[str] = (),
+        paid: bool = False,
+        privacy: Privacy | None = None,
+        strategy: Strategy | None = None,
+        on_broken_stream: OnBrokenStream = "raise",
+        max_requests: int = 6,
+        context_window: int | None = None,
+        ledger: str | Path = "",
+    ) -> None:
+        if privacy is not None:
+            one_of("privacy", privacy, PRIVACY, or_none=True)
+        if strategy is not None:
+            one_of("strategy", strategy, ("ordered", "spread", "auto"), or_none=True)
+        one_of("on_broken_stream", on_broken_stream, ("raise", "continue", "restart"))
+        whole_number("max_requests", max_requests, 1, provider=self.name)
+        if context_window is not None:
+            whole_number("context_window", context_window, 1, provider=self.name)
+        self._found = find(
+            members,
+            prefer=prefer,
+            exclude=exclude,
+            allow=allow,
+            confirmed=confirmed,
+            paid=paid,
+            privacy=privacy,
+        )
+        self._context_window = context_window
+        health = Health.of(open_ledger(ledger))
+        strategy = strategy or ("ordered" if members else "auto")
+        self._rules = Rules(
+            health=health,
+            order=Order(strategy, health.speed, checked(prefer, "prefer")),
+            max_requests=max_requests,
+            on_broken_stream=on_broken_stream,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(repr(member.name) for member in self.members)})"
+
+    # --- who is asked ---
+
+    @property
+    def members(self) -> list[Member]:
+        """The members, the preferred ones first; Ollama's are known after the first question."""
+        return list(self._found.members)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The services and models that are not asked, and why."""
+        return list(self._found.skipped)
+
+    def abilities(self, model: str | None = None) -> Abilities:
+        """Return what at least one member can do, with the announced window."""
+        able = [member.backend.abilities(member.model or None) for member in self._of(model)]
+        return Abilities(
+            tools=any(one.tools for one in able),
+            schema=any(one.schema for one in able),
+            images=any(one.images for one in able),
+            audio=any(one.audio for one in able),
+            files=any(one.files for one in able),
+            reasoning=any(one.reasoning for one in able),
+            window=self.window_of(model),
+        )
+
+    def window_of(self, model: str | None = None) -> int | None:
+        """Return the announced window: the smallest among the preferred members, as far as known."""
+        if self._context_window is not None:
+            return self._context_window
+        preferred = self._preferred(self._of(model))
+        windows = [member.backend.window_of(member.model or None) for member in preferred]
+        return min((window for window in windows if window is not None), default=None)
+
+    @staticmethod
+    def _preferred(members: list[Member]) -> list[Member]:
+        """Return the best model of each service, without our own engine where there are others."""
+        best = [member for member in members if member.rank == 0]
+        return [member for member in best if member.place != "embedded"] or best
+
+    def _of(self, model: str | None) -> list[Member]:
+        return of_that_name(self._found.members, model or "", self.name)
+
+    # --- how it is asked ---
+
+    def configured(self, **changes: Unpack[Configuration]) -> Self:
+        """Return a copy with another `timeout`, of the whole question, or another `retry`.
+
+        Raises `UsageError` for anything else, which says how one member is reached.
+        """
+        if wrong := changes.keys() - _OWN_CONFIGURATION:
+            raise UsageError(
+                f"{', '.join(sorted(wrong))} belongs to one member: configure the member, as "
+                "OpenAICompatible(service=..., ...), and pass it to the router.",
+                provider=self.name,
+            )
+        other = copy.copy(self)
+        rules = self._rules
+        if "timeout" in changes:
+            timeout = changes["timeout"]
+            rules = replace(rules, timeout=None if timeout is None else Timeout.of(timeout, Timeout()))
+        if "retry" in changes:
+            rules = replace(rules, retry=Retry.of(changes["retry"], Retry()))
+        other._rules = rules  # noqa: SLF001 - of the same class
+        return other
+
+    def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the answer of the first member that gives one; the same as `answer`."""
+        return self.answer(request)
+
+    def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the answer of the first member that gives one; each is asked by its own `answer`.
+
+        Until the first content another member takes the place of one that fails, and nothing is seen
+        of that but in `Finish.trail`.
+
+        Raises:
+            UsageError: at the call itself, before anything is sent.
+            NoProviderError: while iterating: nobody has answered.
+            BadRequestError: while iterating: everybody refused the question itself.
+            OutputError: while iterating: the models answered, but not with what was required.
+            ProviderError: while iterating: an answer broke off after it had begun.
+        """
+        try:
+            check_request(request, None)
+            if not self._found.later:
+                self._of(request.model)
+        except UsageError as error:
+            raise error.about(self.name, request.model or "")  # noqa: B904 - the same error
+        return Question(self._rules, self._found, request, self.name).answered()
+
+    # --- how it fares ---
+
+    async def status(self) -> list[Standing]:
+        """Return how each member fares, as all processes of the user have seen it."""
+        await self._found.complete()
+        await self._rules.health.look([member.key for member in self._found.members])
+        return [self._rules.health.standing(member.key) for member in self._found.members]
+
+    def status_sync(self) -> list[Standing]:
+        """Return the same in code without an event loop."""
+        return bridge.run(self.status())
