@@ -11,8 +11,9 @@ NO_BENCHMARKS = {
     "indexing",
     "quota",
     "retrieval",
+    "router",
     "server",
-}  # the quotas take an hour, indexing minutes; retrieval is about quality
+}  # the quotas take an hour, indexing and routers minutes; retrieval is about quality
 
 
 def main() -> None:
