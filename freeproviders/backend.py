@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
-from freeproviders.checks import SETTINGS, as_tools, check_media, check_request, checked_stops
+from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
 from freeproviders.errors import EmptyResponseError, UsageError
 from freeproviders.retry import Retry
@@ -53,6 +53,7 @@ from freeproviders.types import (
     OnEmpty,
     OnInvalid,
     Part,
+    Prefill,
     Reasoning,
     ReasoningMode,
     Refusal,
@@ -242,6 +243,15 @@ class Backend(ABC):
         """
         del model
         return None
+
+    def prefills(self, model: str | None = None) -> Prefill:
+        """Say how a model takes the beginning of an answer, `ChatRequest.prefill`.
+
+        "exact": the answer goes on behind it, and only what follows comes. "asked": the service is
+        asked to; it may repeat the beginning, or pass it over. "": a request with one is refused.
+        """
+        del model
+        return ""
 
     def window_of(self, model: str | None = None) -> int | None:
         """Look up the context window of a model in tokens; None where it is not known.
@@ -622,6 +632,7 @@ class _Foreign(Backend):
         model = request.model or self.model
         try:
             check_request(request, self.accepted_options)
+            check_prefill(request, self)
             if self._changed or hasattr(self._given, "abilities"):
                 check_media(request, self.abilities(model))
             stream = self._given.batches(request)

@@ -132,6 +132,12 @@ def check_media(request: ChatRequest, abilities: Any) -> None:
                 )
 
 
+def check_prefill(request: ChatRequest, backend: Any) -> None:
+    """Raise `UsageError` where a backend cannot be given the beginning of the answer."""
+    if request.prefill and not backend.prefills(request.model):
+        raise UsageError("This backend does not go on from the beginning of an answer: ask without prefill.")
+
+
 def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None:
     """Raise `UsageError` where a request makes no sense or cannot be written.
 

@@ -89,10 +89,13 @@ def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any])
 class FreeProvidersError(Exception):
     """The root of the tree.
 
-    `provider` and `model` say who, `advice` what to do; each may be "".
+    `provider` and `model` say who, `advice` what to do; each may be "". Where an answer of a router
+    broke off, `partial` is the text that had been shown, and `not_resumed` says why nobody went on.
     """
 
     advice: str = ""
+    partial: str = ""
+    not_resumed: str = ""
     is_retryable: bool = False
     _repeating: ClassVar[tuple[str, ...]] = ("message",)
     """The attributes with words of a service or a model."""

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
-from freeproviders.checks import caution, check_media, check_request, check_service_tools, meant
+from freeproviders.checks import (
+    caution,
+    check_media,
+    check_prefill,
+    check_request,
+    check_service_tools,
+    meant,
+)
 from freeproviders.configuration import Configuration
 from freeproviders.errors import UnknownModelError, UsageError
 from freeproviders.exchange import exchanged
@@ -121,6 +128,7 @@ class Provider(ProviderModelMixin, Backend):
             request = replace(request, model=model)
         try:
             check_request(request, self.accepted_options)
+            check_prefill(request, self)
             able = self.abilities(model)
             check_media(request, able)
             self._check_offer(request, able)

@@ -28,6 +28,8 @@ OnEmpty = Literal["error", "allow"]
 ReasoningMode = Literal["split", "keep", "drop"]
 SeamKind = Literal["replay", "prefill", "trim", "restart"]
 OnBrokenStream = Literal["raise", "continue", "restart"]
+Prefill = Literal["", "asked", "exact"]
+"""How a model takes the beginning of an answer: not at all, where the service says so, or always."""
 N = TypeVar("N", int, float)
 
 MAX_REPAIRS: Final = 2
@@ -377,10 +379,12 @@ class ChatRequest:
     `ToolCallDelta` parts too, piece by piece, unchecked. `stream_usage` False does not ask for the
     tokens of a stream. `include_response_headers` puts the headers of the answer into `Finish`.
 
-    `patience` and `listener` are no settings. Where one call sends several requests, they carry its
-    `freeproviders.retry.Patience`, so that all of them together wait and fail no more than one may.
-    While a router answers, `listener` is called before each attempt with an `Asking`, after it with
-    its `Attempt`, and with each `Seam`, on the event loop that answers: it must not wait.
+    `patience`, `listener` and `prefill` are no settings. Where one call sends several requests, they
+    carry its `freeproviders.retry.Patience`, so that all of them together wait and fail no more than
+    one may. While a router answers, `listener` is called before each attempt with an `Asking`, after
+    it with its `Attempt`, and with each `Seam`, on the event loop that answers: it must not wait.
+    `prefill` is the text with which the answer has begun: only what follows is asked for, of a backend
+    whose `prefills` says that it takes one; `max_tokens` then counts what follows.
     """
 
     messages: tuple[Message, ...]
@@ -406,6 +410,7 @@ class ChatRequest:
     stream_tool_arguments: bool = False
     stream_usage: bool = True
     include_response_headers: bool = False
+    prefill: str = ""
     patience: Any = field(default=None, compare=False, repr=False)
     listener: Callable[[Asking | Attempt | Seam], object] | None = field(
         default=None, compare=False, repr=False
@@ -699,7 +704,7 @@ Batch = list[Part]
 
 
 def collect(parts: Iterable[Part]) -> Completion:
-    """Add up the parts of a finished stream."""
+    """Add up the parts of a finished stream; text that a restart has made void is left out."""
     text: list[str] = []
     reasoning: list[str] = []
     calls: list[ToolCall] = []
@@ -728,8 +733,9 @@ def collect(parts: Iterable[Part]) -> Completion:
                 logprobs = joined_logprobs(logprobs, part.values)
             case Alternative():
                 others.append(part.completion)
+    void = max([seam.offset for seam in finish.seams if seam.how == "restart"], default=0)
     return Completion(
-        "".join(text),
+        "".join(text)[void:],
         "".join(reasoning),
         tuple(calls),
         usage,

@@ -18,7 +18,7 @@ from freeproviders.errors import (
 from freeproviders.openai_service import OpenAIService
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
-from freeproviders.types import ChatRequest, OnEmpty
+from freeproviders.types import ChatRequest, OnEmpty, Prefill
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.counting import question_asked, read_count, read_prompt, text_asked
@@ -110,6 +110,11 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     def knows(self, feature: Feature, model: str) -> bool:
         """Return whether the catalogue says if a model has a feature."""
         return super().knows(feature, model) if self._served is None else self._served.knows(feature, model)
+
+    def prefills(self, model: str | None = None) -> Prefill:
+        """Say whether the service goes on with the beginning of an answer, as its row has it."""
+        del model
+        return "asked" if self.style.prefill else ""
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         super()._take_address(url, given_as)

@@ -152,6 +152,7 @@ class CataloguedService(OpenAIService):
             "places": tuple(dict.fromkeys(routes.values())),
             "numbers": numbers,
             "stops": style.stops,
+            "prefill": style.prefill,
             "signs": len(row.error),
             "embedding_rules": RULES.get(_spoken(row), Rules()),
             "native": NATIVES.get(_spoken(row)),

@@ -32,10 +32,12 @@ from freeproviders.testing.services.completions import (
 )
 from freeproviders.testing.services.embedding_body import OPENAI, OPENAI_MODELS, EmbeddingModel, Rules, judge
 from freeproviders.testing.services.openai_body import (
+    CONTINUE_KEYS,
     NUMBERS,
     OTHERS,
     Range,
     check_messages,
+    check_prefill,
     check_reasoning,
     check_settings,
     check_tools,
@@ -81,6 +83,8 @@ class OpenAIService(Service):
     fault_names = EVERYWHERE | COMPLETION_FAULTS | VECTOR_FAULTS
     numbers: ClassVar[Mapping[str, Range]] = NUMBERS
     stops: ClassVar[int] = 4
+    prefill: ClassVar[str] = ""
+    """How the service is given the beginning of an answer, as `Style.prefill` has it."""
     embedding_rules: ClassVar[Rules] = OPENAI
 
     def __init__(
@@ -154,7 +158,8 @@ class OpenAIService(Service):
     def turn(self, request: RecordedRequest) -> Turn:
         self._check_key(request)
         body = _read_body(request)
-        check_keys(body, ("model", "messages"), (*self.numbers, *OTHERS, *self._extra_keys))
+        keys = (*OTHERS, *self._extra_keys, *(CONTINUE_KEYS if self.prefill == "continue" else ()))
+        check_keys(body, ("model", "messages"), (*self.numbers, *keys))
         model = _name(body["model"])
         self._check_model(model)
         check_settings(body, self.numbers, self.stops)
@@ -164,8 +169,9 @@ class OpenAIService(Service):
         check_messages(
             body["messages"],
             native_tools=self._has_tools(model),
-            extra_keys=self._message_keys,
+            extra_keys=(*self._message_keys, *(("prefix",) if self.prefill == "prefix" else ())),
         )
+        check_prefill(body, self.prefill)
         if self._earlier_reasoning == "wanted":
             check_reasoning(body["messages"])
         stream, options = bool(body.get("stream")), body.get("stream_options") or {}

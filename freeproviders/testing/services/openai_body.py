@@ -27,6 +27,8 @@ OTHERS: Final = (
     "user", "logit_bias", "logprobs", "metadata", "store", "service_tier", "reasoning_effort", "verbosity",
     "safety_identifier", "prompt_cache_key", "modalities", "prediction",
 )  # fmt: skip
+CONTINUE_KEYS: Final = ("continue_final_message", "add_generation_prompt")
+"""Keys of a body with which vLLM is told to go on with the last message."""
 AUDIO: Final = frozenset({"wav", "mp3"})
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -136,6 +138,25 @@ def check_tools(body: Mapping[str, Any], service_tools: Collection[str]) -> None
 
 def _runs_here(tool: Any, service_tools: Collection[str]) -> bool:
     return isinstance(tool, dict) and tool.get("type") in service_tools
+
+
+def check_prefill(body: Mapping[str, Any], prefill: str) -> None:
+    """Refuse the beginning of an answer that is not given as the service wants it."""
+    *others, last = body["messages"]
+    if prefill == "prefix":
+        expect(
+            last["role"] != "assistant" or last.get("prefix") is True,
+            "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant",
+        )
+        wrong = [message for message in others if message.get("prefix")]
+        wrong += [last] if last.get("prefix") and last["role"] != "assistant" else []
+        expect(not wrong, "Only the last message, of the role assistant, may have prefix.")
+    elif prefill == "continue" and body.get("continue_final_message"):
+        expect(
+            body.get("add_generation_prompt") is False,
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+        )
+        expect(last["role"] == "assistant", "The last message must be the assistant's to be continued.")
 
 
 def check_reasoning(messages: list[dict[str, Any]]) -> None:

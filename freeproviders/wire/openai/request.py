@@ -7,7 +7,14 @@ from typing import Any, Final
 
 from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message
 from freeproviders.wire.openai.style import PLAIN, Style
-from freeproviders.wire.openai.styled import Say, style_extras, style_fields, style_messages, style_tools
+from freeproviders.wire.openai.styled import (
+    Say,
+    style_extras,
+    style_fields,
+    style_messages,
+    style_prefill,
+    style_tools,
+)
 
 REASONING: Final = "reasoning_content"
 """The field in which most services want thinking sent back."""
@@ -43,6 +50,8 @@ def request_body(
         _add_reasoning(request.messages, messages, style.reasoning or REASONING)
     if extras_of:
         style_extras(request.messages, messages, extras_of, style.tool_extra_default)
+    if request.prefill:
+        messages.append({"role": "assistant", "content": request.prefill})
     if style is not PLAIN:
         messages = style_messages(messages, style, say)
     body: dict[str, Any] = {"messages": messages, "stream": request.stream}
@@ -72,6 +81,8 @@ def request_body(
         if choice is not None:
             body["tool_choice"] = _tool_choice(choice)
     body.update(request.options)
+    if request.prefill:
+        style_prefill(body, style)
     if style is not PLAIN:
         style_fields(body, style, say)
     return body

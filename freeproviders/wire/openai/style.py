@@ -27,6 +27,9 @@ class Style:
         send: fields that each request has, as one that switches paid fallbacks off; what the
             caller says of them counts.
         headers: headers that each request has.
+        prefill: how the beginning of an answer is given, to be gone on with: "last" as the last message,
+            "prefix" with `prefix: true` in that message, "continue" with `continue_final_message` beside
+            the messages; "" where the service does not go on with it.
         reasoning: the field in which the thinking of a run of tool calls is sent back; "" leaves it
             to what is known of the model.
         tool_extras: whether what the service adds to a tool call must be sent back with it.
@@ -47,6 +50,7 @@ class Style:
     at_most: Mapping[str, float] = field(default_factory=dict)
     send: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    prefill: Literal["", "last", "prefix", "continue"] = ""
     reasoning: str = ""
     tool_extras: bool = False
     tool_extra_default: Mapping[str, Any] = field(default_factory=dict)

@@ -53,6 +53,14 @@ def style_tools(tools: Iterable[dict[str, Any]], refused: Iterable[str]) -> None
             function.pop("strict", None)  # it stands beside the schema, and is about it
 
 
+def style_prefill(body: dict[str, Any], style: Style) -> None:
+    """Say in a written request, in place, that its last message is gone on with."""
+    if style.prefill == "prefix":
+        body["messages"][-1]["prefix"] = True
+    elif style.prefill == "continue":
+        body.update(continue_final_message=True, add_generation_prompt=False)
+
+
 def style_fields(body: dict[str, Any], style: Style, say: Say) -> None:
     """Change the fields of a written request, in place, to the style of a service."""
     for field in (name for setting in style.leave_out for name in _NAMES.get(setting, (setting,))):

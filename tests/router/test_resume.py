@@ -1,0 +1,298 @@
+"""An answer that breaks off goes on, over replicas: replay, prefill, trim, restart, or an error."""
+
+import pickle
+import re
+from contextlib import ExitStack
+
+import pytest
+
+from freeproviders import OpenAICompatible
+from freeproviders.errors import ContentFilterError, FreeProvidersError, ProviderError, RateLimitError
+from freeproviders.router.resume import Broken, Said, resumed, why_not
+from freeproviders.types import (
+    ChatRequest,
+    Finish,
+    LogProbs,
+    Reasoning,
+    Refusal,
+    Seam,
+    Text,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from tests.router.resuming import QUESTION, as_member, ask, asking, routed, served, whole
+from tests.router.texts import CJK, CODE, ORDINARY, REPETITIVE
+
+CUT = {"error": "The machine went away.", "error_at": 9}
+"""A fault behind nine pieces of text."""
+
+
+def pieces(text, size=12):
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def goes_on(text, size=12, echo=False):
+    """A model behind a replica: it answers with a text, and goes on behind its beginning."""
+
+    def answer(messages):
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        assert text.startswith(begun)
+        return pieces(text if echo else text[len(begun) :], size)
+
+    return answer
+
+
+def prefilled(server):
+    """What the last request to a replica gave as the beginning of the answer."""
+    last = server.requests[-1].json["messages"][-1]
+    return last["content"] if last["role"] == "assistant" else None
+
+
+@pytest.mark.parametrize("text", [ORDINARY, CODE, CJK, REPETITIVE], ids=["ordinary", "code", "CJK", "ha"])
+@pytest.mark.parametrize("cut", [1, 4, 9])
+async def test_replay(text, cut):
+    """The same answer again: what was shown is held back, what follows goes out, and usage is the sum."""
+    seams = []
+    fault = {"error": "Gone.", "error_at": cut}
+    with served(pieces(text, 9), faults=[fault]) as (member, server):
+        answer = await whole([member], asking(listener=seams.append))
+    assert answer.text == text
+    assert answer.finish.reason == "stop"
+    offset = min(cut * 9, len(text))
+    assert answer.finish.seams == (Seam(offset, member.name, member.name, "replay"),) == tuple(seams)
+    assert len(server.requests) == 2
+    assert answer.usage.input_tokens > 0
+    assert answer.usage.estimated  # nobody counted the tokens of the first half
+
+
+async def test_bytes_cut_anywhere():
+    """Wherever the connection breaks, inside an event or a character, the answer is whole."""
+    text = ORDINARY[:60] + CJK[:20] + "\U0001f468\u200d\U0001f469 end."
+    with served(pieces(text, 7)) as (member, server):
+        alone = await whole([member], asking())
+        for cut in range(300, 3500, 97):
+            server.faults = [{"cut": cut, "chunk": 13}]
+            answer = await whole([member], asking())
+            assert answer.text == text == alone.text
+            assert answer.finish.reason == "stop"
+
+
+async def test_thinking_is_replayed_in_silence():
+    """A cut inside the thinking, or behind it: it is shown once, and the answer is whole."""
+    thought = [Reasoning("First this, "), Reasoning("then that.")]
+    answer = [*thought, *pieces(ORDINARY)]
+    for at in (1, 2, 5):
+        with served(answer, faults=[{"error": "Gone.", "error_at": at}]) as (member, _):
+            found = await whole([member], asking())
+        assert found.text == ORDINARY
+        assert found.reasoning in ("First this, ", "First this, then that.")
+
+
+async def test_another_answer_of_the_same_model_is_not_spliced():
+    """A first difference ends the replay; nothing of it was shown, and the first error is raised."""
+    answers = iter([pieces(ORDINARY), pieces(ORDINARY[:60] + "but something else follows here.")])
+    with served(lambda messages: next(answers), faults=[CUT, {"stall": 7}]) as (member, server):
+        shown = []
+        with pytest.raises(ProviderError, match="went away") as caught:
+            async for batch in routed([member], asking()):
+                shown += batch
+        await server.await_disconnect()
+    text = "".join(part.text for part in shown)
+    assert text == caught.value.partial == ORDINARY[: 9 * 12]
+    assert "another answer" in caught.value.not_resumed
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.partial, copy.not_resumed) == (caught.value.partial, caught.value.not_resumed)
+
+
+@pytest.mark.parametrize(("service", "mark"), [("mistral", "prefix"), ("vllm", "continue"), ("groq", "last")])
+@pytest.mark.parametrize("echo", [False, True])
+async def test_prefill_of_rows(service, mark, echo):
+    """A service whose row says so goes on behind all but the tail, whether it repeats it or not."""
+    with served(goes_on(ORDINARY, echo=echo), "m", service, [CUT], models=["m"]) as (member, server):
+        answer = await whole([member], asking(temperature=0.7))
+    assert answer.text == ORDINARY
+    assert [seam.how for seam in answer.finish.seams] == ["prefill"]
+    sent = server.requests[-1].json
+    assert ORDINARY.startswith(prefilled(server))
+    assert len(prefilled(server)) < 9 * 12
+    assert ("prefix" in sent["messages"][-1]) == (mark == "prefix")
+    assert (sent.get("continue_final_message"), sent.get("add_generation_prompt")) == (
+        (True, False) if mark == "continue" else (None, None)
+    )
+
+
+async def test_a_service_that_passes_the_beginning_over():
+    """It answers anew, in other words: nothing of it is shown."""
+    answers = iter([pieces(ORDINARY), pieces("There are many fruits. " * 9)])
+    with (
+        served(lambda messages: next(answers), "m", "groq", [CUT], models=["m"]) as (member, _),
+        pytest.raises(ProviderError, match="went away") as caught,
+    ):
+        await whole([member], asking(temperature=1), hops=1)
+    assert "another answer" in caught.value.not_resumed
+
+
+async def test_trim_and_its_order():
+    """The same model elsewhere is asked before other models; an answer that begins with all is taken."""
+    with ExitStack() as stack:
+        broken, _ = stack.enter_context(served(pieces(ORDINARY), faults={**CUT}, name="a/small"))
+        other, asked = stack.enter_context(served("No.", "large", name="b/large"))
+        same, _ = stack.enter_context(served(pieces(ORDINARY, 5), "org/small:free", name="c/small"))
+        answer = await whole([broken, other, same], asking())
+        assert answer.text == ORDINARY
+        assert answer.finish.seams == (Seam(108, "a/small", "c/small", "replay"),)
+        assert not asked.requests
+        answer = await whole([broken, same], asking(temperature=0.5))
+        assert answer.finish.seams == (Seam(108, "a/small", "c/small", "trim"),)
+
+
+async def test_two_hops_and_no_more():
+    """A hop that breaks off behind its seam is gone on with, and two hops are the end."""
+    later = {"error": "Gone too.", "error_at": 14}
+    with served(pieces(ORDINARY), faults=[CUT, later, {"error": "And again.", "error_at": 16}]) as (
+        member,
+        server,
+    ):
+        with pytest.raises(ProviderError, match="And again") as caught:
+            await whole([member], asking())
+        assert caught.value.partial == ORDINARY[: 16 * 12]
+        assert len(server.requests) == 3
+        server.faults = [CUT, later]
+        answer = await whole([member], asking())
+    assert answer.text == ORDINARY
+    assert [seam.offset for seam in answer.finish.seams] == [9 * 12, 14 * 12]
+
+
+async def test_a_member_that_refuses_is_no_hop():
+    """What was never sent is not counted, and a member that failed is not asked in another way."""
+
+    def nobody(*_):
+        error = RateLimitError("Spent.")
+        error.attempts = 0
+        raise error
+
+    with ExitStack() as stack:
+        broken, server = stack.enter_context(served(goes_on(ORDINARY), "m", "groq", [CUT], models=["m"]))
+        same, _ = stack.enter_context(served(pieces(ORDINARY), "m"))
+
+        async def asks(member, request):
+            if member is broken and len(server.requests) == 1:
+                nobody()
+            async for batch in ask(member, request):
+                yield batch
+
+        answer = await whole([broken, same], asking(), asks=asks, hops=1)
+    assert answer.text == ORDINARY
+    assert len(server.requests) == 1
+
+
+async def test_restart():
+    """Where nobody goes on, a new answer begins; what was shown is void, and the whole answer lacks it."""
+    events = []
+    with ExitStack() as stack:
+        broken, _ = stack.enter_context(served(pieces(ORDINARY), faults={**CUT}, name="a"))
+        other, _ = stack.enter_context(served([Reasoning("Hm."), *pieces(CJK)], "large", name="b"))
+        request = asking(listener=events.append)
+        async for batch in routed([broken, other], request, "restart"):
+            events += batch
+        at = events.index(Seam(108, "a", "b", "restart"))
+        assert "".join(part.text for part in events[:at] if isinstance(part, Text)) == ORDINARY[:108]
+        assert "".join(part.text for part in events[at:] if isinstance(part, Text)) == CJK
+        assert Reasoning("Hm.") in events[at:]
+        answer = await whole([broken, other], request, "restart")
+    assert answer.text == CJK
+    assert answer.finish.seams == (Seam(108, "a", "b", "restart"),)
+
+
+async def test_raise_is_the_default_and_asks_nobody():
+    with served(pieces(ORDINARY), faults=[CUT]) as (member, server):
+        with pytest.raises(ProviderError, match="went away") as caught:
+            await whole([member], asking(), "raise")
+        assert caught.value.partial == ORDINARY[:108]
+        assert len(server.requests) == 1
+
+
+async def test_stop_sequences_and_limits_span_the_seam():
+    """The rest of a prefilled answer stops where the whole would; it may have the tokens that are left."""
+    stop = ORDINARY[9 * 12 - 2 : 9 * 12 + 4]  # it lies across the seam
+    with served(goes_on(ORDINARY), "m", "groq", [CUT], models=["m"]) as (member, server):
+        request = asking(temperature=1, stop=(stop, "Store"), max_tokens=300)
+        answer = await whole([member], request)
+        left = server.requests[-1].json["max_tokens"]
+    assert answer.text in (ORDINARY[: 9 * 12 - 2], ORDINARY[: 9 * 12])
+    assert answer.finish.reason == "stop"
+    assert 230 < left < 290
+
+
+async def test_an_answer_that_was_complete():
+    """A stop sequence that was reached, or a reason that was seen, is the end: nobody is asked."""
+
+    member = as_member(OpenAICompatible("m", base_url="http://127.0.0.1:9/v1"), "a")
+    said = Said()
+    said.note([Text("All of it."), Finish("length")])
+    broken = Broken(request=asking(), member=member, error=ProviderError("Late."), said=said)
+    (batch,) = [batch async for batch in resumed(broken, ask)]
+    assert [type(part) for part in batch] == [Usage, Finish]
+    assert batch[1].reason == "length"
+
+
+def served_nowhere():
+    from freeproviders import OpenAICompatible
+
+    return OpenAICompatible("m", base_url="http://127.0.0.1:9/v1")
+
+
+def saying(*parts):
+    said = Said()
+    said.note([Text("Hello."), *parts])
+    return said
+
+
+TOOL = Tool("f", "does")
+ALLOWED = [
+    {},
+    {"tools": (TOOL,), "tool_choice": "none"},
+    {"response_format": {"type": "text"}},
+    {"max_tokens": 60},
+]
+FORBIDDEN = [
+    ({"tools": (TOOL,)}, (), "tools are bound"),
+    ({"tools": (TOOL,), "tool_choice": "auto"}, (), "tools are bound"),
+    ({"service_tools": ({"type": "web_search"},)}, (), "tools are bound"),
+    ({"response_format": {"type": "json_object"}}, (), "structured"),
+    ({"options": {"grammar": "root ::= 'a'"}}, (), "structured"),
+    ({"n": 2}, (), "several answers"),
+    ({"options": {"logprobs": True}}, (), "log probabilities"),
+    ({}, (LogProbs({"content": []}),), "log probabilities"),
+    ({}, (ToolCall("1", "f", {}),), "tool call"),
+    ({}, (Refusal("I will not."),), "refuse"),
+    ({}, (Finish("content_filter"),), "filter"),
+    ({"max_tokens": 17}, (), "max_tokens"),
+    ({"options": {"max_completion_tokens": 10}}, (), "max_tokens"),
+]
+
+
+@pytest.mark.parametrize("fields", ALLOWED)
+def test_allowed(fields):
+    assert why_not(ChatRequest(messages=QUESTION, **fields), saying()) == ""
+
+
+@pytest.mark.parametrize(("fields", "parts", "why"), FORBIDDEN)
+def test_not_allowed(fields, parts, why):
+    """Each reason is said in words."""
+    assert why in why_not(ChatRequest(messages=QUESTION, **fields), saying(*parts))
+
+
+def test_a_filter_is_not_walked_around():
+    assert "filter" in why_not(asking(), saying(), ContentFilterError("No."))
+
+
+@pytest.mark.parametrize("policy", ["continue", "restart"])
+async def test_not_allowed_is_raised(policy):
+    """What is not allowed asks nobody, and the error says why; a restart may do without room."""
+    with served(pieces(ORDINARY), faults=[CUT]) as (member, server):
+        with pytest.raises(FreeProvidersError) as caught:
+            await whole([member], asking(options={"logprobs": True}), policy)
+        assert re.search("log probabilities", caught.value.not_resumed)
+        assert len(server.requests) == 1
