@@ -68,7 +68,7 @@ def meant(option: str) -> str | None:
     return next(iter(get_close_matches(option, sorted(SETTINGS), 1, ALIKE)), None)
 
 
-def caution(message: str) -> None:
+def caution(message: str, category: type[Warning] = UnsupportedOptionWarning) -> None:
     """Warn of an option at the line that gave it: the last one outside of the packages between."""
     frame, level = sys._getframe(1), 2  # noqa: SLF001 - every Python of ours has it
     while (above := frame.f_back) is not None and (
@@ -77,7 +77,7 @@ def caution(message: str) -> None:
         frame, level = above, level + 1
     if _package(frame) in {"asyncio", "threading"}:  # a task of its own: nobody's line
         level = 2
-    warnings.warn(message, UnsupportedOptionWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _package(frame: FrameType) -> str:

@@ -11,15 +11,16 @@ from typing import Any, ClassVar, Final, Self, Unpack
 from freeproviders import bridge
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
-from freeproviders.checks import check_request, one_of, whole_number
+from freeproviders.checks import caution, check_request, one_of, whole_number
 from freeproviders.configuration import Configuration
 from freeproviders.consent import PRIVACY, Privacy
 from freeproviders.deadlines import Timeout
-from freeproviders.errors import UsageError
+from freeproviders.errors import NotAskedWarning, UsageError
 from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
 from freeproviders.router.found import find
 from freeproviders.router.health import Health, Standing
+from freeproviders.router.making import EMBEDDED
 from freeproviders.router.match import of_that_name
 from freeproviders.router.member import Member, Skipped
 from freeproviders.router.names import checked
@@ -57,6 +58,8 @@ class FreeProviders(Backend):
         context_window: what is announced, in tokens. None is the smallest among the preferred
             members.
         ledger: where limits and health are kept; see `Quota`.
+
+    A `NotAskedWarning` says which services with a key are left out, and why.
 
     Raises:
         UsageError: a name that nobody has, a member that would cost money, or nobody to ask.
@@ -98,6 +101,9 @@ class FreeProviders(Backend):
             paid=paid,
             privacy=privacy,
         )
+        for one in self._found.skipped:
+            if one.name != EMBEDDED:  # which nobody misses where others answer
+                caution(f"{one.name} is not asked. {one.reason}", NotAskedWarning)
         self._context_window = context_window
         health = Health.of(open_ledger(ledger))
         strategy = strategy or ("ordered" if members else "auto")

@@ -267,9 +267,9 @@ def test_paid_is_no_word_about_what_is_found(monkeypatch):
 
 
 def test_privacy_holds_for_named_members_where_it_is_said(monkeypatch):
-    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
     for privacy in ("local", "no-training"):
-        for member in ("groq", FlowGpt()):
+        for member in ("gemini", FlowGpt()):
             with pytest.raises(UsageError):
                 find([member], privacy=privacy)
         here = OpenAICompatible("any", base_url="http://127.0.0.1:9/v1")
