@@ -522,6 +522,8 @@ class Usage:
             out["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
         if self.reasoning_tokens is not None:
             out["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
+        if self.cost is not None:
+            out["cost"] = self.cost
         return out
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
 from urllib.parse import urlsplit
 
 from freeproviders.abilities import Abilities, Feature
@@ -24,7 +25,7 @@ from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.counting import question_asked, read_count, read_prompt, text_asked
 from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.request import REASONING, request_body
-from freeproviders.wire.openai.styled import SEEN_TO_HERE
+from freeproviders.wire.openai.styled import SEEN_TO_HERE, insist
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import disguises
 
@@ -65,6 +66,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
+    _free_only = False
     _calls_origin: str
     """The name of the service, for what it adds to tool calls and gets back alone."""
 
@@ -91,6 +93,15 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         self._changed: Mapping[str, Any] = {
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
+
+    def free_only(self) -> Self:
+        """Return a copy whose requests forbid the service to charge, where it has a way to say so.
+
+        It is the row's `[request] free`, as a highest price of zero, which wins over options.
+        """
+        other = copy.copy(self)
+        other._free_only = True  # noqa: SLF001 - of the same class
+        return other
 
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the service's own name of a model, its default for None.
@@ -153,6 +164,8 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             extras_of=extras_of,
             say=self._warn_once,
         )
+        if self._free_only:
+            insist(body, style.free)
         for name in learned.mend(body, request.model or self.model):
             given = name in request.options or getattr(request, name, None) is not None
             if given and name not in SEEN_TO_HERE:

@@ -12,6 +12,7 @@ from freeproviders.catalogue.facts import row_of
 from freeproviders.catalogue.guard import host_of, is_loopback
 from freeproviders.catalogue.pins import PINS
 from freeproviders.configuration import is_credential
+from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.member import Key, Member, Place
 from freeproviders.router.policy import Policy, cost_of, reason_against, reason_against_unknown
 
@@ -36,6 +37,9 @@ def made(backend: Backend, policy: Policy, *, rank: int = 0, name: str = "") -> 
         local = row.local and here and not (line is not None and line.relayed)
         place, cost = "local" if local else "service", cost_of(row, model, has_key=has_key)
         reason = reason_against(policy, row, model, has_key=has_key, here=here)
+        if row.request.free and cost in {"never", "allowance"} and not (policy.named and policy.paid):
+            # A service's own paid fallbacks are switched off.
+            backend = backend.free_only() if isinstance(backend, OpenAICompatible) else backend
     member = Member(
         backend=backend,
         name=name or name_of(backend, row),

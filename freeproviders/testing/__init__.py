@@ -23,18 +23,20 @@ from typing import TYPE_CHECKING
 from freeproviders.lazy import lazy
 
 if TYPE_CHECKING:
+    from freeproviders.testing.billed import Billed
     from freeproviders.testing.faults import RandomFaults
     from freeproviders.testing.record import RecordedRequest
     from freeproviders.testing.running import Replica, replica, serve
     from freeproviders.testing.vectors import checksum_vector
 
-__all__ = ["RandomFaults", "RecordedRequest", "Replica", "checksum_vector", "replica", "serve"]
+__all__ = ["Billed", "RandomFaults", "RecordedRequest", "Replica", "checksum_vector", "replica", "serve"]
 
 # Late, because pytest loads this package's plugin in every run of everybody who has freeproviders
 # installed.
 __getattr__, __dir__ = lazy(
     globals(),
     {
+        "Billed": "billed",
         "RandomFaults": "faults",
         "RecordedRequest": "record",
         "Replica": "running",

@@ -17,6 +17,7 @@ from freeproviders.catalogue.facts import row_of
 from freeproviders.catalogue.rows import Headers, Limit
 from freeproviders.catalogue.rows import Service as Row
 from freeproviders.testing.announce import announcement
+from freeproviders.testing.billed import Billed
 from freeproviders.testing.faults import SIGN_FAULTS, Fault
 from freeproviders.testing.limits import Asker, Caps, Counts, Exceeded, Limits, Ticket, changed
 from freeproviders.testing.meters import Standing
@@ -68,7 +69,8 @@ class CataloguedService(OpenAIService):
     nothing, a `Headers` announces otherwise. `limits` changes caps, as {"requests/minute": 3},
     replaces the lines by others, or is False for none; `clock` gives the seconds since 1970;
     `charges` is what a call costs in metrics that requests do not show, as {"neurons": 40};
-    `reserve` takes the whole `max_tokens` of a request in advance. `extra_keys`, `tool_deltas`,
+    `reserve` takes the whole `max_tokens` of a request in advance; `billed` is what becomes of
+    requests whose account is charged, a `Billed`. `extra_keys`, `tool_deltas`,
     `tool_index`, `reasoning_key`, `vectors` and `vector_size` are those of `OpenAIService`.
 
     A call is counted when it is admitted, before any fault: a request and the tokens of its prompt
@@ -91,6 +93,7 @@ class CataloguedService(OpenAIService):
         reserve: bool = False,
         headers: Headers | bool = True,
         lacks: Collection[str] = (),
+        billed: Billed | None = None,
         tool_deltas: str = "split",
         tool_index: bool = True,
         reasoning_key: str = "",
@@ -104,7 +107,7 @@ class CataloguedService(OpenAIService):
         super().__init__(
             api_key,
             models,
-            (*extra_keys, *style.send),
+            (*extra_keys, *style.send, *style.free),
             tool_deltas,
             reasoning_key or style.reasoning or "reasoning_content",
             refuses_like=next(
@@ -119,6 +122,7 @@ class CataloguedService(OpenAIService):
             self._style = replace(self._style, call_extra=self._signatures.signed)
         self._message_keys = (style.reasoning,) if style.reasoning else ()
         self._lacks = frozenset(lacks)
+        self._billed = billed
         self._tells_usage = "usage" not in lacks
         lines = changed(self.row.limit, limits, self.row.headers.allowance)
         self._limits = Limits(lines, clock, charges=charges, reserve=reserve)
@@ -183,10 +187,18 @@ class CataloguedService(OpenAIService):
         def render(fault: Fault) -> Renderer:
             if "streaming" in self._lacks:
                 fault = replace(fault, no_stream=True)
-            return Metered(turn.render(fault), ticket, prompt, self.row.request.call_id_chars)
+            cost = self._billed.cost if self._billed is not None and self._charges(body) else None
+            return Metered(turn.render(fault), ticket, prompt, self.row.request.call_id_chars, cost)
 
         headers = {**turn.headers, **(self._announced(model, asker) if self._headers.on == "every" else {})}
         return replace(turn, render=render, headers=headers, close=ticket.close)
+
+    def _charges(self, body: Mapping[str, Any]) -> bool:
+        return self._billed is not None and self._billed.charges(body, self.row.request.free)
+
+    def _answered_by(self, body: Mapping[str, Any]) -> str:
+        asked = super()._answered_by(body)
+        return (self._billed.model or asked) if self._billed is not None and self._charges(body) else asked
 
     def place(self, request: RecordedRequest) -> str:
         return super().place(request) if self._native(request) is None else "embeddings"

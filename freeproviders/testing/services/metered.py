@@ -28,11 +28,14 @@ _NOT_COUNTED: Final = (Usage, Finish, LogProbs, ToolCallDelta, Alternative, byte
 class Metered:
     """Writes an answer, counts its tokens, and gives its calls the ids that the service gives."""
 
-    def __init__(self, renderer: Renderer, ticket: Ticket, prompt: int, id_chars: int) -> None:
+    def __init__(
+        self, renderer: Renderer, ticket: Ticket, prompt: int, id_chars: int, cost: float | None = None
+    ) -> None:
         self._renderer = renderer
         self._ticket = ticket
         self._prompt = prompt
         self._id_chars = id_chars
+        self._cost = cost
         self._parts = 0
         self._usage: Usage | None = None
         self.content_type = renderer.content_type
@@ -56,7 +59,10 @@ class Metered:
     def end(self) -> Iterable[bytes]:
         # What the call occupied is free before the client can know that it has ended.
         self._ticket.close()
-        return self._renderer.end()
+        if self._cost is not None:
+            usage = self._usage or Usage(self._prompt, self._parts)
+            yield from self._renderer.piece(replace(usage, cost=self._cost))
+        yield from self._renderer.end()
 
     def _identity(self, identity: str) -> str:
         if len(identity) == self._id_chars and identity.isalnum() and identity.isascii():

@@ -179,7 +179,7 @@ class OpenAIService(Service):
 
         def render(fault: Fault) -> Renderer:
             renderer = completion_renderer(
-                model,
+                self._answered_by(body),
                 fault,
                 self._style,
                 prompt_tokens=self._prompt_tokens(body),
@@ -223,6 +223,11 @@ class OpenAIService(Service):
 
     def _knows(self, model: str) -> bool:
         return self._models is None or model in self._models
+
+    def _answered_by(self, body: Mapping[str, Any]) -> str:
+        """Name the model that answers a request."""
+        name: str = body["model"]
+        return name
 
     def _has_tools(self, model: str) -> bool:  # noqa: ARG002 - a service of the catalogue asks its row
         return self._native_tools is not False

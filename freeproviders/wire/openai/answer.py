@@ -7,6 +7,7 @@ missing, null or out of order, and strict only about whether there is an answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 from freeproviders.errors import (
@@ -66,6 +67,7 @@ REASONS: Final[Mapping[str, FinishReason]] = {
 _BLANK: Final = BOM + b" \t\r\n"
 _END: Final = b"[DONE]"
 HEARTBEATS: Final = frozenset({b"", b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
+_COSTS: Final = ("cost", "cost_usd_total", "estimated_cost")
 _PLAIN_KEYS: Final = frozenset({"role", "content"})
 
 
@@ -503,7 +505,36 @@ def _usage(usage: object) -> Usage | None:
         _count(completion) or 0,
         reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        cost=_cost(usage),
     )
+
+
+def _cost(usage: Mapping[str, Any]) -> float | None:
+    """Read what a service says that the answer has cost, None where it says nothing.
+
+    OpenRouter has `cost`, and for a key of the user's own at another service what that one takes
+    beside it; LLM Gateway `cost_usd_total`, DeepInfra `estimated_cost`, Perplexity an object.
+    """
+    cost = next((usage[name] for name in _COSTS if usage.get(name) is not None), None)
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    found = _money(cost)
+    details = usage.get("cost_details")
+    if usage.get("is_byok") is True and isinstance(details, dict):
+        upstream = _money(details.get("upstream_inference_cost"))
+        found = upstream if found is None else found + (upstream or 0.0)
+    return found
+
+
+def _money(value: object) -> float | None:
+    """Read an amount that is a number or a text of one; nothing below zero, and nothing endless."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return amount if 0 <= amount < inf else None
 
 
 def _detail(usage: Mapping[str, Any], group: str, key: str) -> int | None:

@@ -26,6 +26,8 @@ class Style:
         at_most: the highest value of numbers, by field.
         send: fields that each request has, as one that switches paid fallbacks off; what the
             caller says of them counts.
+        free: fields of each request that must not cost anything, as a highest price of zero; what
+            the caller says of them does not count.
         headers: headers that each request has.
         prefill: how the beginning of an answer is given, to be gone on with: "last" as the last message,
             "prefix" with `prefix: true` in that message, "continue" with `continue_final_message` beside
@@ -49,6 +51,7 @@ class Style:
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
     send: Mapping[str, Any] = field(default_factory=dict)
+    free: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     prefill: Literal["", "last", "prefix", "continue"] = ""
     reasoning: str = ""

@@ -77,6 +77,17 @@ def style_fields(body: dict[str, Any], style: Style, say: Say) -> None:
         _add(body, style.send)
 
 
+def insist(body: dict[str, Any], fields: Mapping[str, Any]) -> None:
+    """Put fields into a written request, in fields of fields too, whatever the caller has said of them."""
+    for name, value in fields.items():
+        own = body.get(name)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            body[name] = own = dict(own)
+            insist(own, value)
+        else:
+            body[name] = value
+
+
 def style_extras(
     messages: Sequence[Message], written: Sequence[dict[str, Any]], origin: str, default: Mapping[str, Any]
 ) -> None:
