@@ -273,10 +273,17 @@ class ProviderError(FreeProvidersError, ClientError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No connection, or one that broke before the answer was complete enough to be read."""
+    """No connection, or one that broke before the answer was complete enough to be read.
+
+    `phase` is "connect" where there was none at all: refused, no such host, no way through the proxy.
+    """
 
     advice = "Check the network, the base_url and the proxy."
     is_retryable = True
+
+    def __init__(self, message: str, *, phase: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.phase = phase
 
 
 class ProviderTimeoutError(ProviderError, asyncio.TimeoutError):

@@ -403,6 +403,8 @@ def _translated(error: Exception) -> ProviderError:
             return MalformedResponseError(
                 f"The answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}."
             )
+        case aiohttp.ClientConnectorError():
+            return ProviderConnectionError(f"Connection failed: {said}.", phase="connect")
         case _:
             return ProviderConnectionError(f"Connection failed: {said}.")
 

@@ -21,6 +21,7 @@ in full when its lease ends.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -149,6 +150,36 @@ class Standing:
     learned_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NoteName:
+    """What a note is about.
+
+    Attributes:
+        topic: what kind of note it is: "health", "statistics".
+        service: whom it is about, so that all notes of a service can be cleared.
+        account: the API key, "" without one. Only a salted hash of it is ever written.
+    """
+
+    topic: str
+    service: str
+    account: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A small text that all who share a ledger see, as one of them wrote it last.
+
+    Attributes:
+        version: tells it from every other one of the same name.
+        text: what was written; "" where somebody has cleared it.
+        age: how many seconds ago that was, when it was read.
+    """
+
+    version: str
+    text: str
+    age: float
+
+
 class Ledger(Protocol):
     """What all processes of a user write their requests into, so that no limit is passed.
 
@@ -243,6 +274,34 @@ class Ledger(Protocol):
     async def reset(self, service: str, *, pool: str = "") -> int:
         """Forget what was counted and learned of a service, or of one of its pools.
 
-        Returns the number of pools. Calls that run meanwhile are no longer counted.
+        Returns the number of pools. Calls that run meanwhile are no longer counted. Notes about the
+        service are cleared, unless it is only about a pool.
+        """
+        ...
+
+    def notes(self, names: Sequence[NoteName]) -> Future[list[Note | None]]:
+        """Read notes, all of one moment; None for each that there is not, or that has expired.
+
+        The future is done on another thread (`asyncio.wrap_future` awaits it), and may have a
+        `LedgerError`.
+        """
+        ...
+
+    def note(
+        self, name: NoteName, text: str, *, version: str, over: str = "", keep: float, ago: float = 0.0
+    ) -> Future[Note | None]:
+        """Write a note if the present one is still the one that the writer has read.
+
+        The future has the note that there is then: the new one, or another one, or None, which was
+        not expected. It may have a `LedgerError`.
+
+        Args:
+            name: what it is about.
+            text: what it says; some kilobytes at most. Times in it are best written as seconds from
+                the writing, since clocks differ and start anew.
+            version: a new token, as `secrets.token_hex` makes them.
+            over: the version that was read, "" where there was none.
+            keep: seconds after which it expires, `inf` for never.
+            ago: how many seconds ago was the moment from which the text counts.
         """
         ...

@@ -494,6 +494,45 @@ local function standings()
   return {'standing', found}
 end
 
+-- Notes: a hash of each, and a sorted set of their names by the moments at which they expire ----------
+
+local CLEARED = DAY
+local notes = prefix .. 'notes'
+
+local function note_of(name)
+  local found = redis.call('HMGET', prefix .. name, 'version', 'text', 'at', 'until')
+  if not found[1] or (found[4] ~= '' and tonumber(found[4]) <= now) then return {} end
+  return {found[1], found[2], text(math.max(0, now - tonumber(found[3])))}
+end
+
+local function save_note(name, version, said, at, keep)
+  local key = prefix .. name
+  local ends = keep and text(now + keep) or ''
+  redis.call('HSET', key, 'version', version, 'text', said, 'at', text(at), 'until', ends)
+  redis.call('ZADD', notes, keep and ends or '+inf', name)
+  if keep then redis.call('EXPIRE', key, math.ceil(keep) + 1) else redis.call('PERSIST', key) end
+end
+
+local function write_note()
+  local there = note_of(step.name)
+  if (there[1] or '') ~= step.over then return {'note', there} end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', notes, '-inf', text(now))) do
+    redis.call('DEL', prefix .. name)
+    redis.call('ZREM', notes, name)
+  end
+  save_note(step.name, step.version, step.text, now - step.ago, step.keep)
+  return {'note', {step.version, step.text, text(step.ago)}}
+end
+
+local function clear_notes(service)
+  for _, name in ipairs(redis.call('ZRANGE', notes, 0, -1)) do
+    local about = cjson.decode(name)[2]
+    if about == service or string.sub(about, 1, #service + 1) == service .. ' ' then
+      save_note(name, step.version, '', now, CLEARED)
+    end
+  end
+end
+
 -- The step -------------------------------------------------------------------------------------------
 
 -- A client whose clock is wrong has sent the calendar of another time: it is told the time.
@@ -523,7 +562,14 @@ elseif step.op == 'adopt' then
   adopt()
 elseif step.op == 'standing' then
   answer = standings()
+elseif step.op == 'notes' then
+  local found = {}
+  for number, name in ipairs(step.names) do found[number] = note_of(name) end
+  answer = {'notes', found}
+elseif step.op == 'note' then
+  answer = write_note()
 elseif step.op == 'forget' then
+  if step.service then clear_notes(step.service) end
   for _, facts in ipairs(step.claims) do
     local key = prefix .. facts.key
     redis.call('DEL', key, key .. ':calls', key .. ':amounts')

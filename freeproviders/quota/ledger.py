@@ -30,7 +30,7 @@ from freeproviders.catalogue.rows import seconds_of
 from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.clocks import boot_seconds
-from freeproviders.quota.interface import Ask, Grant, Rule, Source, Standing
+from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Source, Standing
 from freeproviders.quota.steps import (
     LATENESS,
     Adopt,
@@ -39,6 +39,7 @@ from freeproviders.quota.steps import (
     Forget,
     Leave,
     Look,
+    ReadNotes,
     Received,
     Refused,
     Renew,
@@ -50,6 +51,7 @@ from freeproviders.quota.steps import (
     StoreError,
     Take,
     TooSmall,
+    WriteNote,
 )
 from freeproviders.wire.limits import Allowance, Metric
 
@@ -215,6 +217,22 @@ class SharedLedger:
         call = _Call(lambda _: Forget(service, pool), Future(), {service})
         answer = await asyncio.wrap_future(self._put(call))
         return answer if isinstance(answer, int) else 0
+
+    def notes(self, names: Sequence[NoteName]) -> Future[list[Note | None]]:
+        """Read notes, all of one moment."""
+        step = ReadNotes(tuple(names))
+        future: Future[Any] = Future()
+        self._post(lambda _: step, told=future)
+        return future
+
+    def note(
+        self, name: NoteName, text: str, *, version: str, over: str = "", keep: float, ago: float = 0.0
+    ) -> Future[Note | None]:
+        """Write a note if the present one is still the one that the writer has read."""
+        now = boot_seconds()
+        future: Future[Any] = Future()
+        self._post(lambda at: WriteNote(name, text, version, over, keep, ago + at - now), told=future)
+        return future
 
     def close(self) -> None:
         """Write what was settled, and end the thread; the next call starts another."""
@@ -647,7 +665,7 @@ def _too_small(refusal: TooSmall) -> QuotaTooSmallError:
 
 def _is_elsewhere(step: Step, store: Store) -> bool:
     """Whether a step is about a grant of another store than this one and what it is a copy of."""
-    if isinstance(step, Take | Leave | Look | Standings | Forget):
+    if isinstance(step, Take | Leave | Look | Standings | Forget | ReadNotes | WriteNote):
         return False
     return step.grant.store not in {store, store.copied}
 

@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 
 from freeproviders.errors import MissingDependencyError
 from freeproviders.quota.book import same_period
-from freeproviders.quota.interface import Ask, Grant, Rule, Standing
+from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Standing
 from freeproviders.quota.steps import (
     Adopt,
     Answer,
     Forget,
     Leave,
     Look,
+    ReadNotes,
     Received,
     Refused,
     Renew,
@@ -35,6 +36,7 @@ from freeproviders.quota.steps import (
     StoreError,
     Take,
     TooSmall,
+    WriteNote,
 )
 from freeproviders.quota.windows import borders_around, meaning_of
 
@@ -153,7 +155,8 @@ class RedisStore:
                 found.append((key, rule))
         claims = [self._facts(rule, key, 0.0) for key, rule in found]
         if isinstance(step, Forget):
-            self._evaluate([{"op": "forget", "by": self._name, "claims": claims}])
+            cleared = {} if step.pool else {"service": step.service, "version": token_hex(8)}
+            self._evaluate([{"op": "forget", "by": self._name, "claims": claims, **cleared}])
             return len(found)
         (answer,) = self._evaluate([{"op": "standing", "claims": claims}])
         return _standings(found, answer[1])
@@ -237,8 +240,24 @@ class RedisStore:
                     ],
                     **self._granted(grant, [one.per for one in said]),
                 }
+            case ReadNotes(names):
+                return {"op": "notes", "names": [self._note_key(name) for name in names], "claims": []}
+            case WriteNote(name, text, version, over, keep, ago):
+                return {
+                    "op": "note",
+                    "name": self._note_key(name),
+                    "text": text,
+                    "version": version,
+                    "over": over,
+                    "ago": ago,
+                    "claims": [],
+                    **_given(keep=None if keep == inf else keep),
+                }
             case _:
                 raise AssertionError(step)
+
+    def _note_key(self, name: NoteName) -> str:
+        return json.dumps([name.topic, name.service, self._hash(name.account)], separators=(",", ":"))
 
     def _asked(self, ask: Ask) -> dict[str, Any]:
         claims = [
@@ -301,6 +320,10 @@ class RedisStore:
                 ask = step.grant.ask
                 rules = [claim.rule for claim in ask.claims if meaning_of(claim.rule).kind != "gate"]
                 return _standings([(self._key(rule, ask.account), rule) for rule in rules], answer[1])
+        if isinstance(step, ReadNotes):
+            return [_note(found) for found in answer[1]]
+        if isinstance(step, WriteNote):
+            return _note(answer[1])
         if not isinstance(step, Take | Look):
             return None
         match answer:
@@ -333,6 +356,10 @@ def _standing(key: str, rule: Rule, state: Sequence[str]) -> Standing:
         back_at=None if back in {"", "inf"} else datetime.fromtimestamp(float(back), UTC),
         learned_at=datetime.fromtimestamp(float(cap_at), UTC) if cap else None,
     )
+
+
+def _note(found: Sequence[str]) -> Note | None:
+    return Note(found[0], found[1], float(found[2])) if found else None
 
 
 def _package() -> Any:

@@ -15,11 +15,22 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from freeproviders.quota import place
+from freeproviders.quota import sqlite_notes as notes
 from freeproviders.quota.bell import Bell, ring
 from freeproviders.quota.book import Book, Place, Pool, Use
 from freeproviders.quota.clocks import boot_id, boot_seconds
 from freeproviders.quota.interface import Rule
-from freeproviders.quota.steps import Adopt, Answer, Forget, Refused, Settle, Step, StoreError
+from freeproviders.quota.steps import (
+    Adopt,
+    Answer,
+    Forget,
+    ReadNotes,
+    Refused,
+    Settle,
+    Step,
+    StoreError,
+    WriteNote,
+)
 from freeproviders.quota.windows import Now, meaning_of
 from freeproviders.sqlite_file import make_tables, patiently, whose, why, writing
 
@@ -40,7 +51,7 @@ _LINE: Final = (
     "CREATE TABLE IF NOT EXISTS line (call TEXT PRIMARY KEY, since REAL NOT NULL, until REAL NOT NULL, "
     "wanted TEXT NOT NULL) WITHOUT ROWID"
 )
-_LATER_TABLES: Final = {"listener": _LISTENERS, "line": _LINE}
+_LATER_TABLES: Final = {"listener": _LISTENERS, "line": _LINE, "note": notes.TABLE}
 """Tables that a file of an earlier version may lack."""
 _TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _SCHEMA: Final = """
@@ -174,7 +185,7 @@ class SQLiteStore:
                 self._pools.clear()
                 self._line = None
                 book = Book(self, self._now(db))
-                answers = [book.do(step) for step in steps]
+                answers = [self._do(db, book, step) for step in steps]
                 changed = [self._row(pool) for pool in self._pools.values() if pool.dirty]
                 if changed:
                     db.executemany(_SAVE, changed)
@@ -186,6 +197,16 @@ class SQLiteStore:
         for port in ports:
             ring(port)
         return answers
+
+    def _do(self, db: sqlite3.Connection, book: Book, step: Step) -> Answer:
+        match step:
+            case ReadNotes(names):
+                return [notes.read(db, name, self._hash(name.account), book.now.at) for name in names]
+            case WriteNote():
+                return notes.write(db, step, self._hash(step.name.account), book.now.at)
+            case Forget(service, ""):
+                notes.clear(db, service, book.now.at)
+        return book.do(step)
 
     def _listeners(
         self, db: sqlite3.Connection, now: float, answers: Sequence[Answer], *, gave: bool
@@ -330,6 +351,7 @@ class SQLiteStore:
             "until = min(until, ? + 2678400), probe = min(probe, ? + 2678400)",
             (clock, clock),
         )
+        notes.start_anew(db, shift, clock)
 
     # --- pages ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from freeproviders.quota.interface import Ask, Claim, Grant, Source, Standing
+from freeproviders.quota.interface import Ask, Claim, Grant, Note, NoteName, Source, Standing
 from freeproviders.wire.limits import Metric
 
 LATENESS: float = 0.25
@@ -22,6 +22,8 @@ NEAR_SECONDS: float = 90.0
 """Only who may have room so soon has a place in the line: for a day's end nobody needs one."""
 LONGEST_LINE: int = 256
 """So many have a place in a line at most."""
+CLEARED_SECONDS: float = 86_400.0
+"""How long it is told that a note was cleared: longer than anybody acts on what he has read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,53 @@ class Standings:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Forget what was counted and learned. Answered with the number of pools."""
+    """Forget what was counted and learned. Answered with the number of pools.
+
+    Without `pool`, the notes about the service, or about it at any address, are cleared: what others
+    have read of them is void.
+    """
 
     service: str
     pool: str = ""
 
 
-Step: TypeAlias = Take | Leave | Look | Sent | Received | Renew | Settle | Adopt | Standings | Forget
+@dataclass(frozen=True, slots=True)
+class ReadNotes:
+    """Answered with a list: for each name its note, or None."""
+
+    names: tuple[NoteName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNote:
+    """Write a note if the present one has the version `over`, "" for none.
+
+    Answered with the note that there is then. It expires `keep` seconds after the writing, and its
+    age counts from `ago` seconds before.
+    """
+
+    name: NoteName
+    text: str
+    version: str
+    over: str
+    keep: float
+    ago: float = 0.0
+
+
+Step: TypeAlias = (
+    Take
+    | Leave
+    | Look
+    | Sent
+    | Received
+    | Renew
+    | Settle
+    | Adopt
+    | Standings
+    | Forget
+    | ReadNotes
+    | WriteNote
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +198,7 @@ class TooSmall:
     cap: float
 
 
-Answer: TypeAlias = Grant | Refused | TooSmall | list[Standing] | int | None
+Answer: TypeAlias = Grant | Refused | TooSmall | list[Standing] | list[Note | None] | Note | int | None
 
 
 class StoreError(Exception):
