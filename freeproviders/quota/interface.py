@@ -279,7 +279,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def notes(self, names: Sequence[NoteName]) -> Future[list[Note | None]]:
+    def notes(self, names: Sequence[NoteName]) -> Future[tuple[Note | None, ...]]:
         """Read notes, all of one moment; None for each that there is not, or that has expired.
 
         The future is done on another thread (`asyncio.wrap_future` awaits it), and may have a

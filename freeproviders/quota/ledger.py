@@ -218,7 +218,7 @@ class SharedLedger:
         answer = await asyncio.wrap_future(self._put(call))
         return answer if isinstance(answer, int) else 0
 
-    def notes(self, names: Sequence[NoteName]) -> Future[list[Note | None]]:
+    def notes(self, names: Sequence[NoteName]) -> Future[tuple[Note | None, ...]]:
         """Read notes, all of one moment."""
         step = ReadNotes(tuple(names))
         future: Future[Any] = Future()

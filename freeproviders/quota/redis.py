@@ -321,7 +321,7 @@ class RedisStore:
                 rules = [claim.rule for claim in ask.claims if meaning_of(claim.rule).kind != "gate"]
                 return _standings([(self._key(rule, ask.account), rule) for rule in rules], answer[1])
         if isinstance(step, ReadNotes):
-            return [_note(found) for found in answer[1]]
+            return tuple([_note(found) for found in answer[1]])
         if isinstance(step, WriteNote):
             return _note(answer[1])
         if not isinstance(step, Take | Look):

@@ -201,7 +201,7 @@ class SQLiteStore:
     def _do(self, db: sqlite3.Connection, book: Book, step: Step) -> Answer:
         match step:
             case ReadNotes(names):
-                return [notes.read(db, name, self._hash(name.account), book.now.at) for name in names]
+                return tuple([notes.read(db, name, self._hash(name.account), book.now.at) for name in names])
             case WriteNote():
                 return notes.write(db, step, self._hash(step.name.account), book.now.at)
             case Forget(service, ""):

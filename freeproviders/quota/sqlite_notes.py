@@ -17,9 +17,7 @@ TABLE: Final = (
 )
 _LONGEST_SECONDS: Final = 31 * 86_400.0
 """How long a note that expires is kept at most over a new start of the machine."""
-_READ: Final = (
-    "SELECT version, text, at FROM note WHERE topic = ? AND service = ? AND who = ? AND until > ?"
-)
+_READ: Final = "SELECT version, text, at FROM note WHERE topic = ? AND service = ? AND who = ? AND until > ?"
 _CLEAR: Final = (
     "UPDATE note SET version = ?1, text = '', at = ?2, until = ?2 + ?3 "
     "WHERE service = ?4 OR substr(service, 1, length(?4) + 1) = ?4 || ' '"

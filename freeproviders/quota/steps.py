@@ -138,7 +138,7 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class ReadNotes:
-    """Answered with a list: for each name its note, or None."""
+    """Answered with a tuple: for each name its note, or None."""
 
     names: tuple[NoteName, ...]
 
@@ -198,7 +198,7 @@ class TooSmall:
     cap: float
 
 
-Answer: TypeAlias = Grant | Refused | TooSmall | list[Standing] | list[Note | None] | Note | int | None
+Answer: TypeAlias = Grant | Refused | TooSmall | list[Standing] | tuple[Note | None, ...] | Note | int | None
 
 
 class StoreError(Exception):

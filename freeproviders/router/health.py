@@ -1,79 +1,481 @@
-"""How members fare. The shared breakers and statistics take this module's place."""
+"""The health of a router's members: who may be asked now, who is tried again, what to expect of each.
+
+The way of one question::
+
+    await health.look(keys)                       # once: what other processes have noted
+    state = health.state(key)                     # no I/O: closed, half-open, open, out
+    admission = await health.admit(key)           # None: pass this member by
+    ...                                           # it is asked
+    health.answered(admission, first=0.4, whole=2.1)
+    health.failed(admission, error)               # or: what the error means is decided here
+    health.given_back(admission)                  # or: it was cancelled before it said anything
+
+`answered`, `failed`, `given_back` and `take_out` return at once, may be called on any thread and
+never raise; what others must know is written in the background. Where the ledger cannot be used,
+health is kept in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import asyncio
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import inf
+from secrets import token_hex
+from typing import Any, Final
 
-from freeproviders.errors import FreeProvidersError
-from freeproviders.router.member import Key
+from freeproviders.errors import FreeProvidersError, ProviderTimeoutError
+from freeproviders.quota.interface import Ledger
+from freeproviders.redaction import without_secrets
+from freeproviders.router.breaker import (
+    CLOSED,
+    Answered,
+    Barred,
+    GivenBack,
+    Probe,
+    State,
+    StateName,
+    state_of,
+    worst,
+)
+from freeproviders.router.member import Key, Member
+from freeproviders.router.memory import Memory, Page, jitter, memory_of
+from freeproviders.router.statistics import Speed
+from freeproviders.router.verdict import (
+    FAULT_SECONDS,
+    LONGEST_FAULT_SECONDS,
+    LONGEST_LOCAL_SECONDS,
+    Facts,
+    Sentence,
+    Verdict,
+    verdict_of,
+)
+
+LOOK_SECONDS: Final = 1.0
+"""A ledger that does not answer so soon is not waited for; what it says counts when it comes."""
+PROBE_SECONDS: Final = 120.0
+"""How long a probe keeps its right, so that one whose process has died is free again."""
+IDLE_SECONDS: Final = 60.0
+"""A model of this machine that was not used for so long may have to be loaded again."""
+_PATIENT_SECONDS: Final = 5.0
+"""Who gave up sooner on a member that nobody knows well was in a hurry: that is no fault."""
+_ERROR_CHARS: Final = 300
+_NO_FACTS: Final = Facts()
 
 
-class State(NamedTuple):
-    """Whether a member may be asked, and why not, until when (monotonic)."""
-
-    may_be_asked: bool = True
-    reason: str = ""
-    until: float | None = None
-
-
-class Speed(NamedTuple):
-    """How quick and how reliable a member was of late."""
-
-    first: float | None = None
-    success: float = 1.0
-
-
-class Standing(NamedTuple):
-    """How a member fares."""
+@dataclass(slots=True, eq=False)
+class Admission:
+    """The right to ask a member once, to be given to one of `answered`, `failed` and `given_back`."""
 
     key: Key
+    at: float
+    token: str = ""
+    scopes: tuple[str, ...] = ()
+    done: bool = False
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is the one try that decides for all processes."""
+        return bool(self.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The health of one member, for `status` and `freeproviders doctor`.
+
+    Attributes:
+        service: whose model it is, as in its key.
+        model: the model.
+        state: as in `State`.
+        until: when it may be asked again (UTC); None for now, and where it is out until it is cleared.
+        reason: why it is not asked, "" where it is.
+        error: what went wrong last in this process, in words; "" for nothing.
+        counts: how many requests were "asked" and "answered", and failures by their kinds.
+        first_p50: seconds until the first content that half of the answers have needed.
+        first_p95: those that 95 of 100 have needed.
+        share: the share of requests that are answered, of late.
+    """
+
+    service: str
+    model: str
+    state: StateName
+    until: datetime | None = None
+    reason: str = ""
+    error: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    first_p50: float | None = None
+    first_p95: float | None = None
+    share: float = 1.0
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data; `until` is a text of RFC 3339."""
+        return {
+            "service": self.service,
+            "model": self.model,
+            "state": self.state,
+            "until": self.until.isoformat() if self.until else None,
+            "reason": self.reason,
+            "error": self.error,
+            "counts": dict(self.counts),
+            "first_p50": self.first_p50,
+            "first_p95": self.first_p95,
+            "share": round(self.share, 3),
+        }
 
 
 class Health:
-    """How members fare."""
+    """The health of members, shared by all processes that use a ledger.
 
-    @classmethod
-    def of(cls, ledger: object) -> Health:
-        """Return the health that is kept in a ledger."""
-        del ledger
-        return cls()
+    Args:
+        ledger: where it is shared; None keeps it in this process.
+        members: as for `meet`.
+        memory: for tests: in place of the one that all routers of this process share.
+        probe_seconds: for tests: how long a probe keeps its right.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        members: Iterable[Member] = (),
+        *,
+        memory: Memory | None = None,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self._ledger = ledger
+        self._own = memory
+        self._probe_seconds = probe_seconds
+        self._facts: dict[Key, Facts] = {}
+        self.meet(members)
+
+    @property
+    def _memory(self) -> Memory:
+        return memory_of(self._ledger) if self._own is None else self._own
+
+    def meet(self, members: Iterable[Member]) -> None:
+        """Learn what the rows of members say of their pools of limits, and who is on this machine."""
+        for member in members:
+            row = member.row
+            limits = [one for one in row.limit if one.counts(member.model)] if row is not None else []
+            self._facts[member.key] = Facts(
+                pools=frozenset(one.scope for one in limits) - {"model", "account"},
+                ends={one.per: one.zone for one in limits if one.reset == "fixed" and one.per in _CALENDAR},
+                is_local=member.place in {"local", "embedded"},
+            )
+
+    # --- before -----------------------------------------------------------------------------------
 
     async def look(self, keys: Iterable[Key]) -> None:
-        """Read what other processes noted."""
-
-    async def admit(self, key: Key) -> bool:
-        """Return whether a member may be asked now."""
-        del key
-        return True
+        """Read what other processes have noted; once for each question. Never raises."""
+        if self._ledger is not None:
+            await _soon(self._memory.look(self._ledger, keys))
 
     def state(self, key: Key) -> State:
-        """Return the state of a member."""
-        del key
-        return State()
+        """Return whether a member may be asked now. No I/O."""
+        memory = self._memory
+        view = memory.page(key).view
+        if not view:
+            return CLOSED
+        now = memory.clock()
+        return worst(
+            state_of(record, now) for scope in self._scopes(key) if (record := view.get(scope)) is not None
+        )
+
+    async def admit(self, key: Key) -> Admission | None:
+        """Return the right to ask a member once; None where it must be passed by.
+
+        At once where the member is closed. Where it is half-open, one of all processes gets it.
+        """
+        memory = self._memory
+        state = self.state(key)
+        if not state.free:
+            return None
+        now = memory.clock()
+        if state.name == "closed":
+            self._count(memory, key, now)
+            return Admission(key, now)
+        page = memory.page(key)
+        token = token_hex(8)
+        waits: list[Future[bool]] = []
+        scopes: list[str] = []
+        with memory.lock:
+            for scope in self._scopes(key):
+                record = page.view.get(scope)
+                if record is None or state_of(record, now).name != "half-open":
+                    continue
+                won: Future[bool] = Future()
+                event = Probe(scope=scope, at=now, token=token, until=now + self._probe_seconds)
+                memory.put(page, event, won)
+                waits.append(won)
+                scopes.append(scope)
+        admission = Admission(key, now, token, tuple(scopes))
+        memory.share(self._ledger, page)
+        try:
+            for won in waits:
+                await _soon(won)
+        except BaseException:
+            self.given_back(admission)
+            raise
+        won_all = all(won.done() and not won.cancelled() and won.result() for won in waits)
+        # What another process has found out meanwhile counts too.
+        if not won_all or self.state(key).name in {"open", "out"}:
+            self.given_back(admission)
+            return None
+        self._count(memory, key, now)
+        return admission
+
+    def first_limit(self, key: Key, *, whole: bool = False, tokens: int = 0) -> float | None:
+        """Return the seconds after which to give up on a member that has said nothing.
+
+        None while too little is known of it, and for a model of this machine that may have to be
+        loaded first.
+
+        Args:
+            key: the member's.
+            whole: of an answer that comes as a whole, until its end.
+            tokens: how long the prompt is: a long one is read before anything is said.
+        """
+        memory = self._memory
+        vitals = memory.page(key).vitals.get(key.model)
+        if vitals is None:
+            return None
+        if self._facts.get(key, _NO_FACTS).is_local and memory.clock() - vitals.used_at > IDLE_SECONDS:
+            return None
+        with memory.lock:
+            limit = vitals.limit(whole=whole)
+        return None if limit is None else limit + tokens / _TOKENS_A_SECOND
 
     def speed(self, key: Key) -> Speed:
-        """Return how quick a member was."""
-        del key
-        return Speed()
+        """Return what to expect of a member, for the order in which members are asked."""
+        memory = self._memory
+        with memory.lock:
+            return memory.page(key).of(key.model).speed()
 
-    def first_limit(self, key: Key, *, whole: bool = False) -> float | None:
-        """Return the seconds after which a member is given up."""
-        del key, whole
-        return None
+    # --- after ------------------------------------------------------------------------------------
 
-    def answered(self, key: Key, *, first: float | None = None, whole: float | None = None) -> None:
-        """Note an answer."""
+    def answered(
+        self, admission: Admission, *, first: float | None = None, whole: float | None = None
+    ) -> None:
+        """Note an answer, with the seconds until its first content and until its end."""
+        memory, page, now = self._begin(admission)
+        if page is None:
+            return
+        with memory.lock:
+            page.of(admission.key.model).answered(now, first, whole)
+            news = self._clear(memory, page, admission, self._scopes(admission.key))
+        self._end(memory, page, news=news)
 
-    def failed(self, key: Key, error: FreeProvidersError) -> None:
-        """Note a failure."""
+    def failed(self, admission: Admission, error: BaseException) -> None:
+        """Note how an attempt has ended; what it means is read from the error."""
+        memory, page, now = self._begin(admission)
+        if page is None:
+            return
+        key = admission.key
+        verdict = verdict_of(error, self._facts.get(key, _NO_FACTS))
+        secrets = [key.account] if key.account else []
+        text = without_secrets(str(error), secrets)[:_ERROR_CHARS]
+        reason = without_secrets(_reason(error), secrets)
+        with memory.lock:
+            vitals = page.of(key.model)
+            counts = verdict.counts
+            if not verdict.kind:
+                vitals.withdrawn(now)
+            if isinstance(error, ProviderTimeoutError) and counts:
+                counts = now - admission.at >= _patience(vitals.limit(whole=False))
+                if counts and error.phase == "first content":
+                    vitals.waited(now - admission.at)
+            trips = bool(verdict.kind) and vitals.failed(now, verdict.kind, text, counts=counts)
+            trouble = _Trouble(verdict, reason, now, trips=trips, counts=counts)
+            news = self._sentence(memory, page, admission, trouble)
+        self._end(memory, page, news=news)
 
-    def given_back(self, key: Key) -> None:
-        """Note that a probe said nothing."""
+    def given_back(self, admission: Admission) -> None:
+        """Note that nothing was shown: the attempt was cancelled before the member said anything."""
+        memory, page, _ = self._begin(admission)
+        if page is None or not admission.token:
+            return
+        with memory.lock:
+            news = self._give_back(memory, page, admission)
+        self._end(memory, page, news=news)
 
-    def take_out(self, key: Key, reason: str) -> None:
-        """Leave a member out from now on."""
+    def take_out(self, key: Key, reason: str, *, service: bool = False) -> None:
+        """Take a member out, or its whole service, until it is cleared: what a guard has found.
 
-    def standing(self, key: Key) -> Standing:
-        """Return how a member fares."""
-        return Standing(key)
+        It is cleared by `freeproviders quota reset SERVICE`, `Ledger.reset`.
+        """
+        memory = self._memory
+        page = memory.page(key)
+        now = memory.clock()
+        scope = "" if service else _model(key)
+        event = Barred(scope=scope, kind="out", at=now, admitted=inf, until=inf, reason=reason)
+        with memory.lock:
+            news = memory.put(page, event)
+        self._end(memory, page, news=news)
+
+    # --- for people -------------------------------------------------------------------------------
+
+    def standings(self, keys: Iterable[Key] | None = None) -> list[Standing]:
+        """Return the health of members, or of all that this process has asked about."""
+        memory = self._memory
+        if keys is None:
+            with memory.lock:
+                keys = [
+                    Key(page.health.service, model, page.health.account)
+                    for page in memory.pages()
+                    for model in sorted(page.vitals)
+                ]
+        return [self._standing(memory, key) for key in keys]
+
+    def _standing(self, memory: Memory, key: Key) -> Standing:
+        state = self.state(key)
+        with memory.lock:
+            vitals = memory.page(key).of(key.model)
+            p50, p95 = vitals.usual()
+            counts, share = dict(vitals.sums.counts), vitals.speed().share
+        until = None
+        if state.wait and state.wait != inf:
+            until = datetime.now(UTC) + timedelta(seconds=state.wait)
+        return Standing(
+            service=key.service,
+            model=key.model,
+            state=state.name,
+            until=until,
+            reason=state.reason,
+            error=vitals.error,
+            counts=counts,
+            first_p50=p50,
+            first_p95=p95,
+            share=share,
+        )
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _scopes(self, key: Key) -> tuple[str, ...]:
+        """Return what a member is behind: its service, the pools of its limits, its model."""
+        facts = self._facts.get(key, _NO_FACTS)
+        return ("", *(f"pool {name}" for name in facts.pools), _model(key))
+
+    @staticmethod
+    def _count(memory: Memory, key: Key, now: float) -> None:
+        with memory.lock:
+            memory.page(key).of(key.model).admitted(now)
+
+    def _begin(self, admission: Admission) -> tuple[Memory, Page | None, float]:
+        memory = self._memory
+        if admission.done:
+            return memory, None, 0.0
+        admission.done = True
+        return memory, memory.page(admission.key), memory.clock()
+
+    def _end(self, memory: Memory, page: Page, *, news: bool) -> None:
+        if news:
+            memory.share(self._ledger, page)
+        memory.save_if_due(self._ledger, page)
+
+    @staticmethod
+    def _clear(memory: Memory, page: Page, admission: Admission, scopes: Iterable[str]) -> bool:
+        """Close what an answer has shown to work; under the lock."""
+        if not page.view:
+            return False
+        events = [
+            Answered(scope=scope, admitted=admission.at, token=admission.token)
+            for scope in scopes
+            if scope in page.view
+        ]
+        return memory.put_all(page, events)
+
+    @staticmethod
+    def _give_back(memory: Memory, page: Page, admission: Admission) -> bool:
+        """Give back what of a probe has shown nothing; under the lock."""
+        events = [GivenBack(scope=scope, token=admission.token) for scope in admission.scopes]
+        return memory.put_all(page, events)
+
+    def _sentence(self, memory: Memory, page: Page, admission: Admission, trouble: _Trouble) -> bool:
+        """Put up the bars of a verdict; return whether anybody else must know. Under the lock."""
+        key, verdict = admission.key, trouble.verdict
+        facts = self._facts.get(key, _NO_FACTS)
+        bars = [] if verdict.bar is None else [verdict.bar]
+        if trouble.trips or (trouble.counts and _model(key) in admission.scopes):
+            longest = LONGEST_LOCAL_SECONDS if facts.is_local else LONGEST_FAULT_SECONDS
+            bars.append(Sentence(where="model", kind="fault", base=FAULT_SECONDS, longest=longest))
+        if trouble.trips:
+            page.of(key.model).run = 0
+        events = [_event(admission, bar, facts, trouble) for bar in bars]
+        news = memory.put_all(page, events)
+        if admission.token:
+            shown = [
+                *(("",) if verdict.service_answered else ()),
+                *((_model(key),) if verdict.model_answered else ()),
+            ]
+            barred = {event.scope for event in events}
+            works = [scope for scope in shown if scope not in barred]
+            news |= self._clear(memory, page, admission, works)
+            news |= self._give_back(memory, page, admission)
+        return news
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """An error as it was judged: when, why in words, and whether it shuts the model."""
+
+    verdict: Verdict
+    reason: str
+    at: float
+    trips: bool
+    counts: bool
+
+
+def _event(admission: Admission, bar: Sentence, facts: Facts, trouble: _Trouble) -> Barred:
+    key = admission.key
+    match bar.where:
+        case "service":
+            scope = ""
+        case "pool" if bar.pool in facts.pools:
+            scope = f"pool {bar.pool}"
+        case _:  # of a pool that is not in the row, nobody knows which other models share it
+            scope = _model(key)
+    return Barred(
+        scope=scope,
+        kind=bar.kind,
+        at=trouble.at,
+        admitted=admission.at,
+        token=admission.token,
+        until=None if bar.seconds is None else trouble.at + bar.seconds,
+        base=bar.base,
+        longest=bar.longest,
+        jitter=1.0 if bar.kind == "out" else jitter(),
+        probed=bar.probed,
+        reason=trouble.reason,
+    )
+
+
+_CALENDAR: Final = frozenset({"day", "month"})
+_TOKENS_A_SECOND: Final = 2000.0
+"""How fast a slow service reads a prompt."""
+
+
+def _model(key: Key) -> str:
+    return f"model {key.model}"
+
+
+def _patience(limit: float | None) -> float:
+    return _PATIENT_SECONDS if limit is None else limit * 0.95
+
+
+def _reason(error: BaseException) -> str:
+    """Return why, in the words that others may read: without the excerpt of an answer."""
+    if not isinstance(error, FreeProvidersError):
+        return type(error).__name__
+    status = getattr(error, "status", None)
+    return f"HTTP {status}: {error.message}" if status else error.message
+
+
+async def _soon(future: Future[Any]) -> None:
+    """Wait for a future of another thread, but not for long."""
+    if not future.done():
+        waiting = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait([waiting], timeout=LOOK_SECONDS)
+        finally:
+            waiting.cancel()  # its loop may have ended when the answer comes

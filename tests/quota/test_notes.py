@@ -18,12 +18,12 @@ from tests.quota.stores import Clock, ask, rule, sqlite_store
 ACME = NoteName("health", "acme", "key-1")
 
 
-def write(book, text, over="", version="v1", name=ACME, keep=60.0, ago=0.0):
+def write(book, text, *, over="", version="v1", name=ACME, keep=60.0, ago=0.0):
     return book.do(WriteNote(name, text, version, over, keep, ago))
 
 
 def read(book, *names):
-    return book.do(ReadNotes(names or (ACME,)))
+    return list(book.do(ReadNotes(names or (ACME,))))
 
 
 def test_written_if_nobody_has_written_since(book):
@@ -160,7 +160,7 @@ def test_a_file_of_an_earlier_version_gets_the_table(tmp_path):
     with sqlite3.connect(path) as file:
         file.execute("DROP TABLE note")
     file.close()
-    assert store.run([ReadNotes((ACME,))]) == [[None]]
+    assert store.run([ReadNotes((ACME,))]) == [(None,)]
     store.close()
 
 
