@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isfinite
+from time import monotonic
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 BarKind = Literal["fault", "limit", "out"]
@@ -85,16 +86,24 @@ class State(NamedTuple):
             of all processes, whose answer decides. "out": it refuses for good, or must not be asked.
         wait: seconds until it may be asked; `inf` where it is out until somebody clears it.
         reason: why not, in words, "" where it is closed.
-        free: whether it may be admitted now: closed, or half-open without a probe under way.
+        may_be_asked: whether it may be admitted now: closed, or half-open without a probe under way.
     """
 
     name: StateName
     wait: float = 0.0
     reason: str = ""
-    free: bool = False
+    may_be_asked: bool = False
+
+    @property
+    def until(self) -> float | None:
+        """When it may be asked again (`time.monotonic`), `inf` for never, None where nobody knows.
+
+        Of a probe that is under way, nobody knows the end.
+        """
+        return None if self.name == "half-open" else monotonic() + self.wait
 
 
-CLOSED: Final = State("closed", free=True)
+CLOSED: Final = State("closed", may_be_asked=True)
 _ORDER: Final = {"closed": 0, "half-open": 1, "open": 2, "out": 3}
 
 
@@ -107,14 +116,14 @@ def state_of(record: Record, now: float) -> State:
             return CLOSED
         busy = bool(record.probe) and now < record.probe_until
         wait = record.probe_until - now if busy else 0.0
-        return State("half-open", wait, over.reason, free=not busy)
+        return State("half-open", wait, over.reason, may_be_asked=not busy)
     last = max(active, key=lambda bar: bar.until)
     if record.out in active:
         return State("out", last.until - now, record.out.reason if record.out else "")
     if active == [record.limit] and last.until - last.since > LONG_SECONDS:
         due = max(last.since, record.probed_at) + PROBE_EVERY_SECONDS
         if due <= now:
-            return State("half-open", 0.0, last.reason, free=True)
+            return State("half-open", 0.0, last.reason, may_be_asked=True)
         return State("open", min(last.until, due) - now, last.reason)
     return State("open", last.until - now, last.reason)
 
@@ -125,8 +134,12 @@ def worst(states: Iterable[State]) -> State:
     for state in states:
         harder, other = (state, result) if _ORDER[state.name] > _ORDER[result.name] else (result, state)
         if other is not CLOSED:
-            wait, free = max(harder.wait, other.wait), harder.free and other.free
-            harder = State(harder.name, wait, harder.reason, free=free)
+            harder = State(
+                harder.name,
+                max(harder.wait, other.wait),
+                harder.reason,
+                may_be_asked=harder.may_be_asked and other.may_be_asked,
+            )
         result = harder
     return result
 
@@ -209,7 +222,7 @@ def applied(record: Record, event: Event) -> Record:
             return _answered(record, event)
         case Probe():
             state = state_of(record, event.at)
-            if state.name != "half-open" or not state.free:
+            if state.name != "half-open" or not state.may_be_asked:
                 return record
             return replace(record, probe=event.token, probe_until=event.until, probed_at=event.at)
         case GivenBack():

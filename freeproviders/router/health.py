@@ -95,7 +95,7 @@ class Standing:
         counts: how many requests were "asked" and "answered", and failures by their kinds.
         first_p50: seconds until the first content that half of the answers have needed.
         first_p95: those that 95 of 100 have needed.
-        share: the share of requests that are answered, of late.
+        success: the share of requests that are answered, of late.
     """
 
     service: str
@@ -107,7 +107,7 @@ class Standing:
     counts: Mapping[str, int] = field(default_factory=dict)
     first_p50: float | None = None
     first_p95: float | None = None
-    share: float = 1.0
+    success: float = 1.0
 
     def plain(self) -> dict[str, Any]:
         """Return the same as plain data; `until` is a text of RFC 3339."""
@@ -121,7 +121,7 @@ class Standing:
             "counts": dict(self.counts),
             "first_p50": self.first_p50,
             "first_p95": self.first_p95,
-            "share": round(self.share, 3),
+            "success": round(self.success, 3),
         }
 
 
@@ -156,6 +156,8 @@ class Health:
     def meet(self, members: Iterable[Member]) -> None:
         """Learn what the rows of members say of their pools of limits, and who is on this machine."""
         for member in members:
+            if member.key in self._facts:
+                continue
             row = member.row
             limits = [one for one in row.limit if one.counts(member.model)] if row is not None else []
             self._facts[member.key] = Facts(
@@ -174,13 +176,8 @@ class Health:
     def state(self, key: Key) -> State:
         """Return whether a member may be asked now. No I/O."""
         memory = self._memory
-        view = memory.page(key).view
-        if not view:
-            return CLOSED
-        now = memory.clock()
-        return worst(
-            state_of(record, now) for scope in self._scopes(key) if (record := view.get(scope)) is not None
-        )
+        page = memory.page(key)
+        return _state(page, self._scopes(key), memory.clock()) if page.view else CLOSED
 
     async def admit(self, key: Key) -> Admission | None:
         """Return the right to ask a member once; None where it must be passed by.
@@ -189,7 +186,7 @@ class Health:
         """
         memory = self._memory
         state = self.state(key)
-        if not state.free:
+        if not state.may_be_asked:
             return None
         now = memory.clock()
         if state.name == "closed":
@@ -219,7 +216,8 @@ class Health:
             raise
         won_all = all(won.done() and not won.cancelled() and won.result() for won in waits)
         # What another process has found out meanwhile counts too.
-        if not won_all or self.state(key).name in {"open", "out"}:
+        others = [scope for scope in self._scopes(key) if scope not in scopes]
+        if not won_all or not _state(page, others, memory.clock()).may_be_asked:
             self.given_back(admission)
             return None
         self._count(memory, key, now)
@@ -325,14 +323,16 @@ class Health:
                     for page in memory.pages()
                     for model in sorted(page.vitals)
                 ]
-        return [self._standing(memory, key) for key in keys]
+        return [self.standing(key) for key in keys]
 
-    def _standing(self, memory: Memory, key: Key) -> Standing:
+    def standing(self, key: Key) -> Standing:
+        """Return the health of one member."""
+        memory = self._memory
         state = self.state(key)
         with memory.lock:
             vitals = memory.page(key).of(key.model)
             p50, p95 = vitals.usual()
-            counts, share = dict(vitals.sums.counts), vitals.speed().share
+            counts, success = dict(vitals.sums.counts), vitals.speed().success
         until = None
         if state.wait and state.wait != inf:
             until = datetime.now(UTC) + timedelta(seconds=state.wait)
@@ -346,7 +346,7 @@ class Health:
             counts=counts,
             first_p50=p50,
             first_p95=p95,
-            share=share,
+            success=success,
         )
 
     # --- within -----------------------------------------------------------------------------------
@@ -453,6 +453,11 @@ def _event(admission: Admission, bar: Sentence, facts: Facts, trouble: _Trouble)
 _CALENDAR: Final = frozenset({"day", "month"})
 _TOKENS_A_SECOND: Final = 2000.0
 """How fast a slow service reads a prompt."""
+
+
+def _state(page: Page, scopes: Iterable[str], now: float) -> State:
+    view = page.view
+    return worst([state_of(record, now) for scope in scopes if (record := view.get(scope)) is not None])
 
 
 def _model(key: Key) -> str:

@@ -27,7 +27,7 @@ from freeproviders.errors import (
 )
 from freeproviders.retry import Patience, Retry
 from freeproviders.router import guard
-from freeproviders.router.health import Health
+from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, reason_against
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
@@ -63,6 +63,7 @@ class Running:
     """An attempt that has begun to answer: its stream, and its first parts."""
 
     member: Member
+    admission: Admission
     stream: AsyncGenerator[Batch, None]
     first: Batch
     started: float
@@ -122,6 +123,7 @@ class Question:
         """
         await self._found.complete()
         members = of_that_name(self._found.members, self._request.model or "", self._name)
+        self._rules.health.meet(members)
         self._members = self._rules.order.of(members, self._request)
         running = await self._begun()
         ended = False
@@ -144,11 +146,11 @@ class Question:
                     if ended:
                         return  # it is complete; how the connection ends does not matter
                     ended = True
-                    self._failed(running.member, error, running.started)
+                    self._failed(running.member, running.admission, error, running.started)
                     raise
         finally:
             if not ended:  # whoever read has left
-                self._rules.health.answered(running.member.key, first=running.first_seconds)
+                self._rules.health.answered(running.admission, first=running.first_seconds)
             await running.stream.aclose()
 
     def _finished(self, running: Running, batch: Batch) -> Batch:
@@ -158,7 +160,7 @@ class Question:
         assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
         usage = next((part for part in batch if isinstance(part, Usage)), None)
         first = running.first_seconds if self._request.stream else None
-        self._rules.health.answered(member.key, first=first, whole=now - running.started)
+        self._rules.health.answered(running.admission, first=first, whole=now - running.started)
         self._rules.order.answered(member, self._request)
         if reason := guard.reason(member, finish, usage):
             self._rules.health.take_out(member.key, reason)
@@ -188,10 +190,6 @@ class Question:
                 if self._left <= 0:
                     break
                 if not self._is_fit(member):
-                    continue
-                if not await health.admit(member.key):
-                    state = health.state(member.key)
-                    self._pass_over(member, state.reason, until=state.until)
                     continue
                 others = any(health.state(other.key).may_be_asked for other in members[place + 1 :])
                 running = await self._tried(member, others=others)
@@ -258,6 +256,11 @@ class Question:
         Where `others` can be asked after it, it has no more time than it usually takes, and output
         that is no good is a reason to ask them. `wait` is for room among its limits.
         """
+        admission = await self._rules.health.admit(member.key)
+        if admission is None:
+            state = self._rules.health.state(member.key)
+            self._pass_over(member, state.reason, until=state.until)
+            return None
         started = monotonic()
         stream: AsyncGenerator[Batch, None] | None = None
         others = others and self._left > 1
@@ -275,17 +278,17 @@ class Question:
             stream = backend.answer(self._written(member, last=last, wait=wait))
             batch = await _first_of(stream, None if hasattr(backend, "timeout") else limit)
         except UsageError as error:
-            self._rules.health.given_back(member.key)
+            self._rules.health.given_back(admission)
             self._pass_over(member, error.message, until=inf, error=error)
         except FreeProvidersError as error:
-            self._failed(member, error, started)
+            self._failed(member, admission, error, started)
         except BaseException:
-            self._rules.health.given_back(member.key)
+            self._rules.health.given_back(admission)
             if stream is not None:
                 await stream.aclose()
             raise
         else:
-            return Running(member, stream, batch, started, monotonic() - started)
+            return Running(member, admission, stream, batch, started, monotonic() - started)
         if stream is not None:
             await stream.aclose()
         return None
@@ -325,7 +328,9 @@ class Question:
 
     # --- what became of them ---
 
-    def _failed(self, member: Member, error: FreeProvidersError, started: float) -> None:
+    def _failed(
+        self, member: Member, admission: Admission, error: FreeProvidersError, started: float
+    ) -> None:
         """Note a failure, and when the member may be asked again."""
         requests = 0
         if isinstance(error, ProviderError | OutputError):
@@ -334,7 +339,7 @@ class Question:
             self._spent = self._sum(error.usage)
         self._left -= requests
         error.about(member.backend.name, member.model)
-        self._rules.health.failed(member.key, error)
+        self._rules.health.failed(admission, error)
         if isinstance(error, ProviderError) and (reason := guard.reason_of_refusal(member, error)):
             self._rules.health.take_out(member.key, reason)
         self._told[member] = _Told(error, _until(error))

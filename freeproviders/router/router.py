@@ -105,7 +105,7 @@ class FreeProviders(Backend):
             if one.name != EMBEDDED:  # which nobody misses where others answer
                 caution(f"{one.name} is not asked. {one.reason}", NotAskedWarning)
         self._context_window = context_window
-        health = Health.of(open_ledger(ledger))
+        health = Health(open_ledger(ledger))
         strategy = strategy or ("ordered" if members else "auto")
         self._rules = Rules(
             health=health,

@@ -42,11 +42,11 @@ class Speed(NamedTuple):
 
     Attributes:
         first: seconds until the first content as it is usual, None while unknown.
-        share: the share (0 to 1) of requests that are answered, of late.
+        success: the share (0 to 1) of requests that are answered, of late.
     """
 
     first: float | None
-    share: float
+    success: float
 
 
 class Sums:

@@ -61,9 +61,7 @@ class World:
         self.clock = Clock()
         self.store = sqlite_store(self.clock)
         self.ledgers = [Direct(self.store) for _ in range(number)]
-        self.healths = [
-            Health(ledger, members, memory=Memory(self.clock.now)) for ledger in self.ledgers
-        ]
+        self.healths = [Health(ledger, members, memory=Memory(self.clock.now)) for ledger in self.ledgers]
 
     def pass_time(self, seconds):
         self.clock.at += seconds
@@ -99,5 +97,3 @@ def answer(health, key=KEY, first=0.1, whole=0.5):
     admission = admit(health, key)
     assert admission is not None, health.state(key)
     health.answered(admission, first=first, whole=whole)
-
-
