@@ -408,7 +408,8 @@ class QuotaSpentError(RateLimitError):
     """A limit has no room for the request within the time that may be waited; nothing was sent.
 
     `soonest` is the time (UTC) at which there is room if nobody asks until then, `metric` and
-    `scope` say which limit is the last to have it.
+    `scope` say which limit is the last to have it. `earliest` is the first time at which there may
+    be room: before `soonest` where calls that still run hold some of it.
     """
 
     advice = (
@@ -420,6 +421,7 @@ class QuotaSpentError(RateLimitError):
     def __init__(self, message: str, *, soonest: datetime | None = None, **fields: Any) -> None:
         super().__init__(message, **fields)
         self.soonest = soonest
+        self.earliest = soonest
         self.attempts = 0
 
 

@@ -647,6 +647,7 @@ def _spent(refusal: Refused) -> QuotaSpentError:
     what = "The service has refused a short while ago" if rule.cap == inf else "Nothing is left for now"
     error = QuotaSpentError(f"{what}: {_words(rule)}. Nothing was sent.", soonest=_moment(refusal.after))
     error.scope, error.metric = rule.pool, rule.metric
+    error.earliest = _moment(refusal.early)
     return error
 
 

@@ -31,7 +31,16 @@ from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, reason_against
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
-from freeproviders.types import Asking, Attempt, Batch, ChatRequest, Finish, OnBrokenStream, Usage
+from freeproviders.types import (
+    Asking,
+    Attempt,
+    Batch,
+    ChatRequest,
+    Finish,
+    OnBrokenStream,
+    OnEmpty,
+    Usage,
+)
 
 _AGAIN: Final = Retry()
 _ONCE: Final = Retry(attempts=1)
@@ -228,14 +237,14 @@ class Question:
     async def _in_line(self) -> Running | None:
         """Stand in the line of a member whose limits have room the soonest, of those within reach.
 
-        That keeps the order of those who wait, and nobody looks again and again. Where places of
-        concurrency are full, nobody knows when one comes back: those who wait are spread.
+        That keeps the order of those who wait, and nobody looks again and again. Where calls that
+        still run hold the room, nobody knows when it comes back: those who wait are spread.
         """
         full = [member for member, told in self._told.items() if isinstance(told.error, QuotaSpentError)]
         if not full or self._left <= 0:
             return None
         now = monotonic()
-        delays = {member: self._delay_of_limits(member, now) for member in full}
+        delays = {member: self._delay_of_limits(member) for member in full}
         member = min(full, key=lambda one: (delays[one], random.random()))  # noqa: S311 - no secret
         wait = min(delays[member] + _LINE_SECONDS, self._may_wait, self._ends - now)
         if delays[member] > wait:
@@ -244,11 +253,10 @@ class Question:
         self._may_wait -= min(wait, monotonic() - now)
         return running
 
-    def _delay_of_limits(self, member: Member, now: float) -> float:
-        told = self._told[member]
-        if getattr(told.error, "metric", "") == "concurrency":
-            return 0.0
-        return inf if told.until is None else max(0.0, told.until - now)
+    def _delay_of_limits(self, member: Member) -> float:
+        error = self._told[member].error
+        earliest = error.earliest if isinstance(error, QuotaSpentError) else None
+        return inf if earliest is None else max(0.0, (earliest - datetime.now(UTC)).total_seconds())
 
     async def _tried(self, member: Member, *, others: bool = False, wait: float = 0.0) -> Running | None:
         """Ask a member until its answer begins; None where it fails.
@@ -303,12 +311,21 @@ class Question:
             request,
             model=member.model or None,
             on_invalid=request.on_invalid if last else "raise",
-            on_empty=request.on_empty if last else request.on_empty or "error",
+            on_empty=request.on_empty or self._on_empty(),
             max_repairs=min(request.max_repairs, self._left - 1),
             patience=Patience(_ONCE, 0.0),
             wait_up_to=wait,
             listener=None,
         )
+
+    def _on_empty(self) -> OnEmpty | None:
+        """Return what an answer without a word is, of which the caller said nothing.
+
+        It is believed, where its member allows it, of the only one, or when it has come before: whoever
+        fails now and then would else pass for an answer.
+        """
+        again = any(isinstance(told.error, EmptyResponseError) for told in self._told.values())
+        return None if again or len(self._members) == 1 else "error"
 
     def _reached(self, member: Member, limit: float | None) -> Backend:
         """Return a member's backend with the limits of this attempt."""
@@ -420,6 +437,8 @@ def _until(error: FreeProvidersError) -> float | None:
         return inf
     if not isinstance(error, ProviderError):
         return inf
+    if isinstance(error, QuotaSpentError) and error.earliest is not None:
+        return monotonic() + max(0.0, (error.earliest - datetime.now(UTC)).total_seconds())
     if error.soonest is not None:
         return monotonic() + max(0.0, (error.soonest - datetime.now(UTC)).total_seconds())
     if error.retry_after is not None:
