@@ -171,7 +171,9 @@ def planned(plan: Plan) -> Plan:
 
 
 def question(number: int) -> str:
-    return f"Question {number:05}: " + "what are the eight words of this number, please? " * (1 + number % 3)
+    return f"Question {number:05}: " + "what are the eight words of this number, please? " * (
+        20 + number % 20
+    )
 
 
 def pieces(number: int) -> list[str]:
