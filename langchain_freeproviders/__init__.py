@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from langchain_freeproviders.registration import init_chat_model, init_embeddings, register
     from langchain_freeproviders.retrievers import OfflineRetriever
+    from langchain_freeproviders.wrapped import as_backend
 
 _HOMES = {
     "AIChatFreeLLM": "llms",
@@ -57,6 +58,7 @@ _HOMES = {
     "OpenAICompatibleLLM": "llms",
     "QuotaEmbeddings": "limited",
     "SharedQuota": "limiter",
+    "as_backend": "wrapped",
     "init_chat_model": "registration",
     "init_embeddings": "registration",
     "register": "registration",
@@ -78,6 +80,7 @@ __all__ = [
     "QuotaEmbeddings",
     "SharedQuota",
     "__version__",
+    "as_backend",
     "init_chat_model",
     "init_embeddings",
     "register",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Iterable
 from typing import Any, Final, Self
 from uuid import uuid4
 
+from langchain_core.language_models import BaseChatModel
 from pydantic import Field
 
 from freeproviders.backend import Backend
-from freeproviders.configuration import CONFIGURATION
+from freeproviders.configuration import CONFIGURATION, without_login
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
 from langchain_freeproviders.keywords import SECOND_NAMES
@@ -56,6 +58,21 @@ class GivenBackend(BackendSettings):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # A backend is shared by all copies, as connections and what was learned of the service are.
         return super().__deepcopy__({id(self.backend): self.backend, **(memo or {})})
+
+
+def identity_of(member: Any) -> str:
+    """Return what tells a member of a router from others, in caches and traces, without secrets."""
+    if isinstance(member, str):
+        return member
+    own: object
+    if isinstance(member, BaseChatModel):
+        own = hashlib.sha256(member._get_llm_string().encode()).hexdigest()  # noqa: SLF001 - as a cache does
+        return f"{type(member).__qualname__} {own}"
+    own = getattr(member, "identity", None)
+    if own is None and not isinstance(member, Provider):
+        own = _token(member)
+    address = without_login(getattr(member, "base_url", "") or "")
+    return " ".join(str(fact) for fact in (type(member).__qualname__, member.model, address, own) if fact)
 
 
 _TOKENS: Final[dict[int, str]] = {}

@@ -43,7 +43,7 @@ Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _with_signature(method: F) -> F:
+def with_signature(method: F) -> F:
     """Write down a method's signature once.
 
     LangChain works it out at every call, which costs more than our conversion and request together.
@@ -179,7 +179,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     # --- the four methods ---
 
-    @_with_signature
+    @with_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -189,7 +189,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     ) -> ChatResult:
         return result(self._complete(partial(core_messages, messages), stop, kwargs), self.model_provider)
 
-    @_with_signature
+    @with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],

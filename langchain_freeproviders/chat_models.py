@@ -16,6 +16,7 @@ from freeproviders.provider import Provider
 from langchain_freeproviders.backend import GivenBackend
 from langchain_freeproviders.base import FreeProvidersChatModel, ProviderChatModel
 from langchain_freeproviders.provider import EmbeddedSettings, OpenAICompatibleSettings
+from langchain_freeproviders.routed import RouterChatModel
 
 __all__ = [
     "ChatAIChatFree",
@@ -24,6 +25,7 @@ __all__ = [
     "ChatEmbedded",
     "ChatFlowGpt",
     "ChatFreeNetfly",
+    "ChatFreeProviders",
     "ChatOpenAICompatible",
 ]
 
@@ -187,5 +189,26 @@ class ChatBackend(GivenBackend, FreeProvidersChatModel):
         from langchain_freeproviders import ChatBackend
 
         model = ChatBackend(backend=FlowGpt())
+        ```
+    """
+
+
+class ChatFreeProviders(RouterChatModel):
+    """One model over everything that is free for this user, which goes on where a service fails.
+
+    Without `models` it finds them: services with a key in the environment, then Ollama, then the
+    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says who is asked when.
+    With `models` those are asked, in their order: names, LangChain chat models of any package,
+    backends. `model` of a call restricts it to the members of that name.
+
+    `response_metadata` says who answered (`provider`, `model_name`), what became of each member
+    (`trail`) and where another went on (`seams`). Who listens to custom events hears of all that
+    while it happens. Where nobody answers, a `NoProviderError` says why, member by member.
+
+        ```python
+        from langchain_core.language_models import FakeListChatModel
+        from langchain_freeproviders import ChatFreeProviders
+
+        model = ChatFreeProviders(models=["flow-gpt", FakeListChatModel(responses=["I am last."])])
         ```
     """

@@ -27,6 +27,7 @@ from freeproviders.types import (
     Part,
     Reasoning,
     Refusal,
+    Seam,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -43,6 +44,9 @@ FIRST_CALL_INDEX: Final = 100
 Under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same
 number.
 """
+
+RESET: Final[Mapping[str, Any]] = {"reset": True, "keep": 0}
+"""The metadata of a chunk that says: the answer begins anew, of what came before nothing is kept."""
 
 # --- a piece of text ------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class ChunkWriter:
         self._streamed: set[str] = set()
         """The ids of the calls that have come in pieces."""
 
-    def other(self, part: Part | Draft) -> ChatGenerationChunk | None:
+    def other(self, part: Part | Draft | Seam) -> ChatGenerationChunk | None:
         """Make the chunk for a part that is no text; None for usage, which the last chunk has."""
         match part:
             case Reasoning():
@@ -164,6 +168,8 @@ class ChunkWriter:
                 return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=metadata))
             case ToolCallDelta():
                 return self._piece_of_a_call(part)
+            case Seam(how="restart"):
+                return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=dict(RESET)))
         return None
 
     def _piece_of_a_call(self, piece: ToolCallDelta) -> ChatGenerationChunk:
@@ -255,6 +261,20 @@ def _generation(completion: Completion, finish: Finish, usage: Usage, model_prov
     return ChatGeneration(message=message)
 
 
+def without_void(outcome: ChatResult) -> ChatResult:
+    """Take out of a streamed answer what a restart made void, where its pieces were added up."""
+    for generation in outcome.generations:
+        message = generation.message
+        seams = message.response_metadata.get("seams") or ()
+        begins = [seam["offset"] for seam in seams if seam["how"] == "restart"]
+        if begins and isinstance(message.content, str):
+            message.content = message.content[max(begins) :]
+            generation.text = message.content
+            for name in RESET:
+                message.response_metadata.pop(name, None)
+    return outcome
+
+
 def _beside_calls(calls: Iterable[ToolCall]) -> dict[str, Any]:
     """Write what services added to calls as LangChain's messages keep it."""
     extras = extras_to_save(calls)
@@ -314,6 +334,10 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
         metadata["allowances"] = [allowance.plain() for allowance in finish.allowances]
     if finish.quota:
         metadata["quota"] = [left.plain() for left in finish.quota]
+    if finish.trail:
+        metadata["trail"] = [attempt.plain() for attempt in finish.trail]
+    if finish.seams:
+        metadata["seams"] = [seam.plain() for seam in finish.seams]
     if usage is not None and usage.estimated:
         metadata["usage_estimated"] = True
     return metadata

@@ -31,8 +31,8 @@ from langchain_freeproviders.fields import Fields, field_names
 from langchain_freeproviders.keywords import FIELD_OF, as_secret
 
 
-class RequestFields(Fields):
-    """How long a request may take, how often it is made again, and what goes with it."""
+class PatienceFields(Fields):
+    """How long a question may take, and how often it is asked again."""
 
     timeout: float | Timeout | None = None
     """Seconds for one attempt, or a `freeproviders.Timeout` with limits for each phase."""
@@ -41,8 +41,6 @@ class RequestFields(Fields):
 
     Nothing is retried once a part of the answer was shown.
     """
-    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with each request. Not saved: they may hold credentials."""
 
     @field_validator("timeout", mode="before")
     @classmethod
@@ -68,6 +66,13 @@ class RequestFields(Fields):
         if isinstance(self.max_retries, Retry):
             attributes["max_retries"] = asdict(self.max_retries)
         return attributes
+
+
+class RequestFields(PatienceFields):
+    """How long a request may take, how often it is made again, and what goes with it."""
+
+    headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with each request. Not saved: they may hold credentials."""
 
 
 class ConfigurationFields(RequestFields):

@@ -224,9 +224,17 @@ class BackendSettings(Fields):
                 provider=backend.name,
                 model=self.model,
             )
-        request = backend.request(messages, stream=stream, **settings)
+        return self._asked(backend, backend.request(messages, stream=stream, **settings), options)
+
+    def _asked(
+        self,
+        backend: Backend,
+        request: ChatRequest,
+        options: Mapping[str, Any],  # noqa: ARG002 - for subclasses
+    ) -> AsyncGenerator[Batch, None]:
+        """Send a request; a typed answer that is streamed shows its object as it grows."""
         form = request.response_format
-        if stream and isinstance(form, DraftedForm) and not request.tools:
+        if request.stream and isinstance(form, DraftedForm) and not request.tools:
             begin = partial(_drafted, backend, request, form)
             return loading.loaded_first(begin) if loading.would_block() else begin()
         return backend.answer(request)
