@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         EmbeddedLLM,
         FlowGptLLM,
         FreeNetflyLLM,
+        FreeProvidersLLM,
         OpenAICompatibleLLM,
     )
     from langchain_freeproviders.registration import init_chat_model, init_embeddings, register
@@ -52,6 +53,7 @@ _HOMES = {
     "FlowGptLLM": "llms",
     "FreeNetflyLLM": "llms",
     "FreeProvidersEmbeddings": "embeddings",
+    "FreeProvidersLLM": "llms",
     "OfflineEmbeddings": "embeddings",
     "OfflineRetriever": "retrievers",
     "OpenAICompatibleEmbeddings": "embeddings",
@@ -73,6 +75,7 @@ __all__ = [
     "FlowGptLLM",
     "FreeNetflyLLM",
     "FreeProvidersEmbeddings",
+    "FreeProvidersLLM",
     "OfflineEmbeddings",
     "OfflineRetriever",
     "OpenAICompatibleEmbeddings",

@@ -179,6 +179,13 @@ class ContentFilterError(core.ContentFilterError, ProviderError, langchain.Model
     """The service's content filter ended the answer."""
 
 
+class NoProviderError(core.NoProviderError, ProviderError):
+    """Nobody whom a router may ask has answered: `trail` says why, `soonest` when to ask again.
+
+    It is retryable where somebody may answer later.
+    """
+
+
 class ResponseError(core.ResponseError, ProviderError, langchain.ModelAPIError):
     """The service reported success, yet what it sent is no answer."""
 

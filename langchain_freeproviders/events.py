@@ -80,16 +80,13 @@ class Run:
         return any(not handler.ignore_custom_event for handler in self._manager.handlers)
 
     @property
-    def child(self) -> RunnableConfig | None:
-        """The config for runs of members below this one; None where nobody traces.
+    def child(self) -> RunnableConfig:
+        """The config for runs of members below this one.
 
         Only tracers see them. Whoever shows pieces or counts tokens would do so twice.
         """
-        tracers = _tracers(self._manager.inheritable_handlers)
-        if not tracers:
-            return None
         manager = CallbackManager(handlers=[], parent_run_id=self._run_id)
-        manager.set_handlers(tracers)
+        manager.set_handlers(_tracers(self._manager.inheritable_handlers))
         manager.add_tags(self._manager.inheritable_tags)
         manager.add_metadata(self._manager.inheritable_metadata)
         return {"callbacks": manager}
@@ -105,13 +102,13 @@ class Run:
         async with aclosing(batches):
             try:
                 async for batch in batches:
-                    yield await self._with_events(batch) if self._told else batch
+                    yield self._with_events(batch) if self._told else batch
             except FreeProvidersError:
                 if self._told:
-                    yield await self._with_events([])
+                    yield self._with_events([])
                 raise
 
-    async def _with_events(self, batch: Batch) -> Batch:
+    def _with_events(self, batch: Batch) -> Batch:
         told, self._told = self._told, []
         return [*told, *batch]  # type: ignore[list-item]  # for a writer that knows them
 
@@ -166,7 +163,7 @@ class AsyncRun(Run):
         try:
             async with aclosing(super().heard(batches)) as others:
                 async for batch in others:
-                    if self._waiting or self._telling is not None:
+                    if self._telling is not None:
                         await self.settled()
                     yield batch
         finally:
@@ -188,9 +185,7 @@ class AsyncRun(Run):
                 await self._manager.on_custom_event(name, data, run_id=self._run_id)  # type: ignore[attr-defined]
 
 
-async def below(
-    config: RunnableConfig, batches: AsyncGenerator[Batch, None]
-) -> AsyncGenerator[Batch, None]:
+async def below(config: RunnableConfig, batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
     """Stream an answer; the runs of members that are LangChain models are below a run.
 
     The variable by which LangChain tells that is set only while the answer is waited for, so that

@@ -21,13 +21,26 @@ from freeproviders import bridge
 from freeproviders.backend import Backend, whole
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
-from freeproviders.types import Batch, Completion, Finish, Part, Refusal, Usage, as_messages
+from freeproviders.types import (
+    Asking,
+    Attempt,
+    Batch,
+    Completion,
+    Finish,
+    Part,
+    Refusal,
+    Seam,
+    Usage,
+    as_messages,
+)
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.backend import GivenBackend
-from langchain_freeproviders.chunks import response_metadata, usage_metadata
+from langchain_freeproviders.chunks import RESET, response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
+from langchain_freeproviders.events import AsyncRun, Run
 from langchain_freeproviders.keywords import given, hidden, shown
 from langchain_freeproviders.provider import EmbeddedSettings, OpenAICompatibleSettings, ProviderSettings
+from langchain_freeproviders.routing import RouterSettings, with_run
 from langchain_freeproviders.settings import BackendSettings
 
 
@@ -235,9 +248,11 @@ class _PieceWriter:
         """Make a piece of the answer."""
         return GenerationChunk(text=text)
 
-    def other(self, part: Part) -> GenerationChunk | None:
+    def other(self, part: Part | Asking | Attempt | Seam) -> GenerationChunk | None:
         """Make the last chunk; thinking has no place in a text, and a refusal has no other."""
         match part:
+            case Seam(how="restart"):
+                return GenerationChunk(text="", generation_info=dict(RESET))
             case Refusal():
                 return GenerationChunk(text=part.text)
             case Usage():
@@ -248,6 +263,19 @@ class _PieceWriter:
                     info["usage_metadata"] = usage_metadata(self._usage)
                 return GenerationChunk(text="", generation_info=info)
         return None
+
+
+class _TellingPieceWriter(_PieceWriter):
+    """Turns the parts of one stream into chunks, and tells the run what stands between them."""
+
+    def __init__(self, run: Run, model_provider: str) -> None:
+        super().__init__(model_provider)
+        self._run = run
+
+    def other(self, part: Part | Asking | Attempt | Seam) -> GenerationChunk | None:
+        if isinstance(part, Asking | Attempt | Seam):
+            self._run.tell(part)
+        return super().other(part)
 
 
 class FreeNetflyLLM(ProviderLLM):
@@ -295,3 +323,55 @@ class EmbeddedLLM(EmbeddedSettings, ProviderLLM):
 
 class BackendLLM(GivenBackend, FreeProvidersStringModel):
     """Any backend as a string model; see `ChatBackend`."""
+
+
+class FreeProvidersLLM(RouterSettings, FreeProvidersStringModel):
+    """One string model over everything that is free for this user; see `ChatFreeProviders`."""
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        run, options = with_run(Run, run_manager, kwargs)
+        try:
+            return super()._generate(prompts, stop, run_manager, **options)
+        finally:
+            if run is not None:
+                run.tell_all()
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        _, options = with_run(AsyncRun, run_manager, kwargs)
+        return await super()._agenerate(prompts, stop, run_manager, **options)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        run, options = with_run(Run, run_manager, kwargs)
+        return self._chunks(partial(as_messages, prompt), stop, options, self._writer(run), run_manager)
+
+    def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        run, options = with_run(AsyncRun, run_manager, kwargs)
+        return self._achunks(partial(as_messages, prompt), stop, options, self._writer(run), run_manager)
+
+    def _writer(self, run: Run | None) -> _PieceWriter:
+        provider = self.model_provider
+        return _PieceWriter(provider) if run is None else _TellingPieceWriter(run, provider)

@@ -1,7 +1,8 @@
 """`init_chat_model("freeproviders:groq/openai/gpt-oss-120b")`: models by name, as LangChain has them.
 
-`freeproviders:` stands before a service of the catalogue and its model; each class has a name of
-its own beside, as in `flow_gpt:gpt-3.5-turbo`. `init_embeddings` does the same for embeddings.
+`freeproviders:` stands before a service of the catalogue and its model, `free_providers` is the
+router; each class has a name of its own beside, as in `flow_gpt:gpt-3.5-turbo`. `init_embeddings`
+does the same for embeddings.
 
 LangChain keeps its providers in two private dictionaries, of chat models and of embeddings, and
 offers packages outside no way in, although its documentation speaks of any provider; asked for one,
@@ -150,13 +151,19 @@ def _make_of_service(
     return _make(cls, model=model, service=service, **kwargs)
 
 
-_MAKERS: Final[Mapping[str, tuple[type[ProviderChatModel], Callable[..., BaseChatModel]]]] = MappingProxyType(
+def _make_router(cls: Callable[..., BaseChatModel], *, model: str = "", **kwargs: Any) -> BaseChatModel:
+    """Make a router; a member is named as the model."""
+    return cls(**{**({"models": [model]} if model else {}), **kwargs})
+
+
+_MAKERS: Final[Mapping[str, tuple[type[BaseChatModel], Callable[..., BaseChatModel]]]] = MappingProxyType(
     {
         **{name: (cls, _make) for name, cls in PROVIDERS.items()},
+        "free_providers": (chat_models.ChatFreeProviders, _make_router),
         "freeproviders": (chat_models.ChatOpenAICompatible, _make_of_service),
     }
 )
-"""What makes the models of each name: `freeproviders` and the names of `PROVIDERS`."""
+"""What makes the models of each name: `freeproviders`, the router, and the names of `PROVIDERS`."""
 
 
 def _make_of_file(cls: Callable[..., Embeddings], *, model: str = "", **kwargs: Any) -> Embeddings:

@@ -35,7 +35,9 @@ class RouterChatModel(RouterSettings, FreeProvidersChatModel):
     ) -> ChatResult:
         run, options = with_run(Run, run_manager, kwargs)
         try:
-            return result(self._complete(partial(core_messages, messages), stop, options), self.model_provider)
+            return result(
+                self._complete(partial(core_messages, messages), stop, options), self.model_provider
+            )
         finally:
             if run is not None:
                 run.tell_all()

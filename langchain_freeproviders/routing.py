@@ -161,13 +161,13 @@ class RouterSettings(PatienceFields, BackendSettings):
         run: Run | None = options.get(RUN)
         if run is None:
             return super()._asked(backend, request, options)
-        heard = run.listens or self.on_broken_stream == "restart"
+        heard = run.listens or (request.stream and self.on_broken_stream == "restart")
         if heard:
             request = replace(request, listener=run.hear)
         batches = super()._asked(backend, request, options)
-        if self._has_chat_models and (config := run.child) is not None:
-            batches = below(config, batches)
-        return run.heard(batches) if heard else batches
+        if self._has_chat_models:
+            batches = below(run.child, batches)
+        return run.heard(batches) if heard and (request.stream or isinstance(run, AsyncRun)) else batches
 
     # --- copies, and what is saved ---
 

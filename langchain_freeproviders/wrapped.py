@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable
 
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
@@ -129,9 +129,9 @@ class ChatModelBackend:
         question = _Question(
             runnable,
             langchain_messages(request.messages, origin),
-            getattr(request.listener, "config", None),
             keywords,
             request.stream,
+            {"provider": self.name, "model": request.model or self.model},
         )
         return _answered(question, origin)
 
@@ -160,16 +160,16 @@ class _Question:
 
     runnable: Runnable[LanguageModelInput, BaseMessage]
     messages: list[BaseMessage]
-    config: RunnableConfig | None
     keywords: Mapping[str, Any]
     streamed: bool
+    who: Mapping[str, str]
 
     async def answers(self) -> AsyncGenerator[BaseMessage, None]:
         """Ask once; leaving early ends the request of the model's client."""
         if not self.streamed:
-            yield await self.runnable.ainvoke(self.messages, self.config, **self.keywords)
+            yield await self.runnable.ainvoke(self.messages, **self.keywords)
             return
-        chunks: Any = self.runnable.astream(self.messages, self.config, **self.keywords)
+        chunks: Any = self.runnable.astream(self.messages, **self.keywords)
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
@@ -189,8 +189,8 @@ async def _answered(question: _Question, origin: str) -> AsyncGenerator[Batch, N
             if tried < _MOST_LOOPS and not reader.began and of_another_loop(error):
                 continue
             if _EMPTY.match(str(error)):
-                raise EmptyResponseError("The answer is empty.") from error
-            found = translated(error, begun=reader.began)
+                raise EmptyResponseError("The answer is empty.", **question.who) from error
+            found = translated(error, begun=reader.began).about(**question.who)
             if found is error:
                 raise
             raise found from error

@@ -15,12 +15,11 @@ from langchain_core.outputs import GenerationChunk
 from langchain_core.tracers.context import collect_runs
 from pydantic import BaseModel
 
-import langchain_freeproviders
 from freeproviders import Abilities, FlowGpt, OpenAICompatible, Retry
 from freeproviders.errors import StructuredOutputError
 from freeproviders.provider import Provider
 from freeproviders.types import Finish, Text, Usage
-from langchain_freeproviders import BackendLLM, ChatBackend, ChatFlowGpt
+from langchain_freeproviders import BackendLLM, ChatBackend, ChatFlowGpt, ChatFreeProviders
 from langchain_freeproviders.base import FreeProvidersChatModel, ProviderChatModel
 from langchain_freeproviders.errors import ContextOverflowError, UsageError
 from langchain_freeproviders.llms import ProviderLLM
@@ -278,7 +277,6 @@ def test_a_base_is_no_model(cls):
         cls()
 
 
-def test_the_routers_names_are_free():
-    assert not {"ChatFreeProviders", "FreeProvidersLLM"} & {*dir(langchain_freeproviders)}
-    assert issubclass(ChatBackend, FreeProvidersChatModel)
-    assert issubclass(ChatFlowGpt, FreeProvidersChatModel)
+def test_all_are_of_one_base():
+    for cls in (ChatBackend, ChatFlowGpt, ChatFreeProviders):
+        assert issubclass(cls, FreeProvidersChatModel)

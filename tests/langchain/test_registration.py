@@ -144,7 +144,8 @@ def test_no_name_of_langchains_is_replaced():
     assert {name: after[name] for name in before} == before
     assert after["embedded"] is theirs
     ours = {name for name, row in after.items() if row[0].startswith("langchain_freeproviders")}
-    assert ours == {"freeproviders", *registration.PROVIDERS} - {"embedded"} == after.keys() - before.keys()
+    names = {"free_providers", "freeproviders", *registration.PROVIDERS}
+    assert ours == names - {"embedded"} == after.keys() - before.keys()
     assert {"groq", "mistralai", "ollama"} <= before.keys()
 
 
