@@ -18,8 +18,8 @@ from freeproviders.router.ollama import OLLAMA, ollama_later
 from freeproviders.router.policy import Policy
 
 _WRAPPERS = {
-    "langchain": "langchain_freeproviders.backend_of(model)",
-    "llama_index": "llama_index_freeproviders.backend_of(llm)",
+    "langchain": "langchain_freeproviders.as_backend(model)",
+    "llama_index": "llama_index_freeproviders.as_backend(llm)",
 }
 
 
