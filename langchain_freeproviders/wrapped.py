@@ -131,7 +131,7 @@ class ChatModelBackend:
             langchain_messages(request.messages, origin),
             keywords,
             request.stream,
-            {"provider": self.name, "model": request.model or self.model},
+            (self.name, request.model or self.model),
         )
         return _answered(question, origin)
 
@@ -162,7 +162,7 @@ class _Question:
     messages: list[BaseMessage]
     keywords: Mapping[str, Any]
     streamed: bool
-    who: Mapping[str, str]
+    who: tuple[str, str]
 
     async def answers(self) -> AsyncGenerator[BaseMessage, None]:
         """Ask once; leaving early ends the request of the model's client."""
@@ -189,8 +189,8 @@ async def _answered(question: _Question, origin: str) -> AsyncGenerator[Batch, N
             if tried < _MOST_LOOPS and not reader.began and of_another_loop(error):
                 continue
             if _EMPTY.match(str(error)):
-                raise EmptyResponseError("The answer is empty.", **question.who) from error
-            found = translated(error, begun=reader.began).about(**question.who)
+                raise EmptyResponseError("The answer is empty.").about(*question.who) from error
+            found = translated(error, begun=reader.began).about(*question.who)
             if found is error:
                 raise
             raise found from error
