@@ -1,5 +1,8 @@
 """The one place where sync meets async: a daemon thread with an event loop, one for each process.
 
+Another thread like it is for guests, clients of other libraries: they keep connections that belong
+to the loop that opened them, and some of them block it.
+
 Sync calls work from any thread, inside a running loop (notebooks) and after a fork. What travels
 between the threads is a whole batch, never a single part: waking a thread costs more than decoding
 a hundred parts.
@@ -32,10 +35,10 @@ _SLICE_SECONDS: Final = 0.2
 class _Portal:
     """The background loop and its thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "freeproviders") -> None:
         self.loop = asyncio.new_event_loop()
         self.stopping = False
-        self.thread = threading.Thread(target=self._serve, name="freeproviders", daemon=True)
+        self.thread = threading.Thread(target=self._serve, name=name, daemon=True)
         try:
             self.thread.start()
         except RuntimeError as error:  # from CPython 3.12 on, there are no new threads at exit
@@ -87,6 +90,9 @@ class _Portal:
 
 
 _portals: Final = PerProcess(_Portal, usable=lambda portal: portal.usable, at_exit=_Portal.stop)
+_guests: Final = PerProcess(
+    lambda: _Portal("freeproviders-guests"), usable=lambda portal: portal.usable, at_exit=_Portal.stop
+)
 
 
 def _get_portal() -> _Portal:
@@ -238,6 +244,21 @@ def iterate(items: AsyncGenerator[T, None]) -> SyncStream[T]:
     return SyncStream(items)
 
 
+async def hosted(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Iterate over an asynchronous generator that runs on the guests' loop.
+
+    For another library's client: all its calls are then on one loop, whoever asks. Leaving early
+    closes the generator there, at once and without waiting for it.
+    """
+    pump = _HostedPump(_guests.get(), items)
+    pump.begin()
+    try:
+        while (item := await pump.next()) is not _END:
+            yield item
+    finally:
+        pump.leave()
+
+
 class _Pump:
     """One task for one generator: what it enters, it also leaves."""
 
@@ -260,12 +281,15 @@ class _Pump:
         item, error = _next(self._queue)
         if item is _END:
             self._queue.put((_END, error))  # for another thread that may wait as well
-        room = self._room
-        if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
-            self._portal.loop.call_soon_threadsafe(room.set)
+        self._make_room()
         if error is not None:
             raise error
         return item
+
+    def _make_room(self) -> None:
+        room = self._room
+        if room is not None and self._queue.qsize() <= _HIGH_WATER // 2:
+            self._portal.loop.call_soon_threadsafe(room.set)
 
     def end(self) -> None:
         if self._over.is_set() or self._process != os.getpid():
@@ -276,6 +300,9 @@ class _Pump:
         if threading.current_thread() is not self._portal.thread:
             self._over.wait(timeout=5)
 
+    def _put(self, item: tuple[Any, BaseException | None]) -> None:
+        self._queue.put(item)
+
     def _start(self) -> None:
         self._task = self._portal.loop.create_task(self._pump())
 
@@ -285,7 +312,7 @@ class _Pump:
             self._task.cancel()
 
     async def _pump(self) -> None:
-        put = self._queue.put
+        put = self._put
         try:
             try:
                 async for item in self._items:
@@ -309,3 +336,34 @@ class _Pump:
         if self._queue.qsize() > _HIGH_WATER // 2:
             await room.wait()
         self._room = None
+
+
+class _HostedPump(_Pump):
+    """A pump whose consumer has an event loop of its own."""
+
+    def __init__(self, portal: _Portal, items: AsyncGenerator[Any, None]) -> None:
+        super().__init__(portal, items)
+        self._loop = asyncio.get_running_loop()
+        self._filled = asyncio.Event()
+
+    async def next(self) -> Any:
+        """Wait for the next item."""
+        while self._queue.empty():
+            self._filled.clear()  # what has come since sets it later, on this loop
+            await self._filled.wait()
+        item, error = self._queue.get_nowait()
+        self._make_room()
+        if error is not None:
+            raise error
+        return item
+
+    def leave(self) -> None:
+        """Close the generator, if it has not ended."""
+        if not self._over.is_set() and self._process == os.getpid():
+            with suppress(RuntimeError):  # the loop has been closed
+                self._portal.loop.call_soon_threadsafe(self._cancel)
+
+    def _put(self, item: tuple[Any, BaseException | None]) -> None:
+        self._queue.put(item)
+        with suppress(RuntimeError):  # the consumer's loop has been closed
+            self._loop.call_soon_threadsafe(self._filled.set)

@@ -116,7 +116,7 @@ def translated(
         return broken
     if (reported := _reported(error)) is not None:
         return classify(None, reported, signs=signs, announces=announces, body=_body(error))
-    if any(isinstance(one, EOFError) or _has_name(one, _UNREADABLE) for one in chain):
+    if any(isinstance(one, EOFError) or _has_name(one, _UNREADABLE) for one in chain) or _stumbled(error):
         return MalformedResponseError(f"The client could not read the answer: {said}")
     return ProviderError(said)
 
@@ -241,6 +241,13 @@ def _is_of_connection(error: BaseException) -> bool:
     if isinstance(error, OSError | HTTPException):
         return True
     return _has_name(error, _CONNECTION)
+
+
+def _stumbled(error: Exception) -> bool:
+    """Return whether a client stumbled over what it read: one that finds no answer where it looks."""
+    if isinstance(error, TypeError):
+        return "argument" not in str(error)
+    return isinstance(error, AttributeError | LookupError)
 
 
 def _has_name(error: BaseException, names: Sequence[str]) -> bool:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         WordLlamaEmbedding,
     )
     from llama_index_freeproviders.limiter import SharedQuota
+    from llama_index_freeproviders.members import as_backend
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
     from llama_index_freeproviders.retrievers import OfflineRetriever
 
@@ -47,6 +48,7 @@ _HOMES = {
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
     "WordLlamaEmbedding": "embeddings",
+    "as_backend": "members",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "TolerantReActOutputParser",
     "WordLlamaEmbedding",
     "__version__",
+    "as_backend",
 ]
 __all__ += _llms.__all__
 

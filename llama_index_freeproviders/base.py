@@ -70,7 +70,7 @@ DEFAULT_OUTPUT: Final = 1024
 DEFAULT_WINDOW: Final = 8192
 """The window of unknown models: few have less, and services refuse more than they have."""
 
-_SETTINGS: Final = (
+SETTINGS_OF_A_CALL: Final = (
     "temperature",
     "top_p",
     "max_tokens",
@@ -604,7 +604,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     ) -> Question:
         backend = self.core
         fields = self.__dict__  # pydantic's own lookup costs more than the rest of this
-        settings = {name: value for name in _SETTINGS if (value := fields[name]) is not None}
+        settings = {name: value for name in SETTINGS_OF_A_CALL if (value := fields[name]) is not None}
         if self.additional_kwargs:
             settings.update(self.additional_kwargs)
         if kwargs:

@@ -135,13 +135,13 @@ def _tool_calls(message: ChatMessage, ids: _CallIds) -> tuple[core.ToolCall, ...
         found = [
             call
             for raw in message.additional_kwargs.get("tool_calls") or ()
-            if (call := _legacy_call(raw)) is not None
+            if (call := legacy_call(raw)) is not None
         ]
     extras = message.additional_kwargs.get(core.CALL_EXTRAS)
     return tuple([ids.called(*call, extras) for call in found])
 
 
-def _legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
+def legacy_call(raw: object) -> tuple[str | None, str, Any] | None:
     """A call as messages of other models remember it: OpenAI's object or mapping."""
     get: Callable[[object, str], Any] = lambda value, key: (  # noqa: E731
         value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)

@@ -127,6 +127,9 @@ class JSONDecodeError(ValueError): ...
         (PlainError("in the stream", body={"message": "Overloaded"}), True, errors.ServerError, True),
         (PlainError("in the stream", body='{"error": "rate limit"}'), True, errors.RateLimitError, True),
         (ValueError("no such thing"), False, errors.ProviderError, False),
+        (TypeError("'NoneType' object is not subscriptable"), False, errors.MalformedResponseError, True),
+        (KeyError("choices"), False, errors.MalformedResponseError, True),
+        (TypeError("got an unexpected keyword argument 'stop'"), False, errors.ProviderError, False),
         (PlainError(code="rate_limited"), False, errors.ProviderError, False),
         (PlainError(code=1006), False, errors.ProviderError, False),  # of a web socket
     ],

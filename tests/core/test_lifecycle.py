@@ -241,6 +241,65 @@ def test_back_pressure():
     assert list(items) == list(range(1, 1000))
 
 
+def test_guests_are_on_one_loop_of_their_own():
+    """Whoever iterates, from whatever loop: what comes is in order, and errors come too."""
+    loops = set()
+
+    async def produce():
+        for i in range(100):
+            loops.add(id(asyncio.get_running_loop()))
+            yield i
+        raise ValueError("the last")
+
+    async def read():
+        got = []
+        with pytest.raises(ValueError, match="the last"):
+            async for i in bridge.hosted(produce()):
+                got.append(i)
+        loops.discard(id(asyncio.get_running_loop()))  # had it been this one, none would be left
+        return got
+
+    assert asyncio.run(read()) == asyncio.run(read()) == bridge.run(read()) == list(range(100))
+    assert len(loops) == 1
+
+
+async def test_a_guests_consumer_holds_it_back_and_leaves():
+    """It runs ahead by a bounded number of items, and is closed where the consumer goes."""
+    produced, closed = [], threading.Event()
+
+    async def produce():
+        try:
+            for i in range(1000):
+                produced.append(i)
+                yield i
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    items = bridge.hosted(produce())
+    assert await anext(items) == 0
+    await asyncio.sleep(0.2)
+    assert len(produced) <= 40
+    assert [await anext(items) for _ in range(500)] == list(range(1, 501))
+    await items.aclose()
+    assert await asyncio.to_thread(closed.wait, 60)
+
+    closed.clear()
+    first = asyncio.Event()
+
+    async def read():
+        async for _ in bridge.hosted(produce()):
+            first.set()
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(read())
+    await first.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(closed.wait, 60)
+
+
 def test_mistakes_are_found_when_a_sync_stream_is_asked_for(r):
     """Not only when it is read."""
     with pytest.raises(errors.UsageError, match="empty"):
