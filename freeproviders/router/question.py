@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -125,16 +126,20 @@ class Question:
 
     # --- the answer ---
 
-    async def answered(self) -> AsyncGenerator[Batch, None]:
+    def answered(self) -> AsyncGenerator[Batch, None]:
         """Stream the answer of the first member that gives one.
 
         Raises as `FreeProviders.answer` says.
         """
-        await self._found.complete()
-        members = of_that_name(self._found.members, self._request.model or "", self._name)
-        self._rules.health.meet(members)
-        self._members = self._rules.order.of(members, self._request)
-        running = await self._begun()
+        return self._relayed(None)
+
+    async def _relayed(self, hop: Running | None) -> AsyncGenerator[Batch, None]:
+        """Stream an answer to its end: of the question, or of a member that goes on with another's.
+
+        One generator for both, since each further one would cost something for each batch.
+        """
+        running = hop or await self._begun()
+        broken: FreeProvidersError | None = None
         ended = False
         read = running.stream.__anext__
         said = running.said
@@ -142,8 +147,10 @@ class Question:
         try:
             while True:
                 if batch and batch[-1].__class__ is Finish:
-                    batch = self._finished(running, batch)
                     ended = True
+                    self._answered(running, batch)
+                    if hop is None:
+                        batch = self._ending(batch)
                 else:
                     said.append(batch)
                 yield batch
@@ -156,33 +163,82 @@ class Question:
                         return  # it is complete; how the connection ends does not matter
                     ended = True
                     self._failed(running.member, running.admission, error, running.started)
-                    raise
+                    if hop is not None:
+                        raise
+                    broken = error
+                    break
         finally:
             if not ended:  # whoever read has left
                 self._rules.health.answered(running.admission, first=running.first_seconds)
             await running.stream.aclose()
+        assert broken is not None  # noqa: S101 - for the type checker
+        async with aclosing(self._resumed(running, broken)) as rest:
+            async for batch in rest:
+                yield batch
 
-    def _finished(self, running: Running, batch: Batch) -> Batch:
-        """Note a whole answer, and say in `Finish` how it came about."""
+    async def _resumed(self, running: Running, error: FreeProvidersError) -> AsyncGenerator[Batch, None]:
+        """Go on with an answer that broke off after its first words, as the caller wants it."""
+        # An answer that breaks off is rare.
+        from freeproviders.router.resume import Broken, Said, resumed  # noqa: PLC0415 - see above
+
+        said, health = Said(), self._rules.health
+        for batch in running.said:
+            said.note(batch)
+        broken = Broken(
+            request=self._request,
+            member=running.member,
+            error=error,
+            said=said,
+            others=tuple(
+                member
+                for member in self._members
+                if member is not running.member
+                and self._may_answer(member)
+                and self._is_fit(member)
+                and health.state(member.key).may_be_asked
+            ),
+            policy=self._rules.on_broken_stream,
+        )
+        async with aclosing(resumed(broken, self._hop)) as rest:
+            async for batch in rest:
+                yield self._ending(batch) if batch and batch[-1].__class__ is Finish else batch
+
+    async def _hop(self, member: Member, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Ask a member to go on with an answer, under its own limits and within the question's budget."""
+        running = await self._tried(member, request, others=True) if self._left > 0 else None
+        if running is None:
+            told = self._told.get(member)
+            raise told.error if told is not None else NoProviderError("The question's requests are spent.")
+        async with aclosing(self._relayed(running)) as batches:
+            async for batch in batches:
+                yield batch
+
+    def _answered(self, running: Running, batch: Batch) -> None:
+        """Note a whole answer of a member."""
         member, now = running.member, monotonic()
         finish = batch[-1]
         assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
         usage = next((part for part in batch if isinstance(part, Usage)), None)
         first = running.first_seconds if self._request.stream else None
-        self._rules.health.answered(running.admission, first=first, whole=now - running.started)
+        seconds = now - running.started
+        self._rules.health.answered(running.admission, first=first, whole=seconds)
         self._rules.order.answered(member, self._request)
         if reason := guard.reason(member, finish, usage):
             self._rules.health.take_out(member.key, reason)
+        self._left -= finish.attempts
         self._note(
             member,
-            Attempt(
-                member.backend.name, member.model, requests=finish.attempts, seconds=now - running.started
-            ),
+            Attempt(member.backend.name, member.model, requests=finish.attempts, seconds=seconds),
         )
+
+    def _ending(self, batch: Batch) -> Batch:
+        """Say in the last parts how the answer came about, and what all of it has cost."""
+        *parts, finish = batch
+        assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
         trail = self.trail
-        batch = [self._sum(part) if isinstance(part, Usage) else part for part in batch[:-1]]
         requests = sum(one.requests for one in trail)
-        return [*batch, replace(finish, trail=trail, attempts=requests)]
+        parts = [self._sum(part) if isinstance(part, Usage) else part for part in parts]
+        return [*parts, replace(finish, trail=trail, attempts=requests)]
 
     def _sum(self, usage: Usage) -> Usage:
         return usage if self._spent is None else self._spent + usage
@@ -192,6 +248,10 @@ class Question:
     async def _begun(self) -> Running:
         """Ask until somebody begins to answer."""
         health = self._rules.health
+        await self._found.complete()
+        members = of_that_name(self._found.members, self._request.model or "", self._name)
+        health.meet(members)
+        self._members = self._rules.order.of(members, self._request)
         while True:
             members = [member for member in self._members if self._may_answer(member)]
             await health.look([member.key for member in members])
@@ -201,7 +261,7 @@ class Question:
                 if not self._is_fit(member):
                     continue
                 others = any(health.state(other.key).may_be_asked for other in members[place + 1 :])
-                running = await self._tried(member, others=others)
+                running = await self._tried(member, self._request, others=others)
                 if running is not None:
                     return running
             running = await self._as_it_is() or await self._in_line()
@@ -231,7 +291,7 @@ class Question:
             return None
         for member, told in self._told.items():
             if isinstance(told.error, OutputError) and member not in self._as_asked:
-                return await self._tried(member)
+                return await self._tried(member, self._request)
         return None
 
     async def _in_line(self) -> Running | None:
@@ -249,7 +309,7 @@ class Question:
         wait = min(delays[member] + _LINE_SECONDS, self._may_wait, self._ends - now)
         if delays[member] > wait:
             return None
-        running = await self._tried(member, wait=wait)
+        running = await self._tried(member, self._request, wait=wait)
         self._may_wait -= min(wait, monotonic() - now)
         return running
 
@@ -258,7 +318,9 @@ class Question:
         earliest = error.earliest if isinstance(error, QuotaSpentError) else None
         return inf if earliest is None else max(0.0, (earliest - datetime.now(UTC)).total_seconds())
 
-    async def _tried(self, member: Member, *, others: bool = False, wait: float = 0.0) -> Running | None:
+    async def _tried(
+        self, member: Member, request: ChatRequest, *, others: bool = False, wait: float = 0.0
+    ) -> Running | None:
         """Ask a member until its answer begins; None where it fails.
 
         Where `others` can be asked after it, it has no more time than it usually takes, and output
@@ -274,16 +336,16 @@ class Question:
         others = others and self._left > 1
         limit = None
         if others:
-            limit = self._rules.health.first_limit(member.key, whole=not self._request.stream)
+            limit = self._rules.health.first_limit(member.key, whole=not request.stream)
         last = not others or self._left <= self._most_requests
         if last:
             self._as_asked.add(member)
         self._rules.order.asked(member)
-        if self._request.listener is not None:
-            self._request.listener(Asking(member.backend.name, member.model, member.place))
+        if request.listener is not None:
+            request.listener(Asking(member.backend.name, member.model, member.place))
         try:
             backend = self._reached(member, limit)
-            stream = backend.answer(self._written(member, last=last, wait=wait))
+            stream = backend.answer(self._written(member, request, last=last, wait=wait))
             batch = await _first_of(stream, None if hasattr(backend, "timeout") else limit)
         except UsageError as error:
             self._rules.health.given_back(admission)
@@ -301,12 +363,11 @@ class Question:
             await stream.aclose()
         return None
 
-    def _written(self, member: Member, *, last: bool, wait: float) -> ChatRequest:
+    def _written(self, member: Member, request: ChatRequest, *, last: bool, wait: float) -> ChatRequest:
         """Write the request for a member, which tries nothing again.
 
         What becomes of output that is no good is the caller's word only with the `last` one.
         """
-        request = self._request
         return replace(
             request,
             model=member.model or None,

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,10 +15,11 @@ from freeproviders.errors import (
     ProviderError,
     QuotaTooSmallError,
     ToolCallError,
+    TruncatedResponseError,
     UsageError,
 )
 from freeproviders.testing import replica
-from freeproviders.types import Asking, Attempt, Finish, Text, ToolCall
+from freeproviders.types import Asking, Attempt, Finish, Seam, Text, ToolCall, Usage
 
 NOBODY = "http://127.0.0.1:9/v1"
 PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
@@ -110,8 +112,7 @@ async def test_a_trail_tells_who_listens_of_each_attempt(servers):
     (one,) = servers("one")
     router = FreeProviders(member(NOBODY, "gone"), member(one))
     heard = []
-    request = router.request("Hi")
-    object.__setattr__(request, "listener", heard.append)
+    request = replace(router.request("Hi"), listener=heard.append)
     parts = [part async for batch in router.answer(request) for part in batch]
     assert [type(one) for one in heard] == [Asking, Attempt] * 2
     assert tuple(heard[1::2]) == parts[-1].trail
@@ -401,3 +402,73 @@ def test_bad_requests_do_not_take_a_member_out(servers):
     one.faults = [{"status": 400}]
     router = FreeProviders(member(one), member(two))
     assert [str(router.complete_sync("Hi")) for _ in range(2)] == ["two", "one"]
+
+
+# --- an answer that breaks off --------------------------------------------------------------------
+
+STORY = "Once upon a time there was a river. It ran from the hills down to the sea, and nobody knew its name."
+
+
+def broken_once(server, **more):
+    """Let the next answer break off in its middle."""
+    server.faults = [{"cut": 1500, "pace": 0.001}, more or {"pace": 0.001}]
+
+
+def streamed(router, **settings):
+    parts = list(router.stream_sync("Tell a story.", **settings))
+    return "".join(part.text for part in parts if isinstance(part, Text)), parts[-1]
+
+
+def test_an_answer_that_breaks_off_is_an_error_with_what_was_shown(servers):
+    one, two = servers("one", "two", answer=STORY)
+    broken_once(one)
+    shown = []
+    with pytest.raises(TruncatedResponseError) as caught:
+        for part in FreeProviders(member(one), member(two)).stream_sync("Tell a story."):
+            shown.append(part.text)
+    assert caught.value.partial == "".join(shown)
+    assert 0 < len(caught.value.partial) < len(STORY)
+    assert asked(one, two) == [1, 0]
+
+
+def test_the_same_answer_again_goes_on_where_the_first_one_broke_off(servers):
+    one, two = servers("one", "two", answer=STORY)
+    broken_once(one)
+    heard = []
+    router = FreeProviders(member(one), member(two), on_broken_stream="continue")
+    request = replace(router.request("Tell a story.", temperature=0), listener=heard.append)
+
+    async def parts():
+        return [part async for batch in router.answer(request) for part in batch]
+
+    got = asyncio.run(parts())
+    text, finish = "".join(part.text for part in got if isinstance(part, Text)), got[-1]
+    assert text == STORY
+    assert asked(one, two) == [2, 0]
+    (seam,) = finish.seams
+    assert (seam.how, 0 < seam.offset < len(STORY)) == ("replay", True)
+    assert [bool(attempt.error) for attempt in finish.trail] == [True, False]
+    assert finish.attempts == 2
+    assert [type(one) for one in heard] == [Asking, Attempt, Asking, Seam, Attempt]
+    assert sum(isinstance(part, Usage) for part in got) == 1
+
+
+def test_another_answer_from_the_beginning_says_that_what_was_shown_is_void(servers):
+    one, two = servers("one", "two", answer=STORY)
+    two.answer = "Quite another story, told by somebody else."
+    broken_once(one, status=503)
+    text, finish = streamed(FreeProviders(member(one), member(two), on_broken_stream="restart"))
+    (seam,) = finish.seams
+    assert seam.how == "restart"
+    assert text[seam.offset :] == two.answer
+    assert STORY.startswith(text[: seam.offset])
+
+
+def test_going_on_has_no_more_requests_than_the_question(servers):
+    one, two = servers("one", "two", answer=STORY)
+    broken_once(one)
+    router = FreeProviders(member(one), member(two), on_broken_stream="restart", max_requests=1)
+    with pytest.raises(TruncatedResponseError) as caught:
+        streamed(router)
+    assert "requests are spent" in caught.value.not_resumed
+    assert asked(one, two) == [1, 0]
