@@ -19,6 +19,7 @@ from freeproviders.cli import (
     providers,
     quota,
     replica,
+    services,
     terminal,
 )
 
@@ -40,6 +41,7 @@ app.command()(replica.replica)
 app.command()(doctor.doctor)
 app.command()(probe.probe)
 app.add_typer(quota.app, name="quota")
+app.add_typer(services.app, name="services")
 app.command()(embed.embed)
 app.add_typer(embeddings.app, name="embeddings")
 

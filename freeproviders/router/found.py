@@ -61,13 +61,10 @@ def find(
         paid=paid,
     )
     out = named(members, policy) if members else _looked_for(policy, prefer, allow)
-    for name in exclude:
-        out.members = [one for one in out.members if not one.answers_to(name)]
-        out.skipped = [one for one in out.skipped if not answers_to(one.name, "", name)]
-        out.later = [one for one in out.later if one.name != name]
-    if not members or prefer:
-        out.arranged = partial(_in_order, prefer=prefer, named=bool(members))
-        out.members = out.arranged(out.members)
+    out.skipped = [one for one in out.skipped if not any(answers_to(one.name, "", name) for name in exclude)]
+    out.later = [one for one in out.later if one.name not in exclude]
+    out.arranged = partial(_in_order, prefer=prefer, exclude=exclude, named=bool(members))
+    out.members = out.arranged(out.members)
     if not out.members and not out.later:
         raise UsageError(f"There is nobody to ask. {in_words(out.skipped)}".strip(), provider=ROUTER)
     return out
@@ -91,9 +88,12 @@ def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> 
     return out
 
 
-def _in_order(members: Sequence[Member], *, prefer: Sequence[str], named: bool) -> list[Member]:
+def _in_order(
+    members: Sequence[Member], *, prefer: Sequence[str], exclude: Sequence[str], named: bool
+) -> list[Member]:
     """Order members: preferred ones by their names, services, local servers, the embedded model.
 
+    Excluded ones are left out, those of a server that was looked at later too.
     Among services the best models of all come before the second models of any; of those, the one
     that may be asked most often a day comes first. Members that a caller named keep his order, but
     for those preferred.
@@ -105,7 +105,8 @@ def _in_order(members: Sequence[Member], *, prefer: Sequence[str], named: bool) 
             return (wanted,)
         return wanted, _GROUPS[member.place], member.rank, -_a_day(member)
 
-    return sorted(members, key=place)
+    left = [member for member in members if not any(member.answers_to(name) for name in exclude)]
+    return sorted(left, key=place)
 
 
 def _a_day(member: Member) -> float:

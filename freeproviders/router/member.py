@@ -69,7 +69,8 @@ class Member:
 def answers_to(own: str, model: str, name: str) -> bool:
     """Return whether a name, as `names.checked` wrote it, means a member of the name `own`."""
     service = own.partition("/")[0]
-    return name in {own, service, f"{service}/{model}"}
+    # Ollama leaves out the tag that it takes where none is named.
+    return name in {own, service, f"{service}/{model}", f"{service}/{model.removesuffix(':latest')}"}
 
 
 class Skipped(NamedTuple):

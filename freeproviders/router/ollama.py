@@ -83,11 +83,19 @@ def _reason_against(name: str, row: Mapping[str, Any]) -> str:
     if row.get("remote_host") or row.get("remote_model"):
         return "It does not run here: the server sends the prompt on to another one."
     can = row.get("capabilities")
-    details = row.get("details")
-    details = details if isinstance(details, Mapping) else {}
-    families = {details.get("family"), *(details.get("families") or ())}
     chats = "completion" in can if isinstance(can, list) and can else not _NO_CHAT.search(name)
-    return "" if chats and not families & _NO_CHAT_FAMILIES else "It makes vectors, and does not chat."
+    if chats and _NO_CHAT_FAMILIES.isdisjoint(_families(row.get("details"))):
+        return ""
+    return "It makes vectors, and does not chat."
+
+
+def _families(details: object) -> list[str]:
+    """Return the families of models that a model belongs to, as the server tells them."""
+    if not isinstance(details, Mapping):
+        return []
+    several = details.get("families")
+    told = [details.get("family"), *(several if isinstance(several, list) else ())]
+    return [one for one in told if isinstance(one, str)]
 
 
 def in_order(models: list[Installed], room: int) -> list[Installed]:
