@@ -19,32 +19,64 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Tell what is found here: keys, files of services, other packages, the model on this machine.
+    """Tell what is found here, who would answer, what is wrong and what to do about it.
 
     Nothing is sent anywhere; --probe-local asks addresses of this machine alone. Keys are not
-    shown.
+    shown. The exit code is 1 where something is wrong.
     """
     from freeproviders.cli import findings
 
     found = findings.collect()
     if probe_local:
         findings.probe(found["local_servers"])
+    found["wrong"] = findings.wrong(found)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
+    else:
+        _show(found, probe_local)
+    if found["wrong"]:
+        raise typer.Exit(1)
+
+
+def _show(found: dict[str, Any], probed: bool) -> None:
     for title, lines in (
+        ("Who answers where nobody is named, in this order", _members(found)),
         ("Keys in the environment", _keys(found)),
         ("Limits", _limits(found)),
         ("Addresses in the environment", _addresses(found)),
         ("Your files of services", _files(found)),
         ("Services of other packages", _packages(found)),
         ("The model on this machine", _embedded(found)),
-        (f"Local servers{'' if probe_local else ' (not asked: --probe-local)'}", _servers(found)),
+        (f"Local servers{'' if probed else ' (not asked: --probe-local)'}", _servers(found)),
+        ("Wrong", found["wrong"] or ["nothing"]),
     ):
         typer.echo(f"{title}:")
         for line in lines:
             typer.echo(f"  {terminal.printable(line)}")
     typer.echo(f"freeproviders {found['version']}, Python {found['python']}, {sys.platform}")
+
+
+def _members(found: dict[str, Any]) -> Iterator[str]:
+    for one in found["router"]["members"]:
+        yield f"{one['name']}{_fares(one['health'])}"
+    if not found["router"]["members"]:
+        yield "nobody"
+    for one in found["router"]["skipped"]:
+        yield f"not {one['name']}: {one['reason']}"
+
+
+def _fares(health: dict[str, Any] | None) -> str:
+    """Write how a member fares, "" where nobody knows anything of it."""
+    if health is None or not health["counts"]:
+        return ""
+    asked, answered = health["counts"].get("asked", 0), health["counts"].get("answered", 0)
+    words = f": {answered} of {asked} answered"
+    if health["first_p50"] is not None:
+        words += f", the first words after {health['first_p50']:.1f} s"
+    if health["state"] != "closed":
+        until = f" until {health['until'][:16].replace('T', ' ')} UTC" if health["until"] else ""
+        words += f"; {health['state']}{until}: {health['reason']}"
+    return words
 
 
 def _keys(found: dict[str, Any]) -> Iterator[str]:

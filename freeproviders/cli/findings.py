@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import platform
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ def collect() -> dict[str, Any]:
             for one in packages()
         ],
         "quota": _quota(),
+        "router": _router(),
         "embedded": _embedded(),
         "local_servers": [
             _server(service, address)
@@ -52,6 +54,49 @@ def _quota() -> dict[str, Any] | None:
     from freeproviders.quota.opening import is_on_a_server
 
     return None if is_on_a_server() else today.report(today.counted())
+
+
+def _router() -> dict[str, Any]:
+    """Return who answers where nobody is named, in order, how each fares, and who is left out and why.
+
+    The health of members that a server keeps is not asked for.
+    """
+    from freeproviders import FreeProviders
+    from freeproviders.errors import NotAskedWarning, UsageError
+    from freeproviders.quota.opening import is_begun, is_on_a_server
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotAskedWarning)
+        try:
+            router = FreeProviders()
+        except UsageError as error:
+            return {"members": [], "skipped": [], "wrong": str(error)}
+    known = is_begun() and not is_on_a_server()
+    standings = [one.plain() for one in router.status_sync()] if known else [None] * len(router.members)
+    return {
+        "members": [
+            {"name": member.name, "place": member.place, "health": health}
+            for member, health in zip(router.members, standings, strict=True)
+        ],
+        "skipped": [{"name": one.name, "reason": one.reason} for one in router.skipped],
+        "wrong": "",
+    }
+
+
+def wrong(found: dict[str, Any]) -> list[str]:
+    """Return what is to be put right, in words that say how."""
+    out = [one["wrong"] for one in found["addresses"] if one["wrong"]]
+    files = [*found["files"], *(one for package in found["packages"] for one in package["files"])]
+    out += [one["mistakes"][0] for one in files if one["mistakes"]]
+    out += [f"{one['package']}: {one['wrong']}" for one in found["packages"] if one["wrong"]]
+    router = found["router"]
+    if router["wrong"]:
+        out.append(router["wrong"])
+    for member in router["members"]:
+        health = member["health"]
+        if health is not None and health["state"] == "out":
+            out.append(f"{member['name']} is not asked any more: {health['reason']}")
+    return out
 
 
 def probe(servers: list[dict[str, Any]]) -> None:

@@ -210,8 +210,7 @@ class FreeProviders(Backend):
     # --- how it fares ---
 
     async def status(self) -> list[Standing]:
-        """Return how each member fares, as all processes of the user have seen it."""
-        await self._found.complete()
+        """Return how each member fares, as all processes of the user have seen it. Nobody is asked."""
         await self._rules.health.look([member.key for member in self._found.members])
         return [self._rules.health.standing(member.key) for member in self._found.members]
 

@@ -29,9 +29,10 @@ main()
 
 def findings(env: dict[str, str], *arguments: str) -> dict[str, object]:
     done = run("doctor", "--json", *arguments, env=env)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stderr == b""
     assert KEY.encode() not in done.stdout
     found: dict[str, object] = json.loads(done.stdout)
+    assert done.returncode == bool(found["wrong"])
     return found
 
 
@@ -122,3 +123,40 @@ def test_a_wrong_address_is_told(tmp_path: Path) -> None:
     assert "OLLAMA_API_BASE must look like" in wrong["wrong"]
     assert "ollama" not in [one["service"] for one in found["local_servers"]]
     assert "FREEPROVIDERS_MODEL" in found["embedded"]["model"]
+
+
+def test_who_would_answer_is_told_and_who_not_with_what_to_do(tmp_path: Path) -> None:
+    env = environment(tmp_path, GROQ_API_KEY=KEY, GEMINI_API_KEY=KEY, FREEPROVIDERS_CONFIRMED="groq,gemini")
+    router = findings(env)["router"]
+    assert isinstance(router, dict)
+    assert [one["name"] for one in router["members"]][:2] == [
+        "groq/openai/gpt-oss-120b",
+        "groq/openai/gpt-oss-20b",
+    ]
+    reasons = {one["name"]: one["reason"] for one in router["skipped"]}
+    assert "privacy" in reasons["gemini"]
+    shown = run("doctor", env=environment(tmp_path, GROQ_API_KEY=KEY)).stdout.decode()
+    assert "freeproviders services confirm groq" in shown
+
+
+def test_what_is_wrong_is_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "house.toml").write_text("name = 5")
+    done = run("doctor", env=environment(tmp_path))
+    assert done.returncode == 1
+    assert "house.toml" in done.stdout.decode().partition("Wrong:")[2]
+
+
+def test_a_service_that_refused_its_key_is_told(tmp_path: Path) -> None:
+    with replica(service="groq", api_key="right") as groq:
+        env = environment(
+            tmp_path,
+            GROQ_API_KEY=KEY,
+            GROQ_API_BASE=groq.base_url,
+            FREEPROVIDERS_CONFIRMED="groq",
+            FREEPROVIDERS_QUOTA=str(tmp_path / "ledger.sqlite"),
+        )
+        assert run("chat", "--model", "groq/openai/gpt-oss-120b", "Hi", env=env).returncode == 1
+        wrong = findings(env)["wrong"]
+    assert isinstance(wrong, list)
+    assert wrong
+    assert all(line.startswith("groq/") for line in wrong)
