@@ -425,10 +425,11 @@ class ChatRequest:
         """Return whether an answer without text and calls is legitimate.
 
         A stop sequence at the very start leaves nothing, and so does a token limit that was spent on
-        thinking. `said` says that the service itself gave the reason.
+        thinking; behind a beginning that was given nothing may be missing. `said` says that the service
+        itself gave the reason.
         """
         if reason == "stop":
-            return bool(self.stop) or (said and self.on_empty == "allow")
+            return bool(self.stop) or bool(self.prefill) or (said and self.on_empty == "allow")
         return reason == "length" and thought
 
 

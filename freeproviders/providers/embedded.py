@@ -19,6 +19,7 @@ from freeproviders.embedded.choice import Choice, choose
 from freeproviders.embedded.client import ENGINE_RETRY, ENGINE_TIMEOUT, EngineClient
 from freeproviders.embedded.fetch import fetch, repair
 from freeproviders.embedded.gguf import read_model_file
+from freeproviders.embedded.prefill import Beginning, beginning_of
 from freeproviders.embedded.server import (
     SLOTS,
     EngineServer,
@@ -37,13 +38,20 @@ from freeproviders.exchange import exchanged
 from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
-from freeproviders.transport import HttpRequest
-from freeproviders.types import Batch, ChatRequest, Message
+from freeproviders.transport import Fetch, HttpRequest
+from freeproviders.types import Batch, ChatRequest, Message, Prefill
+from freeproviders.usage import estimate_tokens
+from freeproviders.wire.completion import CompletionDecoder
+from freeproviders.wire.json import loads
+from freeproviders.wire.parts import PartDecoder
 
 _COUNTING_SECONDS: Final = 2.0
 """How long the engine may take to count tokens; then they are estimated."""
 MAX_CONTEXT: Final = 8192
 """Tokens for each answer, unless more are asked for: their memory is taken at the start."""
+
+_MAX_PROMPT_BYTES: Final = 64 * 2**20
+_SHAPES: Final = ("grammar", "json_schema")
 
 _OWN_CONFIGURATION: Final = ("headers", "timeout", "retry")
 _ARGUMENTS: Final = ("model_path", "context_window", "slots", "prompt_cache", "progress")
@@ -165,12 +173,22 @@ class Embedded(Provider):
         # The own model may have the name of a file, which is not in `models`.
         return super().request(messages, model=None if model == self.model else model, **options)
 
+    def prefills(self, model: str | None = None) -> Prefill:
+        """Say that an answer goes on exactly behind its beginning, which the engine itself is given."""
+        del model
+        return "exact"
+
     def checked(self, request: ChatRequest) -> ChatRequest:
         """Return the request as it will be sent. Raises `UsageError`."""
         own = request.model == self.model
         request = super().checked(replace(request, model=None) if own else request)
         options = request.options if self._prompt_cache else {"cache_prompt": False, **request.options}
-        return replace(request, max_tokens=request.max_tokens or self.default_max_tokens, options=options)
+        most = request.max_tokens or self.default_max_tokens
+        if request.prefill:
+            _check_shape(request)
+            if not request.max_tokens:  # the bound is that of the whole answer
+                most = max(1, most - estimate_tokens(request.prefill, request.model or ""))
+        return replace(request, max_tokens=most, options=options)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the parts of an answer by the bare protocol, once the engine runs.
@@ -315,10 +333,45 @@ class _EngineClient(EngineClient, OpenAICompatible):
             retry=retry,
         )
         self.attach(settings, server)
+        self._beginning: Beginning | None = None
+        self._completion: CompletionDecoder | None = None
+
+    async def ready(self, request: ChatRequest, fetch: Fetch) -> None:
+        """Start the engine if it does not run; let it read the beginning of the answer, if there is one."""
+        await super().ready(request, fetch)
+        if not request.prefill:
+            return
+
+        async def post(path: str, body: bytes) -> bytes:
+            asked = HttpRequest("POST", self._server.address + path, self._headers(), body)
+            return (await fetch(asked, _MAX_PROMPT_BYTES)).body
+
+        question = loads(self.encode(replace(request, prefill="")).body or b"{}")
+        self._beginning = await beginning_of(question, request.prefill, post)
+
+    def decoder(self, request: ChatRequest) -> PartDecoder:
+        """Return a new decoder for one answer."""
+        if not request.prefill:
+            return super().decoder(request)
+        self._completion = CompletionDecoder()
+        return self._completion
 
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request, its schema as the engine's grammar can say it."""
+        if request.prefill and self._beginning is not None and self._completion is not None:
+            self._completion.again = self._beginning.again
+            address = f"{self._server.address}/completion"
+            return HttpRequest("POST", address, self._headers(), self._beginning.body(request))
         return super().encode(replace(request, response_format=_for_a_grammar(request.response_format)))
+
+
+def _check_shape(request: ChatRequest) -> None:
+    """Raise `UsageError` for what cannot be had behind the beginning of an answer."""
+    if request.response_format is not None or any(name in request.options for name in _SHAPES):
+        raise UsageError(
+            "An answer that has begun goes on as text only: leave out response_format, grammar and "
+            "json_schema."
+        )
 
 
 def _for_a_grammar(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
