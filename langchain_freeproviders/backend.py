@@ -67,7 +67,9 @@ def identity_of(member: Any) -> str:
     own: object
     if isinstance(member, BaseChatModel):
         own = hashlib.sha256(member._get_llm_string().encode()).hexdigest()  # noqa: SLF001 - as a cache does
-        return f"{type(member).__qualname__} {own}"
+        # What cannot be saved may have settings that its string does not tell.
+        itself = "" if member.is_lc_serializable() else _token(member)
+        return f"{type(member).__qualname__} {own} {itself}".rstrip()
     own = getattr(member, "identity", None)
     if own is None and not isinstance(member, Provider):
         own = _token(member)

@@ -28,6 +28,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.base import BaseTracer
+from langchain_core.utils.uuid import uuid7
 
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Asking, Attempt, Batch, Seam
@@ -73,6 +74,11 @@ class Run:
             model.metadata,
         )
         return cls(manager, run_id)
+
+    @classmethod
+    def of_nobody(cls) -> Self:
+        """Return a run that nobody looks at."""
+        return cls(CallbackManager(handlers=[]), uuid7())
 
     @property
     def listens(self) -> bool:

@@ -339,8 +339,7 @@ class FreeProvidersLLM(RouterSettings, FreeProvidersStringModel):
         try:
             return super()._generate(prompts, stop, run_manager, **options)
         finally:
-            if run is not None:
-                run.tell_all()
+            run.tell_all()
 
     async def _agenerate(
         self,
@@ -360,7 +359,8 @@ class FreeProvidersLLM(RouterSettings, FreeProvidersStringModel):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         run, options = with_run(Run, run_manager, kwargs)
-        return self._chunks(partial(as_messages, prompt), stop, options, self._writer(run), run_manager)
+        writer = _TellingPieceWriter(run, self.model_provider)
+        return self._chunks(partial(as_messages, prompt), stop, options, writer, run_manager)
 
     def _astream(
         self,
@@ -370,8 +370,5 @@ class FreeProvidersLLM(RouterSettings, FreeProvidersStringModel):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         run, options = with_run(AsyncRun, run_manager, kwargs)
-        return self._achunks(partial(as_messages, prompt), stop, options, self._writer(run), run_manager)
-
-    def _writer(self, run: Run | None) -> _PieceWriter:
-        provider = self.model_provider
-        return _PieceWriter(provider) if run is None else _TellingPieceWriter(run, provider)
+        writer = _TellingPieceWriter(run, self.model_provider)
+        return self._achunks(partial(as_messages, prompt), stop, options, writer, run_manager)

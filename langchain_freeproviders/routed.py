@@ -39,8 +39,7 @@ class RouterChatModel(RouterSettings, FreeProvidersChatModel):
                 self._complete(partial(core_messages, messages), stop, options), self.model_provider
             )
         finally:
-            if run is not None:
-                run.tell_all()
+            run.tell_all()
 
     @with_signature
     async def _agenerate(
@@ -76,7 +75,7 @@ class RouterChatModel(RouterSettings, FreeProvidersChatModel):
         read = partial(core_messages, messages)
         return self._achunks(read, stop, options, self._telling_writer(run, options), run_manager)
 
-    def _telling_writer(self, run: Run | None, options: Mapping[str, Any]) -> ChunkWriter:
+    def _telling_writer(self, run: Run, options: Mapping[str, Any]) -> ChunkWriter:
         return _TellingWriter(run, self.model_provider, shows_usage=self._wants_usage(options))
 
     # --- where LangChain streams without telling the run ---
@@ -132,14 +131,13 @@ class RouterChatModel(RouterSettings, FreeProvidersChatModel):
 class _TellingWriter(ChunkWriter):
     """Turns the parts of one stream into chunks, and tells the run what stands between them."""
 
-    def __init__(self, run: Run | None, model_provider: str, *, shows_usage: bool) -> None:
+    def __init__(self, run: Run, model_provider: str, *, shows_usage: bool) -> None:
         super().__init__(model_provider, shows_usage=shows_usage)
         self._run = run
 
     def other(self, part: Part | Draft | Asking | Attempt | Seam) -> ChatGenerationChunk | None:
         if isinstance(part, Asking | Attempt | Seam):
-            if self._run is not None:
-                self._run.tell(part)
+            self._run.tell(part)
             if not isinstance(part, Seam):
                 return None
         return super().other(part)

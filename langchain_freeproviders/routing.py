@@ -190,13 +190,13 @@ R = TypeVar("R", bound=Run)
 
 def with_run(
     kind: type[R], manager: BaseRunManager | None, options: dict[str, Any]
-) -> tuple[R | None, dict[str, Any]]:
+) -> tuple[R, dict[str, Any]]:
     """Return the run of a call, and the keywords of the call with it.
 
-    It is LangChain's where it tells, else the one that came with the call.
+    It is LangChain's where it tells, else the one that came with the call, else nobody's.
     """
-    run = kind.of(manager) if manager is not None else options.get(RUN)
-    return run, ({**options, RUN: run} if run is not None else options)
+    run: R = kind.of(manager) if manager is not None else options.get(RUN) or kind.of_nobody()
+    return run, {**options, RUN: run}
 
 
 def run_ahead(
