@@ -229,6 +229,8 @@ def _body(error: BaseException) -> bytes:
 def _reported(error: Exception) -> ReportedError | None:
     """The error that came inside an answer of status 200, which a client read as one."""
     body = getattr(error, "body", None)
+    if body is None and error.args and isinstance(error.args[0], Mapping):
+        body = error.args[0]  # a client that raises with what it found under "error"
     if isinstance(body, str | bytes):
         try:
             body = loads(body)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
+from langchain_core import exceptions as langchain
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
@@ -15,7 +16,21 @@ from langchain_core.runnables import Runnable
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
 from freeproviders.checks import caution
-from freeproviders.errors import EmptyResponseError, UnknownModelError, UsageError
+from freeproviders.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContextOverflowError,
+    EmptyResponseError,
+    FreeProvidersError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    RateLimitError,
+    ServerError,
+    UnknownModelError,
+    UsageError,
+)
 from freeproviders.foreign import of_another_loop, translated
 from freeproviders.types import Batch, ChatRequest
 from langchain_freeproviders.incoming import MessageReader
@@ -30,6 +45,17 @@ from langchain_freeproviders.settings import BackendSettings
 
 _EMPTY: Final = re.compile(r"No generations? ")
 """The words of LangChain's base classes for an answer without anything in it."""
+_BY_LANGCHAIN: Final[Mapping[type, type[ProviderError]]] = {
+    langchain.ContextOverflowError: ContextOverflowError,
+    langchain.ModelAPIError: ServerError,
+    langchain.ModelAuthenticationError: AuthenticationError,
+    langchain.ModelConnectionError: ProviderConnectionError,
+    langchain.ModelInvalidRequestError: BadRequestError,
+    langchain.ModelNotFoundError: NotFoundError,
+    langchain.ModelPermissionDeniedError: PermissionDeniedError,
+    langchain.ModelRateLimitError: RateLimitError,
+}
+"""LangChain's errors, which packages raise with nothing of the answer in them."""
 _MOST_LOOPS: Final = 3
 """So often is a client asked again that fails over the connections of a loop that has ended."""
 
@@ -190,12 +216,21 @@ async def _answered(question: _Question, origin: str) -> AsyncGenerator[Batch, N
                 continue
             if _EMPTY.match(str(error)):
                 raise EmptyResponseError("The answer is empty.").about(*question.who) from error
-            found = translated(error, begun=reader.began).about(*question.who)
+            found = _as_langchain_says(translated(error, begun=reader.began), error).about(*question.who)
             if found is error:
                 raise
             raise found from error
         yield end
         return
+
+
+def _as_langchain_says(found: FreeProvidersError, error: Exception) -> FreeProvidersError:
+    """Return what was read of an error; where that is nothing, what its class says by LangChain's own."""
+    if type(found) is ProviderError:
+        for cls in type(error).__mro__:
+            if cls in _BY_LANGCHAIN:
+                return _BY_LANGCHAIN[cls](found.message)
+    return found
 
 
 def _model_of(chat: BaseChatModel) -> str:

@@ -126,6 +126,7 @@ class JSONDecodeError(ValueError): ...
         (JSONDecodeError("Expecting value"), False, errors.MalformedResponseError, True),
         (PlainError("in the stream", body={"message": "Overloaded"}), True, errors.ServerError, True),
         (PlainError("in the stream", body='{"error": "rate limit"}'), True, errors.RateLimitError, True),
+        (ValueError({"message": "Overloaded", "code": None}), False, errors.ServerError, True),
         (ValueError("no such thing"), False, errors.ProviderError, False),
         (TypeError("'NoneType' object is not subscriptable"), False, errors.MalformedResponseError, True),
         (KeyError("choices"), False, errors.MalformedResponseError, True),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from langchain_core import exceptions as langchain
 from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -388,21 +389,39 @@ def test_half_a_call_is_no_call(pieces, reason, cls):
 class Silent(FakeListChatModel):
     """A model whose stream has not a single chunk, and whose answer fails in a way of its own."""
 
+    error: Exception | None = None
+
     async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
         return
         yield ChatGenerationChunk(message=AIMessageChunk(""))
 
     async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
-        raise KeyError("choices")
+        raise self.error
 
 
-async def test_failures_of_a_class_itself():
-    backend = as_backend(Silent(responses=[]))
-    with pytest.raises(errors.EmptyResponseError, match="The answer is empty"):
-        await anext(backend.stream("Hi"))
-    with pytest.raises(errors.ProviderError, match=r"\[Silent\] KeyError: 'choices'") as caught:
-        await backend.complete("Hi")
-    assert not caught.value.is_retryable
+async def test_an_answer_without_anything_in_it():
+    with pytest.raises(errors.EmptyResponseError, match=r"\[Silent\] The answer is empty"):
+        await anext(as_backend(Silent(responses=[])).stream("Hi"))
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        (langchain.ModelRateLimitError("slow down"), errors.RateLimitError),
+        (langchain.ModelAuthenticationError("no key"), errors.AuthenticationError),
+        (langchain.ContextOverflowError("long"), errors.ContextOverflowError),
+        (langchain.ModelTimeoutError("slow"), errors.ProviderTimeoutError),
+        (langchain.ModelAPIError("broken"), errors.ServerError),
+        (ValueError("anything"), errors.ProviderError),
+        (errors.QuotaSpentError("No room."), errors.QuotaSpentError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_failures_of_a_class_itself(error, cls):
+    with pytest.raises(cls, match=r"\[Silent\]") as caught:
+        await as_backend(Silent(responses=[], error=error)).complete("Hi")
+    assert type(caught.value) is cls
+    assert error in {caught.value, caught.value.__cause__}
 
 
 class Whole(GenericFakeChatModel):
