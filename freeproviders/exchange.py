@@ -128,6 +128,8 @@ class Speaker(Protocol[Q_contra]):
 
     def allowances(self, headers: Mapping[str, str]) -> tuple[Allowance, ...]: ...
 
+    def ended(self, finish: Finish, usage: Usage) -> None: ...
+
     def recover(self, error: ProviderError) -> bool: ...
 
     def given_up(self, error: ProviderError) -> None: ...
@@ -402,21 +404,21 @@ class Exchange(Generic[Q]):
                 else EmptyResponseError("The answer is empty: it holds no text and no tool call.")
             )
             return batch
-        batch.append(_sum(self._spent, self._own_usage()))
-        batch.append(
-            Finish(
-                reason=reason,
-                provider=provider.name,
-                model=decoder.model or request.model or "",
-                raw_reason=decoder.raw_reason,
-                confirmed=confirmed,
-                attempts=self._attempt,
-                response_id=decoder.response_id,
-                system_fingerprint=decoder.system_fingerprint,
-                service_tier=decoder.service_tier,
-                **self._head_of(),
-            )
+        usage = _sum(self._spent, self._own_usage())
+        finish = Finish(
+            reason=reason,
+            provider=provider.name,
+            model=decoder.model or request.model or "",
+            raw_reason=decoder.raw_reason,
+            confirmed=confirmed,
+            attempts=self._attempt,
+            response_id=decoder.response_id,
+            system_fingerprint=decoder.system_fingerprint,
+            service_tier=decoder.service_tier,
+            **self._head_of(),
         )
+        provider.ended(finish, usage)
+        batch += usage, finish
         return batch
 
     async def _settle(self, ticket: Ticket, batch: Batch) -> None:

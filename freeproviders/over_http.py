@@ -28,6 +28,7 @@ from freeproviders.wire.signs import Sign
 if TYPE_CHECKING:
     from freeproviders.quota.meter import Meter
     from freeproviders.tokens.upper import Estimate
+    from freeproviders.types import Finish, Usage
 
 _SIGNS_OF_ABSENCE: Final = (ProviderConnectionError, NotFoundError, MissingPageDataError)
 
@@ -119,6 +120,9 @@ class OverHttp(Configured, ABC):
         if not self.announces:
             return ()
         return read_allowances(headers, self.announces, datetime.now(UTC))
+
+    def ended(self, finish: Finish, usage: Usage) -> None:
+        """Look at the end of an answer, before it is shown."""
 
     def recover(self, error: ProviderError) -> bool:
         """Return True if the cause was fixed and the request should be sent again at once.

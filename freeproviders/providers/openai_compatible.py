@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, Unpack
 from urllib.parse import urlsplit
 
 from freeproviders.abilities import Abilities, Feature
 from freeproviders.configuration import Configuration
 from freeproviders.errors import (
     BadRequestError,
+    PermissionDeniedError,
     ProviderError,
     RetiredModelError,
     UsageError,
@@ -19,7 +20,7 @@ from freeproviders.errors import (
 from freeproviders.openai_service import OpenAIService
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
-from freeproviders.types import ChatRequest, OnEmpty, Prefill
+from freeproviders.types import ChatRequest, Finish, OnEmpty, Prefill, Usage
 from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.counting import question_asked, read_count, read_prompt, text_asked
@@ -34,6 +35,26 @@ if TYPE_CHECKING:
 
 _MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
 """The words of services that miss what they had added to their tool calls."""
+
+
+class Finding(Protocol):
+    """What a guard has found in an answer."""
+
+    @property
+    def reason(self) -> str:
+        """Why no further request may be sent."""
+
+
+class Guard(Protocol):
+    """Whoever looks at answers of a service that must not cost anything."""
+
+    def answered(self, finish: Finish, usage: Usage | None) -> Finding | None:
+        """Return what is wrong after an answer, None where all is right."""
+
+    def refused(self, error: ProviderError) -> Finding | None:
+        """Return what is wrong after a refusal, None where all is right."""
+
+
 Claim = bool | Literal["auto"]
 """Whether a service has a feature: yes, no, or to be found out."""
 
@@ -66,7 +87,9 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     on_empty: ClassVar[OnEmpty] = "allow"
     api_key_env: str | None = "OPENAI_COMPATIBLE_API_KEY"
     accepted_options = None
-    _free_only = False
+    _guard: Guard | None = None
+    _found: list[str]
+    """What the guard has found, shared by copies."""
     _calls_origin: str
     """The name of the service, for what it adds to tool calls and gets back alone."""
 
@@ -94,14 +117,32 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
 
-    def free_only(self) -> Self:
-        """Return a copy whose requests forbid the service to charge, where it has a way to say so.
+    def free_only(self, guard: Guard) -> Self:
+        """Return a copy whose requests must not cost anything.
 
-        It is the row's `[request] free`, as a highest price of zero, which wins over options.
+        They forbid the service to charge, where it has a way to say so: the row's `[request] free`,
+        as a highest price of zero, wins over options. After the first answer or refusal in which
+        `guard` finds that the account is billed, the copy sends nothing more: each further request
+        is a `PermissionDeniedError`.
         """
         other = copy.copy(self)
-        other._free_only = True  # noqa: SLF001 - of the same class
+        other._guard, other._found = guard, []  # noqa: SLF001 - of the same class
         return other
+
+    def ended(self, finish: Finish, usage: Usage) -> None:
+        """Look at the end of an answer."""
+        if self._guard is not None and (found := self._guard.answered(finish, usage)) is not None:
+            self._found.append(found.reason)
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Read an answer with an error status."""
+        error = super().failure(status, headers, body)
+        if self._guard is None or (found := self._guard.refused(error)) is None:
+            return error
+        self._found.append(found.reason)
+        denied = PermissionDeniedError(found.reason, status=status)
+        denied.allowances, denied.kind = error.allowances, error.kind
+        return denied
 
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the service's own name of a model, its default for None.
@@ -164,7 +205,9 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             extras_of=extras_of,
             say=self._warn_once,
         )
-        if self._free_only:
+        if self._guard is not None:
+            if self._found:
+                raise PermissionDeniedError(self._found[0])
             insist(body, style.free)
         for name in learned.mend(body, request.model or self.model):
             given = name in request.options or getattr(request, name, None) is not None

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from freeproviders.catalogue import Limit, Service
-from freeproviders.catalogue.rows import SECONDS, seconds_of
+from freeproviders.catalogue.rows import SECONDS, Cost, seconds_of
 from freeproviders.catalogue.words import amount, shown
 from freeproviders.errors import ProviderError
 from freeproviders.model_names import tail
-from freeproviders.router.making import has_a_key
-from freeproviders.router.member import Member
 from freeproviders.router.policy import cost_of
 from freeproviders.types import Finish, Usage
 from freeproviders.wire.limits import Allowance
@@ -33,40 +32,48 @@ _SUFFIX: Final = re.compile(
 """Words behind a model's name that say how it is served, or which of its snapshots it is."""
 
 
-def reason(member: Member, finish: Finish, usage: Usage | None) -> str:
-    """Return why a member must not be asked again after an answer, "" where all is right.
+class Finding(NamedTuple):
+    """Why a model must not be asked again; `account` says that all models of the account are concerned."""
 
-    `finish` and `usage` are those of the member's own answer. Only members that must not cost
-    anything are looked at.
+    reason: str
+    account: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A model that must not cost anything, and what is looked at in its answers.
+
+    `has_key` says whether it is asked for somebody's account, `cost` is what the row says.
     """
-    row = member.row
-    if row is None or not _must_be_free(member):
-        return ""
-    cost = usage.cost if usage is not None else None
-    return (
-        _charged(row, member.model, cost)
-        or _other_model(member, row, finish.model, cost)
-        or _looks_paid(member, row, finish.allowances)
-    )
 
+    row: Service
+    model: str
+    cost: Cost
+    has_key: bool
 
-def reason_of_refusal(member: Member, error: ProviderError) -> str:
-    """Return why a member must not be asked again after a refusal, "" where all is right."""
-    if member.row is None or not _must_be_free(member):
-        return ""
-    return _looks_paid(member, member.row, error.allowances, error.kind)
+    def answered(self, finish: Finish, usage: Usage | None) -> Finding | None:
+        """Return what is wrong after an answer, None where all is right."""
+        cost = usage.cost if usage is not None else None
+        if charged := _charged(self, cost):
+            return Finding(charged, account=True)
+        if paid := _looks_paid(self, finish.allowances):
+            return Finding(paid, account=True)
+        if other := _other_model(self, finish.model, cost):
+            return Finding(other, account=False)
+        return None
 
-
-def _must_be_free(member: Member) -> bool:
-    return member.place == "service" and not member.paid and member.cost in {"never", "allowance"}
+    def refused(self, error: ProviderError) -> Finding | None:
+        """Return what is wrong after a refusal, None where all is right."""
+        paid = _looks_paid(self, error.allowances, error.kind)
+        return Finding(paid, account=True) if paid else None
 
 
 # --- money ----------------------------------------------------------------------------------------
 
 
-def _charged(row: Service, model: str, cost: float | None) -> str:
+def _charged(one: Guarded, cost: float | None) -> str:
     """Say that an answer was charged; credits that are given for free are counted in money too."""
-    if not cost or any(limit.metric == "usd" and limit.counts(model) for limit in row.limit):
+    if not cost or any(limit.metric == "usd" and limit.counts(one.model) for limit in one.row.limit):
         return ""
     return f"An answer of it has cost {cost:g}, as the service says: the account looks paid."
 
@@ -74,16 +81,15 @@ def _charged(row: Service, model: str, cost: float | None) -> str:
 # --- the model that answered ----------------------------------------------------------------------
 
 
-def _other_model(member: Member, row: Service, said: str, cost: float | None) -> str:
+def _other_model(one: Guarded, said: str, cost: float | None) -> str:
     """Say that another model has answered, which is not known to be free here."""
-    asked = member.model
+    asked = one.model
     if not said or not asked or is_same(asked, said):
         return ""
     if cost == 0:  # the service itself says that it was free
         return ""
-    allowed = {"never", member.cost}
-    has_key = has_a_key(member.backend)
-    if any(cost_of(row, name, has_key=has_key) in allowed for name in _spellings(row, said)):
+    allowed = {"never", one.cost}
+    if any(cost_of(one.row, name, has_key=one.has_key) in allowed for name in _spellings(one.row, said)):
         return ""
     return (
         f"{said} answered in place of {asked}, and nothing says that it is free there: the account may be "
@@ -118,15 +124,15 @@ def _spellings(row: Service, said: str) -> Iterator[str]:
 # --- limits ---------------------------------------------------------------------------------------
 
 
-def _looks_paid(member: Member, row: Service, announced: Iterable[Allowance], kind: str = "") -> str:
+def _looks_paid(guarded: Guarded, announced: Iterable[Allowance], kind: str = "") -> str:
     """Say that the service announces more than a free account has.
 
     A model that is free whatever the account may have a higher limit, as after credits were bought.
     """
-    if member.cost != "allowance" or not has_a_key(member.backend):
+    if guarded.cost != "allowance" or not guarded.has_key:
         return ""
     for one in announced:
-        free = _recorded(row, member.model, one, one.per or kind)
+        free = _recorded(guarded.row, guarded.model, one, one.per or kind)
         if free is not None and one.cap is not None and one.cap > free.cap * TOLERANCE:
             return (
                 f"The account looks paid: the service announces {amount(one.cap)} where free accounts have "

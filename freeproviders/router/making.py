@@ -13,6 +13,7 @@ from freeproviders.catalogue.guard import host_of, is_loopback
 from freeproviders.catalogue.pins import PINS
 from freeproviders.configuration import is_credential
 from freeproviders.providers.openai_compatible import OpenAICompatible
+from freeproviders.router.guard import Guarded
 from freeproviders.router.member import Key, Member, Place
 from freeproviders.router.policy import Policy, cost_of, reason_against, reason_against_unknown
 
@@ -28,6 +29,7 @@ def made(backend: Backend, policy: Policy, *, rank: int = 0, name: str = "") -> 
     """
     row, model = row_at(backend), backend.model
     here = is_loopback(backend.base_url)
+    guarded: Guarded | None = None
     if row is None:
         place, cost = _place(backend, here=here), None
         reason = reason_against_unknown(policy, here=place in {"local", "embedded"})
@@ -37,19 +39,21 @@ def made(backend: Backend, policy: Policy, *, rank: int = 0, name: str = "") -> 
         local = row.local and here and not (line is not None and line.relayed)
         place, cost = "local" if local else "service", cost_of(row, model, has_key=has_key)
         reason = reason_against(policy, row, model, has_key=has_key, here=here)
-        if row.request.free and cost in {"never", "allowance"} and not (policy.named and policy.paid):
-            # A service's own paid fallbacks are switched off.
-            backend = backend.free_only() if isinstance(backend, OpenAICompatible) else backend
+        if cost in {"never", "allowance"} and not local and not (policy.named and policy.paid):
+            guarded = Guarded(row, model, cost, has_key)
+            if isinstance(backend, OpenAICompatible):
+                backend = backend.free_only(guarded)
     member = Member(
         backend=backend,
         name=name or name_of(backend, row),
-        key=_key(backend, row),
+        key=_key(backend, row, guarded=guarded is not None or row is None),
         rank=rank,
         place=place,
         row=row,
         cost=cost,
         named=policy.named,
         paid=policy.named and policy.paid,
+        guarded=guarded,
     )
     return member, reason
 
@@ -96,10 +100,15 @@ def _place(backend: Backend, *, here: bool) -> Place:
     return "service" if backend.base_url else "given"
 
 
-def _key(backend: Backend, row: Service | None) -> Key:
+def _key(backend: Backend, row: Service | None, *, guarded: bool) -> Key:
+    """Return what a member's health is kept under.
+
+    Who may cost money is kept apart, since an account that looks paid is shut for the others only.
+    """
     account = getattr(backend, "api_key", None) or getattr(backend, "login", None) or ""
     url = backend.base_url
-    if row is not None:
-        home = getattr(backend, "default_base_url", row.base_url)
-        return Key(row.id if url == home else f"{row.id} {url}", backend.model, account)
-    return Key(f"{backend.name} {url}".strip(), backend.model, account)
+    if row is None:
+        return Key(f"{backend.name} {url}".strip(), backend.model, account)
+    home = getattr(backend, "default_base_url", row.base_url)
+    where = row.id if url == home else f"{row.id} {url}"
+    return Key(where if guarded or row.local else f"{where} (paid)", backend.model, account)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from freeproviders.backend import Backend
 from freeproviders.catalogue.rows import Cost, Service
+from freeproviders.router.guard import Guarded
 
 Place = Literal["service", "local", "embedded", "given"]
 """Where a member answers: elsewhere, on a server of this machine, in our own engine; or nobody knows."""
@@ -44,6 +45,7 @@ class Member:
         cost: what the row says that the model costs, None where nothing is known.
         named: whether the caller named it; False where the router found it.
         paid: whether the caller allowed that it costs money.
+        guarded: what is looked at in its answers, None where nothing must be.
     """
 
     backend: Backend
@@ -55,6 +57,7 @@ class Member:
     cost: Cost | None = None
     named: bool = True
     paid: bool = False
+    guarded: Guarded | None = field(default=None, repr=False)
 
     @property
     def model(self) -> str:

@@ -27,7 +27,6 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.retry import Patience, Retry
-from freeproviders.router import guard
 from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, reason_against
 from freeproviders.router.member import Found, Member
@@ -223,8 +222,8 @@ class Question:
         seconds = now - running.started
         self._rules.health.answered(running.admission, first=first, whole=seconds)
         self._rules.order.answered(member, self._request)
-        if reason := guard.reason(member, finish, usage):
-            self._rules.health.take_out(member.key, reason)
+        if member.guarded is not None and (found := member.guarded.answered(finish, usage)):
+            self._rules.health.take_out(member.key, found.reason, service=found.account)
         self._left -= finish.attempts
         self._note(
             member,
@@ -418,8 +417,12 @@ class Question:
         self._left -= requests
         error.about(member.backend.name, member.model)
         self._rules.health.failed(admission, error)
-        if isinstance(error, ProviderError) and (reason := guard.reason_of_refusal(member, error)):
-            self._rules.health.take_out(member.key, reason)
+        if (
+            member.guarded is not None
+            and isinstance(error, ProviderError)
+            and (found := member.guarded.refused(error))
+        ):
+            self._rules.health.take_out(member.key, found.reason, service=found.account)
         self._told[member] = _Told(error, _until(error))
         attempt = Attempt(
             member.backend.name,

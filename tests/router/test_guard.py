@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from freeproviders import OpenAICompatible
 from freeproviders.catalogue.places import OWN
-from freeproviders.errors import RateLimitError
-from freeproviders.router import guard
+from freeproviders.errors import PermissionDeniedError, RateLimitError
 from freeproviders.router.found import find
 from freeproviders.router.guard import is_same
 from freeproviders.testing import Billed, replica
@@ -22,6 +21,18 @@ from freeproviders.wire.limits import Allowance
 from freeproviders.wire.openai.answer import ChatDecoder
 
 KEY = "key-of-nobody-12345"
+
+
+def looked(member, finish, usage):
+    """What the guard of a member finds in an answer, in words."""
+    found = member.guarded and member.guarded.answered(finish, usage)
+    return found.reason if found else ""
+
+
+def refused(member, error):
+    """What it finds in a refusal."""
+    found = member.guarded and member.guarded.refused(error)
+    return found.reason if found else ""
 
 
 def member(name, monkeypatch, **options):
@@ -108,45 +119,45 @@ def test_any_two_names_can_be_compared(asked, said):
 def test_another_model_is_all_right_where_it_is_free_too(monkeypatch):
     one = member("openrouter/openrouter/free", monkeypatch)
     for said in ("nvidia/nemotron-3-super-120b-a12b:free", "nvidia/nemotron-3-super-120b-a12b", "a/new:free"):
-        assert guard.reason(one, Finish(model=said), Usage(1, 1)) == ""
-    wrong = guard.reason(one, Finish(model="openai/gpt-6"), Usage(1, 1))
+        assert looked(one, Finish(model=said), Usage(1, 1)) == ""
+    wrong = looked(one, Finish(model="openai/gpt-6"), Usage(1, 1))
     assert "openai/gpt-6 answered in place of openrouter/free" in wrong
     # The service itself says that it was free.
-    assert guard.reason(one, Finish(model="new/name"), Usage(1, 1, cost=0.0)) == ""
+    assert looked(one, Finish(model="new/name"), Usage(1, 1, cost=0.0)) == ""
 
 
 def test_an_allowance_in_place_of_what_never_costs_is_no_consent(monkeypatch):
     one = member("groq/openai/gpt-oss-120b", monkeypatch)
-    assert guard.reason(one, Finish(model="openai/gpt-oss-20b"), Usage(1, 1)) == ""
-    assert guard.reason(one, Finish(model="openai/gpt-6"), Usage(1, 1))
-    never = dataclasses.replace(one, cost="never")
-    assert guard.reason(never, Finish(model="openai/gpt-oss-20b"), Usage(1, 1))
+    assert looked(one, Finish(model="openai/gpt-oss-20b"), Usage(1, 1)) == ""
+    assert looked(one, Finish(model="openai/gpt-6"), Usage(1, 1))
+    never = dataclasses.replace(one, guarded=dataclasses.replace(one.guarded, cost="never"))
+    assert looked(never, Finish(model="openai/gpt-oss-20b"), Usage(1, 1))
 
 
 def test_a_charge_takes_a_member_out(monkeypatch):
     one = member("openrouter/openai/gpt-oss-20b:free", monkeypatch)
     right = Finish(model="openai/gpt-oss-20b:free")
-    assert guard.reason(one, right, Usage(1, 1)) == ""
-    assert guard.reason(one, right, None) == ""
-    assert guard.reason(one, right, Usage(1, 1, cost=0.0)) == ""
-    assert "has cost 0.0004" in guard.reason(one, right, Usage(1, 1, cost=0.0004))
+    assert looked(one, right, Usage(1, 1)) == ""
+    assert looked(one, right, None) == ""
+    assert looked(one, right, Usage(1, 1, cost=0.0)) == ""
+    assert "has cost 0.0004" in looked(one, right, Usage(1, 1, cost=0.0004))
     # Hugging Face's allowance is an amount of money.
     in_money = member("huggingface/openai/gpt-oss-120b", monkeypatch)
-    assert guard.reason(in_money, Finish(model="openai/gpt-oss-120b"), Usage(1, 1, cost=0.0004)) == ""
+    assert looked(in_money, Finish(model="openai/gpt-oss-120b"), Usage(1, 1, cost=0.0004)) == ""
 
 
 @pytest.mark.parametrize("paid", [True, False])
 def test_who_may_cost_is_not_looked_at(monkeypatch, paid):
     name = "openrouter/openai/gpt-oss-20b:free" if paid else "embedded"
     one = member(name, monkeypatch, paid=paid)
-    assert guard.reason(one, Finish(model="openai/gpt-6"), Usage(1, 1, cost=1.0)) == ""
+    assert looked(one, Finish(model="openai/gpt-6"), Usage(1, 1, cost=1.0)) == ""
 
 
 def test_a_limit_above_the_free_one_looks_paid(monkeypatch):
     one = member("groq/openai/gpt-oss-120b", monkeypatch)
 
     def said(*allowances):
-        return guard.reason(one, Finish(model="openai/gpt-oss-120b", allowances=allowances), Usage(1, 1))
+        return looked(one, Finish(model="openai/gpt-oss-120b", allowances=allowances), Usage(1, 1))
 
     assert said(Allowance("requests", "day", 1000, scope="model")) == ""
     assert said(Allowance("requests", "day", 1200, scope="model")) == ""
@@ -162,16 +173,16 @@ def test_a_limit_above_the_free_one_looks_paid(monkeypatch):
     )
     error = RateLimitError("Too many.")
     error.allowances = (Allowance("requests", "", 500_000, scope="model"),)
-    assert guard.reason_of_refusal(one, error) == ""  # of which period it is, nobody says
+    assert refused(one, error) == ""  # of which period it is, nobody says
     error.kind = "day"
-    assert "looks paid" in guard.reason_of_refusal(one, error)
+    assert "looks paid" in refused(one, error)
 
 
 def test_a_higher_limit_of_what_never_costs_is_no_sign(monkeypatch):
     """OpenRouter has 1000 free requests a day for whoever once bought credits."""
     one = member("openrouter/openrouter/free", monkeypatch)
     allowance = Allowance("requests", "day", 1000, scope="free-models")
-    assert guard.reason(one, Finish(model="openrouter/free", allowances=(allowance,)), Usage(1, 1)) == ""
+    assert looked(one, Finish(model="openrouter/free", allowances=(allowance,)), Usage(1, 1)) == ""
 
 
 # --- over the wire --------------------------------------------------------------------------------
@@ -220,7 +231,7 @@ def test_paid_fallbacks_are_switched_off_in_the_request(monkeypatch, stream):
         options = {"provider": {"sort": "throughput", "max_price": {"prompt": 9}}}
         done = one.backend.complete_sync("Hi", stream=stream, extra_body=options)
         assert done.finish.model == "openai/gpt-oss-20b:free"
-        assert guard.reason(one, done.finish, done.usage) == ""
+        assert looked(one, done.finish, done.usage) == ""
         sent = server.requests[-1].json["provider"]
         assert sent["sort"] == "throughput"
         assert set(sent["max_price"].values()) == {0}
@@ -240,15 +251,36 @@ def test_a_billed_account_shows_itself(monkeypatch, stream):
         one = member("openrouter/openai/gpt-oss-20b:free", monkeypatch)
         done = one.backend.complete_sync("Hi", stream=stream)
         assert done.usage.cost == 0.002
-        assert "has cost 0.002" in guard.reason(one, done.finish, done.usage)
+        assert "has cost 0.002" in looked(one, done.finish, done.usage)
     with replica(service="groq", answer="Yes", limits={"requests/day": 500_000}) as server:
         monkeypatch.setenv("GROQ_API_BASE", server.base_url)
         one = member("groq/openai/gpt-oss-120b", monkeypatch)
         done = one.backend.complete_sync("Hi", stream=stream)
-        assert "looks paid" in guard.reason(one, done.finish, done.usage)
+        assert "looks paid" in looked(one, done.finish, done.usage)
     with replica(service="groq", answer="Yes") as server:
         monkeypatch.setenv("GROQ_API_BASE", server.base_url)
         one = member("groq/openai/gpt-oss-120b", monkeypatch)
         done = one.backend.complete_sync("Hi", stream=stream)
         assert done.finish.allowances
-        assert guard.reason(one, done.finish, done.usage) == ""
+        assert looked(one, done.finish, done.usage) == ""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_nothing_more_is_sent_after_an_account_has_shown_itself(monkeypatch, stream):
+    """Neither in another question nor where the first answer is asked for again."""
+    with replica(service="openrouter", answer="no call", billed=Billed(cost=0.01, anyway=True)) as server:
+        monkeypatch.setenv("OPENROUTER_API_BASE", server.base_url)
+        one = member("openrouter/openai/gpt-oss-20b:free", monkeypatch)
+        tool = {"name": "go", "parameters": {"type": "object", "properties": {}}}
+        with pytest.raises(PermissionDeniedError, match=r"has cost 0\.01"):
+            one.backend.complete_sync("Hi", tools=[tool], tool_choice="go", stream=stream)
+        with pytest.raises(PermissionDeniedError, match=r"has cost 0\.01"):
+            one.backend.with_model("google/gemma-4-31b-it:free").complete_sync("Hi")
+        assert len(server.requests) == 1
+    faults = {"status": 429, "kind": "minute"}
+    with replica(service="groq", limits={"requests/day": 500_000}, faults=faults) as server:
+        monkeypatch.setenv("GROQ_API_BASE", server.base_url)
+        one = member("groq/openai/gpt-oss-120b", monkeypatch)
+        with pytest.raises(PermissionDeniedError, match="looks paid"):
+            one.backend.complete_sync("Hi", stream=stream, wait_up_to=60)
+        assert len(server.requests) == 1
