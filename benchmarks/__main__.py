@@ -10,10 +10,11 @@ NO_BENCHMARKS = {
     "harness",
     "indexing",
     "quota",
+    "resume",
     "retrieval",
     "router",
     "server",
-}  # the quotas take an hour, indexing and routers minutes; retrieval is about quality
+}  # the quotas take an hour, indexing, resume and routers minutes; retrieval is about quality
 
 
 def main() -> None:

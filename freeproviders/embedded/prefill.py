@@ -24,7 +24,8 @@ MOST_TOKENS_AGAIN: Final = 24
 TOKENS_AGAIN: Final = 4
 """Tokens that are written once more where no word begins among the last ones, as in Chinese."""
 _CHAT_ONLY: Final = ("chat_template_kwargs",)
-_CLOSED_THINKING: Final = "\n\n</think>\n\n"
+_THINKING: Final = "<think>"
+_NO_THINKING: Final = "<think>\n\n</think>\n\n"
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 Post = Callable[[str, bytes], Awaitable[bytes]]
@@ -59,10 +60,12 @@ class Beginning:
 
 async def beginning_of(question: Mapping[str, Any], begun: str, post: Post) -> Beginning:
     """Write the beginning of the answer to a question (the body of a chat request) as the engine wants it."""
+    thinks = begun.lstrip().startswith(_THINKING)
     given = question.get("chat_template_kwargs") or {}
-    kwargs = {"enable_thinking": False, **given}  # the model has thought before it began
+    kwargs = given if thinks else {"enable_thinking": False, **given}  # it has thought before it began
     template = question_asked({**question, "chat_template_kwargs": kwargs}, "")
-    prompt = without_thinking(read_prompt(await post("/apply-template", template)))
+    prompt = read_prompt(await post("/apply-template", template))
+    prompt = without_thinking(prompt, then="" if thinks else _NO_THINKING)
     asked = {"content": begun, "add_special": False, "parse_special": False, "with_pieces": True}
     tokens, pieces = read_pieces(await post("/tokenize", dumps(asked)))
     count = tokens_again(pieces)
@@ -95,10 +98,10 @@ def tokens_again(pieces: Sequence[bytes]) -> int:
     return len(pieces) if len(pieces) <= MOST_TOKENS_AGAIN else few
 
 
-def without_thinking(prompt: str) -> str:
-    """Close the thinking that a template has opened at the end of a prompt."""
+def without_thinking(prompt: str, *, then: str = _NO_THINKING) -> str:
+    """Write something in place of the thinking that a template has opened at the end of a prompt."""
     text = prompt.rstrip()
-    return text + _CLOSED_THINKING if text.endswith("<think>") else prompt
+    return text.removesuffix(_THINKING) + then if text.endswith(_THINKING) else prompt
 
 
 def grammar_of(text: str) -> str:

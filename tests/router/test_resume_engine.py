@@ -93,6 +93,28 @@ def test_thinking_that_a_template_opens_is_closed(prompt, closed):
     assert without_thinking(prompt) == closed
 
 
+@pytest.mark.parametrize(
+    ("begun", "prompt", "kwargs"),
+    [
+        ("<think>\nHm", "user<assistant>", {}),
+        ("Hello", "user<assistant><think>\n\n</think>\n\n", {"enable_thinking": False}),
+    ],
+)
+async def test_thinking_that_was_shown_as_text(begun, prompt, kwargs):
+    """What the caller wanted kept in the text goes on inside the thinking, which is opened once."""
+    sent = []
+
+    async def post(path, body):
+        sent.append(json.loads(body))
+        if path == "/apply-template":
+            return b'{"prompt": "user<assistant><think>\\n"}'
+        return json.dumps({"tokens": [{"id": 7, "piece": begun}]}).encode()
+
+    beginning = await beginning_of({"messages": []}, begun, post)
+    assert beginning == Beginning((prompt,), begun, 1)
+    assert sent[0].get("chat_template_kwargs", {}) == kwargs
+
+
 def test_grammars():
     r"""Signs that mean something in a grammar are escaped."""
     assert grammar_of(' say "a\\b"\r\n\t\x07é') == (

@@ -5,12 +5,12 @@ import signal
 
 import pytest
 
-from freeproviders import Embedded, OpenAICompatible
+from freeproviders import Embedded, FreeProviders, OpenAICompatible
 from freeproviders.embedded.server import running_server
 from freeproviders.retry import Retry
 from freeproviders.testing import replica
 from freeproviders.types import ChatRequest, Message, Seam, collect
-from tests.router.resuming import as_member, routed, whole
+from tests.router.resuming import as_member, whole
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
@@ -64,17 +64,20 @@ async def test_marks_in_a_text_end_no_turn(embedded_05b):
 
 async def test_the_engine_is_killed(embedded_05b):
     """The engine dies in the middle of an answer: a new one goes on, at the very character."""
-    member = as_member(embedded_05b, "embedded")
+    router = FreeProviders(embedded_05b, on_broken_stream="continue")
     alone = await complete(embedded_05b, asking())
     settings = embedded_05b._settings[embedded_05b.model]
     seams, batches = [], []
-    async for batch in routed([member], asking(listener=seams.append)):
+    async for batch in router.answer(asking(listener=seams.append)):
         batches += batch
         if len(batches) == 9:
             os.kill(running_server(settings).pid, signal.SIGKILL)
     answer = collect(batches)
     assert answer.text == alone.text
-    assert [(seam.how, seam.source) for seam in seams] == [("prefill", "embedded")]
+    (seam,) = answer.finish.seams
+    assert seam in seams
+    assert seam.how == "prefill"
+    assert [bool(attempt.error) for attempt in answer.finish.trail] == [True, False]
     assert answer.usage.output_tokens > alone.usage.output_tokens // 2
 
 

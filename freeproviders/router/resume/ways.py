@@ -38,7 +38,8 @@ def ways_on(request: ChatRequest, text: str, broken: Member, others: Iterable[Me
     others = [member for member in others if member is not broken]
     same = [member for member in others if is_same_model(member, broken)]
     rest = [member for member in others if member not in same]
-    prefilled = bool(text) and not needs_engine(request)
+    # Tools and their histories are written anew in front of a model, its thinking only behind it.
+    prefilled = bool(text) and not needs_engine(replace(request, reasoning=None))
     begun = _begun(text) if prefilled else ("", "")
     certain = is_certain(request)
 
