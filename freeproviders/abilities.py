@@ -12,15 +12,23 @@ from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.signs import Sign
 
 Feature = Literal[
-    "tools", "forced_tools", "schema", "usage_frames", "reasoning", "max_tokens", "tool_extras", "fields"
+    "tools",
+    "forced_tools",
+    "schema",
+    "usage_frames",
+    "reasoning",
+    "max_tokens",
+    "tool_extras",
+    "prefill",
+    "fields",
 ]
 """What a service may lack.
 
 "tools" are native tool calls and "forced_tools" those that a choice requires, "schema" are answers
 constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back,
 "max_tokens" the limit of an answer by this name and not by `max_completion_tokens`, "tool_extras" what
-the service adds to a tool call, which is sent back with it, "fields" the fields of a request that
-`Learned.mend` changes.
+the service adds to a tool call, which is sent back with it, "prefill" is the beginning of an answer
+that is gone on with, "fields" the fields of a request that `Learned.mend` changes.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""

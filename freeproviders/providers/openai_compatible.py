@@ -165,8 +165,9 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
 
     def prefills(self, model: str | None = None) -> Prefill:
         """Say whether the service goes on with the beginning of an answer, as its row has it."""
-        del model
-        return "asked" if self.style.prefill else ""
+        if not self.style.prefill or self.learned.refuses("prefill", model or self.model):
+            return ""
+        return "asked"
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         super()._take_address(url, given_as)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from freeproviders import OpenAICompatible
+from freeproviders.deadlines import Timeout
 from freeproviders.errors import ContentFilterError, FreeProvidersError, ProviderError, RateLimitError
 from freeproviders.router.resume import Broken, Said, resumed, why_not
 from freeproviders.types import (
@@ -87,6 +88,37 @@ async def test_thinking_is_replayed_in_silence():
             found = await whole([member], asking())
         assert found.text == ORDINARY
         assert found.reasoning in ("First this, ", "First this, then that.")
+
+
+@pytest.mark.parametrize("at", [1, 2, 5])
+async def test_a_cut_inside_thinking_in_the_text(at):
+    """Thinking that a model writes into its text is told apart before the break and behind it."""
+    text = f"<think>First this, then that, and so on.</think>\n\n{ORDINARY}"
+    fault = {"error": "Gone.", "error_at": at}
+    with served(pieces(text, 20), faults=[fault]) as (member, _):
+        found = await whole([member], asking())
+    assert found.text.strip() == ORDINARY
+    assert "First this, then that, and so on.".startswith(found.reasoning)
+
+
+async def test_a_silent_hop_and_a_refused_beginning():
+    """A hop that says nothing is left at its deadline; what a service refuses is not asked for again."""
+    refused = {"status": 400, "body": {"error": {"message": "prefill is not supported"}}}
+    with ExitStack() as stack:
+        broken, server = stack.enter_context(
+            served(goes_on(ORDINARY), "m", "groq", [CUT, refused], models=["m"])
+        )
+        silent, _ = stack.enter_context(served(pieces(ORDINARY), "m", faults={"delay_first": 60}))
+        same, _ = stack.enter_context(served(pieces(ORDINARY), "m"))
+        silent = as_member(silent.backend.configured(timeout=Timeout(first_content=0.2)), "silent")
+        answer = await whole([broken, silent, same], asking(temperature=1), hops=4)
+        assert answer.text == ORDINARY
+        assert answer.finish.seams[0].how == "trim"
+        assert broken.backend.prefills() == ""
+        server.faults = [CUT]
+        answer = await whole([broken], asking(temperature=1))
+        assert answer.finish.seams[0].how == "trim"
+        assert prefilled(server) is None
 
 
 async def test_another_answer_of_the_same_model_is_not_spliced():

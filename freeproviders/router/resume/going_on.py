@@ -145,6 +145,8 @@ class _Going:
         self._reasons.append(f"{way.member.name}: {hop.refused or error}")
         if error is not None and not isinstance(error, BadRequestError):
             self._failed.append(way.member)
+        elif way.how == "prefill" and type(error) is BadRequestError:
+            way.member.backend.learned.refuse("prefill", way.member.model, error.message)
 
     def given_up(self) -> FreeProvidersError:
         """Return the error for the caller, with what was shown."""
