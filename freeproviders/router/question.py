@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from freeproviders.backend import Backend
+from freeproviders.checks import caution
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
     BadRequestError,
@@ -20,6 +21,7 @@ from freeproviders.errors import (
     EmptyResponseError,
     FreeProvidersError,
     NoProviderError,
+    NotAskedWarning,
     OutputError,
     ProviderError,
     ProviderTimeoutError,
@@ -27,6 +29,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.retry import Patience, Retry
+from freeproviders.router.guard import Finding
 from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, reason_against
 from freeproviders.router.member import Found, Member
@@ -41,6 +44,7 @@ from freeproviders.types import (
     OnEmpty,
     Usage,
 )
+from freeproviders.usage import CHARS_PER_TOKEN
 
 _AGAIN: Final = Retry()
 _ONCE: Final = Retry(attempts=1)
@@ -114,7 +118,8 @@ class Question:
         judged = bool(request.tools) or request.response_format is not None
         self._most_requests = 1 + request.max_repairs if judged else 1
         """The requests that one member may take, repairs among them."""
-        self._may_wait = rules.retry.retry_after_cap if request.wait_up_to is None else request.wait_up_to
+        usual = rules.retry.retry_after_cap if rules.retry.attempts > 1 else 0.0
+        self._may_wait = usual if request.wait_up_to is None else request.wait_up_to
         total = rules.timeout.total if rules.timeout is not None else None
         self._ends = inf if total is None else monotonic() + total
 
@@ -222,13 +227,10 @@ class Question:
         seconds = now - running.started
         self._rules.health.answered(running.admission, first=first, whole=seconds)
         self._rules.order.answered(member, self._request)
-        if member.guarded is not None and (found := member.guarded.answered(finish, usage)):
-            self._rules.health.take_out(member.key, found.reason, service=found.account)
+        if member.guarded is not None:
+            self._take_out(member, member.guarded.answered(finish, usage))
         self._left -= finish.attempts
-        self._note(
-            member,
-            Attempt(member.backend.name, member.model, requests=finish.attempts, seconds=seconds),
-        )
+        self._note(member, Attempt(member.backend.name, member.model, "", finish.attempts, seconds))
 
     def _ending(self, batch: Batch) -> Batch:
         """Say in the last parts how the answer came about, and what all of it has cost."""
@@ -335,7 +337,8 @@ class Question:
         others = others and self._left > 1
         limit = None
         if others:
-            limit = self._rules.health.first_limit(member.key, whole=not request.stream)
+            tokens = sum([len(turn.text) for turn in request.messages]) // CHARS_PER_TOKEN
+            limit = self._rules.health.first_limit(member.key, whole=not request.stream, tokens=tokens)
         last = not others or self._left <= self._most_requests
         if last:
             self._as_asked.add(member)
@@ -345,10 +348,12 @@ class Question:
         try:
             backend = self._reached(member, limit)
             stream = backend.answer(self._written(member, request, last=last, wait=wait))
-            batch = await _first_of(stream, None if hasattr(backend, "timeout") else limit)
+            knows_deadlines = isinstance(getattr(backend, "timeout", None), Timeout)
+            batch = await _first_of(stream, None if knows_deadlines else _least(limit, self._seconds_left()))
         except UsageError as error:
             self._rules.health.given_back(admission)
-            self._pass_over(member, error.message, until=inf, error=error)
+            self._told[member] = _Told(error, inf)
+            self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
         except FreeProvidersError as error:
             self._failed(member, admission, error, started)
         except BaseException:
@@ -394,14 +399,17 @@ class Question:
         if not isinstance(own, Timeout) or (limit is None and self._rules.timeout is None):
             return backend
         rules = self._rules.timeout or own
-        left = self._ends - monotonic()
         timeout = Timeout(
             connect=rules.connect,
             first_content=_least(limit, rules.first_content),
             stall=rules.stall,
-            total=_least(max(left, 0.001), own.total),
+            total=_least(self._seconds_left(), own.total),
         )
         return backend.configured(timeout=timeout)
+
+    def _seconds_left(self) -> float | None:
+        """Return the seconds that are left of the whole question's time, None without a limit."""
+        return None if self._ends == inf else max(0.001, self._ends - monotonic())
 
     # --- what became of them ---
 
@@ -417,38 +425,32 @@ class Question:
         self._left -= requests
         error.about(member.backend.name, member.model)
         self._rules.health.failed(admission, error)
-        if (
-            member.guarded is not None
-            and isinstance(error, ProviderError)
-            and (found := member.guarded.refused(error))
-        ):
-            self._rules.health.take_out(member.key, found.reason, service=found.account)
+        if member.guarded is not None and isinstance(error, ProviderError):
+            self._take_out(member, member.guarded.refused(error))
         self._told[member] = _Told(error, _until(error))
-        attempt = Attempt(
-            member.backend.name,
-            member.model,
-            str(error),
-            requests,
-            monotonic() - started,
-        )
-        self._note(member, attempt)
+        seconds = monotonic() - started
+        self._note(member, Attempt(member.backend.name, member.model, str(error), requests, seconds))
+
+    def _take_out(self, member: Member, found: Finding | None) -> None:
+        """Ask a member no more, where an answer has shown why, and say so."""
+        if found is not None:
+            self._rules.health.take_out(member.key, found.reason, service=found.account)
+            caution(f"{member.name} is not asked any more. {found.reason}", NotAskedWarning)
 
     def _note(self, member: Member, attempt: Attempt) -> None:
         """Add an attempt to the trail, and tell who listens."""
-        if not attempt.requests:
+        if attempt.requests:
+            self._asked.append(attempt)
+        else:
             self._passed_over[member] = attempt  # the last time counts
-            return
-        self._asked.append(attempt)
         if self._request.listener is not None:
             self._request.listener(attempt)
 
-    def _pass_over(
-        self, member: Member, reason: str, *, until: float | None, error: FreeProvidersError | None = None
-    ) -> None:
+    def _pass_over(self, member: Member, reason: str, *, until: float | None) -> None:
         """Note that a member is not asked; `until` as in `_Told`."""
-        error = error or ProviderError(reason, provider=member.backend.name, model=member.model)
+        error = ProviderError(reason, provider=member.backend.name, model=member.model)
         self._told[member] = _Told(error, until)
-        self._note(member, Attempt(member.backend.name, member.model, reason, requests=0))
+        self._passed_over[member] = Attempt(member.backend.name, member.model, reason, requests=0)
 
     # --- when all have failed ---
 

@@ -222,6 +222,25 @@ def test_a_limit_on_the_whole_question_holds_for_all_members_together():
             FreeProviders(member(one), member(two)).complete_sync("Hi", timeout=0.4, retry=0)
 
 
+def test_a_backend_that_knows_no_deadlines_has_one():
+    class Silent(Plain):
+        async def batches(self, request):
+            await asyncio.sleep(30)
+            yield []
+
+    router = FreeProviders(Silent("silent")).configured(timeout=0.2, retry=0)
+    with pytest.raises(NoProviderError, match="No content came"):
+        router.complete_sync("Hi")
+
+
+def test_without_retries_nobody_is_waited_for(servers):
+    (one,) = servers("one")
+    one.faults = {"status": 429, "retry_after": 2}
+    with pytest.raises(NoProviderError):
+        FreeProviders(member(one)).complete_sync("Hi", retry=0)
+    assert asked(one) == [1]
+
+
 def test_only_timeout_and_retry_are_the_routers_configuration(servers):
     router = FreeProviders(member(NOBODY))
     assert router.configured(timeout=Timeout(total=5), retry=Retry(attempts=1)).members == router.members
