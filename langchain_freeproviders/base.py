@@ -165,7 +165,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     Response metadata:
         ```python
         metadata = model.invoke(messages).response_metadata
-        metadata["model_name"] == model.model, metadata["finish_reason"]  # -> (True, 'stop')
+        metadata["model_name"], metadata["finish_reason"]  # -> ('...', 'stop')
         ```
     """
 

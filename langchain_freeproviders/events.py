@@ -28,6 +28,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.context import _configure_hooks
 from langchain_core.utils.uuid import uuid7
 
 from freeproviders.errors import FreeProvidersError
@@ -194,19 +195,27 @@ class AsyncRun(Run):
 async def below(config: RunnableConfig, batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
     """Stream an answer; the runs of members that are LangChain models are below a run.
 
-    The variable by which LangChain tells that is set only while the answer is waited for, so that
-    nothing of it reaches the code that reads the stream.
+    The variables by which LangChain tells that, and those by which it adds handlers to every run, are
+    changed only while the answer is waited for: the code that reads the stream sees none of it.
     """
+    others = [var for var, *_ in _configure_hooks if _is_no_tracer(var.get())]
     async with aclosing(batches):
         while True:
             token = var_child_runnable_config.set(config)
+            hidden = [(var, var.set(None)) for var in others]
             try:
                 batch = await batches.__anext__()
             except StopAsyncIteration:
                 return
             finally:
                 var_child_runnable_config.reset(token)
+                for var, before in hidden:
+                    var.reset(before)
             yield batch
+
+
+def _is_no_tracer(handler: object) -> bool:
+    return isinstance(handler, BaseCallbackHandler) and not isinstance(handler, BaseTracer)
 
 
 def _tracers(handlers: Sequence[BaseCallbackHandler]) -> list[BaseCallbackHandler]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Sequence
 
 from freeproviders.checks import check_media
@@ -11,8 +13,25 @@ from freeproviders.types import ChatRequest, Message
 from freeproviders.usage import counted_text, upper_input_estimate
 
 _MOST_TOKENS_PER_CHAR = 4
+_SHORT_CHARS = 500
+"""A question without tools that is no longer fits every window without an estimate."""
 _SHORTEST_ANSWER = 16
 """Tokens that an answer needs at least, where the caller does not limit it."""
+
+
+async def prepared(request: ChatRequest) -> None:
+    """Read on a thread, once in a process, what the estimate of a question needs that is not short."""
+    if not (request.tools or _chars(request.messages) > _SHORT_CHARS):
+        return
+    upper = sys.modules.get("freeproviders.tokens.upper")
+    if upper is None or not upper.upper_rows.cache_info().currsize:
+        await asyncio.to_thread(_prepare)
+
+
+def _prepare() -> None:
+    from freeproviders.tokens.upper import prepare  # noqa: PLC0415 - importing it blocks as well
+
+    prepare()
 
 
 def reason_against(member: Member, request: ChatRequest) -> str:

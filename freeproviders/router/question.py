@@ -31,7 +31,7 @@ from freeproviders.errors import (
 from freeproviders.retry import Patience, Retry
 from freeproviders.router.guard import Finding
 from freeproviders.router.health import Admission, Health
-from freeproviders.router.match import of_that_name, reason_against
+from freeproviders.router.match import of_that_name, prepared, reason_against
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
 from freeproviders.types import (
@@ -250,6 +250,7 @@ class Question:
         """Ask until somebody begins to answer."""
         health = self._rules.health
         await self._found.complete()
+        await prepared(self._request)
         members = of_that_name(self._found.members, self._request.model or "", self._name)
         health.meet(members)
         self._members = self._rules.order.of(members, self._request)

@@ -17,7 +17,15 @@ import pytest
 from freeproviders import OpenAICompatible
 from freeproviders.configuration import variable
 from freeproviders.testing import replica
-from langchain_freeproviders import BackendLLM, ChatBackend, ChatEmbedded, embeddings
+from langchain_freeproviders import (
+    BackendLLM,
+    ChatBackend,
+    ChatEmbedded,
+    ChatFreeProviders,
+    FreeProvidersLLM,
+    as_backend,
+    embeddings,
+)
 from langchain_freeproviders.base import FreeProvidersChatModel
 from langchain_freeproviders.embeddings_base import BaseEmbeddings
 from tests.brain import View, brain
@@ -89,7 +97,7 @@ def test_every_section_is_there():
     assert found == SECTIONS
 
 
-@pytest.mark.parametrize("cls", [*CHATS, ChatBackend], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*CHATS, ChatBackend, ChatFreeProviders], ids=lambda cls: cls.__name__)
 def test_a_class_says_only_what_is_its_own(cls):
     """How to use a model stands in the docstring of the base, once."""
     first = blocks(cls.__doc__)[0]
@@ -114,10 +122,16 @@ async def test_the_examples_run(service, monkeypatch):
         assert await run_docstrings(service.chat, {}) >= 8
 
 
-async def test_the_example_of_any_backend_runs(monkeypatch):
+@pytest.mark.parametrize("cls", [ChatBackend, ChatFreeProviders], ids=lambda cls: cls.__name__)
+async def test_the_example_of_any_backend_runs(cls, monkeypatch):
     with FLOW.replica(answer) as r:
         monkeypatch.setenv("FLOW_GPT_API_BASE", r.base_url)
-        assert await run_docstrings(ChatBackend, {}) >= 8
+        assert await run_docstrings(cls, {}) >= 7
+
+
+async def test_the_example_of_others_models_runs():
+    (block,) = blocks(as_backend.__doc__)
+    assert await run(block, {}) == 1
 
 
 @pytest.mark.real
@@ -177,6 +191,8 @@ def test_the_pages_code_runs(block):
 def test_the_page_names_every_class_and_error():
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"`{cls.__name__}`" in page for cls in (*CHATS, *LLMS, ChatBackend, BackendLLM))
+    assert all(f"`{cls.__name__}`" in page for cls in (ChatFreeProviders, FreeProvidersLLM))
+    assert "`as_backend(" in page
     assert all(f"`{name}`" in page for name in embeddings.__all__)
     assert len(blocks(page)) == len(pages_blocks()) >= 4
 
