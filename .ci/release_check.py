@@ -23,7 +23,7 @@ from lowest import lowest_versions
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "build" / "release"
 PYTHONS = ("3.11", "3.12", "3.13")
-NEEDS_NO_PACKAGE = ("catalogue", "embedded", "quota", "testing")
+NEEDS_NO_PACKAGE = ("catalogue", "embedded", "quota", "router", "testing")
 """Folders of tests that no version of another package could break, but for aiohttp, which all others use."""
 UV = shutil.which("uv")
 
