@@ -37,22 +37,14 @@ _MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]
 """The words of services that miss what they had added to their tool calls."""
 
 
-class Finding(Protocol):
-    """What a guard has found in an answer."""
-
-    @property
-    def reason(self) -> str:
-        """Why no further request may be sent."""
-
-
 class Guard(Protocol):
     """Whoever looks at answers of a service that must not cost anything."""
 
-    def answered(self, finish: Finish, usage: Usage | None) -> Finding | None:
-        """Return what is wrong after an answer, None where all is right."""
+    def answered(self, finish: Finish, usage: Usage | None) -> str:
+        """Return why nothing more must be sent after an answer, "" where all is right."""
 
-    def refused(self, error: ProviderError) -> Finding | None:
-        """Return what is wrong after a refusal, None where all is right."""
+    def refused(self, error: ProviderError) -> str:
+        """Return why nothing more must be sent after a refusal, "" where all is right."""
 
 
 Claim = bool | Literal["auto"]
@@ -131,16 +123,16 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
 
     def ended(self, finish: Finish, usage: Usage) -> None:
         """Look at the end of an answer."""
-        if self._guard is not None and (found := self._guard.answered(finish, usage)) is not None:
-            self._found.append(found.reason)
+        if self._guard is not None and (reason := self._guard.answered(finish, usage)):
+            self._found.append(reason)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Read an answer with an error status."""
         error = super().failure(status, headers, body)
-        if self._guard is None or (found := self._guard.refused(error)) is None:
+        if self._guard is None or not (reason := self._guard.refused(error)):
             return error
-        self._found.append(found.reason)
-        denied = PermissionDeniedError(found.reason, status=status)
+        self._found.append(reason)
+        denied = PermissionDeniedError(reason, status=status)
         denied.allowances, denied.kind = error.allowances, error.kind
         return denied
 

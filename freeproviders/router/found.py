@@ -23,7 +23,7 @@ from freeproviders.embedded.server import engine_folder
 from freeproviders.errors import UsageError
 from freeproviders.providers import PROVIDERS, Row, find_provider, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
-from freeproviders.router.making import EMBEDDED, ROUTER, made
+from freeproviders.router.making import EMBEDDED, ROUTER, asking, made
 from freeproviders.router.member import Found, Member, Skipped, answers_to
 from freeproviders.router.named import named
 from freeproviders.router.names import checked
@@ -156,15 +156,14 @@ def _add_service(
     models = _models(row, [*prefer, *allow])
     for rank, model in enumerate(models):
         try:
-            member, reason = made(OpenAICompatible(model or None, service=row), policy, rank=rank)
-        except UsageError as error:  # its address needs a variable, its key is malformed ...
-            out.skipped.append(Skipped(row.id, str(error)))
-            return
+            member, reason = made(asking(row, model), policy, rank=rank)
+        except UsageError as error:  # its address needs a variable, a model is gone ...
+            reason = str(error)
         if not reason:
             out.members.append(member)
         elif reason != first:  # what holds for the whole service is said once
             first = first or reason
-            out.skipped.append(Skipped(member.name if rank else row.id, reason))
+            out.skipped.append(Skipped(f"{row.id}/{model}" if rank else row.id, reason))
 
 
 def _models(row: Service, names: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from freeproviders.catalogue import Limit, Service
 from freeproviders.catalogue.rows import SECONDS, Cost, seconds_of
@@ -32,13 +32,6 @@ _SUFFIX: Final = re.compile(
 """Words behind a model's name that say how it is served, or which of its snapshots it is."""
 
 
-class Finding(NamedTuple):
-    """Why a model must not be asked again; `account` says that all models of the account are concerned."""
-
-    reason: str
-    account: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """A model that must not cost anything, and what is looked at in its answers.
@@ -51,21 +44,18 @@ class Guarded:
     cost: Cost
     has_key: bool
 
-    def answered(self, finish: Finish, usage: Usage | None) -> Finding | None:
-        """Return what is wrong after an answer, None where all is right."""
+    def answered(self, finish: Finish, usage: Usage | None) -> str:
+        """Return why the account must not be asked again after an answer, "" where all is right."""
         cost = usage.cost if usage is not None else None
-        if charged := _charged(self, cost):
-            return Finding(charged, account=True)
-        if paid := _looks_paid(self, finish.allowances):
-            return Finding(paid, account=True)
-        if other := _other_model(self, finish.model, cost):
-            return Finding(other, account=False)
-        return None
+        return (
+            _charged(self, cost)
+            or _other_model(self, finish.model, cost)
+            or _looks_paid(self, finish.allowances)
+        )
 
-    def refused(self, error: ProviderError) -> Finding | None:
-        """Return what is wrong after a refusal, None where all is right."""
-        paid = _looks_paid(self, error.allowances, error.kind)
-        return Finding(paid, account=True) if paid else None
+    def refused(self, error: ProviderError) -> str:
+        """Return why the account must not be asked again after a refusal, "" where it may be."""
+        return _looks_paid(self, error.allowances, error.kind)
 
 
 # --- money ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from freeproviders.catalogue.facts import row_of
 from freeproviders.catalogue.guard import host_of, is_loopback
 from freeproviders.catalogue.pins import PINS
 from freeproviders.configuration import is_credential
+from freeproviders.errors import RetiredModelError, UsageError
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.guard import Guarded
 from freeproviders.router.member import Key, Member, Place
@@ -20,6 +21,22 @@ from freeproviders.router.policy import Policy, cost_of, reason_against, reason_
 ROUTER: Final = "FreeProviders"
 """The name of the router, for errors."""
 EMBEDDED: Final = "embedded"
+
+
+def asking(row: Service, model: str) -> OpenAICompatible:
+    """Return a backend for a model of a service, "" for its default.
+
+    Raises `UsageError` where there is none: no key, no address, a model that is gone.
+    """
+    try:
+        return OpenAICompatible(model or None, service=row)
+    except RetiredModelError as error:
+        instead = f" Use {error.successor} in its place." if error.successor else ""
+        raise UsageError(
+            f"The service has dropped this model on {error.retired_on}.{instead}",
+            provider=row.name,
+            model=model,
+        ) from None
 
 
 def made(backend: Backend, policy: Policy, *, rank: int = 0, name: str = "") -> tuple[Member, str]:

@@ -11,7 +11,7 @@ from freeproviders.catalogue import Service, catalogue
 from freeproviders.errors import UsageError
 from freeproviders.providers import Row, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
-from freeproviders.router.making import EMBEDDED, ROUTER, is_embedded, made
+from freeproviders.router.making import EMBEDDED, ROUTER, asking, is_embedded, made
 from freeproviders.router.member import Found, Member, Skipped
 from freeproviders.router.names import parted
 from freeproviders.router.ollama import OLLAMA, ollama_later
@@ -64,12 +64,12 @@ def _add_service(found: Found, row: Service, model: str, policy: Policy) -> None
     if row.id == OLLAMA and not model:
         found.later.append(ollama_later(OpenAICompatible("any", service=row), policy))
         return
-    backend = OpenAICompatible(model or None, service=row)
+    backend = asking(row, model)
     found.members.append(_allowed(backend, policy))
     if model:
         return
     for rank, other in enumerate(row.fallback_models, 1):
-        member, reason = made(backend.with_model(other), policy, rank=rank)
+        member, reason = made(asking(row, other), policy, rank=rank)
         if reason:
             found.skipped.append(Skipped(member.name, reason))
         else:

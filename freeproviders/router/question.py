@@ -29,7 +29,6 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.retry import Patience, Retry
-from freeproviders.router.guard import Finding
 from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, prepared, reason_against
 from freeproviders.router.member import Found, Member
@@ -432,11 +431,11 @@ class Question:
         seconds = monotonic() - started
         self._note(member, Attempt(member.backend.name, member.model, str(error), requests, seconds))
 
-    def _take_out(self, member: Member, found: Finding | None) -> None:
-        """Ask a member no more, where an answer has shown why, and say so."""
-        if found is not None:
-            self._rules.health.take_out(member.key, found.reason, service=found.account)
-            caution(f"{member.name} is not asked any more. {found.reason}", NotAskedWarning)
+    def _take_out(self, member: Member, reason: str) -> None:
+        """Ask the account of a member no more, where an answer has shown why, and say so."""
+        if reason:
+            self._rules.health.take_out(member.key, reason, service=True)
+            caution(f"{member.name} is not asked any more. {reason}", NotAskedWarning)
 
     def _note(self, member: Member, attempt: Attempt) -> None:
         """Add an attempt to the trail, and tell who listens."""

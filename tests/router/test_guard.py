@@ -25,14 +25,12 @@ KEY = "key-of-nobody-12345"
 
 def looked(member, finish, usage):
     """What the guard of a member finds in an answer, in words."""
-    found = member.guarded and member.guarded.answered(finish, usage)
-    return found.reason if found else ""
+    return member.guarded.answered(finish, usage) if member.guarded else ""
 
 
 def refused(member, error):
     """What it finds in a refusal."""
-    found = member.guarded and member.guarded.refused(error)
-    return found.reason if found else ""
+    return member.guarded.refused(error) if member.guarded else ""
 
 
 def member(name, monkeypatch, **options):
