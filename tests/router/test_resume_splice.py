@@ -101,9 +101,30 @@ def test_no_wrong_splice_behind_a_beginning_that_was_given():
             assert joined[name, "continues"] == ways[name]
     assert ways["repetitive"] < 20  # near its end, where it is not repetitive any more
     assert ways["blank"] == ways["letters"] == 0
-    for name in ("ordinary", "code", "signs", "jsonlike"):
+    for name in ("ordinary", "code", "signs", "CJK"):
         assert ways[name] > 0.6 * len(TEXTS[name]), name
-    assert ways["CJK"] > 0.8 * len(CJK)
+    assert ways["jsonlike"] > 0.3 * len(JSONLIKE)
+
+
+SALAD = (
+    "the", "a", "of", "apple", "pear", "12", "3.5", "ha", "ha", "yes", "no", "naïve", "苹果", "梨",
+    "\U0001f600", "\r\n", "\n\n", "-", "*", "def", "x(y):", "return",
+)  # fmt: skip
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from((3, 8, len(SALAD))), st.integers(2, 60))
+def test_words_at_random(random, size, length):
+    """Texts of few words in any order begin like their own ends by chance: that is no proof either."""
+    vocabulary = random.sample(SALAD, size)
+    truth = " ".join(random.choice(vocabulary) for _ in range(length))
+    said = truth[: random.randint(1, len(truth))]
+    tail = tail_of(said)
+    begun = said[: len(said) - len(tail)]
+    for behaviour, write in BEHAVIOURS.items() if tail else ():
+        way = Way(None, "prefill", begun, tail)
+        goes_on = shown(Hop(ASK, said, way), write(truth[len(begun) :], truth, tail), 3)
+        if goes_on is not None:
+            assert (said + goes_on).split() == truth.split(), behaviour
 
 
 @given(st.text(max_size=80), st.text(max_size=40), st.lists(st.integers(1, 9), max_size=30))
@@ -137,21 +158,22 @@ def test_a_tail_is_a_proof(said):
         assert said.endswith(tail)
         assert said[: -len(tail)].strip()
         assert said.count(tail.strip()) == 1
-        assert sum(len(char.encode()) for char in tail if char.isalnum()) >= 12
+        assert sum(len(char.encode()) for char in tail if char.isalnum()) >= 16
         assert not said[-len(tail) - 1].isspace()
 
 
 @pytest.mark.parametrize(
     ("said", "tail"),
     [
-        ("Apples stay fresh for 6 weeks in a ce", " for 6 weeks in a ce"),
-        (ORDINARY[:55], "\n\n1. Apples stay f"),
-        ("short", ""),
+        ("Put it on a shelf: apples stay fresh for 6 weeks in a ce", " fresh for 6 weeks in a ce"),
+        (ORDINARY[:55], " keep well:\n\n1. Apples stay f"),
+        ("A lighthouse keeper", ""),
         ("unbroken" * 40, ""),
         (REPETITIVE[:60], ""),
         (" \n\n \n", ""),
-        (CJK[:12], "室里可以"),
-        (CODE[:54], " add(first, second):\r\n    '"),
+        ("a return of the words and a return of the words and so on: a return of retur", ""),
+        (CJK[:24], "。梨每天需要"),
+        (CODE[:54], "\r\ndef add(first, second):\r\n    '"),
     ],
 )
 def test_tails(said, tail):

@@ -12,22 +12,30 @@ What proves that a stream goes on:
   least length is needed; it is also why nothing is folded, neither blanks nor case.
 - A service that was given the *beginning of the answer* (prefill) may pass the beginning over and
   answer anew. So it is given all but a `tail` of what was said, and must write that tail first by
-  itself. A tail is a proof where a new answer would hardly begin with it: it is at least
-  `LEAST_TAIL_BYTES` of letters and digits, stands nowhere else in what was said, and does not begin
-  again right behind itself. Repetitive and blank texts have no such tail, and are not gone on with in
-  this way.
+  itself. A tail is a proof where a new answer would hardly begin with it: it has at least
+  `LEAST_TAIL_BYTES` of words that stand nowhere else in what was said (other words count a quarter),
+  it stands nowhere else itself, and it does not begin again right behind itself. Repetitive and blank
+  texts have no such tail, and are not gone on with in this way.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-LEAST_TAIL_BYTES: Final = 12
-"""Bytes of letters and digits, in UTF-8, that a tail has at least: three words, or four CJK signs."""
+LEAST_TAIL_BYTES: Final = 16
+"""Bytes of words that stand nowhere else, in UTF-8, that a tail has at least; six CJK signs have them."""
+LEAST_BEGUN: Final = 12
+"""Characters that are given before a tail, at least: nearer to the beginning it proves less."""
+REPEATED: Final = 4
+"""How many bytes of words that stand elsewhere too count as one of those."""
 MOST_TAIL_CHARS: Final = 240
 """Characters that a tail has at most: a longer one is hardly ever written again."""
+_CJK: Final = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD: Final = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _JOINERS: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 
 
@@ -109,20 +117,29 @@ def tail_of(said: str) -> str:
     It begins at the border of a word where there are words, and never inside a character that is
     made of several code points.
     """
-    start = len(said)
-    least = max(1, len(said) - MOST_TAIL_CHARS)
+    words = _words(said)
+    counts = Counter([word for _, word in words])
+    if words:  # the last word may be the beginning of one that was said before
+        at, last = words[-1]
+        counts[last] += at + len(last) == len(said) and any(
+            word != last and word.startswith(last) for word in counts
+        )
     weight = 0
-    while start > least:
-        start -= 1
-        char = said[start]
-        if char.isalnum():
-            weight += len(char.encode("utf-8", "surrogatepass"))
-        if weight < LEAST_TAIL_BYTES or not _is_border(said, start):
+    for start in range(len(said) - 1, max(0, len(said) - 1 - MOST_TAIL_CHARS), -1):
+        while words and words[-1][0] >= start:
+            _, word = words.pop()
+            weight += len(word.encode("utf-8", "surrogatepass")) * (REPEATED if counts[word] == 1 else 1)
+        if weight < LEAST_TAIL_BYTES * REPEATED or not _is_border(said, start):
             continue
         tail = said[start:]
-        if said.find(tail.strip()) >= start and not said[:start].isspace():
+        if said.find(tail.strip()) >= start and len(said[:start].strip()) >= LEAST_BEGUN:
             return tail
     return ""
+
+
+def _words(text: str) -> list[tuple[int, str]]:
+    """List the words of a text and where they begin; each CJK sign is one."""
+    return [(match.start(), match[0].lower()) for match in _WORD.finditer(text)]
 
 
 def _is_border(text: str, at: int) -> bool:
