@@ -74,8 +74,8 @@ class Record:
 
     @property
     def is_clear(self) -> bool:
-        """Whether nothing is known against it any more."""
-        return self.fault is None and self.limit is None and self.out is None
+        """Whether nothing is known against it any more, and nobody tries it."""
+        return self.fault is None and self.limit is None and self.out is None and not self.probe
 
 
 class State(NamedTuple):
@@ -234,7 +234,7 @@ def applied(record: Record, event: Event) -> Record:
 def _barred(record: Record, event: Barred) -> Record:
     is_probe = bool(event.token) and event.token == record.probe
     old: Bar | None = getattr(record, event.kind)
-    known = old is not None and not is_probe and event.admitted < old.since
+    known = old is not None and not is_probe and event.admitted <= old.since
     if known and event.until is None:
         return record
     strikes = min((old.strikes if old else 0) + (not known), _MOST_STRIKES)
@@ -258,7 +258,7 @@ def _answered(record: Record, event: Answered) -> Record:
     def cleared(bar: Bar | None, *, only_by_probe: bool = False) -> Bar | None:
         if bar is None or bar.until == inf:
             return bar
-        return None if is_probe or (event.admitted >= bar.since and not only_by_probe) else bar
+        return None if is_probe or (event.admitted > bar.since and not only_by_probe) else bar
 
     # What a service has said of a time holds until then, whoever is answered meanwhile.
     limit = cleared(record.limit, only_by_probe=record.limit is not None and not record.limit.probed)
@@ -284,6 +284,8 @@ def pruned(record: Record, now: float) -> Record:
         bar: Bar | None = getattr(record, kind)
         if bar is not None and bar.until + (FORGET_SECONDS if bar.probed else 0.0) <= now:
             record = _with(record, kind, None)
+    if record.probe and record.probe_until <= now:
+        record = replace(record, probe="", probe_until=-inf)
     return record
 
 
@@ -299,8 +301,11 @@ def dumped(records: Mapping[str, Record], at: float) -> str:
 
 def keep_seconds(records: Iterable[Record], now: float) -> float:
     """Return for how long records have to be kept."""
-    ends = [bar.until for one in records for bar in (one.fault, one.limit, one.out) if bar is not None]
-    return max(0.0, max(ends, default=now) - now) + FORGET_SECONDS
+    ends = [now]
+    for one in records:
+        ends.append(one.probe_until)
+        ends.extend(bar.until for bar in (one.fault, one.limit, one.out) if bar is not None)
+    return max(ends) - now + FORGET_SECONDS
 
 
 def loaded(text: str, at: float) -> dict[str, Record]:
@@ -317,12 +322,12 @@ def _written(record: Record, at: float) -> dict[str, Any]:
     for kind in _KINDS:
         bar: Bar | None = getattr(record, kind)
         if bar is not None:
-            until = None if bar.until == inf else round(bar.until - at, 3)
-            value[kind] = [until, round(at - bar.since, 3), bar.strikes, bar.probed, bar.reason]
+            until = None if bar.until == inf else bar.until - at
+            value[kind] = [until, at - bar.since, bar.strikes, bar.probed, bar.reason]
     if record.probe:
-        value["probe"] = [record.probe, round(record.probe_until - at, 3)]
+        value["probe"] = [record.probe, record.probe_until - at]
     if isfinite(record.probed_at):
-        value["probed"] = round(at - record.probed_at, 3)
+        value["probed"] = at - record.probed_at
     return value
 
 

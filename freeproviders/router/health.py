@@ -132,7 +132,6 @@ class Health:
         ledger: where it is shared; None keeps it in this process.
         members: as for `meet`.
         memory: for tests: in place of the one that all routers of this process share.
-        probe_seconds: for tests: how long a probe keeps its right.
     """
 
     def __init__(
@@ -141,11 +140,9 @@ class Health:
         members: Iterable[Member] = (),
         *,
         memory: Memory | None = None,
-        probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._own = memory
-        self._probe_seconds = probe_seconds
         self._facts: dict[Key, Facts] = {}
         self.meet(members)
 
@@ -202,7 +199,7 @@ class Health:
                 if record is None or state_of(record, now).name != "half-open":
                     continue
                 won: Future[bool] = Future()
-                event = Probe(scope=scope, at=now, token=token, until=now + self._probe_seconds)
+                event = Probe(scope=scope, at=now, token=token, until=now + PROBE_SECONDS)
                 memory.put(page, event, won)
                 waits.append(won)
                 scopes.append(scope)

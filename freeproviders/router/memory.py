@@ -34,6 +34,7 @@ STATISTICS_SECONDS: Final = 120.0
 STATISTICS_KEPT_SECONDS: Final = 31 * 86_400.0
 _MOST_PENDING: Final = 64
 _TRIES: Final = 5
+_END_SECONDS: Final = 1.0
 
 
 class Page:
@@ -99,6 +100,11 @@ class Memory:
     def pages(self) -> list[Page]:
         """Return all pages."""
         return list(self._pages.values())
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether something is on its way to the ledger."""
+        return any(page.writing or page.saving for page in self.pages())
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -346,8 +352,14 @@ class _Memories:
         return self.by_ledger.setdefault(ledger, Memory()) if found is None else found
 
     def save(self) -> None:
+        """Write what is left, at the interpreter's end."""
         for ledger, memory in list(self.by_ledger.items()):
             memory.save(ledger)
+            for _ in range(_TRIES):  # one turn of the ledger each
+                if not memory.is_writing:
+                    break
+                with suppress(Exception):  # a ledger that does not answer is not waited for
+                    ledger.notes([]).result(_END_SECONDS)
 
 
 _memories: Final = PerProcess[_Memories](_Memories, at_exit=_Memories.save)

@@ -19,16 +19,18 @@ class Direct:
     What is put off is done in order, as by a ledger's thread.
     """
 
-    def __init__(self, store):
+    def __init__(self, store, clock):
         self.store = store
+        self.clock = clock
         self.put_off = None
         self.trips = 0
 
-    def _do(self, step):
+    def _do(self, make):
         future = Future()
+        came = self.clock.at
 
         def do():
-            (answer,) = self.store.run([step])
+            (answer,) = self.store.run([make(self.clock.at - came)])
             self.trips += 1
             if not future.cancelled():
                 future.set_result(answer)
@@ -45,13 +47,13 @@ class Direct:
             self.put_off.pop(0)()
 
     def notes(self, names):
-        return self._do(ReadNotes(tuple(names)))
+        return self._do(lambda _: ReadNotes(tuple(names)))
 
     def note(self, name, text, *, version, over="", keep, ago=0.0):
-        return self._do(WriteNote(name, text, version, over, keep, ago))
+        return self._do(lambda late: WriteNote(name, text, version, over, keep, ago + late))
 
     async def reset(self, service, *, pool=""):
-        return self._do(Forget(service, pool)).result()
+        return self._do(lambda _: Forget(service, pool)).result()
 
 
 class World:
@@ -60,7 +62,7 @@ class World:
     def __init__(self, number=2, members=()):
         self.clock = Clock()
         self.store = sqlite_store(self.clock)
-        self.ledgers = [Direct(self.store) for _ in range(number)]
+        self.ledgers = [Direct(self.store, self.clock) for _ in range(number)]
         self.healths = [Health(ledger, members, memory=Memory(self.clock.now)) for ledger in self.ledgers]
 
     def pass_time(self, seconds):
