@@ -255,14 +255,17 @@ def _barred(record: Record, event: Barred) -> Record:
 def _answered(record: Record, event: Answered) -> Record:
     is_probe = bool(event.token) and event.token == record.probe
 
-    def cleared(bar: Bar | None, *, only_by_probe: bool = False) -> Bar | None:
+    def cleared(bar: Bar | None) -> Bar | None:
+        """Return what is left of a bar: nothing, where the request was sent after it was put up."""
         if bar is None or bar.until == inf:
             return bar
-        return None if is_probe or (event.admitted > bar.since and not only_by_probe) else bar
+        # What a service has said of a time holds until then, whoever is answered meanwhile, but for
+        # a probe inside of a long one.
+        if bar.probed or (is_probe and bar.until - bar.since > LONG_SECONDS):
+            return None if event.admitted > bar.since else bar
+        return bar
 
-    # What a service has said of a time holds until then, whoever is answered meanwhile.
-    limit = cleared(record.limit, only_by_probe=record.limit is not None and not record.limit.probed)
-    after = replace(record, fault=cleared(record.fault), limit=limit, out=cleared(record.out))
+    after = replace(record, fault=cleared(record.fault), limit=cleared(record.limit), out=cleared(record.out))
     if is_probe:
         after = replace(after, probe="", probe_until=-inf)
     return record if after == record else after
@@ -300,12 +303,12 @@ def dumped(records: Mapping[str, Record], at: float) -> str:
 
 
 def keep_seconds(records: Iterable[Record], now: float) -> float:
-    """Return for how long records have to be kept."""
-    ends = [now]
-    for one in records:
-        ends.append(one.probe_until)
-        ends.extend(bar.until for bar in (one.fault, one.limit, one.out) if bar is not None)
-    return max(ends) - now + FORGET_SECONDS
+    """Return for how long records have to be kept: as long as anybody may know of an older bar.
+
+    So whoever looks the next time sees that it is no more.
+    """
+    ends = [bar.until for one in records for bar in (one.fault, one.limit, one.out) if bar is not None]
+    return max(MONTH, max(ends, default=now) - now) + FORGET_SECONDS
 
 
 def loaded(text: str, at: float) -> dict[str, Record]:

@@ -217,7 +217,8 @@ class Health:
         if not won_all or not _state(page, others, memory.clock()).may_be_asked:
             self.given_back(admission)
             return None
-        self._count(memory, key, now)
+        admission.at = memory.clock()
+        self._count(memory, key, admission.at)
         return admission
 
     def first_limit(self, key: Key, *, whole: bool = False, tokens: int = 0) -> float | None:

@@ -49,8 +49,9 @@ ERRORS = [
 class Asked:
     """A request: who asks whom, not before when, and its admission."""
 
-    def __init__(self, process, key, not_before, task):
+    def __init__(self, process, key, at, not_before, task):
         self.process = process
+        self.at = at
         self.key = key
         self.not_before = not_before
         self.task = task
@@ -175,7 +176,7 @@ class Processes:
 
     def asks(self, number, key):
         task = self.loop.create_task(self.world.healths[number].admit(key))
-        one = Asked(number, key, self.known[number].get(key, 0), task)
+        one = Asked(number, key, self.now, self.known[number].get(key, 0), task)
         self.spin()
         if task.done():
             self.begun(one)
@@ -213,10 +214,9 @@ class Processes:
     def one_probe_at_most(self):
         """Of the same scope, while its right lasts."""
         for number, one in enumerate(self.probes):
-            end = min(one.ended, one.admission.at + health.PROBE_SECONDS)
             for other in self.probes[number + 1 :]:
                 first, second = sorted([one, other], key=lambda probe: probe.admission.at)
-                end = min(first.ended, first.admission.at + health.PROBE_SECONDS)
+                end = min(first.ended, first.at + health.PROBE_SECONDS)
                 together = set(one.admission.scopes) & set(other.admission.scopes)
                 assert not together or second.admission.at >= end
 
@@ -236,6 +236,7 @@ def test_processes(seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "LOOK_SECONDS", 1e6)  # whoever waits does so until the test goes on
         walk = Processes(seed)
+        patch.setattr(health, "jitter", lambda: 1 + walk.random.random() / 4)
         try:
             walk.run(100)
         finally:
