@@ -6,11 +6,12 @@ The way of one question::
     state = health.state(key)                     # no I/O: closed, half-open, open, out
     admission = await health.admit(key)           # None: pass this member by
     ...                                           # it is asked
+    health.began(admission)                       # of a stream: its first content is there
     health.answered(admission, first=0.4, whole=2.1)
     health.failed(admission, error)               # or: what the error means is decided here
     health.given_back(admission)                  # or: it was cancelled before it said anything
 
-`answered`, `failed`, `given_back` and `take_out` return at once, may be called on any thread and
+`began`, `answered`, `failed`, `given_back` and `take_out` return at once, may be called on any thread and
 never raise; what others must know is written in the background. Where the ledger cannot be used,
 health is kept in memory.
 """
@@ -73,6 +74,7 @@ class Admission:
     at: float
     token: str = ""
     scopes: tuple[str, ...] = ()
+    is_pending: bool = False
     done: bool = False
 
     @property
@@ -176,10 +178,11 @@ class Health:
         page = memory.page(key)
         return _state(page, self._scopes(key), memory.clock()) if page.view else CLOSED
 
-    async def admit(self, key: Key) -> Admission | None:
+    async def admit(self, key: Key, *, in_line: bool = False) -> Admission | None:
         """Return the right to ask a member once; None where it must be passed by.
 
         At once where the member is closed. Where it is half-open, one of all processes gets it.
+        `in_line` says that the request may wait for room first, so that its silence means nothing.
         """
         memory = self._memory
         state = self.state(key)
@@ -187,8 +190,8 @@ class Health:
             return None
         now = memory.clock()
         if state.name == "closed":
-            self._count(memory, key, now)
-            return Admission(key, now)
+            self._count(memory, key, now, pending=not in_line)
+            return Admission(key, now, is_pending=not in_line)
         page = memory.page(key)
         token = token_hex(8)
         waits: list[Future[bool]] = []
@@ -218,7 +221,7 @@ class Health:
             self.given_back(admission)
             return None
         admission.at = memory.clock()
-        self._count(memory, key, admission.at)
+        self._count(memory, key, admission.at, pending=False)
         return admission
 
     def first_limit(self, key: Key, *, whole: bool = False, tokens: int = 0) -> float | None:
@@ -249,6 +252,15 @@ class Health:
             return memory.page(key).of(key.model).speed()
 
     # --- after ------------------------------------------------------------------------------------
+
+    def began(self, admission: Admission) -> None:
+        """Note that content has come: a probe is over then, long before the end of its answer."""
+        memory = self._memory
+        page = memory.page(admission.key)
+        with memory.lock:
+            self._known(page, admission)
+            news = self._clear(memory, page, admission, self._scopes(admission.key))
+        self._end(memory, page, news=news)
 
     def answered(
         self, admission: Admission, *, first: float | None = None, whole: float | None = None
@@ -355,16 +367,28 @@ class Health:
         return ("", *(f"pool {name}" for name in facts.pools), _model(key))
 
     @staticmethod
-    def _count(memory: Memory, key: Key, now: float) -> None:
+    def _count(memory: Memory, key: Key, now: float, *, pending: bool) -> None:
         with memory.lock:
-            memory.page(key).of(key.model).admitted(now)
+            vitals = memory.page(key).of(key.model)
+            vitals.admitted(now)
+            vitals.pending += pending
 
     def _begin(self, admission: Admission) -> tuple[Memory, Page | None, float]:
         memory = self._memory
         if admission.done:
             return memory, None, 0.0
         admission.done = True
-        return memory, memory.page(admission.key), memory.clock()
+        page = memory.page(admission.key)
+        with memory.lock:
+            self._known(page, admission)
+        return memory, page, memory.clock()
+
+    @staticmethod
+    def _known(page: Page, admission: Admission) -> None:
+        """Note that something is known of a request; under the lock."""
+        if admission.is_pending:
+            admission.is_pending = False
+            page.of(admission.key.model).pending -= 1
 
     def _end(self, memory: Memory, page: Page, *, news: bool) -> None:
         if news:

@@ -46,7 +46,7 @@ LONGEST_SAID_SECONDS: Final = 25 * HOUR
 """The most that is believed of a service that says when to come back; of a month, 31 days."""
 
 _UNSAID: Final[Mapping[str, tuple[float, float]]] = {
-    "": (5.0, 300.0),
+    "": (1.0, 300.0),
     "minute": (15.0, 60.0),
     "hour": (300.0, HOUR),
     "day": (HOUR, DAY),

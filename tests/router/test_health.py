@@ -199,6 +199,43 @@ def test_requests_under_way_when_it_was_shut_are_no_news():
     assert 5 <= health.state(KEY).wait <= 6.25
 
 
+def test_faults_that_show_sooner_than_answers_shut_nobody():
+    """Of twelve that are asked at a time, four fail at once: nothing is known of the other eight."""
+    world = World(1)
+    (health,) = world.healths
+    admissions = [admit(health) for _ in range(12)]
+    world.pass_time(1)
+    for admission in admissions[:4]:
+        health.failed(admission, ServerError("broken", status=500))
+    assert names(health) == ["closed"]
+    for admission in admissions[4:6]:
+        health.failed(admission, ServerError("broken", status=500))
+    assert names(health) == ["open"]
+
+
+def test_what_has_begun_or_waits_for_room_is_not_waited_for():
+    world = World(1)
+    (health,) = world.healths
+    for _ in range(20):
+        health.began(admit(health))
+        assert asyncio.run(health.admit(KEY, in_line=True)) is not None
+    for _ in range(3):
+        fail(health, ServerError("broken", status=500))
+    assert names(health) == ["open"]
+
+
+def test_a_probe_is_over_when_its_answer_begins():
+    world = World(1)
+    (health,) = world.healths
+    for _ in range(3):
+        fail(health, ServerError("broken", status=500))
+    world.pass_time(10)
+    probe = admit(health)
+    assert probe.is_probe
+    health.began(probe)
+    assert names(health) == ["closed"]
+
+
 def test_an_answer_under_way_does_not_open_what_was_shut_meanwhile():
     world = World(1)
     (health,) = world.healths
