@@ -60,6 +60,8 @@ class Order:
         if stays is not None and stays in ordered:
             ordered.remove(stays)
             ordered.insert(0, stays)
+        if self._strategy == "spread" and ordered:
+            self.asked(ordered[0])  # before it is, so that questions that come together are spread
         return ordered
 
     def asked(self, member: Member) -> None:

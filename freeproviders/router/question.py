@@ -50,6 +50,8 @@ _ONCE: Final = Retry(attempts=1)
 """A member that fails is left for the next one; there is time for retries when all have failed."""
 _AFTER: Final = 0.01
 """Seconds after the time that a limit names, so that nobody comes too early by a clock's difference."""
+_HOP_SECONDS: Final = 2.0
+"""How long a member that is to go on with an answer may be in a cool-down and be waited for."""
 _LINE_SECONDS: Final = 1.0
 """How long to stand in one line beyond the time at which there should have been room."""
 
@@ -208,7 +210,15 @@ class Question:
 
     async def _hop(self, member: Member, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask a member to go on with an answer, under its own limits and within the question's budget."""
-        running = await self._tried(member, request, others=True) if self._left > 0 else None
+        running = None
+        if self._left > 0:
+            started = monotonic()
+            wait = max(0.0, min(self._may_wait, self._ends - started))
+            barred = self._rules.health.state(member.key).wait
+            if 0 < barred <= min(wait, _HOP_SECONDS):  # nobody else may be able to go on
+                await asyncio.sleep(barred)
+            running = await self._tried(member, request, others=True, wait=wait)
+            self._may_wait -= min(wait, monotonic() - started)
         if running is None:
             told = self._told.get(member)
             raise told.error if told is not None else NoProviderError("The question's requests are spent.")
@@ -296,17 +306,19 @@ class Question:
         return None
 
     async def _in_line(self) -> Running | None:
-        """Stand in the line of a member whose limits have room the soonest, of those within reach.
+        """Stand in the line of one of the members whose limits have room the soonest.
 
-        That keeps the order of those who wait, and nobody looks again and again. Where calls that
-        still run hold the room, nobody knows when it comes back: those who wait are spread.
+        That keeps the order of those who wait, and nobody looks again and again. Those who wait are
+        spread over the members that may have room about as soon: a line is for one member only, and
+        where calls that still run hold the room, nobody knows when it comes back.
         """
         full = [member for member, told in self._told.items() if isinstance(told.error, QuotaSpentError)]
         if not full or self._left <= 0:
             return None
         now = monotonic()
         delays = {member: self._delay_of_limits(member) for member in full}
-        member = min(full, key=lambda one: (delays[one], random.random()))  # noqa: S311 - no secret
+        soon = min(delays.values()) + _LINE_SECONDS
+        member = random.choice([one for one in full if delays[one] <= soon])  # noqa: S311 - no secret
         wait = min(delays[member] + _LINE_SECONDS, self._may_wait, self._ends - now)
         if delays[member] > wait:
             return None
@@ -327,7 +339,7 @@ class Question:
         Where `others` can be asked after it, it has no more time than it usually takes, and output
         that is no good is a reason to ask them. `wait` is for room among its limits.
         """
-        admission = await self._rules.health.admit(member.key)
+        admission = await self._rules.health.admit(member.key, in_line=wait > 0)
         if admission is None:
             state = self._rules.health.state(member.key)
             self._pass_over(member, state.reason, until=state.until)
@@ -362,6 +374,8 @@ class Question:
                 await stream.aclose()
             raise
         else:
+            if request.stream:
+                self._rules.health.began(admission)
             return Running(member, admission, stream, batch, started, monotonic() - started)
         if stream is not None:
             await stream.aclose()

@@ -99,3 +99,30 @@ def test_a_silent_member_costs_its_deadline_and_no_more(start, fault, stream):
     assert (failed.requests, right.requests, right.error) == (1, 1, "")
     assert silent.wait_disconnect() == 1
     assert len(silent.requests) == 1
+
+
+WORDS = "one two three four five six seven eight nine ten"
+BREAKS = {"cut": 700}
+
+
+def test_hops_that_fail_before_a_word_are_passed_over(start):
+    """As before the first content: what nobody has seen is no seam."""
+    fails = [start(WORDS, faults=[{"status": 500}]) for _ in range(3)]
+    broken = start(WORDS, faults=[BREAKS, {"status": 503}])
+    right = start(WORDS)
+    router = FreeProviders(*map(member, [broken, *fails, right]), on_broken_stream="continue", max_requests=9)
+    parts = list(router.stream_sync("Hi", temperature=0))
+    assert "".join([part.text for part in parts if isinstance(part, Text)]) == WORDS
+    (seam,) = parts[-1].seams
+    assert seam.how == "replay"
+    assert [len(server.requests) for server in (broken, *fails, right)] == [2, 1, 1, 1, 1]
+
+
+def test_a_hop_waits_for_room_as_the_question_does(start):
+    """The one that broke off may be the only one who can go on."""
+    broken = start(WORDS, faults=[BREAKS])
+    quota = Quota([{"metric": "requests", "per": "second", "cap": 1}], name="slow", transit=0.3)
+    router = FreeProviders(member(broken, quota=quota), on_broken_stream="continue")
+    parts = list(router.stream_sync("Hi", temperature=0, wait_up_to=30))
+    assert "".join([part.text for part in parts if isinstance(part, Text)]) == WORDS
+    assert [seam.how for seam in parts[-1].seams] == ["replay"]

@@ -10,7 +10,6 @@ from freeproviders.errors import (
     BadRequestError,
     FreeProvidersError,
     TruncatedResponseError,
-    UsageError,
 )
 from freeproviders.router.member import Member
 from freeproviders.router.resume.broken import MAX_HOPS, Broken, Said
@@ -132,7 +131,8 @@ class _Going:
             error = TruncatedResponseError(
                 "The answer has no end.", provider=way.member.backend.name, model=way.member.model
             )
-        sent = not isinstance(error, UsageError) and getattr(error, "attempts", 1) > 0
+        # Who fails before a word is passed over, as before the first content; the budget bounds that.
+        sent = bool(hop.written) or bool(hop.refused)
         if way.how == "restart":
             self._restarts -= sent
         else:
