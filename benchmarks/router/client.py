@@ -54,7 +54,8 @@ class Outcome:
     def judge(self, pieces: list[str], error: BaseException | None) -> None:
         said, right = "".join(pieces), answer(self.number)
         if error is not None:
-            self.error = f"{type(error).__name__}: {error}"[:600]
+            why = getattr(error, "not_resumed", "")  # our own
+            self.error = f"{type(error).__name__}: {why and f'{why}: '}{error}"[:600]
         elif said == right:
             self.right = True
         else:

@@ -14,22 +14,24 @@ from freeproviders.types import Text
 ATTEMPTS = 12
 FIRST_SECONDS = 10.0
 WAIT_SECONDS = 60.0
-TRANSIT_SECONDS = 0.25
+TRANSIT_SECONDS = 0.5
 
 
 def make(name: str, plan: Plan, addresses: dict[str, str]) -> Ours:
     return Ours(plan, addresses)
 
 
-def members_of(plan: Plan, addresses: dict[str, str], ledger: Path) -> list[OpenAICompatible]:
+def members_of(
+    plan: Plan, addresses: dict[str, str], ledger: Path, first: float, transit: float
+) -> list[OpenAICompatible]:
     """The services as backends, each with its limits in one ledger."""
     return [
         OpenAICompatible(
             service=row_of(one),
             base_url=addresses[one.name],
             api_key="key",
-            timeout=Timeout(first_content=FIRST_SECONDS, stall=FIRST_SECONDS),
-            quota=Quota(lines_of(one), name=one.name, ledger=ledger, transit=TRANSIT_SECONDS),
+            timeout=Timeout(first_content=first, stall=first),
+            quota=Quota(lines_of(one), name=one.name, ledger=ledger, transit=transit),
         )
         for one in plan.members
     ]
@@ -38,17 +40,29 @@ def members_of(plan: Plan, addresses: dict[str, str], ledger: Path) -> list[Open
 class Ours:
     """`FreeProviders`, which goes on where an answer breaks off."""
 
-    def __init__(self, plan: Plan, addresses: dict[str, str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        addresses: dict[str, str],
+        *,
+        first: float = FIRST_SECONDS,
+        transit: float = TRANSIT_SECONDS,
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         ledger = Path(self.folder.name) / "quota.db"
         self.router = FreeProviders(
-            *members_of(plan, addresses, ledger),
+            *members_of(plan, addresses, ledger, first, transit),
             strategy="spread",
             on_broken_stream="continue",
             max_requests=ATTEMPTS,
             ledger=ledger,
         )
-        self.settings = {"temperature": 0, "max_tokens": MAX_TOKENS, "wait_up_to": WAIT_SECONDS}
+        self.settings = {
+            "temperature": 0,
+            "max_tokens": MAX_TOKENS,
+            "wait_up_to": WAIT_SECONDS,
+            "on_empty": "error",
+        }
         self.stream = plan.stream
 
     async def ask(self, number: int) -> AsyncIterator[str]:

@@ -17,7 +17,7 @@ Reset = Literal["rolling", "fixed", "refill"]
 MODEL = "one"
 PIECES = 8
 ANSWER_TOKENS = 40
-MAX_TOKENS = 48
+MAX_TOKENS = 80
 RETRY_AFTER = 1
 CUT_BYTES = {True: 620, False: 250}
 """Behind the first pieces of a stream, inside of a document."""
