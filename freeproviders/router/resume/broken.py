@@ -11,7 +11,7 @@ from freeproviders.router.member import Member
 from freeproviders.types import ChatRequest, Finish, OnBrokenStream, Part, Reasoning, Text, Usage
 
 MAX_HOPS: Final = 2
-"""Members that are asked to go on with one answer, at most."""
+"""Members that may begin to go on with one answer, at most."""
 
 
 @dataclass(slots=True)
