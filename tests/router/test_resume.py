@@ -10,6 +10,7 @@ from freeproviders import OpenAICompatible
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import ContentFilterError, FreeProvidersError, ProviderError, RateLimitError
 from freeproviders.router.resume import Broken, Said, resumed, why_not
+from freeproviders.router.resume.splice import tail_of
 from freeproviders.types import (
     ChatRequest,
     Finish,
@@ -22,6 +23,8 @@ from freeproviders.types import (
     ToolCall,
     Usage,
 )
+from freeproviders.wire.openai.request import request_body
+from freeproviders.wire.openai.style import Style
 from tests.router.resuming import QUESTION, as_member, ask, asking, routed, served, whole
 from tests.router.texts import CJK, CODE, ORDINARY, REPETITIVE
 
@@ -328,3 +331,48 @@ async def test_not_allowed_is_raised(policy):
             await whole([member], asking(options={"logprobs": True}), policy)
         assert re.search("log probabilities", caught.value.not_resumed)
         assert len(server.requests) == 1
+
+
+BEGUN = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hel"}]
+
+
+@pytest.mark.parametrize(
+    ("service", "messages", "options", "words"),
+    [
+        ("mistral", BEGUN, {}, "Assistant with prefix True"),
+        ("vllm", BEGUN, {"continue_final_message": True}, "Cannot set both"),
+        ("vllm", BEGUN[:1], {"continue_final_message": True, "add_generation_prompt": False}, "assistant's"),
+        ("groq", BEGUN, {"continue_final_message": True, "add_generation_prompt": False}, "Unrecognized"),
+    ],
+)
+async def test_replicas_hold_requests_to_the_row(service, messages, options, words):
+    """A replica refuses the beginning of an answer that is not given as the service wants it."""
+    with served("Hello.", "m", service, models=["m"]) as (member, server):
+        with pytest.raises(ProviderError):
+            await member.backend.complete(messages, **options)
+        assert words in server.requests[-1].refusal
+        rest = await whole([member], asking(prefill="Hel"))
+        assert rest.text == "Hello."  # this script passes the beginning over
+
+
+@pytest.mark.parametrize(
+    ("prefill", "last", "beside"),
+    [
+        ("last", {}, {}),
+        ("prefix", {"prefix": True}, {}),
+        ("continue", {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    ],
+)
+def test_how_a_beginning_is_written(prefill, last, beside):
+    """It is the last message; what says so is as the style has it."""
+    plain = request_body(asking(), Style(prefill=prefill))
+    body = request_body(asking(prefill="Hel"), Style(prefill=prefill))
+    assert body == plain | beside | {
+        "messages": [*plain["messages"], {"role": "assistant", "content": "Hel", **last}]
+    }
+
+
+def test_a_long_answer_is_looked_at_once():
+    """The proof in a text of many words is found without looking at every pair of them."""
+    text = " ".join(f"word{n}" for n in range(60_000))
+    assert tail_of(text) == " word59998 word59999"
