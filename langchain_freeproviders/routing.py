@@ -26,7 +26,6 @@ from pydantic import Field
 
 from freeproviders.backend import Backend
 from freeproviders.configuration import CONFIGURATION, Configuration
-from freeproviders.consent import Privacy
 from freeproviders.errors import UsageError
 from freeproviders.types import Batch, ChatRequest, OnBrokenStream
 from langchain_freeproviders.backend import identity_of
@@ -60,7 +59,7 @@ class RouterSettings(PatienceFields, BackendSettings):
     """Services whose accounts you have confirmed to be free ones. Not saved: it is your word."""
     paid: bool = Field(default=False, exclude=True)
     """Whether models that cost money may be asked where they are named. Not saved: it is your word."""
-    privacy: Privacy | None = None
+    privacy: Literal["local", "no-training", "any"] | None = None
     """Who may see prompts: "local", "no-training" or "any".
 
     None is "no-training" for those that are found, and "any" where you name the members.

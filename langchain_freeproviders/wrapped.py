@@ -100,7 +100,8 @@ def _own(model: BackendSettings) -> Backend:
             f"{', '.join(settings)} of the {type(model).__name__} would be lost: pass settings to the router "
             "or with the call."
         )
-    return model._backend  # noqa: SLF001 - ours
+    backend = model._backend  # noqa: SLF001 - ours
+    return backend.with_model(model.model_name) if model.model_name not in {"", backend.model} else backend
 
 
 class ChatModelBackend:

@@ -4,7 +4,10 @@ import asyncio
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 from contextlib import ExitStack
+from typing import get_args
 
 import pytest
 from langchain.agents.middleware import ModelRetryMiddleware
@@ -18,7 +21,10 @@ from langchain_core.runnables import ConfigurableField
 from langchain_core.tracers.context import collect_runs
 
 from freeproviders import FreeProviders, OpenAICompatible, Retry, Timeout, errors
+from freeproviders.consent import Privacy
 from freeproviders.errors import UsageError
+from freeproviders.router.order import Strategy
+from freeproviders.types import OnBrokenStream
 from langchain_freeproviders import ChatFreeProviders, FreeProvidersLLM, init_chat_model
 from langchain_freeproviders.errors import AuthenticationError, NoProviderError
 from tests.langchain.services import OPENAI
@@ -141,6 +147,24 @@ def test_every_argument_of_the_router_has_a_field():
             default = cls.model_fields[name].get_default(call_default_factory=True)
             given = inspect.signature(FreeProviders.__init__).parameters[name].default
             assert default == (list(given) if given == () else given)
+        for name, words in (
+            ("privacy", Privacy),
+            ("strategy", Strategy),
+            ("on_broken_stream", OnBrokenStream),
+        ):
+            annotation = cls.model_fields[name].annotation
+            first = get_args(annotation)[0]
+            assert (get_args(first) or get_args(annotation)) == get_args(words)
+
+
+def test_the_router_is_loaded_by_who_has_one():
+    """Its modules, and the catalogue, are not loaded with the package."""
+    program = (
+        "import sys, langchain_freeproviders as l; l.ChatFreeProviders; "
+        "print([m for m in sys.modules if m.startswith(('freeproviders.router', 'freeproviders.catalogue'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_what_a_field_says_reaches_the_router(servers):

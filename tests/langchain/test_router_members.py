@@ -28,7 +28,7 @@ from freeproviders.types import (
     ToolCall,
     Usage,
 )
-from langchain_freeproviders import ChatFlowGpt, FlowGptLLM, as_backend
+from langchain_freeproviders import ChatBackend, ChatFlowGpt, FlowGptLLM, as_backend
 from langchain_freeproviders.incoming import MessageReader
 from langchain_freeproviders.outgoing import langchain_messages
 from tests.brain import brain, native_brain
@@ -226,6 +226,8 @@ def test_a_model_of_our_own_is_its_backend():
     with FLOW.replica("ok") as r:
         model = ChatFlowGpt(base_url=r.base_url)
         assert as_backend(model) is model._backend
+        another = as_backend(ChatBackend(backend=model._backend, model="gpt-4-turbo"))
+        assert (another.model, model._backend.model) == ("gpt-4-turbo", "gpt-3.5-turbo")
         with pytest.raises(UsageError, match="temperature of the ChatFlowGpt would be lost"):
             as_backend(ChatFlowGpt(base_url=r.base_url, temperature=0))
         for wrong in (model.bind(stop=["x"]), FlowGptLLM(base_url=r.base_url), "flow-gpt", None):
