@@ -283,6 +283,31 @@ def test_a_soonest_time_is_a_reason_to_ask_again(servers):
     assert not final.value.is_retryable
 
 
+# --- left early -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [OpenAICompatible, ChatTheirs], ids=lambda kind: kind.__name__)
+async def test_leaving_ends_the_request(kind):
+    """Wherever it is, also at a member with a client of its own."""
+    with OPENAI.replica("word " * 500, faults={"pace": 0.01}) as r:
+        model = ChatFreeProviders(models=[kind(model="m1", base_url=r.base_url)])
+        told = {"callbacks": [Told()]}
+        stream = model.astream("Hi", told)
+        await anext(stream)
+        await stream.aclose()
+        assert await r.await_disconnect(1) == 1
+        asked = asyncio.create_task(model.ainvoke("Hi", told, stream=True))
+        await r.await_requests(2)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await r.await_disconnect(2) == 2
+        pieces = model.stream("Hi", told)
+        assert await asyncio.to_thread(lambda: next(pieces).content)
+        await asyncio.to_thread(pieces.close)
+        assert await r.await_disconnect(3) == 3
+
+
 # --- told -----------------------------------------------------------------------------------------
 
 
