@@ -65,6 +65,11 @@ class Catalogue:
         return sorted({*self._own, *(source.id for source in self._others)})
 
     @property
+    def is_listed(self) -> bool:
+        """Whether the folders with files of services have been listed, which takes time."""
+        return self._given is not None or "_others" in self.__dict__
+
+    @property
     def added(self) -> list[str]:
         """The ids of services of which other packages or the user have files."""
         return list(dict.fromkeys(source.id for source in self._others))

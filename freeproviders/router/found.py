@@ -6,8 +6,9 @@ comes.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from typing import Final
@@ -19,12 +20,11 @@ from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.pins import PINS
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.consent import Privacy, confirmed_services
-from freeproviders.embedded.server import engine_folder
 from freeproviders.errors import UsageError
 from freeproviders.providers import PROVIDERS, Row, find_provider, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, made
-from freeproviders.router.member import Found, Member, Skipped, answers_to
+from freeproviders.router.member import Found, Later, Member, Skipped, answers_to
 from freeproviders.router.named import named
 from freeproviders.router.names import checked
 from freeproviders.router.ollama import OLLAMA, ollama_later
@@ -77,8 +77,15 @@ def in_words(skipped: Iterable[Skipped]) -> str:
 
 def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> Found:
     out = Found()
-    for row in _worth_a_look(out, {name.partition("/")[0] for name in allow}):
-        _add_service(out, row, policy, prefer=prefer, allow=allow)
+    shelf, allowed = catalogue(), {name.partition("/")[0] for name in allow}
+    known = [name for name, pin in PINS.items() if name in allowed or _is_set(pin.variables)]
+    known += [name for name in allowed if name not in PINS and shelf.has(name)]
+    look = partial(_services, policy=policy, prefer=prefer, allow=allow)
+    look(out, known)
+    if shelf.is_listed or not _on_a_loop():
+        look(out, [name for name in shelf.added if name not in known])
+    else:  # a loop is not kept waiting for folders
+        out.later.append(Later("files of services", partial(_look_at_files, look, known)))
     for name in allow:
         provider = find_provider(name.partition("/")[0])
         if provider is not None and provider.slug != EMBEDDED and not catalogue().has(provider.slug):
@@ -86,6 +93,25 @@ def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> 
     out.later.append(ollama_later(OpenAICompatible("any", service=OLLAMA), policy))
     _add_embedded(out, policy)
     return out
+
+
+async def _look_at_files(look: Callable[[Found, Sequence[str]], None], known: Sequence[str]) -> Found:
+    """Look at the services of other packages and of the user, on a thread."""
+
+    def found() -> Found:
+        out = Found()
+        look(out, [name for name in catalogue().added if name not in known])
+        return out
+
+    return await asyncio.to_thread(found)
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _in_order(
@@ -119,22 +145,22 @@ def _a_day(member: Member) -> float:
 # --- services -------------------------------------------------------------------------------------
 
 
-def _worth_a_look(out: Found, allowed: set[str]) -> Iterator[Service]:
-    """Read the rows of services whose key is set, of those allowed, and of those that were added.
+def _services(
+    out: Found, ids: Iterable[str], *, policy: Policy, prefer: Sequence[str], allow: Sequence[str]
+) -> None:
+    """Add the models of those services whose key is set, or that are allowed.
 
-    Reading all of them would take longer than all else.
+    Only services that may be worth it are read: reading all would take longer than all else.
     """
-    shelf = catalogue()
-    ids = [name for name, pin in PINS.items() if name in allowed or _is_set(pin.variables)]
-    own = [name for name in allowed if name not in PINS and shelf.has(name)]
-    for name in dict.fromkeys([*ids, *own, *shelf.added]):
+    allowed = {name.partition("/")[0] for name in allow}
+    for name in ids:
         try:
-            row = shelf.service(name)
+            row = catalogue().service(name)
         except UsageError as error:
             out.skipped.append(Skipped(name, str(error)))
             continue
         if name in allowed or _is_set(key_variables(row)):
-            yield row
+            _add_service(out, row, policy, prefer=prefer, allow=allow)
 
 
 def _is_set(variables: Sequence[str]) -> bool:
@@ -189,11 +215,15 @@ def _add_protocol(out: Found, provider: Row, policy: Policy) -> None:
 
 def _add_embedded(out: Found, policy: Policy) -> None:
     """Add the model on this machine; its weights are fetched when it is asked, and that is announced."""
+    from freeproviders.router.here import MISSING_ENGINE  # noqa: PLC0415 - its import looks at files
+
+    if MISSING_ENGINE:
+        out.skipped.append(Skipped(EMBEDDED, MISSING_ENGINE))
+        return
+    row = next(row for row in PROVIDERS if row.slug == EMBEDDED)
     try:
-        engine_folder()
-        row = next(row for row in PROVIDERS if row.slug == EMBEDDED)
         member, _ = made(load_provider(row)(), policy)
-    except UsageError as error:
+    except UsageError as error:  # FREEPROVIDERS_MODEL names none
         out.skipped.append(Skipped(EMBEDDED, str(error)))
     else:
         out.members.append(member)

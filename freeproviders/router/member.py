@@ -84,10 +84,10 @@ class Skipped(NamedTuple):
 
 
 class Later(NamedTuple):
-    """A server on this machine that is looked at when the first question comes.
+    """A place that is looked at when the first question comes: Ollama's server, or folders of files.
 
-    `look` asks it once, by a GET, which takes a second at most; it raises nothing, and returns its
-    models as members, or why there are none.
+    `look` takes a second at most and raises nothing; it returns the members that are there, or why
+    there are none.
     """
 
     name: str

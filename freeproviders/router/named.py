@@ -8,7 +8,7 @@ from typing import Any
 from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
-from freeproviders.errors import UsageError
+from freeproviders.errors import MissingDependencyError, UsageError
 from freeproviders.providers import Row, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, is_embedded, made
@@ -79,9 +79,10 @@ def _add_service(found: Found, row: Service, model: str, policy: Policy) -> None
 def _protocol(row: Row, model: str) -> Backend:
     backend = load_provider(row)(model or None)
     if row.slug == EMBEDDED:
-        from freeproviders.embedded.server import engine_folder  # noqa: PLC0415 - for this one only
+        from freeproviders.router.here import MISSING_ENGINE  # noqa: PLC0415 - its import looks at files
 
-        engine_folder()  # or an error that names the extra
+        if MISSING_ENGINE:
+            raise MissingDependencyError(MISSING_ENGINE)
     return backend
 
 

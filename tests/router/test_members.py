@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from freeproviders import Embedded, FlowGpt, OpenAICompatible
+from freeproviders import Embedded, FlowGpt, OpenAICompatible, consent
 from freeproviders.catalogue import catalogue, look_again
 from freeproviders.catalogue.pins import PINS, VARIABLES
 from freeproviders.errors import MissingKeyError, UnknownServiceError, UsageError
 from freeproviders.router.found import find
+from tests.catalogued import HOUSE
 
 KEY = "key-of-nobody-12345"
 
@@ -299,3 +300,28 @@ def test_nobody_to_ask_is_said_with_reasons(monkeypatch):
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     with pytest.raises(UsageError, match=r"There is nobody to ask\..*openrouter: It trains"):
         find(exclude=["embedded", "ollama"])
+
+
+# --- where it is called ---------------------------------------------------------------------------
+
+
+async def test_members_are_found_inside_a_coroutine_without_blocking(monkeypatch, tmp_path):
+    """Files are read there as an import reads them, which guards against blocking calls allow."""
+    await asyncio.to_thread(consent.confirm, "groq")
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    await asyncio.to_thread((tmp_path / "house.toml").write_text, HOUSE)
+    monkeypatch.setenv("FREEPROVIDERS_SERVICES", str(tmp_path))
+    look_again()
+    try:
+        monkeypatch.setenv("HOUSE_KEY", KEY)
+        found = find(privacy="any", allow=["flow-gpt", "house"], exclude=["house/house-small"])
+        assert names(found)[0] == "groq/openai/gpt-oss-120b"
+        await found.complete()
+        assert "house/house-blend" in names(found)
+        other = find(privacy="any", exclude=["openrouter"])
+        assert names(other)[0] == "groq/openai/gpt-oss-120b"
+        assert names(find(["groq", "embedded"]))
+    finally:
+        monkeypatch.delenv("FREEPROVIDERS_SERVICES")
+        look_again()
