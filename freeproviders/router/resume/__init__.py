@@ -22,11 +22,11 @@ It promises:
   hops) and a `Finish` (the last hop's, with all `seams`) end it. `attempts` and `trail` of that
   `Finish` are the caller's business, who knows what `ask` did.
 - Each hop is decided before a character of it goes out; a hop that is not taken costs its tokens and
-  leaves no trace in the text. At most `broken.hops` members are asked, one after the other, each by
-  `ask(member, request)`: an asynchronous generator of batches which has deadline, quota, breaker and
-  statistics in it, and raises errors of the tree. An error with `attempts` 0, or a `UsageError`, is
-  no hop. `ask` may change a request as the member needs it, but `prefill` goes to the backend as it
-  is.
+  leaves no trace in the text. Members are asked one after the other, each by `ask(member, request)`:
+  an asynchronous generator of batches which has deadline, quota, breaker and statistics in it, and
+  raises errors of the tree. At most `broken.hops` of them may begin to say something; who fails
+  before that is passed over, and `ask` bounds how many do. `ask` may change a request as the member
+  needs it, but `prefill` goes to the backend as it is.
 - The request's `listener` is called with each `Seam` before anything behind it goes out.
 - Where nobody goes on, the error of the answer that broke off is raised with `partial`, the text
   that was shown (behind a restart: of the new answer), and `not_resumed`, why nobody went on.
