@@ -23,7 +23,9 @@ if find_spec("llama_index.core") is None:
 from llama_index_freeproviders import llms as _llms
 from llama_index_freeproviders.backend import BackendLLM
 from llama_index_freeproviders.llms import *  # noqa: F403 - a class for each provider
+from llama_index_freeproviders.members import as_backend
 from llama_index_freeproviders.provider import ProviderLLM
+from llama_index_freeproviders.router import FreeProviders
 
 if TYPE_CHECKING:
     from llama_index_freeproviders.embeddings import (
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
         WordLlamaEmbedding,
     )
     from llama_index_freeproviders.limiter import SharedQuota
-    from llama_index_freeproviders.members import as_backend
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
     from llama_index_freeproviders.retrievers import OfflineRetriever
 
@@ -48,12 +49,12 @@ _HOMES = {
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
     "WordLlamaEmbedding": "embeddings",
-    "as_backend": "members",
 }
 
 __all__ = [
     "BackendLLM",
     "EmbeddedEmbedding",
+    "FreeProviders",
     "FreeProvidersEmbedding",
     "OfflineEmbedding",
     "OfflineRetriever",

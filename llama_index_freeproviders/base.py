@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, cast
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt as default_messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -38,7 +38,7 @@ from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import split
 from freeproviders.errors import UsageError
-from freeproviders.types import Batch, ChatRequest, Message, OnEmpty, OnInvalid, ReasoningMode
+from freeproviders.types import Batch, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured
 from llama_index_freeproviders.callbacks import (
     Call,
@@ -51,6 +51,7 @@ from llama_index_freeproviders.callbacks import (
 from llama_index_freeproviders.fields import CoreFields, with_plain_key
 from llama_index_freeproviders.messages import holds_files, to_core_messages
 from llama_index_freeproviders.names import LLM_NAMES, Names
+from llama_index_freeproviders.question import Question
 from llama_index_freeproviders.responses import (
     Assembler,
     ChatAssembler,
@@ -97,17 +98,6 @@ _LLAMAINDEX_ONLY: Final = frozenset(
 """Keywords that LlamaIndex passes along with a call and that are no settings of the request."""
 _OF_THE_METHOD: Final = frozenset({"messages", "stream"})
 """Settings that the method called decides on."""
-
-
-class Question(NamedTuple):
-    """A question: the backend, and the request to it."""
-
-    backend: Backend
-    request: ChatRequest
-
-    def batches(self) -> AsyncGenerator[Batch, None]:
-        """Stream the parts of the answer."""
-        return self.backend.answer(self.request)
 
 
 class CoreLLM(CoreFields, FunctionCallingLLM):
@@ -304,7 +294,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            answer = whole(self.question(messages, kwargs, stream=False).batches())
+            answer = whole(call.heard(self.question(messages, kwargs, stream=False)).batches())
             return call.ended(_chat_assembler(kwargs).whole(bridge.run(answer)))
 
     @spanned
@@ -312,7 +302,8 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a conversation."""
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = whole((await self._aquestion(messages, kwargs, stream=False)).batches())
+            question = call.heard(await self._aquestion(messages, kwargs, stream=False))
+            answer = whole(question.batches())
             return call.ended(_chat_assembler(kwargs).whole(await answer))
 
     @spanned
@@ -323,7 +314,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """
         with ChatCall(self, messages, kwargs) as call:
             call.wait_for_turn()
-            batches = self.question(messages, kwargs, stream=True).batches()
+            batches = call.heard(self.question(messages, kwargs, stream=True)).batches()
             return _stream(call, batches, _chat_assembler(kwargs))
 
     @spanned
@@ -334,7 +325,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """
         with ChatCall(self, messages, kwargs) as call:
             await call.wait_for_turn_async()
-            batches = (await self._aquestion(messages, kwargs, stream=True)).batches()
+            batches = call.heard(await self._aquestion(messages, kwargs, stream=True)).batches()
             return _astream(call, batches, _chat_assembler(kwargs))
 
     # --- completion -------------------------------------------------------------------------------
@@ -344,7 +335,8 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
-            answer = whole(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
+            question = call.heard(self._prompted(prompt, kwargs, formatted=formatted, stream=False))
+            answer = whole(question.batches())
             return call.ended(CompletionAssembler().whole(bridge.run(answer)))
 
     @spanned
@@ -352,7 +344,8 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a prompt."""
         with CompletionCall(self, prompt, kwargs) as call:
             await call.wait_for_turn_async()
-            answer = whole(self._prompt_batches(prompt, kwargs, formatted=formatted, stream=False))
+            question = call.heard(self._prompted(prompt, kwargs, formatted=formatted, stream=False))
+            answer = whole(question.batches())
             return call.ended(CompletionAssembler().whole(await answer))
 
     @spanned
@@ -360,7 +353,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             call.wait_for_turn()
-            batches = self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True)
+            batches = call.heard(self._prompted(prompt, kwargs, formatted=formatted, stream=True)).batches()
             return _stream(call, batches, CompletionAssembler())
 
     @spanned
@@ -370,7 +363,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """Answer a prompt piece by piece."""
         with CompletionCall(self, prompt, kwargs) as call:
             await call.wait_for_turn_async()
-            batches = self._prompt_batches(prompt, kwargs, formatted=formatted, stream=True)
+            batches = call.heard(self._prompted(prompt, kwargs, formatted=formatted, stream=True)).batches()
             return _astream(call, batches, CompletionAssembler())
 
     # --- objects ----------------------------------------------------------------------------------
@@ -590,14 +583,12 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
             messages[-1] = _wrapped(messages[-1], wrapper)
         return messages
 
-    def _prompt_batches(
-        self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool
-    ) -> AsyncGenerator[Batch, None]:
+    def _prompted(self, prompt: str, kwargs: Mapping[str, Any], *, formatted: bool, stream: bool) -> Question:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         if not isinstance(prompt, str):
             raise UsageError(f"A prompt must be text, not {type(prompt).__name__}.", provider=self.core.name)
-        return self._question((Message("user", prompt),), kwargs, stream=stream).batches()
+        return self._question((Message("user", prompt),), kwargs, stream=stream)
 
     def _question(
         self, messages: tuple[Message, ...], kwargs: Mapping[str, Any], *, stream: bool
@@ -663,6 +654,7 @@ def _stream(
     try:
         with closing(cast("Generator[Batch, None, None]", bridge.iterate(batches))) as received:
             for batch in received:
+                call.tell()
                 progressed = call.progressed if anybody_listens() else None
                 for response in assembler.chunks(batch):
                     if progressed is not None:

@@ -39,6 +39,8 @@ from llama_index_instrumentation.span_handlers import NullSpanHandler
 
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, is_credential
+from llama_index_freeproviders.events import teller
+from llama_index_freeproviders.question import Hearing, Question
 from llama_index_freeproviders.responses import ResponseT
 
 if TYPE_CHECKING:
@@ -182,6 +184,7 @@ class Call(Generic[ResponseT]):
         self._event_id = ""
         self._span_id: str | None = None
         self._over = False
+        self._hearing: Hearing | None = None
 
     def __enter__(self) -> Self:
         self._trace.__enter__()
@@ -203,6 +206,7 @@ class Call(Generic[ResponseT]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.tell()
         if error is not None and not self._over:
             self._over = True
             self._manager.on_event_end(
@@ -220,12 +224,26 @@ class Call(Generic[ResponseT]):
         if self._llm.rate_limiter is not None:
             await self._llm.rate_limiter.async_acquire()
 
+    def heard(self, question: Question) -> Question:
+        """Return the question with somebody who hears what a router does, where one is asked."""
+        listens = question.is_a_routers and anybody_listens()
+        if not (listens or (question.is_a_routers and question.request.stream)):
+            return question
+        self._hearing = Hearing(teller(self._span_id, dispatcher.event) if listens else None)
+        return question.heard_by(self._hearing)
+
+    def tell(self) -> None:
+        """Tell of what a router did on another thread."""
+        if self._hearing is not None:
+            self._hearing.tell_all()
+
     def progressed(self, response: ResponseT) -> None:
         """Tell of a chunk; call it only when `anybody_listens`."""
         dispatcher.event(self._progress_event(response))
 
     def ended(self, response: ResponseT) -> ResponseT:
         """Tell that the answer is complete."""
+        self.tell()
         self._over = True
         self._manager.on_event_end(
             CBEventType.LLM,
@@ -240,6 +258,7 @@ class Call(Generic[ResponseT]):
         """Tell that a stream broke off, by an error or because its reader left."""
         if self._over:
             return
+        self.tell()
         self._over = True
         self._manager.on_event_end(
             CBEventType.LLM, payload={EventPayload.EXCEPTION: error}, event_id=self._event_id

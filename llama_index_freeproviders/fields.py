@@ -113,12 +113,9 @@ class CoreFields(BaseComponent):
         raise NotImplementedError
 
 
-class RequestFields(CoreFields):
-    """What goes with each HTTP request, and how long and how often it is tried."""
+class PatienceFields(CoreFields):
+    """How long and how often something is tried."""
 
-    headers: dict[str, str] | None = Field(
-        default=None, exclude=True, repr=False, description="Headers sent with each request."
-    )
     timeout: float | Timeout | None = Field(
         default=None, description="Seconds for a whole attempt, or a Timeout; None is the provider's own."
     )
@@ -131,6 +128,14 @@ class RequestFields(CoreFields):
         """Put the configuration among arguments under its first names."""
         configuration, rest = split(given, cls._who())
         return {**configuration, **rest}
+
+
+class RequestFields(PatienceFields):
+    """What goes with each HTTP request, and how long and how often it is tried."""
+
+    headers: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Headers sent with each request."
+    )
 
 
 class ServiceFields(RequestFields):

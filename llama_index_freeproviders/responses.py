@@ -35,6 +35,7 @@ from freeproviders.types import (
     Part,
     Reasoning,
     Refusal,
+    Seam,
     Text,
     ToolCall,
     Usage,
@@ -145,8 +146,16 @@ class Assembler(ABC, Generic[ResponseT]):
         return filter(None, map(self.take, batch))
 
     @abstractmethod
-    def take(self, part: Part) -> ResponseT | None:
-        """Add a part; return the chunk to send, if the part makes one."""
+    def take(self, part: Part | Seam) -> ResponseT | None:
+        """Add a part; return the chunk to send, if the part makes one.
+
+        A `Seam` says that a router begins anew.
+        """
+
+    def _begin_anew(self) -> None:
+        """Forget what was said: a restart has made it void."""
+        self._text = self._reasoning = ""
+        self._logprobs = None
 
     @abstractmethod
     def whole(self, completion: Completion) -> ResponseT:
@@ -167,7 +176,7 @@ class ChatAssembler(Assembler[ChatResponse]):
         self._plain = True
         """Nothing but text so far: the quick way."""
 
-    def take(self, part: Part) -> ChatResponse | None:
+    def take(self, part: Part | Seam) -> ChatResponse | None:
         """Add a part; return the chunk to send, if the part makes one."""
         if type(part) is Text and self._plain:
             self._text = text = self._text + part.text
@@ -199,6 +208,10 @@ class ChatAssembler(Assembler[ChatResponse]):
             case LogProbs():
                 self._logprobs = joined_logprobs(self._logprobs, part.values)
                 return None
+            case Seam(how="restart"):
+                self._begin_anew()
+                self._calls, self._refusal, self._plain = [], "", True
+                return ChatResponse(message=self._message(), delta="", raw=raw_of_restart(part))
             case _:
                 return None
 
@@ -271,7 +284,7 @@ class CompletionAssembler(Assembler[CompletionResponse]):
     Thinking shows as the `thinking_delta` of a stream's chunks, and nowhere in a whole response.
     """
 
-    def take(self, part: Part) -> CompletionResponse | None:
+    def take(self, part: Part | Seam) -> CompletionResponse | None:
         """Add a part; return the chunk to send, if the part makes one."""
         match part:
             case Text():
@@ -290,6 +303,9 @@ class CompletionAssembler(Assembler[CompletionResponse]):
                 self._usage = part
             case Finish():
                 return self._ended(self._text, part, self._usage, self._logprobs, delta="")
+            case Seam(how="restart"):
+                self._begin_anew()
+                return CompletionResponse(text="", delta="", raw=raw_of_restart(part))
         return None
 
     def whole(self, completion: Completion) -> CompletionResponse:
@@ -361,11 +377,20 @@ def raw_of(finish: Finish, usage: Usage | None, logprobs: Mapping[str, Any] | No
         "allowances": [allowance.plain() for allowance in finish.allowances] or None,
         "quota": [left.plain() for left in finish.quota] or None,
         "logprobs": logprobs,
+        "trail": [attempt.plain() for attempt in finish.trail] or None,
+        "seams": [seam.plain() for seam in finish.seams] or None,
     }
     raw.update((name, fact) for name, fact in facts.items() if fact is not None)
     if usage is not None:
         raw["usage"] = {**usage.to_openai(), "estimated": usage.estimated}
+        if usage.cost is not None:
+            raw["usage"]["cost"] = usage.cost
     return raw
+
+
+def raw_of_restart(seam: Seam) -> dict[str, Any]:
+    """Return what is told with the chunk at which a router begins an answer anew."""
+    return {"reset": True, "seam": seam.plain()}
 
 
 def _merged(batch: Sequence[Part]) -> Batch:

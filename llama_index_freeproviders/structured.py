@@ -24,11 +24,10 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ValidationError
 
 from freeproviders import bridge
-from freeproviders.backend import Backend
 from freeproviders.tools.loading import loaded
-from freeproviders.types import ChatRequest
 from freeproviders.wire.json import dumps
 from llama_index_freeproviders.callbacks import ChatCall, Observed
+from llama_index_freeproviders.question import Question
 from llama_index_freeproviders.responses import raw_of
 
 dispatcher = get_dispatcher("llama_index.core.llms.llm")
@@ -56,7 +55,7 @@ class Predicting(Observed, Protocol):
 
     def question(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[Backend, ChatRequest]:
+    ) -> Question:
         """Return the backend and the request."""
 
     def prompted(self, prompt: BasePromptTemplate, values: Mapping[str, Any]) -> list[ChatMessage]:
@@ -169,14 +168,14 @@ class _Asking(Generic[Model]):
         await loaded()
         from freeproviders.tools import complete_structured  # noqa: PLC0415 - plain chat needs none of it
 
-        question = self._llm.question(self._messages, self._kwargs, stream=False)
+        question = self.call.heard(self._llm.question(self._messages, self._kwargs, stream=False))
         return await complete_structured(*question, self._output_cls)
 
     def steps(self) -> AsyncGenerator[Step, None]:
         """Ask for the object as it grows."""
         from freeproviders.tools import stream_structured  # noqa: PLC0415 - as above
 
-        question = self._llm.question(self._messages, self._kwargs, stream=True)
+        question = self.call.heard(self._llm.question(self._messages, self._kwargs, stream=True))
         return stream_structured(*question, self._output_cls)
 
     def shown(self, step: Step) -> Model | FlexibleModel | None:

@@ -157,7 +157,7 @@ class FreeProviders(Backend):
         return [member for member in best if member.place != "embedded"] or best
 
     def _of(self, model: str | None) -> list[Member]:
-        return of_that_name(self._found.members, model or "", self.name)
+        return of_that_name(self._found.members, model or self.model, self.name)
 
     # --- how it is asked ---
 

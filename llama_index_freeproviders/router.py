@@ -1,0 +1,229 @@
+"""One LLM over everything that is free for this user, which goes on where a service fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from llama_index.core.llms.llm import LLM
+from llama_index.core.llms.loading import RECOGNIZED_LLMS, load_llm
+from pydantic import Field, field_serializer
+
+from freeproviders.backend import Backend
+from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, Configuration, is_credential
+from freeproviders.consent import Privacy
+from freeproviders.errors import UsageError
+from freeproviders.types import OnBrokenStream
+from llama_index_freeproviders.base import CoreLLM
+from llama_index_freeproviders.fields import PatienceFields
+from llama_index_freeproviders.members import as_backend
+
+_OF_ONE_MEMBER: Final = frozenset(CONFIGURATION) - {"timeout", "retry"}
+_NOT_SAVED: Final = "not_saved"
+_NEVER_SAVED: Final = frozenset({*_OF_ONE_MEMBER, "default_headers", "extra_headers", "extra_body"}) - {
+    "base_url"
+}
+
+
+class FreeProviders(PatienceFields, CoreLLM):
+    """One LLM over everything that is free for this user, which goes on where a service fails.
+
+    Without `models` it finds them: services with a key in the environment, then Ollama, then the
+    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says who is asked when.
+    With `models` those are asked, in their order. `model`, also of a call, restricts it to the
+    members of that name.
+
+    `raw` of a response says who answered (`provider`, `model`), what became of each member
+    (`trail`) and where another went on (`seams`). Whoever listens to LlamaIndex's instrumentation
+    hears of all that while it happens (`llama_index_freeproviders.events`). Where nobody answers, a
+    `NoProviderError` says why, member by member.
+
+    Examples:
+        ```python
+        from llama_index.core.llms import MockLLM
+        from llama_index.llms.freeproviders import FreeProviders
+
+        llm = FreeProviders(models=["flow-gpt", MockLLM(max_tokens=3)])
+        ```
+
+        ```python
+        from freeproviders.testing import replica
+        from llama_index.llms.freeproviders import FreeProviders, OpenAICompatible
+
+        with (
+            replica("openai-compatible", faults={"status": 503}) as down,
+            replica("openai-compatible", answer="It scatters.") as up,
+        ):
+            services = [OpenAICompatible("m", base_url=server.base_url) for server in (down, up)]
+            response = FreeProviders(models=services).complete("Why is the sky blue?")
+            print(response, [attempt["error"][:26] for attempt in response.raw["trail"]])
+        ```
+    """
+
+    models: list[Any] = Field(
+        default_factory=list,
+        description=(
+            "Who is asked, in this order: names ('groq', 'groq/openai/gpt-oss-120b', 'embedded'), LLMs of any "
+            "package, backends; without any, what is free for this user is found."
+        ),
+    )
+    prefer: list[str] = Field(default_factory=list, description="Names of those found that come first.")
+    exclude: list[str] = Field(default_factory=list, description="Names of those that are not asked.")
+    allow: list[str] = Field(
+        default_factory=list, description="Services that are asked only when allowed, as those without a key."
+    )
+    confirmed: list[str] = Field(
+        default_factory=list,
+        exclude=True,
+        description="Services whose accounts are free ones by your word, which is not saved.",
+    )
+    paid: bool = Field(
+        default=False,
+        exclude=True,
+        description="Whether models that cost money may be asked where they are named; it is not saved.",
+    )
+    privacy: Privacy | None = Field(
+        default=None,
+        description=(
+            "Who may see prompts: 'local', 'no-training' or 'any'; None is 'no-training' for those that are "
+            "found, and 'any' where models are named."
+        ),
+    )
+    strategy: Literal["ordered", "spread", "auto"] | None = Field(
+        default=None, description="How members are chosen; None is 'ordered' for named ones, else 'auto'."
+    )
+    on_broken_stream: OnBrokenStream = Field(
+        default="raise",
+        description=(
+            "What happens where an answer breaks off after its first words: 'raise' raises, 'continue' goes "
+            "on where that can be done without a wrong word, 'restart' begins anew where it cannot, which a "
+            "chunk with raw['reset'] says."
+        ),
+    )
+    max_requests: int = Field(
+        default=6,
+        ge=1,
+        description="HTTP requests for one question at most, repairs and changes of the member together.",
+    )
+    ledger: Any = Field(
+        default="",
+        exclude=True,
+        repr=False,
+        description="Where limits and health are kept; see freeproviders.Quota. Not saved: it is a machine's.",
+    )
+
+    def __init__(self, model: str | None = None, **fields: Any) -> None:
+        super().__init__(**self._read({"model": model, **fields}))
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which the class is saved and found again."""
+        return "freeproviders"
+
+    @classmethod
+    def _named(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        if wrong := [name for name in given if SECOND_NAMES.get(name, name) in _OF_ONE_MEMBER]:
+            raise UsageError(
+                f"{', '.join(wrong)} belongs to one member: configure the member, as "
+                "OpenAICompatible(service=..., ...), and pass it in models.",
+                provider=cls._who(),
+            )
+        return super()._named(given)
+
+    @classmethod
+    def _makes_core(cls, name: str) -> bool:
+        return name == "context_window" or super()._makes_core(name)
+
+    @property
+    def members(self) -> list[str]:
+        """The names of those who are asked; Ollama's models are known after the first question."""
+        return [member.name for member in getattr(self.core, "members", ())]
+
+    def _made_core(self) -> Backend:
+        if self.function_calling not in {"auto", "off"}:
+            raise UsageError(
+                f"function_calling={self.function_calling!r} belongs to one member: configure the member, as "
+                "OpenAICompatible(service=..., function_calling=...), and pass it in models.",
+                provider=self._who(),
+            )
+        return self._made_backend()
+
+    def _made_backend(self) -> Backend:
+        from freeproviders import FreeProviders as Router  # noqa: PLC0415 - only who has a router needs it
+
+        router = Router(
+            *[as_backend(model) if isinstance(model, LLM) else model for model in self.models],
+            prefer=self.prefer,
+            exclude=self.exclude,
+            allow=self.allow,
+            confirmed=self.confirmed,
+            paid=self.paid,
+            privacy=self.privacy,
+            strategy=self.strategy,
+            on_broken_stream=self.on_broken_stream,
+            max_requests=self.max_requests,
+            context_window=self.context_window,
+            ledger=self.ledger,
+        )
+        changes: Configuration = {}
+        if self.timeout is not None:
+            changes["timeout"] = self.timeout
+        if self.retry is not None:
+            changes["retry"] = self.retry
+        if changes:
+            router = router.configured(**changes)
+        return router.with_model(self.model) if self.model else router
+
+    # --- what is saved ----------------------------------------------------------------------------
+
+    @field_serializer("models")
+    def _saved_models(self, models: list[Any]) -> list[Any]:
+        """Names as they are, LLMs without what is secret; a backend only by its name."""
+        return [_saved(model) for model in models]
+
+    @classmethod
+    def _read(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Load the models among arguments that were saved."""
+        fields = super()._read(given)
+        models = fields.get("models")
+        return {**fields, "models": [_loaded(model) for model in models]} if models else fields
+
+
+def _saved(model: Any) -> Any:
+    if isinstance(model, str):
+        return model
+    if isinstance(model, LLM):
+        return _without_secrets(model.to_dict())
+    return {
+        _NOT_SAVED: f"{getattr(model, 'name', type(model).__name__)} {getattr(model, 'model', '')}".strip()
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    """Leave out of saved fields whatever is a credential, or may hold one."""
+    if isinstance(value, Mapping):
+        return {
+            name: _without_secrets(item)
+            for name, item in value.items()
+            if name not in _NEVER_SAVED and not is_credential(str(name), item)
+        }
+    return [_without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _loaded(model: Any) -> Any:
+    """Make an LLM of what was saved of it; all else stays as it is."""
+    if not isinstance(model, Mapping):
+        return model
+    if _NOT_SAVED in model:
+        raise UsageError(
+            f"models: the backend {model[_NOT_SAVED]!r} is not saved with an LLM. Pass models= again, as in "
+            "FreeProviders.from_dict(saved, models=[...])."
+        )
+    if model.get("class_name") not in RECOGNIZED_LLMS:
+        raise UsageError(
+            f"models: LlamaIndex finds no class {model.get('class_name')!r}: import its package before."
+        )
+    return load_llm(dict(model))
+
+
+RECOGNIZED_LLMS[FreeProviders.class_name()] = FreeProviders
