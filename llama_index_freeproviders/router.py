@@ -13,12 +13,17 @@ from freeproviders.backend import Backend
 from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, Configuration, is_credential
 from freeproviders.consent import Privacy
 from freeproviders.errors import UsageError
+from freeproviders.tokens.families import ANY, family_of
 from freeproviders.types import OnBrokenStream
 from llama_index_freeproviders.base import CoreLLM
 from llama_index_freeproviders.fields import PatienceFields
 from llama_index_freeproviders.members import as_backend
 
 _OF_ONE_MEMBER: Final = frozenset(CONFIGURATION) - {"timeout", "retry"}
+_FILLED: Final = 0.8
+"""The share of a window that is announced; the upper estimate of English text is up to a fifth higher."""
+_FILLED_UNKNOWN: Final = 0.6
+"""The same where the tokenizer of a member is not known, and the estimate that of the dearest."""
 _NOT_SAVED: Final = "not_saved"
 _NEVER_SAVED: Final = frozenset({*_OF_ONE_MEMBER, "default_headers", "extra_headers", "extra_body"}) - {
     "base_url"
@@ -63,8 +68,8 @@ class FreeProviders(PatienceFields, CoreLLM):
     models: list[Any] = Field(
         default_factory=list,
         description=(
-            "Who is asked, in this order: names ('groq', 'groq/openai/gpt-oss-120b', 'embedded'), LLMs of any "
-            "package, backends; without any, what is free for this user is found."
+            "Who is asked, in this order: names ('groq', 'groq/openai/gpt-oss-120b', 'embedded'), LLMs of "
+            "any package, backends; without any, what is free for this user is found."
         ),
     )
     prefer: list[str] = Field(default_factory=list, description="Names of those found that come first.")
@@ -109,7 +114,7 @@ class FreeProviders(PatienceFields, CoreLLM):
         default="",
         exclude=True,
         repr=False,
-        description="Where limits and health are kept; see freeproviders.Quota. Not saved: it is a machine's.",
+        description="Where limits and health are kept; see freeproviders.Quota. Not saved.",
     )
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
@@ -173,6 +178,18 @@ class FreeProviders(PatienceFields, CoreLLM):
         if changes:
             router = router.configured(**changes)
         return router.with_model(self.model) if self.model else router
+
+    def _looked_up_window(self) -> int:
+        """The smallest window, as much of it as LlamaIndex can fill without being refused.
+
+        It packs prompts by a tokenizer of its own, and a member is asked only where the question
+        fits by an estimate that is hardly ever too low.
+        """
+        if self._window is None:
+            members = getattr(self.core, "members", ())
+            known = all(family_of(member.model) != ANY for member in members)
+            self._window = int((_FILLED if known else _FILLED_UNKNOWN) * super()._looked_up_window())
+        return self._window
 
     # --- what is saved ----------------------------------------------------------------------------
 

@@ -95,7 +95,11 @@ def test_a_model_restricts_it_to_the_members_of_that_name(start):
     one, two = start(answer="one"), start(answer="two")
     models = [member(one, "first"), member(two, "second")]
     llm = FreeProviders(models=models)
-    assert [str(llm.complete("Hi", model=name)) for name in ("second", "first", None)] == ["two", "one", "one"]
+    assert [str(llm.complete("Hi", model=name)) for name in ("second", "first", None)] == [
+        "two",
+        "one",
+        "one",
+    ]
     assert str(FreeProviders("second", models=models).complete("Hi")) == "two"
     assert FreeProviders("second", models=models).metadata.model_name == "second"
     with pytest.raises(UsageError, match="No member is 'third'"):
@@ -115,7 +119,9 @@ async def test_nobody_answers(pair):
     """One error says it of each, sync and async, and of a stream."""
     down, _ = pair
     llm = FreeProviders(models=[member(down), member(down, "other")], retry=0)
-    with pytest.raises(NoProviderError, match=r"(?s)OpenAICompatible m\].*OpenAICompatible other\]") as caught:
+    with pytest.raises(
+        NoProviderError, match=r"(?s)OpenAICompatible m\].*OpenAICompatible other\]"
+    ) as caught:
         llm.chat(HI)
     assert [attempt.model for attempt in caught.value.trail] == ["m", "other"]
     with pytest.raises(NoProviderError):
@@ -166,7 +172,9 @@ async def test_tools_and_objects(start):
     assert llm.structured_predict(Song, PROMPT, what="rain") == Song(title="Rain")
     assert await llm.astructured_predict(Song, PROMPT, what="rain") == Song(title="Rain")
     assert list(llm.stream_structured_predict(Song, PROMPT, what="rain"))[-1] == Song(title="Rain")
-    assert (await gathered(llm.astream_structured_predict(Song, PROMPT, what="rain")))[-1] == Song(title="Rain")
+    assert (await gathered(llm.astream_structured_predict(Song, PROMPT, what="rain")))[-1] == Song(
+        title="Rain"
+    )
     response = llm.as_structured_llm(Song).chat(HI)
     assert response.raw == Song(title="Rain")
 
@@ -229,7 +237,9 @@ async def test_a_workflow_that_is_cancelled_ends_the_members_request(start):
 
 def dying(start, **options):
     """A service whose answers break off in the middle, and one that has another answer."""
-    return start(answer=LONG, faults={"cut": 1500}), start(answer=options.pop("answer", "Quite another answer."))
+    return start(answer=LONG, faults={"cut": 1500}), start(
+        answer=options.pop("answer", "Quite another answer.")
+    )
 
 
 async def test_an_answer_that_breaks_off_is_an_error(start):
@@ -333,7 +343,9 @@ async def test_what_the_router_does_is_told_in_the_span_of_the_call(pair, way):
     assert "500" in failed.error
     assert failed.requests == 1
     assert (failover.broken, failover.source) == ("OpenAICompatible/m", "OpenAICompatible/m")
-    assert all(isinstance(event, BaseEvent) and event.class_name() == type(event).__name__ for event in events)
+    assert all(
+        isinstance(event, BaseEvent) and event.class_name() == type(event).__name__ for event in events
+    )
 
 
 async def test_a_seam_is_told_before_what_follows_it(start):
@@ -384,19 +396,23 @@ async def test_a_router_of_the_core_is_told_of_as_well(pair):
 
 def test_the_announced_window_is_the_smallest():
     """What LlamaIndex packs for one member fits the next; a number of the caller's wins."""
-    wide, narrow = member("http://127.0.0.1:9", context_window=60_000), member("http://127.0.0.1:8", context_window=4_000)
+    nobody = "http://127.0.0.1:9"
+    wide = member(nobody, "llama-3.3-70b", context_window=60_000)
+    narrow = member(nobody, "llama-3.1-8b", context_window=5_000)
     llm = FreeProviders(models=[wide, narrow])
-    assert llm.metadata.context_window == 4_000
+    assert llm.metadata.context_window == 4_000  # with room for tokenizers that count more
     assert llm.metadata.num_output == 1000
     assert FreeProviders(models=[wide, narrow], context_window=20_000).metadata.context_window == 20_000
-    assert FreeProviders(models=[wide, narrow], context_window=20_000, num_output=99).metadata.num_output == 99
-    assert FreeProviders(models=[wide]).metadata.context_window == 60_000
+    assert FreeProviders(models=[wide, narrow], context_window=20_000, num_output=9).metadata.num_output == 9
+    assert FreeProviders(models=[wide]).metadata.context_window == 48_000
+    unknown = member(nobody, "m", context_window=5_000)
+    assert FreeProviders(models=[wide, unknown]).metadata.context_window == 3_000
     assert llm.metadata.is_chat_model
     assert llm.metadata.is_function_calling_model
     payload = llm.to_payload()
     assert (payload["class_name"], payload["provider"]) == ("freeproviders", "FreeProviders")
     llm.models = [wide]
-    assert llm.metadata.context_window == 60_000
+    assert llm.metadata.context_window == 48_000
 
 
 def test_without_models_it_finds_who_is_free(monkeypatch):
