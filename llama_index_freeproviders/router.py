@@ -157,7 +157,7 @@ class FreeProviders(PatienceFields, CoreLLM):
         from freeproviders import FreeProviders as Router  # noqa: PLC0415 - only who has a router needs it
 
         router = Router(
-            *[as_backend(model) if isinstance(model, LLM) else model for model in self.models],
+            *map(_member, self.models),
             prefer=self.prefer,
             exclude=self.exclude,
             allow=self.allow,
@@ -204,6 +204,14 @@ class FreeProviders(PatienceFields, CoreLLM):
         fields = super()._read(given)
         models = fields.get("models")
         return {**fields, "models": [_loaded(model) for model in models]} if models else fields
+
+
+def _member(model: Any) -> Any:
+    """Make a backend of an LLM; another package's tries nothing again, since the router goes on."""
+    if not isinstance(model, LLM):
+        return model
+    backend = as_backend(model)
+    return backend if isinstance(model, CoreLLM) else backend.configured(retry=0)
 
 
 def _saved(model: Any) -> Any:

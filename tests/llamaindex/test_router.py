@@ -5,6 +5,7 @@ import json
 import pickle
 from contextlib import ExitStack
 
+import httpx
 import pytest
 from llama_index.core import Settings
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ReActAgent
@@ -104,6 +105,25 @@ def test_a_model_restricts_it_to_the_members_of_that_name(start):
     assert FreeProviders("second", models=models).metadata.model_name == "second"
     with pytest.raises(UsageError, match="No member is 'third'"):
         llm.complete("Hi", model="third")
+
+
+def test_another_packages_llm_tries_nothing_again(pair):
+    """Its own retries would keep the next one waiting; outside of the router it has them still."""
+    down, up = pair
+
+    class Stubborn(HttpLLM):
+        async def achat(self, messages, **kwargs):
+            for left in reversed(range(self.max_retries + 1)):
+                try:
+                    return await super().achat(messages, **kwargs)
+                except httpx.HTTPStatusError:
+                    if not left:
+                        raise
+
+    stubborn = Stubborn(api_base=down.base_url, max_retries=2)
+    assert FreeProviders(models=[stubborn, member(up)]).chat(HI).message.content == "Up and well."
+    assert len(down.requests) == 1
+    assert stubborn.max_retries == 2
 
 
 def test_settings_reach_the_member_that_answers(pair):
