@@ -345,12 +345,16 @@ class _HostedPump(_Pump):
         super().__init__(portal, items)
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
+        self._waits = False
 
     async def next(self) -> Any:
         """Wait for the next item."""
         while self._queue.empty():
-            self._filled.clear()  # what has come since sets it later, on this loop
-            await self._filled.wait()
+            self._filled.clear()
+            self._waits = True
+            if self._queue.empty():  # what comes from now on wakes this loop
+                await self._filled.wait()
+            self._waits = False
         item, error = self._queue.get_nowait()
         self._make_room()
         if error is not None:
@@ -365,5 +369,7 @@ class _HostedPump(_Pump):
 
     def _put(self, item: tuple[Any, BaseException | None]) -> None:
         self._queue.put(item)
-        with suppress(RuntimeError):  # the consumer's loop has been closed
-            self._loop.call_soon_threadsafe(self._filled.set)
+        if self._waits:
+            self._waits = False
+            with suppress(RuntimeError):  # the consumer's loop has been closed
+                self._loop.call_soon_threadsafe(self._filled.set)
