@@ -11,7 +11,6 @@ from pydantic import Field, field_serializer
 
 from freeproviders.backend import Backend
 from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, Configuration, is_credential
-from freeproviders.consent import Privacy
 from freeproviders.errors import UsageError
 from freeproviders.tokens.families import ANY, family_of
 from freeproviders.types import OnBrokenStream
@@ -87,7 +86,7 @@ class FreeProviders(PatienceFields, CoreLLM):
         exclude=True,
         description="Whether models that cost money may be asked where they are named; it is not saved.",
     )
-    privacy: Privacy | None = Field(
+    privacy: Literal["local", "no-training", "any"] | None = Field(
         default=None,
         description=(
             "Who may see prompts: 'local', 'no-training' or 'any'; None is 'no-training' for those that are "
