@@ -55,20 +55,26 @@ class Order:
         machine, unless the caller listed them otherwise, and our own engine is the last, unless the
         list begins with it.
         """
-        ordered = sorted(members, key=self._key(request, members[0])) if members else []
-        stays = self._with.get(_history(request.messages)) if self._with else None
-        if stays is not None and stays in ordered:
-            ordered.remove(stays)
-            ordered.insert(0, stays)
-        if self._strategy == "spread" and ordered:
-            self.asked(ordered[0])  # before it is, so that questions that come together are spread
+        if not members:
+            return []
+        with self._lock:
+            ordered = sorted(members, key=self._key(request, members[0]))
+            stays = self._with.get(_history(request.messages)) if self._with else None
+            if stays is not None and stays in ordered:
+                ordered.remove(stays)
+                ordered.insert(0, stays)
+            # Noted here already: questions that come at the same time would all take the same one.
+            self._note(ordered[0])
         return ordered
 
     def asked(self, member: Member) -> None:
         """Note that a member is asked now."""
         with self._lock:
-            self._number += 1
-            self._asked[id(member)] = self._number
+            self._note(member)
+
+    def _note(self, member: Member) -> None:
+        self._number += 1
+        self._asked[id(member)] = self._number
 
     def answered(self, member: Member, request: ChatRequest) -> None:
         """Note that the conversation of a request is with a member now."""
@@ -101,12 +107,13 @@ class Order:
             *group(member),
             tools and not member.backend.abilities(member.model or None).tools,
             self._expected(member),
+            self._asked.get(id(member), 0),
         )
 
     def _expected(self, member: Member) -> float:
         """Return the seconds after which an answer of a member begins, failures reckoned in.
 
-        Who was never asked comes first, so that all are known soon.
+        Who has never answered comes first, so that all are known soon.
         """
         speed = self._speed(member.key)
         if speed.first is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,9 @@ from freeproviders.errors import (
     QuotaSpentError,
     UsageError,
 )
+from freeproviders.foreign import translated
 from freeproviders.retry import Patience, Retry
+from freeproviders.router.found import in_words
 from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, prepared, reason_against
 from freeproviders.router.member import Found, Member
@@ -52,6 +54,8 @@ _AFTER: Final = 0.01
 """Seconds after the time that a limit names, so that nobody comes too early by a clock's difference."""
 _HOP_SECONDS: Final = 2.0
 """How long a member that is to go on with an answer may be in a cool-down and be waited for."""
+_TOO_SHORT: Final = 0.01
+"""Nobody answers within so many seconds: nobody is asked when a question has no more left."""
 _LINE_SECONDS: Final = 1.0
 """How long to stand in one line beyond the time at which there should have been room."""
 
@@ -110,6 +114,7 @@ class Question:
         self._request = request
         self._left = rules.max_requests
         self._asked: list[Attempt] = []
+        self._sent_to: set[Member] = set()
         self._passed_over: dict[Member, Attempt] = {}
         self._as_asked: set[Member] = set()
         """The members that were asked with the caller's own word on invalid output."""
@@ -163,13 +168,16 @@ class Question:
                     batch = await read()
                 except StopAsyncIteration:
                     return
-                except FreeProvidersError as error:
+                except Exception as raised:
                     if ended:
                         return  # it is complete; how the connection ends does not matter
+                    error = _error_of(running.member, raised, begun=True)
+                    if error is None:
+                        raise
                     ended = True
                     self._failed(running.member, running.admission, error, running.started)
                     if hop is not None:
-                        raise
+                        raise error from error.__cause__
                     broken = error
                     break
         finally:
@@ -210,18 +218,18 @@ class Question:
 
     async def _hop(self, member: Member, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask a member to go on with an answer, under its own limits and within the question's budget."""
-        running = None
-        if self._left > 0:
-            started = monotonic()
-            wait = max(0.0, min(self._may_wait, self._ends - started))
-            barred = self._rules.health.state(member.key).wait
-            if 0 < barred <= min(wait, _HOP_SECONDS):  # nobody else may be able to go on
-                await asyncio.sleep(barred)
-            running = await self._tried(member, request, others=True, wait=wait)
-            self._may_wait -= min(wait, monotonic() - started)
+        if not self._may_go_on():
+            what = "requests are" if self._left <= 0 else "time is"
+            raise NoProviderError(f"The question's {what} spent.", provider=self._name)
+        started = monotonic()
+        wait = max(0.0, min(self._may_wait, self._ends - started))
+        barred = self._rules.health.state(member.key).wait
+        if 0 < barred <= min(wait, _HOP_SECONDS):  # nobody else may be able to go on
+            await asyncio.sleep(barred)
+        running = await self._tried(member, request, others=True, wait=wait)
+        self._may_wait -= min(wait, monotonic() - started)
         if running is None:
-            told = self._told.get(member)
-            raise told.error if told is not None else NoProviderError("The question's requests are spent.")
+            raise self._told[member].error
         async with aclosing(self._relayed(running)) as batches:
             async for batch in batches:
                 yield batch
@@ -267,7 +275,7 @@ class Question:
             members = [member for member in self._members if self._may_answer(member)]
             await health.look([member.key for member in members])
             for place, member in enumerate(members):
-                if self._left <= 0:
+                if not self._may_go_on():
                     break
                 if not self._is_fit(member):
                     continue
@@ -282,6 +290,10 @@ class Question:
             if delay is None:
                 raise self._nobody()
             await asyncio.sleep(delay)
+
+    def _may_go_on(self) -> bool:
+        """Return whether the question has requests and time left."""
+        return self._left > 0 and self._ends - monotonic() > _TOO_SHORT
 
     def _may_answer(self, member: Member) -> bool:
         told = self._told.get(member)
@@ -298,7 +310,7 @@ class Question:
 
     async def _as_it_is(self) -> Running | None:
         """Ask once more who gave no valid output, now with the caller's word on what becomes of that."""
-        if self._request.on_invalid == "raise" or self._left <= 0:
+        if self._request.on_invalid == "raise" or not self._may_go_on():
             return None
         for member, told in self._told.items():
             if isinstance(told.error, OutputError) and member not in self._as_asked:
@@ -313,7 +325,7 @@ class Question:
         where calls that still run hold the room, nobody knows when it comes back.
         """
         full = [member for member, told in self._told.items() if isinstance(told.error, QuotaSpentError)]
-        if not full or self._left <= 0:
+        if not full or not self._may_go_on():
             return None
         now = monotonic()
         delays = {member: self._delay_of_limits(member) for member in full}
@@ -341,8 +353,7 @@ class Question:
         """
         admission = await self._rules.health.admit(member.key, in_line=wait > 0)
         if admission is None:
-            state = self._rules.health.state(member.key)
-            self._pass_over(member, state.reason, until=state.until)
+            self._pass_by(member)
             return None
         started = monotonic()
         stream: AsyncGenerator[Batch, None] | None = None
@@ -366,13 +377,14 @@ class Question:
             self._rules.health.given_back(admission)
             self._told[member] = _Told(error, inf)
             self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
-        except FreeProvidersError as error:
-            self._failed(member, admission, error, started)
-        except BaseException:
-            self._rules.health.given_back(admission)
-            if stream is not None:
-                await stream.aclose()
-            raise
+        except BaseException as raised:
+            its = _error_of(member, raised)
+            if its is None:
+                self._rules.health.given_back(admission)
+                if stream is not None:
+                    await stream.aclose()
+                raise
+            self._failed(member, admission, its, started)
         else:
             if request.stream:
                 self._rules.health.began(admission)
@@ -455,16 +467,30 @@ class Question:
         """Add an attempt to the trail, and tell who listens."""
         if attempt.requests:
             self._asked.append(attempt)
-        else:
+            self._sent_to.add(member)
+        elif member not in self._sent_to:  # else its attempts tell why
             self._passed_over[member] = attempt  # the last time counts
         if self._request.listener is not None:
             self._request.listener(attempt)
+
+    def _pass_by(self, member: Member) -> None:
+        """Note that a member is not asked in its cool-down."""
+        health = self._rules.health
+        state = health.state(member.key)
+        told = self._told.get(member)
+        if member in self._sent_to and told is not None and state.reason in str(told.error):
+            self._told[member] = _Told(told.error, state.until)  # with its advice
+            return
+        until = health.standing(member.key).until
+        when = f"Not asked before {until:%Y-%m-%d %H:%M:%S} UTC" if until else "Not asked now"
+        self._pass_over(member, f"{when}: {state.reason}", until=state.until)
 
     def _pass_over(self, member: Member, reason: str, *, until: float | None) -> None:
         """Note that a member is not asked; `until` as in `_Told`."""
         error = ProviderError(reason, provider=member.backend.name, model=member.model)
         self._told[member] = _Told(error, until)
-        self._passed_over[member] = Attempt(member.backend.name, member.model, reason, requests=0)
+        if member not in self._sent_to:
+            self._passed_over[member] = Attempt(member.backend.name, member.model, reason, requests=0)
 
     # --- when all have failed ---
 
@@ -496,9 +522,8 @@ class Question:
             if errors and all(isinstance(error, kind) for error in errors):
                 return errors[0]  # the question is at fault, whoever is asked
         until = min((one.until for one in self._told.values() if one.until is not None), default=inf)
-        words = " ".join(str(error) for error in errors)
         error = NoProviderError(
-            f"Nobody has answered. {words}" if words else "There is nobody to ask.",
+            " ".join(self._why_nobody(errors)),
             trail=self.trail,
             provider=self._name,
         )
@@ -509,6 +534,38 @@ class Question:
             error.soonest = datetime.now(UTC) + timedelta(seconds=wait)
             error.is_retryable = True
         return error
+
+    def _why_nobody(self, errors: Iterable[FreeProvidersError]) -> Iterator[str]:
+        """Say in sentences why nobody has answered, and what to do."""
+        if not self._members:
+            yield "There is nobody to ask."
+            yield in_words(self._found.skipped)
+            yield 'Set the key of a service, or install "freeproviders[embedded]" for one on this machine.'
+            return
+        yield "Nobody has answered."
+        yield from map(str, errors)
+        unasked = [member.name for member in self._members if member not in self._told]
+        others = f", and {', '.join(unasked)} not asked" if unasked else ""
+        rules = self._rules
+        if self._left <= 0:
+            yield f"The requests of one question are used up (max_requests={rules.max_requests}){others}."
+        elif not self._may_go_on() and rules.timeout is not None:
+            yield f"The {rules.timeout.total:g} s of the question (timeout) are over{others}."
+
+
+def _error_of(member: Member, raised: BaseException, *, begun: bool = False) -> FreeProvidersError | None:
+    """Read what a member raised as an error of the tree; None where it is none of the member's.
+
+    A backend of the caller's own may raise the exceptions of any library. In one of ours they are
+    mistakes, which nobody should overlook.
+    """
+    if isinstance(raised, FreeProvidersError):
+        return raised
+    if not isinstance(raised, Exception) or member.place != "given":
+        return None
+    error = translated(raised, begun=begun)
+    error.__cause__ = raised
+    return error
 
 
 def _until(error: FreeProvidersError) -> float | None:
@@ -529,13 +586,13 @@ def _until(error: FreeProvidersError) -> float | None:
 async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) -> Batch:
     """Read the first parts of an answer; `limit` is for backends that know no deadlines themselves."""
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(limit) as deadline:
             return await stream.__anext__()
     except StopAsyncIteration:
         raise EmptyResponseError("The answer is empty: it has not even an end.") from None
     except TimeoutError as error:
-        if isinstance(error, FreeProvidersError):
-            raise
+        if not deadline.expired():
+            raise  # the member's own
         raise ProviderTimeoutError(f"No content came within {limit:g} s.", phase="first content") from error
 
 

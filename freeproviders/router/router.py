@@ -84,6 +84,7 @@ class FreeProviders(Backend):
         context_window: int | None = None,
         ledger: str | Path = "",
     ) -> None:
+        self._made_of = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
         if privacy is not None:
             one_of("privacy", privacy, PRIVACY, or_none=True)
         if strategy is not None:
@@ -113,6 +114,23 @@ class FreeProviders(Backend):
             max_requests=max_requests,
             on_broken_stream=on_broken_stream,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What it was made of: elsewhere, its members are found with the keys and the ledger of there.
+        return {"made_of": self._made_of, "timeout": self._rules.timeout, "retry": self._rules.retry}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made_of = dict(state["made_of"])
+        FreeProviders.__init__(self, *made_of.pop("members"), **made_of)
+        self._rules = replace(self._rules, timeout=state["timeout"], retry=state["retry"])
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)  # nothing of it is changed but what all copies are to know
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(repr(member.name) for member in self.members)})"

@@ -1,0 +1,138 @@
+"""What strangers found who used the router from outside: each test is one thing that went wrong."""
+
+import asyncio
+import copy
+import pickle
+from contextlib import ExitStack
+
+import pytest
+
+from freeproviders import FreeProviders, OpenAICompatible
+from freeproviders.errors import NoProviderError
+from freeproviders.testing import replica
+from freeproviders.types import Finish, Text
+
+NOBODY = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def servers():
+    """Start replicas that say who they are."""
+    with ExitStack() as stack:
+
+        def start(*names, **options):
+            return [stack.enter_context(replica(OpenAICompatible, name, **options)) for name in names]
+
+        yield start
+
+
+def member(server, model="m", **more):
+    return OpenAICompatible(model, base_url=getattr(server, "base_url", server), **more)
+
+
+def asked(*servers):
+    return [len(server.requests) for server in servers]
+
+
+class Raising:
+    """A backend of the caller's own, which says something and then raises what it was given."""
+
+    name, model = "Raising", "r"
+
+    def __init__(self, error, *said):
+        self.error, self.said = error, said
+
+    async def batches(self, request):
+        del request
+        for text in self.said:
+            yield [Text(text)]
+        raise self.error
+
+
+@pytest.mark.parametrize("strategy", ["spread", "auto"])
+async def test_questions_that_come_together_are_spread(servers, strategy):
+    three = servers(*"abc", faults={"pace": 0.05})
+    router = FreeProviders(*(member(one, one.answer) for one in three), strategy=strategy)
+    await asyncio.gather(*(router.complete(f"Question {number}") for number in range(9)))
+    assert asked(*three) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_router_can_be_copied_and_pickled(servers, copied):
+    one, two = servers("one", "two")
+    one.faults = {"status": 503}
+    router = FreeProviders(member(one), member(two, api_key="secret"), max_requests=1).configured(retry=0)
+    other = copied(router)
+    assert repr(other) == repr(router)
+    with pytest.raises(NoProviderError):
+        other.complete_sync("Hi")
+    assert asked(one, two) == [1, 0]
+
+
+def test_nobody_is_asked_when_the_time_of_the_question_is_over(servers):
+    one, two = servers("one", "two")
+    one.faults = {"delay_headers": 30}
+    with pytest.raises(NoProviderError, match=r"The 0.3 s of the question \(timeout\) are over") as caught:
+        FreeProviders(member(one), member(two, "second")).complete_sync("Hi", timeout=0.3)
+    assert asked(one, two) == [1, 0]
+    assert "openai-compatible/second not asked" in str(caught.value)
+
+
+def test_the_error_says_when_the_requests_of_a_question_are_used_up(servers):
+    one, two = servers("one", "two")
+    one.faults = {"status": 500}
+    words = r"used up \(max_requests=1\), and openai-compatible/second not asked"
+    with pytest.raises(NoProviderError, match=words):
+        FreeProviders(member(one), member(two, "second"), max_requests=1).complete_sync("Hi")
+
+
+def test_the_trail_has_no_second_word_about_who_was_asked(servers):
+    one, two = servers("one", "two")
+    one.faults = {"status": 503}
+    two.faults = {"status": 401}
+    router = FreeProviders(member(one, "first"), member(two, "second"))
+    with pytest.raises(NoProviderError) as caught:
+        router.complete_sync("Hi", wait_up_to=1)
+    assert all(attempt.requests for attempt in caught.value.trail)
+    assert "OPENAI_COMPATIBLE_API_KEY" in str(caught.value)
+
+
+def test_a_cool_down_is_told_with_its_end(servers):
+    one, two = servers("one", "two")
+    one.faults = {"status": 429, "retry_after": 500}
+    for _ in range(2):
+        answer = FreeProviders(member(one), member(two)).complete_sync("Hi")
+    passed_over = answer.finish.trail[0]
+    assert passed_over.requests == 0
+    assert passed_over.error.startswith("Not asked before 20")
+    assert "UTC: HTTP 429" in passed_over.error
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("gone"), TimeoutError(), ValueError("what is this?")], ids=repr
+)
+def test_any_exception_of_a_backend_of_the_callers_is_a_failure_of_it(servers, error):
+    (two,) = servers("two")
+    answer = FreeProviders(Raising(error), member(two)).complete_sync("Hi")
+    assert answer.text == "two"
+    assert type(error).__name__ in answer.finish.trail[0].error
+    with pytest.raises(NoProviderError, match=type(error).__name__) as caught:
+        FreeProviders(Raising(error)).configured(retry=0).complete_sync("Hi")
+    assert pickle.loads(pickle.dumps(caught.value)).trail == caught.value.trail
+
+
+async def test_such_an_exception_behind_the_beginning_is_a_break(servers):
+    (two,) = servers("A whole story about the sea.")
+    router = FreeProviders(
+        Raising(OSError("gone"), "A whole story "), member(two), on_broken_stream="continue"
+    )
+    parts = [part async for part in router.stream("Hi")]
+    assert "".join(part.text for part in parts if isinstance(part, Text)) == two.answer
+    assert isinstance(parts[-1], Finish)
+    assert [seam.how for seam in parts[-1].seams] == ["trim"]
+
+
+def test_nobody_to_ask_is_said_with_what_to_do(monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    with pytest.raises(NoProviderError, match=r"(?s)nobody to ask.*ollama.*freeproviders\[embedded\]"):
+        FreeProviders(privacy="local", exclude=["embedded"]).complete_sync("Hi")
