@@ -81,7 +81,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     accepted_options = None
     _guard: Guard | None = None
     _found: list[str]
-    """What the guard has found, shared by copies."""
+    """What the guard has found, shared by copies and by other models of the account."""
     _calls_origin: str
     """The name of the service, for what it adds to tool calls and gets back alone."""
 
@@ -109,16 +109,17 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             feature: claim for feature, claim in claims.items() if claim != "auto"
         }
 
-    def free_only(self, guard: Guard) -> Self:
+    def free_only(self, guard: Guard, shown: list[str] | None = None) -> Self:
         """Return a copy whose requests must not cost anything.
 
         They forbid the service to charge, where it has a way to say so: the row's `[request] free`,
         as a highest price of zero, wins over options. After the first answer or refusal in which
-        `guard` finds that the account is billed, the copy sends nothing more: each further request
-        is a `PermissionDeniedError`.
+        `guard` finds that the account is billed, nothing more is sent: each further request is a
+        `PermissionDeniedError`. `shown` takes what was found, and may be shared by several models of
+        one account.
         """
         other = copy.copy(self)
-        other._guard, other._found = guard, []  # noqa: SLF001 - of the same class
+        other._guard, other._found = guard, [] if shown is None else shown  # noqa: SLF001 - of the same class
         return other
 
     def ended(self, finish: Finish, usage: Usage) -> None:
@@ -262,6 +263,9 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
 
     def recover(self, error: ProviderError) -> bool:
         """Leave out from now on what the service refused, or send the thinking that it missed."""
+        if self._guard is not None and (reason := self._guard.refused(error)):
+            self._found.append(reason)
+            return False
         if isinstance(error, RetiredModelError):
             return self._served is not None and self._served.goes_on_without(error, self.learned)
         if not isinstance(error, BadRequestError):

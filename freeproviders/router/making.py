@@ -59,7 +59,8 @@ def made(backend: Backend, policy: Policy, *, rank: int = 0, name: str = "") -> 
         if cost in {"never", "allowance"} and not local and not (policy.named and policy.paid):
             guarded = Guarded(row, model, cost, has_key)
             if isinstance(backend, OpenAICompatible):
-                backend = backend.free_only(guarded)
+                account = (f"{row.id} {backend.base_url}", backend.api_key or "")
+                backend = backend.free_only(guarded, policy.shown.setdefault(account, []))
     member = Member(
         backend=backend,
         name=name or name_of(backend, row),

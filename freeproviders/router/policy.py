@@ -8,7 +8,7 @@ the answers.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,12 +37,15 @@ class Policy:
         named: whether the caller named the member himself, which is consent to a service's
             allowance.
         paid: whether the members that he named may cost money.
+        shown: why accounts must not be asked any more, as their answers have shown: one list for
+            all members of an account, by service and key.
     """
 
     privacy: Privacy
     confirmed: AbstractSet[str] = frozenset()
     named: bool = False
     paid: bool = False
+    shown: dict[tuple[str, str], list[str]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def cost_of(row: Service, model: str, *, has_key: bool = True) -> Cost | None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeproviders import OpenAICompatible
+from freeproviders import FreeProviders, OpenAICompatible
 from freeproviders.catalogue.places import OWN
-from freeproviders.errors import PermissionDeniedError, RateLimitError
+from freeproviders.errors import NotAskedWarning, PermissionDeniedError, RateLimitError
 from freeproviders.router.found import find
 from freeproviders.router.guard import is_same
 from freeproviders.testing import Billed, replica
@@ -282,3 +282,49 @@ def test_nothing_more_is_sent_after_an_account_has_shown_itself(monkeypatch, str
         with pytest.raises(PermissionDeniedError, match="looks paid"):
             one.backend.complete_sync("Hi", stream=stream, wait_up_to=60)
         assert len(server.requests) == 1
+
+
+def test_all_members_of_an_account_are_shut_at_once(monkeypatch):
+    with replica(service="groq", answer="Yes", billed=Billed(model="openai/gpt-6")) as server:
+        monkeypatch.setenv("GROQ_API_BASE", server.base_url)
+        monkeypatch.setenv("GROQ_API_KEY", KEY)
+        best, second = find(["groq"]).members
+        assert best.backend.complete_sync("Hi").text == "Yes"
+        with pytest.raises(PermissionDeniedError, match="openai/gpt-6 answered"):
+            second.backend.complete_sync("Hi")
+        assert len(server.requests) == 1
+
+
+def test_headers_of_an_answer_that_broke_off_count(monkeypatch):
+    """Before its first content it would be asked for again."""
+    faults = [{"cut": 0}, {"cut": 0}]
+    with replica(service="groq", answer="Yes", limits={"requests/day": 500_000}, faults=faults) as server:
+        monkeypatch.setenv("GROQ_API_BASE", server.base_url)
+        one = member("groq/openai/gpt-oss-120b", monkeypatch)
+        with pytest.raises(PermissionDeniedError, match="looks paid"):
+            one.backend.complete_sync("Hi", stream=True)
+        assert len(server.requests) == 1
+
+
+async def test_a_router_asks_no_billed_account_again_and_says_why(monkeypatch, tmp_path):
+    """Another process, which has only the ledger, does not ask it either; who may cost money does."""
+    monkeypatch.setenv("FREEPROVIDERS_QUOTA", str(tmp_path / "ledger.sqlite"))
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    with (
+        replica(service="groq", answer="Yes", limits={"requests/day": 500_000}) as server,
+        replica(OpenAICompatible, answer="mine") as own,
+    ):
+        monkeypatch.setenv("GROQ_API_BASE", server.base_url)
+        mine = OpenAICompatible("mine", base_url=own.base_url)
+        router = FreeProviders("groq", mine)
+        with pytest.warns(
+            NotAskedWarning, match=r"groq/openai/gpt-oss-120b is not asked any more\. .*looks paid"
+        ):
+            assert (await router.complete("Hi")).text == "Yes"
+        answer = await router.complete("Hi")
+        assert answer.text == "mine"
+        assert "looks paid" in answer.finish.trail[0].error
+        assert len(server.requests) == 1
+        assert (await FreeProviders("groq", mine).complete("Hi")).text == "mine"
+        assert len(server.requests) == 1
+        assert (await FreeProviders("groq", mine, paid=True).complete("Hi")).text == "Yes"
