@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from freeproviders.catalogue.pins import VARIABLES
 from freeproviders.router.found import find
-from freeproviders.router.ollama import Installed, in_order, installed
+from freeproviders.router.ollama import Installed, in_order, installed, memory
 from tests.core.servers import serve
 
 GB = 10**9
@@ -48,6 +48,7 @@ def ollama(monkeypatch):
         del request, served
         return web.Response(**answer)
 
+    monkeypatch.setattr("freeproviders.router.ollama.memory", lambda: 16 * GB)  # on any machine
     with serve(handler) as server:
         monkeypatch.setenv("OLLAMA_API_BASE", f"{server.url}/v1")
         server.answer = answer
@@ -178,6 +179,10 @@ def test_any_document_is_read_or_refused(document):
     except ValueError:
         return
     assert all(isinstance(one, Installed) and one.name for one in found)
+
+
+def test_the_memory_of_this_machine_is_known_or_nothing_is_said():
+    assert memory() == 0 or 10**7 < memory() < 10**16
 
 
 @given(st.lists(st.integers(0, 100)), st.integers(0, 100))
