@@ -62,6 +62,8 @@ IDLE_SECONDS: Final = 60.0
 """A model of this machine that was not used for so long may have to be loaded again."""
 _PATIENT_SECONDS: Final = 5.0
 """Who gave up sooner on a member that nobody knows well was in a hurry: that is no fault."""
+_SILENT_SECONDS: Final = 30.0
+"""Silence of that length is not risked again soon, on a machine elsewhere: it shuts a model at once."""
 _ERROR_CHARS: Final = 300
 _NO_FACTS: Final = Facts()
 
@@ -169,7 +171,7 @@ class Health:
 
     async def look(self, keys: Iterable[Key]) -> None:
         """Read what other processes have noted; once for each question. Never raises."""
-        if self._ledger is not None:
+        if self._ledger is not None and (keys := list(keys)):
             await _soon(self._memory.look(self._ledger, keys))
 
     def state(self, key: Key) -> State:
@@ -280,7 +282,8 @@ class Health:
         if page is None:
             return
         key = admission.key
-        verdict = verdict_of(error, self._facts.get(key, _NO_FACTS))
+        facts = self._facts.get(key, _NO_FACTS)
+        verdict = verdict_of(error, facts)
         secrets = [key.account] if key.account else []
         text = without_secrets(str(error), secrets)[:_ERROR_CHARS]
         reason = without_secrets(_reason(error), secrets)
@@ -289,11 +292,15 @@ class Health:
             counts = verdict.counts
             if not verdict.kind:
                 vitals.withdrawn(now)
+            silent = False
             if isinstance(error, ProviderTimeoutError) and counts:
-                counts = now - admission.at >= _patience(vitals.limit(whole=False))
+                waited = now - admission.at
+                counts = waited >= _patience(vitals.limit(whole=False))
                 if counts and error.phase == "first content":
-                    vitals.waited(now - admission.at)
+                    vitals.waited(waited)
+                    silent = waited >= _SILENT_SECONDS and not facts.is_local
             trips = bool(verdict.kind) and vitals.failed(now, verdict.kind, text, counts=counts)
+            trips = trips or silent
             trouble = _Trouble(verdict, reason, now, trips=trips, counts=counts)
             news = self._sentence(memory, page, admission, trouble)
         self._end(memory, page, news=news)

@@ -7,6 +7,7 @@ from math import inf
 
 import pytest
 
+from freeproviders.catalogue import catalogue
 from freeproviders.errors import (
     AuthenticationError,
     BadRequestError,
@@ -35,8 +36,11 @@ from freeproviders.errors import (
     TruncatedResponseError,
     UsageError,
 )
+from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.health import PROBE_SECONDS, Health
+from freeproviders.router.member import Key, Member
 from freeproviders.router.memory import Memory
+from freeproviders.router.verdict import verdict_of
 from tests.quota.stores import Clock
 from tests.router.shared_health import KEY, OTHER, OTHER_MODEL, World, admit, answer, fail, look, run
 
@@ -186,6 +190,18 @@ def test_who_is_in_a_hurry_shuts_nobody():
             world.pass_time(seconds)
             health.failed(admission, ProviderTimeoutError("silent", phase="first content"))
         assert names(health) == [name]
+
+
+def test_a_long_silence_shuts_at_once():
+    """Nobody else is to wait for so long; but a model of this machine may just be loading."""
+    (local,) = of_rows("m", service="ollama", place="local")
+    world = World(1, [local])
+    (health,) = world.healths
+    for key, name in ((KEY, "open"), (local.key, "closed")):
+        admission = admit(health, key)
+        world.pass_time(31)
+        health.failed(admission, ProviderTimeoutError("silent", phase="first content"))
+        assert names(health, key=key) == [name]
 
 
 def test_requests_under_way_when_it_was_shut_are_no_news():
@@ -356,6 +372,63 @@ def test_an_overloaded_service_that_says_when():
     assert names(health) == ["open"]
     world.pass_time(0.2)
     assert names(health) == ["closed"]
+
+
+def of_rows(*models, service="openrouter", place="service"):
+    """Members of a service of the catalogue."""
+    row = catalogue().service(service)
+    return [
+        Member(
+            backend=OpenAICompatible(model, base_url="http://127.0.0.1:1/v1", api_key="a-secret-key"),
+            name=f"{service}/{model}",
+            key=Key(service, model, "a-secret-key"),
+            row=row,
+            place=place,
+        )
+        for model in models
+    ]
+
+
+def test_a_limit_that_models_share():
+    """A pool of the row counts for the models that it names, in processes that know the row."""
+    free, other, paid = of_rows("a:free", "b:free", "c")
+    world = World(2, [free, other, paid])
+    fail(world.healths[0], refusal(kind="minute", scope="free-models", retry_after=30.0), free.key)
+    look(world.healths[1], keys=[free.key, other.key, paid.key])
+    for health in world.healths:
+        states = [health.state(member.key).name for member in (free, other, paid)]
+        assert states == ["open", "open", "closed"]
+
+
+def test_a_pool_that_the_row_does_not_have_is_the_models_own():
+    (health,) = World(1).healths
+    fail(health, refusal(scope="free-models", retry_after=30.0))
+    assert [health.state(key).name for key in (KEY, OTHER_MODEL)] == ["open", "closed"]
+
+
+def test_a_days_limit_ends_with_the_day_of_the_row():
+    """Where the service names no time, the row knows its calendar."""
+    (free,) = of_rows("a:free")
+    facts = Health(None, [free], memory=Memory())._facts[free.key]
+    error = refusal(QuotaExceededError, kind="day", scope="free-models")
+    noon = datetime(2026, 11, 22, 18, tzinfo=UTC)
+    bar = verdict_of(error, facts, noon).bar
+    assert (bar.where, bar.pool, bar.seconds, bar.probed) == ("pool", "free-models", 6 * 3600.0, False)
+
+
+def test_a_server_of_this_machine_is_looked_after_more_often():
+    (local,) = of_rows("m", service="ollama", place="local")
+    world = World(1, [local])
+    (health,) = world.healths
+    for _ in range(8):
+        fail(health, DOWN, local.key)
+        assert health.state(local.key).wait <= 37.5
+        world.pass_time(38)
+    for _ in range(8):
+        answer(health, local.key, first=1.0)
+    assert health.first_limit(local.key) == 3.0
+    world.pass_time(61)  # it may have to be loaded again
+    assert health.first_limit(local.key) is None
 
 
 # --- out ------------------------------------------------------------------------------------------
