@@ -49,6 +49,7 @@ def ollama(monkeypatch):
         return web.Response(**answer)
 
     monkeypatch.setattr("freeproviders.router.ollama.memory", lambda: 16 * GB)  # on any machine
+    monkeypatch.setattr("freeproviders.router.ollama.PROBE_SECONDS", 30.0)  # however busy it is
     with serve(handler) as server:
         monkeypatch.setenv("OLLAMA_API_BASE", f"{server.url}/v1")
         server.answer = answer
