@@ -38,6 +38,7 @@ from freeproviders.backend import Backend, whole
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import split
 from freeproviders.errors import UsageError
+from freeproviders.tokens.families import ANY, family_of
 from freeproviders.types import Batch, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured
 from llama_index_freeproviders.callbacks import (
@@ -51,7 +52,7 @@ from llama_index_freeproviders.callbacks import (
 from llama_index_freeproviders.fields import CoreFields, with_plain_key
 from llama_index_freeproviders.messages import holds_files, to_core_messages
 from llama_index_freeproviders.names import LLM_NAMES, Names
-from llama_index_freeproviders.question import Question
+from llama_index_freeproviders.question import ROUTER, Question
 from llama_index_freeproviders.responses import (
     Assembler,
     ChatAssembler,
@@ -70,6 +71,10 @@ DEFAULT_OUTPUT: Final = 1024
 """Tokens that LlamaIndex leaves free for an answer when `max_tokens` is not set."""
 DEFAULT_WINDOW: Final = 8192
 """The window of unknown models: few have less, and services refuse more than they have."""
+_FILLED: Final = 0.8
+"""The share of a window that is announced; the upper estimate of English text is up to a fifth higher."""
+_FILLED_UNKNOWN: Final = 0.6
+"""The same where the tokenizer of a member is not known, and the estimate that of the dearest."""
 
 SETTINGS_OF_A_CALL: Final = (
     "temperature",
@@ -259,7 +264,8 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     def _looked_up_window(self) -> int:
         if self._window is None:
             backend = self.core
-            self._window = getattr(backend, "context_window", None) or backend.window_of() or DEFAULT_WINDOW
+            window = getattr(backend, "context_window", None) or backend.window_of() or DEFAULT_WINDOW
+            self._window = _filled(backend, window) if backend.slug == ROUTER else window
         return self._window
 
     def to_payload(self) -> dict[str, Any]:
@@ -613,6 +619,17 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
                 provider=backend.name,
             )
         return Question(backend, backend.request(messages, stream=stream, **settings))
+
+
+def _filled(router: Backend, window: int) -> int:
+    """As much of a router's window as LlamaIndex can fill, so that no member refuses the prompt.
+
+    LlamaIndex packs by a tokenizer of its own, and a member is asked only where the question fits by
+    an estimate that is hardly ever too low.
+    """
+    members = getattr(router, "members", ())
+    known = all(family_of(member.model) != ANY for member in members)
+    return int(window * (_FILLED if known else _FILLED_UNKNOWN))
 
 
 def _wrapped(message: ChatMessage, wrapper: BasePromptTemplate) -> ChatMessage:

@@ -12,17 +12,12 @@ from pydantic import Field, field_serializer
 from freeproviders.backend import Backend
 from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, Configuration, is_credential
 from freeproviders.errors import UsageError
-from freeproviders.tokens.families import ANY, family_of
 from freeproviders.types import OnBrokenStream
 from llama_index_freeproviders.base import CoreLLM
 from llama_index_freeproviders.fields import PatienceFields
 from llama_index_freeproviders.members import as_backend
 
 _OF_ONE_MEMBER: Final = frozenset(CONFIGURATION) - {"timeout", "retry"}
-_FILLED: Final = 0.8
-"""The share of a window that is announced; the upper estimate of English text is up to a fifth higher."""
-_FILLED_UNKNOWN: Final = 0.6
-"""The same where the tokenizer of a member is not known, and the estimate that of the dearest."""
 _NOT_SAVED: Final = "not_saved"
 _NEVER_SAVED: Final = frozenset({*_OF_ONE_MEMBER, "default_headers", "extra_headers", "extra_body"}) - {
     "base_url"
@@ -177,18 +172,6 @@ class FreeProviders(PatienceFields, CoreLLM):
         if changes:
             router = router.configured(**changes)
         return router.with_model(self.model) if self.model else router
-
-    def _looked_up_window(self) -> int:
-        """The smallest window, as much of it as LlamaIndex can fill without being refused.
-
-        It packs prompts by a tokenizer of its own, and a member is asked only where the question
-        fits by an estimate that is hardly ever too low.
-        """
-        if self._window is None:
-            members = getattr(self.core, "members", ())
-            known = all(family_of(member.model) != ANY for member in members)
-            self._window = int((_FILLED if known else _FILLED_UNKNOWN) * super()._looked_up_window())
-        return self._window
 
     # --- what is saved ----------------------------------------------------------------------------
 

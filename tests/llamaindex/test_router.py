@@ -429,6 +429,7 @@ def test_the_announced_window_is_the_smallest():
     assert llm.metadata.is_function_calling_model
     payload = llm.to_payload()
     assert (payload["class_name"], payload["provider"]) == ("freeproviders", "FreeProviders")
+    assert BackendLLM(backend=llm.core).metadata.context_window == 4_000
     llm.models = [wide]
     assert llm.metadata.context_window == 48_000
 

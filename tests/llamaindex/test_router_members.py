@@ -340,7 +340,7 @@ async def test_llamaindexs_own_doubles():
     """`MockLLM`, and the one that makes calls."""
     backend = as_backend(MockLLM(max_tokens=3))
     assert (await backend.complete("Hi")).text == "text text text"
-    assert collect(await parts_of(backend)).text == "text text text"
+    assert collect(await parts_of(backend)).text.strip() == "text text text"  # some versions add a blank
     answer = await as_backend(MockFunctionCallingLLM()).complete(
         "Hi", tools=[{"name": "now", "parameters": {"type": "object", "properties": {}}}]
     )
