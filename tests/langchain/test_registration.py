@@ -11,7 +11,7 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.messages import HumanMessage
 
 from freeproviders.errors import MissingKeyError, UnknownServiceError, UsageError
-from langchain_freeproviders import ChatFlowGpt, ChatOpenAICompatible, registration
+from langchain_freeproviders import ChatFlowGpt, ChatFreeProviders, ChatOpenAICompatible, registration
 from tests.langchain.services import CHATS, FLOW, OPENAI
 
 
@@ -59,6 +59,21 @@ async def test_langchains_own_function(monkeypatch):
         config = {"configurable": {"model": "gpt-4-turbo", "model_provider": "flow_gpt"}}
         assert (await any_model.ainvoke("Hi", config)).content == "Hello"
         state = await create_agent("flow_gpt:gpt-3.5-turbo", []).ainvoke({"messages": [HumanMessage("Hi")]})
+        assert state["messages"][-1].content == "Hello"
+
+
+@pytest.mark.usefixtures("langchains_list")
+async def test_the_router_by_its_name(monkeypatch, tmp_path):
+    """With a member behind the colon; LangChain's own function and agents know it too."""
+    monkeypatch.setenv("FREEPROVIDERS_QUOTA", str(tmp_path / "ledger.sqlite"))
+    registration.register()
+    with FLOW.replica("Hello") as r:
+        monkeypatch.setenv("FLOW_GPT_API_BASE", r.base_url)
+        for make in (registration.init_chat_model, init_chat_model):
+            model = make("free_providers:flow-gpt", temperature=0.5)
+            assert (type(model), model.models, model.temperature) == (ChatFreeProviders, ["flow-gpt"], 0.5)
+            assert model.invoke("Hi").content == "Hello"
+        state = await create_agent("free_providers:flow-gpt", []).ainvoke({"messages": [HumanMessage("Hi")]})
         assert state["messages"][-1].content == "Hello"
 
 
