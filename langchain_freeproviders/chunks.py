@@ -267,12 +267,28 @@ def without_void(outcome: ChatResult) -> ChatResult:
         message = generation.message
         seams = message.response_metadata.get("seams") or ()
         begins = [seam["offset"] for seam in seams if seam["how"] == "restart"]
-        if begins and isinstance(message.content, str):
-            message.content = message.content[max(begins) :]
-            generation.text = message.content
+        if begins:
+            message.content = _behind(message.content, max(begins))
+            generation.text = str(message.text)
             for name in RESET:
                 message.response_metadata.pop(name, None)
     return outcome
+
+
+def _behind(content: str | list[Any], offset: int) -> str | list[Any]:
+    """Return a message's content without so many characters of its text."""
+    if isinstance(content, str):
+        return content[offset:]
+    out = []
+    for block in content:
+        if isinstance(block, dict) and block.get("type") == "text":
+            text = block["text"]
+            block = {**block, "text": text[offset:]}  # noqa: PLW2901 - the same block, as it is kept
+            offset = max(0, offset - len(text))
+            if not block["text"]:
+                continue
+        out.append(block)
+    return out
 
 
 def _beside_calls(calls: Iterable[ToolCall]) -> dict[str, Any]:

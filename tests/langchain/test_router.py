@@ -625,6 +625,10 @@ async def test_what_is_put_together_has_no_void():
             message = await ask(model)
         assert message.content == "A whole answer."
         assert "reset" not in message.response_metadata
+    stack, model = breaking(on_broken_stream="restart", output_version="v1")
+    with stack:
+        message = model.invoke("Hi", stream=True)
+    assert [block["text"] for block in message.content_blocks] == ["A whole answer."]
 
 
 def test_otherwise_it_is_an_error_with_what_was_said():
