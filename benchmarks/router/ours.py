@@ -12,7 +12,6 @@ from freeproviders import FreeProviders, OpenAICompatible, Quota, Timeout
 from freeproviders.types import Text
 
 ATTEMPTS = 12
-FIRST_SECONDS = 10.0
 WAIT_SECONDS = 60.0
 TRANSIT_SECONDS = 0.5
 
@@ -45,13 +44,13 @@ class Ours:
         plan: Plan,
         addresses: dict[str, str],
         *,
-        first: float = FIRST_SECONDS,
+        first: float | None = None,
         transit: float = TRANSIT_SECONDS,
     ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         ledger = Path(self.folder.name) / "quota.db"
         self.router = FreeProviders(
-            *members_of(plan, addresses, ledger, first, transit),
+            *members_of(plan, addresses, ledger, first or plan.silence, transit),
             strategy="spread",
             on_broken_stream="continue",
             max_requests=ATTEMPTS,

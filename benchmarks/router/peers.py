@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Iterator
 from benchmarks.router.plan import MAX_TOKENS, MODEL, Plan, question
 
 ATTEMPTS = 12
-FIRST_SECONDS = 10.0
-"""How long a service may be silent."""
 WHOLE_SECONDS = 30.0
 AGAIN = "again"
 SETTINGS = {"temperature": 0, "max_tokens": MAX_TOKENS}
@@ -58,7 +56,7 @@ class LiteLLM:
             fallbacks=[{MODEL: [AGAIN]}],  # without any, a stream that breaks is not asked for again
             num_retries=ATTEMPTS - 1,
             timeout=WHOLE_SECONDS,
-            stream_timeout=FIRST_SECONDS,
+            stream_timeout=plan.silence,
             optional_pre_call_checks=["enforce_model_rate_limits"],
         )
         self.stream = plan.stream
@@ -100,7 +98,7 @@ class Fallbacks:
                 base_url=addresses[one.name],
                 api_key="key",
                 max_retries=0,
-                timeout=FIRST_SECONDS,
+                timeout=plan.silence,
                 temperature=0,
                 extra_body={"max_tokens": MAX_TOKENS},  # its own name for it is not every service's
             )

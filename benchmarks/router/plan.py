@@ -62,6 +62,11 @@ class Plan:
     def text(self) -> str:
         return json.dumps(asdict(self))
 
+    @property
+    def silence(self) -> float:
+        """The seconds after which a client gives up on a service that has said nothing."""
+        return 10.0 if self.stream else 12.0
+
     @classmethod
     def read(cls, text: str) -> Plan:
         said = json.loads(text)

@@ -32,7 +32,7 @@ from freeproviders.testing.running import Replica
 from freeproviders.types import Usage
 from freeproviders.wire.limits import AllowanceHeaders
 
-GRACE_SECONDS = 0.3
+GRACE_SECONDS = 0.5
 """A request that comes so soon after a Retry-After may have been written before it was read."""
 
 

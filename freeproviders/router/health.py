@@ -54,8 +54,11 @@ from freeproviders.router.verdict import (
     verdict_of,
 )
 
-LOOK_SECONDS: Final = 1.0
-"""A ledger that does not answer so soon is not waited for; what it says counts when it comes."""
+LOOK_SECONDS: Final = 5.0
+"""A ledger that does not answer so soon is not waited for; what it says counts when it comes.
+
+On a busy machine a new process needs more than a second to open it.
+"""
 PROBE_SECONDS: Final = 120.0
 """How long a probe keeps its right, so that one whose process has died is free again."""
 IDLE_SECONDS: Final = 60.0
