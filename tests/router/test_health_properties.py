@@ -91,6 +91,7 @@ class Processes:
             self.catch_up: 2,
             self.is_refused_until: 1,
             self.is_answered: 1,
+            self.begins: 1,
             self.is_cancelled: 1,
         }
         for _ in range(steps):
@@ -103,8 +104,9 @@ class Processes:
                 act(self.any_process())
             elif under_way := [one for one in self.asked if one.admission]:
                 one = self.random.choice(under_way)
-                self.asked.remove(one)
-                one.ended = self.now
+                if act != self.begins:
+                    self.asked.remove(one)
+                one.ended = min(one.ended, self.now)
                 act(one, self.world.healths[one.process])
             self.one_probe_at_most()
             self.deadlines_only_move_on()
@@ -192,6 +194,10 @@ class Processes:
         assert one.admission.at >= one.not_before - 1e-6
         if one.admission.is_probe and one not in self.probes:
             self.probes.append(one)
+
+    def begins(self, one, asker):
+        """Its first content ends a probe, and other requests go on meanwhile."""
+        asker.began(one.admission)
 
     def is_answered(self, one, asker):
         asker.answered(one.admission, first=0.5, whole=1.0)
