@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import inf
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final
 
 from freeproviders.backend import Backend
-from freeproviders.checks import caution
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
-    BadRequestError,
-    ContentFilterError,
     EmptyResponseError,
     FreeProvidersError,
     NoProviderError,
-    NotAskedWarning,
     OutputError,
     ProviderError,
     ProviderTimeoutError,
@@ -35,15 +31,14 @@ from freeproviders.router.health import Admission, Health
 from freeproviders.router.match import of_that_name, prepared, reason_against
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
+from freeproviders.router.outcomes import Outcomes
 from freeproviders.types import (
     Asking,
-    Attempt,
     Batch,
     ChatRequest,
     Finish,
     OnBrokenStream,
     OnEmpty,
-    Usage,
 )
 from freeproviders.usage import CHARS_PER_TOKEN
 
@@ -89,17 +84,6 @@ class Running:
     said: list[Batch] = field(default_factory=list)
 
 
-class _Told(NamedTuple):
-    """What a member's failure means for the rest of the question.
-
-    `until` is the monotonic time at which it may be asked again, `inf` for never, None for a while
-    that nobody names.
-    """
-
-    error: FreeProvidersError
-    until: float | None
-
-
 class Question:
     """One question, and what has become of it so far.
 
@@ -112,14 +96,9 @@ class Question:
         self._members: list[Member] = []
         self._name = name
         self._request = request
-        self._left = rules.max_requests
-        self._asked: list[Attempt] = []
-        self._sent_to: set[Member] = set()
-        self._passed_over: dict[Member, Attempt] = {}
+        self._outcomes = Outcomes(rules.health, name, rules.max_requests, request.listener)
         self._as_asked: set[Member] = set()
         """The members that were asked with the caller's own word on invalid output."""
-        self._told: dict[Member, _Told] = {}
-        self._spent: Usage | None = None
         self._backoff = Patience(rules.retry)
         judged = bool(request.tools) or request.response_format is not None
         self._most_requests = 1 + request.max_repairs if judged else 1
@@ -128,11 +107,6 @@ class Question:
         self._may_wait = usual if request.wait_up_to is None else request.wait_up_to
         total = rules.timeout.total if rules.timeout is not None else None
         self._ends = inf if total is None else monotonic() + total
-
-    @property
-    def trail(self) -> tuple[Attempt, ...]:
-        """What became of each member: those that were passed over first, then the attempts in order."""
-        return (*self._passed_over.values(), *self._asked)
 
     # --- the answer ---
 
@@ -160,7 +134,7 @@ class Question:
                     ended = True
                     self._answered(running, batch)
                     if hop is None:
-                        batch = self._ending(batch)
+                        batch = self._outcomes.ending(batch)
                 else:
                     said.append(batch)
                 yield batch
@@ -175,7 +149,7 @@ class Question:
                     if error is None:
                         raise
                     ended = True
-                    self._failed(running.member, running.admission, error, running.started)
+                    self._outcomes.failed(running.member, running.admission, error, running.started)
                     if hop is not None:
                         raise error from error.__cause__
                     broken = error
@@ -214,12 +188,12 @@ class Question:
         )
         async with aclosing(resumed(broken, self._hop)) as rest:
             async for batch in rest:
-                yield self._ending(batch) if batch and batch[-1].__class__ is Finish else batch
+                yield self._outcomes.ending(batch) if batch and batch[-1].__class__ is Finish else batch
 
     async def _hop(self, member: Member, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask a member to go on with an answer, under its own limits and within the question's budget."""
         if not self._may_go_on():
-            what = "requests are" if self._left <= 0 else "time is"
+            what = "requests are" if self._outcomes.left <= 0 else "time is"
             raise NoProviderError(f"The question's {what} spent.", provider=self._name)
         started = monotonic()
         wait = max(0.0, min(self._may_wait, self._ends - started))
@@ -229,37 +203,21 @@ class Question:
         running = await self._tried(member, request, others=True, wait=wait)
         self._may_wait -= min(wait, monotonic() - started)
         if running is None:
-            raise self._told[member].error
+            raise self._outcomes.told[member].error
         async with aclosing(self._relayed(running)) as batches:
             async for batch in batches:
                 yield batch
 
     def _answered(self, running: Running, batch: Batch) -> None:
         """Note a whole answer of a member."""
-        member, now = running.member, monotonic()
-        finish = batch[-1]
-        assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
-        usage = next((part for part in batch if isinstance(part, Usage)), None)
-        first = running.first_seconds if self._request.stream else None
-        seconds = now - running.started
-        self._rules.health.answered(running.admission, first=first, whole=seconds)
-        self._rules.order.answered(member, self._request)
-        if member.guarded is not None:
-            self._take_out(member, member.guarded.answered(finish, usage))
-        self._left -= finish.attempts
-        self._note(member, Attempt(member.backend.name, member.model, "", finish.attempts, seconds))
-
-    def _ending(self, batch: Batch) -> Batch:
-        """Say in the last parts how the answer came about, and what all of it has cost."""
-        *parts, finish = batch
-        assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
-        trail = self.trail
-        requests = sum(one.requests for one in trail)
-        parts = [self._sum(part) if isinstance(part, Usage) else part for part in parts]
-        return [*parts, replace(finish, trail=trail, attempts=requests)]
-
-    def _sum(self, usage: Usage) -> Usage:
-        return usage if self._spent is None else self._spent + usage
+        self._rules.order.answered(running.member, self._request)
+        self._outcomes.answered(
+            running.member,
+            running.admission,
+            batch,
+            first=running.first_seconds if self._request.stream else None,
+            started=running.started,
+        )
 
     # --- who is asked ---
 
@@ -288,31 +246,31 @@ class Question:
                 return running
             delay = self._delay()
             if delay is None:
-                raise self._nobody()
+                raise self._outcomes.nobody(self._why_nobody())
             await asyncio.sleep(delay)
 
     def _may_go_on(self) -> bool:
         """Return whether the question has requests and time left."""
-        return self._left > 0 and self._ends - monotonic() > _TOO_SHORT
+        return self._outcomes.left > 0 and self._ends - monotonic() > _TOO_SHORT
 
     def _may_answer(self, member: Member) -> bool:
-        told = self._told.get(member)
+        told = self._outcomes.told.get(member)
         return told is None or told.until != inf
 
     def _is_fit(self, member: Member) -> bool:
         """Return whether a member can answer the question at all; if not, note why."""
-        if member in self._told:
+        if member in self._outcomes.told:
             return True
         reason = reason_against(member, self._request)
         if reason:
-            self._pass_over(member, reason, until=inf)
+            self._outcomes.pass_over(member, reason, until=inf)
         return not reason
 
     async def _as_it_is(self) -> Running | None:
         """Ask once more who gave no valid output, now with the caller's word on what becomes of that."""
         if self._request.on_invalid == "raise" or not self._may_go_on():
             return None
-        for member, told in self._told.items():
+        for member, told in self._outcomes.told.items():
             if isinstance(told.error, OutputError) and member not in self._as_asked:
                 return await self._tried(member, self._request)
         return None
@@ -324,7 +282,9 @@ class Question:
         spread over the members that may have room about as soon: a line is for one member only, and
         where calls that still run hold the room, nobody knows when it comes back.
         """
-        full = [member for member, told in self._told.items() if isinstance(told.error, QuotaSpentError)]
+        full = [
+            member for member, told in self._outcomes.told.items() if isinstance(told.error, QuotaSpentError)
+        ]
         if not full or not self._may_go_on():
             return None
         now = monotonic()
@@ -339,7 +299,7 @@ class Question:
         return running
 
     def _delay_of_limits(self, member: Member) -> float:
-        error = self._told[member].error
+        error = self._outcomes.told[member].error
         earliest = error.earliest if isinstance(error, QuotaSpentError) else None
         return inf if earliest is None else max(0.0, (earliest - datetime.now(UTC)).total_seconds())
 
@@ -353,16 +313,16 @@ class Question:
         """
         admission = await self._rules.health.admit(member.key, in_line=wait > 0)
         if admission is None:
-            self._pass_by(member)
+            self._outcomes.pass_by(member)
             return None
         started = monotonic()
         stream: AsyncGenerator[Batch, None] | None = None
-        others = others and self._left > 1
+        others = others and self._outcomes.left > 1
         limit = None
         if others:
             tokens = sum([len(turn.text) for turn in request.messages]) // CHARS_PER_TOKEN
             limit = self._rules.health.first_limit(member.key, whole=not request.stream, tokens=tokens)
-        last = not others or self._left <= self._most_requests
+        last = not others or self._outcomes.left <= self._most_requests
         if last:
             self._as_asked.add(member)
         self._rules.order.asked(member)
@@ -375,8 +335,7 @@ class Question:
             batch = await _first_of(stream, None if knows_deadlines else _least(limit, self._seconds_left()))
         except UsageError as error:
             self._rules.health.given_back(admission)
-            self._told[member] = _Told(error, inf)
-            self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
+            self._outcomes.unusable(member, error)
         except BaseException as raised:
             its = _error_of(member, raised)
             if its is None:
@@ -384,7 +343,7 @@ class Question:
                 if stream is not None:
                     await stream.aclose()
                 raise
-            self._failed(member, admission, its, started)
+            self._outcomes.failed(member, admission, its, started)
         else:
             if request.stream:
                 self._rules.health.began(admission)
@@ -403,7 +362,7 @@ class Question:
             model=member.model or None,
             on_invalid=request.on_invalid if last else "raise",
             on_empty=request.on_empty or self._on_empty(),
-            max_repairs=min(request.max_repairs, self._left - 1),
+            max_repairs=min(request.max_repairs, self._outcomes.left - 1),
             patience=Patience(_ONCE, 0.0),
             wait_up_to=wait,
             listener=None,
@@ -415,7 +374,7 @@ class Question:
         It is believed, where its member allows it, of the only one, or when it has come before: whoever
         fails now and then would else pass for an answer.
         """
-        again = any(isinstance(told.error, EmptyResponseError) for told in self._told.values())
+        again = any(isinstance(told.error, EmptyResponseError) for told in self._outcomes.told.values())
         return None if again or len(self._members) == 1 else "error"
 
     def _reached(self, member: Member, limit: float | None) -> Backend:
@@ -437,69 +396,14 @@ class Question:
         """Return the seconds that are left of the whole question's time, None without a limit."""
         return None if self._ends == inf else max(0.001, self._ends - monotonic())
 
-    # --- what became of them ---
-
-    def _failed(
-        self, member: Member, admission: Admission, error: FreeProvidersError, started: float
-    ) -> None:
-        """Note a failure, and when the member may be asked again."""
-        requests = 0
-        if isinstance(error, ProviderError | OutputError):
-            requests = error.attempts
-        if isinstance(error, OutputError) and error.usage is not None:
-            self._spent = self._sum(error.usage)
-        self._left -= requests
-        error.about(member.backend.name, member.model)
-        self._rules.health.failed(admission, error)
-        if member.guarded is not None and isinstance(error, ProviderError):
-            self._take_out(member, member.guarded.refused(error))
-        self._told[member] = _Told(error, _until(error))
-        seconds = monotonic() - started
-        self._note(member, Attempt(member.backend.name, member.model, str(error), requests, seconds))
-
-    def _take_out(self, member: Member, reason: str) -> None:
-        """Ask the account of a member no more, where an answer has shown why, and say so."""
-        if reason:
-            self._rules.health.take_out(member.key, reason, service=True)
-            caution(f"{member.name} is not asked any more. {reason}", NotAskedWarning)
-
-    def _note(self, member: Member, attempt: Attempt) -> None:
-        """Add an attempt to the trail, and tell who listens."""
-        if attempt.requests:
-            self._asked.append(attempt)
-            self._sent_to.add(member)
-        elif member not in self._sent_to:  # else its attempts tell why
-            self._passed_over[member] = attempt  # the last time counts
-        if self._request.listener is not None:
-            self._request.listener(attempt)
-
-    def _pass_by(self, member: Member) -> None:
-        """Note that a member is not asked in its cool-down."""
-        health = self._rules.health
-        state = health.state(member.key)
-        told = self._told.get(member)
-        if member in self._sent_to and told is not None and state.reason in str(told.error):
-            self._told[member] = _Told(told.error, state.until)  # with its advice
-            return
-        until = health.standing(member.key).until
-        when = f"Not asked before {until:%Y-%m-%d %H:%M:%S} UTC" if until else "Not asked now"
-        self._pass_over(member, f"{when}: {state.reason}", until=state.until)
-
-    def _pass_over(self, member: Member, reason: str, *, until: float | None) -> None:
-        """Note that a member is not asked; `until` as in `_Told`."""
-        error = ProviderError(reason, provider=member.backend.name, model=member.model)
-        self._told[member] = _Told(error, until)
-        if member not in self._sent_to:
-            self._passed_over[member] = Attempt(member.backend.name, member.model, reason, requests=0)
-
     # --- when all have failed ---
 
     def _delay(self) -> float | None:
         """Return the seconds until somebody may be asked again; None where that is too long."""
-        if self._left <= 0:
+        if self._outcomes.left <= 0:
             return None
         now = monotonic()
-        told = [one for one in self._told.values() if one.until != inf]
+        told = [one for one in self._outcomes.told.values() if one.until != inf]
         until = min((one.until for one in told if one.until is not None), default=inf)
         delay = max(0.0, until - now) + _AFTER
         failed = next((one.error for one in told if one.until is None), None)
@@ -512,42 +416,17 @@ class Question:
         self._may_wait -= delay
         return delay
 
-    def _nobody(self) -> FreeProvidersError:
-        """Return the error of a question that nobody has answered."""
-        errors = [told.error for told in self._told.values()]
-        for error in reversed(errors):
-            if isinstance(error, OutputError):
-                return error  # the models have answered, but not with what was asked for
-        for kind in (UsageError, BadRequestError, ContentFilterError):
-            if errors and all(isinstance(error, kind) for error in errors):
-                return errors[0]  # the question is at fault, whoever is asked
-        until = min((one.until for one in self._told.values() if one.until is not None), default=inf)
-        error = NoProviderError(
-            " ".join(self._why_nobody(errors)),
-            trail=self.trail,
-            provider=self._name,
-        )
-        error.is_retryable = any(error.is_retryable for error in errors)
-        if until != inf:
-            wait = max(0.0, until - monotonic())
-            error.retry_after = round(wait, 3)
-            error.soonest = datetime.now(UTC) + timedelta(seconds=wait)
-            error.is_retryable = True
-        return error
-
-    def _why_nobody(self, errors: Iterable[FreeProvidersError]) -> Iterator[str]:
-        """Say in sentences why nobody has answered, and what to do."""
+    def _why_nobody(self) -> Iterator[str]:
+        """Say in sentences why nobody has answered beside what the members said, and what to do."""
         if not self._members:
             yield "There is nobody to ask."
             yield in_words(self._found.skipped)
             yield 'Set the key of a service, or install "freeproviders[embedded]" for one on this machine.'
             return
-        yield "Nobody has answered."
-        yield from map(str, errors)
-        unasked = [member.name for member in self._members if member not in self._told]
+        unasked = [member.name for member in self._members if member not in self._outcomes.told]
         others = f", and {', '.join(unasked)} not asked" if unasked else ""
         rules = self._rules
-        if self._left <= 0:
+        if self._outcomes.left <= 0:
             yield f"The requests of one question are used up (max_requests={rules.max_requests}){others}."
         elif not self._may_go_on() and rules.timeout is not None:
             yield f"The {rules.timeout.total:g} s of the question (timeout) are over{others}."
@@ -566,21 +445,6 @@ def _error_of(member: Member, raised: BaseException, *, begun: bool = False) -> 
     error = translated(raised, begun=begun)
     error.__cause__ = raised
     return error
-
-
-def _until(error: FreeProvidersError) -> float | None:
-    """Return when (monotonic) a member that said this may be asked again; see `_Told`."""
-    if isinstance(error, OutputError | BadRequestError | ContentFilterError):
-        return inf
-    if not isinstance(error, ProviderError):
-        return inf
-    if isinstance(error, QuotaSpentError) and error.earliest is not None:
-        return monotonic() + max(0.0, (error.earliest - datetime.now(UTC)).total_seconds())
-    if error.soonest is not None:
-        return monotonic() + max(0.0, (error.soonest - datetime.now(UTC)).total_seconds())
-    if error.retry_after is not None:
-        return monotonic() + error.retry_after
-    return None if error.is_retryable or isinstance(error, ProviderTimeoutError) else inf
 
 
 async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) -> Batch:
