@@ -90,7 +90,7 @@ class CoreFields(BaseComponent):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, with other values of fields if so wished."""
         copy = super().model_copy(update=update, deep=deep)
-        if update:
+        if update and any(map(self._makes_core, update)):
             copy._forget()  # noqa: SLF001 - it is one of us
         return copy
 

@@ -1,6 +1,7 @@
 """The router as an LLM: who answered and what became of the others, in all of LlamaIndex's ways to ask."""
 
 import asyncio
+import copy
 import json
 import pickle
 from contextlib import ExitStack, suppress
@@ -122,6 +123,15 @@ def test_another_packages_llm_tries_nothing_again(pair):
     assert FreeProviders(models=[stubborn, member(up)]).chat(HI).message.content == "Up and well."
     assert len(down.requests) == 1
     assert stubborn.max_retries == 2
+
+
+def test_copies_have_the_same_router_unless_its_own_fields_change(pair):
+    """What it knows of its members goes along."""
+    llm = FreeProviders(models=[member(server) for server in pair])
+    assert copy.copy(llm).core is llm.core
+    assert llm.model_copy(update={"temperature": 0.5}).core is llm.core
+    assert llm.model_copy(update={"max_requests": 3}).core is not llm.core
+    assert copy.deepcopy(llm).complete("Hi").text == "Up and well."
 
 
 def test_settings_reach_the_member_that_answers(pair):
