@@ -26,48 +26,30 @@ class TestUnit(UnitSuite):
         return {"temperature": 0, "max_tokens": 100, "timeout": 60, "stop": [], "max_retries": 2}
 
 
-class Suite(ChatModelIntegrationTests):
+class TestRouter(ChatModelIntegrationTests):
+    """Of another's model with tools of its own, which LangChain's own code offers and reads.
+
+    That a service without tools does the same behind the router is held by `test_router_agents.py`.
+    """
+
     chat_model_class = ChatFreeProviders
     supports_json_mode = True
     standard_chat_model_params = {}  # noqa: RUF012
+    model_override_value = "their-model"
 
     @pytest.fixture(autouse=True)
     def _replicas(self, monkeypatch, tmp_path):
         monkeypatch.setenv("FREEPROVIDERS_QUOTA", str(tmp_path / "ledger.sqlite"))
-        with (
-            OPENAI.replica(faults={"status": 503}) as down,
-            OPENAI.replica(either_brain) as native,
-            OPENAI.replica(brain, native_tools=False) as plain,
-        ):
-            self.servers = down, native, plain
+        with OPENAI.replica(faults={"status": 503}) as down, OPENAI.replica(either_brain) as theirs:
+            first = OpenAICompatible("m1", base_url=down.base_url)
+            self.members = [first, ChatTheirs(base_url=theirs.base_url)]
             yield
 
     @pytest.fixture
     def model(self, _replicas, request):
         extra = getattr(request, "param", None) or {}
-        return ChatFreeProviders(models=self.members(*self.servers), **extra)
+        return ChatFreeProviders(models=self.members, **extra)
 
     @property
     def chat_model_params(self):
-        return {"models": self.members(*self.servers)}
-
-
-class TestAnothersModel(Suite):
-    """With tools of its own, which LangChain's own code offers and reads."""
-
-    model_override_value = "their-model"
-
-    @staticmethod
-    def members(down, native, plain):
-        return [OpenAICompatible("m1", base_url=down.base_url), ChatTheirs(base_url=native.base_url)]
-
-
-class TestWithoutTools(Suite):
-    """A service without tools and schemas."""
-
-    model_override_value = "m3"
-
-    @staticmethod
-    def members(down, native, plain):
-        plain = OpenAICompatible("m3", base_url=plain.base_url, native_tools=False, json_schema=False)
-        return [OpenAICompatible("m1", base_url=down.base_url), plain]
+        return {"models": self.members}
