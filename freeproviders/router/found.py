@@ -66,7 +66,11 @@ def find(
     out.arranged = partial(_in_order, prefer=prefer, exclude=exclude, named=bool(members))
     out.members = out.arranged(out.members)
     if not out.members and not out.later:
-        raise UsageError(f"There is nobody to ask. {in_words(out.skipped)}".strip(), provider=ROUTER)
+        left_out = f"exclude leaves out: {', '.join(exclude)}." if exclude else ""
+        raise UsageError(
+            " ".join(filter(None, ("There is nobody to ask.", in_words(out.skipped), left_out))),
+            provider=ROUTER,
+        )
     return out
 
 

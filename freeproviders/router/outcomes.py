@@ -130,6 +130,8 @@ class Outcomes:
             return
         until = health.standing(member.key).until
         when = f"Not asked before {until:%Y-%m-%d %H:%M:%S} UTC" if until else "Not asked now"
+        if state.name == "out" and until is None:
+            when = f"Not asked until `freeproviders quota reset {member.key.service.partition(' ')[0]}`"
         self.pass_over(member, f"{when}: {state.reason}", until=state.until)
 
     def pass_over(self, member: Member, reason: str, *, until: float | None) -> None:

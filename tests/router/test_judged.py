@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from freeproviders import FreeProviders, OpenAICompatible
-from freeproviders.errors import NoProviderError
-from freeproviders.testing import replica
+from freeproviders.errors import NoProviderError, NotAskedWarning, UsageError
+from freeproviders.testing import Billed, replica
 from freeproviders.types import Finish, Text
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -136,3 +136,21 @@ def test_nobody_to_ask_is_said_with_what_to_do(monkeypatch):
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(NoProviderError, match=r"(?s)nobody to ask.*ollama.*freeproviders\[embedded\]"):
         FreeProviders(privacy="local", exclude=["embedded"]).complete_sync("Hi")
+
+
+def test_nobody_left_is_said_with_who_is_excluded():
+    with pytest.raises(UsageError, match=r"nobody to ask\. exclude leaves out: openai-compatible"):
+        FreeProviders(member(NOBODY), exclude=["openai-compatible"])
+
+
+def test_who_was_taken_out_is_told_with_how_to_bring_it_back(servers):
+    (two,) = servers("two")
+    with replica(service="openrouter", answer="one", billed=Billed(cost=0.01, anyway=True)) as one:
+        paid = OpenAICompatible(service="openrouter", base_url=one.base_url, api_key="key-1")
+        router = FreeProviders(paid, member(two))
+        with pytest.warns(NotAskedWarning):
+            router.complete_sync("Hi")
+        passed_over = router.complete_sync("Hi").finish.trail[0].error
+    assert passed_over.startswith(
+        "Not asked until `freeproviders quota reset openrouter`: An answer of it has cost"
+    )
