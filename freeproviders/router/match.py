@@ -10,7 +10,13 @@ from freeproviders.checks import check_media
 from freeproviders.errors import UnsupportedInputError, UsageError
 from freeproviders.router.member import Member
 from freeproviders.types import ChatRequest, Message
-from freeproviders.usage import counted_text, upper_input_estimate
+from freeproviders.usage import (
+    counted_text,
+    estimate_input_tokens,
+    estimate_tokens,
+    upper_input_estimate,
+)
+from freeproviders.wire.json import dumps
 
 _MOST_TOKENS_PER_CHAR = 4
 _SHORT_CHARS = 500
@@ -34,10 +40,11 @@ def _prepare() -> None:
     prepare()
 
 
-def reason_against(member: Member, request: ChatRequest) -> str:
+def reason_against(member: Member, request: ChatRequest, *, likely: bool = False) -> str:
     """Return why a member cannot answer a request, "" where it can.
 
-    Tools, typed answers and several answers are added to every member by its `answer`; what no
+    The conversation must fit by an upper estimate; with `likely` by the likely one, which may be too
+    low. Tools, typed answers and several answers are added to every member by its `answer`; what no
     prompt can replace is media, tools that run at the service, room for the conversation and the
     length of the answer.
     """
@@ -57,7 +64,11 @@ def reason_against(member: Member, request: ChatRequest) -> str:
     room = window - (wanted or _SHORTEST_ANSWER)
     if _chars(request.messages) * _MOST_TOKENS_PER_CHAR <= room and not request.tools:
         return ""  # no estimate is so high
-    tokens = upper_input_estimate(request.messages, member.model, request.tools).tokens
+    if likely:
+        tokens = estimate_input_tokens(request.messages, member.model)
+        tokens += sum([estimate_tokens(dumps(tool.to_openai()).decode()) for tool in request.tools])
+    else:
+        tokens = upper_input_estimate(request.messages, member.model, request.tools).tokens
     if tokens <= room:
         return ""
     return (

@@ -99,6 +99,8 @@ class Question:
         self._outcomes = Outcomes(rules.health, name, rules.max_requests, request.listener)
         self._as_asked: set[Member] = set()
         """The members that were asked with the caller's own word on invalid output."""
+        self._tight: list[Member] = []
+        """The members for which the conversation is too long by the upper estimate only."""
         self._backoff = Patience(rules.retry)
         judged = bool(request.tools) or request.response_format is not None
         self._most_requests = 1 + request.max_repairs if judged else 1
@@ -241,7 +243,7 @@ class Question:
                 running = await self._tried(member, self._request, others=others)
                 if running is not None:
                     return running
-            running = await self._as_it_is() or await self._in_line()
+            running = await self._as_it_is() or await self._tight_ones() or await self._in_line()
             if running is not None:
                 return running
             delay = self._delay()
@@ -264,7 +266,17 @@ class Question:
         reason = reason_against(member, self._request)
         if reason:
             self._outcomes.pass_over(member, reason, until=inf)
+            if not reason_against(member, self._request, likely=True):
+                self._tight.append(member)
         return not reason
+
+    async def _tight_ones(self) -> Running | None:
+        """Ask those whose window is probably large enough; nobody has answered whose window surely is."""
+        while self._tight and self._may_go_on():
+            running = await self._tried(self._tight.pop(0), self._request)
+            if running is not None:
+                return running
+        return None
 
     async def _as_it_is(self) -> Running | None:
         """Ask once more who gave no valid output, now with the caller's word on what becomes of that."""

@@ -20,6 +20,7 @@ from freeproviders.errors import (
 )
 from freeproviders.testing import replica
 from freeproviders.types import Asking, Attempt, Finish, Seam, Text, ToolCall, Usage
+from freeproviders.usage import estimate_input_tokens, upper_input_estimate
 
 NOBODY = "http://127.0.0.1:9/v1"
 PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
@@ -280,7 +281,7 @@ def test_a_call_may_name_one_member(servers):
     [
         ({}, {"messages": [{"role": "user", "content": PICTURE}]}, "pictures"),
         ({"window": 100}, {"messages": "word " * 500}, "window of 100"),
-        ({"window": 1000}, {"messages": "Hi", "max_tokens": 990}, "window of 1000"),
+        ({"window": 1000}, {"messages": "Hi", "max_tokens": 998}, "window of 1000"),
         ({"output": 50}, {"messages": "Hi", "max_tokens": 60}, "at most 50 tokens"),
         ({}, {"messages": "Hi", "tools": [{"type": "web_search"}]}, "tools that run at the service"),
     ],
@@ -297,6 +298,17 @@ def test_who_cannot_answer_is_not_asked_and_named_with_the_reason(able, question
     assert why in passed.error
     with pytest.raises(ProviderError, match=why):
         FreeProviders(Plain("cannot", **able)).complete_sync(**question)
+
+
+def test_a_window_that_is_probably_large_enough_is_tried_last():
+    words = "".join(f"{number:x} " for number in range(0, 60_000, 7))[:4000]
+    upper = upper_input_estimate(Plain("x").request(words).messages, "m").tokens
+    likely = estimate_input_tokens(Plain("x").request(words).messages, "m")
+    assert likely + 40 < upper
+    tight, roomy = Plain("tight", window=likely + 30), Plain("roomy", window=100_000)
+    assert FreeProviders(tight, roomy).complete_sync(words).text == "roomy"
+    assert not tight.asked
+    assert FreeProviders(tight).complete_sync(words).text == "tight"
 
 
 def test_the_announced_window_is_the_smallest_and_can_be_set():
