@@ -220,6 +220,7 @@ class SharedLedger:
 
     def notes(self, names: Sequence[NoteName]) -> Future[tuple[Note | None, ...]]:
         """Read notes, all of one moment."""
+        self._say()
         step = ReadNotes(tuple(names))
         future: Future[Any] = Future()
         self._post(lambda _: step, told=future)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from freeproviders.errors import MissingDependencyError
+from freeproviders.errors import MissingDependencyError, UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.place import default_path, spare_path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from freeproviders.quota.steps import Store
 
 ENV_QUOTA: Final = "FREEPROVIDERS_QUOTA"
+_PLACES: Final = 'a path, "memory", or a URL as "redis://host:6379/0"'
 
 
 def open_ledger(where: str | Path = "") -> SharedLedger:
@@ -62,9 +63,15 @@ def is_on_a_server(where: str | Path = "") -> bool:
 
 def _place(where: str | Path) -> str:
     """Return "memory", a URL or the whole path of a file."""
+    if not isinstance(where, str | os.PathLike):
+        raise UsageError(f"ledger must be {_PLACES}, not {where!r}.")
     place = str(where) or os.environ.get(ENV_QUOTA, "")
     if place == "memory" or _is_url(place):
         return place
+    scheme, mark, _ = place.partition("://")
+    if mark or place == ":memory:":
+        name = "ledger" if str(where) else ENV_QUOTA
+        raise UsageError(f"{name} must be {_PLACES}, not {scheme + mark!r}.")  # a URL may have a password
     return str(Path(place).expanduser().absolute() if place else default_path())
 
 

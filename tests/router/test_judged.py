@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from freeproviders import FreeProviders, OpenAICompatible
-from freeproviders.errors import NoProviderError, NotAskedWarning, UsageError
+from freeproviders.errors import LedgerWarning, NoProviderError, NotAskedWarning, UsageError
 from freeproviders.testing import Billed, replica
 from freeproviders.types import Finish, Text
 
@@ -154,3 +154,26 @@ def test_who_was_taken_out_is_told_with_how_to_bring_it_back(servers):
     assert passed_over.startswith(
         "Not asked until `freeproviders quota reset openrouter`: An answer of it has cost"
     )
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/quota", "sqlite://quota.db", ":memory:", 5], ids=str)
+def test_a_ledger_that_is_no_place_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="ledger must be a path"):
+        FreeProviders(member(NOBODY), ledger=place)
+    monkeypatch.setenv("FREEPROVIDERS_QUOTA", str(place))
+    if place != 5:
+        with pytest.raises(UsageError, match="FREEPROVIDERS_QUOTA must be a path"):
+            FreeProviders(member(NOBODY))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_router_says_that_its_ledger_is_not_shared(servers, tmp_path):
+    """It looks for the health of its members there, and reserves nothing."""
+    (one,) = servers("one")
+    broken = tmp_path / "no folder"
+    broken.write_text("a file")
+    router = FreeProviders(member(one), ledger=broken / "quota.db")
+    router.complete_sync("Hi")
+    with pytest.warns(LedgerWarning, match="no folder"):
+        router.complete_sync("Hi")
