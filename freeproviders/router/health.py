@@ -59,6 +59,11 @@ LOOK_SECONDS: Final = 5.0
 
 On a busy machine a new process needs more than a second to open it.
 """
+FRESH_SECONDS: Final = 0.1
+"""What was read so short a time ago is not read again: questions that come together share a look.
+
+To wake the ledger's thread is most of what a router costs a call.
+"""
 PROBE_SECONDS: Final = 120.0
 """How long a probe keeps its right, so that one whose process has died is free again."""
 IDLE_SECONDS: Final = 60.0
@@ -138,7 +143,8 @@ class Health:
     Args:
         ledger: where it is shared; None keeps it in this process.
         members: as for `meet`.
-        memory: for tests: in place of the one that all routers of this process share.
+        memory: for tests: in place of the one that all routers of this process share; each look
+            reads then.
     """
 
     def __init__(
@@ -150,6 +156,7 @@ class Health:
     ) -> None:
         self._ledger = ledger
         self._own = memory
+        self._fresh = FRESH_SECONDS if memory is None else 0.0
         self._facts: dict[Key, Facts] = {}
         self.meet(members)
 
@@ -173,9 +180,11 @@ class Health:
     # --- before -----------------------------------------------------------------------------------
 
     async def look(self, keys: Iterable[Key]) -> None:
-        """Read what other processes have noted; once for each question. Never raises."""
+        """Read what other processes have noted, but for what was just read. Never raises."""
         if self._ledger is not None and (keys := list(keys)):
-            await _soon(self._memory.look(self._ledger, keys))
+            told = self._memory.look(self._ledger, keys, self._fresh)
+            if told is not None:
+                await _soon(told)
 
     def state(self, key: Key) -> State:
         """Return whether a member may be asked now. No I/O."""

@@ -44,6 +44,7 @@ class Page:
         view: the records by scope: what was read, and what was found out here since. It is replaced
             as a whole, so that it may be read without the lock.
         vitals: the statistics by model.
+        looked_at: when the ledger was asked last for what it answered.
     """
 
     def __init__(self, service: str, account: str) -> None:
@@ -56,6 +57,7 @@ class Page:
         self.pending: list[tuple[Event, Future[bool] | None]] = []
         self.writing = False
         self.met = False
+        self.looked_at = -inf
         self.saved_at = -inf
         self.saved_version = ""
         self.saved: Mapping[str, Sums] = {}
@@ -84,6 +86,15 @@ class Page:
         self.view = view
 
 
+class _Look(NamedTuple):
+    """What is read of the ledger: pages, those whose statistics are new, who is told, and since when."""
+
+    pages: Sequence[Page]
+    new: Sequence[Page]
+    told: Future[None]
+    asked_at: float
+
+
 class Memory:
     """What one process knows, of all services; any number of routers, threads and loops share it."""
 
@@ -108,23 +119,23 @@ class Memory:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def look(self, ledger: Ledger, keys: Iterable[Key]) -> Future[None]:
-        """Read what others have noted; the future is done when it counts here."""
+    def look(self, ledger: Ledger, keys: Iterable[Key], fresh: float = 0.0) -> Future[None] | None:
+        """Read what others have noted; the future is done when it counts here.
+
+        None where all of it was read less than `fresh` seconds ago.
+        """
         pages = list(dict.fromkeys(map(self.page, keys)))
+        asked_at = self.clock()
+        if fresh and all(0 <= asked_at - page.looked_at < fresh for page in pages):
+            return None
         new = [page for page in pages if not page.met]
         names = [page.health for page in pages] + [page.statistics for page in new]
         told: Future[None] = Future()
-        ledger.notes(names).add_done_callback(partial(self._heard, ledger, pages, new, told))
+        ledger.notes(names).add_done_callback(partial(self._heard, ledger, _Look(pages, new, told, asked_at)))
         return told
 
-    def _heard(
-        self,
-        ledger: Ledger,
-        pages: Sequence[Page],
-        new: Sequence[Page],
-        told: Future[None],
-        found: Future[tuple[Note | None, ...]],
-    ) -> None:
+    def _heard(self, ledger: Ledger, look: _Look, found: Future[tuple[Note | None, ...]]) -> None:
+        pages, new = look.pages, look.new
         try:
             notes = found.result()
         except (Exception, CancelledError):  # noqa: BLE001 - a ledger that is lost loses no question
@@ -134,6 +145,7 @@ class Memory:
             now = self.clock()
             for page, note in zip(pages, notes, strict=False):
                 self._adopt(page, note, now)
+                page.looked_at = max(page.looked_at, look.asked_at)
                 if page.pending and not page.writing:
                     again.append(page)
             for page, note in zip(new, notes[len(pages) :], strict=False):
@@ -142,7 +154,7 @@ class Memory:
                     self._adopt_statistics(page, note, now)
                     for model, sums in page.saved.items():
                         page.of(model).load(statistics.merged({model: sums}, {})[model])
-        _say(told, None)
+        _say(look.told, None)
         for page in again:
             self.share(ledger, page)
 

@@ -37,7 +37,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.providers.openai_compatible import OpenAICompatible
-from freeproviders.router.health import PROBE_SECONDS, Health
+from freeproviders.router.health import FRESH_SECONDS, PROBE_SECONDS, Health
 from freeproviders.router.member import Key, Member
 from freeproviders.router.memory import Memory
 from freeproviders.router.verdict import verdict_of
@@ -578,6 +578,19 @@ def test_nothing_is_written_while_all_is_well():
     for _ in range(50):
         answer(health)
     assert world.ledgers[0].trips == trips
+
+
+def test_questions_that_come_together_share_a_look():
+    """What was just read is not read again; a tenth of a second later it is, and so is what is new."""
+    world = World(1)
+    (health,) = world.healths
+    health._fresh = FRESH_SECONDS
+    trips = []
+    for seconds, keys in ((0, [KEY]), (0, [KEY]), (0.6, [KEY]), (0.6, [KEY]), (0, [KEY, OTHER])):
+        world.clock.at += seconds * FRESH_SECONDS
+        asyncio.run(health.look(keys))
+        trips.append(world.ledgers[0].trips)
+    assert trips == [1, 1, 1, 2, 3]
 
 
 def test_without_a_ledger():
