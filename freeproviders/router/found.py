@@ -180,7 +180,7 @@ def _add_service(
     allowed = [name for name in allow if name.partition("/")[0] == row.id]
     if not (row.auto or allowed or row.gone is not None):
         why = f"It is asked only where it is allowed, with allow=[{row.id!r}], or named."
-        out.skipped.append(Skipped(row.id, why))
+        out.skipped.append(Skipped(row.id, why, expected=True))
         return
     first: str | None = None
     models = _models(row, [*prefer, *allow])
@@ -222,12 +222,12 @@ def _add_embedded(out: Found, policy: Policy) -> None:
     from freeproviders.router.here import MISSING_ENGINE  # noqa: PLC0415 - its import looks at files
 
     if MISSING_ENGINE:
-        out.skipped.append(Skipped(EMBEDDED, MISSING_ENGINE))
+        out.skipped.append(Skipped(EMBEDDED, MISSING_ENGINE, expected=True))
         return
     row = next(row for row in PROVIDERS if row.slug == EMBEDDED)
     try:
         member, _ = made(load_provider(row)(), policy)
     except UsageError as error:  # FREEPROVIDERS_MODEL names none
-        out.skipped.append(Skipped(EMBEDDED, str(error)))
+        out.skipped.append(Skipped(EMBEDDED, str(error), expected=True))
     else:
         out.members.append(member)

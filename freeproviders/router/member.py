@@ -77,10 +77,15 @@ def answers_to(own: str, model: str, name: str) -> bool:
 
 
 class Skipped(NamedTuple):
-    """A service or model that is not asked, and why."""
+    """A service or model that is not asked, and why.
+
+    `expected` says that nobody who has its key or package need be told, as of a service that a
+    router does not choose by itself.
+    """
 
     name: str
     reason: str
+    expected: bool = False
 
 
 class Later(NamedTuple):

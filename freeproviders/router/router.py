@@ -20,7 +20,6 @@ from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
 from freeproviders.router.found import find
 from freeproviders.router.health import Health, Standing
-from freeproviders.router.making import EMBEDDED
 from freeproviders.router.match import of_that_name
 from freeproviders.router.member import Member, Skipped
 from freeproviders.router.names import checked
@@ -59,7 +58,7 @@ class FreeProviders(Backend):
             members.
         ledger: where limits and health are kept; see `Quota`.
 
-    A `NotAskedWarning` says which services with a key are left out, and why.
+    A `NotAskedWarning` says which services with a key could be asked and are left out, and why.
 
     Raises:
         UsageError: a name that nobody has, a member that would cost money, or nobody to ask.
@@ -103,7 +102,7 @@ class FreeProviders(Backend):
             privacy=privacy,
         )
         for one in self._found.skipped:
-            if one.name != EMBEDDED:  # which nobody misses where others answer
+            if not one.expected:
                 caution(f"{one.name} is not asked. {one.reason}", NotAskedWarning)
         self._context_window = context_window
         health = Health(open_ledger(ledger))

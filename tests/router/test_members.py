@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from freeproviders import Embedded, FlowGpt, OpenAICompatible, consent
+from freeproviders import Embedded, FlowGpt, FreeProviders, OpenAICompatible, consent
 from freeproviders.catalogue import catalogue, look_again
 from freeproviders.catalogue.pins import PINS, VARIABLES
-from freeproviders.errors import MissingKeyError, UnknownServiceError, UsageError
+from freeproviders.errors import MissingKeyError, NotAskedWarning, UnknownServiceError, UsageError
 from freeproviders.router.found import find
 from tests.catalogued import HOUSE
 
@@ -32,7 +32,7 @@ def names(found):
 
 
 def why(found):
-    return dict(found.skipped)
+    return {one.name: one.reason for one in found.skipped}
 
 
 # --- found ----------------------------------------------------------------------------------------
@@ -325,3 +325,13 @@ async def test_members_are_found_inside_a_coroutine_without_blocking(monkeypatch
     finally:
         monkeypatch.delenv("FREEPROVIDERS_SERVICES")
         look_again()
+
+
+def test_who_is_left_out_for_a_reason_of_the_users_is_warned_of(monkeypatch, recwarn):
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setenv("HF_TOKEN", KEY)  # which many have for other things
+    router = FreeProviders()
+    assert {"groq", "huggingface"} <= {one.name for one in router.skipped}
+    warned = [str(one.message) for one in recwarn if one.category is NotAskedWarning]
+    assert len(warned) == 1
+    assert "freeproviders services confirm groq" in warned[0]

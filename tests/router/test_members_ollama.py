@@ -69,7 +69,7 @@ def test_its_chat_models_are_members_before_our_own_engine(ollama):
     assert [member.rank for member in found.members] == [0, 1, 2, 0]
     assert {member.place for member in found.members[:-1]} == {"local"}
     assert [(method, url.rpartition("/api")[2]) for method, url, *_ in ollama.requests] == [("GET", "/tags")]
-    why = dict(found.skipped)
+    why = {one.name: one.reason for one in found.skipped}
     assert "vectors" in why["ollama/bge-m3:latest"]
     assert "vectors" in why["ollama/eyes:latest"]
     assert "sends the prompt on" in why["ollama/mine:latest"]
@@ -150,14 +150,14 @@ def test_what_is_no_ollama_is_left_out(ollama, status, body, words):
     found = find()
     asyncio.run(found.complete())
     assert names(found) == ["embedded"]
-    assert words in dict(found.skipped)["ollama"]
+    assert words in {one.name: one.reason for one in found.skipped}["ollama"]
 
 
 def test_an_address_elsewhere_is_not_asked(monkeypatch):
     monkeypatch.setenv("OLLAMA_API_BASE", "http://ollama.example:11434/v1")
     found = find()
     asyncio.run(found.complete())
-    assert "is not on this machine" in dict(found.skipped)["ollama"]
+    assert "is not on this machine" in {one.name: one.reason for one in found.skipped}["ollama"]
 
 
 @given(
