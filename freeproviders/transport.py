@@ -403,6 +403,8 @@ def _translated(error: Exception) -> ProviderError:
             return MalformedResponseError(
                 f"The answer cannot be read: {redact(' '.join(error.message.split()))[:EXCERPT_CHARS]}."
             )
+        case aiohttp.ServerDisconnectedError():  # its words are aiohttp's own objects
+            return ProviderConnectionError("Connection failed: the server closed it before its answer.")
         case aiohttp.ClientConnectorError():
             return ProviderConnectionError(f"Connection failed: {said}.", phase="connect")
         case _:

@@ -287,6 +287,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def say(self) -> None:
+        """Warn of what was lost of late, in the caller's context; `reserve` does so by itself."""
+        ...
+
     def note(
         self, name: NoteName, text: str, *, version: str, over: str = "", keep: float, ago: float = 0.0
     ) -> Future[Note | None]:

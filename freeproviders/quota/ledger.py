@@ -112,7 +112,7 @@ class SharedLedger:
         waiting = self._reserve(ask, wait_up_to)
         try:
             grant = await asyncio.wrap_future(waiting.future)
-            self._say()
+            self.say()
         except BaseException:
             self._give_back(waiting)
             raise
@@ -123,7 +123,7 @@ class SharedLedger:
         waiting = self._reserve(ask, wait_up_to)
         try:
             grant = waiting.future.result()
-            self._say()
+            self.say()
         except BaseException:
             self._give_back(waiting)
             raise
@@ -220,7 +220,6 @@ class SharedLedger:
 
     def notes(self, names: Sequence[NoteName]) -> Future[tuple[Note | None, ...]]:
         """Read notes, all of one moment."""
-        self._say()
         step = ReadNotes(tuple(names))
         future: Future[Any] = Future()
         self._post(lambda _: step, told=future)
@@ -234,6 +233,14 @@ class SharedLedger:
         future: Future[Any] = Future()
         self._post(lambda at: WriteNote(name, text, version, over, keep, ago + at - now), told=future)
         return future
+
+    def say(self) -> None:
+        """Warn, in the caller's context, of what has been lost."""
+        while self._unsaid:
+            text = self._unsaid.pop()
+            if text not in _warned.get():
+                _warned.get().add(text)
+                warnings.warn(text, LedgerWarning, stacklevel=3)
 
     def close(self) -> None:
         """Write what was settled, and end the thread; the next call starts another."""
@@ -480,14 +487,6 @@ class SharedLedger:
         self._store, self._lost = store, None
         self._meanwhile.clear()
         self._run([Settle(grant, grant.spent, 0.0) for grant in grants if grant.settled])
-
-    def _say(self) -> None:
-        """Warn, in the caller's context, of what has been lost."""
-        while self._unsaid:
-            text = self._unsaid.pop()
-            if text not in _warned.get():
-                _warned.get().add(text)
-                warnings.warn(text, LedgerWarning, stacklevel=3)
 
     def _fail(self, items: Iterable[_Call | _Waiting], error: BaseException) -> None:
         """Tell everybody who waits."""

@@ -185,6 +185,7 @@ class Health:
             told = self._memory.look(self._ledger, keys, self._fresh)
             if told is not None:
                 await _soon(told)
+                self._ledger.say()
 
     def state(self, key: Key) -> State:
         """Return whether a member may be asked now. No I/O."""

@@ -30,9 +30,14 @@ def checked(names: Iterable[str], given_as: str) -> tuple[str, ...]:
 
     Raises `UsageError`, with `given_as` as the argument that holds them.
     """
-    if isinstance(names, str):
+    return tuple([_checked(name, given_as) for name in listed(names, given_as)])
+
+
+def listed(names: Iterable[str], given_as: str) -> tuple[str, ...]:
+    """Return names as they were given. Raises `UsageError` where they are no list."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise UsageError(f'{given_as} must be a list of names, as ["groq"], not {names!r:.200}.')
-    return tuple([_checked(name, given_as) for name in names])
+    return tuple(names)
 
 
 def _checked(name: object, given_as: str) -> str:

@@ -22,7 +22,7 @@ from freeproviders.router.found import find
 from freeproviders.router.health import Health, Standing
 from freeproviders.router.match import of_that_name
 from freeproviders.router.member import Member, Skipped
-from freeproviders.router.names import checked
+from freeproviders.router.names import checked, listed
 from freeproviders.router.order import Order, Strategy
 from freeproviders.router.question import Question, Rules
 from freeproviders.types import Batch, ChatRequest, OnBrokenStream
@@ -83,6 +83,10 @@ class FreeProviders(Backend):
         context_window: int | None = None,
         ledger: str | Path = "",
     ) -> None:
+        prefer, exclude = checked(prefer, "prefer"), checked(exclude, "exclude")
+        allow, confirmed = checked(allow, "allow"), listed(confirmed, "confirmed")
+        if not isinstance(paid, bool):
+            raise UsageError(f"paid must be True or False, not {paid!r:.200}.", provider=self.name)
         self._made_of = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
         if privacy is not None:
             one_of("privacy", privacy, PRIVACY, or_none=True)
@@ -109,7 +113,7 @@ class FreeProviders(Backend):
         strategy = strategy or ("ordered" if members else "auto")
         self._rules = Rules(
             health=health,
-            order=Order(strategy, health.speed, checked(prefer, "prefer")),
+            order=Order(strategy, health.speed, prefer),
             max_requests=max_requests,
             on_broken_stream=on_broken_stream,
         )

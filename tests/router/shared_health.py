@@ -46,6 +46,9 @@ class Direct:
         while self.put_off:
             self.put_off.pop(0)()
 
+    def say(self):
+        pass
+
     def notes(self, names):
         return self._do(lambda _: ReadNotes(tuple(names)))
 

@@ -610,6 +610,9 @@ def test_without_a_ledger():
 class Broken:
     """A ledger that is gone."""
 
+    def say(self):
+        pass
+
     def notes(self, names):
         future = Future()
         future.set_exception(LedgerError("gone"))

@@ -174,6 +174,21 @@ def test_a_router_says_that_its_ledger_is_not_shared(servers, tmp_path):
     broken = tmp_path / "no folder"
     broken.write_text("a file")
     router = FreeProviders(member(one), ledger=broken / "quota.db")
-    router.complete_sync("Hi")
     with pytest.warns(LedgerWarning, match="no folder"):
-        router.complete_sync("Hi")
+        assert [router.complete_sync("Hi").text for _ in range(3)] == ["one"] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"paid": "no"}, {"paid": 0}, {"exclude": None}, {"confirmed": None}], ids=str
+)
+def test_an_argument_of_another_type_is_refused(wrong):
+    """Text is true in Python, whatever it says: nobody should pay for a "no"."""
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} must be"):
+        FreeProviders(member(NOBODY), **wrong)
+
+
+def test_names_may_be_given_one_by_one():
+    a, b = member(NOBODY, "a"), member(NOBODY, "b")
+    router = FreeProviders(a, b, prefer=iter(["openai-compatible/b"]), confirmed=iter(["groq"]))
+    again = pickle.loads(pickle.dumps(router))
+    assert [one.model for one in again.members] == [one.model for one in router.members] == ["b", "a"]
