@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from freeproviders.checks import check_media
-from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.errors import ContextOverflowError, UnsupportedInputError, UsageError
 from freeproviders.router.member import Member
 from freeproviders.types import ChatRequest, Message
 from freeproviders.usage import (
@@ -40,8 +40,10 @@ def _prepare() -> None:
     prepare()
 
 
-def reason_against(member: Member, request: ChatRequest, *, likely: bool = False) -> str:
-    """Return why a member cannot answer a request, "" where it can.
+def objection(
+    member: Member, request: ChatRequest, *, likely: bool = False
+) -> UsageError | ContextOverflowError | None:
+    """Return the error that says why a member cannot answer a request, None where it can.
 
     The conversation must fit by an upper estimate; with `likely` by the likely one, which may be too
     low. Tools, typed answers and several answers are added to every member by its `answer`; what no
@@ -52,29 +54,31 @@ def reason_against(member: Member, request: ChatRequest, *, likely: bool = False
     try:
         check_media(request, able)
     except UnsupportedInputError as error:
-        return error.message
+        return error
     if request.service_tools and not (able.tools or member.backend.finds_out("tools")):
-        return "It has no tools that run at the service."
+        return UsageError("It has no tools that run at the service.")
     wanted = request.max_tokens
     if wanted is not None and able.output is not None and wanted > able.output:
-        return f"It writes at most {able.output} tokens at once, fewer than max_tokens={wanted}."
+        return UsageError(f"It writes at most {able.output} tokens at once, fewer than max_tokens={wanted}.")
     window = member.backend.window_of(member.model or None)
     if window is None:
-        return ""
+        return None
     room = window - (wanted or _SHORTEST_ANSWER)
     if _chars(request.messages) * _MOST_TOKENS_PER_CHAR <= room and not request.tools:
-        return ""  # no estimate is so high
+        return None  # no estimate is so high
     if likely:
         tokens = estimate_input_tokens(request.messages, member.model)
         tokens += sum([estimate_tokens(dumps(tool.to_openai()).decode()) for tool in request.tools])
     else:
         tokens = upper_input_estimate(request.messages, member.model, request.tools).tokens
     if tokens <= room:
-        return ""
-    return (
+        return None
+    overflow = ContextOverflowError(
         f"The conversation may have {tokens} tokens, which with {window - room} for the answer are more than "
         f"its window of {window}."
     )
+    overflow.attempts = 0
+    return overflow
 
 
 def of_that_name(members: Sequence[Member], model: str, provider: str) -> list[Member]:

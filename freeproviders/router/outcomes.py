@@ -132,14 +132,13 @@ class Outcomes:
         when = f"Not asked before {until:%Y-%m-%d %H:%M:%S} UTC" if until else "Not asked now"
         if state.name == "out" and until is None:
             when = f"Not asked until `freeproviders quota reset {member.key.service.partition(' ')[0]}`"
-        self.pass_over(member, f"{when}: {state.reason}", until=state.until)
+        self.pass_over(member, ProviderError(f"{when}: {state.reason}"), until=state.until)
 
-    def pass_over(self, member: Member, reason: str, *, until: float | None) -> None:
-        """Note that a member is not asked; `until` as in `Told`."""
-        error = ProviderError(reason, provider=member.backend.name, model=member.model)
-        self.told[member] = Told(error, until)
+    def pass_over(self, member: Member, error: FreeProvidersError, *, until: float | None) -> None:
+        """Note that a member is not asked, and why; `until` as in `Told`."""
+        self.told[member] = Told(error.about(member.backend.name, member.model), until)
         if member not in self._sent_to:
-            self._passed_over[member] = Attempt(member.backend.name, member.model, reason, requests=0)
+            self._passed_over[member] = Attempt(member.backend.name, member.model, error.message, requests=0)
 
     def unusable(self, member: Member, error: UsageError) -> None:
         """Note that a member cannot be asked this question at all."""

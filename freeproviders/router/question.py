@@ -28,7 +28,7 @@ from freeproviders.foreign import translated
 from freeproviders.retry import Patience, Retry
 from freeproviders.router.found import in_words
 from freeproviders.router.health import Admission, Health
-from freeproviders.router.match import of_that_name, prepared, reason_against
+from freeproviders.router.match import objection, of_that_name, prepared
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
 from freeproviders.router.outcomes import Outcomes
@@ -263,12 +263,12 @@ class Question:
         """Return whether a member can answer the question at all; if not, note why."""
         if member in self._outcomes.told:
             return True
-        reason = reason_against(member, self._request)
-        if reason:
-            self._outcomes.pass_over(member, reason, until=inf)
-            if not reason_against(member, self._request, likely=True):
+        error = objection(member, self._request)
+        if error is not None:
+            self._outcomes.pass_over(member, error, until=inf)
+            if objection(member, self._request, likely=True) is None:
                 self._tight.append(member)
-        return not reason
+        return error is None
 
     async def _tight_ones(self) -> Running | None:
         """Ask those whose window is probably large enough; nobody has answered whose window surely is."""
