@@ -117,7 +117,7 @@ HMHI = [Reasoning("hmm"), Text("Hello")]
                  "usage": {**USAGE, "cost": 0, "completion_tokens_details": {"reasoning_tokens": 2}}},
             ),
             HMHI,
-            Usage(7, 3, 2),
+            Usage(7, 3, 2, cost=0),
             id="OpenRouter: thinking under two names, tokens in a chunk with a choice",
         ),
         pytest.param(

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from freeproviders.router.resume.hop import Hop, SpanningStops
@@ -150,6 +150,11 @@ def test_another_text_is_refused(said, other):
     assert out == (other[len(said) :] if match.joined else "")
 
 
+WORD = re.compile(r"[^\W_]+|[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Words, and CJK signs, also those that Python does not know as letters."""
+
+
+@example("00000000000\u1f58\U00020000\U0002000000\xb9\U00010000\U0003134b")
 @given(st.text(max_size=200))
 def test_a_tail_is_a_proof(said):
     """A tail stands nowhere else, has enough letters, and is not all that was said."""
@@ -158,7 +163,7 @@ def test_a_tail_is_a_proof(said):
         assert said.endswith(tail)
         assert said[: -len(tail)].strip()
         assert said.count(tail.strip()) == 1
-        assert sum(len(char.encode()) for char in tail if char.isalnum()) >= 16
+        assert sum(len(word.encode()) for word in WORD.findall(tail)) >= 16
         assert not said[-len(tail) - 1].isspace()
 
 

@@ -118,17 +118,19 @@ def tail_of(said: str) -> str:
     made of several code points.
     """
     words = _words(said)
-    counts = Counter([word for _, word in words])
+    counts = Counter([word.lower() for _, word in words])
     if words:  # the last word may be the beginning of one that was said before
-        at, last = words[-1]
-        counts[last] += at + len(last) == len(said) and any(
+        at, written = words[-1]
+        last = written.lower()
+        counts[last] += at + len(written) == len(said) and any(
             word != last and word.startswith(last) for word in counts
         )
     weight = 0
     for start in range(len(said) - 1, max(0, len(said) - 1 - MOST_TAIL_CHARS), -1):
         while words and words[-1][0] >= start:
             _, word = words.pop()
-            weight += len(word.encode("utf-8", "surrogatepass")) * (REPEATED if counts[word] == 1 else 1)
+            own = REPEATED if counts[word.lower()] == 1 else 1
+            weight += len(word.encode("utf-8", "surrogatepass")) * own
         if weight < LEAST_TAIL_BYTES * REPEATED or not _is_border(said, start):
             continue
         tail = said[start:]
@@ -139,7 +141,7 @@ def tail_of(said: str) -> str:
 
 def _words(text: str) -> list[tuple[int, str]]:
     """List the words of a text and where they begin; each CJK sign is one."""
-    return [(match.start(), match[0].lower()) for match in _WORD.finditer(text)]
+    return [(match.start(), match[0]) for match in _WORD.finditer(text)]
 
 
 def _is_border(text: str, at: int) -> bool:
