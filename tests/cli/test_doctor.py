@@ -19,7 +19,8 @@ import sys
 def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         address = arguments[1] if event == "socket.connect" else arguments[0]
-        print("asked", address if isinstance(address, str) else address[0], file=sys.stderr)
+        where = address if isinstance(address, str) else address[0]
+        sys.stderr.write(f"asked {where}\\n")  # at once, since threads ask side by side
 sys.addaudithook(watch)
 from freeproviders.cli import main
 main()
