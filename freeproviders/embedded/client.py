@@ -18,6 +18,8 @@ from freeproviders.wire.json import dumps, loads
 ENGINE_TIMEOUT: Final = Timeout(connect=10.0, first_content=600.0, stall=120.0, total=1800.0)
 ENGINE_RETRY: Final = Retry(attempts=3, first=0.1)
 _MAX_TOKENS_BYTES: Final = 64 * 2**20
+_RECOVERIES: Final = 2
+"""An engine that is dying breaks a connection, then takes none, before it is seen to be gone."""
 
 
 class EngineClient(OverHttp):
@@ -79,12 +81,13 @@ class EngineClient(OverHttp):
 
         `special` False leaves out the latter. Raises errors of the tree.
         """
-        await self._ensure()
-        try:
-            return await self._tokenized(text, special=special)
-        except ProviderError as error:
-            if not self.recover(error):
-                raise
+        for _ in range(_RECOVERIES):
+            await self._ensure()
+            try:
+                return await self._tokenized(text, special=special)
+            except ProviderError as error:
+                if not self.recover(error):
+                    raise
         await self._ensure()
         return await self._tokenized(text, special=special)
 

@@ -1,5 +1,6 @@
 """Answers of the real 0.5B model that break off, gone on with by our own engine."""
 
+import asyncio
 import os
 import signal
 
@@ -72,6 +73,8 @@ async def test_the_engine_is_killed(embedded_05b):
         batches += batch
         if len(batches) == 9:
             os.kill(running_server(settings).pid, signal.SIGKILL)
+            while running_server(settings) is not None:  # until it is seen to be gone
+                await asyncio.sleep(0.01)
     answer = collect(batches)
     assert answer.text == alone.text
     (seam,) = answer.finish.seams
