@@ -23,6 +23,15 @@ def running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
+def on_a_loop() -> bool:
+    """Return whether an event loop runs here, which must not be kept waiting."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """Limits of one attempt, in seconds; None is no limit.

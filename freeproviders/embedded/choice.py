@@ -6,13 +6,13 @@ the cache, the default. Choosing looks at the cache and never at the network.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from freeproviders.deadlines import on_a_loop
 from freeproviders.embedded.cache import cached, cached_lately, path_of
 from freeproviders.embedded.weights import DEFAULT, Weights, weights_named
 from freeproviders.errors import UnknownModelError, UsageError
@@ -57,16 +57,8 @@ def choose(
         except UnknownModelError as error:
             error.advice = f"The name came from the variable {ENV_MODEL}."
             raise
-    here = cached_lately() if _on_a_loop() else cached()
+    here = cached_lately() if on_a_loop() else cached()
     return _row(here[0] if here else weights_named(DEFAULT))
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def looks_like_path(text: str) -> bool:

@@ -10,8 +10,6 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from math import inf
-from typing import Final
 
 from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
@@ -20,19 +18,18 @@ from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.pins import PINS
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.consent import Privacy, confirmed_services
+from freeproviders.deadlines import on_a_loop
 from freeproviders.errors import UsageError
 from freeproviders.providers import PROVIDERS, Row, find_provider, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, made
-from freeproviders.router.member import Found, Later, Member, Skipped, answers_to
+from freeproviders.router.member import PLACES, Found, Later, Member, Skipped, answers_to
 from freeproviders.router.named import named
 from freeproviders.router.names import checked
 from freeproviders.router.ollama import OLLAMA, ollama_later
 from freeproviders.router.policy import Policy
 
 __all__ = ["Found", "find", "in_words"]
-
-_GROUPS: Final = {"service": 0, "given": 0, "local": 1, "embedded": 2}
 
 
 def find(
@@ -86,7 +83,7 @@ def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> 
     known += [name for name in allowed if name not in PINS and shelf.has(name)]
     look = partial(_services, policy=policy, prefer=prefer, allow=allow)
     look(out, known)
-    if shelf.is_listed or not _on_a_loop():
+    if shelf.is_listed or not on_a_loop():
         look(out, [name for name in shelf.added if name not in known])
     else:  # a loop is not kept waiting for folders
         out.later.append(Later("files of services", partial(_look_at_files, look, known)))
@@ -110,14 +107,6 @@ async def _look_at_files(look: Callable[[Found, Sequence[str]], None], known: Se
     return await asyncio.to_thread(found)
 
 
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _in_order(
     members: Sequence[Member], *, prefer: Sequence[str], exclude: Sequence[str], named: bool
 ) -> list[Member]:
@@ -130,10 +119,10 @@ def _in_order(
     """
 
     def place(member: Member) -> tuple[float, ...]:
-        wanted = next((n for n, name in enumerate(prefer) if member.answers_to(name)), inf)
+        wanted = member.wanted(prefer)
         if named:
             return (wanted,)
-        return wanted, _GROUPS[member.place], member.rank, -_a_day(member)
+        return wanted, PLACES[member.place], member.rank, -_a_day(member)
 
     left = [member for member in members if not any(member.answers_to(name) for name in exclude)]
     return sorted(left, key=place)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from math import inf
+from typing import Final, Literal, NamedTuple
 
 from freeproviders.backend import Backend
 from freeproviders.catalogue.rows import Cost, Service
@@ -14,6 +15,8 @@ from freeproviders.router.guard import Guarded
 
 Place = Literal["service", "local", "embedded", "given"]
 """Where a member answers: elsewhere, on a server of this machine, in our own engine; or nobody knows."""
+PLACES: Final[dict[Place, int]] = {"given": 0, "service": 0, "local": 1, "embedded": 2}
+"""The order of places, where the caller does not name members."""
 
 
 class Key(NamedTuple):
@@ -63,6 +66,10 @@ class Member:
     def model(self) -> str:
         """The model that is asked."""
         return self.backend.model
+
+    def wanted(self, prefer: Sequence[str]) -> float:
+        """Return the place of the first of some preferred names that means this member, `inf` for none."""
+        return next((place for place, name in enumerate(prefer) if self.answers_to(name)), inf)
 
     def answers_to(self, name: str) -> bool:
         """Return whether a name means this member: its own, its service's, or "service/model"."""

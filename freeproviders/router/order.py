@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from math import inf
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
-from freeproviders.router.member import Key, Member, Place
+from freeproviders.router.member import PLACES, Key, Member
+from freeproviders.router.statistics import Speed
 from freeproviders.types import ChatRequest, Message
 
 Strategy = Literal["ordered", "spread", "auto"]
@@ -19,21 +19,8 @@ the one that was asked least recently. "auto" takes the one that is likely to an
 those that call tools themselves where there are tools.
 """
 
-_PLACES: Final[dict[Place, int]] = {"given": 0, "service": 0, "local": 1, "embedded": 2}
 _CONVERSATIONS: Final = 4096
 """So many conversations are remembered; who was asked longest ago is forgotten first."""
-
-
-class Speed(Protocol):
-    """How quick and how reliable a member was of late."""
-
-    @property
-    def first(self) -> float | None:
-        """Seconds until the first content, None while nothing is known."""
-
-    @property
-    def success(self) -> float:
-        """The share of attempts that brought an answer, 1 while nothing is known."""
 
 
 class Order:
@@ -90,13 +77,10 @@ class Order:
     def _key(self, request: ChatRequest, first: Member) -> Callable[[Member], tuple[float, ...]]:
         def group(member: Member) -> tuple[float, int, int]:
             """Return the place of those among whom a strategy chooses; preferred ones stand alone."""
-            wanted: float = inf
-            if self._prefer:
-                wanted = next((n for n, name in enumerate(self._prefer) if member.answers_to(name)), inf)
-            place = _PLACES[member.place]
+            place = PLACES[member.place]
             if member.named and (member.place != "embedded" or member is first):
                 place = 0
-            return wanted, place, member.rank
+            return member.wanted(self._prefer), place, member.rank
 
         if self._strategy == "ordered":
             return group

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from importlib import import_module
 from typing import Final
 
+from freeproviders.deadlines import on_a_loop
 from freeproviders.types import Batch
 
 _loaded: Final = threading.Event()
@@ -16,13 +17,7 @@ _loaded: Final = threading.Event()
 
 def would_block() -> bool:
     """Return whether an event loop runs here that loading would hold up."""
-    if _loaded.is_set():
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return not _loaded.is_set() and on_a_loop()
 
 
 async def loaded() -> None:
