@@ -26,7 +26,8 @@ def test_pulling_checks_the_file_that_is_here() -> None:
 def test_it_answers_without_a_provider_named() -> None:
     assert run("models", "pull", SMALL).returncode == 0
     done = run("chat", "--json", "--max-tokens", "8", "Say hello.", env={"FREEPROVIDERS_MODEL": SMALL})
-    assert (done.returncode, done.stderr) == (0, b"")
+    said = f"Asking Embedded {SMALL}, on this machine.\n"
+    assert (done.returncode, done.stderr.decode()) == (0, said)
     document = json.loads(done.stdout)
     assert document["text"].strip()
     assert (document["provider"], document["model"]) == ("Embedded", SMALL)
