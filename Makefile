@@ -19,7 +19,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test cover real exam lowest release-check lint format docs-tables catalogue bench clean
+.PHONY: help demo check test cover real exam lowest release-check lint format docs docs-tables catalogue bench clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -74,6 +74,14 @@ lint: $(VENV)/.dev ## Check style, types, and that the tables of the documentati
 format: $(VENV)/.dev ## Format and mend what can be mended
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+$(VENV)/.docs: $(VENV)/.dev pyproject.toml
+	$(INSTALL) --group docs
+	@touch $@
+
+docs: $(VENV)/.docs ## Make the documentation as a site in build/site; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html, or run: $(BIN)/mkdocs serve"
 
 docs-tables: $(VENV)/.dev ## Write the tables of docs/services.md from the catalogue
 	$(BIN)/python .ci/generate_tables.py

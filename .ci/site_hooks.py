@@ -1,0 +1,43 @@
+"""What MkDocs does beside its own: pages from the root of the repository, and links that lead there.
+
+The pages are read in two places, as a site and as files in the repository. So they link as files do
+(`../CONTRIBUTING.md`, `../notebooks/01_langchain.ipynb`), and here such a link finds its way in the site.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+FROM_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE")
+LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]*)(#[^)\s]*)?(?=\))")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add pages of the root, and the notebooks as files."""
+    for name in FROM_ROOT:
+        page = name if name.endswith(".md") else f"{name}.txt"
+        files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{notebook.name}", abs_src_path=str(notebook)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Lead links to where their files are in the site."""
+    uri = page.file.src_uri
+
+    def led(match: re.Match[str]) -> str:
+        target, anchor = match[1], match[2] or ""
+        if uri in FROM_ROOT:
+            target = "README.md" if target == "README.md" else target.removeprefix("docs/")
+        elif target.startswith("../"):
+            target = "../" * uri.count("/") + target.removeprefix("../" * (1 + uri.count("/")))
+        return (f"{target}.txt" if target.endswith("LICENSE") else target) + anchor
+
+    return LINK.sub(led, markdown)
