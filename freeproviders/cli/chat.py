@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import rows, terminal
-from freeproviders.cli.lookup import SLUGS, completing, provider_class
+from freeproviders.cli import choosing, rows, terminal
+from freeproviders.cli.lookup import SLUGS, completing
 
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
-    from freeproviders.provider import Provider
     from freeproviders.types import ChatRequest, Completion
 
 INTERRUPTED_EXIT = 130
-EMBEDDED = "embedded"
-COMPATIBLE = "openai-compatible"
 
 
 def chat(
@@ -113,8 +110,8 @@ def chat(
     try:
         with _warnings_as_remarks():
             configuration = {"service": service, "base_url": base_url, "api_key": api_key, "proxy": proxy}
-            name = _named(provider, service, model)
-            answering = _backend(name, model, timeout, configuration)
+            name = choosing.named(provider, service, model)
+            answering = choosing.backend(name, model, timeout, configuration)
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             if text is None:
                 from freeproviders.cli.conversation import converse
@@ -168,70 +165,6 @@ def _response_format(path: Path) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise typer.BadParameter(f"{path} holds no JSON schema.", param_hint="--schema")
     return {"type": "json_schema", "json_schema": {"name": schema.get("title") or "answer", "schema": schema}}
-
-
-def _named(provider: str | None, service: str | None, model: str | None) -> str | None:
-    """Return the name of the provider, None for whoever is free here.
-
-    A service has the provider of its protocol; a model of our own engine has that.
-    """
-    if service is None:
-        return EMBEDDED if provider is None and model and _is_embedded(model) else provider
-    if provider is not None and provider_class(provider).slug != COMPATIBLE:
-        raise typer.BadParameter(
-            f"It speaks the protocol of --provider {COMPATIBLE}: leave --provider out.",
-            param_hint="--service",
-        )
-    return COMPATIBLE
-
-
-def _is_embedded(model: str) -> bool:
-    """Return whether a name alone means a model of our own engine: one that is known, or a file."""
-    from freeproviders.embedded.weights import WEIGHTS
-
-    beginning = ("/", "./", "../", "~", ".\\", "..\\")
-    is_file = model.lower().endswith(".gguf") or model.startswith(beginning)
-    return is_file or model.lower() in {row.name.lower() for row in WEIGHTS}
-
-
-def _backend(
-    name: str | None, model: str | None, timeout: float | None, configuration: dict[str, str | None]
-) -> Backend:
-    """Make whoever answers: a provider, or a router over all that is free here."""
-    if name is not None:
-        return _provider(name, model, timeout, configuration)
-    from freeproviders.cli.routed import router
-
-    for key, value in configuration.items():
-        if value is not None:
-            raise typer.BadParameter(
-                "It belongs to one service: name a --service or a --provider.",
-                param_hint=f"--{key.replace('_', '-')}",
-            )
-    return router(model, timeout)
-
-
-def _provider(
-    name: str, model: str | None, timeout: float | None, configuration: dict[str, str | None]
-) -> Provider:
-    """Make the provider; the embedded one has its weights then."""
-    cls = provider_class(name)
-    given: dict[str, Any] = {key: value for key, value in configuration.items() if value is not None}
-    if timeout is not None:  # the whole command's, so that the attempts need no limit of their own
-        from freeproviders.deadlines import Timeout
-
-        given["timeout"] = Timeout(first_content=None, stall=None, total=None)
-    if cls.slug != EMBEDDED:
-        return cls(model, **given)
-    from freeproviders.cli.weights import embedded
-
-    for key in configuration:
-        if key in given:
-            raise typer.BadParameter(
-                "The embedded model is on this machine: name another --provider.",
-                param_hint=f"--{key.replace('_', '-')}",
-            )
-    return embedded(model, given)
 
 
 async def _ask(backend: Backend, request: ChatRequest, limit: float | None, *, show: bool) -> Completion:

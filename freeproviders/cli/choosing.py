@@ -1,0 +1,80 @@
+"""Whoever answers, as the options of a command name it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from freeproviders.cli.lookup import provider_class
+
+if TYPE_CHECKING:
+    from freeproviders.backend import Backend
+    from freeproviders.provider import Provider
+
+EMBEDDED: Final = "embedded"
+COMPATIBLE: Final = "openai-compatible"
+
+
+def named(provider: str | None, service: str | None, model: str | None) -> str | None:
+    """Return the name of the provider, None for whoever is free here.
+
+    A service has the provider of its protocol; a model of our own engine has that.
+    """
+    if service is None:
+        return EMBEDDED if provider is None and model and _is_embedded(model) else provider
+    if provider is not None and provider_class(provider).slug != COMPATIBLE:
+        raise typer.BadParameter(
+            f"It speaks the protocol of --provider {COMPATIBLE}: leave --provider out.",
+            param_hint="--service",
+        )
+    return COMPATIBLE
+
+
+def _is_embedded(model: str) -> bool:
+    """Return whether a name alone means a model of our own engine: one that is known, or a file."""
+    from freeproviders.embedded.weights import WEIGHTS
+
+    beginning = ("/", "./", "../", "~", ".\\", "..\\")
+    is_file = model.lower().endswith(".gguf") or model.startswith(beginning)
+    return is_file or model.lower() in {row.name.lower() for row in WEIGHTS}
+
+
+def backend(
+    name: str | None, model: str | None, timeout: float | None, configuration: dict[str, str | None]
+) -> Backend:
+    """Make whoever answers: a provider, or a router over all that is free here."""
+    if name is not None:
+        return _provider(name, model, timeout, configuration)
+    from freeproviders.cli.routed import router
+
+    for key, value in configuration.items():
+        if value is not None:
+            raise typer.BadParameter(
+                "It belongs to one service: name a --service or a --provider.",
+                param_hint=f"--{key.replace('_', '-')}",
+            )
+    return router(model, timeout)
+
+
+def _provider(
+    name: str, model: str | None, timeout: float | None, configuration: dict[str, str | None]
+) -> Provider:
+    """Make the provider; the embedded one has its weights then."""
+    cls = provider_class(name)
+    given: dict[str, Any] = {key: value for key, value in configuration.items() if value is not None}
+    if timeout is not None:  # the whole command's, so that the attempts need no limit of their own
+        from freeproviders.deadlines import Timeout
+
+        given["timeout"] = Timeout(first_content=None, stall=None, total=None)
+    if cls.slug != EMBEDDED:
+        return cls(model, **given)
+    from freeproviders.cli.weights import embedded
+
+    for key in configuration:
+        if key in given:
+            raise typer.BadParameter(
+                "The embedded model is on this machine: name another --provider.",
+                param_hint=f"--{key.replace('_', '-')}",
+            )
+    return embedded(model, given)
