@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+from freeproviders import journal
 from freeproviders.deadlines import Timeout, Watchdog
 from freeproviders.errors import (
     ContentFilterError,
@@ -41,6 +43,8 @@ HEAD_BYTES: Final = 2048
 PAGE_BYTES: Final = 16
 DRAIN_SECONDS: Final = 0.2
 DRAIN_BYTES: Final = 2**16
+NOTED_WAIT: Final = 0.05
+"""Seconds of waiting for room among limits from which on the log says so."""
 _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
@@ -176,6 +180,11 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
             if delay is None:
                 speaker.given_up(error)
                 raise
+            if journal.http.isEnabledFor(journal.INFO):
+                who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+                journal.http.info(
+                    "%s: attempt %d failed, again in %.2f s: %s", who, attempt, delay, journal.reason(error)
+                )
         except BaseException as error:
             exchange.close()
             if isinstance(error, FreeProvidersError):
@@ -192,11 +201,20 @@ async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
     wait = request.wait_up_to
     if wait is None:
         wait = speaker.retry.retry_after_cap if speaker.retry.attempts > 1 else 0.0
+    listened = journal.quota.isEnabledFor(journal.INFO)
+    began = monotonic() if listened else 0.0
     try:
         meter = await speaker.metered()
-        return None if meter is None else await meter.admit(request, wait, speaker.timeout.total)
+        ticket = None if meter is None else await meter.admit(request, wait, speaker.timeout.total)
     except FreeProvidersError as error:
+        if listened:
+            who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+            journal.quota.info("%s: not sent: %s", who, journal.reason(error))
         raise error.about(speaker.name, request.model or "") from error.__cause__
+    if listened and ticket is not None and (waited := monotonic() - began) >= NOTED_WAIT:
+        who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+        journal.quota.info("%s: sent after %.2f s of waiting for room among its limits", who, waited)
+    return ticket
 
 
 class Exchange(Generic[Q]):
@@ -228,6 +246,7 @@ class Exchange(Generic[Q]):
         self._progress = 0
         self._ended = False
         self._opening: asyncio.Timeout | None = None
+        self._trace = journal.traced()
 
     async def first(self) -> Batch:
         """Send the request and read up to the first content.
@@ -242,6 +261,10 @@ class Exchange(Generic[Q]):
         except FreeProvidersError as error:
             raise self._explained(error) from error.__cause__
         self._watchdog.waiting = False
+        if self._trace is not None:
+            self._trace.content()
+            if self._ended:
+                self._note_end()
         if self._ended and self._ticket is not None:
             await self._settle(self._ticket, batch)
         return batch
@@ -255,8 +278,11 @@ class Exchange(Generic[Q]):
             while not self._ended:
                 if batch := await self._advance():
                     watchdog.waiting = False
-                    if self._ended and self._ticket is not None:
-                        await self._settle(self._ticket, batch)
+                    if self._ended:
+                        if self._trace is not None:
+                            self._note_end()
+                        if self._ticket is not None:
+                            await self._settle(self._ticket, batch)
                     return batch
             await self._drain()
         except FreeProvidersError as error:
@@ -291,6 +317,8 @@ class Exchange(Generic[Q]):
         self._watchdog.stop()
         if self._response is not None and not self._response.at_end:
             self._response.close()
+        if self._trace is not None and not self._ended:
+            self._trace.closed(self._size)
         if self._ticket is not None:
             decoder = self.decoder
             began = decoder.answered or decoder.output_chars or decoder.usage is not None
@@ -304,8 +332,11 @@ class Exchange(Generic[Q]):
                 while self._ticket is not None and self._ticket.is_late:
                     await self._ticket.renew()
                 ticket = self._ticket
+                http_request = provider.encode(self._request)
+                if self._trace is not None:
+                    self._note_start(self._trace, http_request)
                 self._response = response = await send(
-                    provider.encode(self._request),
+                    http_request,
                     provider.route,
                     timeout.connect,
                     None if ticket is None else ticket.writing,
@@ -320,10 +351,35 @@ class Exchange(Generic[Q]):
         # In the very turn of the loop in which the headers came, so that nobody was woken.
         if self._watchdog.expired:
             raise self._timed_out()
-        if self._ticket is not None:
-            self._ticket.received(provider.allowances(response.headers))
+        if self._ticket is not None or self._trace is not None:
+            allowances = provider.allowances(response.headers)
+            if self._trace is not None:
+                self._trace.answered(response.status, response.headers, len(allowances))
+            if self._ticket is not None:
+                self._ticket.received(allowances)
         if not 200 <= response.status < 300:
             raise provider.failure(response.status, response.headers, await self._read_error_body(response))
+
+    def _note_start(self, trace: journal.Trace, http_request: HttpRequest) -> None:
+        """Note in the log that the request goes out."""
+        provider, request = self._provider, self._request
+        trace.sent(
+            http_request.method,
+            http_request.url,
+            provider.name,
+            model=request.model or "",
+            attempt=self._attempt,
+            secrets=[*provider.secrets, *secrets_of_options(request.options)],
+            headers=http_request.headers,
+            size=len(http_request.body or b""),
+        )
+
+    def _note_end(self) -> None:
+        """Note in the log that the answer is whole."""
+        assert self._trace is not None  # noqa: S101 - the callers have looked
+        usage = self.decoder.usage
+        tokens = None if usage is None else (usage.input_tokens, usage.output_tokens)
+        self._trace.ended(self._size, self.decoder.reason or "unknown", tokens)
 
     async def _fetch(self, request: HttpRequest, limit: int) -> Fetched:
         """Send a request that prepares this one, under the same deadlines."""
@@ -379,6 +435,7 @@ class Exchange(Generic[Q]):
         batch = cutter.cut(batch)
         if not cutter.hit:
             return batch
+        self._ended = True
         self.close()
         self.decoder.reason, self.decoder.raw_reason = "stop", None
         return self._end(batch)
@@ -500,7 +557,7 @@ class Exchange(Generic[Q]):
         return data
 
     def _explained(self, error: FreeProvidersError) -> FreeProvidersError:
-        """Add provider, model and the beginning of the answer to an error."""
+        """Add provider, model and the beginning of the answer to an error, and note it in the log."""
         if isinstance(error, ProviderError):
             if (
                 isinstance(error, ResponseError)
@@ -515,6 +572,8 @@ class Exchange(Generic[Q]):
             if not error.allowances and self._response is not None:
                 error.allowances = self._provider.allowances(self._response.headers)
             error.env = error.env or self._provider.api_key_env
+        if self._trace is not None:
+            self._trace.failed(error, self._size)
         error.without([*self._provider.secrets, *secrets_of_options(self._request.options)])
         return error.about(self._provider.name, self._request.model or "")
 

@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from freeproviders import journal
 from freeproviders.deadlines import NEVER
 from freeproviders.errors import (
     MalformedResponseError,
@@ -241,6 +242,7 @@ async def send(
                 unanswered += dead.delivered
                 if dead.delivered and again is not None:
                     await again()
+                journal.http.debug("Sent once more: the pooled connection was closed by the server.")
                 response = await _on_a_fresh_connection(ask, request.body, writing)
         except ProviderError:  # of `again`
             raise
@@ -261,6 +263,8 @@ async def send(
         status = response.status
         response.close()
         url = _next_url(request, url, target, status)
+        if journal.http.isEnabledFor(journal.DEBUG):
+            journal.http.debug("HTTP %d leads to %s", status, journal.address(url))
     raise RedirectError(
         f"There were more than {MAX_REDIRECTS} redirects, the last one to {URL(url).origin()}.", status=status
     )
@@ -290,11 +294,25 @@ async def fetch(
 
     Raises what `failure` makes of a status outside of 2xx.
     """
-    response = await send(request, route, connect_timeout)
+    trace = journal.traced()
+    if trace is not None:
+        trace.sent(
+            request.method, request.url, "whole", headers=request.headers, size=len(request.body or b"")
+        )
     try:
-        body = await response.read_all(limit)
-    finally:
-        response.close()
+        response = await send(request, route, connect_timeout)
+        try:
+            if trace is not None:
+                trace.answered(response.status, response.headers)
+            body = await response.read_all(limit)
+        finally:
+            response.close()
+    except BaseException as error:
+        if trace is not None:
+            trace.failed(error)
+        raise
+    if trace is not None:
+        trace.ended(len(body))
     if not 200 <= response.status < 300:
         raise failure(response.status, response.headers, body)
     return Fetched(body, response.headers, response.cookies)

@@ -7,7 +7,6 @@ for some models; they are asked only where the environment allows it (`ENV_FROM_
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import shutil
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from freeproviders import journal
 from freeproviders.embedded.cache import MismatchError, Partial, Progress, cached, is_intact, path_of
 from freeproviders.embedded.download import download
 from freeproviders.embedded.lock import file_lock
@@ -32,8 +32,6 @@ REASON_CHARS: Final = 160
 
 Announce = Callable[[str], None]
 """Called with a sentence: what is fetched and from where, or that a damaged file is replaced."""
-
-logger = logging.getLogger("freeproviders.embedded")
 
 
 async def fetch(
@@ -73,7 +71,7 @@ def sources_of(weights: Weights, environment: Mapping[str, str] = os.environ) ->
 
 def _log(progress: Progress | None) -> Announce:
     """Announce in the log: as a warning, which is seen by default, unless progress is shown."""
-    return logger.warning if progress is None else logger.info
+    return journal.embedded.warning if progress is None else journal.embedded.info
 
 
 async def _ensure(
@@ -94,7 +92,7 @@ async def _ensure(
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         async with file_lock(
             target.parent / ".lock",
-            lambda: logger.info("Another process is fetching %s; waiting for it.", weights.name),
+            lambda: journal.embedded.info("Another process is fetching %s; waiting for it.", weights.name),
         ):
             # Once more: meanwhile, another process may have put it right.
             if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
@@ -124,10 +122,10 @@ async def _fetch(weights: Weights, target: Path, progress: Progress | None, anno
             try:
                 await _read_source(source, weights, partial, target.parent, announce)
             except FreeProvidersError as error:
-                logger.info("%s: %s", _place(source), error)
+                journal.embedded.info("Not fetched from %s: %s", _place(source), _reason(error))
                 failures.append(f"{_place(source)} ({_reason(error)})")
             else:
-                logger.info("Fetched %s from %s.", weights.name, _place(source))
+                journal.embedded.info("Fetched %s from %s.", weights.name, _place(source))
                 return
     finally:
         partial.close()

@@ -20,8 +20,10 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
+from freeproviders import journal
 from freeproviders.embedded import engine
 from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.cores import usable_cores
@@ -220,6 +222,9 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
         )
     argument = json.dumps({**settings.arguments(), "path": str(folder)})
     key = secrets.token_urlsafe(24)
+    began = monotonic()
+    facts = (settings.alias, settings.context, settings.slots, settings.arguments()["threads"])
+    journal.embedded.info("Starting the engine for %s: context %d, slots %d, threads %d", *facts)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - a file of this package
             [sys.executable, "-P", str(Path(engine.__file__).resolve()), argument],
@@ -233,6 +238,13 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
         try:
             report, in_time = _read_report(process, ready_seconds)
             if "address" in report:
+                seconds = monotonic() - began
+                journal.embedded.info(
+                    "The engine for %s is ready after %.2f s: process %d",
+                    settings.alias,
+                    seconds,
+                    process.pid,
+                )
                 return EngineServer(process, str(report["address"]), key)
         except BaseException:
             _end(process)
@@ -315,3 +327,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     _engines.get().children.discard(process)
+    journal.embedded.info("The engine of process %d has ended", process.pid)

@@ -26,6 +26,7 @@ from secrets import token_hex
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
+from freeproviders import journal
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
 from freeproviders.process import PerProcess
@@ -469,6 +470,7 @@ class SharedLedger:
         self._lost = self._lost or store
         self._retry_at = boot_seconds() + self.retry_seconds
         self._store = spare
+        journal.quota.info("The ledger cannot be used; limits are counted for %s", spare.shared)
         self._unsaid.append(f"{error} Limits are now counted for {spare.shared}.")
 
     def _return(self) -> None:

@@ -9,6 +9,7 @@ from math import inf
 from time import monotonic
 from typing import NamedTuple
 
+from freeproviders import journal
 from freeproviders.checks import caution
 from freeproviders.errors import (
     BadRequestError,
@@ -56,6 +57,7 @@ class Outcomes:
         self._sent_to: set[Member] = set()
         self._passed_over: dict[Member, Attempt] = {}
         self._spent: Usage | None = None
+        self._logged = journal.router.isEnabledFor(journal.INFO)
 
     @property
     def trail(self) -> tuple[Attempt, ...]:
@@ -74,6 +76,7 @@ class Outcomes:
         if member.guarded is not None:
             self._take_out(member, member.guarded.answered(finish, usage))
         self.left -= finish.attempts
+        self._say(member, "answered in %.2f s", seconds)
         self._note(member, Attempt(member.backend.name, member.model, "", finish.attempts, seconds))
 
     def ending(self, batch: Batch) -> Batch:
@@ -102,13 +105,21 @@ class Outcomes:
             self._take_out(member, member.guarded.refused(error))
         self.told[member] = Told(error, until_of(error))
         seconds = monotonic() - started
+        self._say(member, "failed after %.2f s: %s", seconds, journal.reason(error))
         self._note(member, Attempt(member.backend.name, member.model, str(error), requests, seconds))
 
     def _take_out(self, member: Member, reason: str) -> None:
         """Ask the account of a member no more, where an answer has shown why, and say so."""
         if reason:
+            self._say(member, "taken out: its account is not as it was said to be")
             self._health.take_out(member.key, reason, service=True)
             caution(f"{member.name} is not asked any more. {reason}", NotAskedWarning)
+
+    def _say(self, member: Member, what: str, *facts: object) -> None:
+        """Say in the log what became of a member."""
+        if self._logged:
+            who = journal.shown(f"{self._name}: {member.name}")
+            journal.router.info(f"%s: {what}", who, *facts)
 
     def _note(self, member: Member, attempt: Attempt) -> None:
         """Add an attempt to the trail, and tell who listens."""
@@ -137,12 +148,14 @@ class Outcomes:
     def pass_over(self, member: Member, error: FreeProvidersError, *, until: float | None) -> None:
         """Note that a member is not asked, and why; `until` as in `Told`."""
         self.told[member] = Told(error.about(member.backend.name, member.model), until)
+        self._say(member, "passed over%s: %s", " now" if until != inf else "", journal.reason(error))
         if member not in self._sent_to:
             self._passed_over[member] = Attempt(member.backend.name, member.model, error.message, requests=0)
 
     def unusable(self, member: Member, error: UsageError) -> None:
         """Note that a member cannot be asked this question at all."""
         self.told[member] = Told(error, inf)
+        self._say(member, "cannot be asked: %s", journal.reason(error))
         self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
 
     def nobody(self, why: Iterable[str]) -> FreeProvidersError:

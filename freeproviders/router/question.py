@@ -12,6 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Final
 
+from freeproviders import journal
 from freeproviders.backend import Backend
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
@@ -171,6 +172,8 @@ class Question:
         from freeproviders.router.resume import Broken, Said, resumed  # noqa: PLC0415 - see above
 
         said, health = Said(), self._rules.health
+        policy = self._rules.on_broken_stream
+        journal.router.info("%s: an answer broke off after its first words (%s)", self._name, policy)
         for batch in running.said:
             said.note(batch)
         broken = Broken(
@@ -186,7 +189,7 @@ class Question:
                 and self._is_fit(member)
                 and health.state(member.key).may_be_asked
             ),
-            policy=self._rules.on_broken_stream,
+            policy=policy,
         )
         async with aclosing(resumed(broken, self._hop)) as rest:
             async for batch in rest:
@@ -249,6 +252,7 @@ class Question:
             delay = self._delay()
             if delay is None:
                 raise self._outcomes.nobody(self._why_nobody())
+            journal.router.info("%s: nobody can answer now, again in %.2f s", self._name, delay)
             await asyncio.sleep(delay)
 
     def _may_go_on(self) -> bool:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
+from freeproviders import journal
 from freeproviders.abilities import Answering
 from freeproviders.errors import (
     BadRequestError,
@@ -139,6 +140,9 @@ class Question(ABC, Generic[Out, R]):
         if judged is not None and not (reader.silent or reader.untouched):
             unjudged = error.attempts - (self._patience.judged - judged)
             delay = self._patience.delay(error, max(1, unjudged))
+        if delay is not None and journal.http.isEnabledFor(journal.INFO):
+            why = journal.reason(error)
+            journal.http.info("%s: broke off, again in %.2f s: %s", self._named, delay, why)
         self._tally.broke_off(request, reader, error.attempts)
         self._broken = error.attempts = self._broken + error.attempts
         return delay
@@ -181,7 +185,20 @@ class Question(ABC, Generic[Out, R]):
             error.usage, error.finish = self._tally.usage, self._finish(reader)
             raise error
         self._tally.repairs += 1
+        if journal.tools.isEnabledFor(journal.INFO):
+            journal.tools.info(
+                "%s: the output was no good (%s), asked again (%d of %d)",
+                self._named,
+                fault.error.__name__,
+                self._tally.repairs,
+                self._request.max_repairs,
+            )
         self._ask_again(reader, fault)
+
+    @property
+    def _named(self) -> str:
+        """Who is asked, for the log."""
+        return journal.shown(f"{self._backend.name} {self._model}")
 
     def _finish(self, reader: R, **changes: Any) -> Finish:
         """The end of the last answer, with the number of all requests."""

@@ -28,6 +28,7 @@ LAYERS = [
         "windows",
         "templates",
         "redaction",
+        "journal",
         "process",
         "folders",
         "private_file",
