@@ -223,8 +223,8 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
     argument = json.dumps({**settings.arguments(), "path": str(folder)})
     key = secrets.token_urlsafe(24)
     began = monotonic()
-    facts = (settings.alias, settings.context, settings.slots, settings.arguments()["threads"])
-    journal.embedded.info("Starting the engine for %s: context %d, slots %d, threads %d", *facts)
+    size = (settings.alias, settings.context, settings.slots)
+    journal.embedded.info("Starting the engine for %s: a context of %d tokens in each of %d slots", *size)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - a file of this package
             [sys.executable, "-P", str(Path(engine.__file__).resolve()), argument],
@@ -238,13 +238,8 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
         try:
             report, in_time = _read_report(process, ready_seconds)
             if "address" in report:
-                seconds = monotonic() - began
-                journal.embedded.info(
-                    "The engine for %s is ready after %.2f s: process %d",
-                    settings.alias,
-                    seconds,
-                    process.pid,
-                )
+                facts = (settings.alias, monotonic() - began, process.pid)
+                journal.embedded.info("The engine for %s is ready after %.2f s: process %d", *facts)
                 return EngineServer(process, str(report["address"]), key)
         except BaseException:
             _end(process)
