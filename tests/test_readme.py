@@ -1,11 +1,8 @@
-"""The documents' code runs as it stands, and what they say and point to is there."""
+"""What the documents say and point to is there; `tests/docs` runs their code."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,12 +18,6 @@ from freeproviders.provider import Provider
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-OWN_PAGES = [
-    ROOT / "README.md",
-    ROOT / "docs" / "providers.md",
-    ROOT / "docs" / "services.md",
-    ROOT / "docs" / "tools.md",
-]  # the adapters' pages have tests of their own
 OWN_PROSE = [
     page for page in PAGES if page.name not in {"langchain.md", "llamaindex.md", "tools.md", "CHANGELOG.md"}
 ]
@@ -38,40 +29,6 @@ def blocks(page: Path) -> list[str]:
     return re.findall(
         r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
-
-
-def name(block: str) -> str:
-    """What a block imports first of ours."""
-    return re.sub(r"\W+", "-", next(line for line in block.splitlines() if "freeproviders" in line))
-
-
-def programs() -> list[object]:
-    """The blocks of our pages; those that ask the embedded model need its weights."""
-    found = [block for page in OWN_PAGES for block in blocks(page)]
-    return [
-        pytest.param(block, id=name(block), marks=[pytest.mark.real] if "Embedded" in block else [])
-        for block in found
-    ]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("block", programs())
-def test_the_code_runs(block: str) -> None:
-    """As a program of its own, with the smallest model for `Embedded`, and without a warning under -X dev."""
-    environment = {**os.environ, "FREEPROVIDERS_MODEL": "smollm2-135m"}
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", block],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() or "print" not in block
-    assert "ResourceWarning" not in done.stderr
-    assert "never" not in done.stderr  # "coroutine ... was never awaited"
 
 
 def test_there_are_ten_lines_for_each_way_in() -> None:
