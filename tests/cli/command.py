@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from tests import warm
 from tests.devmode import complaints
 
 COMMAND = (sys.executable, "-X", "dev", "-m", "freeproviders")
@@ -41,16 +42,23 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command to its end, without a terminal.
 
-    Standard error is without what development mode says of a slow machine.
+    Standard error is without what development mode says of a slow machine. The command is a fork of
+    a process that has loaded it, unless a variable is for the interpreter's own start.
     """
-    done = subprocess.run(
-        [*command, *arguments],
-        input=stdin,
-        capture_output=True,
-        timeout=SECONDS,
-        env=environment(**env or {}),
-        check=False,
-    )
+    variables = environment(**env or {})
+    if warm.AVAILABLE and command == COMMAND and not any(name.startswith("PYTHON") for name in env or {}):
+        done = warm.command_line().run(
+            [*COMMAND[-2:], *arguments], stdin=stdin, env=variables, seconds=SECONDS
+        )
+    else:
+        done = subprocess.run(
+            [*command, *arguments],
+            input=stdin,
+            capture_output=True,
+            timeout=SECONDS,
+            env=variables,
+            check=False,
+        )
     said = done.stderr.decode()
     kept = "\n".join(complaints(said)) + "\n" * said.endswith("\n") if said else ""
     return subprocess.CompletedProcess(
