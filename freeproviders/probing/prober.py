@@ -337,9 +337,9 @@ class Prober:
         finally:
             completion = outcome.completion if outcome is not None else None
             usage = None if completion is None or completion.usage.estimated else completion.usage
+            if outcome is not None and isinstance(outcome.error, ProviderError):
+                ticket.refused(outcome.error)
             ticket.end(usage)
-        if isinstance(outcome.error, ProviderError):
-            ticket.refused(outcome.error)
         return outcome
 
     async def _answered(

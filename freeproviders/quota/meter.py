@@ -30,6 +30,8 @@ _TOLD_SECONDS: Final = 1.0
 """How long the end of an answer waits for a ledger that does not say what is left."""
 _SETTLING_SECONDS: Final = 60.0
 """How long a lease outlives its call, so that a busy process still settles in time."""
+_UNREAD: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
+"""Statuses of refusals before any model reads the question: no service counts its tokens then."""
 _ONLY_WAITING_HELPS: Final = frozenset({"", "minute", "hour", "day", "month"})
 """Kinds of refusals; "" is one that no sign tells, and that counts where it names a time."""
 
@@ -104,7 +106,7 @@ class Meter:
             lease=(_NO_LIMIT_SECONDS if longest is None else longest) + _SETTLING_SECONDS,
         )
         grant = await self.ledger.reserve(ask, wait_up_to=wait_up_to)
-        return Ticket(self.ledger, grant, rules, model, estimate, wait_up_to=wait_up_to)
+        return Ticket(self.ledger, grant, rules, model, estimate, tokens=tokens or 0, wait_up_to=wait_up_to)
 
 
 def _claims(rules: Sequence[Rule], request: Metered, tokens: int | None) -> tuple[Claim, ...]:
@@ -120,9 +122,12 @@ def _claims(rules: Sequence[Rule], request: Metered, tokens: int | None) -> tupl
 
 
 class Ticket:
-    """One request's reservation, from the moment it is granted to its end."""
+    """One request's reservation, from the moment it is granted to its end.
 
-    __slots__ = ("_estimate", "_grant", "_ledger", "_model", "_rules", "_wait_up_to", "_written")
+    `tokens` is how many the question has at most, 0 where they are not counted.
+    """
+
+    __slots__ = ("_estimate", "_grant", "_ledger", "_model", "_rules", "_tokens", "_wait_up_to", "_written")
 
     def __init__(
         self,
@@ -132,6 +137,7 @@ class Ticket:
         model: str,
         estimate: Estimate | None,
         *,
+        tokens: int = 0,
         wait_up_to: float = 0.0,
     ) -> None:
         self._ledger = ledger
@@ -139,6 +145,7 @@ class Ticket:
         self._rules = rules
         self._model = model
         self._estimate = estimate
+        self._tokens = tokens
         self._wait_up_to = wait_up_to
         self._written = False
 
@@ -181,6 +188,8 @@ class Ticket:
         """Take over what a refusal says: nobody asks again before the service wants to be asked."""
         if isinstance(error, QuotaSpentError):  # our own, of a reservation that was made anew
             return
+        if error.status in _UNREAD:
+            self._tokens = 0
         if not isinstance(error, RateLimitError) or error.kind not in _ONLY_WAITING_HELPS:
             return
         until = error.soonest or self._end_of_day(error)
@@ -212,15 +221,15 @@ class Ticket:
 
     def _taken(self, usage: Usage | None) -> dict[Metric, float]:
         """Return what is to be settled, and learn from it how many tokens the question had."""
-        spent: dict[Metric, float] = {"input tokens": 0.0, "output tokens": 0.0}
+        # A service may have counted what it was sent, whatever became of it then.
+        asked, answered = self._tokens, 0
         if usage is not None:
-            if self._estimate is not None and not usage.estimated:
-                _estimators.get().observe(self._model, self._estimate, usage.input_tokens)
-            spent = {
-                "input tokens": float(usage.input_tokens),
-                "output tokens": float(usage.output_tokens),
-            }
-        taken = spent_of(spent)
+            asked, answered = usage.input_tokens, usage.output_tokens
+            if usage.estimated:
+                asked = max(asked, self._tokens)
+            elif self._estimate is not None:
+                _estimators.get().observe(self._model, self._estimate, asked)
+        taken = spent_of({"input tokens": float(asked), "output tokens": float(answered)})
         if usage is not None:  # what a service counts as a request comes in, it does not give back
             for rule in self._rules:
                 if rule.counted == "admission":

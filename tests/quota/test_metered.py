@@ -10,11 +10,12 @@ import pytest
 from freeproviders import FlowGpt, OpenAICompatible, Quota, Retry
 from freeproviders.catalogue import catalogue
 from freeproviders.errors import (
+    BadRequestError,
     ProviderConnectionError,
+    ProviderError,
     QuotaSpentError,
     QuotaTooSmallError,
     RateLimitError,
-    ServerError,
     UsageError,
 )
 from freeproviders.quota.ledger import SharedLedger
@@ -160,12 +161,39 @@ async def test_an_answer_is_not_lost_with_the_ledger():
     assert answer.finish.quota == ()
 
 
-async def test_an_error_before_content_keeps_the_request_and_gives_the_tokens_back(quota, standings):
-    with replica(OpenAICompatible, faults={"status": 500}) as server:
-        with pytest.raises(ServerError):
-            await made(server, quota(REQUESTS, TOKENS), retry=0).complete("Hi", max_tokens=100)
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 429}, {"drop": True}, {"cut": 40}, {"error": "Gone."}]
+)
+async def test_an_error_before_content_keeps_what_the_service_may_have_counted(quota, standings, fault):
+    """The request and the question's tokens, by the upper estimate; not those of the answer."""
+    question = "word " * 50
+    with replica(OpenAICompatible, faults=fault) as server:
+        with pytest.raises(ProviderError):
+            await made(server, quota(REQUESTS, TOKENS), retry=0).complete(question, max_tokens=200)
+    assert await standings() == [(1, 0)]
+    [(used, running)] = await standings("tokens")
+    assert 50 <= used < 300
+    assert running == 0
+
+
+async def test_a_question_that_is_refused_as_such_gives_its_tokens_back(quota, standings):
+    """Before any model has read it."""
+    with replica(OpenAICompatible, faults={"status": 400}) as server:
+        with pytest.raises(BadRequestError):
+            await made(server, quota(REQUESTS, TOKENS)).complete("word " * 50, max_tokens=200)
     assert await standings() == [(1, 0)]
     assert await standings("tokens") == [(0, 0)]
+
+
+async def test_an_answer_that_breaks_off_keeps_the_upper_estimate_of_its_question(quota, standings):
+    """The likely one may be lower than what the service has counted."""
+    question = "한국어 문장입니다. " * 5
+    with replica(OpenAICompatible, answer=["word "] * 9, faults={"error": "Gone.", "error_at": 2}) as server:
+        provider = made(server, quota(TOKENS), retry=0)
+        with pytest.raises(ProviderError):
+            await provider.complete(question, max_tokens=30)
+    [(used, _)] = await standings("tokens")
+    assert used > 1.5 * provider.estimated_usage(provider.request(question), 0).input_tokens
 
 
 async def test_what_was_never_written_is_given_back(quota, standings):
@@ -184,7 +212,7 @@ async def test_an_abandoned_stream_settles_at_what_was_seen(quota, standings):
         assert (await standings("tokens"))[0][0] > 300
         await stream.aclose()
     [(used, running)] = await standings("tokens")
-    assert 0 < used < 100
+    assert 0 < used < 200
     assert running == 0
 
 

@@ -70,6 +70,22 @@ async def test_replay(text, cut):
     assert answer.usage.estimated  # nobody counted the tokens of the first half
 
 
+async def test_who_breaks_off_before_the_rest_is_no_hop():
+    """Nobody has seen anything of it: two hops are left, also for those who have failed once."""
+    text = ORDINARY
+    cut, early = {"error": "Gone.", "error_at": 4}, {"error": "Gone.", "error_at": 2}
+    with ExitStack() as stack:
+        faults = [[cut, {"status": 503}], [early, early], [{"empty": True}, cut], [{"status": 500}]]
+        served_by = [stack.enter_context(served(pieces(text, 9), "m", faults=one)) for one in faults]
+        members = [member for member, _ in served_by]
+        answer = await whole(members, asking(on_empty="error"))
+        asked = [len(server.requests) for _, server in served_by]
+    assert answer.text == text
+    assert len(answer.finish.seams) == 1
+    assert sum(asked) == 6
+    assert asked[0] == 3  # broken, refused, and asked once more
+
+
 async def test_bytes_cut_anywhere():
     """Wherever the connection breaks, inside an event or a character, the answer is whole."""
     text = ORDINARY[:60] + CJK[:20] + "\U0001f468\u200d\U0001f469 end."

@@ -24,8 +24,9 @@ It promises:
 - Each hop is decided before a character of it goes out; a hop that is not taken costs its tokens and
   leaves no trace in the text. Members are asked one after the other, each by `ask(member, request)`:
   an asynchronous generator of batches which has deadline, quota, breaker and statistics in it, and
-  raises errors of the tree. At most `broken.hops` of them may begin to say something; who fails
-  before that is passed over, and `ask` bounds how many do. `ask` may change a request as the member
+  raises errors of the tree. At most `broken.hops` of them may go on, or give another answer; who
+  fails before a word of the rest is passed over, and asked once more when nobody else is left.
+  `ask` bounds how often that happens. `ask` may change a request as the member
   needs it, but `prefill` goes to the backend as it is.
 - The request's `listener` is called with each `Seam` before anything behind it goes out.
 - Where nobody goes on, the error of the answer that broke off is raised with `partial`, the text

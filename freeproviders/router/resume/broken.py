@@ -11,7 +11,7 @@ from freeproviders.router.member import Member
 from freeproviders.types import ChatRequest, Finish, OnBrokenStream, Part, Reasoning, Text, Usage
 
 MAX_HOPS: Final = 2
-"""Members that may begin to go on with one answer, at most."""
+"""So many members may go on with one answer, or give another one, at most."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Broken:
             estimated otherwise.
         others: whom else the question may go to, in order: healthy, and able to answer it.
         policy: what the caller wants.
-        hops: how many members may be asked to go on.
+        hops: how many members may go on, or give another answer.
     """
 
     request: ChatRequest

@@ -9,6 +9,7 @@ from dataclasses import replace
 from freeproviders.errors import (
     BadRequestError,
     FreeProvidersError,
+    ProviderError,
     TruncatedResponseError,
 )
 from freeproviders.router.member import Member
@@ -73,7 +74,9 @@ class _Going:
         self._seams: list[Seam] = []
         self._announced: Way | None = None
         self._tried: list[Way] = []
-        self._failed: list[Member] = []
+        self._failed: dict[Member, FreeProvidersError] = {}
+        self._again = False
+        """Whether those who failed were asked once more."""
         self._reasons: list[str] = []
 
     def already_finished(self) -> Batch:
@@ -90,7 +93,7 @@ class _Going:
         if self._policy == "raise":
             self._reasons.append('on_broken_stream is "raise"')
             return None
-        way = self._way_on() or self._restart()
+        way = self._way_on() or self._restart() or self._once_more()
         if way is not None:
             self._tried.append(way)
         return way
@@ -131,12 +134,13 @@ class _Going:
             error = TruncatedResponseError(
                 "The answer has no end.", provider=way.member.backend.name, model=way.member.model
             )
-        # Who fails before a word is passed over, as before the first content; the budget bounds that.
-        sent = bool(hop.written) or bool(hop.refused)
+        # Who fails before a word of the rest is passed over, as before the first content: nobody has
+        # seen anything of it, and the budget of requests bounds that.
+        counts = bool(hop.refused) or hop.joined
         if way.how == "restart":
-            self._restarts -= sent
+            self._restarts -= counts
         else:
-            self._hops -= sent
+            self._hops -= counts
         if hop.written:
             self._spent = self._so_far() + self._cost(way, hop)
         if hop.joined and hop.shown and error is not None:
@@ -144,7 +148,7 @@ class _Going:
             return
         self._reasons.append(f"{way.member.name}: {hop.refused or error}")
         if error is not None and not isinstance(error, BadRequestError):
-            self._failed.append(way.member)
+            self._failed[way.member] = error
         elif way.how == "prefill" and type(error) is BadRequestError:
             way.member.backend.learned.refuse("prefill", way.member.model, error.message)
 
@@ -164,6 +168,21 @@ class _Going:
             return None
         ways = ways_on(self.request, self.said.text, self._member, self._others)
         return next_way(ways, self._tried, self._failed, self._hops)
+
+    def _once_more(self) -> Way | None:
+        """Ask those again who failed before they said anything new: faults of a moment pass."""
+        passing = [
+            member
+            for member, error in self._failed.items()
+            if isinstance(error, ProviderError) and error.is_retryable
+        ]
+        if self._again or not passing:
+            return None
+        self._again = True
+        self._tried = [way for way in self._tried if way.member not in passing]
+        for member in passing:
+            del self._failed[member]
+        return self._way_on() or self._restart()
 
     def _restart(self) -> Way | None:
         if self._restarts <= 0 or why_no_restart(self.request, self.said, self._error):
