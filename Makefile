@@ -65,11 +65,11 @@ lowest: $(VENV)/.dev ## Run the tests that need no model with exactly the lowest
 release-check: $(VENV)/.dev ## Lowest versions, each CPython here, wheel and sdist in clean environments
 	$(BIN)/python .ci/release_check.py
 
-lint: $(VENV)/.dev ## Check style, types, and that the tables of the documentation are current
+lint: $(VENV)/.dev ## Check style, types, and that what the documentation has from the code is current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python .ci/generate_tables.py --check
+	$(BIN)/python .ci/generate_docs.py --check
 
 format: $(VENV)/.dev ## Format and mend what can be mended
 	$(BIN)/ruff check --fix-only .
@@ -80,11 +80,11 @@ $(VENV)/.docs: $(VENV)/.dev pyproject.toml
 	@touch $@
 
 docs: $(VENV)/.docs ## Make the documentation as a site in build/site; a dead link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open build/site/index.html, or run: $(BIN)/mkdocs serve"
 
-docs-tables: $(VENV)/.dev ## Write the tables of docs/services.md from the catalogue
-	$(BIN)/python .ci/generate_tables.py
+docs-tables: $(VENV)/.dev ## Write what the documentation has from the code: tables, help, names
+	$(BIN)/python .ci/generate_docs.py
 
 catalogue: $(VENV)/.dev ## Make the models' facts of the files of models.dev in a folder: MODELS=/path; nothing is fetched
 	@test -n "$(MODELS)" || { echo "Name the folder of the files: make catalogue MODELS=/path" >&2; exit 2; }

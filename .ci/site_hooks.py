@@ -31,13 +31,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Lead links to where their files are in the site."""
     uri = page.file.src_uri
+    depth = uri.count("/")
+    outside = "../" * (depth + 1)
 
     def led(match: re.Match[str]) -> str:
         target, anchor = match[1], match[2] or ""
         if uri in FROM_ROOT:
             target = "README.md" if target == "README.md" else target.removeprefix("docs/")
-        elif target.startswith("../"):
-            target = "../" * uri.count("/") + target.removeprefix("../" * (1 + uri.count("/")))
+        elif target.startswith(outside):
+            target = "../" * depth + target.removeprefix(outside)
         return (f"{target}.txt" if target.endswith("LICENSE") else target) + anchor
 
     return LINK.sub(led, markdown)

@@ -1,53 +1,36 @@
-"""Write the tables of docs/services.md from the catalogue; `make docs-tables` runs this.
+"""The tables of docs/services.md, from the catalogue.
 
-    python .ci/generate_tables.py [--check]
-
-With --check nothing is written, and the exit code is 1 where the tables are not current; `make lint` runs
-that. The tables hold the dates of facts and never their ages, so that they change with the rows alone.
+They hold the dates of facts and never their ages, so that they change with the rows alone.
 """
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from marked import replaced
 
 from freeproviders.catalogue import Catalogue, Service, facts_of
 from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.words import amount, conditions, free, has_free, oldest, privacy, shown, terms
 
-PAGE = Path(__file__).parents[1] / "docs" / "services.md"
 Columns = dict[str, Callable[[Service], str]]
 
 
-def main(arguments: list[str], page: Path = PAGE, catalogue: Catalogue | None = None) -> int:
-    """Write or check the page; return the exit code."""
-    old = page.read_text(encoding="utf-8")
-    new = with_tables(old, list(catalogue or Catalogue(others=())))
-    if new == old:
-        return 0
-    if "--check" in arguments:
-        sys.stderr.write(f"The tables of {page.name} are not current: make docs-tables\n")
-        return 1
-    page.write_text(new, encoding="utf-8")
-    return 0
-
-
-def with_tables(text: str, services: list[Service]) -> str:
-    """Put the tables in between their markers, `<!-- table: NAME -->` and `<!-- end -->`."""
+def pages(docs: Path, catalogue: Catalogue | None = None) -> dict[Path, str]:
+    """Give the page with the tables in it."""
+    page = docs / "services.md"
+    services = list(catalogue or Catalogue(others=()))
     tables = {
         "free": table([one for one in services if has_free(one) and not one.local], FREE),
         "local": table([one for one in services if one.local], LOCAL),
         "unknown": table([one for one in services if not has_free(one) and one.gone is None], UNKNOWN),
         "ended": table([one for one in services if one.gone is not None], ENDED),
     }
+    text = page.read_text(encoding="utf-8")
     for name, lines in tables.items():
-        marked = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text, found = marked.subn(lambda match, lines=lines: f"{match[1]}{lines}{match[2]}", text)
-        if found != 1:
-            sys.exit(f"The page needs the markers of the table {name!r} once.")
-    return text
+        text = replaced(text, "table", name, lines)
+    return {page: text}
 
 
 def table(services: Iterable[Service], columns: Columns) -> str:
@@ -132,6 +115,3 @@ ENDED: Columns = {
     "when": lambda service: service.gone.on.isoformat() if service.gone else "",
     "why": lambda service: service.gone.why if service.gone else "",
 }
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
