@@ -29,8 +29,12 @@ MAY_BLOCK = [
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
     ("freeproviders/providers/embedded.py", {"context_window"}, "the first look at a file of one's own"),
     ("freeproviders/embeddings/embedded.py", {"__init__"}, "a constructor that looks at its model's file"),
-    ("freeproviders/embedded/cache.py", {"write", "close", "restart"}, "a download's bytes, once in a life"),
-    ("freeproviders/embedded/index.py", {"sink"}, "the same, where there is no pip"),
+    (
+        "freeproviders/embedded/cache.py",
+        {"write", "close", "restart", "cut", "note", "noted"},
+        "a download's bytes, once in a life",
+    ),
+    ("freeproviders/embedded/index.py", {"write", "restart"}, "the same, where there is no pip"),
     ("freeproviders/embedded/cache.py", {"cached_lately"}, "the first look into a folder that is new"),
     ("freeproviders/embeddings/static.py", {"find", "load"}, "a sync method that loads the weights once"),
 ]

@@ -1,22 +1,25 @@
 """The cache of fetched weights: a model's file is there whole and checked, or is not there.
 
 The cache is addressed by content: `models/<sha256>/<file name>`. Beside the file there may be
-`<file name>.partial` (a download that was interrupted and goes on from there), `.lock`, and
-`.verified` (size and time of the file whose hash was found right, so that it is not hashed again).
+`<file name>.partial` (a download that was interrupted and goes on from there) with a note of where
+its bytes are from (`.partial.json`), `.lock`, and `.verified` (size and time of the file
+whose hash was found right, so that it is not hashed again).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
-from freeproviders.embedded.files import create_new, open_own
+from freeproviders.embedded.files import FOR_ALL, OWN, create_new, open_own
 from freeproviders.embedded.weights import WEIGHTS, Weights
 from freeproviders.errors import EmbeddedModelError
 from freeproviders.folders import cache_dir
@@ -91,6 +94,34 @@ def is_intact(
     return True
 
 
+def take(weights: Weights, file: Path, target: Path, stop: threading.Event) -> bool:
+    """Give a file of another cache a second name here if it has the model's SHA-256; blocks.
+
+    On another disk it is copied. False where the bytes are others, or the file cannot be taken.
+    """
+    beside = target.with_name(target.name + ".taken")
+    try:
+        beside.unlink(missing_ok=True)
+        try:
+            beside.hardlink_to(file.resolve())
+        except OSError:
+            shutil.copyfile(file, beside)
+        digest = hashlib.sha256()
+        with beside.open("rb") as bytes_of_it:
+            _hash_into(digest.update, bytes_of_it, stop)
+        if digest.hexdigest() != weights.sha256:
+            return False
+        beside.replace(target)
+        with suppress(OSError):
+            _write_stamp(target)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return True
+
+
 def _hash_into(update: Callable[[bytes], None], file: IO[bytes], stop: threading.Event) -> int:
     size = 0
     while not stop.is_set() and (data := file.read(_READ_BYTES)):
@@ -138,6 +169,7 @@ class Partial:
         self._weights = weights
         self._target = target
         self._path = target.with_name(target.name + ".partial")
+        self._note_path = target.with_name(".partial.json")
         self._progress = progress
         self._file: IO[bytes] = io.BytesIO()  # until it is opened
         self._file.close()
@@ -159,6 +191,7 @@ class Partial:
         self._file.close()
         if empty:
             self._path.unlink(missing_ok=True)
+            self._note_path.unlink(missing_ok=True)
 
     @property
     def on_disk(self) -> int:
@@ -166,11 +199,17 @@ class Partial:
         self._file.flush()
         return os.fstat(self._file.fileno()).st_size
 
-    def resume(self, stop: threading.Event) -> None:
-        """Go on after the bytes that are there; `resumed` is their number. Blocks while hashing."""
-        if not 0 < self.on_disk <= self._weights.size:
+    def resume(self, stop: threading.Event, size: int | None = None) -> None:
+        """Go on after the bytes that are there, or the first `size` of them; `resumed` is their number.
+
+        Blocks while hashing.
+        """
+        there = self.on_disk
+        if not 0 < there <= self._weights.size or (size is not None and not 0 < size <= there):
             self.restart()
             return
+        if size is not None:
+            self._file.truncate(size)
         self._file.seek(0)
         self._hash = hashlib.sha256()
         self.written = self.resumed = _hash_into(self._hash.update, self._file, stop)
@@ -183,6 +222,11 @@ class Partial:
         self._hash = hashlib.sha256()
         self.written = self.resumed = 0
 
+    def cut(self, size: int) -> None:
+        """Keep the first `size` bytes, for a later `resume`."""
+        self._file.flush()
+        self._file.truncate(size)
+
     def write(self, data: bytes) -> None:
         """Append. Raises `MismatchError` as soon as there are more bytes than the model has."""
         self.written += len(data)
@@ -191,6 +235,27 @@ class Partial:
         self._file.write(data)
         self._hash.update(data)
         self.report(0)
+
+    def note(self, **facts: Any) -> None:
+        """Note where the bytes are from, for a later process; no facts take the note away.
+
+        A note that cannot be written or read only costs bytes that are fetched once more.
+        """
+        self._file.flush()
+        with suppress(OSError):
+            if not facts:
+                self._note_path.unlink(missing_ok=True)
+                return
+            with os.fdopen(create_new(self._note_path, OWN), "w", encoding="utf-8") as file:
+                json.dump(facts, file)
+
+    def noted(self) -> dict[str, Any]:
+        """Return what was noted."""
+        try:
+            found = json.loads(self._note_path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def report(self, underway: int) -> None:
         """Report what is written, and `underway` bytes on this machine that are not yet written.
@@ -213,7 +278,10 @@ class Partial:
         os.fsync(self._file.fileno())
         self._file.close()
         self._committed = True
+        with suppress(OSError):
+            self._path.chmod(FOR_ALL)
         self._path.replace(self._target)
+        self._note_path.unlink(missing_ok=True)
         with suppress(OSError):  # the hash is then computed again at the first use
             _write_stamp(self._target)
 

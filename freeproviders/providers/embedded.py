@@ -61,7 +61,7 @@ class Embedded(Provider):
     """A small model run by llama.cpp in a child process of this one, which all instances share.
 
     Without arguments it is the file or name in `FREEPROVIDERS_MODEL`, else the best model in the
-    cache, else the default, which is downloaded on first use (491 MB, announced in the log with its
+    cache, else the default, which is downloaded on first use (491 MB, shown as it comes, with its
     source). Its answers are fluent and often wrong: never take them for facts.
 
     Args:

@@ -74,6 +74,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             "PIP_EXTRA_INDEX_URL",
         }:
             monkeypatch.delenv(name)
+    monkeypatch.setattr("freeproviders.embedded.download.AGAIN_SECONDS", 0.0)
+    monkeypatch.setenv("HF_HOME", "/nowhere")
 
 
 @pytest.fixture

@@ -202,7 +202,7 @@ async def test_a_damaged_file_of_the_cache_is_fetched_again_once(
     row: Weights,
     server: FileServer,
     position: int,
-    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Also where nothing but the bytes tells, as after a fault of the disk."""
     async with replica(OpenAICompatible, answer="ok") as engine:
@@ -224,7 +224,7 @@ async def test_a_damaged_file_of_the_cache_is_fetched_again_once(
 
     assert server.asked == [PATH, PATH]
     assert path.read_bytes() == MODEL
-    assert f"The file {path} is damaged" in caplog.text
+    assert f"The file {path} is damaged" in capsys.readouterr().err
 
 
 async def test_a_whole_file_that_the_engine_cannot_load_is_not_fetched_again(

