@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,7 @@ import typer
 
 from freeproviders.backend import Backend
 from freeproviders.cli.terminal import dimmed, is_terminal, printable, say
+from freeproviders.cli.waiting import waiting
 from freeproviders.errors import ProviderTimeoutError
 from freeproviders.types import Batch, ChatRequest, Completion, Part, Reasoning, Text, collect
 
@@ -35,11 +37,8 @@ class AnswerDisplay:
         Whatever ends it early, the request ends too and the terminal's line is closed.
         """
         try:
-            async with asyncio.timeout(limit) as scope, aclosing(backend.answer(request)) as batches:
-                async for batch in batches:
-                    self._parts += batch
-                    if self._show:
-                        self._write(batch)
+            async with asyncio.timeout(limit) as scope:
+                await self._read(backend.answer(request))
         except TimeoutError as error:
             if not scope.expired():  # one of the core's own limits
                 raise
@@ -53,14 +52,19 @@ class AnswerDisplay:
             self._end_line()
         return self.so_far()
 
+    async def _read(self, batches: AsyncGenerator[Batch, None]) -> None:
+        async with waiting() as sign, aclosing(batches):
+            async for batch in batches:
+                self._parts += batch
+                if self._show and (shown := "".join([self._shown(part) for part in batch])):
+                    sign.end()
+                    self._write(shown)
+
     def so_far(self) -> Completion:
         """Collect the parts that have come."""
         return collect(self._parts)
 
-    def _write(self, batch: Batch) -> None:
-        shown = "".join([self._shown(part) for part in batch])
-        if not shown:
-            return
+    def _write(self, shown: str) -> None:
         if self._terminal:
             typer.echo(shown, nl=False)  # flushes
         else:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import choosing, rows, terminal
+from freeproviders.cli import choosing, completion, rows, terminal
 from freeproviders.cli.lookup import SLUGS, completing
 
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
+    from freeproviders.cli.attachments import Attachment
+    from freeproviders.cli.history import LastConversation
     from freeproviders.types import ChatRequest, Completion
 
 INTERRUPTED_EXIT = 130
+WHO: Final = "Who answers"
+QUESTION: Final = "The question"
+OUTPUT: Final = "Output"
 
 
 def chat(
@@ -36,42 +41,90 @@ def chat(
         typer.Option(
             "--provider",
             "-p",
+            metavar="NAME",
             help="Who answers: see `freeproviders providers`. Without it, whoever is free here.",
-            show_default=False,
+            rich_help_panel=WHO,
             autocompletion=completing(SLUGS),
         ),
     ] = None,
     service: Annotated[
         str | None,
         typer.Option(
-            help="A service of the OpenAI protocol by its id: see `freeproviders catalogue`.",
+            metavar="ID",
+            help="A service of the OpenAI protocol: see `freeproviders catalogue`.",
+            rich_help_panel=WHO,
             autocompletion=rows.ids,
         ),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Where the service is: a mirror, a self-hosted one, a replica.")
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
+            metavar="MODEL",
             help="One of the provider's models, or a GGUF file. Alone: one of the embedded models, or a "
             "service's, as groq/openai/gpt-oss-120b.",
+            rich_help_panel=WHO,
+            autocompletion=completion.models,
         ),
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", help="Instructions to the model.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 for the likeliest words, higher for variety.")
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the service is: a mirror, a self-hosted one, a replica.",
+            rich_help_panel=WHO,
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     api_key: Annotated[
         str | None,
-        typer.Option(help="The service's key. Other processes can see it here: better in the environment."),
+        typer.Option(
+            metavar="KEY",
+            help="The service's key. Other processes can see it here: better in the environment.",
+            rich_help_panel=WHO,
+        ),
     ] = None,
-    proxy: Annotated[str | None, typer.Option(help="http://user:password@host:port")] = None,
+    proxy: Annotated[
+        str | None, typer.Option(metavar="URL", help="http://user:password@host:port", rich_help_panel=WHO)
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system", "-s", metavar="TEXT", help="Instructions to the model.", rich_help_panel=QUESTION
+        ),
+    ] = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--attach",
+            "-a",
+            metavar="FILE",
+            help="A picture or a text file that goes with the question; may be given several times.",
+            rich_help_panel=QUESTION,
+        ),
+    ] = None,
+    going_on: Annotated[
+        bool,
+        typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=QUESTION),
+    ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="0 for the likeliest words, higher for variety.",
+            rich_help_panel=QUESTION,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Longest answer, in tokens.", rich_help_panel=QUESTION)
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds until the whole answer must be there, with all retries.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Until the whole answer must be there, with all retries.",
+            rich_help_panel=QUESTION,
+        ),
     ] = None,
     schema: Annotated[
         Path | None,
@@ -80,23 +133,43 @@ def chat(
             exists=True,
             dir_okay=False,
             help="A JSON schema. The answer is printed as JSON that fits it, or the exit code is 1.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", help="Print one JSON object: text, reasoning, usage, finish, provider, model."
+            "--json",
+            help="Print one JSON object: text, reasoning, usage, finish, provider, model.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
+    history: Annotated[
+        bool | None,
+        typer.Option(
+            "--history/--no-history",
+            help="Keep questions and the last conversation in a private folder, as usual, or not.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log each request on standard error, without keys and texts; -vv with headers' names.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = 0,
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
     Without a --provider or --service, whoever is free here answers: services whose keys are in the
     environment, Ollama, and last a small model on this machine, which needs no key. Standard error
     says who gets the question before it is sent, and `freeproviders services` who would.
-
-    The environment may hold a service's key, address and proxy, as GROQ_API_KEY,
-    FLOW_GPT_API_BASE, FLOW_GPT_PROXY.
     """
     text = _prompt(prompt)
     if text is not None and not text.strip():
@@ -107,23 +180,46 @@ def chat(
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter("It must be a number of seconds above 0.", param_hint="--timeout")
     form = None if schema is None else _response_format(schema)
+    files = _attachments(attach or [])
+    terminal.log(verbose)
     try:
         with _warnings_as_remarks():
-            configuration = {"service": service, "base_url": base_url, "api_key": api_key, "proxy": proxy}
-            name = choosing.named(provider, service, model)
-            answering = choosing.backend(name, model, timeout, configuration)
+            usual = choosing.Usual.of(provider, service, base_url, model, system)
+            configuration = {
+                "service": usual.service,
+                "base_url": usual.base_url,
+                "api_key": api_key,
+                "proxy": proxy,
+            }
+            name = choosing.named(usual.provider, usual.service, usual.model)
+            answering = choosing.backend(name, usual.model, timeout, configuration)
+            _check_attachments(files, answering)
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+            last, earlier = _last(history, asked=text is None, going_on=going_on)
             if text is None:
-                from freeproviders.cli.conversation import converse
+                from freeproviders.cli.conversation import Conversation
+                from freeproviders.cli.history import Questions
 
-                converse(answering, system, settings, timeout)
+                Conversation(
+                    answering,
+                    usual.system,
+                    settings,
+                    timeout,
+                    earlier,
+                    files,
+                    last,
+                    Questions(last.folder),
+                ).hold()
                 return
             import asyncio
 
-            messages = [{"role": "system", "content": system}] if system else []
+            from freeproviders.cli.attachments import content
+
+            said = [*earlier, {"role": "user", "content": content(text, files)}]
+            messages = [{"role": "system", "content": usual.system}] if usual.system else []
             shown = not as_json and form is None  # an object is no use before it is known to fit
             request = answering.request(
-                [*messages, {"role": "user", "content": text}],
+                [*messages, *said],
                 response_format=form,
                 stream=shown,  # of what is not shown, an answer that breaks off is asked for again
                 **settings,
@@ -134,8 +230,62 @@ def chat(
                 request = announced(request)
             completion = asyncio.run(_ask(answering, request, timeout, show=shown))
             _print(completion, as_json=as_json, typed=form is not None)
+            if completion.text:
+                last.keep([*said, {"role": "assistant", "content": completion.text}])
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED_EXIT) from None
+
+
+def _attachments(paths: list[Path]) -> list[Attachment]:
+    """Read the files that go with the question."""
+    if not paths:
+        return []
+    from freeproviders.cli.attachments import AttachmentError, attachment
+
+    try:
+        return [attachment(path) for path in paths]
+    except AttachmentError as error:
+        raise typer.BadParameter(str(error), param_hint="--attach") from None
+
+
+def _check_attachments(files: list[Attachment], answering: Backend) -> None:
+    """Raise a usage error where whoever answers takes no such files."""
+    if not files:
+        return
+    from freeproviders.cli.attachments import AttachmentError, check
+
+    try:
+        check(files, answering)
+    except AttachmentError as error:
+        raise typer.BadParameter(str(error), param_hint="--attach") from None
+
+
+def _last(
+    wanted: bool | None, *, asked: bool, going_on: bool
+) -> tuple[LastConversation, list[Mapping[str, Any]]]:
+    """Return where the conversation is kept, and the messages to go on with.
+
+    A question whose answer goes to a file or a pipe is a program's: it is not kept, unless it goes
+    on with what was.
+    """
+    from freeproviders.cli.history import LastConversation, folder, is_wanted
+    from freeproviders.private_file import FileError
+
+    if not is_wanted(wanted):
+        if going_on:
+            raise typer.BadParameter("No conversation is kept with --no-history.", param_hint="--continue")
+        return LastConversation(None), []
+    if not (asked or going_on or terminal.is_terminal(sys.stdout)):
+        return LastConversation(None), []
+    try:
+        last = LastConversation(folder())
+    except FileError as error:
+        terminal.say(f"Note: Nothing is kept of the conversation: {error}")
+        last = LastConversation(None)
+    earlier = last.messages() if going_on else []
+    if going_on and not earlier:
+        terminal.say("Note: There is no conversation to go on with; this is a new one.")
+    return last, earlier
 
 
 def _prompt(words: list[str] | None) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import os
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
@@ -14,6 +15,36 @@ if TYPE_CHECKING:
 
 EMBEDDED: Final = "embedded"
 COMPATIBLE: Final = "openai-compatible"
+VARIABLES: Final = (
+    "FREEPROVIDERS_PROVIDER",
+    "FREEPROVIDERS_SERVICE",
+    "FREEPROVIDERS_BASE_URL",
+    "FREEPROVIDERS_CHAT_MODEL",
+    "FREEPROVIDERS_SYSTEM",
+)
+"""The usual values of --provider, --service, --base-url, --model and --system."""
+
+
+class Usual(NamedTuple):
+    """Who is asked and with which instructions: as the options say, else the environment.
+
+    The variables that name somebody are one choice: an option that names somebody leaves all of
+    them out.
+    """
+
+    provider: str | None
+    service: str | None
+    base_url: str | None
+    model: str | None
+    system: str | None
+
+    @classmethod
+    def of(cls, *given: str | None) -> Usual:
+        """Add what the environment says to the options."""
+        outside = [os.environ.get(variable) or None for variable in VARIABLES]
+        *who, system = given
+        named = who if any(one is not None for one in who) else outside[:-1]
+        return cls._make([*named, outside[-1] if system is None else system])
 
 
 def named(provider: str | None, service: str | None, model: str | None) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -14,113 +14,145 @@ import typer
 from freeproviders import FreeProviders
 from freeproviders.backend import Backend
 from freeproviders.cli.answer import AnswerDisplay, remark
-from freeproviders.cli.interrupt import interruptible
+from freeproviders.cli.attachments import Attachment, AttachmentError, attachment, check, content
+from freeproviders.cli.history import LastConversation, Questions
+from freeproviders.cli.keyboard import QUOTES, Keyboard, keyboard
 from freeproviders.cli.routed import announced, introduction
-from freeproviders.cli.terminal import complain, is_terminal, say
+from freeproviders.cli.terminal import complain, say
 from freeproviders.errors import FreeProvidersError
 
-PROMPT: Final = "> "
-MORE: Final = "... "
-QUOTES: Final = '"""'
-_COMMAND: Final = re.compile(r"/\w+")
-HELP: Final = (
-    f"/clear forgets the conversation, {QUOTES} begins and ends a question of several lines, "
-    "/exit or Ctrl-D leaves, Ctrl-C stops an answer."
-)
+Messages = list[Mapping[str, Any]]
+
+_COMMAND: Final = re.compile(r"(/[a-z]\w*)(?: +(.*))?", re.IGNORECASE)
+COMMANDS: Final = {
+    "/help": "Show this.",
+    "/attach FILE": "Send a picture or a text file with the next question.",
+    "/clear": "Forget the conversation.",
+    "/exit": "Leave; Ctrl-D does the same.",
+}
+KEYS: Final = {
+    "Alt-Enter": "Begin a new line; pasted lines are one question anyway.",
+    QUOTES: "Begin and end a question of several lines.",
+    "Up, Ctrl-R": "Earlier questions; search in them.",
+    "Tab": "Complete a command.",
+    "Ctrl-C": "Stop an answer, leave a line; twice on an empty line: leave.",
+}
 
 
-def converse(backend: Backend, system: str | None, settings: Mapping[str, Any], limit: float | None) -> None:
-    """Ask, answer and remember until the user leaves.
+@dataclass
+class Conversation:
+    """Who is asked, in which form, and what was said so far.
 
-    Each answer may take `limit` seconds. Ctrl-C ends the answer under way, and its request; the
-    text that had come stays in the conversation. A failed question is forgotten, so that it can be
-    asked again.
+    Each answer may take `limit` seconds. `files` go with the next question.
     """
-    with suppress(ImportError):
-        import readline  # gives `input` its editing and its history, in memory only
 
-        readline.parse_and_bind("set enable-bracketed-paste on")  # pasted lines are one question
-    say(f"{_introduced(backend)} {HELP}")
-    beginning: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
-    history = list(beginning)
-    with asyncio.Runner() as runner:  # one loop, so that one connection serves the whole conversation
-        while (line := _question()) is not None:
-            match line.strip():
-                case "":
+    backend: Backend
+    system: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    limit: float | None = None
+    earlier: Sequence[Mapping[str, Any]] = ()
+    files: list[Attachment] = field(default_factory=list)
+    last: LastConversation = field(default_factory=lambda: LastConversation(None))
+    questions: Questions = field(default_factory=lambda: Questions(None))
+
+    def __post_init__(self) -> None:
+        self._beginning: Messages = [{"role": "system", "content": self.system}] if self.system else []
+        self._messages: Messages = [*self._beginning, *self.earlier]
+
+    def hold(self) -> None:
+        """Ask, answer and remember until the user leaves.
+
+        Ctrl-C ends the answer under way, and its request; the text that had come stays in the
+        conversation. A failed question is forgotten, so that it can be asked again. Raises
+        `KeyboardInterrupt` where Ctrl-C was pressed twice to leave.
+        """
+        going_on = f" It goes on after {len(self.earlier)} messages." if self.earlier else ""
+        say(
+            f"{_introduced(self.backend)}{going_on} Ctrl-C stops an answer, Ctrl-D leaves, "
+            "/help says what else can be typed."
+        )
+        with asyncio.Runner() as runner:  # one loop, so that one connection serves the whole conversation
+            words = [name.partition(" ")[0] for name in COMMANDS]
+            keys = keyboard(runner, self.questions, words)
+            while (line := _question(keys)) is not None:
+                if not line.strip():
                     continue
-                case "/exit" | "/quit":
-                    return
-                case "/clear":
-                    history = list(beginning)
-                    say("Forgotten.")
-                case "/help":
-                    say(HELP)
-                case command if _COMMAND.fullmatch(command):
-                    say(f"There is no command {command}. {HELP}")
-                case _:
-                    history = (
-                        _turn(runner, backend, [*history, {"role": "user", "content": line}], settings, limit)
-                        or history
-                    )
+                if command := _COMMAND.fullmatch(line.rstrip()):
+                    if not self._obey(command[1].lower(), (command[2] or "").strip()):
+                        return
+                else:
+                    self._ask(runner, line)
 
+    def _obey(self, command: str, word: str) -> bool:
+        """Do what a command says; False leaves the conversation."""
+        match command:
+            case "/exit" | "/quit" | "/bye":
+                return False
+            case "/clear":
+                self._messages = list(self._beginning)
+                self.files.clear()
+                say("Forgotten.")
+            case "/help":
+                for name, what in {**COMMANDS, **KEYS}.items():
+                    say(f"{name:<13} {what}", keep_blanks=True)
+            case "/attach":
+                self._attach(word)
+            case _:
+                say(f"There is no command {command}: /help lists them. With a blank before it, it is asked.")
+        return True
 
-def _turn(
-    runner: asyncio.Runner,
-    backend: Backend,
-    messages: list[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    limit: float | None,
-) -> list[Mapping[str, Any]] | None:
-    """Ask one question; return the conversation with its answer, None where there is no answer."""
-    answer = AnswerDisplay(show=True)
-    try:
-        request = backend.request(messages, **settings)
-        if isinstance(backend, FreeProviders):
-            request = announced(request)
-        remark(runner.run(answer.read(backend, request, limit)))
-    except KeyboardInterrupt:
-        say("(Stopped.)")
-    except FreeProvidersError as error:
-        complain(error)
-        return None
-    said = answer.so_far().text
-    return [*messages, {"role": "assistant", "content": said}] if said else None
+    def _attach(self, name: str) -> None:
+        if not name:
+            say("/attach needs the name of a file.")
+            return
+        try:
+            file = attachment(Path(name.strip("\"'")).expanduser())
+            check([file], self.backend)
+        except (AttachmentError, RuntimeError) as error:  # also no home for "~"
+            complain(error)
+            return
+        self.files.append(file)
+        say(f"{file.name} goes with the next question.")
+
+    def _ask(self, runner: asyncio.Runner, question: str) -> None:
+        """Ask one question; what was said is kept where there was an answer, or a part of one."""
+        messages = [*self._messages, {"role": "user", "content": content(question.strip("\n"), self.files)}]
+        answer = AnswerDisplay(show=True)
+        try:
+            request = self.backend.request(messages, **self.settings)
+            if isinstance(self.backend, FreeProviders):
+                request = announced(request)
+            remark(runner.run(answer.read(self.backend, request, self.limit)))
+        except KeyboardInterrupt:
+            say("(Stopped.)")
+        except FreeProvidersError as error:
+            complain(error)
+            return
+        if said := answer.so_far().text:
+            self._messages = [*messages, {"role": "assistant", "content": said}]
+            self.files.clear()
+            self.last.keep(self._messages)
 
 
 def _introduced(backend: Backend) -> str:
     if isinstance(backend, FreeProviders):
         return introduction(backend)
     where = f"at {backend.base_url}" if backend.base_url else "on this machine"
-    return f"{backend.name} {backend.model} {where}."
+    return f"{' '.join(filter(None, (backend.name, backend.model)))} {where}."
 
 
-def _question() -> str | None:
+def _question(keys: Keyboard) -> str | None:
     """Read the next question or command; None at the end of the input."""
+    warned = False
     while True:
         try:
-            return _typed()
+            return keys.question()
         except KeyboardInterrupt:
             typer.echo(err=True)
-            say("Ctrl-D or /exit leaves.")
+            if warned and not keys.typed:
+                raise
+            say("Ctrl-C again, Ctrl-D or /exit leaves.")
+            warned = True
         except EOFError:
             typer.echo(err=True)
             return None
-
-
-def _typed() -> str:
-    line = _line(PROMPT)
-    if not line.lstrip().startswith(QUOTES):
-        return line
-    lines = [line.lstrip().removeprefix(QUOTES)]
-    while not lines[-1].rstrip().endswith(QUOTES):
-        lines.append(_line(MORE))
-    lines[-1] = lines[-1].rstrip().removesuffix(QUOTES)
-    return "\n".join(lines).strip("\n")
-
-
-def _line(prompt: str) -> str:
-    with interruptible():
-        if is_terminal(sys.stdout):
-            return input(prompt)
-        typer.echo(prompt, nl=False, err=True)  # standard output is for the answers
-        return input()

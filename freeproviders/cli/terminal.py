@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import IO, Final
+from typing import IO, ClassVar, Final
 
 import typer
 
@@ -17,6 +19,8 @@ import typer
 _CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
 WIDE: Final = 400
 """Columns of a table that no terminal limits."""
+
+_TO_THE_END: Final = "\x1b[K"
 
 _OPTIONS: Final = {
     "timeout=Timeout(...)": "--timeout",
@@ -56,21 +60,96 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def takes_sequences() -> bool:
+    """Whether the terminal may be drawn on: its cursor moved, a line erased."""
+    return os.environ.get("TERM", "") not in {"dumb", "unknown"}
+
+
+def colours(stream: IO[str] | None) -> bool:
+    """Whether a stream gets colours: as `NO_COLOR` and `FORCE_COLOR` say, else if it is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return True
+    return is_terminal(stream) and takes_sequences()
+
+
 def dimmed(text: str, stream: IO[str]) -> str:
     """Colour a text paler, where the stream can show that."""
-    if not is_terminal(stream) or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
-        return text
-    return typer.style(text, dim=True)
+    return typer.style(text, dim=True) if text and colours(stream) else text
 
 
-def say(text: str) -> None:
-    """Write a remark that is no part of the answer, in one line."""
-    typer.echo(dimmed(_one_line(text), sys.stderr), err=True)
+def say(text: str, *, keep_blanks: bool = False) -> None:
+    """Write a remark that is no part of the answer, in one line, or as many as the terminal needs."""
+    text = printable(text) if keep_blanks else _one_line(text)
+    _write("\n".join(dimmed(line, sys.stderr) for line in _wrapped(text, "")))
+
+
+def _write(text: str) -> None:
+    erase_sign()
+    typer.echo(text, err=True, color=colours(sys.stderr))
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Cut a text into the lines of the terminal, between words; elsewhere it is one line."""
+    if not is_terminal(sys.stderr):
+        return [text]
+    columns = max(20, min(100, shutil.get_terminal_size().columns - 1))
+    if len(text) <= columns:
+        return [text]
+    return textwrap.wrap(
+        text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+class Sign:
+    """A line at the terminal that is there for a while; whatever else is written erases it first."""
+
+    _shown: ClassVar[Sign | None] = None
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def draw(self, text: str) -> None:
+        """Show the line, or another text in it."""
+        if self.ended:
+            return
+        text = text[: max(0, shutil.get_terminal_size().columns - 1)]
+        sys.stderr.write(f"\r{dimmed(text, sys.stderr)}{_TO_THE_END}")
+        sys.stderr.flush()
+        Sign._shown = self
+
+    def erase(self) -> None:
+        """Take the line away until it is drawn again."""
+        if Sign._shown is self:
+            Sign._shown = None
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"\r{_TO_THE_END}")
+                sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away for good."""
+        self.erase()
+        self.ended = True
+
+    @classmethod
+    def shown(cls) -> Sign | None:
+        """Return the sign that is shown."""
+        return cls._shown
+
+
+def erase_sign() -> None:
+    """Take away the sign that is shown, before something else is written."""
+    if (sign := Sign.shown()) is not None:
+        sign.erase()
 
 
 def complain(error: Exception) -> None:
-    """Write an error in one line, with the command line's own names for what can be changed."""
-    typer.echo(f"Error: {_one_line(_in_options(error))}", err=True)
+    """Write an error, with the command line's own names for what can be changed."""
+    line, *more = _wrapped(f"Error: {_one_line(_in_options(error))}", "  ")
+    if colours(sys.stderr):
+        line = typer.style("Error:", fg="red", bold=True) + line.removeprefix("Error:")
+    _write("\n".join([line, *more]))
 
 
 def _in_options(error: Exception) -> str:
@@ -85,6 +164,23 @@ def _in_options(error: Exception) -> str:
         ours = advice[0]
     theirs = text.removesuffix(ours)
     return theirs + _NAMES.sub(lambda name: _OPTIONS[name[1]], ours)
+
+
+def log(verbose: int) -> None:
+    """Write what the core logs to standard error: 1 is each request, 2 more of each; 0 nothing."""
+    if not verbose:
+        return
+    import logging
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(self.format(record))
+
+    handler = Lines()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("freeproviders")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
 
 
 def forget_output() -> None:
