@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -464,3 +465,86 @@ def test_an_option_that_needs_a_question(option: list[str]) -> None:
     with Terminal("chat", "--provider", "flow-gpt", *option) as at:
         assert at.wait() == 2
     assert "It needs a question" in plain(at.shown)
+
+
+# --- files, the environment, the log --------------------------------------------------------------
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+def test_files_go_with_a_question(tmp_path: Path) -> None:
+    """Text in the words, a picture as its bytes."""
+    (tmp_path / "notes.md").write_bytes("\ufeffGrüße\r\n".encode())
+    (tmp_path / "cat.jpg").write_bytes(PICTURE)  # what is in it counts, not its name
+    with replica("openai-compatible", answer="A cat.") as server:
+        files = ("-a", str(tmp_path / "notes.md"), "--attach", str(tmp_path / "cat.jpg"))
+        done = run(*arguments("openai-compatible", server.base_url), *files, "What is it?")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"A cat.\n", b"")
+    assert server.requests[-1].json["messages"][-1]["content"] == [
+        {"type": "text", "text": "What is it?\n\nnotes.md:\n```\nGrüße\n```"},
+        {
+            "type": "image_url",
+            "image_url": {"url": f"data:image/png;base64,{b64encode(PICTURE).decode()}"},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("cat.png", PICTURE, "takes no pictures, as cat.png is one: name another --model"),
+        ("a.wav", b"RIFF\0\0\0\0WAVE", "takes no recordings"),
+        ("a.pdf", b"%PDF-1.7", "takes no documents"),
+        ("a.bin", b"\0\1\2", "is no text, and no picture"),
+        ("a.txt", b"", "is empty"),
+        ("none.txt", None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_go_is_refused_before_anything_is_sent(
+    tmp_path: Path, name: str, data: bytes | None, complaint: str
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "-a", str(tmp_path / name), "What is it?")
+        assert not server.requests
+    assert (done.returncode, done.stdout) == (2, b"")
+    said = " ".join(done.stderr.decode().split())
+    assert "--attach" in said
+    assert complaint in said
+
+
+def test_the_environment_says_who_answers_usually() -> None:
+    """An option that names somebody leaves out all of the variables that do."""
+    with (
+        replica("openai-compatible", answer="Usual.") as usual,
+        replica("flow-gpt", answer="Other.") as other,
+    ):
+        env = {
+            "FREEPROVIDERS_PROVIDER": "openai-compatible",
+            "FREEPROVIDERS_BASE_URL": usual.base_url,
+            "FREEPROVIDERS_CHAT_MODEL": "m",
+            "FREEPROVIDERS_SYSTEM": "Be brief.",
+            "FLOW_GPT_API_BASE": other.base_url,
+        }
+        assert run("chat", "Hi", env=env).stdout == b"Usual.\n"
+        assert run("chat", "--system", "", "Hi", env=env).stdout == b"Usual.\n"
+        assert run("chat", "-p", "flow-gpt", "Hi", env=env).stdout == b"Other.\n"
+    first, second = [request.json["messages"] for request in usual.requests]
+    assert [message["role"] for message in first] == ["system", "user"]
+    assert [message["role"] for message in second] == ["user"]
+    assert usual.requests[0].json["model"] == "m"
+
+
+def test_requests_are_logged_without_keys_and_texts() -> None:
+    with replica("openai-compatible", api_key="sk-not-a-real-key", answer="My answer.") as server:
+        words = (*arguments("openai-compatible", server.base_url), "My question")
+        env = {"OPENAI_COMPATIBLE_API_KEY": "sk-not-a-real-key"}
+        once, twice = [run(*words, option, env=env) for option in ("--verbose", "-vv")]
+    assert once.stdout == twice.stdout == b"My answer.\n"
+    said = once.stderr.decode()
+    assert f"POST {server.base_url}/chat/completions" in said
+    assert "HTTP 200" in said
+    assert len(twice.stderr) > len(once.stderr)
+    for hidden in ("sk-not-a-real-key", "My answer", "My question"):
+        assert hidden not in said + twice.stderr.decode()
