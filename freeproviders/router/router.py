@@ -145,6 +145,11 @@ class FreeProviders(Backend):
         """The members, the preferred ones first; Ollama's are known after the first question."""
         return list(self._found.members)
 
+    async def all_members(self) -> list[Member]:
+        """Return the members after looking for those of Ollama and of files, a second at most."""
+        await self._found.complete()
+        return self.members
+
     @property
     def skipped(self) -> list[Skipped]:
         """The services and models that are not asked, and why."""

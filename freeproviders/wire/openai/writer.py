@@ -164,13 +164,13 @@ class ChunkWriter(AnswerWriter):
                 chunks.append(self.delta({"refusal": text}))
         return chunks
 
-    def end(self) -> list[dict[str, Any]]:
+    def end(self, **more: Any) -> list[dict[str, Any]]:
         """Return the last chunks: the reason of the end and, where asked for, the usage."""
-        return [*self.flush(), self.finish(), *self.usage_chunks()]
+        return [*self.flush(), self.finish(**more), *self.usage_chunks()]
 
-    def finish(self) -> dict[str, Any]:
-        """Return the chunk with the reason of the end."""
-        return self.delta({}, finish_reason=self.finish_reason)
+    def finish(self, **more: Any) -> dict[str, Any]:
+        """Return the chunk with the reason of the end; `more` are further fields of it."""
+        return self.delta({}, finish_reason=self.finish_reason, **more)
 
     def usage_chunks(self) -> list[dict[str, Any]]:
         """The chunk of the usage, where the request asked for one."""
@@ -178,11 +178,16 @@ class ChunkWriter(AnswerWriter):
             return []
         return [self.document([], usage=(self.usage or Usage(0, 0)).to_openai())]
 
-    def delta(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        """A chunk of one delta."""
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits for the next chunk: a call, or log probabilities."""
+        return bool(self._calls) or self._logprobs is not None
+
+    def delta(self, delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> dict[str, Any]:
+        """A chunk of one delta; `more` are further fields of it."""
         logprobs, self._logprobs = self._logprobs, None
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return self.document([choice], **({"usage": None} if self._include_usage else {}))
+        return self.document([choice], **({"usage": None} if self._include_usage else {}), **more)
 
     def flush(self) -> list[dict[str, Any]]:
         """The chunks of calls that were held so that their deltas could be mixed."""
@@ -246,7 +251,18 @@ class DocumentWriter(AnswerWriter):
 
     def end(self, *, finish: bool = True) -> dict[str, Any]:
         """Return the document; `finish` False leaves out the reason of the end."""
-        first = Completion(
+        return self._written(self._collected(), finish=finish)
+
+    def whole(self, answer: Completion, **more: Any) -> dict[str, Any]:
+        """Return the document of an answer that was collected; `more` are further fields of it."""
+        self.usage = answer.usage
+        if answer.tool_calls or answer.invalid_tool_calls:
+            self.finish_reason = "tool_calls"
+        self.note(answer.finish)
+        return self._written(answer, **more)
+
+    def _collected(self) -> Completion:
+        return Completion(
             "".join(self._text),
             "".join(self._reasoning),
             tuple([call for call in self._calls if isinstance(call, ToolCall)]),
@@ -254,11 +270,14 @@ class DocumentWriter(AnswerWriter):
             Finish(),
             refusal="".join(self._refusal),
             logprobs=self._logprobs,
+            others=tuple(self._others),
             invalid_tool_calls=tuple([call for call in self._calls if isinstance(call, InvalidToolCall)]),
         )
-        choices = [self._choice(n, answer) for n, answer in enumerate([first, *self._others])]
+
+    def _written(self, first: Completion, *, finish: bool = True, **more: Any) -> dict[str, Any]:
+        choices = [self._choice(n, answer) for n, answer in enumerate([first, *first.others])]
         choices[0]["finish_reason"] = self.finish_reason if finish else None
-        return self.document(choices, usage=first.usage.to_openai())
+        return self.document(choices, usage=first.usage.to_openai(), **more)
 
     def _choice(self, index: int, answer: Completion) -> dict[str, Any]:
         calls = answer.tool_calls + answer.invalid_tool_calls
@@ -280,7 +299,18 @@ class DocumentWriter(AnswerWriter):
         }
 
 
-def error_document(message: str, status: int = 500, code: str | int | None = None) -> dict[str, Any]:
-    """An error, as the body of an answer with that status or as an event inside a stream."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def error_document(
+    message: str,
+    status: int = 500,
+    code: str | int | None = None,
+    *,
+    kind: str = "",
+    param: str | None = None,
+) -> dict[str, Any]:
+    """An error, as the body of an answer with that status or as an event inside a stream.
+
+    `kind` is OpenAI's `type`, "" for the usual one of the status; `param` names the field that is
+    to blame.
+    """
+    kind = kind or ("invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
