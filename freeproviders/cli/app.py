@@ -19,6 +19,7 @@ from freeproviders.cli import (
     providers,
     quota,
     replica,
+    serve,
     services,
     terminal,
 )
@@ -38,6 +39,7 @@ app.command()(providers.providers)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")
 app.command()(replica.replica)
+app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(probe.probe)
 app.add_typer(quota.app, name="quota")

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 from freeproviders import FreeProviders
 from freeproviders.cli.terminal import say
+from freeproviders.consent import Privacy
 from freeproviders.errors import NotAskedWarning
 from freeproviders.types import Asking, Attempt, ChatRequest, Seam
 
 
-def router(model: str | None, timeout: float | None) -> FreeProviders:
-    """Make the router: over a member of that name, else over all that are free here.
+def router(
+    model: str | None,
+    timeout: float | None,
+    *,
+    members: Sequence[str] = (),
+    privacy: Privacy | None = None,
+) -> FreeProviders:
+    """Make the router: over a member of that name, over several, else over all that are free here.
 
     Where our own engine is the only member, its weights are fetched now, with a progress bar.
     """
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", NotAskedWarning)
-        made = FreeProviders(model) if model else FreeProviders()
+        made = FreeProviders(*([model] if model else members), privacy=privacy)
     for warning in skipped:
         say(f"Note: {warning.message}")
-    if all(member.place == "embedded" for member in made.members) and not model:
+    if all(member.place == "embedded" for member in made.members) and not (model or members):
         from freeproviders.cli.weights import embedded
 
         made = FreeProviders(embedded(None, {}))
