@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import freeproviders
-from freeproviders import errors, testing, tools
+from freeproviders import errors, gateway, testing, tools
 from freeproviders.cli.app import app
 from freeproviders.cli.lookup import all_providers
 from freeproviders.provider import Provider
@@ -61,7 +61,9 @@ def test_every_error_is_in_the_tree() -> None:
     assert sorted(drawn) == sorted(classes)
 
 
-@pytest.mark.parametrize("package", [freeproviders, tools, testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize(
+    "package", [freeproviders, tools, testing, gateway], ids=lambda package: package.__name__
+)
 def test_the_page_of_public_names_has_them_all(package: ModuleType) -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     section = re.search(rf"^## `{package.__name__}`\n(.*?)(?=^## )", page, flags=re.DOTALL | re.MULTILINE)

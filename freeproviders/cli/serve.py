@@ -78,7 +78,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="FREEPROVIDERS_SERVE_KEY",
-            help="The key that clients must send. Other processes can see it here: better in the environment.",
+            help="The key that clients must send. Other processes can see it here, not in the environment.",
             show_default=False,
             show_envvar=True,
         ),
@@ -178,7 +178,9 @@ def _limits(at_once: int | None, rate: int | None, grace: float) -> Limits:
 def _embedder(name: str | None, dimensions: int | None) -> Embedder | None:
     """Make the embedder of a name, None for nobody."""
     if dimensions is not None and (name is None or name in {"none", "offline"}):
-        raise typer.BadParameter("It is for a service: name one with --embeddings.", param_hint="--dimensions")
+        raise typer.BadParameter(
+            "It is for a service: name one with --embeddings.", param_hint="--dimensions"
+        )
     if name == "none":
         return None
     if name is None:

@@ -379,7 +379,9 @@ def test_a_key_that_the_service_refuses_is_not_the_clients(through: Through) -> 
 
 
 def test_an_error_in_the_middle(through: Through) -> None:
-    _, gateway = through(OpenAICompatible, "one two three four", faults={"error": "Out of luck", "error_at": 2})
+    _, gateway = through(
+        OpenAICompatible, "one two three four", faults={"error": "Out of luck", "error_at": 2}
+    )
     seen = []
     with pytest.raises(openai.APIError, match="Out of luck"):
         for chunk in client(gateway).chat.completions.create(model="auto", messages=HI, stream=True):
