@@ -32,6 +32,7 @@ PAGES = {
     "errors.md": ("Errors", "freeproviders.errors", {}),
     "tools.md": ("Tools and typed answers", "freeproviders.tools", {}),
     "embeddings.md": ("Embeddings", "freeproviders.embeddings", {}),
+    "gateway.md": ("The gateway", "freeproviders.gateway", {}),
     "testing.md": ("Testing", "freeproviders.testing", {}),
     "probing.md": ("Probing a service", "freeproviders.probing", {}),
     "langchain.md": ("LangChain", "langchain_freeproviders", {}),
