@@ -43,4 +43,5 @@ def test_the_script_prints_what_it_shows() -> None:
     picture = [line for line in shown() if line][-len(lines) - 1 :]
     assert picture[:-1] == lines
     # The words of the answer are those of one processor.
-    assert answer.startswith("   ai: ") and picture[-1].startswith("   ai: ")
+    assert answer.startswith("   ai: ")
+    assert picture[-1].startswith("   ai: ")
