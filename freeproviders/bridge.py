@@ -19,9 +19,11 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import suppress
+from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-from freeproviders.errors import ProviderConnectionError, SyncOnLoopError, UsageError
+from freeproviders import journal
+from freeproviders.errors import FreeProvidersError, ProviderConnectionError, SyncOnLoopError, UsageError
 from freeproviders.process import PerProcess
 
 T = TypeVar("T")
@@ -111,6 +113,34 @@ def _final(message: str) -> ProviderConnectionError:
     return error
 
 
+_OURS: Final = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
+_BETWEEN: Final = frozenset({*_OURS, "aiohappyeyeballs", "aiohttp", "asyncio", "concurrent", "contextlib", "ssl", "yarl"})
+
+
+def _at_the_call(error: BaseException) -> BaseException:
+    """Return an error without the frames of the background loop; it is raised where the call stands.
+
+    An error of the tree says itself what happened. Frames of the caller's own code stay, and all of
+    them do where the log is at DEBUG.
+    """
+    if journal.http.isEnabledFor(journal.DEBUG):
+        return error
+    found: BaseException | None = error if isinstance(error, FreeProvidersError) else None
+    while found is not None and _is_between(found.__traceback__):
+        found.__traceback__ = None
+        found = found.__cause__
+    return error
+
+
+def _is_between(trace: TracebackType | None) -> bool:
+    """Return whether all frames are of ours and of the libraries below."""
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _BETWEEN:
+            return False
+        trace = trace.tb_next
+    return True
+
+
 # Windows cannot interrupt a wait without a limit: there, Ctrl-C would have to wait for the service.
 if sys.platform == "win32":
 
@@ -141,6 +171,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         portal.loop.call_soon_threadsafe(running.start, context=contextvars.copy_context())
         return _result(future)
+    except FreeProvidersError as error:
+        raise _at_the_call(error)  # noqa: B904 - the same error
     except BaseException:
         if not future.done():
             with suppress(RuntimeError):  # the loop has been closed
@@ -283,7 +315,7 @@ class _Pump:
             self._queue.put((_END, error))  # for another thread that may wait as well
         self._make_room()
         if error is not None:
-            raise error
+            raise _at_the_call(error)
         return item
 
     def _make_room(self) -> None:

@@ -559,6 +559,22 @@ class Finish:
     trail: tuple[Attempt, ...] = ()
     seams: tuple[Seam, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        named = {name: getattr(self, name) for name in _FINISH_FACTS}
+        parts = [display.facts(named), self._trail_html() if self.trail else ""]
+        if self.quota:
+            parts.append(display.table([one.plain() for one in self.quota], "Left of the limits"))
+        return "".join(parts)
+
+    def _trail_html(self) -> str:
+        """Write the attempts as a table, and where another answer went on."""
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        seams = display.table([seam.plain() for seam in self.seams], "Seams") if self.seams else ""
+        return display.table([attempt.plain() for attempt in self.trail], "Attempts") + seams
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -653,11 +669,12 @@ class Left:
         return said
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Completion:
     """A whole answer, collected from a stream; `str` of it is its text, or its refusal.
 
-    `others` are the further answers where `n` were asked for; `usage` is that of all of them.
+    A notebook shows it with its calls, its cost and who gave it. `others` are the further answers
+    where `n` were asked for; `usage` is that of all of them.
     """
 
     text: str
@@ -672,6 +689,49 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text or self.refusal
+
+    def __repr__(self) -> str:
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        finish = self.finish
+        return display.short_repr(
+            "Completion",
+            self.text or self.refusal,
+            tool_calls=self.tool_calls,
+            invalid_tool_calls=len(self.invalid_tool_calls),
+            provider=finish.provider,
+            model=finish.model,
+            reason=finish.reason,
+            tokens=self.usage.total_tokens,
+            others=len(self.others),
+        )
+
+    def _repr_html_(self) -> str:
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        finish, usage = self.finish, self.usage
+        about = "about " if usage.estimated else ""
+        ended = {"stop": "", "tool_calls": "", "unknown": "perhaps not complete"}.get(
+            finish.reason, f"ended by {finish.reason.replace('_', ' ')}"
+        )
+        calls = [{"tool": call.name, "arguments": dict(call.arguments)} for call in self.tool_calls]
+        wrong = [{"tool": call.name, "error": call.error} for call in self.invalid_tool_calls]
+        pieces = [
+            display.folded("Thinking", display.prose(self.reasoning)) if self.reasoning else "",
+            display.prose(self.text or self.refusal),
+            display.table(calls, "Calls") if calls else "",
+            display.table(wrong, "Calls that are wrong") if wrong else "",
+            *(display.folded("Another answer", display.prose(str(other))) for other in self.others),
+            display.dimmed(
+                [
+                    f"{finish.provider} {finish.model}".strip(),
+                    f"{about}{usage.input_tokens:,} + {usage.output_tokens:,} tokens",
+                    ended,
+                ]
+            ),
+            display.folded("Attempts", finish._trail_html()) if len(finish.trail) > 1 else "",  # noqa: SLF001 - of this module
+        ]
+        return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -690,6 +750,8 @@ class Draft:
 
     data: Any
 
+
+_FINISH_FACTS: Final = ("reason", "raw_reason", "provider", "model", "confirmed", "attempts", "request_id")
 
 Part = (
     Text

@@ -53,6 +53,9 @@ def seconds_of(period: str) -> float:
     return int(match[1] or 1) * SECONDS[match[2]]
 
 
+_ABILITIES: Final = ("tools", "schema", "reasoning", "images", "audio", "files")
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """Where a fact is from: `checked` is the day, `source` an address or the name of a list."""
@@ -87,6 +90,19 @@ class Limit(Known):
     counted: Literal["", "admission", "end"] = ""
     note: str = ""
 
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table."""
+        return {
+            "at most": self.cap,
+            "what": self.metric,
+            "per": self.per or "moment",
+            "whose": self.scope,
+            "models": self.models,
+            "comes back": self.reset,
+            "note": self.note,
+            "checked": self.checked,
+        }
+
     def counts(self, model: str) -> bool:
         """Return whether the limit is about a model."""
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
@@ -115,6 +131,12 @@ class ModelRow(Known):
     retires: date | None = None
     relayed: bool = False
     note: str = ""
+
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table: what the file says, and nothing of the facts."""
+        can = [name for name in _ABILITIES if getattr(self, name)]
+        named = {name: getattr(self, name) for name in ("cost", "context", "output", "retires", "note")}
+        return {**named, "can": can, "checked": self.checked}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +228,7 @@ class Gone(Known):
     what: Literal["service", "free tier"] = "service"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Service(Known):
     """A service that speaks the OpenAI protocol, as its file describes it.
 
@@ -273,6 +295,44 @@ class Service(Known):
     note: str = ""
     gone: Gone | None = None
     file: str = ""
+
+    def __repr__(self) -> str:
+        return f"Service(id={self.id!r}, base_url={self.base_url!r}, models={len(self.models)})"
+
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table."""
+        free = [name for name, row in self.models.items() if row.cost in {"never", "allowance"}]
+        return {
+            "id": self.id,
+            "name": self.name,
+            "free models": None if self.gone is not None else len(free),
+            "key": self.keys or self.key,
+            "default model": self.default_model,
+            "trains on prompts": self.privacy.trains,
+            "keeps prompts": self.privacy.logs,
+            "gone": self.gone.on if self.gone is not None else None,
+            "checked": self.checked,
+        }
+
+    def _repr_html_(self) -> str:
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        named = {
+            **self.cells(),
+            "address": self.base_url,
+            "keys are issued at": self.key_address,
+            "source": self.source,
+            "note": self.note,
+        }
+        limits = [limit.cells() for limit in self.limit]
+        models = [{"model": name, **row.cells()} for name, row in self.models.items()]
+        return "".join(
+            [
+                display.facts(named),
+                display.folded(f"{len(limits)} limits", display.table(limits)) if limits else "",
+                display.folded(f"{len(models)} models", display.table(models)) if models else "",
+            ]
+        )
 
     # A service is one object, which keys caches: `Known` would compare three of its fields.
     __eq__ = object.__eq__

@@ -78,6 +78,14 @@ class Catalogue:
         """Every service, tombstones among them, by id."""
         return (self.service(name) for name in self.ids)
 
+    def __repr__(self) -> str:
+        return f"Catalogue({len(self.ids)} services)"
+
+    def _repr_html_(self) -> str:
+        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+
+        return display.table([service.cells() for service in self])
+
     def files_of(self, service_id: str) -> list[Source]:
         """List the files that a service is made of, the later on top of the earlier."""
         own = [Source(service_id, self._own[service_id], "own")] if service_id in self._own else []

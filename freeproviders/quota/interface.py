@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from freeproviders.wire.limits import Metric
@@ -148,6 +149,21 @@ class Standing:
     left: float
     back_at: datetime | None = None
     learned_at: datetime | None = None
+
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table."""
+        rule = self.rule
+        return {
+            "service": rule.service,
+            "account": self.account,
+            "model or pool": rule.pool,
+            "at most": rule.cap if isfinite(rule.cap) else None,
+            "what": rule.metric,
+            "per": rule.per or "moment",
+            "used": self.used,
+            "left": self.left,
+            "more at": self.back_at,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from weakref import WeakSet
 
 from freeproviders import journal
 from freeproviders.catalogue.rows import seconds_of
+from freeproviders.display import Rows
 from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.clocks import boot_seconds
@@ -211,7 +212,7 @@ class SharedLedger:
     async def standings(self, service: str = "") -> list[Standing]:
         """Return the state of all pools, or those of one service."""
         answer = await asyncio.wrap_future(self._put(_Call(lambda _: Standings(service), Future())))
-        return answer if isinstance(answer, list) else []
+        return Rows(answer if isinstance(answer, list) else [])
 
     async def reset(self, service: str, *, pool: str = "") -> int:
         """Forget what was counted and learned of a service, or of one of its pools."""

@@ -136,6 +136,16 @@ class Standing:
             "success": round(self.success, 3),
         }
 
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table."""
+        return {
+            **{name: getattr(self, name) for name in ("service", "model", "state", "until", "reason")},
+            "last error": self.error,
+            "requests": self.counts,
+            "first words (s)": self.first_p50,
+            "answered": f"{self.success:.0%}",
+        }
+
 
 class Health:
     """The health of members, shared by all processes that use a ledger.

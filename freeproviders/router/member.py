@@ -67,6 +67,15 @@ class Member:
         """The model that is asked."""
         return self.backend.model
 
+    def cells(self) -> dict[str, object]:
+        """Return the cells of its row in a table."""
+        return {
+            "member": self.name,
+            "where": self.place,
+            "free": self.cost,
+            "window": self.backend.window_of(self.model),
+        }
+
     def wanted(self, prefer: Sequence[str]) -> float:
         """Return the place of the first of some preferred names that means this member, `inf` for none."""
         return next((place for place, name in enumerate(prefer) if self.answers_to(name)), inf)

@@ -15,6 +15,7 @@ from freeproviders.checks import caution, check_request, one_of, whole_number
 from freeproviders.configuration import Configuration
 from freeproviders.consent import PRIVACY, Privacy
 from freeproviders.deadlines import Timeout
+from freeproviders.display import Rows
 from freeproviders.errors import NotAskedWarning, UsageError
 from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
@@ -143,7 +144,7 @@ class FreeProviders(Backend):
     @property
     def members(self) -> list[Member]:
         """The members, the preferred ones first; Ollama's are known after the first question."""
-        return list(self._found.members)
+        return Rows(self._found.members)
 
     async def all_members(self) -> list[Member]:
         """Return the members after looking for those of Ollama and of files, a second at most."""
@@ -153,7 +154,7 @@ class FreeProviders(Backend):
     @property
     def skipped(self) -> list[Skipped]:
         """The services and models that are not asked, and why."""
-        return list(self._found.skipped)
+        return Rows(self._found.skipped)
 
     def abilities(self, model: str | None = None) -> Abilities:
         """Return what at least one member can do, with the announced window."""
@@ -238,7 +239,7 @@ class FreeProviders(Backend):
     async def status(self) -> list[Standing]:
         """Return how each member fares, as all processes of the user have seen it. Nobody is asked."""
         await self._rules.health.look([member.key for member in self._found.members])
-        return [self._rules.health.standing(member.key) for member in self._found.members]
+        return Rows([self._rules.health.standing(member.key) for member in self._found.members])
 
     def status_sync(self) -> list[Standing]:
         """Return the same in code without an event loop."""

@@ -29,6 +29,7 @@ LAYERS = [
         "templates",
         "redaction",
         "journal",
+        "display",
         "process",
         "folders",
         "private_file",
