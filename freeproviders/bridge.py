@@ -114,7 +114,8 @@ def _final(message: str) -> ProviderConnectionError:
 
 
 _OURS: Final = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
-_BETWEEN: Final = frozenset({*_OURS, "aiohappyeyeballs", "aiohttp", "asyncio", "concurrent", "contextlib", "ssl", "yarl"})
+_BELOW: Final = ("aiohappyeyeballs", "aiohttp", "asyncio", "concurrent", "contextlib", "ssl", "yarl")
+_BETWEEN: Final = frozenset({*_OURS, *_BELOW})
 
 
 def _at_the_call(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""How answers and rows look in a notebook: small HTML without scripts, links, pictures or styles of others.
+"""Answers and rows in a notebook: small HTML without scripts, links and pictures.
 
 Whatever is shown may have been written by a model or a service. It is escaped first, and the few
 marks of Markdown that are understood (headings, lists, bold, code) are made of the escaped text, so
