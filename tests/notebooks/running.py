@@ -17,7 +17,7 @@ from tests.notebooks import figures
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-NOTEBOOKS = ("04_router",)
+NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: what would leave the machine fails."""
 VARIES = "varies"

@@ -19,6 +19,7 @@ import pytest
 
 from tests.notebooks.running import FOLDER, NOTEBOOKS, ROOT, Run, cells, read, run
 
+STORE = "python -m tests.notebooks.store"
 FONTS = "import matplotlib.font_manager"
 
 
@@ -33,7 +34,31 @@ class Expected:
 
 
 EXPECTED = {
+    "01_quickstart": Expected(
+        ("tokens by smollm2-135m", "whole:", "streamed:", "The end, because of: "),
+        pictures=1,
+        model="smollm2-135m",
+    ),
+    "02_agent": Expected(
+        (
+            "tool   It is 21 degrees and sunny in Paris.",
+            "get_time({'city': 'Tokyo'}) -> It is half past two in Tokyo.",
+            "{'name': 'Bergen', 'country': 'Norway', 'inhabitants': 290000}",
+        )
+    ),
+    "03_rag": Expected(
+        (
+            "12 crowns",
+            "Source: ferry.md",
+            "Wednesday",
+            "Source: waste.md",
+            "Source: pool.md",
+            "27 degrees",
+        ),
+        pictures=1,
+    ),
     "04_router": Expected(pictures=3, real=False),
+    "05_your_own": Expected(("corner-small",), real=False),
 }
 NAMES = [
     pytest.param(name, marks=[pytest.mark.real] if expected.real else [])
@@ -61,7 +86,7 @@ def test_it_runs_and_shows_what_it_is_committed_with(
         assert not now.errors, now.source
         assert len(now.pictures) == len(before.pictures), now.source
         if not now.varies:
-            assert now.text == before.text, now.source
+            assert now.text == before.text, f"Run `{STORE} {name}`, and look at what has changed."
     assert [fact for fact in expected.facts if fact not in done.text] == []
     assert len(done.figures) == expected.pictures == sum(len(cell.pictures) for cell in done.cells)
     for figure in done.figures:
@@ -87,7 +112,25 @@ def router(done: Run) -> None:
     assert restarted != sorted(restarted)
 
 
-DRAWN = {"04_router": router}
+def quickstart(done: Run) -> None:
+    """A stream has something to read before its end; the whole answer has not."""
+    (lines,) = (axes["lines"] for (axes,) in done.figures)
+    streamed, whole = lines["stream"], lines["whole"]
+    assert whole == [[0, 0], [1, streamed[-1][1]]]
+    assert any(0 < at < 1 and 0 < length < streamed[-1][1] for at, length in streamed)
+    assert "|" in done.cells[1].text
+    assert "|" in done.cells[3].text
+
+
+def rag(done: Run) -> None:
+    """Vectors and words together find at least as many as either."""
+    ((axes,),) = done.figures
+    recall = {way: [share for _, share in points] for way, points in axes["lines"].items()}
+    assert recall["both"][0] > max(recall["vectors"][0], recall["words"][0])
+    assert all(shares == sorted(shares) for shares in recall.values())
+
+
+DRAWN = {"01_quickstart": quickstart, "03_rag": rag, "04_router": router}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -136,6 +179,16 @@ def test_its_prose_is_narrow_and_its_links_lead_somewhere(name: str) -> None:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\(([^)#\s]+)", cell.source):
                 assert target.startswith("https://") or (FOLDER / target).exists(), target
+
+
+def test_ten_lines_lead_from_passages_to_an_answer_with_its_source() -> None:
+    """In both frameworks."""
+    for cell in cells(read("03_rag"))[1:4:2]:
+        lines = [line for line in cell.source.splitlines() if line]
+        assert len(lines) <= 10
+        assert "parts" in cell.source
+        assert 'metadata["source"]' in lines[-1]
+        assert re.search(r"Source: \w+\.md", cell.text)
 
 
 def test_every_notebook_is_tested_and_listed() -> None:
