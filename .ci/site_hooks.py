@@ -1,7 +1,7 @@
 """What MkDocs does beside its own: pages from the root of the repository, and links that lead there.
 
 The pages are read in two places, as a site and as files in the repository. So they link as files do
-(`../CONTRIBUTING.md`, `../notebooks/01_langchain.ipynb`), and here such a link finds its way in the site.
+(`../CONTRIBUTING.md`, `../notebooks/01_quickstart.ipynb`), and here such a link finds its way in the site.
 """
 
 from __future__ import annotations
