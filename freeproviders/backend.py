@@ -35,6 +35,7 @@ from freeproviders.abilities import Abilities, Askable, Feature, Learned
 from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
 from freeproviders.errors import EmptyResponseError, UsageError
+from freeproviders.naming import argument
 from freeproviders.retry import Retry
 from freeproviders.stop import StopCutter
 from freeproviders.thinking import SplitAnswer
@@ -386,7 +387,8 @@ class Backend(ABC):
         """
         if extra_body is not None and not isinstance(extra_body, Mapping):
             raise UsageError(
-                f"extra_body must be a mapping, not {type(extra_body).__name__}.", provider=self.name
+                f"{argument('extra_body')} must be a mapping, not {type(extra_body).__name__}.",
+                provider=self.name,
             )
         if options:
             configuration, options = split(options, self.name)

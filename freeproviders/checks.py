@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Final, get_args
 
 from freeproviders.errors import UnsupportedInputError, UnsupportedOptionWarning, UsageError
+from freeproviders.naming import argument
 from freeproviders.types import (
     MAX_REPAIRS,
     AudioBlock,
@@ -57,7 +58,9 @@ def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     stops = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, Iterable) else ("",)
     if not all(isinstance(item, str) and item for item in stops):
-        raise UsageError(f"stop must be a text or a list of texts, none empty, not {stop!r:.200}.")
+        raise UsageError(
+            f"{argument('stop')} must be a text or a list of texts, none empty, not {stop!r:.200}."
+        )
     return stops
 
 
@@ -91,7 +94,7 @@ def as_tools(
     if tools is None:
         return (), ()
     if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
-        raise UsageError(f"tools must be a list of tools, not {type(tools).__name__}.")
+        raise UsageError(f"{argument('tools')} must be a list of tools, not {type(tools).__name__}.")
     tools = list(tools)
     own = [tool for tool in tools if not runs_at_the_service(tool)]
     return tuple([Tool.of(tool) for tool in own]), tuple(
@@ -115,7 +118,8 @@ def check_service_tools(request: ChatRequest) -> None:
     for tool in request.service_tools:
         raise UsageError(
             f"A tool of type {tool.get('type')!r} runs at the service, and this one has no tools of its own: "
-            "bind a function instead, or pass native_tools=True where it has them."
+            f"bind a function instead, or pass {argument('native_tools', 'native_tools=True')} where "
+            f"it has them."
         )
 
 
@@ -148,11 +152,15 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
     for name in ("temperature", "top_p"):
         value = getattr(request, name)
         if value is not None and not _is_number(value):
-            raise UsageError(f"{name} must be a number, not {value!r:.200}.")
+            raise UsageError(f"{argument(name)} must be a number, not {value!r:.200}.")
     if request.tool_choice is not None and not isinstance(request.tool_choice, str | tuple):
-        raise UsageError(f"tool_choice must be a text or a tuple of names, not {request.tool_choice!r:.200}.")
+        raise UsageError(
+            f"{argument('tool_choice')} must be a text or a tuple of names, not {request.tool_choice!r:.200}."
+        )
     if request.response_format is not None and not isinstance(request.response_format, Mapping):
-        raise UsageError(f"response_format must be a mapping, not {request.response_format!r:.200}.")
+        raise UsageError(
+            f"{argument('response_format')} must be a mapping, not {request.response_format!r:.200}."
+        )
     if request.max_tokens is not None:
         whole_number("max_tokens", request.max_tokens, 1)
     if request.max_repairs is not MAX_REPAIRS:
@@ -166,7 +174,9 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
     if request.n != 1:
         whole_number("n", request.n, 1)
         if request.stream:
-            raise UsageError("n must be 1 when the answer is streamed: a stream holds one answer.")
+            raise UsageError(
+                f"{argument('n')} must be 1 when the answer is streamed: a stream holds one answer."
+            )
     if request.wait_up_to is not None:
         seconds("wait_up_to", request.wait_up_to)
     options = (
@@ -245,7 +255,8 @@ def whole_number(name: str, value: object, least: int, *, provider: str = "") ->
     """Raise `UsageError` unless a value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(
-            f"{name} must be a whole number of at least {least}, not {value!r:.200}.", provider=provider
+            f"{argument(name)} must be a whole number of at least {least}, not {value!r:.200}.",
+            provider=provider,
         )
 
 
@@ -253,14 +264,15 @@ def one_of(name: str, value: object, words: tuple[str, ...], *, or_none: bool = 
     """Raise `UsageError` unless a value is one of some words; `or_none` tells that None is taken too."""
     if not isinstance(value, str) or value not in words:
         raise UsageError(
-            f"{name} must be one of {', '.join(words)}{' or None' if or_none else ''}, not {value!r:.200}."
+            f"{argument(name)} must be one of {', '.join(words)}{' or None' if or_none else ''}, not "
+            f"{value!r:.200}."
         )
 
 
 def seconds(name: str, value: object) -> None:
     """Raise `UsageError` unless a value is a number of seconds."""
     if not isinstance(value, int | float) or not _is_number(value) or value < 0:
-        raise UsageError(f"{name} must be seconds of at least 0, not {value!r:.200}.")
+        raise UsageError(f"{argument(name)} must be seconds of at least 0, not {value!r:.200}.")
 
 
 def _is_number(value: object) -> bool:

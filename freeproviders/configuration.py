@@ -32,6 +32,7 @@ from urllib.parse import unquote, urlsplit
 from freeproviders.checks import ALIKE, SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
+from freeproviders.naming import argument
 from freeproviders.redaction import is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route, check_proxy
@@ -136,7 +137,8 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
         elif value is not None or first == "quota":  # for which None is a value
             if first in configuration:
                 raise UsageError(
-                    f"{name} and {first} are two names of one thing: pass one.", provider=provider
+                    f"{argument(name)} and {argument(first)} are two names of one thing: pass one.",
+                    provider=provider,
                 )
             configuration[first] = value
     return cast("Configuration", configuration), rest
@@ -158,8 +160,9 @@ def is_credential(name: str, value: object) -> bool:
 def credential_error(name: str, provider: str = "") -> UsageError:
     """Return the error for an option that is a credential."""
     return UsageError(
-        f"{name} looks like a credential: pass it as api_key, headers or cookies. What a service "
-        "wants in the body of a request goes into extra_body.",
+        f"{name} looks like a credential: pass it as {argument('api_key')}, {argument('headers')} or "
+        f"{argument('cookies')}. What a service wants in the body of a request goes into "
+        f"{argument('extra_body')}.",
         provider=provider,
     )
 
@@ -371,7 +374,9 @@ class Configured:
 
     def _take_quota(self, quota: object) -> None:
         if quota is not None and quota != "auto" and not hasattr(quota, "meter"):
-            raise UsageError(f'quota must be a Quota, "auto" or None, not {quota!r}.', provider=self.name)
+            raise UsageError(
+                f'{argument("quota")} must be a Quota, "auto" or None, not {quota!r}.', provider=self.name
+            )
         self.quota: Any = quota
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
@@ -456,9 +461,11 @@ def read_base_url(url: object, provider: str, given_as: str = "base_url") -> tup
         of the login, None where it has none.
     """
     if not url:
-        raise UsageError("base_url is required, e.g. http://localhost:11434/v1.", provider=provider)
+        raise UsageError(
+            f"{argument('base_url')} is required, e.g. http://localhost:11434/v1.", provider=provider
+        )
     if not isinstance(url, str):
-        raise UsageError(f"base_url must be text, not {type(url).__name__}.", provider=provider)
+        raise UsageError(f"{argument('base_url')} must be text, not {type(url).__name__}.", provider=provider)
     url = url.strip()
     # Without a login and a query, also where the rest is no address.
     shown = re.sub(r"(?s)[?#].*", "", re.sub(r"(?s)\A(\w*:?//)?.*@", r"\1", url))[:100]
@@ -474,11 +481,11 @@ def read_base_url(url: object, provider: str, given_as: str = "base_url") -> tup
         right = False
     if not right:
         raise UsageError(
-            f"{given_as} must look like https://host:port/path, not {shown!r}.", provider=provider
+            f"{argument(given_as)} must look like https://host:port/path, not {shown!r}.", provider=provider
         )
     if "?" in url or "#" in url:
         raise UsageError(
-            f"{given_as} must end with its path, since the endpoint is added to it: {shown!r}.",
+            f"{argument(given_as)} must end with its path, since the endpoint is added to it: {shown!r}.",
             provider=provider,
         )
     login, at, host = parts.netloc.rpartition("@")
@@ -504,13 +511,13 @@ def checked_key(
     if key is None:
         return None
     if not isinstance(key, str):
-        raise UsageError(f"api_key must be text, not {type(key).__name__}.", provider=provider)
+        raise UsageError(f"{argument('api_key')} must be text, not {type(key).__name__}.", provider=provider)
     key = key.strip()
     if _NOT_IN_A_HEADER.search(key):
-        raise UsageError(f"{given_as} must be one line of whole characters.", provider=provider)
+        raise UsageError(f"{argument(given_as)} must be one line of whole characters.", provider=provider)
     if key and login:
         raise UsageError(
-            "Pass api_key or a user and password in base_url, not both: "
+            f"Pass {argument('api_key')} or a user and password in {argument('base_url')}, not both: "
             "a request has one Authorization header.",
             provider=provider,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from freeproviders.errors import UsageError
+from freeproviders.naming import argument
 
 NEVER: Final = float("inf")
 
@@ -53,7 +54,8 @@ class Timeout:
                 isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
             ):
                 raise UsageError(
-                    f"timeout: {name} must be a number of seconds above 0 or None, not {value!r}."
+                    f"{argument('timeout')}: {name} must be a number of seconds above 0 or None, not "
+                    f"{value!r}."
                 )
 
     @classmethod

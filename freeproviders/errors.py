@@ -70,6 +70,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 # did with the services' old clients.
 from aiohttp import ClientError
 
+from freeproviders.naming import argument, marked, words
 from freeproviders.redaction import without_secrets
 
 if TYPE_CHECKING:
@@ -103,16 +104,17 @@ class FreeProvidersError(Exception):
     def __init__(
         self, message: str, *, provider: str = "", model: str = "", advice: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(words(message))
+        self.message = words(message)
         self.provider = provider
         self.model = model
         if advice is not None:
-            self.advice = advice
+            self.advice = words(advice)
 
     def __str__(self) -> str:
         who = " ".join(name for name in (self.provider, self.model) if name)
-        return " ".join(piece for piece in (f"[{who}]" if who else "", self._what(), self.advice) if piece)
+        pieces = (f"[{who}]" if who else "", self._what(), marked(self.advice))
+        return words(" ".join(piece for piece in pieces if piece))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.__dict__.copy())
@@ -127,13 +129,14 @@ class FreeProvidersError(Exception):
         """Remove secrets that the service or the model repeated; return the error itself."""
         secrets = list(secrets)
         for name in self._repeating:
-            if text := getattr(self, name):
-                setattr(self, name, without_secrets(text, secrets))
+            if (text := getattr(self, name)) and (clean := without_secrets(text, secrets)) != text:
+                setattr(self, name, clean)
         self.args = (self.message,)
         return self
 
     def _what(self) -> str:
-        return self.message
+        """Say what happened, with the marks of arguments' names (`freeproviders.naming`)."""
+        return marked(self.message)
 
 
 # --- the caller -----------------------------------------------------------------------------------
@@ -170,7 +173,9 @@ class MissingKeyError(UsageError):
         self.key_address = key_address
 
     def _what(self) -> str:
-        what = f"{self.message} Set {' or '.join(self.keys)}, or pass api_key." if self.keys else self.message
+        what = marked(self.message)
+        if self.keys:
+            what += f" Set {' or '.join(self.keys)}, or pass {argument('api_key')}."
         return f"{what} Keys are issued at <{self.key_address}>." if self.key_address else what
 
 
@@ -184,7 +189,7 @@ class CatalogueError(UsageError):
 
     def _what(self) -> str:
         where = f"{self.file}, line {self.line}" if self.line is not None else self.file
-        return f"{where}: {self.message}" if where else self.message
+        return f"{where}: {marked(self.message)}" if where else marked(self.message)
 
 
 class FamilyMismatchError(UsageError):
@@ -257,7 +262,7 @@ class ProviderError(FreeProvidersError, ClientError):
         self.allowances: tuple[Allowance, ...] = ()
 
     def _what(self) -> str:
-        what = f"HTTP {self.status}: {self.message}" if self.status else self.message
+        what = f"HTTP {self.status}: {marked(self.message)}" if self.status else marked(self.message)
         if what[-1:].isalnum():  # a service's own words, often without an end
             what += "."
         # A message that was read out of the body is not repeated.
@@ -278,7 +283,7 @@ class ProviderConnectionError(ProviderError):
     `phase` is "connect" where there was none at all: refused, no such host, no way through the proxy.
     """
 
-    advice = "Check the network, the base_url and the proxy."
+    advice = words(f"Check the network, the {argument('base_url')} and the {argument('proxy')}.")
     is_retryable = True
 
     def __init__(self, message: str, *, phase: str = "", **fields: Any) -> None:
@@ -289,7 +294,10 @@ class ProviderConnectionError(ProviderError):
 class ProviderTimeoutError(ProviderError, asyncio.TimeoutError):
     """A time limit passed; `phase` is "connect", "first content", "stall" or "total"."""
 
-    advice = "Raise the limit with timeout=Timeout(...) if the service is known to be slow."
+    advice = words(
+        f"Raise the limit with {argument('timeout', 'timeout=Timeout(...)')} if the service is known "
+        f"to be slow."
+    )
     is_retryable = True
 
     def __init__(self, message: str, *, phase: str = "total", **fields: Any) -> None:
@@ -332,14 +340,17 @@ class QuotaTooSmallError(RequestTooLargeError):
 class ToolsNotSupportedError(BadRequestError):
     """The model cannot call tools natively."""
 
-    advice = "Leave native_tools out, or set it to False: tools then go through the prompt."
+    advice = words(
+        f"Leave {argument('native_tools')} out, or set it to False: tools then go through the prompt."
+    )
 
 
 class AuthenticationError(ProviderError):
     """The service wants a key, or another one."""
 
     def _what(self) -> str:
-        hint = f" Set {self.env} or pass api_key." if self.env else " Pass a valid api_key."
+        key = argument("api_key")
+        hint = f" Set {self.env} or pass {key}." if self.env else f" Pass a valid {key}."
         return super()._what() + hint
 
 
@@ -356,7 +367,7 @@ class NotInPlanError(PermissionDeniedError):
 class NotFoundError(ProviderError):
     """The endpoint or the model does not exist, or does no longer."""
 
-    advice = "Check base_url and model."
+    advice = words(f"Check {argument('base_url')} and {argument('model')}.")
 
 
 class RetiredModelError(NotFoundError):
@@ -389,7 +400,7 @@ class RedirectError(ProviderError):
     Prompts and credentials stay with the host that the caller named.
     """
 
-    advice = "If you trust the new address, pass it as base_url."
+    advice = words(f"If you trust the new address, pass it as {argument('base_url')}.")
 
 
 class RateLimitError(ProviderError):
@@ -412,9 +423,11 @@ class QuotaSpentError(RateLimitError):
     be room: before `soonest` where calls that still run hold some of it.
     """
 
-    advice = (
-        "Wait longer with wait_up_to=, or ask another service. Where your account is allowed more than the "
-        "catalogue knows, pass quota=None, or a Quota with limits of its own."
+    advice = words(
+        f"Wait longer with {argument('wait_up_to', 'wait_up_to=')}, or ask another service. Where your "
+        f"account "
+        f"is allowed more than the catalogue knows, pass {argument('quota', 'quota=None')}, or a Quota with "
+        "limits of its own."
     )
     is_retryable = False  # to wait is the ledger's business, and it has done so
 
@@ -438,7 +451,9 @@ class OverloadedError(ServerError):
 class BlockedError(ProviderError):
     """A bot check or another HTML page came where data was due; it is never worked around."""
 
-    advice = "The service refuses this client or is down: use another provider or base_url."
+    advice = words(
+        f"The service refuses this client or is down: use another provider or {argument('base_url')}."
+    )
 
 
 class ContentFilterError(ProviderError):
@@ -567,7 +582,7 @@ class OutputError(FreeProvidersError, ValueError):
 
     def _what(self) -> str:
         said = f" It said: {self.said[:500]!r}." if self.said else ""
-        return f"{self.message} No valid {self.kind} after {self.attempts} attempt(s).{said}"
+        return f"{marked(self.message)} No valid {self.kind} after {self.attempts} attempt(s).{said}"
 
 
 class ToolCallError(OutputError):

@@ -13,6 +13,7 @@ from freeproviders import bridge
 from freeproviders.checks import caution
 from freeproviders.configuration import Configuration
 from freeproviders.errors import MalformedResponseError, ProviderError, UsageError
+from freeproviders.naming import argument
 from freeproviders.over_http import OverHttp
 from freeproviders.transport import HttpRequest
 from freeproviders.wire.json import loads
@@ -84,7 +85,8 @@ class OpenAIService(OverHttp):
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         if not url:
             raise UsageError(
-                'base_url is required, e.g. http://localhost:11434/v1, or a service, e.g. service="groq".',
+                f"{argument('base_url')} is required, e.g. http://localhost:11434/v1, or a "
+                f'{argument("service")}, e.g. {argument("service", "service=")}"groq".',
                 provider=self.name,
             )
         super()._take_address(url, given_as)

@@ -20,6 +20,7 @@ from freeproviders.errors import (
     ProviderError,
     ProviderTimeoutError,
 )
+from freeproviders.naming import argument, words
 from freeproviders.transport import HttpRequest, fetch
 from freeproviders.wire.failure import read_failure
 from freeproviders.wire.limits import Allowance, AllowanceHeaders, read_allowances
@@ -142,7 +143,8 @@ class OverHttp(Configured, ABC):
             and self.base_url == self.default_base_url
             and isinstance(error, _SIGNS_OF_ABSENCE)
         ):
-            error.advice = (
-                f"The public service may be gone ({self.status_note}). Pass base_url for another place, such "
-                "as a mirror or a replica."
+            error.advice = words(
+                f"The public service may be gone ({self.status_note}). Pass {argument('base_url')} for "
+                f"another "
+                "place, such as a mirror or a replica."
             )

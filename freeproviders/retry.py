@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
+from freeproviders.naming import argument
 
 SHORTEST_INVITED_WAIT: Final = 0.5
 """Seconds; some services say "come back in 0 s" again and again."""
@@ -38,7 +39,8 @@ class Retry:
         right = all(isinstance(number, int | float) and number >= 0 for number in numbers)
         if not right or self.jitter > 1:
             raise UsageError(
-                f"retry: jitter must be within 0..1 and all other numbers at least 0, not {self}."
+                f"{argument('retry')}: jitter must be within 0..1 and all other numbers at least 0, "
+                f"not {self}."
             )
 
     @classmethod

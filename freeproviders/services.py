@@ -18,6 +18,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.listed import is_listed_since
+from freeproviders.naming import argument
 from freeproviders.types import ChatRequest
 
 
@@ -79,8 +80,9 @@ class Served:
                 key_address=row.key_address,
             )
         raise MissingKeyError(
-            "base_url is not where the service is, so that its key in the environment stays here: pass "
-            "api_key.",
+            f"{argument('base_url')} is not where the service is, so that its key in the environment "
+            f"stays here: pass "
+            f"{argument('api_key')}.",
             provider=row.name,
         )
 
@@ -99,7 +101,10 @@ class Served:
         row = self.row
         model = model or row.default_model
         if not model and not row.local:  # many of those have one, and want none named
-            raise UsageError("The service has no default model: name one.", provider=row.name)
+            raise UsageError(
+                f"The service has no default model: name one with {argument('model', 'model=')}.",
+                provider=row.name,
+            )
         asked, seen = model, {model}
         while (gone := row.retired.get(asked)) is not None and not is_listed_since(row, asked, gone):
             if not self.fallback or not gone.successor or gone.successor in seen:

@@ -26,6 +26,7 @@ from freeproviders.errors import (
     TruncatedResponseError,
     UsageError,
 )
+from freeproviders.naming import argument
 from freeproviders.sessions import (
     ONLY_FRESH,
     Answer,
@@ -38,7 +39,7 @@ from freeproviders.wire.packing import unpacker
 
 MAX_REDIRECTS: Final = 5
 LONG_BODY_BYTES: Final = 2**20
-_PROXY_ADVICE: Final = "Check the proxy and its credentials."
+_PROXY_ADVICE: Final = f"Check the {argument('proxy')} and its credentials."
 _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
 
@@ -404,12 +405,16 @@ def _translated(error: Exception) -> ProviderError:
             )
         case aiohttp.InvalidURL():
             return _permanent(
-                ProviderConnectionError("The address cannot be used.", advice="Check base_url and proxy.")
+                ProviderConnectionError(
+                    "The address cannot be used.",
+                    advice=f"Check {argument('base_url')} and {argument('proxy')}.",
+                )
             )  # it may hold a password
         case ValueError():
             return _permanent(
                 ProviderConnectionError(
-                    f"The request cannot be sent: {said}.", advice="Check base_url, headers and proxy."
+                    f"The request cannot be sent: {said}.",
+                    advice=f"Check {argument('base_url')}, {argument('headers')} and {argument('proxy')}.",
                 )
             )
         case aiohttp.ClientHttpProxyError():

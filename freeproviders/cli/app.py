@@ -23,28 +23,30 @@ from freeproviders.cli import (
     services,
     terminal,
 )
+from freeproviders.cli.commands import Command, Root, examples, variables
 
 USAGE_EXIT = 2
 ERROR_EXIT = 1
 
 # Plain tracebacks: the pretty ones can show local variables, and those hold keys.
 app = typer.Typer(
+    cls=Root,
     name="freeproviders",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(chat.chat)
-app.command()(providers.providers)
+app.command(cls=Command)(chat.chat)
+app.command(cls=Command)(providers.providers)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")
-app.command()(replica.replica)
-app.command()(serve.serve)
-app.command()(doctor.doctor)
-app.command()(probe.probe)
+app.command(cls=Command)(replica.replica)
+app.command(cls=Command)(serve.serve)
+app.command(cls=Command)(doctor.doctor)
+app.command(cls=Command)(probe.probe)
 app.add_typer(quota.app, name="quota")
 app.add_typer(services.app, name="services")
-app.command()(embed.embed)
+app.command(cls=Command)(embed.embed)
 app.add_typer(embeddings.app, name="embeddings")
 
 
@@ -55,6 +57,11 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
+@examples('freeproviders chat "What is a waterfall?"', "freeproviders services", "freeproviders doctor")
+@variables(
+    FREEPROVIDERS_CACHE="The folder of what can be fetched again; FREEPROVIDERS_STATE of what was counted.",
+    NO_COLOR="No colours; FORCE_COLOR: colours everywhere.",
+)
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

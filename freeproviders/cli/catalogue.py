@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from freeproviders.cli import check, rows, show, terminal
+from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
 
 
-class _ShowsByName(TyperGroup):
+class _ShowsByName(Group):
     """A group in which whatever is no command is the id of a service to show."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: typer may bring its own click
@@ -29,11 +29,12 @@ app = typer.Typer(
     subcommand_metavar="[SERVICE | COMMAND]",
     help="List the services that speak the OpenAI protocol, show one of them, or check files of your own.",
 )
-app.command()(show.show)
-app.command()(check.check)
+app.command(cls=Command)(show.show)
+app.command(cls=Command)(check.check)
 
 
 @app.callback()
+@examples("freeproviders catalogue --free --tools --window 100000", "freeproviders catalogue groq")
 def catalogue(
     context: typer.Context,
     free: Annotated[bool, typer.Option("--free", help="Those with a model that is free.")] = False,

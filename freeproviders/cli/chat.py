@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from freeproviders.cli import choosing, completion, rows, terminal
+from freeproviders.cli.commands import examples, variables
 from freeproviders.cli.lookup import SLUGS, completing
 
 if TYPE_CHECKING:
@@ -27,6 +28,19 @@ QUESTION: Final = "The question"
 OUTPUT: Final = "Output"
 
 
+@examples(
+    'freeproviders chat "What is a waterfall?"',
+    'git diff | freeproviders chat "Explain this:" -',
+    'freeproviders chat --service groq -a notes.txt "Sum this up."',
+    "freeproviders chat",
+)
+@variables(
+    GROQ_API_KEY="A service's key: `freeproviders catalogue groq` names its variable.",
+    FLOW_GPT_API_BASE="A provider's address; its proxy is in FLOW_GPT_PROXY.",
+    FREEPROVIDERS_PROVIDER="Who answers usually; so do FREEPROVIDERS_SERVICE, _BASE_URL and _CHAT_MODEL.",
+    FREEPROVIDERS_SYSTEM="The usual --system.",
+    FREEPROVIDERS_HISTORY="0 keeps no questions.",
+)
 def chat(
     prompt: Annotated[
         list[str] | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
     from freeproviders.catalogue.places import Source
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 MISTAKES_EXIT = 2
 
 
+@examples("freeproviders catalogue check", "freeproviders catalogue check --stale 60")
 def check(
     files: Annotated[
         list[Path] | None,

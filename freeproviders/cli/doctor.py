@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from freeproviders.cli import terminal
+from freeproviders.cli.commands import examples
 
 
+@examples("freeproviders doctor", "freeproviders doctor --probe-local")
 def doctor(
     probe_local: Annotated[
         bool,

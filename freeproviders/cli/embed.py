@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.embeddings.result import Embeddings
 
 
+@examples(
+    'freeproviders embed "A cat."',
+    "freeproviders embed --json < texts.txt",
+    'freeproviders embed --service gemini --role query "Where is the cat?"',
+)
 def embed(
     texts: Annotated[
         list[str] | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from freeproviders.cli import terminal
+from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
     from freeproviders.embeddings.cache import VectorCache
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 
 _UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 
-app = typer.Typer(no_args_is_help=True, help="List and delete the vectors that are kept on disk.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="List and delete the vectors that are kept on disk.")
 
 _File = Annotated[
     str, typer.Option("--file", metavar="PATH", help="A file of your own, as it was passed as cache=.")
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
+@examples("freeproviders embeddings list", "freeproviders embeddings list --json")
 def list_(
     file: _File = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
@@ -51,7 +53,8 @@ def list_(
     )
 
 
-@app.command()
+@app.command(cls=Command)
+@examples("freeproviders embeddings delete --all --yes")
 def delete(
     family: Annotated[
         str,

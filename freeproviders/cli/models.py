@@ -8,14 +8,21 @@ from typing import Annotated
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import Command, Group, examples
 
 app = typer.Typer(
+    cls=Group,
     invoke_without_command=True,
     help="List the models of a service, or the embedded ones; fetch and check one.",
 )
 
 
 @app.callback()
+@examples(
+    "freeproviders models",
+    "freeproviders models --service groq",
+    "freeproviders models --service groq --refresh",
+)
 def models(
     context: typer.Context,
     service: Annotated[
@@ -82,7 +89,8 @@ def models(
     terminal.show_table(("Name", "Size", "Licence", "Here", "About"), lines, narrowest=76)
 
 
-@app.command()
+@app.command(cls=Command)
+@examples("freeproviders models pull", "freeproviders models pull smollm2-135m")
 def pull(
     name: Annotated[
         str | None, typer.Argument(help="One of the listed names; the default model if left out.")

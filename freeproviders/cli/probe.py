@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
     from freeproviders.probing import Finding, Outcome, Plan, Prober, Report
@@ -20,6 +21,7 @@ ENDED_EXIT = 1
 _VERDICTS = {"differs": "Differs", "unsaid": "Not in the row", "open": "Cannot be told"}
 
 
+@examples("freeproviders probe groq", "freeproviders probe groq -m openai/gpt-oss-20b --yes --json")
 def probe(
     service: Annotated[
         str,

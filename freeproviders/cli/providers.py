@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freeproviders.cli import terminal
+from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
     from freeproviders.provider import Provider
@@ -20,6 +21,7 @@ _FACTS = {
 }
 
 
+@examples("freeproviders providers", "freeproviders providers --json")
 def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
     """List the providers and their facts.
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freeproviders.cli import terminal, today
+from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
     from freeproviders.quota.interface import Rule, Standing
 
-app = typer.Typer(invoke_without_command=True, help="Show what is left of the services' limits.")
+app = typer.Typer(cls=Group, invoke_without_command=True, help="Show what is left of the services' limits.")
 
 
 @app.callback()
+@examples("freeproviders quota", "freeproviders quota --json")
 def quota(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
@@ -52,7 +54,8 @@ def quota(
     )
 
 
-@app.command()
+@app.command(cls=Command)
+@examples("freeproviders quota reset groq --yes")
 def reset(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The service, as `freeproviders quota` names it.")

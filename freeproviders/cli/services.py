@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import Command, Group, examples
 from freeproviders.cli.lookup import completing
 
 if TYPE_CHECKING:
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from freeproviders.router.member import Found, Member
 
 app = typer.Typer(
+    cls=Group,
     invoke_without_command=True,
     help="List who would be asked here where nobody is named; confirm that an account is a free one.",
 )
 
 
 @app.callback()
+@examples("freeproviders services", "freeproviders services --json")
 def services(
     context: typer.Context,
     privacy: Annotated[
@@ -93,7 +96,8 @@ _FREE: Mapping[str | None, str] = {
 }
 
 
-@app.command()
+@app.command(cls=Command)
+@examples("freeproviders services confirm groq")
 def confirm(
     names: Annotated[
         list[str], typer.Argument(metavar="SERVICE", help="Its id or name.", autocompletion=rows.ids)
@@ -114,7 +118,8 @@ def confirm(
         typer.echo(terminal.printable(_meaning(service)))
 
 
-@app.command()
+@app.command(cls=Command)
+@examples("freeproviders services revoke groq")
 def revoke(
     names: Annotated[list[str], typer.Argument(metavar="SERVICE", help="Its id or name.")],
 ) -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freeproviders.cli import rows, terminal
+from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
 
 
+@examples("freeproviders catalogue show groq", "freeproviders catalogue show groq --json")
 def show(
     name: Annotated[str, typer.Argument(metavar="SERVICE", help="Its id or name.", autocompletion=rows.ids)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole row as a JSON object.")] = False,

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import IO, ClassVar, Final
@@ -22,20 +22,9 @@ WIDE: Final = 400
 
 _TO_THE_END: Final = "\x1b[K"
 
-_OPTIONS: Final = {
-    "timeout=Timeout(...)": "--timeout",
-    "base_url": "--base-url",
-    "api_key": "--api-key",
-    "max_tokens": "--max-tokens",
-    "model_path": "--model",
-    "Check base_url and model.": "Check --base-url and --model.",
-    "no default model: name one.": "no default model: name one with --model.",
-}
-"""What the core's errors name, and what it is called here."""
-_NAMES: Final = re.compile(f"({'|'.join(map(re.escape, _OPTIONS))})=?")
-_KEY_ADVICE: Final = re.compile(
-    r"(?:Set [\w ]+ or pass|Pass a valid) api_key\.(?: Keys are issued at <[^>]*>\.)?$"
-)
+_options: dict[str, str] = {}
+"""The options of the command that runs, by the names of the core's arguments."""
+_SECOND_NAMES: Final = {"model_path": "model", "response_format": "schema"}
 
 
 def prepare() -> None:
@@ -146,24 +135,36 @@ def erase_sign() -> None:
 
 def complain(error: Exception) -> None:
     """Write an error, with the command line's own names for what can be changed."""
-    line, *more = _wrapped(f"Error: {_one_line(_in_options(error))}", "  ")
+    line, *more = _wrapped(f"Error: {_one_line(in_options(error))}", "  ")
     if colours(sys.stderr):
         line = typer.style("Error:", fg="red", bold=True) + line.removeprefix("Error:")
     _write("\n".join([line, *more]))
 
 
-def _in_options(error: Exception) -> str:
-    """Write an error with `--base-url` for `base_url` and so on, but for a service's own words."""
-    from freeproviders.errors import CatalogueError, FreeProvidersError, ProviderError
+def speak_of(options: Mapping[str, str]) -> None:
+    """Name the options of the command that runs, by the names of the core's arguments."""
+    _options.clear()
+    _options.update(options)
+    _options.update({name: options[own] for name, own in _SECOND_NAMES.items() if own in options})
+
+
+def in_options(error: Exception) -> str:
+    """Write an error with `--base-url` for `base_url` and so on.
+
+    A sentence of advice about arguments that the command has no option for is of no use, and left out.
+    """
+    from freeproviders.naming import Words
 
     text = str(error)
-    if not isinstance(error, FreeProvidersError) or isinstance(error, CatalogueError):
-        return text  # a file's fields have names of their own
-    ours = error.advice if isinstance(error, ProviderError) else text
-    if (advice := _KEY_ADVICE.search(text)) and len(advice[0]) > len(ours):
-        ours = advice[0]
-    theirs = text.removesuffix(ours)
-    return theirs + _NAMES.sub(lambda name: _OPTIONS[name[1]], ours)
+    advice = getattr(error, "advice", "")
+    if isinstance(text, Words) and isinstance(advice, Words):
+        for sentence in map(Words, _SENTENCES.split(advice.marked)):
+            if sentence.arguments and not _options.keys() & set(sentence.arguments):
+                text = Words(" ".join(text.marked.replace(sentence.marked, "").split()))
+    return text.renamed(_options.get) if isinstance(text, Words) else text
+
+
+_SENTENCES: Final = re.compile(r"(?<=\.)\s+")
 
 
 def log(verbose: int) -> None:

@@ -16,6 +16,7 @@ from freeproviders.deadlines import on_a_loop
 from freeproviders.embedded.cache import cached, cached_lately, path_of
 from freeproviders.embedded.weights import DEFAULT, Weights, weights_named
 from freeproviders.errors import UnknownModelError, UsageError
+from freeproviders.naming import argument
 
 ENV_MODEL: Final = "FREEPROVIDERS_MODEL"
 
@@ -45,7 +46,7 @@ def choose(
     """
     if model_path is not None:
         if not os.fspath(model_path):
-            raise UsageError("model_path is empty.")
+            raise UsageError(f"{argument('model_path')} is empty.")
         return _file(os.fspath(model_path))
     if model:
         return _row(weights_named(model))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from freeproviders.errors import EmbeddedModelError
+from freeproviders.naming import argument
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
@@ -100,7 +101,10 @@ def read_model_file(path: Path) -> ModelFile:
     except FileNotFoundError as error:
         raise EmbeddedModelError(
             f"There is no model file at {path}.",
-            advice="Check model_path and FREEPROVIDERS_MODEL, for vectors FREEPROVIDERS_EMBEDDING_MODEL.",
+            advice=(
+                f"Check {argument('model_path')} and FREEPROVIDERS_MODEL, for vectors "
+                "FREEPROVIDERS_EMBEDDING_MODEL."
+            ),
         ) from error
     except OSError as error:
         raise EmbeddedModelError(

@@ -28,6 +28,7 @@ from freeproviders.embedded import engine
 from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.cores import usable_cores
 from freeproviders.errors import EmbeddedModelError, MissingDependencyError
+from freeproviders.naming import argument
 from freeproviders.process import PerProcess
 
 READY_SECONDS: Final = 180.0
@@ -299,14 +300,14 @@ def _explained(code: int, report: dict[str, Any], said: str, settings: EngineSet
         advice = (
             "If the file is damaged, delete it and download it again. Else it may be a kind of model "
             "that this version of llama.cpp does not know, or there is too little memory: "
-            "use a smaller context_window or model."
+            f"use a smaller {argument('context_window')} or model."
         )
     elif code in {-signal.SIGILL, _ILLEGAL_INSTRUCTION}:
         message = "The engine used an instruction that this processor lacks: its wheels need AVX2 and FMA."
         advice = "Build xllamacpp from source here, or use a provider that is reached over the network."
     elif code == -getattr(signal, "SIGKILL", 9):
         message = "The engine was killed while it loaded the model, probably because the memory ran out."
-        advice = "Use a smaller model or context_window."
+        advice = f"Use a smaller {argument('model')} or {argument('context_window')}."
     else:
         message = f"The engine ended with code {code} before it was ready: {complaint or 'no output'}."
     return EmbeddedModelError(message, model=settings.alias, advice=advice)

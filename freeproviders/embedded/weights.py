@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.errors import UnknownModelError
+from freeproviders.naming import argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +125,6 @@ def weights_named(name: str) -> Weights:
             return row
     raise UnknownModelError(
         f"There is no embedded model named {name!r}. The names are "
-        f"{', '.join(row.name for row in WEIGHTS)}; pass a GGUF file of your own as model_path=."
+        f"{', '.join(row.name for row in WEIGHTS)}; pass a GGUF file of your own as "
+        f"{argument('model_path', 'model_path=')}."
     )

@@ -22,6 +22,7 @@ from freeproviders.errors import (
     ProviderError,
     QuotaTooSmallError,
 )
+from freeproviders.naming import argument
 from freeproviders.retry import Patience, Retry
 from freeproviders.types import Usage
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
@@ -119,7 +120,7 @@ class Block:
                 "it without a word.",
                 provider=embedder.name,
                 model=embedder.model,
-                advice="Pass shorter texts, or truncate=True.",
+                advice=f"Pass shorter texts, or {argument('truncate', 'truncate=True')}.",
             )
         return fit
 

@@ -18,6 +18,7 @@ from freeproviders.embeddings.cache_file import ForeignFileError, Found, Place, 
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import FamilyMismatchError, UsageError, VectorCacheError, VectorCacheWarning
 from freeproviders.folders import cache_dir
+from freeproviders.naming import argument
 from freeproviders.private_file import FileError
 from freeproviders.process import PerProcess
 from freeproviders.wire.embeddings.request import Role
@@ -56,7 +57,9 @@ class VectorCache:
         if isinstance(cache, bool) or cache is None:
             return cls() if cache else None
         if not isinstance(cache, str | os.PathLike):
-            raise UsageError(f"cache must be True, False or a path, not {type(cache).__name__}.")
+            raise UsageError(
+                f"{argument('cache')} must be True, False or a path, not {type(cache).__name__}."
+            )
         return cls(cache)
 
     def __eq__(self, other: object) -> bool:

@@ -34,6 +34,7 @@ from freeproviders.errors import (
     ProviderError,
     UsageError,
 )
+from freeproviders.naming import argument, words
 from freeproviders.retry import Retry
 from freeproviders.transport import HttpRequest
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
@@ -284,7 +285,9 @@ class _EngineClient(EngineClient, OpenAICompatibleEmbedder):
             said = _TOKENS.search(error.message)
             count = f"has {said[1]} tokens" if said else "is too long"
             error.message = f"The text {count}, and the model's window is {self._window}."
-            error.advice = "Split it, or pass truncate=True to cut such texts."
+            error.advice = words(
+                f"Split it, or pass {argument('truncate', 'truncate=True')} to cut such texts."
+            )
             error.args = (error.message,)
             error.status, error.body = None, ""
 
@@ -314,11 +317,12 @@ def _path_of(given: str | os.PathLike[str] | None) -> Path:
     if path:
         return Path(path).expanduser().absolute()
     if given is not None:
-        raise UsageError("model_path is empty.")
+        raise UsageError(f"{argument('model_path')} is empty.")
     raise UsageError(
         "An embedding model on this machine needs a GGUF file of your own, and nothing is downloaded for it.",
         advice=(
-            f"Pass model_path, or set {ENV_MODEL}. Models that fit, with repositories of the Hugging "
+            f"Pass {argument('model_path')}, or set {ENV_MODEL}. Models that fit, with repositories of "
+            f"the Hugging "
             f"Face hub that have files of them: {'; '.join(map(str, FITTING))}. "
             "OfflineEmbedder needs no file and no network."
         ),

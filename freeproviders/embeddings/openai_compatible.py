@@ -18,6 +18,7 @@ from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.family import Family, rules_of
 from freeproviders.errors import UsageError
 from freeproviders.exchange import begun
+from freeproviders.naming import argument
 from freeproviders.openai_service import OpenAIService
 from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import OnEmpty, Usage
@@ -131,13 +132,17 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
     def _model_named(self, model: str | None) -> str:
         """Return the service's own name of a model: the first of its row for None."""
         if model is not None and not isinstance(model, str):
-            raise UsageError(f"model must be text, not {type(model).__name__}.", provider=self.name)
+            raise UsageError(
+                f"{argument('model')} must be text, not {type(model).__name__}.", provider=self.name
+            )
         if self._served is None:
             return model or ""
         known = list(self._served.row.embeddings)
         if not model and not known:
             raise UsageError(
-                "The catalogue knows no embedding model of this service: name one.", provider=self.name
+                "The catalogue knows no embedding model of this service: name one with "
+                "{argument('model', 'model=')}.",
+                provider=self.name,
             )
         return self._served.model_to_ask(model or known[0])
 

@@ -23,6 +23,7 @@ from freeproviders.errors import (
     ResponseTooLargeError,
     TruncatedResponseError,
 )
+from freeproviders.naming import argument
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import ROLES, Batch, ChatRequest, Message
@@ -293,7 +294,8 @@ def _found(pattern: re.Pattern[bytes], what: str, body: bytes) -> str:
         raise MissingPageDataError(
             f"The page holds no {what}, so no question can be sent.",
             body=excerpt(body),
-            advice="The site has changed or shows a bot check: use another provider or base_url.",
+            advice="The site has changed or shows a bot check: use another provider or "
+            f"{argument('base_url')}.",
         )
     return match[1].decode("utf-8", "replace")
 

@@ -35,6 +35,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.exchange import exchanged
+from freeproviders.naming import argument
 from freeproviders.provider import Provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.retry import Retry
@@ -292,7 +293,8 @@ class Embedded(Provider):
             return min(length or MAX_CONTEXT, MAX_CONTEXT)
         if length is not None and self._context_window > length:
             raise UsageError(
-                f"context_window={self._context_window} is more than the model's {length}.",
+                f"{argument('context_window', f'context_window={self._context_window}')} is more than "
+                f"the model's {length}.",
                 provider=self.name,
                 model=self.model,
             )
@@ -369,8 +371,8 @@ def _check_shape(request: ChatRequest) -> None:
     """Raise `UsageError` for what cannot be had behind the beginning of an answer."""
     if request.response_format is not None or any(name in request.options for name in _SHAPES):
         raise UsageError(
-            "An answer that has begun goes on as text only: leave out response_format, grammar and "
-            "json_schema."
+            f"An answer that has begun goes on as text only: leave out {argument('response_format')}, "
+            f"{argument('grammar')} and {argument('json_schema')}."
         )
 
 

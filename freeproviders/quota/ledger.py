@@ -30,6 +30,7 @@ from freeproviders import journal
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.display import Rows
 from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
+from freeproviders.naming import argument
 from freeproviders.process import PerProcess
 from freeproviders.quota.clocks import boot_seconds
 from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Source, Standing
@@ -272,7 +273,9 @@ class SharedLedger:
     def _reserve(self, ask: Ask, wait_up_to: float) -> _Waiting:
         _check(ask)
         if not wait_up_to >= 0:
-            raise UsageError(f"wait_up_to must be a number of seconds, 0 or more, not {wait_up_to!r}.")
+            raise UsageError(
+                f"{argument('wait_up_to')} must be a number of seconds, 0 or more, not {wait_up_to!r}."
+            )
         waiting = _Waiting(ask, boot_seconds() + wait_up_to if wait_up_to else 0.0)
         self._put(waiting)
         return waiting

@@ -19,6 +19,7 @@ from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.guard import key_variables
 from freeproviders.catalogue.rows import Limit
 from freeproviders.errors import FreeProvidersError, UsageError
+from freeproviders.naming import argument
 from freeproviders.quota.interface import Ask, Grant, Ledger
 from freeproviders.quota.meter import Meter, Ticket
 from freeproviders.quota.quota import Quota
@@ -69,7 +70,9 @@ class Limiter:
         if not tokens_per_request >= 0:
             raise UsageError(f"tokens_per_request must be 0 or more, not {tokens_per_request!r}.")
         if not wait_up_to >= 0:
-            raise UsageError(f"wait_up_to must be a number of seconds, 0 or more, not {wait_up_to!r}.")
+            raise UsageError(
+                f"{argument('wait_up_to')} must be a number of seconds, 0 or more, not {wait_up_to!r}."
+            )
         row = _row(service, needed=limits is None)
         if limits is None and row is not None and not row.limit:
             raise UsageError(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from freeproviders.checks import check_media
 from freeproviders.errors import ContextOverflowError, UnsupportedInputError, UsageError
+from freeproviders.naming import argument
 from freeproviders.router.member import Member
 from freeproviders.types import ChatRequest, Message
 from freeproviders.usage import (
@@ -59,7 +60,10 @@ def objection(
         return UsageError("It has no tools that run at the service.")
     wanted = request.max_tokens
     if wanted is not None and able.output is not None and wanted > able.output:
-        return UsageError(f"It writes at most {able.output} tokens at once, fewer than max_tokens={wanted}.")
+        return UsageError(
+            f"It writes at most {able.output} tokens at once, fewer than "
+            f"{argument('max_tokens', f'max_tokens={wanted}')}."
+        )
     window = member.backend.window_of(member.model or None)
     if window is None:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from freeproviders.errors import UsageError
+from freeproviders.naming import argument
 from freeproviders.types import Tool
 
 Choice = str | tuple[str, ...] | None
@@ -38,7 +39,8 @@ def read_choice(choice: object, names: Iterable[str]) -> Choice:
     if isinstance(choice, Sequence) and not isinstance(choice, bytes | bytearray):
         return _several(choice, known)
     raise UsageError(
-        "tool_choice must be auto, none, required, a tool's name, several names or a mapping with a name, "
+        f"{argument('tool_choice')} must be auto, none, required, a tool's name, several names or a "
+        f"mapping with a name, "
         f"not {choice!r:.200}."
     )
 
@@ -73,14 +75,15 @@ def _of_mapping(choice: Mapping[Any, Any], known: tuple[str, ...]) -> Choice:
         mode = allowed.get("mode", "auto")
         if mode not in {"auto", "required"}:
             raise UsageError(
-                f"tool_choice: the mode of allowed_tools is auto or required, not {mode!r:.200}."
+                f"{argument('tool_choice')}: the mode of allowed_tools is auto or required, not "
+                f"{mode!r:.200}."
             )
         return "auto" if mode == "auto" else among
     name = _name(choice)
     if name is None and isinstance(kind, str) and kind in _WORDS:
         return _WORDS[kind]
     if name is None:
-        raise UsageError(f"tool_choice {choice!r:.200} names no tool.")
+        raise UsageError(f"{argument('tool_choice')} {choice!r:.200} names no tool.")
     name = _known(name, known)
     return (name,) if name in _WORDS else name
 
@@ -93,11 +96,13 @@ def _allowed(choice: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _several(tools: object, known: tuple[str, ...]) -> tuple[str, ...]:
     if not isinstance(tools, Sequence) or isinstance(tools, str | bytes | bytearray) or not tools:
-        raise UsageError(f"tool_choice names no tool: it needs a list of at least one, not {tools!r:.200}.")
+        raise UsageError(
+            f"{argument('tool_choice')} names no tool: it needs a list of at least one, not {tools!r:.200}."
+        )
     found = [tool if isinstance(tool, str) else _name(tool) for tool in tools]
     for name, tool in zip(found, tools, strict=True):
         if name is None:
-            raise UsageError(f"tool_choice: {tool!r:.200} names no tool.")
+            raise UsageError(f"{argument('tool_choice')}: {tool!r:.200} names no tool.")
     return tuple(dict.fromkeys(_known(name, known) for name in found if name is not None))
 
 
@@ -111,7 +116,8 @@ def _name(tool: object) -> str | None:
 def _known(name: str, known: tuple[str, ...]) -> str:
     if name not in known:
         raise UsageError(
-            f"tool_choice {name!r:.200} names no tool of the request: use auto, none, required or one of "
+            f"{argument('tool_choice')} {name!r:.200} names no tool of the request: use auto, none, "
+            f"required or one of "
             f"{', '.join(known) or '(none)'}."
         )
     return name

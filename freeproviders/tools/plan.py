@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from freeproviders.errors import UsageError
+from freeproviders.naming import argument
 from freeproviders.tools.choice import read_choice
 from freeproviders.tools.schema.faults import check_schema
 from freeproviders.tools.schema.modern import TYPES
@@ -59,7 +60,7 @@ def plan_of(request: ChatRequest) -> Plan:
     elif must and choice != "required":
         box = box.only((choice,) if isinstance(choice, str) else choice or ())
     if must and not box:
-        raise UsageError("tool_choice requires a tool, but the request has none.")
+        raise UsageError(f"{argument('tool_choice')} requires a tool, but the request has none.")
     # A system message may come late, as the last of all.
     turns = [message for message in request.messages if message.role != "system"]
     results, latest = _results(turns) if turns and turns[-1].role == "tool" else ([], 0)
@@ -86,7 +87,8 @@ def target_of(request: ChatRequest) -> Target | None:
         return None
     if isinstance(kind, str) and kind not in _FORMS:
         raise UsageError(
-            f"response_format has the unknown type {kind!r}: use json_schema, json_object or text."
+            f"{argument('response_format')} has the unknown type {kind!r}: use json_schema, "
+            f"json_object or text."
         )
     return Target.of(form) if isinstance(form, FromClass) or kind != "json_object" else any_object()
 

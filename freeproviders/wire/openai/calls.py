@@ -12,6 +12,7 @@ from freeproviders.errors import (
     ToolCallError,
     TruncatedResponseError,
 )
+from freeproviders.naming import argument
 from freeproviders.types import Batch, CallExtra, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently, loads_several
 from freeproviders.wire.openai.details import Details
@@ -219,7 +220,7 @@ class _Slot:
             if truncated:
                 cut = TruncatedResponseError(
                     f"The token limit cut the arguments of tool call {name!r}.",
-                    advice="Raise max_tokens, or leave it out.",
+                    advice=f"Raise {argument('max_tokens')}, or leave it out.",
                 )
                 cut.is_retryable = False  # the same limit would cut the next answer too
                 raise cut from error

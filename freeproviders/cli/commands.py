@@ -1,0 +1,119 @@
+"""Commands whose help teaches: options in groups, examples, and errors in the options' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from typer.core import TyperCommand, TyperGroup
+
+from freeproviders.cli import terminal
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXAMPLES: Final = "examples"
+VARIABLES: Final = "variables"
+_VALUES: Final = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "FILE"}
+"""What stands for a value in place of its type in Python, where an option says nothing itself."""
+_TYPE: Final = re.compile(r" <[^<>]*?\b(str|int|float|path)\b[^<>]*>", re.IGNORECASE)
+EXIT_CODES: Final = {
+    0: "success",
+    1: "an error of a service, of the model or of this machine",
+    2: "a wrong command: nothing was sent",
+    130: "Ctrl-C",
+}
+
+
+def examples(*lines: str) -> Callable[[F], F]:
+    """Give a command's function examples, as they are typed into a shell."""
+
+    def given(function: F) -> F:
+        setattr(function, EXAMPLES, lines)
+        return function
+
+    return given
+
+
+def examples_of(command: Any) -> tuple[str, ...]:
+    """Return the examples of a command."""
+    return tuple(getattr(command.callback, EXAMPLES, ()))
+
+
+def variables(**meanings: str) -> Callable[[F], F]:
+    """Give a command's function the variables of the environment that it looks at."""
+
+    def given(function: F) -> F:
+        setattr(function, VARIABLES, meanings)
+        return function
+
+    return given
+
+
+class _Taught:
+    """What a command and a group of commands have in common."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors name its options."""
+        options = {one.name: max(one.opts, key=len) for one in ctx.command.params if one.opts}
+        terminal.speak_of({name: option for name, option in options.items() if option.startswith("--")})
+        return super().invoke(ctx)  # type: ignore[misc]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, and the options in their groups."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for one in self.get_params(ctx):  # type: ignore[attr-defined]
+            if (record := one.get_help_record(ctx)) is not None:
+                is_argument = one.param_type_name == "argument"
+                named = "Arguments" if is_argument else getattr(one, "rich_help_panel", None)
+                # An argument has a name already, where an option needs one for its value.
+                shown = _TYPE.sub("" if is_argument else _value, record[0])
+                groups.setdefault(named or "Options", []).append((shown, record[1]))
+        general = groups.pop("Options", [])
+        for name, records in [*groups.items(), ("Options" if not groups else "Other options", general)]:
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, _: Any, formatter: Any) -> None:
+        """Write the variables, and the examples, each on a line of its own."""
+        if meanings := getattr(self.callback, VARIABLES, None):  # type: ignore[attr-defined]
+            with formatter.section("Environment"):
+                formatter.write_dl(list(meanings.items()))
+        if lines := examples_of(self):
+            with formatter.section("Examples"):
+                for line in lines:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def _value(type_: re.Match[str]) -> str:
+    return f" {_VALUES[type_[1].lower()]}"
+
+
+class Command(_Taught, TyperCommand):
+    """A command with examples."""
+
+
+class Group(_Taught, TyperGroup):
+    """A group of commands with examples."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options in their groups, and the commands."""
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, _: Any, formatter: Any) -> None:
+        """Write the commands, each with the whole of its first sentence."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(500)) for name, one in self.commands.items()])
+
+
+class Root(Group):
+    """The whole of the command line."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the exit codes too."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl(
+                [(str(code), f"{what[0].upper()}{what[1:]}.") for code, what in EXIT_CODES.items()]
+            )
