@@ -84,9 +84,9 @@ class OpenAIService(OverHttp):
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         if not url:
+            named = argument("service", 'a service, e.g. service="groq"')
             raise UsageError(
-                f"{argument('base_url')} is required, e.g. http://localhost:11434/v1, or a "
-                f'{argument("service")}, e.g. {argument("service", "service=")}"groq".',
+                f"{argument('base_url')} is required, e.g. http://localhost:11434/v1, or {named}.",
                 provider=self.name,
             )
         super()._take_address(url, given_as)
