@@ -1,4 +1,4 @@
-"""Names of arguments in the words of errors, which a program without Python's calls can write its own way.
+"""Names of arguments in the words of errors, which other programs write in their own way.
 
 An error about `base_url` is read by users of Python, who pass `base_url=`, and by users of the command
 line, who write `--base-url`. So the names are marked where the error is raised, and `Words` keeps the
