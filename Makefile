@@ -19,7 +19,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test cover real exam lowest release-check lint format docs docs-tables catalogue bench clean
+.PHONY: help demo check test cover real exam lowest release-check lint format docs docs-tables catalogue bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -92,6 +92,18 @@ catalogue: $(VENV)/.dev ## Make the models' facts of the files of models.dev in 
 
 bench: $(VENV)/.dev ## Measure the hot paths against their floors
 	$(BIN)/python -m benchmarks
+
+# Other packages for the same purpose, in an environment of their own, with ours as it is here.
+build/peers/.done: benchmarks/peers/requirements.txt pyproject.toml
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet -r $< -e '.[langchain,llama-index]'
+	@touch $@
+
+bench-peers: build/peers/.done ## Measure other packages beside ours, and write what is seen into the documentation
+	build/peers/bin/python -m benchmarks.peers
+	build/peers/bin/python -m benchmarks.peers.incidents
+	build/peers/bin/python -m benchmarks.peers.plots
+	build/peers/bin/python -m benchmarks.measured
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

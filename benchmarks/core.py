@@ -39,21 +39,29 @@ class Floor:
         finally:
             await self.session.close()
 
-    async def stream(self) -> int:
-        seen, rest = 0, b""
+    async def texts(self) -> AsyncGenerator[list[str], None]:
+        """A list for each read of the network."""
+        rest = b""
         async with self.post(b"true") as response:
             async for data in response.content.iter_any():
                 frames = (rest + data).split(b"\n\n")
-                rest = frames.pop()
+                rest, found = frames.pop(), []
                 for frame in frames:
                     if frame != b"data: [DONE]":
                         choices = from_json(frame[6:])["choices"]
-                        seen += bool(choices and choices[0]["delta"].get("content"))
-        return seen
+                        if choices and (text := choices[0]["delta"].get("content")):
+                            found.append(text)
+                yield found
+
+    async def stream(self) -> int:
+        return sum([len(texts) async for texts in self.texts()])
+
+    async def text(self) -> str:
+        async with self.post(b"false") as response:
+            return from_json(await response.read())["choices"][0]["message"]["content"]
 
     async def call(self) -> int:
-        async with self.post(b"false") as response:
-            return len(from_json(await response.read())["choices"])
+        return len(await self.text())
 
     async def close(self) -> None:
         if self.session is not None:

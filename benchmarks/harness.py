@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Contender = Callable[[], int] | Callable[[], Awaitable[int]]
@@ -65,11 +65,13 @@ def compare(
 
     times = asyncio.run(main())
     floor = next(iter(contenders))
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(times[name], times[floor], strict=True))
-        for name in contenders
-    }
+    ratios = {name: ratio(times[name], times[floor]) for name in contenders}
     print(f"{title} (CPU µs each, median of {rounds}; ratio to {floor})")
     for name in contenders:
         print(f"  {name:32} {statistics.median(times[name]):9.2f}  {ratios[name]:6.2f}")
     return ratios
+
+
+def ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios that were made within each turn."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))

@@ -12,7 +12,6 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_chat_callback
-from pydantic_core import from_json
 
 from benchmarks.core import Floor
 from benchmarks.harness import compare, server
@@ -54,16 +53,10 @@ class Bare(CustomLLM):
     @llm_chat_callback()
     async def astream_chat(self, messages: Any, **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:  # noqa: ARG002, RUF100
         async def read() -> AsyncGenerator[ChatResponse, None]:
-            made, rest = iter(self.made), b""
-            async with self.floor.post(b"true") as response:
-                async for data in response.content.iter_any():
-                    frames = (rest + data).split(b"\n\n")
-                    rest = frames.pop()
-                    for frame in frames:
-                        if frame != b"data: [DONE]":
-                            choices = from_json(frame[6:])["choices"]
-                            if choices and choices[0]["delta"].get("content"):
-                                yield next(made)
+            made = iter(self.made)
+            async for texts in self.floor.texts():
+                for _ in texts:
+                    yield next(made)
 
         return read()
 

@@ -19,12 +19,12 @@ import struct
 import sys
 
 
+CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+
 def frame(delta: dict, finish: str | None = None) -> bytes:
     body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "m",
+        **CHUNK,
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
         "usage": None,
     }
@@ -35,8 +35,13 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+@functools.cache
+def frames(n: int) -> list[bytes]:
+    return [frame({"content": piece}) for piece in pieces(n)]
+
+
 def pieces(n: int) -> list[str]:
-    words = [" the", " stream", " of", " words", " naïve", " 日本", ",", "\n", " 🙂", " {json}"]
+    words = ["the", " stream", " of", " words", " naïve", " 日本", ",", "\n", " 🙂", " {json}"]
     return [words[i % len(words)] for i in range(n)]
 
 
@@ -46,7 +51,7 @@ END = (
     frame({}, "stop")
     + chunk(
         b"data: "
-        + json.dumps({"id": "chatcmpl-1", "model": "m", "choices": [], "usage": USAGE}).encode()
+        + json.dumps({**CHUNK, "choices": [], "usage": USAGE}).encode()
         + b"\n\n"
     )
     + chunk(b"data: [DONE]\n\n")
@@ -82,6 +87,9 @@ def document(body: bytes) -> bytes:
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
+            if head.startswith(b"GET "):  # the models, which some clients list before their first question
+                writer.write(document(b'{"object":"list","data":[{"id":"m","object":"model"}]}'))
+                continue
             length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
             body = await reader.readexactly(length)
             match = re.match(rb"POST /n(\d+)(?:-d(\d+))?/", head)
@@ -90,23 +98,23 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if "input" in asked:
                 writer.write(document(embeddings(len(asked["input"]), n, asked.get("encoding_format", ""))))
             elif asked.get("stream"):
-                frames = [frame({"content": piece}) for piece in pieces(n)]
                 start = HEAD + frame({"role": "assistant", "content": ""})
                 if delay:
                     writer.write(start)
-                    for each in frames:
+                    for each in frames(n):
                         await asyncio.sleep(delay)
                         writer.write(each)
                     writer.write(END)
                 else:
-                    writer.write(start + b"".join(frames) + END)
+                    writer.write(start + b"".join(frames(n)) + END)
             else:
                 choice = {
                     "index": 0,
                     "message": {"role": "assistant", "content": "".join(pieces(n))},
                     "finish_reason": "stop",
                 }
-                answer = {"id": "chatcmpl-1", "model": "m", "choices": [choice], "usage": USAGE}
+                answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
+                answer |= {"choices": [choice], "usage": USAGE}
                 writer.write(document(json.dumps(answer).encode()))
             await writer.drain()
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
