@@ -103,7 +103,7 @@ bench-peers: build/peers/.done ## Measure other packages beside ours, and write 
 	build/peers/bin/python -m benchmarks.peers
 	build/peers/bin/python -m benchmarks.peers.incidents
 	build/peers/bin/python -m benchmarks.peers.plots
-	build/peers/bin/python -m benchmarks.measured
+	$(MAKE) docs-tables
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -4,7 +4,7 @@
 
 With --check nothing is written, and the exit code is 1 where a page is not current; `make lint` runs that.
 Each part is a module beside this one: tables of services, help of the commands, tree of errors, pages of
-names, and what the first page has from the README.
+names, tables of what was measured, and what the first page has from the README.
 """
 
 from __future__ import annotations
@@ -14,12 +14,20 @@ from pathlib import Path
 
 import generate_errors
 import generate_help
+import generate_measured
 import generate_names
 import generate_services
 import generate_shared
 
 DOCS = Path(__file__).parents[1] / "docs"
-PARTS = (generate_services, generate_errors, generate_help, generate_names, generate_shared)
+PARTS = (
+    generate_services,
+    generate_errors,
+    generate_help,
+    generate_names,
+    generate_measured,
+    generate_shared,
+)
 
 
 def main(arguments: list[str], docs: Path = DOCS) -> int:

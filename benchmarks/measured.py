@@ -1,27 +1,32 @@
 """Results as files: docs/measured/*.json, with the machine, the versions and the day.
 
-`.ci/generate_measured.py` makes the tables of the pages from them.
+`.ci/generate_measured.py` makes the tables of the pages from them, `benchmarks.peers.plots` the
+pictures.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import hashlib
 import json
 import os
 import platform
 import re
+import statistics
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import ratio
+
 FOLDER = Path(__file__).parents[1] / "docs" / "measured"
 
 
 def conditions(packages: Iterable[str]) -> dict[str, Any]:
-    """Where and with what something is measured; `load` is what ran beside it in the last 15 minutes."""
+    """Where and with what something is measured; `load` is what ran beside it, as `uptime` says it."""
     return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "processor": processor(),
         "cores": os.cpu_count(),
         "system": platform.system(),
@@ -61,3 +66,30 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(one) for one in value]
     return value
+
+
+def digest(path: Path) -> str:
+    """What a picture carries of the results that it was drawn from."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+class Results:
+    """The numbers of `python -m benchmarks.peers`, in the one way in which everybody reads them."""
+
+    def __init__(self, path: Path = FOLDER / "peers.json") -> None:
+        self.all = json.loads(path.read_text(encoding="utf-8"))
+        self.found: dict[str, dict[str, list[dict]]] = self.all["found"]
+
+    def numbers(self, workload: str, contender: str, field: str) -> list[float] | None:
+        """One for each round; None where the contender did not do it, or failed."""
+        rows = self.found[workload].get(contender, [])
+        return [row[field] for row in rows] if rows and all(field in row for row in rows) else None
+
+    def median(self, workload: str, contender: str, field: str) -> float | None:
+        found = self.numbers(workload, contender, field)
+        return None if found is None else statistics.median(found)
+
+    def times(self, workload: str, contender: str, other: str, field: str) -> float | None:
+        """How many times as much as another one, in the same rounds."""
+        one, two = (self.numbers(workload, name, field) for name in (contender, other))
+        return None if one is None or two is None else ratio(one, two)

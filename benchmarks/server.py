@@ -18,7 +18,6 @@ import re
 import struct
 import sys
 
-
 CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
 
@@ -49,11 +48,7 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = (
     frame({}, "stop")
-    + chunk(
-        b"data: "
-        + json.dumps({**CHUNK, "choices": [], "usage": USAGE}).encode()
-        + b"\n\n"
-    )
+    + chunk(b"data: " + json.dumps({**CHUNK, "choices": [], "usage": USAGE}).encode() + b"\n\n")
     + chunk(b"data: [DONE]\n\n")
     + b"0\r\n\r\n"
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field
 
 from freeproviders.backend import Backend
 from freeproviders.errors import UsageError
 from llama_index_freeproviders.base import CoreLLM
+from llama_index_freeproviders.saved import recognize
 
 
 class BackendLLM(CoreLLM):
@@ -57,4 +57,4 @@ class BackendLLM(CoreLLM):
         return backend.with_model(self.model) if self.model else backend
 
 
-RECOGNIZED_LLMS[BackendLLM.class_name()] = BackendLLM
+recognize({BackendLLM.class_name(): BackendLLM})

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from llama_index.core.llms.loading import RECOGNIZED_LLMS
 from pydantic import Field, field_serializer
 
 from freeproviders.lazy import LazyAttribute
 from freeproviders.provider import Provider
 from freeproviders.providers import PROVIDERS
 from llama_index_freeproviders.provider import ProviderLLM, saved_name
+from llama_index_freeproviders.saved import recognize
 
 __all__ = [
     "AIChatFree",
@@ -209,6 +209,4 @@ class Embedded(ProviderLLM):
         return {**super()._configuration(), **given}
 
 
-RECOGNIZED_LLMS.update(
-    {saved_name(row.slug): globals()[row.name] for row in PROVIDERS if row.name in __all__}
-)
+recognize({saved_name(row.slug): globals()[row.name] for row in PROVIDERS if row.name in __all__})

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from llama_index.core.llms.llm import LLM
-from llama_index.core.llms.loading import RECOGNIZED_LLMS, load_llm
 from pydantic import Field, field_serializer
 
 from freeproviders.backend import Backend
@@ -16,6 +15,7 @@ from freeproviders.types import OnBrokenStream
 from llama_index_freeproviders.base import CoreLLM
 from llama_index_freeproviders.fields import PatienceFields
 from llama_index_freeproviders.members import as_backend
+from llama_index_freeproviders.saved import recognize
 
 _OF_ONE_MEMBER: Final = frozenset(CONFIGURATION) - {"timeout", "retry"}
 _NOT_SAVED: Final = "not_saved"
@@ -226,6 +226,9 @@ def _loaded(model: Any) -> Any:
             f"models: the backend {model[_NOT_SAVED]!r} is not saved with an LLM. Pass models= again, as in "
             "FreeProviders.from_dict(saved, models=[...])."
         )
+    # Late, see `recognize`.
+    from llama_index.core.llms.loading import RECOGNIZED_LLMS, load_llm  # noqa: PLC0415
+
     if model.get("class_name") not in RECOGNIZED_LLMS:
         raise UsageError(
             f"models: LlamaIndex finds no class {model.get('class_name')!r}: import its package before."
@@ -233,4 +236,4 @@ def _loaded(model: Any) -> Any:
     return load_llm(dict(model))
 
 
-RECOGNIZED_LLMS[FreeProviders.class_name()] = FreeProviders
+recognize({FreeProviders.class_name(): FreeProviders})

@@ -13,7 +13,9 @@ from benchmarks.peers.running import measured
 def main() -> None:
     say = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     say.add_argument("--rounds", type=int, default=5)
-    say.add_argument("--only", default="", help=f"some of {', '.join(CONTENDERS)}, with commas; writes nothing")
+    say.add_argument(
+        "--only", default="", help=f"some of {', '.join(CONTENDERS)}, with commas; writes nothing"
+    )
     say.add_argument("--out", type=Path, default=FOLDER / "peers.json")
     said = say.parse_args()
     only = [name for name in said.only.split(",") if name]

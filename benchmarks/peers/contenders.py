@@ -406,7 +406,11 @@ class Contender:
     note: str = ""
 
 
-CORE, IN_LANGCHAIN, IN_LLAMAINDEX = "freeproviders", "freeproviders in LangChain", "freeproviders in LlamaIndex"
+CORE, IN_LANGCHAIN, IN_LLAMAINDEX = (
+    "freeproviders",
+    "freeproviders in LangChain",
+    "freeproviders in LlamaIndex",
+)
 CONTENDERS = {
     "aiohttp and JSON": Contender(Floor, "import aiohttp, json", ("aiohttp",), CORE),
     CORE: Contender(Core, "from freeproviders import OpenAICompatible", ("freeproviders", "pydantic")),

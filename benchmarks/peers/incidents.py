@@ -19,10 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.measured import FOLDER, conditions, write
-from benchmarks.peers.contenders import CONTENDERS, QUESTION, Client
+from benchmarks.peers.contenders import CONTENDERS, Client
 from freeproviders import OpenAICompatible
 from freeproviders.testing import Replica, replica
 
@@ -127,7 +128,7 @@ async def stream(client: Client) -> str:
     found: list[str] = []
     try:
         async for text in client.astream():
-            found.append(text)
+            found += [text]
     except Exception as error:  # noqa: BLE001 - a client may fail as it likes
         shown = "".join(found)
         return f"{error_name(error)}{' after the first words' if shown else ''}"
@@ -261,8 +262,8 @@ def seen(incident: Incident, server: Replica, arrived: list[float]) -> str:
         return ", the connection ends"
     if not incident.times:
         return ""
-    gaps = [f"{b - a:.1f} s" for a, b in zip(arrived, arrived[1:], strict=False)]
-    return f" ({len(arrived)} request{'s' * (len(arrived) != 1)}{', after ' + ', '.join(gaps) if gaps else ''})"
+    gaps = ", after ".join(f"{later - earlier:.1f} s" for earlier, later in pairwise(arrived))
+    return f" ({len(arrived)} requests, after {gaps})" if gaps else " (1 request)"
 
 
 def observe(names: list[str], incidents: Iterable[Incident]) -> dict[str, dict[str, str]]:

@@ -11,7 +11,16 @@ from contextlib import ExitStack, contextmanager
 from benchmarks.harness import server
 from benchmarks.peers.contenders import CONTENDERS, NATIVE, Contender
 
-SPEED = ("burst", "paced", "first", "whole", "sync_burst", "sync_whole", "burst_with_a_tool", "whole_with_a_tool")
+SPEED = (
+    "burst",
+    "paced",
+    "first",
+    "whole",
+    "sync_burst",
+    "sync_whole",
+    "burst_with_a_tool",
+    "whole_with_a_tool",
+)
 AT_ONCE = ("at_once 1", "at_once 100", "at_once 500")
 FLOOR = next(iter(CONTENDERS))
 

@@ -112,7 +112,8 @@ def test_importing_loads_what_a_chat_needs_and_no_more():
     ours = ("freeproviders", "llama_index_freeproviders", "llama_index.llms")
     # What suggests a name is here beforehand: the first call may come from an event loop.
     others = [name for name in loaded if not name.startswith(ours)]
-    assert others == ["difflib", "llama_index.core.llms.loading"]
+    # LlamaIndex's table of classes is not: it imports the LLMs of other packages, and their clients.
+    assert others == ["difflib"]
     of_tools = {name for name in loaded if name.startswith("freeproviders.tools")}
     assert of_tools == {"freeproviders.tools", "freeproviders.tools.choice", "freeproviders.tools.loading"}
     assert not [name for name in loaded if name.startswith("freeproviders.embedded")]

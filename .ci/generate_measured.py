@@ -1,0 +1,154 @@
+"""The tables of docs/performance.md and docs/comparison.md, from the results in docs/measured.
+
+Nothing is measured here: `make bench-peers` writes the results.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from marked import replaced
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.measured import Results
+from benchmarks.peers.contenders import CONTENDERS, CORE, IN_LANGCHAIN, IN_LLAMAINDEX, NATIVE
+
+OURS = (CORE, IN_LANGCHAIN, IN_LLAMAINDEX)
+FLOOR = next(iter(CONTENDERS))
+Column = tuple[str, str, str]
+"""A workload, the number in it, and the column's title."""
+
+SPEED: tuple[Column, ...] = (
+    ("burst", "piece", "a piece of a burst"),
+    ("paced", "piece", "a piece, 1 ms apart"),
+    ("first", "first", "to the first text"),
+    ("whole", "call", "a whole answer"),
+    ("sync_burst", "piece", "sync: a piece of a burst"),
+    ("sync_whole", "call", "sync: a whole answer"),
+)
+TOOL: tuple[Column, ...] = (
+    ("burst_with_a_tool", "piece", "a piece of a burst"),
+    ("whole_with_a_tool", "call", "a whole answer"),
+)
+AT_ONCE: tuple[Column, ...] = (
+    ("at_once 1", "piece", "1 stream"),
+    ("at_once 100", "piece", "100 streams"),
+    ("at_once 500", "piece", "500 streams"),
+)
+NEEDS: tuple[Column, ...] = (
+    ("import", "ms", "import, ms"),
+    ("import", "modules", "modules"),
+    ("import", "memory", "memory then, MB"),
+    ("at_once 500", "memory", "memory after 500 streams, MB"),
+)
+
+
+def pages(docs: Path) -> dict[Path, str]:
+    """Give both pages with their tables in them."""
+    results = Results(docs / "measured" / "peers.json")
+    incidents = json.loads((docs / "measured" / "incidents.json").read_text(encoding="utf-8"))
+    parts = {
+        "performance.md": {
+            "peers": said_of(results.all["conditions"], results.all["rounds"]),
+            "speed": numbers(results, SPEED),
+            "tool": numbers(results, TOOL),
+            "at once": numbers(results, AT_ONCE),
+            "needs": numbers(results, NEEDS),
+        },
+        "comparison.md": {
+            "cost": numbers(results, (*SPEED[:4], NEEDS[0])),
+            "incidents": table(["", *columns(incidents)], rows(incidents["found"])),
+            "versions": said_of(incidents["conditions"]),
+        },
+    }
+    found = {}
+    for name, made in parts.items():
+        text = (docs / name).read_text(encoding="utf-8")
+        for part, lines in made.items():
+            text = replaced(text, "measured", part, lines)
+        found[docs / name] = text
+    return found
+
+
+def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:
+    """Write when, where and with what, in lines of prose."""
+    load = ", ".join(map(str, conditions["load"]))
+    said = (
+        f"Measured on {conditions['date']} with Python {conditions['python']} on {conditions['cores']} cores "
+        f"({conditions['processor']}, {conditions['system']}) that others used too (load {load})"
+        + (f", medians of {rounds} rounds" if rounds else "")
+        + ": "
+        + ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
+        + "."
+    )
+    return wrapped(said)
+
+
+def wrapped(text: str, width: int = 100) -> str:
+    """Break prose at blanks."""
+    lines, line = [], ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return "\n".join([*lines, line]) + "\n"
+
+
+def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """Write a table of Markdown."""
+    head = list(head)
+    made = [head, ["---"] * len(head), *lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in made)
+
+
+def numbers(results: Results, wanted: tuple[Column, ...]) -> str:
+    """Write a line for each client that says anything of these columns."""
+    every = {**CONTENDERS, **NATIVE}
+    lines = []
+    for name, contender in every.items():
+        cells = [cell(results, column, name, contender.ours) for column in wanted]
+        if any(cells):
+            lines.append([f"**{name}**" if name in OURS else name, *cells])
+    return table(["", *(title for _, _, title in wanted)], lines)
+
+
+def cell(results: Results, column: Column, name: str, ours: str) -> str:
+    """Write the median, and how many times ours that is; a failure is a dash."""
+    workload, field, _ = column
+    median = results.median(workload, name, field)
+    if median is None:
+        return "-" if results.found[workload].get(name) else ""
+    times = results.times(workload, name, ours, field) if ours and name != FLOOR else None
+    return shown(median) + (f" ({shown(times)} x)" if times is not None else "")
+
+
+def shown(value: float) -> str:
+    """Write two digits, or all before the point."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def columns(incidents: dict[str, Any]) -> list[str]:
+    """Give the clients, ours as one: they do the same, which `rows` makes sure of."""
+    clients = next(iter(incidents["found"].values()))
+    return [CORE, *(name for name in clients if name not in OURS)]
+
+
+def rows(found: dict[str, dict[str, str]]) -> Iterable[list[str]]:
+    """Write a line for each incident."""
+    for incident, said in found.items():
+        ours = {plain(said[name]) for name in OURS if name in said}
+        if len(ours) != 1:
+            sys.exit(f"Our classes differ in {incident!r}, which the page cannot say: {ours}")
+        yield [incident, said[CORE], *(one for name, one in said.items() if name not in OURS)]
+
+
+def plain(said: str) -> str:
+    """Leave out what differs from run to run: seconds."""
+    return said.partition(", after ")[0]

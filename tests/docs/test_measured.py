@@ -1,0 +1,119 @@
+"""What pages say of measurements has results behind it, and what they say of others has a test or benchmark."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+
+import pytest
+
+from benchmarks.harness import server
+from benchmarks.measured import FOLDER, Results, digest
+from benchmarks.peers.contenders import CONTENDERS, CORE
+from benchmarks.peers.incidents import INCIDENTS, do, seen
+from benchmarks.peers.worker import Worker
+from freeproviders import OpenAICompatible
+from freeproviders.testing import replica
+from tests.docs.pages import ROOT
+
+PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^\| (?!---)(?P<what>[^|]+?) \|.*\| (?P<behind>[^|]+?) \|$", PAGE.split("## What happened")[0], re.M)[1:]
+SAID = json.loads((FOLDER / "incidents.json").read_text(encoding="utf-8"))["found"]
+OTHERS_ONLY = {
+    "proxy with users, budgets and a dashboard",
+    "OpenAI's Responses API, made pictures, speech",
+}
+
+
+def names_in(path):
+    """What is defined at the top of a file."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if hasattr(node, "name")}
+
+
+@pytest.mark.parametrize(("what", "behind"), LINES, ids=[what for what, _ in LINES])
+def test_a_line_has_a_test_or_a_benchmark_behind_it(what, behind):
+    if behind == "-":
+        assert what in OTHERS_ONLY  # nothing of ours is claimed there
+        return
+    for one in behind.split("; "):
+        if one.startswith("incident: "):
+            assert one.removeprefix("incident: ") in SAID
+        elif one.startswith("`benchmarks."):
+            assert importlib.util.find_spec(one.strip("`"))
+        else:
+            path, _, name = one.strip("`").partition("::")
+            assert not name or name in names_in(path)
+            assert (ROOT / path).is_file()
+
+
+def test_the_page_has_lines():
+    assert len(LINES) > 15
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda one: one.name)
+def test_ours_does_what_the_page_says(incident):
+    arrived = []
+    with replica(
+        OpenAICompatible,
+        incident.answer,
+        faults=incident.faults,
+        watch=lambda request: arrived.append(len(arrived)),
+        **incident.options,
+    ) as service:
+        said = do(CORE, incident.how, service.base_url)
+        told = said + seen(incident, service, arrived)
+    assert told.partition(", after ")[0] == SAID[incident.name][CORE].partition(", after ")[0]
+
+
+def test_every_client_met_every_incident():
+    assert list(SAID) == [one.name for one in INCIDENTS]
+    assert all(list(said) == list(CONTENDERS)[1:] for said in SAID.values())
+
+
+async def test_a_worker_measures_and_refuses_other_texts(monkeypatch):
+    with server() as url:
+        worker = Worker(CORE, url)
+        for workload in ("burst", "first", "burst_with_a_tool", "at_once 3"):
+            assert all(value > 0 for value in (await worker.workload(workload)()).values())
+        monkeypatch.setattr("benchmarks.peers.worker.pieces", lambda n: ["another"])
+        with pytest.raises(ValueError, match="Another text"):
+            await worker.burst()
+
+
+@pytest.mark.parametrize("name", ["pieces", "at-once", "needs"])
+def test_a_picture_is_of_these_results(name):
+    """And readable: its text has the same distance from white as from black."""
+    picture = (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    assert f"<!-- drawn from {digest(FOLDER / 'peers.json')} -->" in picture
+    assert len(picture) < 60_000
+    assert "<text" in picture
+    colours = set(re.findall(r"<text[^>]*fill: (#\w{6})", picture))
+    assert colours
+    for colour in colours:
+        assert contrast(colour, "#ffffff") > 4
+        assert contrast(colour, "#0d1117") > 4
+
+
+def contrast(one, other):
+    """WCAG's contrast ratio."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_results_are_read_in_rounds(tmp_path):
+    rows = {"a": [{"piece": 2.0}, {"piece": 9.0}, {"piece": 4.0}], "b": [{"piece": 1.0}, {"piece": 3.0}, {"piece": 4.0}]}
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps({"found": {"burst": {**rows, "c": [{"error": "lost"}]}}}))
+    results = Results(path)
+    assert results.median("burst", "a", "piece") == 4
+    assert results.times("burst", "a", "b", "piece") == 2
+    assert results.median("burst", "c", "piece") is results.times("burst", "c", "a", "piece") is None
