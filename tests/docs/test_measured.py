@@ -1,4 +1,4 @@
-"""What pages say of measurements has results behind it, and what they say of others has a test or benchmark."""
+"""Measurements on pages have results behind them, comparisons a test or a benchmark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from freeproviders.testing import replica
 from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
-LINES = re.findall(r"^\| (?!---)(?P<what>[^|]+?) \|.*\| (?P<behind>[^|]+?) \|$", PAGE.split("## What happened")[0], re.M)[1:]
+LINES = re.findall(
+    r"^\| (?!---)(?P<what>[^|]+?) \|.*\| (?P<behind>[^|]+?) \|$", PAGE.split("## What happened")[0], re.M
+)[1:]
 SAID = json.loads((FOLDER / "incidents.json").read_text(encoding="utf-8"))["found"]
 OTHERS_ONLY = {
     "proxy with users, budgets and a dashboard",
@@ -110,7 +112,10 @@ def luminance(colour):
 
 
 def test_results_are_read_in_rounds(tmp_path):
-    rows = {"a": [{"piece": 2.0}, {"piece": 9.0}, {"piece": 4.0}], "b": [{"piece": 1.0}, {"piece": 3.0}, {"piece": 4.0}]}
+    rows = {
+        "a": [{"piece": 2.0}, {"piece": 9.0}, {"piece": 4.0}],
+        "b": [{"piece": 1.0}, {"piece": 3.0}, {"piece": 4.0}],
+    }
     path = tmp_path / "peers.json"
     path.write_text(json.dumps({"found": {"burst": {**rows, "c": [{"error": "lost"}]}}}))
     results = Results(path)
