@@ -20,7 +20,9 @@ from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
 LINES = re.findall(
-    r"^\| (?!---)(?P<what>[^|]+?) \|.*\| (?P<behind>[^|]+?) \|$", PAGE.split("## What happened")[0], re.M
+    r"^\| (?!---)(?P<what>[^|]+?) \|.*\| (?P<behind>[^|]+?) \|$",
+    PAGE.split("## What happened")[0],
+    re.MULTILINE,
 )[1:]
 SAID = json.loads((FOLDER / "incidents.json").read_text(encoding="utf-8"))["found"]
 OTHERS_ONLY = {
