@@ -1,4 +1,4 @@
-"""What the first page of the site has from the README: sections by their headings, with links that fit."""
+"""What the first page of the site has from the README: a table, by a word of its head, with links that fit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from marked import replaced
 
 ASKED = re.compile(r"<!-- README: (.*?) -->")
+TABLE = re.compile(r"^\|(?P<head>[^|\n]*)\|[^\n]*\n\|[-| :]+\n(?:\|[^\n]*\n)+", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s]*)(?=\))")
 
 
@@ -17,17 +18,17 @@ def pages(docs: Path) -> dict[Path, str]:
     page = docs / "README.md"
     text = page.read_text(encoding="utf-8")
     readme = (docs.parent / "README.md").read_text(encoding="utf-8")
-    for heading in ASKED.findall(text):
-        text = replaced(text, "README", heading, section(readme, heading))
+    for word in ASKED.findall(text):
+        text = replaced(text, "README", word, table(readme, word))
     return {page: text}
 
 
-def section(readme: str, heading: str) -> str:
-    """Cut out what stands below a heading, up to the next one of its level or above."""
-    found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^##|\Z)", readme, re.DOTALL | re.MULTILINE)
-    if found is None:
-        sys.exit(f"The first page of the site wants the README's section {heading!r}, which is not there.")
-    return LINK.sub(led, found[2].strip("\n")) + "\n"
+def table(readme: str, word: str) -> str:
+    """Cut out the table whose head begins with a cell that has the word."""
+    for found in TABLE.finditer(readme):
+        if word in found["head"].split():
+            return LINK.sub(led, found[0])
+    sys.exit(f"The first page of the site wants the README's table of what one can {word}, and there is none.")
 
 
 def led(match: re.Match[str]) -> str:

@@ -79,7 +79,7 @@ class FlowGpt(ProviderLLM):
                 print(chunk.delta, end="")
         ```
 
-        It has no tools of its own; agents have them all the same: docs/llamaindex.md has one.
+        It has no tools of its own; agents have them all the same: docs/llamaindex-details.md has one.
     """
 
     provider_class: ClassVar[type[Provider]] = _core("FlowGpt")

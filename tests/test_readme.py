@@ -19,7 +19,9 @@ from freeproviders.provider import Provider
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 OWN_PROSE = [
-    page for page in PAGES if page.name not in {"langchain.md", "llamaindex.md", "tools.md", "CHANGELOG.md"}
+    page
+    for page in PAGES
+    if page.name not in {"langchain-details.md", "llamaindex-details.md", "tools.md", "CHANGELOG.md"}
 ]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 

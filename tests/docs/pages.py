@@ -4,9 +4,12 @@ A comment before a block says what its test needs, and is not shown on the site:
 
     <!-- with: GEMINI_API_KEY=key -->         a variable of the environment
     <!-- with: nomic-embed.gguf -->           a small embedding model in a file of that name
+    <!-- with: replica groq -->               a replica of a service, which the environment leads to
+    <!-- continues -->                        the names and needs of the block before
     <!-- tested: tests/catalogue/test_page.py -->   that test runs the block
 
-A block of `text` right behind a block of Python is what the latter prints; `...` stands for anything.
+What a replica answers is in `tests/docs/answers.py`. A block of `text` right behind a block of Python is
+what the latter prints; `...` stands for anything.
 """
 
 import re
@@ -17,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 _BLOCK = re.compile(
-    r"(?:^[ \t]*<!-- (?P<key>with|tested): (?P<value>.*?) -->\n+)?"
+    r"(?:^[ \t]*<!-- (?P<key>with|tested|continues)(?:: (?P<value>.*?))? -->\n+)?"
     r"^(?P<indent>[ \t]*)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^[ \t]*```$"
     r"(?:\n\n[ \t]*```text\n(?P<output>.*?)^[ \t]*```$)?",
     re.DOTALL | re.MULTILINE,
@@ -37,6 +40,7 @@ class Block:
     tested: str = ""
     output: str = ""
     real: bool = False
+    continues: bool = False
 
     @property
     def where(self) -> str:
@@ -57,6 +61,7 @@ def blocks_of(page: Path, *languages: str) -> list[Block]:
             match["value"] if match["key"] == "tested" else "",
             re.sub(rf"^{match['indent']}", "", match["output"] or "", flags=re.MULTILINE),
             bool(_EMBEDDED.search(match["code"])),
+            match["key"] == "continues",
         )
         for match in _BLOCK.finditer(text)
         if match["language"] in languages

@@ -1,9 +1,10 @@
 """Run blocks of Python one after the other, as somebody would who pastes them from the page.
 
-    python -W always -m tests.docs.run_blocks < [{"where": ..., "code": ..., "needs": [...]}, ...]
+    python -m tests.docs.run_blocks < [{"where": ..., "code": ..., "needs": [...], "last": true}, ...]
 
-Each block is the main program, with names of its own. Printed is a list with, for each block, what it printed
-and what went wrong. Nothing but this machine can be reached.
+Each block is the main program, with names of its own unless the one before is not the last of its session.
+Printed is a list with, for each block, what it printed and what went wrong. Nothing but this machine can be
+reached.
 """
 
 import asyncio
@@ -38,41 +39,75 @@ def only_this_machine(event, arguments):
         raise RuntimeError(message)
 
 
-def run(block):
-    """Run one block; return what it printed and what went wrong."""
-    where, code = block["where"], block["code"]
-    linecache.cache[where] = (len(code), None, code.splitlines(keepends=True), where)
-    main = types.ModuleType("__main__")
-    main.__file__ = where
-    said, complained = io.StringIO(), io.StringIO()
-    before = sys.modules["__main__"], dict(os.environ)
-    sys.modules["__main__"] = main
-    failed = ""
-    for need in block["needs"]:
+class Session:
+    """The names that blocks share, and what is there for them until a block begins anew."""
+
+    def __init__(self):
+        self.main = types.ModuleType("__main__")
+        self.around = contextlib.ExitStack()
+        self.environment = dict(os.environ)
+
+    def needs(self, need):
+        """Provide a variable, a replica or a model's file."""
         name, is_variable, value = need.partition("=")
         if is_variable:
             os.environ[name] = value
+        elif need.startswith("replica "):
+            from freeproviders.testing import replica
+            from tests.docs.answers import answer
+
+            service = need.removeprefix("replica ")
+            server = self.around.enter_context(replica(service=service, answer=answer))
+            os.environ[f"{service.upper()}_API_BASE"] = server.base_url
+            os.environ[f"{service.upper()}_API_KEY"] = "a-key-of-the-page"
         else:
             from tests.embedded.tiny_bert import written
 
-            written(Path.cwd()).rename(name)
+            written(Path.cwd()).rename(need)
+
+    def close(self):
+        """Forget the names, end the replicas, and put the environment back."""
+        self.main.__dict__.clear()
+        gc.collect()
+        self.around.close()
+        os.environ.clear()
+        os.environ.update(self.environment)
+
+
+def run(block, session):
+    """Run one block; return what it printed and what went wrong."""
+    where, code = block["where"], block["code"]
+    linecache.cache[where] = (len(code), None, code.splitlines(keepends=True), where)
+    said, complained = io.StringIO(), io.StringIO()
+    failed = ""
+    for need in block["needs"]:
+        session.needs(need)
+    session.main.__file__ = where
+    before, sys.modules["__main__"] = sys.modules["__main__"], session.main
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
         try:
-            exec(compile(code, where, "exec", dont_inherit=True), main.__dict__)  # noqa: S102 - our own pages
+            exec(compile(code, where, "exec", dont_inherit=True), session.main.__dict__)  # noqa: S102 - ours
         except BaseException:
             failed = traceback.format_exc()
-        main.__dict__.clear()
-        gc.collect()
-    sys.modules["__main__"] = before[0]
-    os.environ.clear()
-    os.environ.update(before[1])
+        if block["last"]:
+            session.close()
+    sys.modules["__main__"] = before
     return {"where": where, "said": said.getvalue(), "complained": complained.getvalue(), "failed": failed}
+
+
+def run_all(blocks):
+    """Run blocks, each in a session of its own but for those that continue one."""
+    session = Session()
+    for block in blocks:
+        yield run(block, session)
+        if block["last"]:
+            session = Session()
 
 
 if __name__ == "__main__":
     todo = json.load(sys.stdin)
     sys.addaudithook(only_this_machine)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        done = [run(block) for block in todo]
+        done = list(run_all(todo))
     asyncio.set_event_loop(None)
     print(json.dumps(done))

@@ -30,7 +30,12 @@ def run(blocks: list[Block], tmp_path, **environment: str) -> list[dict[str, str
     own = {"FREEPROVIDERS_STATE": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     done = subprocess.run(
         [sys.executable, "-W", "always::ResourceWarning", "-m", "tests.docs.run_blocks"],
-        input=json.dumps([{"where": one.where, "code": one.code, "needs": one.needs} for one in blocks]),
+        input=json.dumps(
+            [
+                {"where": one.where, "code": one.code, "needs": one.needs, "last": not after.continues}
+                for one, after in zip(blocks, [*blocks[1:], Block(ROOT, 0, "", "")], strict=True)
+            ]
+        ),
         capture_output=True,
         text=True,
         check=False,

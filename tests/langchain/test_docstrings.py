@@ -45,7 +45,7 @@ SECTIONS = [
 ]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 EXPECTED = re.compile(r"# -> (.*)$")
-PAGE = Path(__file__).parents[2] / "docs" / "langchain.md"
+PAGE = Path(__file__).parents[2] / "docs" / "langchain-details.md"
 
 
 def blocks(text):
