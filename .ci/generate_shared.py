@@ -1,4 +1,4 @@
-"""What the first page of the site has from the README: a table, by a word of its head, with links that fit."""
+"""What the first page of the site has from the README: a table, by a word of its head."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(readme: str, word: str) -> str:
     for found in TABLE.finditer(readme):
         if word in found["head"].split():
             return LINK.sub(led, found[0])
-    sys.exit(f"The first page of the site wants the README's table of what one can {word}, and there is none.")
+    sys.exit(f"The first page of the site wants a table of the README with {word!r} in its head.")
 
 
 def led(match: re.Match[str]) -> str:
