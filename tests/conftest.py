@@ -6,6 +6,7 @@ A machine that cannot have them fails the tests and does not skip them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import signal
@@ -15,6 +16,7 @@ from types import ModuleType
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import is_hypothesis_test
 
 from freeproviders import Embedded
 from freeproviders.embedded.fetch import fetch
@@ -50,11 +52,37 @@ load()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that needs the weights also waits for them."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Two parts of the tests, which together are all of them."""
+    parser.addoption(
+        "--cases",
+        choices=["first", "further"],
+        help="first: of each test the first case, without those that hypothesis draws; further: the rest",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The first test that needs the weights also waits for them; `--cases` takes its part."""
     for item in items:
         if item.get_closest_marker("real") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FETCHING_SECONDS))
+    if (wanted := config.getoption("--cases")) is None:
+        return
+    parts: dict[str, list[pytest.Item]] = {"first": [], "further": []}
+    seen: set[str] = set()
+    for item in items:
+        test, drawn = item.nodeid.partition("[")[0], is_hypothesis_test(getattr(item, "obj", None))
+        parts["further" if drawn or test in seen else "first"].append(item)
+        seen.add(test)
+    items[:] = parts.pop(wanted)
+    (left_out,) = parts.values()
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are objects that no collection of garbage need look at again."""
+    gc.collect()
+    gc.freeze()
 
 
 def folder(name: str) -> ModuleType:
