@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -48,12 +50,29 @@ def replica(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="The embedded model: a name or a GGUF file.")
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            help="What goes wrong with a request: a status, or names with values, as 503, drop, "
+            "status=429,retry_after=60 or pace=0.1; ok is nothing. Given several times, the first is for the "
+            "first request, the second for the second; later requests are answered. list shows all names.",
+        ),
+    ] = None,
+    always: Annotated[bool, typer.Option("--always", help="The one --fault is for every request.")] = False,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="One of the --fault is drawn for so many of the requests, as 0.3 of them."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="With --share: another number is another order.")] = 0,
     faults: Annotated[
         str | None,
         typer.Option(
             metavar="JSON",
-            help='Failures and delays: {"status": 503} for every request, [{"status": 503}, {"pace": 0.1}] '
-            "for the first two. All names: python -m pydoc freeproviders.testing.faults",
+            help="The same as JSON, or the name of a file with it: an object is for every request, a list "
+            "has one for each.",
         ),
     ] = None,
     limits: Annotated[
@@ -63,11 +82,15 @@ def replica(
             help='Other limits than a service\'s own: {"requests/minute": 3}, or false for none.',
         ),
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Leave out the line for each request.")
+    ] = False,
 ) -> None:
     """Run a local server that speaks a service's protocol.
 
     It is as strict as the service was, and runs until Ctrl-C. Each request is one line on standard
-    error, with the reason where it was refused.
+    error at the end of its answer: method, path, status, seconds, and why it was refused, which fault it
+    had, and whether its client left early.
     """
     from freeproviders.testing import serve
 
@@ -77,16 +100,19 @@ def replica(
         )
     row = None if service is None else _row(service)
     name, options = _of_provider(provider or "") if row is None else _of_service(row)
-    more = {} if limits is None else {"limits": _limits(limits, row)}
+    if fault == ["list"]:
+        _list_faults(provider if row is None else row)
+        return
+    planned = _faults(faults, fault or [], share, seed, always=always)
+    more: dict[str, Any] = {} if limits is None else {"limits": _limits(limits, row)}
 
     def started(server: Replica) -> None:
         terminal.say("Ctrl-C ends it.")  # first: who sees the address may press it at once
         typer.echo(f"A replica of {name} listens at {server.base_url}. Ask it from another terminal:\n")
         typer.echo(f'    freeproviders chat {options} --base-url {server.base_url} "Hello"\n')
 
-    def watch(request: RecordedRequest) -> None:
-        refused = f": refused, {request.refusal}" if request.refusal else ""
-        terminal.say(f"{request.method} {request.path}{refused}")
+    def log(request: RecordedRequest) -> None:
+        terminal.say(request.line)
 
     try:
         serve(
@@ -94,13 +120,13 @@ def replica(
             _answer(backend, model),
             port,
             service=row,
-            faults=_faults(faults),
+            faults=planned,
             started=started,
-            watch=watch,
+            log=None if quiet else log,
             **more,
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--faults") from None
+        raise typer.BadParameter(str(error), param_hint="--fault" if fault else "--faults") from None
     except OSError as error:
         terminal.complain(
             OSError(
@@ -164,12 +190,50 @@ def _json(text: str, option: str) -> Any:
         raise typer.BadParameter(f"This is not JSON: {error}.", param_hint=option) from None
 
 
-def _faults(text: str | None) -> Faults:
-    faults = None if text is None else _json(text, "--faults")
+def _faults(
+    text: str | None, words: Sequence[str], share: float | None, seed: int, *, always: bool
+) -> Faults:
+    from freeproviders.testing.faults import RandomFaults, read_words
+
+    if text is not None and words:
+        raise typer.BadParameter("Use --fault or --faults, not both.", param_hint="--faults")
+    if (always or share is not None) and not words:
+        raise typer.BadParameter("It needs a --fault.", param_hint="--always" if always else "--share")
+    if always and (len(words) > 1 or share is not None):
+        raise typer.BadParameter("It takes one --fault, and no --share.", param_hint="--always")
+    if words:
+        try:
+            specs = [read_words(word) for word in words]
+        except ValueError as error:
+            raise typer.BadParameter(f"This cannot be read: {error}.", param_hint="--fault") from None
+        if share is not None:
+            return RandomFaults(specs, share=share, seed=seed)
+        return specs[0] if always else specs
+    faults = None if text is None else _json(_text_of(text), "--faults")
     rows = faults if isinstance(faults, list) else [faults]
     if not all(row is None or isinstance(row, dict) for row in rows):
         raise typer.BadParameter("It must be an object or a list of objects.", param_hint="--faults")
     return cast("Faults", faults)
+
+
+def _text_of(given: str) -> str:
+    """Return JSON as it was given, or the text of the file that was named."""
+    if given.lstrip()[:1] in {"{", "["} or not Path(given).is_file():
+        return given
+    return Path(given).read_text("utf-8")
+
+
+def _list_faults(provider: object) -> None:
+    """List the faults that a service's protocol has a place for."""
+    from freeproviders.catalogue import Service
+    from freeproviders.testing.faults import FAULT_NAMES, described
+    from freeproviders.testing.services import catalogued_class, service_class
+
+    own = catalogued_class(provider) if isinstance(provider, Service) else service_class(provider)
+    said = described()
+    names = [name for name in FAULT_NAMES if name in own().fault_names]
+    rows = [(name, *said.get(name, ("", ""))) for name in names]
+    terminal.show_table(("Fault", "Value", "What happens"), rows, narrowest=80)
 
 
 def _answer(backend: str, model: str | None) -> Answer:

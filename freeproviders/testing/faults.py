@@ -61,7 +61,7 @@ no_finish        True                         SSE: no `finish_reason`
 no_done          True                         SSE: no `[DONE]`
 last_blank       False                        SSE: the last event lacks its blank line; FlowGpt: the
                                               last line its line end
-line_end         "\r\n" | "\r"               SSE, FlowGpt: ends of lines ("\r": only FreeNetfly
+line_end         "\r\n" | "\r"                SSE, FlowGpt: ends of lines ("\r": only FreeNetfly
                                               and OpenAI)
 bom              True                         SSE: begins with a byte order mark
 hang_after_done  seconds                      wait between the last byte of the answer and the end
@@ -77,6 +77,8 @@ A name that the service's protocol has no place for is a `ValueError`, as is an 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from random import Random
@@ -107,6 +109,13 @@ SPOILED: Final = ("missing", "more", "null", "size", "sizes", "nan", "twice", "s
 NaN; "twice": the last one has the number of the first; "shuffled": they come in another order,
 which is no mistake where they are numbered.
 """
+
+_COMMA: Final = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)(?![^\[{]*[\]}])""")
+"""A comma between two faults: none inside of quotes or brackets."""
+_VALUE: Final = 17
+_WHAT: Final = 46
+"""Where the columns of the module's table begin."""
+_SHORT_CHARS: Final = 40
 
 _CHOICES: Final[Mapping[str, tuple[object, ...]]] = {
     "encoding": ("gzip", "deflate"),
@@ -172,6 +181,18 @@ class Fault:
     hang_after_done: float = 0
     nonce_expired: str | None = None
     page: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The faults by name, as `read_words` reads them; "" for none."""
+        if self == NO_FAULT:
+            return ""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {name: value for name, value in given.items() if value != getattr(NO_FAULT, name)}
+        changed.pop("on", None)
+        return ",".join(
+            [name if value is True else f"{name}={_short(value)}" for name, value in changed.items()]
+        )
 
 
 NO_FAULT: Final = Fault()
@@ -269,6 +290,54 @@ def read_fault(spec: Mapping[str, Any] | None, service: FaultyService) -> Fault:
             f"{service.name} has {service.signs} signs, numbered from 0; there is no {spec['sign']}."
         )
     return Fault(**{**spec, "on": place})
+
+
+def read_words(text: str) -> dict[str, Any]:
+    """Read a fault as one writes it in a shell: "503", "status=429,retry_after=60", "drop", "ok".
+
+    A number alone is a status, a name alone is `True`, "ok" is no fault, and a value is read as JSON
+    where it is JSON. An object of JSON is taken as it is. Raises `ValueError`.
+    """
+    text = text.strip()
+    if text.startswith("{"):
+        found = json.loads(text)
+        return dict(found)
+    if text in {"", "ok"}:
+        return {}
+    spec: dict[str, Any] = {}
+    for word in _COMMA.split(text):
+        name, given, value = (piece.strip() for piece in word.partition("="))
+        if not given and name.isdecimal():
+            spec["status"] = int(name)
+        else:
+            spec[name] = _value(value) if given else True
+    return spec
+
+
+def described() -> dict[str, tuple[str, str]]:
+    """Return the value that each fault takes and what it does, by its name, as the module's table says."""
+    rows: dict[str, tuple[list[str], list[str]]] = {}
+    name = ""
+    for line in (__doc__ or "").splitlines():
+        if len(line) > _WHAT and not line.startswith("="):
+            name = line[:_VALUE].strip() or name
+            if name in FAULT_NAMES:
+                value, what = rows.setdefault(name, ([], []))
+                value.append(line[_VALUE:_WHAT].strip())
+                what.append(line[_WHAT:].strip())
+    return {name: (" ".join(value).strip(), " ".join(what)) for name, (value, what) in rows.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=repr, ensure_ascii=False)
+    return text if len(text) <= _SHORT_CHARS else f"{text[:_SHORT_CHARS]}..."
 
 
 def _check_chunk(chunk: object) -> None:

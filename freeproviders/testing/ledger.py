@@ -11,11 +11,17 @@ from freeproviders.testing.record import RecordedRequest
 class Ledger:
     """Requests, connections, clients that left, and answers that failed.
 
-    `watch` is called with each request on the replica's thread.
+    `watch` is called with each request that was judged, `log` with each whose answer has ended, on the
+    replica's thread.
     """
 
-    def __init__(self, watch: Callable[[RecordedRequest], object] | None = None) -> None:
+    def __init__(
+        self,
+        watch: Callable[[RecordedRequest], object] | None = None,
+        log: Callable[[RecordedRequest], object] | None = None,
+    ) -> None:
         self._watch = watch
+        self._log = log
         self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.disconnects = 0
@@ -29,6 +35,11 @@ class Ledger:
             self._changed.notify_all()
         if self._watch is not None:
             self._watch(request)
+
+    def ended(self, request: RecordedRequest) -> None:
+        """Note that the answer to a request has ended."""
+        if self._log is not None:
+            self._log(request)
 
     def connection(self) -> int:
         """Count a connection that was accepted; return its number."""

@@ -23,7 +23,9 @@ class RecordedRequest:
     the model, what the texts are for in the service's word, and how many numbers a vector has.
     `connection` numbers the TCP connections from 1: two requests with the same number shared one.
     `refusal` is the reason for which the request was refused, None if it was not; `status` is that
-    of the answer, 0 before it begins and where there is none.
+    of the answer, 0 before it begins and where there is none. `fault` is what was done to it on
+    purpose, as "status=503", `seconds` how long it took and `left` whether the client has left before
+    its end: all three are known at the end of the answer.
     """
 
     method: str
@@ -39,6 +41,9 @@ class RecordedRequest:
     model: str = ""
     input_type: str = ""
     size: int = 0
+    fault: str = ""
+    seconds: float = 0.0
+    left: bool = False
 
     @classmethod
     async def read(cls, request: web.BaseRequest, connection: int) -> RecordedRequest:
@@ -51,6 +56,18 @@ class RecordedRequest:
             await request.read(),
             connection,
         )
+
+    @property
+    def line(self) -> str:
+        """The request and what became of it, as a line of an access log."""
+        why = [
+            self.refusal or "",
+            f"fault {self.fault}" if self.fault else "",
+            "the client left" if self.left else "",
+        ]
+        told = "; ".join(one.removesuffix(".") for one in why if one)
+        line = f"{self.method} {self.path} {self.status or '-'} {self.seconds:.2f} s"
+        return f"{line}: {told}" if told else line
 
     @property
     def json(self) -> Any:

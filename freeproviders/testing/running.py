@@ -41,10 +41,11 @@ class Replica:
         faults: Faults = None,
         port: int = 0,
         watch: Watch | None = None,
+        log: Watch | None = None,
         **options: Any,
     ) -> None:
         self._service = _service(provider, service, options)
-        self._ledger = Ledger(watch)
+        self._ledger = Ledger(watch, log)
         self._server = ReplicaServer(self._service, self._ledger)
         self._wanted_port = port
         self._port: int | None = None
@@ -228,6 +229,7 @@ def replica(
     faults: Faults = None,
     port: int = 0,
     watch: Watch | None = None,
+    log: Watch | None = None,
     **options: Any,
 ) -> Replica:
     """Make a replica of a service, for a `with` or `async with` statement.
@@ -240,7 +242,8 @@ def replica(
             back.
         faults: failures and delays, see `freeproviders.testing.faults`.
         port: the port on 127.0.0.1; 0 is any free port.
-        watch: called with each `RecordedRequest`, on the replica's thread.
+        watch: called with each `RecordedRequest` that was judged, on the replica's thread.
+        log: called with each whose answer has ended; its `line` is one for an access log.
         options: the service's own: `style` for ChatgptFree, `secret` for AIChatFree, and those of
             `OpenAIService` and `CataloguedService` in `freeproviders.testing.services`.
 
@@ -249,7 +252,9 @@ def replica(
         UnknownServiceError: there is no such service; `CatalogueError` for a file that is wrong.
         TypeError: the answer is none, or the service has no such option.
     """
-    return Replica(provider, answer, service=service, faults=faults, port=port, watch=watch, **options)
+    return Replica(
+        provider, answer, service=service, faults=faults, port=port, watch=watch, log=log, **options
+    )
 
 
 def serve(
@@ -261,14 +266,15 @@ def serve(
     faults: Faults = None,
     started: Callable[[Replica], object] | None = None,
     watch: Watch | None = None,
+    log: Watch | None = None,
     **options: Any,
 ) -> None:
     """Run a replica until Ctrl-C.
 
-    `started` is called with the replica when it listens, `watch` with each request.
+    `started` is called with the replica when it listens, `watch` and `log` as `replica` says.
     """
     with Replica(
-        provider, answer, service=service, faults=faults, port=port, watch=watch, **options
+        provider, answer, service=service, faults=faults, port=port, watch=watch, log=log, **options
     ) as server:
         forever = threading.Event()
         try:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -119,18 +120,24 @@ class ReplicaServer:
         assert task is not None  # noqa: S101 - a handler runs in a task
         self._tasks.add(task)
         answer: OneAnswer | None = None
+        recorded: RecordedRequest | None = None
+        began = monotonic()
         try:
             recorded = await RecordedRequest.read(request, self._numbers.get(id(request.protocol), 0))
             answer = OneAnswer(self, request, recorded)
             return await answer.run()
         except (asyncio.CancelledError, ConnectionError) as gone:
-            if answer is not None and not answer.complete and not self.stopping:
+            if recorded is not None and answer is not None and not answer.complete and not self.stopping:
+                recorded.left = True
                 self.ledger.disconnect()
             if isinstance(gone, asyncio.CancelledError):
                 raise
             return web.Response()  # to nobody
         finally:
             self._tasks.discard(task)
+            if recorded is not None:
+                recorded.seconds = monotonic() - began
+                self.ledger.ended(recorded)
 
 
 class OneAnswer:
@@ -175,6 +182,7 @@ class OneAnswer:
     async def _answer(self, place: str, turn: Turn | Embedding | None) -> web.StreamResponse:
         """Answer a request that was accepted, as far as its fault lets that happen."""
         self._fault = self._server.plan.next(place)
+        self._recorded.fault = self._fault.words
         await asyncio.sleep(self._fault.delay_headers)
         if self._fault.drop:
             self.complete = True

@@ -12,8 +12,10 @@ import pytest
 import right_requests as right
 from right_requests import SLUGS, ask, client, right_request, said, send
 
+from freeproviders import OpenAICompatible
 from freeproviders.testing import faults as reference
 from freeproviders.testing import replica
+from freeproviders.testing.faults import FAULT_NAMES, Fault, described, read_words
 from freeproviders.testing.services import service_class
 
 ANSWER = ["Hello", " there", " 🎉"]
@@ -505,3 +507,50 @@ def test_the_table_names_every_fault():
     assert named == set(reference.FAULT_NAMES)
     for slug in SLUGS:
         assert service_class(slug)().fault_names <= named
+
+
+# --- faults in words ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "spec"),
+    [
+        ("503", {"status": 503}),
+        ("status=429,retry_after=60", {"status": 429, "retry_after": 60}),
+        ("drop", {"drop": True}),
+        ("ok", {}),
+        (" 500 , error=no luck ", {"status": 500, "error": "no luck"}),
+        ("last_blank=false", {"last_blank": False}),
+        ("chunk=[1,2],pace=0.1", {"chunk": [1, 2], "pace": 0.1}),
+        ('headers={"a":"b","c":"d"},empty', {"headers": {"a": "b", "c": "d"}, "empty": True}),
+        ('error="a, b",status=500', {"error": "a, b", "status": 500}),
+        ('{"status": 503}', {"status": 503}),
+        ("redirect=http://127.0.0.1:9/?a=b", {"redirect": "http://127.0.0.1:9/?a=b"}),
+    ],
+)
+def test_words_are_read(words: str, spec: dict[str, object]) -> None:
+    assert read_words(words) == spec
+
+
+def test_words_are_written_as_they_are_read() -> None:
+    """The access log names a fault in the words with which one asks for it."""
+    for words in ("status=503", "status=429,retry_after=60", "drop", "delay_first=0.5,stall=2", ""):
+        assert Fault(**read_words(words)).words == words
+    assert len(Fault(body="x" * 1000).words) < 60
+
+
+def test_each_fault_is_described() -> None:
+    assert set(described()) == set(FAULT_NAMES)
+    assert all(what and value for value, what in described().values())
+
+
+def test_the_log_has_one_line_for_each_answer() -> None:
+    """Written at the end of the answer: status, seconds, refusal, fault, and a client that left."""
+    lines: list[str] = []
+    faults = [{"status": 503}]
+    with replica(OpenAICompatible, faults=faults, log=lambda one: lines.append(one.line)) as server:
+        OpenAICompatible("m", base_url=server.base_url, retry=1).complete_sync("Hi")
+    assert [re.sub(r" \d+\.\d\d s", "", line) for line in lines] == [
+        "POST /v1/chat/completions 503: fault status=503",
+        "POST /v1/chat/completions 200",
+    ]

@@ -212,6 +212,7 @@ def check_headers(request: RecordedRequest, wanted: Mapping[str, str | None]) ->
     """
     for name, value in wanted.items():
         given = request.headers.getall(name, [])
+        expect(bool(given), f"Header {name} is missing.", status=403)
         expect(len(given) == 1, f"Header {name} must be there once, not {len(given)} times.", status=403)
         expect(bool(given[0].strip()), f"Header {name} is empty.", status=403)
         expect(
