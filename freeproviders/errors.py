@@ -62,6 +62,7 @@ beginnings of their texts.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -77,6 +78,9 @@ if TYPE_CHECKING:
     from freeproviders.wire.limits import Allowance
     from freeproviders.wire.signs import Sign
 
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_TELLING_CHARS = 60
+"""So many characters of a message tell whether it is in the body too."""
 _LONG_SECONDS = 3600
 """From here on a message names a time, not seconds."""
 
@@ -137,6 +141,14 @@ class FreeProvidersError(Exception):
     def _what(self) -> str:
         """Say what happened, with the marks of arguments' names (`freeproviders.naming`)."""
         return marked(self.message)
+
+
+def _is_told(message: str, body: str) -> bool:
+    """Return whether a message was read out of a body, of which either may have been shortened."""
+    said = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), body)
+    said = said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # of two halves, a character
+    said = " ".join(said.replace("\\n", " ").replace("\\", "").split())
+    return " ".join(message.replace("\\", "").split())[:_TELLING_CHARS].rstrip(". ") in said
 
 
 # --- the caller -----------------------------------------------------------------------------------
@@ -265,8 +277,7 @@ class ProviderError(FreeProvidersError, ClientError):
         what = f"HTTP {self.status}: {marked(self.message)}" if self.status else marked(self.message)
         if what[-1:].isalnum():  # a service's own words, often without an end
             what += "."
-        # A message that was read out of the body is not repeated.
-        if self.body and self.body not in self.message and self.message.rstrip(".") not in self.body:
+        if self.body and self.body not in self.message and not _is_told(self.message, self.body):
             what += f" The answer began: {self.body!r}."
         if self.soonest is not None and (self.retry_after is None or self.retry_after >= _LONG_SECONDS):
             what += f" Try again at {self.soonest.astimezone(UTC):%Y-%m-%d %H:%M} UTC."

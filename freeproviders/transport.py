@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,8 +102,8 @@ def check_proxy(proxy: object, what: str) -> None:
     except ValueError:  # a port that is none
         pass
     raise UsageError(
-        f"{what} must look like http://user:password@host:port. For SOCKS pass a connector, for example "
-        "one of the package aiohttp-socks."
+        f"{argument(what)} must look like http://user:password@host:port.",
+        advice=f"For SOCKS pass a {argument('connector')}, for example one of the package aiohttp-socks.",
     )
 
 
@@ -429,7 +430,12 @@ def _translated(error: Exception) -> ProviderError:
         case aiohttp.ServerDisconnectedError():  # its words are aiohttp's own objects
             return ProviderConnectionError("Connection failed: the server closed it before its answer.")
         case aiohttp.ClientConnectorError():
-            return ProviderConnectionError(f"Connection failed: {said}.", phase="connect")
+            # The words of asyncio repeat the address as Python writes it.
+            number = error.os_error.errno or 0
+            why = os.strerror(number) if number > 0 else error.os_error.strerror or said
+            return ProviderConnectionError(
+                f"Connection failed: {error.host}:{error.port}: {redact(why).rstrip('.')}.", phase="connect"
+            )
         case _:
             return ProviderConnectionError(f"Connection failed: {said}.")
 

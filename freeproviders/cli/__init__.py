@@ -18,6 +18,13 @@ def main() -> None:
     Exit code 0 is success, 1 an error of a service or of the model, 2 a wrong command, 130 an
     interrupt.
     """
+    try:
+        _run()
+    except KeyboardInterrupt:  # while a module was loaded
+        sys.exit(130)
+
+
+def _run() -> None:
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         sys.stderr.write('The command line needs two more packages: pip install "freeproviders[cli]"\n')
         sys.exit(1)

@@ -311,9 +311,14 @@ def _prompt(words: list[str] | None) -> str | None:
     if not words:
         return None if terminal.is_terminal(sys.stdin) else _standard_input()
     if words[-1] != "-":
-        return " ".join(words)
-    asked = " ".join(words[:-1])
+        return _whole(" ".join(words))
+    asked = _whole(" ".join(words[:-1]))
     return f"{asked}\n\n{_standard_input()}" if asked else _standard_input()
+
+
+def _whole(text: str) -> str:
+    """Take out bytes that are no text, which Python keeps as halves of characters."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _standard_input() -> str:

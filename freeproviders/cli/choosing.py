@@ -77,15 +77,29 @@ def backend(
     """Make whoever answers: a provider, or a router over all that is free here."""
     if name is not None:
         return _provider(name, model, timeout, configuration)
-    from freeproviders.cli.routed import router
-
     for key, value in configuration.items():
         if value is not None:
             raise typer.BadParameter(
                 "It belongs to one service: name a --service or a --provider.",
                 param_hint=f"--{key.replace('_', '-')}",
             )
-    return router(model, timeout)
+    return _routed(model, timeout)
+
+
+def _routed(model: str | None, timeout: float | None) -> Backend:
+    from freeproviders.cli.routed import router
+    from freeproviders.errors import UnknownServiceError
+
+    try:
+        return router(model, timeout)
+    except UnknownServiceError:
+        if model is None:
+            raise
+        raise typer.BadParameter(
+            f"{model!r} alone is no embedded model (`freeproviders models`), no GGUF file, and no service's, "
+            "as groq/openai/gpt-oss-120b. Name who has it with --provider or --service.",
+            param_hint="--model",
+        ) from None
 
 
 def _provider(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from freeproviders import FreeProviders
-from freeproviders.cli.terminal import say
+from freeproviders.cli.terminal import renamed, say
 from freeproviders.consent import Privacy
 from freeproviders.errors import NotAskedWarning
 from freeproviders.types import Asking, Attempt, ChatRequest, Seam
@@ -52,4 +52,4 @@ def _say(what: Asking | Attempt | Seam) -> None:
             where = {"embedded": ", on this machine", "local": ", on this machine"}.get(place, "")
             say(f"Asking {' '.join(filter(None, (provider, model)))}{where}.")
         case Attempt(error=error) if error:
-            say(f"No answer: {error}")
+            say(f"No answer: {renamed(error)}")

@@ -161,6 +161,13 @@ def in_options(error: Exception) -> str:
         for sentence in map(Words, _SENTENCES.split(advice.marked)):
             if sentence.arguments and not _options.keys() & set(sentence.arguments):
                 text = Words(" ".join(text.marked.replace(sentence.marked, "").split()))
+    return renamed(text)
+
+
+def renamed(text: str) -> str:
+    """Write `--base-url` for `base_url` and so on, where a text of the core marks its names."""
+    from freeproviders.naming import Words
+
     return text.renamed(_options.get) if isinstance(text, Words) else text
 
 

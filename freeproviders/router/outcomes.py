@@ -23,6 +23,7 @@ from freeproviders.errors import (
     QuotaSpentError,
     UsageError,
 )
+from freeproviders.naming import marked
 from freeproviders.router.health import Admission, Health
 from freeproviders.router.member import Member
 from freeproviders.types import Attempt, Batch, Finish, Listener, Usage
@@ -169,7 +170,9 @@ class Outcomes:
                 return errors[0]  # the question is at fault, whoever is asked
         until = min((one.until for one in self.told.values() if one.until is not None), default=inf)
         error = NoProviderError(
-            " ".join(["Nobody has answered.", *map(str, errors), *why] if errors else why),
+            " ".join(
+                ["Nobody has answered.", *(marked(str(one)) for one in errors), *why] if errors else why
+            ),
             trail=self.trail,
             provider=self._name,
         )

@@ -49,6 +49,7 @@ from freeproviders.wire.signs import Kind, Sign, find_sign
 from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
+_MORE: Final = " ..."
 MAX_SIGN_BYTES: Final = 2**16
 """So much of a body is searched for the signs of a row."""
 
@@ -212,7 +213,7 @@ def classify(
     if sign is not None and cls is ToolsNotSupportedError and sign.kind != "request":
         sign = None  # tools are asked for in another way then, whatever else such a refusal may mean
     error = (cls if sign is None else _BY_KIND[sign.kind])(
-        redact(message)[:EXCERPT_CHARS],
+        shortened(redact(message)),
         status=status,
         code=mended(reported.code) if reported.code else None,
     )
@@ -225,7 +226,7 @@ def classify(
 
 def disguised(sign: Sign, text: str) -> ProviderError:
     """Return the error for an answer whose whole text is a refusal."""
-    error = _BY_KIND[sign.kind](redact(mended(text))[:EXCERPT_CHARS])
+    error = _BY_KIND[sign.kind](shortened(redact(mended(text))))
     _name(error, sign)
     _date(error, ReportedError(text), {}, (), None)
     return error
@@ -453,7 +454,16 @@ def blocked(body: bytes, *, status: int | None = None) -> BlockedError:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body, on one line and without anything like a credential."""
     text = body[: 4 * EXCERPT_CHARS].decode("utf-8", "replace")
-    return redact(" ".join(text.split()))[:EXCERPT_CHARS]
+    return shortened(redact(" ".join(text.split())))
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text that is too long for an error, up to the end of a word."""
+    if len(text) <= EXCERPT_CHARS:
+        return text
+    begin = text[: EXCERPT_CHARS - len(_MORE)]
+    words, blank, _ = begin.rpartition(" ")
+    return f"{words if blank and len(words) > EXCERPT_CHARS // 2 else begin}{_MORE}"
 
 
 def redact(text: str) -> str:

@@ -437,7 +437,8 @@ def test_errors_speak_of_options() -> None:
         (["chat", "--temperature", "warm", "Hi"], "--temperature"),
         (["chat", "--provider", "flow-gpt", "  "], "The question is empty"),
         (["chat", "--provider", "flow-gpt"], "The question is empty"),
-        (["chat", "--model", "no-such-model", "Hi"], "no-such-model"),
+        (["chat", "--model", "no-such-model", "Hi"], "'no-such-model' alone is no embedded model"),
+        (["chat", "--provider", "flow-gpt", "--proxy", "x", "Hi"], "--proxy must look like http://user"),
         (["models", "pull", "no-such-model"], "'no-such-model': `freeproviders models` lists them"),
         (["replica", "nobody"], "There is no replica of 'nobody'"),
         (["sing"], "sing"),
@@ -449,6 +450,48 @@ def test_a_wrong_command_is_exit_code_2(arguments: list[str], complaint: str) ->
     said = " ".join(done.stderr.decode().split())
     assert complaint in said
     assert "Traceback" not in said
+
+
+def test_a_limit_of_time_is_over_all_hops(tmp_path: Path) -> None:
+    """A service that is busy and another that says nothing share it; the log says who was asked."""
+    with (
+        replica(service="groq", faults={"status": 503}) as groq,
+        replica(service="cloudflare", faults={"delay_headers": 50}) as other,
+    ):
+        env = {
+            "FREEPROVIDERS_QUOTA": str(tmp_path / "ledger.sqlite"),
+            "OLLAMA_API_BASE": "http://127.0.0.1:9/v1",
+            "GROQ_API_KEY": "gsk_any",
+            "GROQ_API_BASE": groq.base_url,
+            "CLOUDFLARE_API_TOKEN": "any",
+            "CLOUDFLARE_ACCOUNT_ID": "1",
+            "CLOUDFLARE_API_BASE": other.base_url,
+            "FREEPROVIDERS_CONFIRMED": "groq,cloudflare",
+        }
+        done = run("chat", "--timeout", "3", "Hi", env=env)
+        assert len(other.requests) == 1
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"was not complete within 3 s. Allow more with --timeout." in done.stderr
+
+
+def test_repairs_share_the_limit_of_time(tmp_path: Path) -> None:
+    """A model that is asked again has what is left of it, and no time of its own."""
+    faults = [{}, {"delay_headers": 50}]
+    with replica("flow-gpt", answer="No object.", faults=faults) as server:
+        schema = ("--schema", schema_file(tmp_path), "--timeout", "3")
+        done = run(*arguments("flow-gpt", server.base_url), *schema, "Who?")
+        assert len(server.requests) == 2
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "was not complete within 3 s." in only_error(done)
+
+
+def test_an_address_where_nobody_listens_is_said_plainly() -> None:
+    done = run(*arguments("openai-compatible", "http://127.0.0.1:9"), "Hi")
+    assert done.returncode == 1
+    line = only_error(done)
+    assert "Connection failed: 127.0.0.1:9: Connection refused. It was tried" in line
+    assert "ssl:" not in line
+    assert line.endswith("Check the network, the --base-url and the --proxy.")
 
 
 def test_a_wrong_variable_is_named() -> None:

@@ -116,6 +116,20 @@ def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_interrupt_while_it_loads_is_silent() -> None:
+    code = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'freeproviders.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from freeproviders.cli import main\n"
+        "main()\n"
+    )
+    done = python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_version() -> None:
     assert run("--version").stdout.decode() == f"freeproviders {__version__}\n"
 
@@ -131,6 +145,9 @@ def test_no_command_is_a_question_for_help() -> None:
     [
         ("chat --provider f", ["free-netfly", "flow-gpt"]),
         ("chat --service gro", ["groq"]),
+        ("chat --model smol", ["smollm2-135m"]),
+        ("chat --model groq/openai/gpt-oss-12", ["groq/openai/gpt-oss-120b"]),
+        ("chat --service groq -m openai/gpt-oss-12", ["openai/gpt-oss-120b"]),
         ("models --service mis", ["mistral"]),
         ("catalogue show open", ["opencode-zen", "openrouter"]),
         ("replica o", ["openai-compatible"]),

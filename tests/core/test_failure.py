@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from freeproviders import errors
 from freeproviders.wire.failure import (
+    EXCERPT_CHARS,
     ReportedError,
     classify,
     error_in_success,
@@ -19,6 +20,7 @@ from freeproviders.wire.failure import (
     read_reported_error,
     redact,
     retry_after,
+    shortened,
 )
 
 SHAPES = [
@@ -434,3 +436,25 @@ def test_any_document(document):
     """Any JSON is read without a fault."""
     read_reported_error(document)
     error_in_success(document)
+
+
+@given(
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\ufdd0\ufdd1\ufdd2\\"), min_size=20),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_reported_message_is_told_once(message, ascii_only, padded):
+    """However JSON writes its characters, and however long it is."""
+    message = "Something is wrong: " + " ".join(message.split()) * (5 if padded else 1)
+    body = json.dumps({"error": {"message": message, "type": "bad"}}, ensure_ascii=ascii_only)
+    assert "The answer began" not in str(read_failure(400, {}, body.encode()))
+
+
+@given(st.lists(st.text(alphabet="abcdefgh", min_size=1, max_size=12), min_size=1, max_size=80))
+def test_what_is_shortened_ends_with_a_word(words):
+    text = " ".join(words)
+    short = shortened(text)
+    assert len(short) <= EXCERPT_CHARS
+    if short != text:
+        kept = short.removesuffix(" ...").split(" ")
+        assert kept == words[: len(kept)]
