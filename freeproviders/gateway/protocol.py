@@ -41,11 +41,19 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    """aiohttp's server, with connections of our own."""
+    """aiohttp's server, with connections of our own; `open` counts them from the first moment."""
+
+    open = 0
 
     def __call__(self) -> web.RequestHandler:
         """Make a connection."""
+        self.open += 1
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        self.open -= 1
+        super().connection_lost(handler, exc)
 
 
 class TooMany(asyncio.Protocol):

@@ -88,6 +88,7 @@ class GatewayServer:
         self._memory = CallMemory()
         self._room = Room(self.limits)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._busy: set[asyncio.Transport] = set()
         self._streams: set[EventStream] = set()
         self._answering = 0
         self._stopping = False
@@ -129,7 +130,7 @@ class GatewayServer:
         )
 
         def accept() -> asyncio.BaseProtocol:
-            return server() if len(server.connections) < self.limits.connections else TooMany()
+            return server() if server.open < self.limits.connections else TooMany()
 
         self._listener = await loop.create_server(accept, self.host, port, backlog=BACKLOG)
         self._looking = asyncio.create_task(self._look())
@@ -144,7 +145,12 @@ class GatewayServer:
         if self._listener is None or self._server is None:
             return
         await stop_accepting(self._listener)
-        self._server.pre_shutdown()  # closes idle connections, and the others after their answer
+        for connection in self._server.connections:
+            transport = connection.transport
+            if transport is not None and transport not in self._busy:
+                transport.close()
+            else:
+                connection.close()  # after its answer
         grace = self.limits.grace_seconds if grace is None else grace
         if self._tasks and grace:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -165,8 +171,9 @@ class GatewayServer:
 
     async def _look(self) -> None:
         """Look after the streams as long as the server runs."""
+        pause = min(_LOOK_SECONDS, self.limits.silence_seconds, self.limits.unread_seconds)
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(pause)
             now = time.monotonic()
             for stream in tuple(self._streams):
                 stream.look(now)
@@ -177,11 +184,15 @@ class GatewayServer:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a handler runs in a task
         self._tasks.add(task)
+        if (transport := request.transport) is not None:
+            self._busy.add(transport)
         incoming = Incoming(request, self.limits, self._room)
         try:
             return await self._answered(incoming)
         finally:
             self._tasks.discard(task)
+            if transport is not None:
+                self._busy.discard(transport)
             incoming.close()
             if ACCESS.isEnabledFor(logging.INFO):
                 ACCESS.info(incoming.line())
