@@ -22,18 +22,12 @@ async def vectors(embedder: Embedder, asked: VectorsAsked) -> tuple[bytes, int]:
 
     Raises `Refusal` and errors of the core.
     """
-    size = embedder.family.size
-    if asked.size is not None and asked.size != size:
-        known = "another number" if size is None else str(size)
-        raise FieldError(
-            f"dimensions={asked.size} is not what is made here: vectors of {vectors_id(embedder)} have "
-            f"{known}. Leave dimensions out, or start the gateway with --dimensions.",
-            param="dimensions",
-        )
+    _check_size(embedder, asked)
     try:
         made = await embedder.embed(asked.texts, role=asked.role, wait_up_to=WAIT_SECONDS)
     except BadTextsError as error:
         raise _of_a_text(error) from error
+    _check_size(embedder, asked)  # of a model that nobody knows the first vectors tell it
     more = {
         "family": made.family.fingerprint,
         "truncated": list(made.truncated),
@@ -46,6 +40,16 @@ async def vectors(embedder: Embedder, asked: VectorsAsked) -> tuple[bytes, int]:
         made.vectors, vectors_id(embedder), tokens, base64=asked.base64, freeproviders=more
     )
     return document, tokens
+
+
+def _check_size(embedder: Embedder, asked: VectorsAsked) -> None:
+    size = embedder.family.size
+    if asked.size is not None and size is not None and asked.size != size:
+        raise FieldError(
+            f"dimensions={asked.size} is not what is made here: vectors of {vectors_id(embedder)} have "
+            f"{size}. Leave dimensions out, or start the gateway with --dimensions.",
+            param="dimensions",
+        )
 
 
 def _of_a_text(error: BadTextsError) -> FreeProvidersError | Refusal:

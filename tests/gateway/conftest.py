@@ -55,9 +55,21 @@ def flow(through: Through) -> tuple[Replica, Gateway]:
     return through(FlowGpt, "Hello there, friend")
 
 
+_clients: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_clients() -> Iterator[None]:
+    yield
+    while _clients:
+        _clients.pop().close()
+
+
 def client(gateway: Gateway, **options: Any) -> openai.OpenAI:
-    """OpenAI's own client, which asks once where nothing else is said."""
-    return openai.OpenAI(base_url=gateway.base_url, **{"api_key": "any", "max_retries": 0, **options})
+    """OpenAI's own client, which asks once where nothing else is said; the test's end closes it."""
+    made = openai.OpenAI(base_url=gateway.base_url, **{"api_key": "any", "max_retries": 0, **options})
+    _clients.append(made)
+    return made
 
 
 def async_client(gateway: Gateway, **options: Any) -> openai.AsyncOpenAI:

@@ -7,19 +7,20 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freeproviders.wire.openai.asked import FieldError, read_chat, read_object
 from freeproviders.wire.openai.vectors import read_vectors
 
 HI = [{"role": "user", "content": "Hi"}]
+LETTERS = 'ab1{}[]"\\ \n\0é🙂'
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(LETTERS, max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["role", "content", "type", "name", "id", "text"]) | st.text(max_size=4),
+            st.sampled_from(["role", "content", "type", "name", "id", "text"]) | st.text(LETTERS, max_size=4),
             inner,
             max_size=3,
         )
@@ -34,10 +35,10 @@ NAMES = st.sampled_from(
         "input_type",
     ]
 )  # fmt: skip
-BODIES = st.dictionaries(NAMES | st.text(max_size=5), JSON, max_size=6)
+BODIES = st.dictionaries(NAMES | st.text(LETTERS, max_size=5), JSON, max_size=6)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES)
 def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
     with suppress(FieldError):
@@ -49,6 +50,7 @@ def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
         assert read_vectors({"input": "x", **body}).texts
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(FieldError):
