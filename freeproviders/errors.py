@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from freeproviders.wire.signs import Sign
 
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-_TELLING_CHARS = 60
+_TELLING_CHARS = 20
 """So many characters of a message tell whether it is in the body too."""
 _LONG_SECONDS = 3600
 """From here on a message names a time, not seconds."""
