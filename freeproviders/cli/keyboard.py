@@ -18,6 +18,7 @@ from freeproviders.cli.terminal import is_terminal, takes_sequences
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import CompleteEvent, Completer, Completion
     from prompt_toolkit.history import History
     from prompt_toolkit.input import Input
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -96,7 +97,6 @@ class EditedLines:
 
     def __init__(self, runner: asyncio.Runner, questions: Questions, commands: Iterable[str]) -> None:
         from prompt_toolkit import PromptSession
-        from prompt_toolkit.completion import WordCompleter
         from prompt_toolkit.shortcuts import CompleteStyle
 
         self.typed = False
@@ -108,7 +108,7 @@ class EditedLines:
             prompt_continuation=MORE,
             key_bindings=self._keys(),
             history=_history(questions, self._shortened),
-            completer=WordCompleter(list(commands), sentence=True),
+            completer=_completer(commands),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             reserve_space_for_menu=0,
@@ -234,6 +234,23 @@ def _output() -> Output:
     if hasattr(output, "enable_cpr"):
         output.enable_cpr = False
     return output
+
+
+def _completer(commands: Iterable[str]) -> Completer:
+    """Complete a command, and the name of a file behind one."""
+    from prompt_toolkit.completion import Completer, PathCompleter, WordCompleter
+    from prompt_toolkit.document import Document
+
+    words, paths = WordCompleter(list(commands), sentence=True), PathCompleter(expanduser=True)
+
+    class Typed(Completer):
+        def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+            command, blank, path = document.text_before_cursor.partition(" ")
+            if blank and command.startswith("/"):
+                return paths.get_completions(Document(path), complete_event)
+            return words.get_completions(document, complete_event)
+
+    return Typed()
 
 
 def _history(questions: Questions, left_out: Callable[[str], bool]) -> History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 import threading
@@ -16,7 +17,7 @@ from prompt_toolkit.input.vt100_parser import Vt100Parser
 
 from freeproviders.cli.keyboard import Pastes
 from freeproviders.testing import Replica, replica
-from tests.cli.command import Terminal, plain, run
+from tests.cli.command import COMMAND, Terminal, plain, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
@@ -223,6 +224,32 @@ def test_files_go_with_the_next_question(tmp_path: Path) -> None:
         "What is to do?\n\nnotes.txt:\n````\nBuy ```milk```.\n````",
         "And then?",
     ]
+
+
+def test_commands_and_files_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "zebra.txt").write_text("Stripes.")
+    with replica("free-netfly", answer="Yes.") as server, edit(server) as at:
+        at.press(f"/at\t {tmp_path}/zeb\t\r")
+        at.wait_for("zebra.txt goes with the next question.")
+        at.wait_for(READY)
+        at.press("\x04")
+        assert at.wait() == 0
+
+
+@pytest.mark.parametrize("away", [">", "2>"])
+def test_a_conversation_whose_output_goes_elsewhere(tmp_path: Path, away: str) -> None:
+    """The questions are asked on the stream that is still a terminal; answers alone go to the file."""
+    file = tmp_path / "file"
+    with replica("free-netfly", answer="Yes.") as server:
+        typed = shlex.join([*COMMAND, "chat", "-p", "free-netfly", "--base-url", server.base_url])
+        with Terminal(command=("/bin/sh", "-c", f"{typed} {away} {shlex.quote(str(file))}")) as at:
+            at.wait_for(READY)
+            at.press("Hi\r")
+            at.wait_for(READY)
+            at.press("\x04")
+            assert at.wait() == 0
+    assert (file.read_text() == "Yes.\n") == (away == ">")
+    assert ("Yes." in at.shown) == (away == "2>")
 
 
 def test_control_c_twice_leaves() -> None:
