@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 from contextlib import suppress
@@ -120,6 +119,8 @@ def serve(
 
     The service's own key comes from the environment, as GROQ_API_KEY.
     """
+    import asyncio
+
     from freeproviders.gateway.guard import Guard, is_loopback_host
 
     # First: nothing is fetched for a command that cannot work.
@@ -199,6 +200,8 @@ def _embedder(name: str | None, dimensions: int | None) -> Embedder | None:
 
 async def _serve(backend: Backend, port: int, *, quiet: bool, **given: Any) -> None:
     """Serve until a signal comes, then let answers end; a second signal cuts them off."""
+    import asyncio
+
     from freeproviders.gateway import GatewayServer
     from freeproviders.gateway.server import ACCESS
 
