@@ -88,6 +88,12 @@ def test_what_is_typed_exists(page):
             check(command)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=where)
+def test_nobody_is_told_to_install_a_name_that_others_could_take(page):
+    """The package is on no index yet: it is installed from a clone."""
+    assert not re.findall(r"""pip install ["']?freeproviders""", page.read_text(encoding="utf-8"))
+
+
 def test_what_does_not_exist_is_noticed():
     """A wrong command, option, recipe, extra and module."""
     for wrong in (
