@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and docs/comparison.md, from the results in docs/measured.
+"""What README.md, docs/performance.md and docs/comparison.md say of the results in docs/measured.
 
 Nothing is measured here: `make bench-peers` writes the results.
 """
@@ -49,7 +49,7 @@ NEEDS: tuple[Column, ...] = (
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """Give both pages with their tables in them."""
+    """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
     incidents = json.loads((docs / "measured" / "incidents.json").read_text(encoding="utf-8"))
     parts = {
@@ -65,13 +65,15 @@ def pages(docs: Path) -> dict[Path, str]:
             "incidents": table(["", *columns(incidents)], rows(incidents["found"])),
             "versions": said_of(incidents["conditions"]),
         },
+        "../README.md": {"short": in_short(results)},
     }
     found = {}
     for name, made in parts.items():
-        text = (docs / name).read_text(encoding="utf-8")
+        page = (docs / name).resolve()
+        text = page.read_text(encoding="utf-8")
         for part, lines in made.items():
             text = replaced(text, "measured", part, lines)
-        found[docs / name] = text
+        found[page] = text
     return found
 
 
@@ -87,6 +89,21 @@ def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:
         + "."
     )
     return wrapped(said)
+
+
+def in_short(results: Results) -> str:
+    """Write in a sentence how many times our CPU time the others take for a piece of an answer."""
+    others = []
+    for name, contender in {**CONTENDERS, **NATIVE}.items():
+        if name not in {FLOOR, *OURS}:
+            measured = (results.times(load, name, contender.ours, "piece") for load in ("burst", "paced"))
+            ratios = [one for one in measured if one is not None]
+            if len(ratios) == 2:
+                others.append(f"{name} {' and '.join(map(shown, ratios))}")
+    return wrapped(
+        "Each piece of a streamed answer costs others more processor time, in a burst and where pieces come "
+        f"a millisecond apart: {', '.join(others)} times ours ({results.all['conditions']['date']})."
+    )
 
 
 def wrapped(text: str, width: int = 100) -> str:
