@@ -3,6 +3,7 @@
 A comment before a block says what its test needs, and is not shown on the site:
 
     <!-- with: GEMINI_API_KEY=key -->         a variable of the environment
+    <!-- with: notebooks/data/ferry.md -->    a file of the clone
     <!-- with: nomic-embed.gguf -->           a small embedding model in a file of that name
     <!-- with: replica groq -->               a replica of a service, which the environment leads to
     <!-- continues -->                        the names and needs of the block before

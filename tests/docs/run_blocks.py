@@ -15,11 +15,14 @@ import ipaddress
 import json
 import linecache
 import os
+import shutil
 import sys
 import tempfile
 import traceback
 import types
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 def only_this_machine(event, arguments):
@@ -48,7 +51,7 @@ class Session:
         self.environment = dict(os.environ)
 
     def needs(self, need):
-        """Provide a variable, a replica or a model's file."""
+        """Provide a variable, a replica, a file of the clone or a model's file."""
         name, is_variable, value = need.partition("=")
         if is_variable:
             os.environ[name] = value
@@ -60,6 +63,9 @@ class Session:
             server = self.around.enter_context(replica(service=service, answer=answer))
             os.environ[f"{service.upper()}_API_BASE"] = server.base_url
             os.environ[f"{service.upper()}_API_KEY"] = "a-key-of-the-page"
+        elif (ROOT / need).is_file():
+            Path(need).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / need, need)
         else:
             from tests.embedded.tiny_bert import written
 
