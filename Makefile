@@ -33,7 +33,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(INSTALL) -e '.[all,rag]' --group dev
+	$(INSTALL) -e '.[all]' --group dev
 	@touch $@
 
 demo: $(VENV)/.demo ## Ask the embedded model a question: no key, no account

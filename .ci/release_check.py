@@ -69,7 +69,7 @@ for module, extra in (
     try:
         importlib.import_module(module)
     except ImportError as error:
-        assert f"freeproviders[{{extra}}]" in str(error), error
+        assert f".[{{extra}}]" in str(error), error
     else:
         raise AssertionError(f"{{module}} was imported without its extra")
 """
@@ -115,9 +115,7 @@ def lowest_environment() -> str:
     constraints.parent.mkdir(parents=True, exist_ok=True)
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in lowest_versions().items()))
     python = environment("lowest", sys.executable)
-    install(
-        python, "-c", str(constraints), "-e", f"{ROOT}[all,rag]", "--group", f"{ROOT}/pyproject.toml:test"
-    )
+    install(python, "-c", str(constraints), "-e", f"{ROOT}[all]", "--group", f"{ROOT}/pyproject.toml:test")
     return python
 
 
@@ -129,7 +127,7 @@ def pythons() -> Iterator[str]:
             yield f"CPython {version} is not on this machine: not checked"
             continue
         python = environment(f"python{version}", interpreter)
-        install(python, "-e", f"{ROOT}[all,rag]", "--group", f"{ROOT}/pyproject.toml:test")
+        install(python, "-e", f"{ROOT}[all]", "--group", f"{ROOT}/pyproject.toml:test")
         yield outcome(f"CPython {version}", quick_tests(python))
 
 

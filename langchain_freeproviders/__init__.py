@@ -10,12 +10,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from freeproviders.errors import MissingDependencyError
+from freeproviders.installing import with_extra
 from freeproviders.lazy import lazy
 
 if find_spec("langchain_core") is None:
-    raise MissingDependencyError(
-        "LangChain is not installed.", advice='Run: pip install "freeproviders[langchain]"'
-    )
+    raise MissingDependencyError("LangChain is not installed.", advice=with_extra("langchain"))
 
 from langchain_freeproviders import chat_models as _chat_models
 from langchain_freeproviders._version import __version__

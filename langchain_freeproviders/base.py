@@ -65,7 +65,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     Setup:
         ```bash
-        pip install 'freeproviders[langchain]'
+        pip install '.[langchain]'  # in a clone of freeproviders
         ```
 
         `<NAME>_API_KEY`, `<NAME>_API_BASE` and `<NAME>_PROXY` are read from the environment.

@@ -160,9 +160,9 @@ class ChatOpenAICompatible(OpenAICompatibleSettings, ProviderChatModel):
 class ChatEmbedded(EmbeddedSettings, ProviderChatModel):
     """A small model on this machine, run by llama.cpp: no key, no account, and then no network.
 
-    `pip install 'freeproviders[langchain,embedded]'`; `freeproviders models pull
-    qwen2.5-coder-0.5b`, or the first question, downloads the weights once (491 MB). Its answers are
-    fluent and often wrong: never take them for facts.
+    Needs the extra `embedded`; `freeproviders models pull qwen2.5-coder-0.5b`, or the first
+    question, downloads the weights once (491 MB). Its answers are fluent and often wrong: never take
+    them for facts.
 
     `model` is a name that `freeproviders models` lists, "" the best one that is here; `model_path`
     a GGUF file of your own. `max_tokens` is 1024 unless set. A call that is required is constrained

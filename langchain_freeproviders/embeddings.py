@@ -30,8 +30,8 @@ class OfflineEmbeddings(BaseEmbeddings):
     """Static vectors of 256 numbers whose weights are inside a package: no service, key or network.
 
     They find what means the same in other words, but better keywords than sentences:
-    `OfflineRetriever` fuses them with search by words. `pip install
-    'freeproviders[langchain,rag]'`. docs/embeddings.md says how good they are.
+    `OfflineRetriever` fuses them with search by words. Needs the extra `rag`. docs/embeddings.md
+    says how good they are.
 
         ```python
         from langchain_freeproviders import OfflineEmbeddings
@@ -101,10 +101,10 @@ class OpenAICompatibleEmbeddings(ServiceFields, ModelEmbeddings):
 class EmbeddedEmbeddings(RequestFields, ModelEmbeddings):
     """Vectors from an embedding model on this machine, run by llama.cpp from a GGUF file of your own.
 
-    `pip install 'freeproviders[langchain,embedded]'`. Nothing is downloaded: `model_path` is the
-    file, or `FREEPROVIDERS_EMBEDDING_MODEL` of the environment. The file says its pooling and its
-    window, and its digest is part of the family. All objects with the same settings share one
-    engine, which the first text starts.
+    Needs the extra `embedded`. Nothing is downloaded: `model_path` is the file, or
+    `FREEPROVIDERS_EMBEDDING_MODEL` of the environment. The file says its pooling and its window, and
+    its digest is part of the family. All objects with the same settings share one engine, which the
+    first text starts.
 
         ```python
         from langchain_freeproviders import EmbeddedEmbeddings

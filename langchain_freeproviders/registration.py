@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
+from freeproviders.installing import with_extra
 from langchain_freeproviders import chat_models, embeddings
 from langchain_freeproviders.base import ProviderChatModel
 from langchain_freeproviders.errors import MissingDependencyError, UsageError
@@ -107,7 +108,7 @@ def register() -> None:
         from langchain.chat_models import base as chats  # noqa: PLC0415 - optional
         from langchain.embeddings import base as vectors  # noqa: PLC0415
     except ImportError as error:
-        raise MissingDependencyError("langchain is not installed: run pip install langchain.") from error
+        raise MissingDependencyError("langchain is not installed.", advice=with_extra("agents")) from error
     both: list[tuple[Any, Mapping[str, tuple[Any, Any]], str]] = [
         (getattr(chats, "_BUILTIN_PROVIDERS", None), _MAKERS, "init_chat_model"),
         (getattr(vectors, "_BUILTIN_PROVIDERS", None), _EMBEDDINGS_MAKERS, "init_embeddings"),
@@ -127,7 +128,8 @@ def register() -> None:
 
 def _not_ours(name: str | None, makers: Mapping[str, object]) -> MissingDependencyError:
     return MissingDependencyError(
-        f"{name!r} is none of {', '.join(makers)}: for others run pip install langchain."
+        f"{name!r} is none of {', '.join(makers)}. For others, langchain is needed.",
+        advice=with_extra("agents"),
     )
 
 

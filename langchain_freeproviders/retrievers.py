@@ -20,7 +20,7 @@ class OfflineRetriever(BaseRetriever):
 
     It fuses the offline floor's vectors with BM25 (docs/embeddings.md says how well). Nothing is
     fetched, and there is no key. Documents come back as copies with a `relevance_score` in their
-    metadata, at most 1. The retriever can be pickled. Needs `pip install "freeproviders[rag]"`.
+    metadata, at most 1. The retriever can be pickled. Needs the extra `rag`.
 
     Examples:
         ```python

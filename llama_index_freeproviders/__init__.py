@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from freeproviders._version import __version__
 from freeproviders.errors import MissingDependencyError
+from freeproviders.installing import with_extra
 from freeproviders.lazy import lazy
 
 if find_spec("llama_index.core") is None:
-    raise MissingDependencyError(
-        "LlamaIndex is not installed.", advice='Run: pip install "freeproviders[llama-index]"'
-    )
+    raise MissingDependencyError("LlamaIndex is not installed.", advice=with_extra("llama-index"))
 
 from llama_index_freeproviders import llms as _llms
 from llama_index_freeproviders.backend import BackendLLM

@@ -33,7 +33,7 @@ class OfflineRetriever(BaseRetriever):
     It fuses the offline floor's vectors with BM25 (docs/embeddings.md says how well). Nothing is
     fetched, and there is no key. The text of a node is what LlamaIndex embeds, its metadata
     included. A docstore keeps the nodes from one run to the next: `from_docstore`. Needs
-    `pip install "freeproviders[rag]"`.
+    the extra `rag`.
 
     Args:
         nodes: what is to be found.

@@ -38,4 +38,4 @@ except ImportError as error:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
-    assert f'pip install "freeproviders[{extra}]"' in done.stdout, done.stderr
+    assert f'pip install ".[{extra}]"' in done.stdout, done.stderr

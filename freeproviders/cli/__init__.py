@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+from freeproviders.installing import with_extra
+
 _NEEDED = ("typer", "rich")
 
 
@@ -26,7 +28,7 @@ def main() -> None:
 
 def _run() -> None:
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
-        sys.stderr.write('The command line needs two more packages: pip install "freeproviders[cli]"\n')
+        sys.stderr.write(f"The command line needs two more packages. {with_extra('cli')}\n")
         sys.exit(1)
     from freeproviders.cli.app import run_app
 

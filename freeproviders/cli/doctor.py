@@ -11,6 +11,7 @@ import typer
 
 from freeproviders.cli import terminal
 from freeproviders.cli.commands import examples
+from freeproviders.installing import with_extra
 
 
 @examples("freeproviders doctor", "freeproviders doctor --probe-local")
@@ -134,7 +135,7 @@ def _packages(found: dict[str, Any]) -> Iterator[str]:
 
 def _embedded(found: dict[str, Any]) -> Iterator[str]:
     engine = found["embedded"]
-    yield "engine: here" if engine["engine"] else 'engine: not here, pip install "freeproviders[embedded]"'
+    yield "engine: here" if engine["engine"] else f"engine: not here. {with_extra('embedded')}"
     here = ", ".join(engine["weights"])
     yield f"weights: {here or 'not here, `freeproviders models pull` fetches them'}"
     yield f"asked unless another is named: {engine['model']}"

@@ -28,6 +28,7 @@ from freeproviders.embedded import engine
 from freeproviders.embedded.children import OWN_GROUP
 from freeproviders.embedded.cores import usable_cores
 from freeproviders.errors import EmbeddedModelError, MissingDependencyError
+from freeproviders.installing import with_extra
 from freeproviders.naming import argument
 from freeproviders.process import PerProcess
 
@@ -204,9 +205,7 @@ def engine_folder() -> Path:
     """
     found = importlib.util.find_spec("xllamacpp")
     if found is None or found.origin is None:
-        raise MissingDependencyError(
-            'The embedded model needs its engine: pip install "freeproviders[embedded]".'
-        )
+        raise MissingDependencyError("The embedded model needs its engine.", advice=with_extra("embedded"))
     return Path(found.origin).parent.parent
 
 

@@ -42,7 +42,7 @@ class HybridIndex:
     words, over `1 + weight`. Ranks are not fused, since the best by words of a question whose words
     tell nothing has rank 1 as well. An index can be pickled; where the vectors of another version
     are of another family, loading it is a `FamilyMismatchError`. Needs
-    `pip install "freeproviders[rag]"`.
+    the extra `rag`.
 
     Args:
         texts: what is to be found. The index does not keep them.

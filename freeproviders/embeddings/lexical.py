@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from freeproviders.errors import MissingDependencyError
+from freeproviders.installing import with_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +51,7 @@ class LexicalIndex:
                 warnings.filterwarnings("ignore", message="IProgress not found")
                 from bm25s import BM25  # noqa: PLC0415 - an extra
         except ImportError as error:
-            raise MissingDependencyError(
-                "bm25s is not installed.", advice='Run: pip install "freeproviders[rag]"'
-            ) from error
+            raise MissingDependencyError("bm25s is not installed.", advice=with_extra("rag")) from error
         self._count = len(texts)
         self._bm25 = BM25(k1=_K1)
         corpus = [_words_of(text) for text in texts]

@@ -22,7 +22,7 @@ class OfflineEmbedder(Embedder):
 
     They take a fifth of a second to load, at the first text and on a thread, and 0.3 milliseconds
     for a page. Retrieval is better than keywords and worse than a sentence transformer; how much is
-    in docs/embeddings.md. Needs `pip install "freeproviders[rag]"`.
+    in docs/embeddings.md. Needs the extra `rag`.
 
     Examples:
         ```python

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import MissingDependencyError
+from freeproviders.installing import with_extra
 from freeproviders.wire.embeddings.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 FAMILY: Final = Family(model="wordllama-l2-supercat-256", size=256, normalised=True, rules="lower case")
 _WEIGHTS: Final = "weights/l2_supercat_256.safetensors"
 _TOKENIZER: Final = "tokenizers/l2_supercat_tokenizer_config.json"
-_ADVICE: Final = 'Run: pip install "freeproviders[rag]"'
+_ADVICE: Final = with_extra("rag")
 
 _TEXTS_AT_ONCE: Final = 256
 _TOKENS_AT_ONCE: Final = 4096

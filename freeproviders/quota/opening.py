@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from freeproviders.errors import MissingDependencyError, UsageError
+from freeproviders.installing import with_extra
 from freeproviders.process import PerProcess
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.place import default_path, spare_path
@@ -36,7 +37,7 @@ def open_ledger(where: str | Path = "") -> SharedLedger:
     place = _place(where)
     if _is_url(place) and find_spec("redis") is None:
         raise MissingDependencyError(
-            "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
+            "A ledger on Redis needs the package redis.", advice=with_extra("quota-redis")
         )
     ledgers = _opened.get()
     # Of two threads that open the same place at once, both get the one that was first.

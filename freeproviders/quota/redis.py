@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from freeproviders.errors import MissingDependencyError
+from freeproviders.installing import with_extra
 from freeproviders.quota.book import same_period
 from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Standing
 from freeproviders.quota.steps import (
@@ -370,7 +371,7 @@ def _package() -> Any:
         import redis.retry  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            "A ledger on Redis needs the package redis: pip install 'freeproviders[quota-redis]'."
+            "A ledger on Redis needs the package redis.", advice=with_extra("quota-redis")
         ) from error
     return redis
 

@@ -437,7 +437,7 @@ class Question:
         if not self._members:
             yield "There is nobody to ask."
             yield in_words(self._found.skipped)
-            yield 'Set the key of a service, or install "freeproviders[embedded]" for one on this machine.'
+            yield "Set the key of a service, or install the extra `embedded` for one on this machine."
             return
         unasked = [member.name for member in self._members if member not in self._outcomes.told]
         others = f", and {', '.join(unasked)} not asked" if unasked else ""

@@ -18,7 +18,7 @@ class EmbeddedEmbedding(RequestFields, ModelFields, CoreEmbedding):
     """Vectors from an embedding model that llama.cpp runs on this machine, from a file of your own.
 
     Nothing is downloaded. Its family is the name in the file with a digest of the weights. Needs
-    `pip install "freeproviders[embedded]"`.
+    the extra `embedded`.
 
     Examples:
         ```python

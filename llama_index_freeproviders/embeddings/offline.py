@@ -12,7 +12,7 @@ class OfflineEmbedding(CoreEmbedding):
 
     They take a fifth of a second to load and a tenth of a millisecond a query. Retrieval is better
     than keywords and worse than a sentence transformer; how much is in docs/embeddings.md. Needs
-    `pip install "freeproviders[rag]"`.
+    the extra `rag`.
 
     Examples:
         ```python

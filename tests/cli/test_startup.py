@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from freeproviders import __version__
 from freeproviders.cli.app import app
+from freeproviders.installing import with_extra
 from tests.cli.command import environment, run
 
 
@@ -92,7 +93,7 @@ def test_the_core_does_not_load_the_command_line() -> None:
 def test_without_its_packages_it_says_what_to_install(missing: str) -> None:
     done = python(f"import sys; sys.modules[{missing!r}] = None; from freeproviders.cli import main; main()")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'The command line needs two more packages: pip install "freeproviders[cli]"\n'
+    assert done.stderr == f"The command line needs two more packages. {with_extra('cli')}\n"
 
 
 def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
@@ -110,9 +111,7 @@ def test_without_the_engine_nothing_is_fetched(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert (
-        done.stderr == 'Error: The embedded model needs its engine: pip install "freeproviders[embedded]".\n'
-    )
+    assert done.stderr == f"Error: The embedded model needs its engine. {with_extra('embedded')}\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -32,6 +32,7 @@ LAYERS = [
         "display",
         "process",
         "folders",
+        "installing",
         "naming",
         "private_file",
         "sqlite_file",

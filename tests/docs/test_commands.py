@@ -101,7 +101,7 @@ def test_what_does_not_exist_is_noticed():
         "freeproviders services conform groq",
         "FREEPROVIDERS_MODEL=x freeproviders speak",
         "make demos",
-        'pip install "freeproviders[lama]"',
+        'pip install ".[lama]"',
         "python -m benchmarks.nothing",
     ):
         with pytest.raises(AssertionError):

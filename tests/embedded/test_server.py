@@ -285,7 +285,7 @@ def engine_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_135m: P
 
 def test_no_engine_names_the_extra(settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "freeproviders\[embedded\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "\.\[embedded\]"'):
         start_server(settings)
 
 
