@@ -1,6 +1,6 @@
 """What README.md, docs/performance.md and docs/comparison.md say of the results in docs/measured.
 
-Nothing is measured here: `make bench-peers` writes the results.
+Nothing is measured here: `make bench` and `make bench-peers` write the results.
 """
 
 from __future__ import annotations
@@ -48,12 +48,31 @@ NEEDS: tuple[Column, ...] = (
 )
 
 
+FLOORS: dict[str, tuple[str, tuple[str, str, str]]] = {
+    "a piece of a burst": ("burst of 2000 pieces, per piece", ("stream", "astream", "astream_chat")),
+    "a piece, 1 ms apart": ("300 pieces 1 ms apart, per piece", ("stream", "astream", "astream_chat")),
+    "a short streamed answer": ("short stream, per call", ("stream", "astream", "astream_chat")),
+    "a whole answer": ("whole answer, per call", ("complete", "ainvoke", "achat")),
+    "sync: a piece of a burst": ("burst of 2000 pieces, per piece", ("stream_sync", "stream", "stream_chat")),
+    "sync: a piece, 1 ms apart": ("300 pieces 1 ms apart, per piece", ("stream_sync", "stream", "stream_chat")),
+    "sync: a whole answer": ("whole answer, per call", ("complete_sync", "invoke", "chat")),
+}
+"""The lines of the table, each with a comparison's title and our contender in each module."""
+MODULES = ("core", "langchain", "llamaindex")
+
+
 def pages(docs: Path) -> dict[Path, str]:
     """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
-    incidents = json.loads((docs / "measured" / "incidents.json").read_text(encoding="utf-8"))
+    incidents, floors = (
+        json.loads((docs / "measured" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("incidents", "floors")
+    )
     parts = {
         "performance.md": {
+            "floors": table(["", "core", "LangChain", "LlamaIndex"], over(floors["found"], FLOORS)),
+            "floors said": said_of(floors["conditions"]),
+            "long": long_answers(floors["found"]),
             "peers": said_of(results.all["conditions"], results.all["rounds"]),
             "speed": numbers(results, SPEED),
             "tool": numbers(results, TOOL),
@@ -75,6 +94,21 @@ def pages(docs: Path) -> dict[Path, str]:
             text = replaced(text, "measured", part, lines)
         found[page] = text
     return found
+
+
+def over(found: dict[str, Any], lines: dict[str, tuple[str, tuple[str, str, str]]]) -> Iterable[list[str]]:
+    """Write how many times the floor each of ours takes, with its microseconds."""
+    for line, (title, names) in lines.items():
+        cells = [found[module][title][name] for module, name in zip(MODULES, names, strict=True)]
+        yield [line, *(f"{one['ratio']:.1f} ({shown(one['us'])} µs)" for one in cells)]
+
+
+def long_answers(found: dict[str, Any]) -> str:
+    """Write what a piece costs in LlamaIndex, whose chunks hold the text so far, by the answer's length."""
+    lengths = (2000, 20_000, 100_000)
+    said = [found["llamaindex"][f"burst of {n} pieces, per piece"]["astream_chat"]["us"] for n in lengths]
+    head = ["pieces of an answer", *(f"{n:,}" for n in lengths)]
+    return table(head, [["µs for each", *map(shown, said)]])
 
 
 def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 
 Contender = Callable[[], int] | Callable[[], Awaitable[int]]
 """Does the work once and returns the number of pieces it saw."""
+COMPARED: dict[str, dict[str, dict[str, float]]] = {}
+"""What `compare` has printed, by its title: microseconds, and the ratio to the floor."""
 
 
 @contextmanager
@@ -68,7 +70,11 @@ def compare(
     ratios = {name: ratio(times[name], times[floor]) for name in contenders}
     print(f"{title} (CPU µs each, median of {rounds}; ratio to {floor})")
     for name in contenders:
-        print(f"  {name:32} {statistics.median(times[name]):9.2f}  {ratios[name]:6.2f}")
+        print(f"  {name:32} {statistics.median(times[name]):9.2f}  {ratios[name]:6.2f}", flush=True)
+    COMPARED.setdefault(
+        title,
+        {name: {"us": statistics.median(times[name]), "ratio": ratios[name]} for name in contenders},
+    )
     return ratios
 
 

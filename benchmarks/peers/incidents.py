@@ -104,6 +104,22 @@ INCIDENTS = (
 BY_NAME = {one.name: one for one in INCIDENTS}
 
 
+SERVICES = {
+    "LiteLLM": "import litellm; print(len(litellm.provider_list))",
+    "any-llm": "from any_llm import LLMProvider; print(len(LLMProvider))",
+    "freelm": (
+        "from freelm import providers; from freelm.providers.base import Provider as P\n"
+        "print(len({c for c in vars(providers).values() if isinstance(c, type) and issubclass(c, P)} - {P}))"
+    ),
+}
+"""How many services a package lists, as it says itself."""
+
+
+def services_in(code: str) -> int:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
 # --- in the process of a client -------------------------------------------------------------------
 
 
@@ -305,7 +321,8 @@ def main() -> None:
     begun = conditions({name for one in CONTENDERS.values() for name in one.packages})
     found = observe(names, incidents)
     if not said.only and not said.incident:
-        write(FOLDER / "incidents.json", {"conditions": begun, "found": found})
+        listed = {name: services_in(code) for name, code in SERVICES.items()}
+        write(FOLDER / "incidents.json", {"conditions": begun, "services": listed, "found": found})
 
 
 if __name__ == "__main__":

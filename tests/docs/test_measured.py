@@ -15,6 +15,7 @@ from benchmarks.peers.contenders import CONTENDERS, CORE
 from benchmarks.peers.incidents import INCIDENTS, do, seen
 from benchmarks.peers.worker import Worker
 from freeproviders import OpenAICompatible
+from freeproviders.catalogue import Catalogue
 from freeproviders.testing import replica
 from tests.docs.pages import ROOT
 
@@ -51,6 +52,22 @@ def test_a_line_has_a_test_or_a_benchmark_behind_it(what, behind):
             path, _, name = one.strip("`").partition("::")
             assert not name or name in names_in(path)
             assert (ROOT / path).is_file()
+
+
+def test_the_numbers_of_services():
+    """Of ours as the catalogue has them, of others as their packages said when they were run."""
+    rows = list(Catalogue(others=()))
+    gone = [row for row in rows if row.gone]
+    listed = json.loads((FOLDER / "incidents.json").read_text(encoding="utf-8"))["services"]
+    text = " ".join(PAGE.split())
+    for said in (
+        f"LiteLLM. It lists {listed['LiteLLM']} providers, any-llm {listed['any-llm']}; "
+        f"ours has {len(rows)} rows, {len(gone)} of them tombstones",
+        f"freelm has {listed['freelm']} of them",
+        f"| {len(rows)} | OpenAI's protocol | OpenAI's protocol | {listed['LiteLLM']} | {listed['freelm']} "
+        f"| not counted | {listed['any-llm']} |",
+    ):
+        assert said in text
 
 
 def test_the_page_has_lines():
