@@ -54,7 +54,10 @@ FLOORS: dict[str, tuple[str, tuple[str, str, str]]] = {
     "a short streamed answer": ("short stream, per call", ("stream", "astream", "astream_chat")),
     "a whole answer": ("whole answer, per call", ("complete", "ainvoke", "achat")),
     "sync: a piece of a burst": ("burst of 2000 pieces, per piece", ("stream_sync", "stream", "stream_chat")),
-    "sync: a piece, 1 ms apart": ("300 pieces 1 ms apart, per piece", ("stream_sync", "stream", "stream_chat")),
+    "sync: a piece, 1 ms apart": (
+        "300 pieces 1 ms apart, per piece",
+        ("stream_sync", "stream", "stream_chat"),
+    ),
     "sync: a whole answer": ("whole answer, per call", ("complete_sync", "invoke", "chat")),
 }
 """The lines of the table, each with a comparison's title and our contender in each module."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import pkgutil
 import re
 
 import pytest
 
+import benchmarks
+from benchmarks.__main__ import NO_BENCHMARKS
 from benchmarks.harness import server
 from benchmarks.measured import FOLDER, Results, digest
 from benchmarks.peers.contenders import CONTENDERS, CORE
@@ -60,13 +63,11 @@ def test_the_numbers_of_services():
     gone = [row for row in rows if row.gone]
     listed = json.loads((FOLDER / "incidents.json").read_text(encoding="utf-8"))["services"]
     text = " ".join(PAGE.split())
-    for said in (
-        f"LiteLLM. It lists {listed['LiteLLM']} providers, any-llm {listed['any-llm']}; "
-        f"ours has {len(rows)} rows, {len(gone)} of them tombstones",
-        f"freelm has {listed['freelm']} of them",
-        f"| {len(rows)} | OpenAI's protocol | OpenAI's protocol | {listed['LiteLLM']} | {listed['freelm']} "
-        f"| not counted | {listed['any-llm']} |",
-    ):
+    lists = f"LiteLLM. It lists {listed['LiteLLM']} providers, any-llm {listed['any-llm']};"
+    ours = f"ours has {len(rows)} rows, {len(gone)} of them tombstones"
+    theirs = f"freelm has {listed['freelm']} of them"
+    line = ["OpenAI's protocol"] * 2 + [listed["LiteLLM"], listed["freelm"], "not counted", listed["any-llm"]]
+    for said in (f"{lists} {ours}", theirs, f"| {len(rows)} | {' | '.join(map(str, line))} |"):
         assert said in text
 
 
@@ -141,3 +142,10 @@ def test_results_are_read_in_rounds(tmp_path):
     assert results.median("burst", "a", "piece") == 4
     assert results.times("burst", "a", "b", "piece") == 2
     assert results.median("burst", "c", "piece") is results.times("burst", "c", "a", "piece") is None
+
+
+def test_every_benchmark_can_be_run():
+    """`make bench` runs the `main` of each module that is not named as something else."""
+    for info in pkgutil.iter_modules(benchmarks.__path__):
+        if info.name not in NO_BENCHMARKS:
+            assert "main" in names_in(f"benchmarks/{info.name}.py"), info.name
