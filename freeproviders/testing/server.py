@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from freeproviders.listening import BACKLOG, stop_accepting
 from freeproviders.testing.answers import AnswerError, Piece, Script
 from freeproviders.testing.body import BodyEnded, BodyWriter
 from freeproviders.testing.faults import NO_FAULT, Fault, FaultPlan
@@ -35,12 +36,9 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
-BACKLOG: Final = 2048
 MAX_REQUEST_BYTES: Final = 256 * 2**20
 KEEPALIVE_SECONDS: Final = 0.02
 LAST_WORDS_SECONDS: Final = 0.5
-ACCEPT_ROUNDS: Final = 5
-"""Turns of the loop after which an accepted connection has reached its handler."""
 
 
 class AnswerFailed(Exception):  # noqa: N818 - carries the error
@@ -95,15 +93,7 @@ class ReplicaServer:
         self.stopping = True
         if self._listener is None or self._server is None:
             return
-        # A listener that is closed while asyncio accepts a connection from it leaves that
-        # connection's socket open. So it stops accepting first.
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError):  # Windows, where connections are taken another way
-            for listening in self._listener.sockets:
-                loop.remove_reader(listening.fileno())
-        for _ in range(ACCEPT_ROUNDS):
-            await asyncio.sleep(0)
-        self._listener.close()
+        await stop_accepting(self._listener)
         transports = [connection.transport for connection in self._server.connections]
         self._server.pre_shutdown()  # wakes the idle connections
         for task in self._tasks:
