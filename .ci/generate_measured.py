@@ -125,7 +125,7 @@ def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:
         + ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
         + "."
     )
-    return wrapped(said)
+    return wrapped(f"{said} {conditions.get('note', '')}")
 
 
 def in_short(results: Results) -> str:
