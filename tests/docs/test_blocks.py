@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -60,22 +61,31 @@ def judge(blocks: list[Block], results: list[dict[str, str]]) -> None:
             assert re.fullmatch(pattern, result["said"].strip(), re.DOTALL), result["said"]
 
 
+def group(page: Path, blocks: list[Block]) -> str:
+    """Whose process runs a page: to import the frameworks takes longer than most pages' code."""
+    if page.name.endswith("-details.md"):
+        return where(page)  # they leave settings and handlers of events behind
+    text = "".join(one.code for one in blocks)
+    return "frameworks" if re.search(r"^from (langchain|llama_index)", text, re.MULTILINE) else "core"
+
+
 def chosen(*, real: bool) -> list[object]:
-    """The pages with their blocks that are run here."""
-    found = {
-        page: [
+    """The blocks that are run here, by the process that runs them."""
+    found: dict[str, list[Block]] = {}
+    for page in PAGES:
+        blocks = [
             one
             for one in blocks_of(page, "python")
             if one.real is real and not one.tested and "def test_" not in one.code
         ]
-        for page in PAGES
-    }
-    return [pytest.param(blocks, id=where(page)) for page, blocks in found.items() if blocks]
+        if blocks:
+            found.setdefault(group(page, blocks), []).extend(blocks)
+    return [pytest.param(blocks, id=name) for name, blocks in found.items()]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("blocks", chosen(real=False))
-def test_the_code_of_a_page_runs(blocks: list[Block], tmp_path) -> None:
+def test_the_code_of_pages_runs(blocks: list[Block], tmp_path) -> None:
     judge(blocks, run(blocks, tmp_path))
 
 
