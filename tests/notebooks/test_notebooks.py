@@ -35,7 +35,7 @@ class Expected:
 
 EXPECTED = {
     "01_quickstart": Expected(
-        ("tokens by smollm2-135m", "whole:", "streamed:", "The end, because of: "),
+        ("whole:", "streamed:", "The end, because of: "),
         pictures=1,
         model="smollm2-135m",
     ),
