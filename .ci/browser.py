@@ -161,7 +161,6 @@ def laboratory(folder: Path) -> Iterator[str]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "JUPYTER_TOKEN": token,
         "FREEPROVIDERS_STATE": str(folder / "state"),
-        "PYTHONPATH": str(ROOT),
     }
     options = (
         "--no-browser",

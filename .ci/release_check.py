@@ -4,6 +4,7 @@
     python .ci/release_check.py lowest              the tests without a model, on the lowest versions declared
     python .ci/release_check.py lowest-first        of each of them the first case, where packages matter
     python .ci/release_check.py pythons packages    the same tests on CPython 3.11 to 3.13; wheel and sdist
+    python .ci/release_check.py browser             a notebook in JupyterLab, in a headless Chromium
 
 Each environment is made anew below build/release. With uv where it is installed, else with venv and
 pip.
@@ -82,12 +83,13 @@ def main(wanted: list[str]) -> None:
         "lowest-first": lowest_first,
         "pythons": pythons,
         "packages": packages,
+        "browser": browser,
     }
     unknown = set(wanted) - set(checks)
     if unknown:
         raise SystemExit(f"There is no check {', '.join(sorted(unknown))}: there are {', '.join(checks)}.")
     failed, begun = [], time.monotonic()
-    for name in wanted or ("lowest", "pythons", "packages"):
+    for name in wanted or ("lowest", "pythons", "packages", "browser"):
         for line in checks[name]():
             print(f"{time.monotonic() - begun:6.0f} s  {name}: {line}", flush=True)
             if line.startswith("FAILED"):
@@ -149,6 +151,14 @@ def packages() -> Iterator[str]:
                 run([str(command), "--help"], cwd=WORK, check=False, expect=0 if extra == "cli" else 1)
             )
             yield outcome(f"{package.name} with {extra or 'no extra'}", all(done))
+
+
+def browser() -> Iterator[str]:
+    """One notebook in JupyterLab and Chromium, with what the notebooks say that one has to install."""
+    python = environment("browser", sys.executable)
+    group = f"{ROOT}/pyproject.toml:browser"
+    install(python, f"{ROOT}[all,rag]", "langchain", "matplotlib", "--group", group)
+    yield outcome("a notebook in a browser", run([python, ".ci/browser.py"], cwd=ROOT, check=False))
 
 
 def environment(name: str, interpreter: str) -> str:
