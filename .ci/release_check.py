@@ -157,7 +157,7 @@ def browser() -> Iterator[str]:
     """One notebook in JupyterLab and Chromium, with what the notebooks say that one has to install."""
     python = environment("browser", sys.executable)
     group = f"{ROOT}/pyproject.toml:browser"
-    install(python, f"{ROOT}[all,rag]", "langchain", "matplotlib", "--group", group)
+    install(python, f"{ROOT}[all]", "matplotlib", "--group", group)
     yield outcome("a notebook in a browser", run([python, ".ci/browser.py"], cwd=ROOT, check=False))
 
 
