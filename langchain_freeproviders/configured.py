@@ -83,8 +83,11 @@ class ConfigurationFields(RequestFields):
 
     base_url: str | None = None
     """Where the service is; None is `<NAME>_API_BASE`, else the public address."""
-    api_key: SecretStr | None = None
-    """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`."""
+    api_key: SecretStr | str | None = None
+    """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`.
+
+    It is kept as a `SecretStr`, whichever of both is given.
+    """
     proxy: str | None = Field(default=None, exclude=True, repr=False)
     """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may be a secret."""
     cookies: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -132,6 +135,11 @@ class ConfigurationFields(RequestFields):
                 made.model_fields_set.discard("base_url")  # the environment's
         return made
 
+    @field_validator("api_key")
+    @classmethod
+    def _sealed_key(cls, key: SecretStr | str | None) -> SecretStr | None:
+        return SecretStr(key) if isinstance(key, str) else key
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "api_key":
             value = as_secret(value)
@@ -148,7 +156,8 @@ class ConfigurationFields(RequestFields):
     def _configuration(self) -> dict[str, Any]:
         """The keywords of whoever answers, beside the model."""
         fields = {name: getattr(self, FIELD_OF.get(name, name)) for name in CONFIGURATION}
-        return {**fields, "api_key": self.api_key.get_secret_value() if self.api_key is not None else None}
+        key = as_secret(self.api_key)
+        return {**fields, "api_key": key.get_secret_value() if key is not None else None}
 
     # --- what is shown and saved ---
 

@@ -338,8 +338,11 @@ def _limit(said: str) -> type[RateLimitError]:
     return RateLimitError
 
 
-def read_reported_error(document: object) -> ReportedError | None:
-    """Find the error that a JSON document reports; None where it reports none."""
+def read_reported_error(document: object, depth: int = 1) -> ReportedError | None:
+    """Find the error that a JSON document reports; None where it reports none.
+
+    `depth` is how often an error may stand inside the text of another one.
+    """
     if isinstance(document, list) and document:
         document = document[0]
     if not isinstance(document, Mapping):
@@ -360,6 +363,11 @@ def read_reported_error(document: object) -> ReportedError | None:
         message = _flat(source) if inner is not None else None
     if message is None:
         return None
+    metadata = source.get("metadata")
+    if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str) and raw:
+        # A service in front of another one repeats what that one has said.
+        below = read_reported_error(_try_json(raw.encode()), depth - 1) if depth else None
+        message = f"{message}: {raw if below is None else below.message}"
     code = source.get("code")
     status = next(
         (

@@ -461,3 +461,19 @@ def test_what_is_shortened_ends_with_a_word(words):
     if short != text:
         kept = short.removesuffix(" ...").split(" ")
         assert kept == words[: len(kept)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("no such thing", "no such thing"),
+        ('{"error": {"message": "too odd"}}', "too odd"),
+        ('{"error": {"message": "odd", "metadata": {"raw": "deeper"}}}', "odd: deeper"),
+    ],
+)
+def test_what_a_service_behind_the_service_has_said(raw, said):
+    """As OpenRouter passes it on, whose own words say nothing."""
+    inner = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw}}
+    error = read_failure(400, {}, json.dumps({"error": inner}).encode())
+    assert error.message == f"Provider returned error: {said}"
+    assert str(error).count(said) == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from typing import get_args
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -34,6 +35,7 @@ from langchain_freeproviders import (
     ChatOpenAICompatible,
     EmbeddedLLM,
     FlowGptLLM,
+    OpenAICompatibleEmbeddings,
     chat_models,
     llms,
 )
@@ -718,3 +720,13 @@ def test_making_a_model_sends_nothing():
         ).stdout
         == "1\n"
     )
+
+
+@pytest.mark.parametrize("cls", [ChatOpenAICompatible, OpenAICompatibleEmbeddings])
+def test_a_key_is_a_plain_string_for_type_checkers(cls):
+    """The annotation takes both; what is kept is hidden, however it came."""
+    assert set(get_args(cls.model_fields["api_key"].annotation)) == {str, SecretStr, type(None)}
+    for key in ("sk-one-of-mine", SecretStr("sk-one-of-mine")):
+        model = cls(model="m", base_url="http://127.0.0.1:9/v1", api_key=key)
+        assert model.api_key == SecretStr("sk-one-of-mine")
+        assert "sk-one-of-mine" not in f"{model!r}{model}"
