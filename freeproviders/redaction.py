@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+MORE: Final = " ..."
+"""The end of a text that was cut."""
 SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and is left for the message's sake
 
 _SECRET_NAME: Final = re.compile(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
@@ -69,6 +71,8 @@ def looks_secret(value: str) -> bool:
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Put three asterisks for each secret in a text, also for one that the text's end cuts."""
+    if text.endswith(MORE):
+        return f"{without_secrets(text.removesuffix(MORE), secrets)}{MORE}"
     for secret in secrets:
         text = text.replace(secret, "***")
         for length in range(min(len(secret) - 1, len(text)), SHORTEST_SECRET - 1, -1):

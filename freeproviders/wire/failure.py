@@ -35,6 +35,7 @@ from freeproviders.errors import (
     ServerError,
     ToolsNotSupportedError,
 )
+from freeproviders.redaction import MORE
 from freeproviders.wire.json import loads
 from freeproviders.wire.limits import (
     LONGEST_RESET_SECONDS,
@@ -49,7 +50,6 @@ from freeproviders.wire.signs import Kind, Sign, find_sign
 from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
-_MORE: Final = " ..."
 MAX_SIGN_BYTES: Final = 2**16
 """So much of a body is searched for the signs of a row."""
 
@@ -469,9 +469,9 @@ def shortened(text: str) -> str:
     """Return the beginning of a text that is too long for an error, up to the end of a word."""
     if len(text) <= EXCERPT_CHARS:
         return text
-    begin = text[: EXCERPT_CHARS - len(_MORE)]
+    begin = text[: EXCERPT_CHARS - len(MORE)]
     words, blank, _ = begin.rpartition(" ")
-    return f"{words if blank and len(words) > EXCERPT_CHARS // 2 else begin}{_MORE}"
+    return f"{words if blank and len(words) > EXCERPT_CHARS // 2 else begin}{MORE}"
 
 
 def redact(text: str) -> str:

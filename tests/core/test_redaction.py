@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeproviders import ChatgptFree, OpenAICompatible, errors
-from freeproviders.redaction import secrets_of, without_secrets
+from freeproviders.redaction import MORE, secrets_of, without_secrets
+from freeproviders.wire.failure import EXCERPT_CHARS
 from tests.core.servers import serve
 from tests.core.services import SERVICES, text_of
 
+ENDS_AT = EXCERPT_CHARS - len(MORE)
 PASSWORD = "p4ss:w/rd-long"  # with what is quoted in an address
 QUOTED = "p4ss%3Aw%2Frd-long"
 BASIC = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
@@ -47,7 +49,7 @@ async def test_a_service_that_repeats_the_request(given, secrets, where):
         said = said_by(request)
         if where == "cut":  # our own excerpt ends inside the secret
             secret = next(secret for secret in secrets if secret in said)
-            return web.Response(status=500, text="x" * (300 - len(secret) + 1) + secret)
+            return web.Response(status=500, text="x" * (ENDS_AT - len(secret) + 1) + secret + "x" * 9)
         if where == "text":
             return web.Response(status=500, text=said)
         return web.json_response({"error": {"message": said}}, status=400)
