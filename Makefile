@@ -19,7 +19,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test cover further real exam lowest release-check lint format docs docs-tables catalogue bench bench-peers clean
+.PHONY: help demo check test cover further real exam lowest release-check release lint format docs docs-tables catalogue bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -68,6 +68,12 @@ lowest: ## Run the first case of each test that a package could break, with exac
 
 release-check: $(VENV)/.dev ## Lowest versions, each CPython here, wheel and sdist in clean environments
 	$(BIN)/python .ci/release_check.py
+
+release: ## Build wheel and sdist into dist, check both in clean environments, and stop before uploading
+	@test -z "$$(git status --porcelain)" || { echo "Commit first: a release is made of what is committed." >&2; exit 2; }
+	$(PYTHON) .ci/release_check.py packages
+	rm -rf dist && cp -r build/release/dist dist
+	@ls -l dist && echo "Nothing was uploaded. RELEASING.md says what comes next."
 
 lint: $(VENV)/.dev ## Check style, types, and that what the documentation has from the code is current
 	$(BIN)/ruff check .

@@ -16,7 +16,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,10 +56,40 @@ QUESTIONS = {
     '    words = ["chat", "-p", "flow-gpt", "--base-url", server.base_url, "Hi"]\n'
     "    said = subprocess.run([sys.argv[1], *words], capture_output=True, text=True, check=True).stdout\n"
     '    assert said == "It works.\\n", said',
+    "agents": "from langchain.agents import create_agent\n"
+    "    from langchain_freeproviders import ChatFlowGpt\n"
+    "    agent = create_agent(ChatFlowGpt(base_url=server.base_url), [])\n"
+    '    assert agent.invoke({"messages": ["Hi"]})["messages"][-1].text == "It works."',
+    "rag": "from freeproviders.embeddings import OfflineEmbedder\n"
+    '    assert OfflineEmbedder().embed_sync(["Hi"])',
     "embedded": 'assert FlowGpt(base_url=server.base_url).complete_sync("Hi").text == "It works."\n'
     "    import xllamacpp",
 }
 """What is asked in an environment with one extra and nothing else."""
+BRINGS = {"agents": ("agents", "langchain")}
+"""Extras that bring others."""
+IN_EACH_PACKAGE = (
+    "freeproviders/py.typed",
+    "langchain_freeproviders/py.typed",
+    "llama_index_freeproviders/py.typed",
+    "llama_index/llms/freeproviders/py.typed",
+    "llama_index/embeddings/freeproviders/py.typed",
+    "freeproviders/catalogue/models.json",
+    "freeproviders/catalogue/NOTICE",
+    "freeproviders/quota/ledger.lua",
+    "freeproviders/tools/quirks.toml",
+    "LICENSE",
+)
+"""Files without which a package is not whole; the ends of their names."""
+NOT_IN_A_WHEEL = (
+    "tests/",
+    "benchmarks/",
+    "notebooks/",
+    "docs/",
+    "llama_index/__init__.py",
+    "llama_index/llms/__init__.py",
+)
+"""What would lie beside everybody's packages, or hide those of LlamaIndex."""
 MISSING = """
 import importlib
 for module, extra in (
@@ -65,7 +97,7 @@ for module, extra in (
     ("llama_index.embeddings.freeproviders", "llama-index"),
     ("llama_index.llms.freeproviders", "llama-index"),
 ):
-    if extra == {extra!r}:
+    if extra in {brought!r}:
         continue
     try:
         importlib.import_module(module)
@@ -141,11 +173,12 @@ def packages() -> Iterator[str]:
     install(python, "hatchling>=1.26")
     run([python, "-m", "hatchling", "build", "-d", str(dist)], cwd=ROOT)
     for package in sorted(dist.iterdir()):
+        yield outcome(f"the files of {package.name}", whole(package))
         for extra, question in QUESTIONS.items():
             python = environment("package", sys.executable)
             install(python, f"{package}[{extra}]" if extra else str(package))
             command = Path(python).with_name("freeproviders")
-            programs = [CORE.format(question=question), MISSING.format(extra=extra)]
+            programs = [CORE.format(question=question), MISSING.format(brought=BRINGS.get(extra, (extra,)))]
             done = [run([python, "-c", program, str(command)], cwd=WORK, check=False) for program in programs]
             done.append(
                 run([str(command), "--help"], cwd=WORK, check=False, expect=0 if extra == "cli" else 1)
@@ -159,6 +192,21 @@ def browser() -> Iterator[str]:
     group = f"{ROOT}/pyproject.toml:browser"
     install(python, f"{ROOT}[all]", "matplotlib", "--group", group)
     yield outcome("a notebook in a browser", run([python, ".ci/browser.py"], cwd=ROOT, check=False))
+
+
+def whole(package: Path) -> bool:
+    """Whether a package holds what it must, and a wheel nothing that belongs to others."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as wheel:
+            names = wheel.namelist()
+        wrong = [name for name in names if name.startswith(NOT_IN_A_WHEEL)]
+    else:
+        with tarfile.open(package) as sdist:
+            names, wrong = sdist.getnames(), []
+    missing = [one for one in IN_EACH_PACKAGE if not any(f"/{name}".endswith(f"/{one}") for name in names)]
+    if missing or wrong:
+        print(f"{package.name} is without {missing} and has {wrong}.", flush=True)
+    return not (missing or wrong)
 
 
 def environment(name: str, interpreter: str) -> str:
