@@ -272,7 +272,7 @@ def seen(incident: Incident, server: Replica, arrived: list[float]) -> str:
     """What the service saw of it, where that matters."""
     if incident.how == "leave":
         try:
-            server.wait_disconnect(timeout=2)
+            server.wait_disconnect(timeout=5)
         except TimeoutError:
             return ", the connection goes on"
         return ", the connection ends"
