@@ -90,7 +90,7 @@ $(VENV)/.docs: $(VENV)/.dev pyproject.toml
 	@touch $@
 
 docs: $(VENV)/.docs ## Make the documentation as a site in build/site; a dead link is an error
-	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/site/index.html, or run: $(BIN)/mkdocs serve"
 
 docs-tables: $(VENV)/.dev ## Write what the documentation has from the code: tables, help, names
