@@ -7,6 +7,7 @@ first content of a stream, up to the end where the whole answer was asked for.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from time import monotonic
@@ -332,7 +333,8 @@ class Exchange(Generic[Q]):
                 while self._ticket is not None and self._ticket.is_late:
                     await self._ticket.renew()
                 ticket = self._ticket
-                http_request = provider.encode(self._request)
+                encode = functools.partial(provider.encode, self._request)
+                http_request = encode()
                 if self._trace is not None:
                     self._note_start(self._trace, http_request)
                 self._response = response = await send(
@@ -341,6 +343,7 @@ class Exchange(Generic[Q]):
                     timeout.connect,
                     None if ticket is None else ticket.writing,
                     None if ticket is None else ticket.again,
+                    encode,
                 )
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise

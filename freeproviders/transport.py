@@ -213,11 +213,13 @@ async def send(
     connect_timeout: float | None,
     writing: Callable[[], None] | None = None,
     again: Callable[[], Awaitable[None]] | None = None,
+    anew: Callable[[], HttpRequest] | None = None,
 ) -> Response:
     """Send a request and wait for the headers of its answer.
 
     `writing` is called when a connection is there and the body is about to be written to it;
-    `again` is awaited before a request that may have arrived is sent once more.
+    `again` is awaited before a request that may have arrived is sent once more. `anew` writes the
+    request for that, where a service takes the same signature only once.
 
     A redirect is followed on the same host only, and for a request with a body only where the
     method is kept (307, 308). A request that went to a connection of the pool which the server has
@@ -245,6 +247,9 @@ async def send(
                 if dead.delivered and again is not None:
                     await again()
                 journal.http.debug("Sent once more: the pooled connection was closed by the server.")
+                if anew is not None:
+                    request = anew()
+                    ask.keywords["headers"] = request.headers
                 response = await _on_a_fresh_connection(ask, request.body, writing)
         except ProviderError:  # of `again`
             raise

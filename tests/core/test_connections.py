@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from freeproviders import AIChatFree, FlowGpt, OpenAICompatible, Timeout, errors
+from freeproviders.testing import replica
 from freeproviders.transport import HttpRequest, Route, send
 from freeproviders.types import Finish, Text
 from tests.core.servers import read_request, reset, speaks
@@ -462,3 +463,12 @@ async def test_a_limit_passes_while_a_body_unpacks():
         with pytest.raises(errors.ProviderTimeoutError) as caught:
             await text_of(provider_of(OpenAICompatible, url, timeout=limit))
         assert caught.value.phase == "first content"
+
+
+async def test_what_is_sent_once_more_has_a_signature_of_its_own():
+    """A service that takes a nonce only once has seen the first, whose connection it closed."""
+    with replica(FlowGpt, answer="here", faults=[{"status": 503, "retry_after": 0}, {"drop": True}]) as server:
+        answer = await FlowGpt(base_url=server.base_url, retry=1).complete("Hi")
+        nonces = [request.headers["x-nonce"] for request in server.requests]
+    assert answer.text == "here"
+    assert len(nonces) == len(set(nonces)) == 3
