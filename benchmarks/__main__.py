@@ -10,6 +10,7 @@ from benchmarks.measured import FOLDER, conditions, write
 PACKAGES = {"aiohttp", "langchain-core", "llama-index-core", "pydantic"}
 NO_BENCHMARKS = {
     "__main__",
+    "gateway",
     "harness",
     "measured",
     "peers",
@@ -19,7 +20,7 @@ NO_BENCHMARKS = {
     "retrieval",
     "router",
     "server",
-}  # the quotas take an hour, indexing, resume and routers minutes; retrieval is about quality
+}  # the quotas take an hour, indexing, resume, routers and the gateway minutes; retrieval is about quality
 
 
 def main() -> None:
