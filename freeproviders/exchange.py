@@ -341,9 +341,9 @@ class Exchange(Generic[Q]):
                     http_request,
                     provider.route,
                     timeout.connect,
-                    None if ticket is None else ticket.writing,
-                    None if ticket is None else ticket.again,
-                    encode,
+                    writing=None if ticket is None else ticket.writing,
+                    again=None if ticket is None else ticket.again,
+                    anew=encode,
                 )
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise

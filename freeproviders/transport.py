@@ -211,6 +211,7 @@ async def send(
     request: HttpRequest,
     route: Route,
     connect_timeout: float | None,
+    *,
     writing: Callable[[], None] | None = None,
     again: Callable[[], Awaitable[None]] | None = None,
     anew: Callable[[], HttpRequest] | None = None,

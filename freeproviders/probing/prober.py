@@ -405,7 +405,7 @@ class Prober:
         try:
             async with asyncio.timeout(provider.timeout.total):
                 writing = None if ticket is None else ticket.writing
-                response = await send(request, provider.route, provider.timeout.connect, writing)
+                response = await send(request, provider.route, provider.timeout.connect, writing=writing)
                 if ticket is not None:
                     ticket.received(provider.allowances(response.headers))
                 try:

@@ -467,7 +467,8 @@ async def test_a_limit_passes_while_a_body_unpacks():
 
 async def test_what_is_sent_once_more_has_a_signature_of_its_own():
     """A service that takes a nonce only once has seen the first, whose connection it closed."""
-    with replica(FlowGpt, answer="here", faults=[{"status": 503, "retry_after": 0}, {"drop": True}]) as server:
+    faults = [{"status": 503, "retry_after": 0}, {"drop": True}]
+    with replica(FlowGpt, answer="here", faults=faults) as server:
         answer = await FlowGpt(base_url=server.base_url, retry=1).complete("Hi")
         nonces = [request.headers["x-nonce"] for request in server.requests]
     assert answer.text == "here"
