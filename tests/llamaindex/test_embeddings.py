@@ -80,5 +80,5 @@ def test_without_the_extra_the_error_says_what_to_do(monkeypatch):
     from freeproviders.errors import MissingDependencyError
 
     monkeypatch.setitem(sys.modules, "wordllama", None)
-    with pytest.raises(MissingDependencyError, match=r"freeproviders\[rag\]"):
+    with pytest.raises(MissingDependencyError, match=r"\.\[rag\]"):
         WordLlamaEmbedding()
