@@ -147,7 +147,7 @@ async def test_the_weights_are_read_on_a_thread(monkeypatch):
 
 def test_without_the_extra_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "wordllama", None)
-    with pytest.raises(MissingDependencyError, match=r'"\.\[rag\]"'):
+    with pytest.raises(MissingDependencyError, match=r"\.\[rag\]"):
         OfflineEmbedder()
 
 
