@@ -70,12 +70,13 @@ async def test_replay(text, cut):
     assert answer.usage.estimated  # nobody counted the tokens of the first half
 
 
-async def test_who_breaks_off_before_the_rest_is_no_hop():
+@pytest.mark.parametrize("early", [2, 4], ids=["inside what was said", "just at its end"])
+async def test_who_breaks_off_before_the_rest_is_no_hop(early):
     """Nobody has seen anything of it: two hops are left, also for those who have failed once."""
     text = ORDINARY
-    cut, early = {"error": "Gone.", "error_at": 4}, {"error": "Gone.", "error_at": 2}
+    cut, before = {"error": "Gone.", "error_at": 4}, {"error": "Gone.", "error_at": early}
     with ExitStack() as stack:
-        faults = [[cut, {"status": 503}], [early, early], [{"empty": True}, cut], [{"status": 500}]]
+        faults = [[cut, {"status": 503}], [before, before], [{"empty": True}, cut], [{"status": 500}]]
         served_by = [stack.enter_context(served(pieces(text, 9), "m", faults=one)) for one in faults]
         members = [member for member, _ in served_by]
         answer = await whole(members, asking(on_empty="error"))

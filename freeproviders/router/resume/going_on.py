@@ -136,7 +136,7 @@ class _Going:
             )
         # Who fails before a word of the rest is passed over, as before the first content: nobody has
         # seen anything of it, and the budget of requests bounds that.
-        counts = bool(hop.refused) or hop.joined
+        counts = bool(hop.refused) or bool(hop.shown)
         if way.how == "restart":
             self._restarts -= counts
         else:
