@@ -45,7 +45,7 @@ def test_a_file_is_a_model_too() -> None:
 
 def test_it_speaks_another_protocol() -> None:
     assert run("models", "pull", SMALL).returncode == 0
-    log = "POST /v3/chat-anonymous\n"
+    log = "POST /v3/chat-anonymous 200\n"
     with running("flow-gpt", "--backend", "embedded", "--model", SMALL, log=log) as command:
         done = run(*command)
     assert (done.returncode, done.stderr) == (0, b"")
