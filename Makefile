@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Branches and lines together, of the first case of each test that needs no model; child processes are
-# not counted. All cases together had 93; raise it to what `make cover` prints, less one.
-COVERAGE_FLOOR := 85
+# not counted. The value is what a whole `make cover` printed, less one.
+COVERAGE_FLOOR := 86
 UV := $(shell command -v uv 2>/dev/null)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The demo and the tests may take the models' files from third-party packages of the Python package

