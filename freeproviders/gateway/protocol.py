@@ -15,9 +15,26 @@ _LOG: Final = logging.getLogger("freeproviders.gateway")
 
 
 class Connection(web.RequestHandler):
-    """A connection whose errors are documents of the OpenAI protocol, without a word of our code."""
+    """A connection whose errors are documents of the OpenAI protocol, without a word of our code.
 
-    __slots__ = ()
+    `asked` says whether a request has come. One that never does ends the connection after the time
+    that connections may be idle: older versions of aiohttp count that from the first answer on.
+    """
+
+    __slots__ = ("asked",)
+
+    asked: bool
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, and look after a while whether anything was asked."""
+        self.asked = False
+        super().connection_made(transport)
+        self._loop.call_later(self.keepalive_timeout, self._look, transport)
+
+    def _look(self, transport: asyncio.BaseTransport) -> None:
+        if not self.asked:
+            self.force_close()
+            transport.close()
 
     def handle_error(
         self,

@@ -20,7 +20,7 @@ from freeproviders.gateway.guard import Guard
 from freeproviders.gateway.incoming import Incoming, Room
 from freeproviders.gateway.limits import LOOPBACK_RATE, OUTER_RATE, Limits, Rate
 from freeproviders.gateway.memory import CallMemory
-from freeproviders.gateway.protocol import Server, TooMany
+from freeproviders.gateway.protocol import Connection, Server, TooMany
 from freeproviders.gateway.refusals import Refusal, refusal_of
 from freeproviders.gateway.served import Served
 from freeproviders.gateway.streaming import EventStream
@@ -117,6 +117,9 @@ class GatewayServer:
             writer: AbstractStreamWriter,
             task: asyncio.Task[None],
         ) -> web.BaseRequest:
+            # The size of a body is looked at while it is read.
+            assert isinstance(protocol, Connection)  # noqa: S101 - which `Server` makes
+            protocol.asked = True
             # The size of a body is looked at while it is read.
             return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
