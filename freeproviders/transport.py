@@ -6,6 +6,9 @@ import asyncio
 import functools
 import io
 import os
+import re
+import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -436,14 +439,21 @@ def _translated(error: Exception) -> ProviderError:
         case aiohttp.ServerDisconnectedError():  # its words are aiohttp's own objects
             return ProviderConnectionError("Connection failed: the server closed it before its answer.")
         case aiohttp.ClientConnectorError():
-            # The words of asyncio repeat the address as Python writes it.
-            number = error.os_error.errno or 0
-            why = os.strerror(number) if number > 0 else error.os_error.strerror or said
+            why = redact(_reason(error.os_error) or said).rstrip(".")
             return ProviderConnectionError(
-                f"Connection failed: {error.host}:{error.port}: {redact(why).rstrip('.')}.", phase="connect"
+                f"Connection failed: {error.host}:{error.port}: {why}.", phase="connect"
             )
         case _:
             return ProviderConnectionError(f"Connection failed: {said}.")
+
+
+def _reason(error: OSError) -> str:
+    """Return the words for a connection that failed, "" where there are none."""
+    number = error.errno or 0
+    # Their numbers are not the system's.
+    if number > 0 and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(number)  # asyncio's own words repeat the address as Python writes it
+    return re.sub(r" \(_ssl\.c:\d+\)", "", error.strerror or "")
 
 
 def _not_from_the_service(status: int) -> ProviderError:

@@ -2,13 +2,19 @@
 
 import asyncio
 import copy
+import errno
+import os
 import pickle
+import socket
+import ssl
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientConnectorError, web
+from aiohttp.client_reqrep import ConnectionKey
 
 from freeproviders import ChatgptFree, FlowGpt, OpenAICompatible, Timeout, errors
 from freeproviders.testing import replica
+from freeproviders.transport import _translated
 from tests.core.servers import forward_proxy, serve
 from tests.core.services import HI, text_of
 
@@ -115,8 +121,6 @@ async def test_too_long_an_answer(monkeypatch):
 
 async def test_connect_timeout():
     """A connection that does not stand in time is a time-out of its own phase."""
-    import socket
-
     with socket.socket() as listening:  # a full backlog: connections are neither taken nor refused
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -198,3 +202,31 @@ async def test_list_models():
             await provider.list_models()
         with pytest.raises(errors.AuthenticationError, match="OpenAICompatible"):
             await provider.list_models()
+
+
+async def test_a_connection_that_fails_says_why():
+    """The numbers of TLS and of the search for a host are not the system's."""
+    with serve(redirecting(307, lambda served: "")) as served:
+        plain = served.url.removeprefix("http://")
+        provider = OpenAICompatible("m", base_url=f"https://{plain}/v1", retry=0)
+        with pytest.raises(errors.ProviderConnectionError, match=r"(?i)ssl|tls") as caught:
+            await text_of(provider)
+        assert "_ssl.c" not in str(caught.value)
+        assert plain in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('::1', 9)"), os.strerror(errno.ECONNREFUSED)),
+        (socket.gaierror(8, "nodename nor servname provided, or not known"), "nodename nor servname"),
+        (ssl.SSLError(1, "[SSL: X] odd (_ssl.c:1006)"), "[SSL: X] odd"),
+        (OSError("Multiple exceptions: a, b"), "Cannot connect to host"),
+    ],
+)
+def test_the_words_of_a_failed_connection(error, said):
+    """Numbers mean other things on other systems, and the names that they have are not always there."""
+    key = ConnectionKey("host", 443, True, True, None, None, None)
+    text = str(_translated(ClientConnectorError(key, error)))
+    assert text.startswith(f"Connection failed: host:443: {said}")
+    assert "_ssl.c" not in text
