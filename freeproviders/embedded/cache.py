@@ -190,6 +190,11 @@ class Partial:
         empty = self.on_disk == 0
         self._file.close()
         if empty:
+            self.drop()
+
+    def drop(self) -> None:
+        """Delete what an earlier download has left, where nothing is to be resumed any more."""
+        with suppress(OSError):
             self._path.unlink(missing_ok=True)
             self._note_path.unlink(missing_ok=True)
 

@@ -123,9 +123,8 @@ async def download(
         async with asyncio.timeout(STALL_SECONDS) as stall:
             response = await _open(url, accept, start, etag)
             try:
-                if start and not _continues(response, start):
-                    if restart is not None:
-                        restart()
+                anew = start and not _continues(response, start)
+                if anew:
                     start = 0
                     if response.status in {_PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE}:
                         response.close()
@@ -136,6 +135,9 @@ async def download(
                     )
                 if size is not None:
                     _check_size(response, start, size)
+                # Not before: a page of a proxy or an error takes nothing away of what has come.
+                if anew and restart is not None:
+                    restart()
                 if note is not None:
                     note(_strong(response.headers.get("ETag", "")))
                 there = start

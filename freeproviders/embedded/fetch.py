@@ -148,6 +148,7 @@ async def _fetch(weights: Weights, target: Path, progress: Progress | None, anno
     partial = Partial(weights, target, progress)
     try:
         if await _from_hub_cache(weights, target, announce):
+            await asyncio.to_thread(partial.drop)
             return
         await in_thread(threading.Event(), _begin, weights, target, partial)
         for source in sources_of(weights):

@@ -183,6 +183,23 @@ async def test_a_range_of_another_file_is_refused(server: FileServer, tmp_path: 
     assert partial.read_bytes() == BYTES[:1000]
 
 
+@pytest.mark.parametrize("status", [200, 416, 503])
+async def test_a_page_in_the_way_takes_nothing_away(server: FileServer, tmp_path: Path, status: int) -> None:
+    """The login page of a network knows no ranges: what has come of the file is still there."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>Log in</html>", status=status)
+
+    partial = begun(tmp_path, BYTES[:1_000_000])
+    server.files[PATH] = page
+    with pytest.raises(EmbeddedModelError):
+        await fetch(a_row(HUB), cache=tmp_path)
+    assert partial.read_bytes() == BYTES[:1_000_000]
+    hostile = server.files[PATH] = Hostile()
+    assert (await fetch(a_row(HUB), cache=tmp_path)).read_bytes() == BYTES
+    assert hostile.asked == [("bytes=1000000-", None)]
+
+
 @pytest.mark.parametrize(
     "note", [b"", b"[]", b"\xff", b'{"hub": 1, "etag": {}}', b'{"parts": 3, "done": "x"}']
 )
@@ -312,8 +329,10 @@ async def test_a_file_of_its_cache_is_taken(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     theirs = in_its_cache(tmp_path / "hub", BYTES, blob=blob)
     told: list[str] = []
+    begun(tmp_path / "ours", BYTES[:1000])
     path = await fetch(a_row(HUB), cache=tmp_path / "ours", announce=told.append)
     assert path.read_bytes() == BYTES
+    assert left_in(tmp_path / "ours") == ["made-up.gguf"]
     assert told == [f"Taking the model made-up from the cache of huggingface_hub: {theirs}."]
     assert server.asked == []
     assert path.samefile(theirs)  # no second half a gigabyte
