@@ -110,8 +110,10 @@ NaN; "twice": the last one has the number of the first; "shuffled": they come in
 which is no mistake where they are numbered.
 """
 
-_COMMA: Final = re.compile(r""",(?=(?:[^"]*"[^"]*")*[^"]*$)(?![^\[{]*[\]}])""")
-"""A comma between two faults: none inside of quotes or brackets."""
+_NAME: Final = re.compile(r"\s*([^=,]*?)\s*(?:(=)\s*|,|$)")
+_NO_JSON: Final = re.compile(r'((?:"[^"]*"|[^,])*)(?:,|$)')
+"""A value up to the next comma that is in no quotes."""
+_BEHIND: Final = re.compile(r"\s*(?:,|$)")
 _VALUE: Final = 17
 _WHAT: Final = 46
 """Where the columns of the module's table begin."""
@@ -305,12 +307,17 @@ def read_words(text: str) -> dict[str, Any]:
     if text in {"", "ok"}:
         return {}
     spec: dict[str, Any] = {}
-    for word in _COMMA.split(text):
-        name, given, value = (piece.strip() for piece in word.partition("="))
-        if not given and name.isdecimal():
+    at = 0
+    while at < len(text):
+        found = _NAME.match(text, at)
+        assert found is not None  # noqa: S101 - it matches an empty name too
+        name, given, at = found[1], found[2], found.end()
+        if given:
+            spec[name], at = _value(text, at)
+        elif name.isdecimal():
             spec["status"] = int(name)
         else:
-            spec[name] = _value(value) if given else True
+            spec[name] = True
     return spec
 
 
@@ -328,11 +335,18 @@ def described() -> dict[str, tuple[str, str]]:
     return {name: (" ".join(value).strip(), " ".join(what)) for name, (value, what) in rows.items()}
 
 
-def _value(text: str) -> Any:
+def _value(text: str, start: int) -> tuple[Any, int]:
+    """Read the value that begins at a place; return it, and where the next fault begins."""
     try:
-        return json.loads(text)
+        value, end = json.JSONDecoder().raw_decode(text, start)
     except ValueError:
-        return text
+        pass
+    else:
+        if (behind := _BEHIND.match(text, end)) is not None:
+            return value, behind.end()
+    found = _NO_JSON.match(text, start)
+    assert found is not None  # noqa: S101 - it matches an empty value too
+    return found[1].strip(), found.end()
 
 
 def _short(value: object) -> str:

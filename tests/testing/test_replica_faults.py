@@ -524,6 +524,13 @@ def test_the_table_names_every_fault():
         ("chunk=[1,2],pace=0.1", {"chunk": [1, 2], "pace": 0.1}),
         ('headers={"a":"b","c":"d"},empty', {"headers": {"a": "b", "c": "d"}, "empty": True}),
         ('error="a, b",status=500', {"error": "a, b", "status": 500}),
+        ('error=He said "a, b" , drop', {"error": 'He said "a, b"', "drop": True}),
+        ("error=503 or so,drop", {"error": "503 or so", "drop": True}),
+        ("error=", {"error": ""}),
+        (
+            'status=400,body={"error": {"code": 1, "of": {"a": [1, 2], "b": [3]}}}, empty',
+            {"status": 400, "body": {"error": {"code": 1, "of": {"a": [1, 2], "b": [3]}}}, "empty": True},
+        ),
         ('{"status": 503}', {"status": 503}),
         ("redirect=http://127.0.0.1:9/?a=b", {"redirect": "http://127.0.0.1:9/?a=b"}),
     ],
