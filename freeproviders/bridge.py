@@ -127,7 +127,8 @@ def _at_the_call(error: BaseException) -> BaseException:
     if journal.http.isEnabledFor(journal.DEBUG):
         return error
     found: BaseException | None = error if isinstance(error, FreeProvidersError) else None
-    while found is not None and _is_between(found.__traceback__):
+    # A trace that is gone already ends the walk, so that a circle of causes has an end too.
+    while found is not None and (trace := found.__traceback__) is not None and _is_between(trace):
         found.__traceback__ = None
         found = found.__cause__
     return error

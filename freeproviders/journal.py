@@ -115,10 +115,11 @@ def address(url: str, secrets: Iterable[str] = ()) -> str:
     """Write an address without what may be secret: a login, the values of its query, known secrets."""
     try:
         parts = urlsplit(url)
-        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         return "(an address that cannot be read)"
-    query = "&".join(f"{name}=***" for name in names)
+    # What stands alone may be a value.
+    query = "&".join(f"{name}=***" if value else "***" for name, value in pairs)
     host = parts.netloc.rpartition("@")[2]
     text = urlunsplit((parts.scheme, host, parts.path, query, ""))
     return shown(without_secrets(text, secrets), limit=500)

@@ -190,6 +190,7 @@ def test_no_secret_and_no_text_reaches_a_log(caplog, tmp_path):
     [
         ("http://me:pw@host:80/a?key=abc&alt=sse#x", "http://host:80/a?key=***&alt=***"),
         ("http://host/a", "http://host/a"),
+        ("http://host/a?abc&alt=sse", "http://host/a?***&alt=***"),
         ("http://host/sk-KEY1234567890/x", "http://host/***/x"),
         ("http://[bad/", "(an address that cannot be read)"),
         ("http://host/a\nfake line", "http://host/afake line"),
