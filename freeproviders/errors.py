@@ -116,6 +116,12 @@ class FreeProvidersError(Exception):
             self.advice = words(advice)
 
     def __str__(self) -> str:
+        # Plain text: what a log, a queue or a file holds is read where this package is not.
+        return str(self.wording)
+
+    @property
+    def wording(self) -> str:
+        """The text of `str`, as `freeproviders.naming.Words` where it names arguments."""
         who = " ".join(name for name in (self.provider, self.model) if name)
         pieces = (f"[{who}]" if who else "", self._what(), marked(self.advice))
         return words(" ".join(piece for piece in pieces if piece))

@@ -36,8 +36,8 @@ class Words(str):
         self.marked = marked
         return self
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return (self.marked,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Words, (self.marked,)
 
     def renamed(self, name: Callable[[str], str | None]) -> str:
         """Write each argument by another name; None leaves it in Python's notation."""
@@ -52,6 +52,11 @@ class Words(str):
 def words(text: str) -> str:
     """Return a text as `Words` where names of arguments are marked in it, else as it is."""
     return Words(text) if "\ufdd0" in text else text
+
+
+def joined(*texts: str) -> str:
+    """Join sentences, with their marks; an empty one is left out."""
+    return words(" ".join([marked(text) for text in texts if text]))
 
 
 def marked(text: str) -> str:

@@ -613,7 +613,7 @@ class Attempt:
         return {
             "provider": self.provider,
             "model": self.model,
-            "error": self.error,
+            "error": str(self.error),  # where its arguments are marked, without the marks
             "requests": self.requests,
             "seconds": round(self.seconds, 3),
         }

@@ -155,7 +155,7 @@ def in_options(error: Exception) -> str:
     """
     from freeproviders.naming import Words
 
-    text = str(error)
+    text = getattr(error, "wording", None) or str(error)
     advice = getattr(error, "advice", "")
     if isinstance(text, Words) and isinstance(advice, Words):
         for sentence in map(Words, _SENTENCES.split(advice.marked)):

@@ -220,14 +220,14 @@ def start_server(settings: EngineSettings, *, ready_seconds: float = READY_SECON
             "The embedded model needs a child process, and sys.executable of this Python is empty.",
             model=settings.alias,
         )
-    argument = json.dumps({**settings.arguments(), "path": str(folder)})
+    told = json.dumps({**settings.arguments(), "path": str(folder)})
     key = secrets.token_urlsafe(24)
     began = monotonic()
     size = (settings.alias, settings.context, settings.slots)
     journal.embedded.info("Starting the engine for %s: a context of %d tokens in each of %d slots", *size)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - a file of this package
-            [sys.executable, "-P", str(Path(engine.__file__).resolve()), argument],
+            [sys.executable, "-P", str(Path(engine.__file__).resolve()), told],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -25,6 +25,7 @@ from freeproviders.errors import (
     ProviderError,
     UsageError,
 )
+from freeproviders.naming import joined
 from freeproviders.retry import SHORTEST_INVITED_WAIT, Patience, Retry
 from freeproviders.wire.embeddings.request import EmbeddingAnswer, EmbeddingRequest, Role
 from freeproviders.wire.embeddings.vectors import Vectors
@@ -231,7 +232,7 @@ def _with_attempts(attempts: Sequence[FreeProvidersError]) -> FreeProvidersError
     """Return the first error, with what the other members said."""
     error, *others = attempts
     if others:
-        error.advice = f"{error.advice} The others: {' '.join(map(str, others))}".strip()
+        error.advice = joined(error.advice, "The others:", *(one.wording for one in others))
     return error
 
 

@@ -18,6 +18,7 @@ from freeproviders.embeddings.result import Collected, EmbeddedBatch, Embeddings
 from freeproviders.embeddings.source import VectorSource
 from freeproviders.embeddings.texts import checked
 from freeproviders.errors import FamilyMismatchError, FreeProvidersError
+from freeproviders.naming import joined
 from freeproviders.tokens.upper import prepare
 from freeproviders.wire.embeddings.request import ROLES, Role
 
@@ -226,7 +227,7 @@ class Embedder(VectorSource):
         words = f"{done} of {count} texts had their vectors."
         if self.cache is not None:
             words = f"{done} of {count} texts have their vectors in {self.cache.path}: call again to go on."
-        error.advice = f"{error.advice} {words}".strip()
+        error.advice = joined(error.advice, words)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -141,7 +141,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         if not model and not known:
             raise UsageError(
                 "The catalogue knows no embedding model of this service: name one with "
-                "{argument('model', 'model=')}.",
+                f"{argument('model', 'model=')}.",
                 provider=self.name,
             )
         return self._served.model_to_ask(model or known[0])

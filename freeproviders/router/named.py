@@ -9,6 +9,7 @@ from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.errors import MissingDependencyError, UsageError
+from freeproviders.naming import joined
 from freeproviders.providers import Row, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, is_embedded, made
@@ -39,7 +40,7 @@ def named(values: Iterable[Backend | Askable | str], policy: Policy) -> Found:
             _add(found, value, policy)
         except UsageError as error:
             if isinstance(value, str):
-                error.advice = f"{error.advice} It is the member {value!r:.200}.".strip()
+                error.advice = joined(error.advice, f"It is the member {value!r:.200}.")
             raise error.about(ROUTER, "")  # noqa: B904 - the same error
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from freeproviders.catalogue import catalogue
 from freeproviders.errors import UnknownServiceError, UsageError
+from freeproviders.naming import argument, joined
 from freeproviders.providers import Row, find_provider
 
 
@@ -36,17 +37,17 @@ def checked(names: Iterable[str], given_as: str) -> tuple[str, ...]:
 def listed(names: Iterable[str], given_as: str) -> tuple[str, ...]:
     """Return names as they were given. Raises `UsageError` where they are no list."""
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise UsageError(f'{given_as} must be a list of names, as ["groq"], not {names!r:.200}.')
+        raise UsageError(f'{argument(given_as)} must be a list of names, as ["groq"], not {names!r:.200}.')
     return tuple(names)
 
 
 def _checked(name: object, given_as: str) -> str:
     if not isinstance(name, str) or not name:
-        raise UsageError(f'{given_as} holds names, as "groq" or "embedded", not {name!r:.200}.')
+        raise UsageError(f'{argument(given_as)} holds names, as "groq" or "embedded", not {name!r:.200}.')
     try:
         who, model = parted(name)
     except UsageError as error:
-        error.advice = f"{error.advice} The name is in {given_as}.".strip()
+        error.advice = joined(error.advice, f"The name is in {argument(given_as)}.")
         raise
     head = who if isinstance(who, str) else who.slug
     return f"{head}/{model}" if model else head

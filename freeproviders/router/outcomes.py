@@ -107,7 +107,7 @@ class Outcomes:
         self.told[member] = Told(error, until_of(error))
         seconds = monotonic() - started
         self._say(member, "failed after %.2f s: %s", seconds, journal.reason(error))
-        self._note(member, Attempt(member.backend.name, member.model, str(error), requests, seconds))
+        self._note(member, Attempt(member.backend.name, member.model, error.wording, requests, seconds))
 
     def _take_out(self, member: Member, reason: str) -> None:
         """Ask the account of a member no more, where an answer has shown why, and say so."""
@@ -171,7 +171,7 @@ class Outcomes:
         until = min((one.until for one in self.told.values() if one.until is not None), default=inf)
         error = NoProviderError(
             " ".join(
-                ["Nobody has answered.", *(marked(str(one)) for one in errors), *why] if errors else why
+                ["Nobody has answered.", *(marked(one.wording) for one in errors), *why] if errors else why
             ),
             trail=self.trail,
             provider=self._name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import logging
+import logging.handlers
 import pickle
 import re
 from functools import cache
@@ -18,7 +20,7 @@ import freeproviders
 from freeproviders import errors
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import CONFIGURATION, read_base_url
-from freeproviders.naming import Words, argument, marked, words
+from freeproviders.naming import Words, argument, joined, marked, words
 from freeproviders.providers import PROVIDERS, load_provider
 
 ROOT = Path(freeproviders.__file__).parent
@@ -42,7 +44,7 @@ def test_marks_are_not_seen_and_not_lost(pieces: list[tuple[str, str]], end: str
             == "".join(f"{text}--{name}" for text, name in pieces) + end
         )
         assert said.renamed(lambda name: None) == plain
-        for other in (pickle.loads(pickle.dumps(said)), copy.deepcopy(said)):
+        for other in (*(pickle.loads(pickle.dumps(said, n)) for n in range(6)), copy.deepcopy(said)):
             assert (other, other.marked) == (said, said.marked)
     assert words(marked(said)) == said
 
@@ -58,14 +60,14 @@ def test_an_errors_words_can_be_renamed() -> None:
         "[P] HTTP 404: Set base_url to model. The answer began: 'xxxxxxxxx'. Check base_url and model."
     )
     for one in (error, pickle.loads(pickle.dumps(error)), error.without(["nothing"])):
-        said = str(one)
+        said = one.wording
         assert isinstance(said, Words)
         assert said.renamed(option).endswith(
             "Set base_url to model. The answer began: 'xxxxxxxxx'. Check --base-url and --model."
         )
     with pytest.raises(errors.UsageError) as caught:
         read_base_url("nowhere", "P")
-    said = str(caught.value)
+    said = caught.value.wording
     assert said == "[P] base_url must look like https://host:port/path, not 'nowhere'."
     assert isinstance(said, Words)
     assert said.renamed(option).startswith("[P] --base-url must look")
@@ -76,9 +78,30 @@ def test_no_mark_is_shown(cls: type[errors.FreeProvidersError]) -> None:
     error = cls(f"About {argument('proxy')}.", advice=f"Look at {argument('timeout', 'timeout=3')}.")
     for text in (str(error), error.message, error.advice, repr(error), cls.advice, str(error.args)):
         assert not re.search("[\ufdd0-\ufdd2]", text)
-    said = str(error)
+    said = error.wording
     assert isinstance(said, Words)
     assert "--proxy" in said.renamed(option)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_the_text_of_an_error_is_plain(protocol: int) -> None:
+    """What a log handler sends, or a job's result holds, is read by programs without this package."""
+    error = errors.UsageError(f"{argument('base_url')} is wrong.")
+    said = str(error)
+    assert type(said) is type(f"{error}") is str
+    assert b"freeproviders" not in pickle.dumps(said, protocol)
+    record = logging.LogRecord("app", logging.ERROR, "app.py", 1, error, None, None)
+    sent = logging.handlers.SocketHandler("127.0.0.1", 9).makePickle(record)
+    assert b"freeproviders" not in sent
+    assert pickle.loads(sent[4:])["msg"] == "base_url is wrong."
+    assert str(pickle.loads(pickle.dumps(error, protocol))) == said
+
+
+def test_sentences_that_are_added_to_advice_keep_its_marks() -> None:
+    said = joined(words(f"Pass {argument('truncate', 'truncate=True')}."), "", "2 of 3 texts are kept.")
+    assert said == "Pass truncate=True. 2 of 3 texts are kept."
+    assert isinstance(said, Words)
+    assert said.renamed(option) == "Pass --truncate. 2 of 3 texts are kept."
 
 
 @cache
@@ -135,5 +158,10 @@ def test_every_name_in_an_error_is_marked(path: Path) -> None:
         for line, text in said_in(ast.parse(path.read_text(encoding="utf-8")))
         for word in re.findall(r"(?<![\w.`\[{])[a-z_]+(?![\w(\]])", text)
         if word in names()
+    ]
+    wrong += [
+        f"{path}:{line}: {text!r}"
+        for line, text in said_in(ast.parse(path.read_text(encoding="utf-8")))
+        if "{argument(" in text  # the f before the text is missing
     ]
     assert not wrong
