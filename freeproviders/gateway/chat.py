@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from freeproviders.backend import whole
@@ -60,7 +61,7 @@ class ChatQuestion:
         """Wait for the whole answer."""
         answer = await whole(self._backend.answer(request))
         self._finish, self._usage = answer.finish, answer.usage
-        self._memory.keep(answer.tool_calls, answer.reasoning)
+        self._memory.keep(request.messages, answer.tool_calls, answer.reasoning)
         answer = _with_marked_calls(answer)
         document = DocumentWriter(self._model, STYLE).whole(answer, freeproviders=self._metadata())
         self._incoming.ended(answer.finish, answer.usage)
@@ -69,14 +70,14 @@ class ChatQuestion:
     async def send(self, request: ChatRequest, stream: EventStream) -> None:
         """Send the answer piece by piece."""
         async with aclosing(self._backend.answer(request)) as batches:
-            await stream.send(batches, self._frames, self._last)
+            await stream.send(batches, self._frames, partial(self._last, request))
 
     def _frames(self) -> EventFrames:
         writer = ChunkWriter(self._model, STYLE, include_usage=self._asked.include_usage)
         return EventFrames(writer, self._see)
 
-    def _last(self, frames: EventFrames) -> bytes:
-        self._memory.keep(self._calls, "".join(self._reasoning))
+    def _last(self, request: ChatRequest, frames: EventFrames) -> bytes:
+        self._memory.keep(request.messages, self._calls, "".join(self._reasoning))
         self._incoming.ended(self._finish, self._usage)
         if any(seam.how == "restart" for seam in self._finish.seams):
             raise Refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from freeproviders.testing import RecordedRequest, replica
 from freeproviders.types import CallExtra, ChatRequest, Message, ToolCall
 from tests.gateway.conftest import client
 
+HI = (Message("user", "Hi"),)
 SIGNED = CallExtra("gemini/m", {"extra_content": {"google": {"thought_signature": "S"}}})
 
 
@@ -22,33 +24,50 @@ def turn(*ids: str, **fields: Any) -> Message:
 
 def test_calls_get_back_what_is_theirs() -> None:
     memory = CallMemory()
-    memory.keep([ToolCall("a", "f", {}, SIGNED), ToolCall("b", "f", {})], "I think.")
-    request = ChatRequest(messages=(Message("user", "Hi"), turn("a", "b"), turn("c")))
+    memory.keep(HI, [ToolCall("a", "f", {}, SIGNED), ToolCall("b", "f", {})], "I think.")
+    request = ChatRequest(messages=(*HI, turn("a", "b"), turn("c")))
     _, first, second = memory.restored(request).messages
     assert [call.extra for call in first.tool_calls] == [SIGNED, None]
     assert first.reasoning == "I think."
     assert second == turn("c")
     own = CallExtra("gemini/m", {"own": 1})
     said = Message("assistant", tool_calls=(ToolCall("a", "f", {}, own),), reasoning="Own.")
-    assert memory.restored(ChatRequest(messages=(said,))).messages == (said,)
+    assert memory.restored(ChatRequest(messages=(*HI, said))).messages == (*HI, said)
+
+
+def test_an_id_that_many_conversations_have_shows_nothing_of_another() -> None:
+    """Services number their calls: "call_0" is the first call of everybody."""
+    memory = CallMemory()
+    mine = ToolCall("call_0", "f", {"a": 1, "b": [2]})
+    memory.keep(HI, [replace(mine, extra=SIGNED)], "A secret.")
+
+    def thought(asked: tuple[Message, ...], **changed: Any) -> str:
+        said = Message("assistant", tool_calls=(replace(mine, **changed),))
+        return memory.restored(ChatRequest(messages=(*asked, said))).messages[-1].reasoning
+
+    system = Message("system", "Be brief.")
+    assert thought(HI) == thought((system, *HI)) == thought(HI, arguments={"b": [2], "a": 1}) == "A secret."
+    assert thought((Message("user", "Hello"),)) == ""
+    assert thought((*HI, Message("assistant", "Yes?"), Message("user", "More"))) == ""
+    assert thought(HI, arguments={"a": 2}) == thought(HI, name="g") == ""
 
 
 def test_a_request_without_calls_is_left_alone() -> None:
     memory = CallMemory()
-    memory.keep([ToolCall("a", "f", {}, SIGNED)], "")
-    request = ChatRequest(messages=(Message("user", "Hi"),))
+    memory.keep(HI, [ToolCall("a", "f", {}, SIGNED)], "")
+    request = ChatRequest(messages=HI)
     assert memory.restored(request) is request
     assert CallMemory().restored(ChatRequest(messages=(turn("a"),))).messages == (turn("a"),)
 
 
 def test_the_oldest_is_forgotten() -> None:
-    memory = CallMemory(most=100)
+    memory = CallMemory(most=130)
     for name in "abcd":
-        memory.keep([ToolCall(name, "f", {})], "x" * 40)
-    memory.keep([ToolCall("d", "f", {})], "y" * 50)
+        memory.keep((), [ToolCall(name, "f", {})], "x" * 40)
+    memory.keep((), [ToolCall("d", "f", {})], "y" * 50)
     kept = memory.restored(ChatRequest(messages=tuple(turn(name) for name in "abcd"))).messages
     assert [message.reasoning[:1] for message in kept] == ["", "", "x", "y"]
-    memory.keep([ToolCall("e", "f", {})], "x" * 1000)  # more than there is room for
+    memory.keep((), [ToolCall("e", "f", {})], "x" * 1000)  # more than there is room for
     assert memory.restored(ChatRequest(messages=(turn("c"), turn("e")))).messages == (turn("c"), turn("e"))
 
 
