@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from freeproviders.cli.terminal import dimmed, is_terminal, printable, say
 from freeproviders.cli.waiting import waiting
 from freeproviders.errors import ProviderTimeoutError
 from freeproviders.types import Batch, ChatRequest, Completion, Part, Reasoning, Text, collect
+
+_LISTS: Final = ("allowances", "quota", "trail", "seams")
+"""What a finish has lists of."""
 
 
 class AnswerDisplay:
@@ -110,6 +113,8 @@ def remark(completion: Completion) -> None:
 def as_json(completion: Completion) -> dict[str, Any]:
     """Write an answer as one JSON object."""
     finish = asdict(completion.finish)
+    for name in _LISTS:  # with their times as texts
+        finish[name] = [one.plain() for one in getattr(completion.finish, name)]
     return {
         "text": completion.text,
         "reasoning": completion.reasoning,

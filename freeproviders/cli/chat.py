@@ -349,10 +349,10 @@ def _print(completion: Completion, *, as_json: bool, typed: bool) -> None:
         document = answer.as_json(completion)
         if typed:
             document["object"] = json.loads(completion.text)
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        terminal.show_json(document)
         return
     if typed:
-        typer.echo(completion.text)
+        typer.echo(terminal.printable_json(completion.text))
     answer.remark(completion)
 
 

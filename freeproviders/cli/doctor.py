@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -34,7 +33,7 @@ def doctor(
         findings.probe(found["local_servers"])
     found["wrong"] = findings.wrong(found)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        terminal.show_json(found, indent=2)
     else:
         _show(found, probe_local)
     if found["wrong"]:

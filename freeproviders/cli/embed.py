@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,7 +71,7 @@ def embed(
     made = _embedder(service, model, {key: value for key, value in given.items() if value is not None}, cache)
     result = made.embed_sync(found, role=role)
     if as_json:
-        typer.echo(json.dumps(_facts(made, result), ensure_ascii=False))
+        terminal.show_json(_facts(made, result))
         return
     terminal.say(f"{made.name} {made.model}: {result.family.fingerprint}")
     for vector in result.vectors:

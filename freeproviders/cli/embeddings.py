@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -40,7 +39,7 @@ def list_(
             "bytes": cache.size,
             "families": [_facts(one) for one in families],
         }
-        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        terminal.show_json(report, indent=2)
         return
     if not families:
         terminal.say(f"Nothing is kept in {cache.path}.")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from freeproviders.cli import rows, terminal
 
@@ -32,7 +29,7 @@ def offers(name: str, *, refresh: bool, as_json: bool) -> None:
             "listed_at": None if listed is None else listed.at.isoformat(),
             "models": [{**facts_as_json(row, model), "state": state.word} for model, state in states.items()],
         }
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        terminal.show_json(document, indent=2)
         return
     show_models(row, {model: state.remark for model, state in states.items()})
     if listed is None:

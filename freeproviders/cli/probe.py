@@ -75,7 +75,7 @@ def probe(
     if fixture is not None:
         _write(fixture, prober, report)
     if as_json:
-        typer.echo(json.dumps(report.plain(), indent=2, ensure_ascii=False))
+        terminal.show_json(report.plain(), indent=2)
     else:
         for line in _lines(report):
             typer.echo(terminal.printable(line))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -40,7 +39,7 @@ def quota(
     shown = [one for one in standings if one.rule.per or isfinite(one.left)]  # without open gates
     if as_json:
         found["pools"] = [_facts(one) for one in shown]
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        terminal.show_json(found, indent=2)
         return
     typer.echo(today.summary(found))
     if not shown:

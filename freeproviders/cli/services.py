@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +64,7 @@ def services(
             "file": str(path()),
             "privacy": privacy,
         }
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        terminal.show_json(document, indent=2)
         return
     terminal.show_table(
         ("Asked, in this order", "Where", "Free"),

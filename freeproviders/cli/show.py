@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
@@ -30,7 +29,7 @@ def show(
 
     service = catalogue().service(name)
     if as_json:
-        typer.echo(json.dumps(asdict(service), indent=2, ensure_ascii=False, default=str))
+        terminal.show_json(asdict(service), indent=2, default=str)
         return
     for line in about(service, rows.today()):
         typer.echo(terminal.printable(line))

@@ -7,16 +7,18 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import IO, ClassVar, Final
+from typing import IO, Any, ClassVar, Final
 
 import typer
 
 # An answer may hold sequences that move the cursor, rename the window or write to the clipboard.
 # Line breaks and tabs stay.
 _CONTROLS: Final = dict.fromkeys([*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)])
+# JSON itself escapes the others.
+_ESCAPED: Final = {number: f"\\u{number:04x}" for number in range(0x7F, 0xA0)}
 WIDE: Final = 400
 """Columns of a table that no terminal limits."""
 
@@ -47,6 +49,20 @@ def is_terminal(stream: IO[str] | None) -> bool:
 def printable(text: str) -> str:
     """Remove control characters from a text."""
     return text.translate(_CONTROLS)
+
+
+def printable_json(text: str) -> str:
+    r"""Escape the control characters of a JSON text, as in `\u009b`; it means the same."""
+    return text.translate(_ESCAPED)
+
+
+def show_json(
+    document: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None
+) -> None:
+    """Print a JSON document; `default` writes what JSON has no form for."""
+    import json
+
+    typer.echo(printable_json(json.dumps(document, indent=indent, ensure_ascii=False, default=default)))
 
 
 def takes_sequences() -> bool:

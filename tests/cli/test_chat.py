@@ -132,6 +132,21 @@ def test_an_answer_cannot_play_with_the_terminal() -> None:
     assert piped.stdout.decode() == answer + "\n"  # a file gets what was sent
 
 
+def test_json_cannot_play_with_the_terminal(tmp_path: Path) -> None:
+    """JSON escapes most control characters, but not those from 7F to 9F."""
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps({"type": "object", "properties": {"a": {"type": "string"}}}))
+    answer = '{"a": "\x9b2J\\u001b]0;e\\u0007ü"}'
+    with replica("openai-compatible", answer=answer) as server:
+        words = (*arguments("openai-compatible", server.base_url), "?")
+        typed, whole = run(*words, "--schema", str(schema)), run(*words, "--json")
+    for done in (typed, whole):
+        assert done.returncode == 0
+        assert not [letter for letter in done.stdout.decode().rstrip("\n") if not letter.isprintable()]
+    assert json.loads(typed.stdout) == json.loads(json.loads(whole.stdout)["text"])
+    assert "ü" in typed.stdout.decode()
+
+
 @pytest.mark.parametrize("given", [[], ["-"]])
 def test_the_question_comes_from_standard_input(given: list[str]) -> None:
     with replica("flow-gpt") as server:

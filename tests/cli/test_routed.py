@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_who_gets_the_question_is_said_before_it_is_sent(outside: dict[str, str]
         done = run("chat", "What", "is", "this?", env=outside)
     assert (done.returncode, done.stdout.decode()) == (0, "A waterfall.\n")
     assert done.stderr.decode().splitlines() == ["Asking Groq openai/gpt-oss-120b."]
+
+
+def test_json_has_the_limits_that_a_service_announces(outside: dict[str, str]) -> None:
+    with replica(service="groq", answer="Hello") as groq:
+        outside |= {
+            "GROQ_API_KEY": "gsk_any",
+            "GROQ_API_BASE": groq.base_url,
+            "FREEPROVIDERS_CONFIRMED": "groq",
+        }
+        done = run("chat", "--json", "Hi", env=outside)
+    announced = json.loads(done.stdout)["finish"]["allowances"]
+    assert {one["metric"] for one in announced} == {"requests", "tokens"}
+    assert all(datetime.fromisoformat(one["reset_at"]).tzinfo for one in announced)
 
 
 def test_who_gives_no_answer_is_said_and_the_next_one_is_asked(outside: dict[str, str]) -> None:
