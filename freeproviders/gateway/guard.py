@@ -56,8 +56,8 @@ class Guard:
         origins: Iterable[str] = (),
     ) -> None:
         self.is_local = is_loopback_host(host)
-        if api_key is not None and (not isinstance(api_key, str) or not api_key.isascii() or not api_key):
-            raise UsageError("api_key must be a text of ASCII characters, and not empty.")
+        if api_key is not None and not _can_be_sent(api_key):
+            raise UsageError("api_key must be a text of ASCII characters without blanks, and not empty.")
         if not self.is_local and api_key is None:
             raise UsageError(
                 f"Programs of other machines can ask at {host}, so a key is needed: pass api_key, or set "
@@ -138,6 +138,11 @@ class Guard:
                 code="host_not_allowed",
                 kind="permission_error",
             )
+
+
+def _can_be_sent(key: object) -> bool:
+    """Whether a client can send a key: a header loses the blanks at its ends, as of a file's last line."""
+    return isinstance(key, str) and key.isascii() and key.isprintable() and key != "" and " " not in key
 
 
 def _without_port(host: str) -> str:

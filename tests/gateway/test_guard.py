@@ -91,6 +91,12 @@ def test_right_keys() -> None:
     Guard("127.0.0.1").check_key("Bearer whatever")
 
 
+@pytest.mark.parametrize("key", ["", f"{KEY}\n", f" {KEY}", " " * 20, "schlüssel-mit-umlaut"])
+def test_keys_that_no_client_can_send(key: str) -> None:
+    with pytest.raises(UsageError, match="without blanks"):
+        Guard("127.0.0.1", key)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "my-laptop"])  # noqa: S104 - the point
 def test_elsewhere_a_key_is_needed(host: str) -> None:
     with pytest.raises(UsageError, match="a key is needed"):
