@@ -91,6 +91,7 @@ class Conversation:
             case "/clear":
                 self._messages = list(self._beginning)
                 self.files.clear()
+                self.last.keep([])
                 say("Forgotten.")
             case "/help":
                 for name, what in {**COMMANDS, **KEYS}.items():

@@ -197,6 +197,14 @@ def test_a_conversation_is_gone_on_with(tmp_path: Path) -> None:
         assert run(*words, env={"FREEPROVIDERS_STATE": str(tmp_path)}).stdout == b"Answer 5.\n"
         done = run(*words, env={"FREEPROVIDERS_STATE": str(tmp_path / "another")})
         assert (done.stdout, b"no conversation to go on with" in done.stderr) == (b"Answer 1.\n", True)
+        with edit(server, "--continue", state=tmp_path) as at:
+            at.press("/clear\r")
+            at.wait_for("Forgotten.")
+            at.wait_for(READY)
+            at.press("\x04")
+            assert at.wait() == 0
+        done = run(*words, env={"FREEPROVIDERS_STATE": str(tmp_path)})
+        assert (done.stdout, b"no conversation to go on with" in done.stderr) == (b"Answer 1.\n", True)
 
 
 def test_files_go_with_the_next_question(tmp_path: Path) -> None:
