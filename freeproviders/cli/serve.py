@@ -53,7 +53,7 @@ def serve(
     ] = None,
     privacy: Annotated[
         Literal["local", "no-training", "any"] | None,
-        typer.Option(help="Who may read prompts, where nobody is named."),
+        typer.Option(help="Who may read prompts: nobody else is asked."),
     ] = None,
     embeddings: Annotated[
         str | None,
@@ -132,6 +132,11 @@ def serve(
     for option, given in single.items():
         if members and given is not None:
             raise typer.BadParameter("It cannot go with names of members.", param_hint=option)
+    named = next((option for option, given in single.items() if given is not None), None)
+    if privacy is not None and named:
+        raise typer.BadParameter(
+            f"It cannot go with {named}, which says who answers.", param_hint="--privacy"
+        )
     backend = (
         choosing.backend(one, model, None, configuration)
         if one or model or base_url

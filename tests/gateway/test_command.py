@@ -99,6 +99,7 @@ def test_members_that_leave_the_machine_are_told_and_others_need_the_key() -> No
         (["--host", "0.0.0.0"], "a key is needed"),  # noqa: S104 - the point
         (["--host", "0.0.0.0", "--api-key", "short"], "too short"),  # noqa: S104
         (["groq", "-m", "x"], "cannot go with names of members"),
+        (["-p", "flow-gpt", "--privacy", "local"], "cannot go with --provider"),
         (["nobody-at-all"], "nobody-at-all"),
         (["-p", "flow-gpt", "--dimensions", "3"], "It is for a service"),
         (["--base-url", "http://localhost:9"], "belongs to one service"),
