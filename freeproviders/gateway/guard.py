@@ -126,11 +126,14 @@ class Guard:
         return allowed
 
     def _check_host(self, given: str) -> None:
-        """Refuse a name that is not this machine's; elsewhere the key protects."""
+        """Refuse a name that is not this machine's; elsewhere the key protects.
+
+        "" is no browser's: HTTP/1.0 knows no such header.
+        """
         if not self.is_local:
             return
-        name = _without_port(given)  # "" is no browser's: HTTP/1.0 knows no such header
-        if name and not (is_loopback_host(name) or name.lower() in self._hosts):
+        name = _without_port(given)
+        if given and not (is_loopback_host(name) or name.lower() in self._hosts):
             raise Refusal(
                 403,
                 f"This gateway is not called {name!r:.100}: call it localhost. Further names are allowed "

@@ -35,6 +35,9 @@ def refused(guard: Guard, **headers: str) -> int:
         ("192.168.1.2", 403),
         ("[::2]", 403),
         ("my-laptop:8800", 403),
+        (":8800", 403),
+        ("[]:8800", 403),
+        ("", 200),
     ],
 )
 def test_names_that_lead_to_this_machine(host: str, status: int) -> None:
