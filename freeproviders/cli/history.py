@@ -74,12 +74,14 @@ class LastConversation:
         return [one for one in found if isinstance(one, dict) and {"role", "content"} <= one.keys()]
 
     def keep(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Write the messages, but for instructions, in place of the conversation before."""
+        """Write the messages, but for instructions, in place of the conversation before.
+
+        One that is too long is not kept, and neither is the one before, which is not the last.
+        """
         if self._path is None:
             return
         data = json.dumps([one for one in messages if one["role"] != "system"]).encode()
-        if len(data) <= CONVERSATION_BYTES:
-            _write(self._path, data)
+        _write(self._path, data if len(data) <= CONVERSATION_BYTES else b"[]")
 
 
 def folder() -> Path:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 
+from freeproviders.cli.history import CONVERSATION_BYTES, LastConversation
 from freeproviders.cli.keyboard import Pastes
 from freeproviders.testing import Replica, replica
 from tests.cli.command import COMMAND, Terminal, plain, run
@@ -205,6 +206,13 @@ def test_a_conversation_is_gone_on_with(tmp_path: Path) -> None:
             assert at.wait() == 0
         done = run(*words, env={"FREEPROVIDERS_STATE": str(tmp_path)})
         assert (done.stdout, b"no conversation to go on with" in done.stderr) == (b"Answer 1.\n", True)
+
+
+def test_a_conversation_too_long_to_keep_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    last = LastConversation(tmp_path)
+    for size, kept in ((1, 1), (CONVERSATION_BYTES, 0)):
+        last.keep([{"role": "user", "content": "x" * size}])
+        assert len(last.messages()) == kept
 
 
 def test_files_go_with_the_next_question(tmp_path: Path) -> None:
