@@ -124,7 +124,7 @@ def serve(
     from freeproviders.gateway.guard import Guard, is_loopback_host
 
     # First: nothing is fetched for a command that cannot work.
-    Guard(host, api_key)
+    Guard(host, api_key, origins=allow_origin or ())
     local = is_loopback_host(host)
     configuration = {"service": service, "base_url": base_url}
     one = choosing.named(provider, service, model)

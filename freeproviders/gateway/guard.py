@@ -9,6 +9,7 @@ request with a JSON body is sent only after a question (`OPTIONS`) that is not a
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Final
@@ -19,6 +20,7 @@ from freeproviders.gateway.refusals import Refusal
 MIN_KEY_CHARS: Final = 16
 """As many characters as a key has at least that others may try to guess."""
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+/?", re.IGNORECASE)
 _OWN_SITE: Final = frozenset({"none", "same-origin"})
 _ALLOWED_HEADERS: Final = "authorization, content-type, openai-organization, openai-project, x-request-id"
 
@@ -44,7 +46,7 @@ class Guard:
         origins: pages of a browser that may ask, as "https://chat.example".
 
     Raises:
-        UsageError: there is no key, or a short one, where others can ask.
+        UsageError: there is no key, or a short one, where others can ask; an origin is none.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Guard:
             )
         self._key = None if api_key is None else api_key.encode()
         self._hosts = frozenset(name.lower().strip("[]") for name in (*hosts, host))
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._origins = frozenset(_origin(one) for one in origins)
 
     @property
     def wants_key(self) -> bool:
@@ -141,6 +143,18 @@ class Guard:
                 code="host_not_allowed",
                 kind="permission_error",
             )
+
+
+def _origin(given: str) -> str:
+    """Read the origin of pages that may ask. Raises `UsageError` on one that is of no page, or of many.
+
+    A browser sends "null" for pages in a sandbox, whoever made them.
+    """
+    if not _ORIGIN.fullmatch(given):
+        raise UsageError(
+            f"A page that may ask must look like https://host or https://host:port, not {given!r:.200}."
+        )
+    return given.lower().rstrip("/")
 
 
 def _can_be_sent(key: object) -> bool:

@@ -100,6 +100,7 @@ def test_members_that_leave_the_machine_are_told_and_others_need_the_key() -> No
         (["--host", "0.0.0.0", "--api-key", "short"], "too short"),  # noqa: S104
         (["groq", "-m", "x"], "cannot go with names of members"),
         (["-p", "flow-gpt", "--privacy", "local"], "cannot go with --provider"),
+        (["-p", "flow-gpt", "--allow-origin", "*"], "must look like https://host"),
         (["nobody-at-all"], "nobody-at-all"),
         (["-p", "flow-gpt", "--dimensions", "3"], "It is for a service"),
         (["--base-url", "http://localhost:9"], "belongs to one service"),

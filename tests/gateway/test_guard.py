@@ -70,6 +70,13 @@ def test_pages_of_a_browser(headers: dict[str, str], status: int) -> None:
     assert refused(guard, Host="localhost", **headers) == status
 
 
+@pytest.mark.parametrize("origin", ["*", "null", "https://*.example", "chat.example", "https://a.example/b"])
+def test_origins_that_are_of_no_page_or_of_many(origin: str) -> None:
+    with pytest.raises(UsageError, match="must look like https://host"):
+        Guard("127.0.0.1", origins=[origin])
+    assert Guard("127.0.0.1", origins=["chrome-extension://abc", "http://[::1]:3000"])
+
+
 def test_a_page_that_may_is_told_so() -> None:
     guard = Guard("127.0.0.1", origins=["https://chat.example"])
     headers = {"Host": "localhost", "Origin": "https://chat.example"}
