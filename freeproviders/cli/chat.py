@@ -113,7 +113,7 @@ def chat(
             "--attach",
             "-a",
             metavar="FILE",
-            help="A picture or a text file that goes with the question; may be given several times.",
+            help="A picture, recording, PDF or text file for the question; may be given several times.",
             rich_help_panel=QUESTION,
         ),
     ] = None,

@@ -26,7 +26,7 @@ Messages = list[Mapping[str, Any]]
 _COMMAND: Final = re.compile(r"(/[a-z]\w*)(?: +(.*))?", re.IGNORECASE)
 COMMANDS: Final = {
     "/help": "Show this.",
-    "/attach FILE": "Send a picture or a text file with the next question.",
+    "/attach FILE": "Send a picture, recording, PDF or text file with the next question.",
     "/clear": "Forget the conversation.",
     "/exit": "Leave; Ctrl-D does the same.",
 }

@@ -85,7 +85,10 @@ def _keys(found: dict[str, Any]) -> Iterator[str]:
     for one in found["keys"]:
         yield f"{one['service']}: {one['variable']} is set; free: {one['free']}"
     if not found["keys"]:
-        yield "none; `freeproviders catalogue --free` lists services, and each says where a key is issued"
+        yield (
+            "none; `freeproviders catalogue --free` lists services, and a service's page, as "
+            "`freeproviders catalogue groq`, says where its key is issued"
+        )
 
 
 def _limits(found: dict[str, Any]) -> Iterator[str]:

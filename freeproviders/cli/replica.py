@@ -56,7 +56,8 @@ def replica(
             metavar="SPEC",
             help="What goes wrong with a request: a status, or names with values, as 503, drop, "
             "status=429,retry_after=60 or pace=0.1; ok is nothing. Given several times, the first is for the "
-            "first request, the second for the second; later requests are answered. list shows all names.",
+            "first request, the second for the second; later requests are answered. list shows "
+            "those that the provider or service has.",
         ),
     ] = None,
     always: Annotated[bool, typer.Option("--always", help="The one --fault is for every request.")] = False,
@@ -142,6 +143,10 @@ def replica(
 def _of_provider(provider: str) -> tuple[str, str]:
     """Return the slug of a provider, and the options with which `chat` asks its replica."""
     row = find_provider(provider)
+    if row is None and provider in rows.ids(provider):
+        raise typer.BadParameter(
+            f"{provider!r} is a service: write --service {provider}.", param_hint="PROVIDER"
+        )
     if row is None or not row.replica:
         raise typer.BadParameter(
             f"There is no replica of {provider!r}: use one of {', '.join(REPLICAS)}.", param_hint="PROVIDER"

@@ -175,7 +175,7 @@ def _meaning(service: Service) -> str:
     said = f"{service.name}: confirmed. You say that your account there is not billed"
     if service.terms.use in {"evaluation", "non-commercial"}:
         said += f", and that your use is {service.terms.use.replace('evaluation', 'for evaluation')}"
-    said += f". Free is {free(service, rows.today())}."
+    said += f". What is free there: {free(service, rows.today())}."
     if service.terms.address:
         said += f" Its terms: {service.terms.address}."
     return said + f" `freeproviders services revoke {service.id}` takes it back."

@@ -456,6 +456,7 @@ def test_errors_speak_of_options() -> None:
         (["chat", "--provider", "flow-gpt", "--proxy", "x", "Hi"], "--proxy must look like http://user"),
         (["models", "pull", "no-such-model"], "'no-such-model': `freeproviders models` lists them"),
         (["replica", "nobody"], "There is no replica of 'nobody'"),
+        (["replica", "groq"], "'groq' is a service: write --service groq"),
         (["sing"], "sing"),
     ],
 )
