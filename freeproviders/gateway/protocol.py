@@ -17,24 +17,25 @@ _LOG: Final = logging.getLogger("freeproviders.gateway")
 class Connection(web.RequestHandler):
     """A connection whose errors are documents of the OpenAI protocol, without a word of our code.
 
-    `asked` says whether a request has come. One that never does ends the connection after the time
-    that connections may be idle: older versions of aiohttp count that from the first answer on.
+    One on which no request comes is ended after the time that connections may be idle: older versions
+    of aiohttp count that from the first answer on.
     """
 
-    __slots__ = ("asked",)
-
-    asked: bool
+    __slots__ = ("_unasked",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, and look after a while whether anything was asked."""
-        self.asked = False
+        """Take the connection, which has so long for its first request."""
         super().connection_made(transport)
-        self._loop.call_later(self.keepalive_timeout, self._look, transport)
+        self._unasked = self._loop.call_later(self.keepalive_timeout, transport.close)
 
-    def _look(self, transport: asyncio.BaseTransport) -> None:
-        if not self.asked:
-            self.force_close()
-            transport.close()
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection at once, not only when its time would have been over."""
+        self._unasked.cancel()
+        super().connection_lost(exc)
+
+    def asked(self) -> None:
+        """Note that a request has come."""
+        self._unasked.cancel()
 
     def handle_error(
         self,

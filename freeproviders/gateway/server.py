@@ -119,7 +119,7 @@ class GatewayServer:
         ) -> web.BaseRequest:
             # The size of a body is looked at while it is read.
             assert isinstance(protocol, Connection)  # noqa: S101 - which `Server` makes
-            protocol.asked = True
+            protocol.asked()
             # The size of a body is looked at while it is read.
             return web.BaseRequest(message, payload, protocol, writer, task, loop)
 
