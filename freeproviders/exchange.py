@@ -182,7 +182,7 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
                 speaker.given_up(error)
                 raise
             if journal.http.isEnabledFor(journal.INFO):
-                who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+                who = _who(speaker, request)
                 journal.http.info(
                     "%s: attempt %d failed, again in %.2f s: %s", who, attempt, delay, journal.reason(error)
                 )
@@ -192,6 +192,11 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
                 error.about(speaker.name, request.model or "")
             raise
         await asyncio.sleep(delay)
+
+
+def _who(speaker: Speaker[Q], request: Q) -> str:
+    """Name the provider and model in the log."""
+    return journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
 
 
 async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
@@ -209,11 +214,11 @@ async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
         ticket = None if meter is None else await meter.admit(request, wait, speaker.timeout.total)
     except FreeProvidersError as error:
         if listened:
-            who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+            who = _who(speaker, request)
             journal.quota.info("%s: not sent: %s", who, journal.reason(error))
         raise error.about(speaker.name, request.model or "") from error.__cause__
     if listened and ticket is not None and (waited := monotonic() - began) >= NOTED_WAIT:
-        who = journal.shown(f"{speaker.name} {request.model or ''}".rstrip())
+        who = _who(speaker, request)
         journal.quota.info("%s: sent after %.2f s of waiting for room among its limits", who, waited)
     return ticket
 
