@@ -83,10 +83,7 @@ def is_intact(
     state = (path, found.st_size, found.st_mtime_ns)
     if state in _hashed or (trust_stamp and _read_stamp(path) == _stamp_of(found)):
         return True
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        _hash_into(digest.update, file, stop)
-    if digest.hexdigest() != weights.sha256:
+    if _sha256_of(path, stop) != weights.sha256:
         return False
     _hashed.add(state)
     with suppress(OSError):  # a read-only cache: the next process hashes again
@@ -106,10 +103,7 @@ def take(weights: Weights, file: Path, target: Path, stop: threading.Event) -> b
             beside.hardlink_to(file.resolve())
         except OSError:
             shutil.copyfile(file, beside)
-        digest = hashlib.sha256()
-        with beside.open("rb") as bytes_of_it:
-            _hash_into(digest.update, bytes_of_it, stop)
-        if digest.hexdigest() != weights.sha256:
+        if _sha256_of(beside, stop) != weights.sha256:
             return False
         beside.replace(target)
         with suppress(OSError):
@@ -120,6 +114,13 @@ def take(weights: Weights, file: Path, target: Path, stop: threading.Event) -> b
         with suppress(OSError):
             beside.unlink(missing_ok=True)
     return True
+
+
+def _sha256_of(path: Path, stop: threading.Event) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        _hash_into(digest.update, file, stop)
+    return digest.hexdigest()
 
 
 def _hash_into(update: Callable[[bytes], None], file: IO[bytes], stop: threading.Event) -> int:
