@@ -1,0 +1,183 @@
+"""The messages of a conversation, as callers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.types.calls import ToolCall, calls_of
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+ROLES: Final[tuple[str, ...]] = get_args(Role)
+_ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A piece of text inside a message whose content is a list."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBlock:
+    """A picture, by URL; `data:image/png;base64,...` holds the bytes themselves."""
+
+    url: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A recording, as base64; `format` is its kind: "wav", "mp3" ..."""
+
+    data: str = field(repr=False)
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """A document: its bytes as `data:application/pdf;base64,...`, or the service's id of it."""
+
+    data: str | None = field(default=None, repr=False)
+    filename: str | None = None
+    file_id: str | None = None
+
+
+Block = TextBlock | ImageBlock | AudioBlock | FileBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    `content` is text or a tuple of blocks. `tool_calls` are the tool calls that the assistant made
+    in this turn; they are answered by `tool` messages whose `tool_call_id` names the call.
+    `is_error` marks a result that reports a failure. `reasoning` is what the assistant thought before
+    it; only services that want it back in a run of tool calls are sent it.
+    """
+
+    role: Role
+    content: str | tuple[Block, ...] = ""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    is_error: bool = False
+    reasoning: str = ""
+
+    @property
+    def text(self) -> str:
+        """The message's text; blocks are joined by a line break, pictures left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(block.text for block in self.content if isinstance(block, TextBlock))
+
+    @property
+    def images(self) -> tuple[ImageBlock, ...]:
+        """The message's pictures, in order."""
+        if isinstance(self.content, str):
+            return ()
+        return tuple(block for block in self.content if isinstance(block, ImageBlock))
+
+    @property
+    def media(self) -> tuple[Block, ...]:
+        """The pictures, recordings and documents of the message, in order."""
+        if isinstance(self.content, str):
+            return ()
+        return tuple([block for block in self.content if not isinstance(block, TextBlock)])
+
+    @classmethod
+    def of(cls, value: Message | Mapping[str, Any]) -> Message:
+        """Read a message as the OpenAI protocol writes it: a mapping with `role` and `content`.
+
+        Raises `UsageError` on anything that is not one, and `UnsupportedInputError` on content that
+        the protocol does not have.
+        """
+        if isinstance(value, Message):
+            return value
+        if not isinstance(value, Mapping):
+            raise UsageError(
+                f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
+            )
+        role = value.get("role")
+        role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
+        if role not in ROLES:
+            raise UsageError(f"Unknown message role {role!r}: use one of {', '.join(ROLES)}.")
+        return cls(
+            role=role,
+            content=_content(value.get("content")),
+            name=value.get("name"),
+            tool_calls=calls_of(value.get("tool_calls")),
+            tool_call_id=value.get("tool_call_id"),
+            is_error=bool(value.get("is_error")),
+            reasoning=_reasoning(value) if role == "assistant" else "",
+        )
+
+
+Messages = list[Mapping[str, Any]]
+"""A conversation: a list of `{"role": ..., "content": ...}` mappings, or of `Message` objects."""
+
+
+def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Read what a caller passed as the conversation; a bare string is one user message.
+
+    Raises `UsageError` when there is nothing to send.
+    """
+    if isinstance(messages, str):
+        return (Message("user", messages),)
+    if not isinstance(messages, Iterable):
+        raise UsageError(
+            f"messages must be a list of mappings with 'role' and 'content', not {type(messages).__name__}."
+        )
+    out = tuple([Message.of(message) for message in messages])
+    if not out:
+        raise UsageError("messages is empty: pass at least one message.")
+    return out
+
+
+def _content(content: object) -> str | tuple[Block, ...]:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+        return tuple([_block(block) for block in content])
+    raise UsageError(f"Message content must be a string or a list of blocks, not {type(content).__name__}.")
+
+
+def _block(block: object) -> Block:
+    if isinstance(block, Block):
+        return block
+    if isinstance(block, str):
+        return TextBlock(block)
+    kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
+    if isinstance(block, Mapping):
+        if kind in ("text", "input_text") and isinstance(block.get("text"), str):
+            return TextBlock(block["text"])
+        if kind == "image_url":
+            image = block.get("image_url")
+            url, detail = (
+                (image.get("url"), image.get("detail")) if isinstance(image, Mapping) else (image, None)
+            )
+            if isinstance(url, str):
+                return ImageBlock(url, detail)
+        if kind == "input_audio" and isinstance(audio := block.get("input_audio"), Mapping):
+            data, form = audio.get("data"), audio.get("format")
+            if isinstance(data, str) and isinstance(form, str):
+                return AudioBlock(data, form)
+        if kind == "file" and isinstance(file := block.get("file"), Mapping):
+            data, name, identity = file.get("file_data"), file.get("filename"), file.get("file_id")
+            if isinstance(data or identity, str):
+                return FileBlock(data, name, identity)
+    raise UnsupportedInputError(
+        f"Content block of type {kind!r} is not supported: use text, image_url, input_audio or file blocks."
+    )
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Read the thinking of an assistant's message, by either of its names in the protocol."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return reasoning if isinstance(reasoning, str) else ""
