@@ -44,6 +44,7 @@ LAYERS = [
     ["tokens"],
     ["catalogue"],
     ["quota"],
+    ["answers"],
     [
         "listed",
         "bridge",
