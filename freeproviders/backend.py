@@ -7,123 +7,53 @@ it.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import inspect
-import threading
-import types
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncGenerator,
-    Awaitable,
     Callable,
-    Generator,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, closing
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
+from freeproviders.adapted import completed
 from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
-from freeproviders.errors import EmptyResponseError, UsageError
+from freeproviders.errors import UsageError
+from freeproviders.methods import hybridmethod, takes_what
 from freeproviders.naming import argument
 from freeproviders.retry import Retry
-from freeproviders.stop import StopCutter
+from freeproviders.several import several
+from freeproviders.streams import PartsSync, TextStream, parts, texts, whole
 from freeproviders.thinking import SplitAnswer
 from freeproviders.tools import loading
 from freeproviders.tools.choice import narrowed
 from freeproviders.types import (
     MAX_REPAIRS,
-    Alternative,
     Batch,
     ChatRequest,
     Completion,
-    Finish,
-    InvalidToolCall,
-    LogProbs,
     Message,
     OnEmpty,
     OnInvalid,
     Part,
     Prefill,
-    Reasoning,
     ReasoningMode,
-    Refusal,
-    Text,
     Tool,
-    ToolCall,
-    Usage,
     as_messages,
-    collect,
 )
-from freeproviders.usage import estimate_input_tokens, estimate_output_tokens, estimate_tokens
+from freeproviders.usage import estimate_tokens
 from freeproviders.windows import context_window
-from freeproviders.wire.json import dumps
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class hybridmethod(Generic[P, R]):  # noqa: N801 - used as a decorator
-    """A method for class and instance alike: its first argument is what it was called on."""
-
-    def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __get__(self, instance: object, owner: type) -> Callable[P, R]:
-        """Bind to the instance, or to the class."""
-        return types.MethodType(self._function, owner if instance is None else instance)
-
-
-def _takes_what(asked: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Show editors and type checkers a method with the parameters of the one it calls."""
-
-    def like(method: Callable[..., R]) -> Callable[P, R]:
-        returns = method.__annotations__["return"]
-        method.__signature__ = inspect.signature(asked).replace(return_annotation=returns)  # type: ignore[attr-defined]
-        return method
-
-    return like
-
-
-class TextStream(AsyncGenerator[str, None]):
-    """The text of an answer, piece by piece.
-
-    Iterate it directly, or `await` it first: both styles are supported.
-    """
-
-    def __init__(self, pieces: AsyncGenerator[str, None]) -> None:
-        self._pieces = pieces
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        return self
-        yield  # makes this a generator that ends at once, without a turn of the loop
-
-    # The generator's own awaitable, without another coroutine around it.
-    def __anext__(self) -> Awaitable[str]:  # type: ignore[override]
-        return self._pieces.__anext__()
-
-    async def asend(self, value: None) -> str:
-        """Behave as in every asynchronous generator."""
-        return await self._pieces.asend(value)
-
-    async def athrow(self, *args: Any) -> str:
-        """Behave as in every asynchronous generator."""
-        return await self._pieces.athrow(*args)
-
-    async def aclose(self) -> None:
-        """End the request."""
-        await self._pieces.aclose()
 
 
 def _with_changes(abilities: Callable[..., Abilities]) -> Callable[..., Abilities]:
@@ -199,7 +129,7 @@ class Backend(ABC):
         """
         if request.n != 1:
             check_request(request, self.accepted_options)
-            return several(self, request)
+            return several(self, request, at_once=self.gives_several and not needs_engine(request))
         if needs_engine(request):
             check_request(request, self.accepted_options)
             if loading.would_block():
@@ -451,7 +381,7 @@ class Backend(ABC):
         """
         return text_stream(self, model, messages, {"proxy": proxy, **kwargs})
 
-    @_takes_what(request)
+    @takes_what(request)
     def stream(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> AsyncGenerator[Part, None]:
@@ -460,23 +390,23 @@ class Backend(ABC):
         `options` as in `request`, and configuration for this call (`timeout`, `retry`, `headers`
         ...).
         """
-        return _parts(self._answer(messages, options))
+        return parts(self._answer(messages, options))
 
-    @_takes_what(request)
+    @takes_what(request)
     async def complete(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Completion:
         """Wait for the whole answer. `options` as in `stream`."""
         return await whole(self._answer(messages, {**options, "stream": False}))
 
-    @_takes_what(request)
+    @takes_what(request)
     def stream_sync(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Iterator[Part]:
         """`stream` for code without an event loop, or inside somebody else's."""
-        return _PartsSync(bridge.iterate(self._answer(messages, options)))
+        return PartsSync(bridge.iterate(self._answer(messages, options)))
 
-    @_takes_what(request)
+    @takes_what(request)
     def complete_sync(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Completion:
@@ -510,60 +440,6 @@ def needs_engine(request: ChatRequest) -> bool:
     return False
 
 
-async def several(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-    """Wait for `request.n` answers: of one request where the service gives several, else of many.
-
-    The parts of the first come with the others as `Alternative` parts, all in one batch.
-    """
-    single = replace(request, n=1)
-    at_once = backend.gives_several and not needs_engine(request)
-    splits = request.reasoning != "keep"
-    batches = backend.batches(request) if at_once else backend.answer(single)
-    parts = await _all_parts(SplitAnswer(backend, request, batches) if at_once and splits else batches)
-    first = collect(parts)
-    others = [_stopped(other, request.stop) if request.stop else other for other in first.others]
-    if splits:
-        others = [await whole(SplitAnswer(backend, single, _again(other))) for other in others]
-    missing = request.n - 1 - len(others)  # also where a service knows no `n`
-    tasks = [asyncio.ensure_future(whole(backend.answer(single))) for _ in range(missing)]
-    try:
-        others += await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-    usage = first.usage
-    for other in others:
-        usage += other.usage
-    shown: Batch = [part for part in parts if not isinstance(part, Alternative | Usage | Finish)]
-    yield [*shown, *map(Alternative, others), usage, first.finish]
-
-
-async def _again(answer: Completion) -> AsyncGenerator[Batch, None]:
-    """Stream an answer that came whole."""
-    batch: Batch = [Reasoning(answer.reasoning)] if answer.reasoning else []
-    batch += [Text(answer.text)] if answer.text else []
-    batch += [Refusal(answer.refusal)] if answer.refusal else []
-    batch += [LogProbs(answer.logprobs)] if answer.logprobs else []
-    yield [*batch, *answer.tool_calls, answer.usage, answer.finish]
-
-
-async def _all_parts(batches: AsyncGenerator[Batch, None]) -> Batch:
-    async with aclosing(batches):
-        return [part async for batch in batches for part in batch]
-
-
-def _stopped(answer: Completion, stops: tuple[str, ...]) -> Completion:
-    """Cut an answer that came whole at a stop sequence."""
-    cutter = StopCutter(stops)
-    pieces = [*cutter.cut([Text(answer.text)]), *cutter.flush()]
-    return replace(answer, text="".join([piece.text for piece in pieces if isinstance(piece, Text)]))
-
-
-async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
-    """Wait for the end of an answer; leaving earlier ends the request."""
-    return collect(await _all_parts(batches))
-
-
 def text_stream(
     asked: Backend | type[Backend],
     model: str | None,
@@ -586,7 +462,7 @@ def text_stream(
         )
     else:
         backend = asked.configured(**configuration) if configuration else asked
-    return TextStream(_texts(backend.answer(backend.request(messages, model=model, **settings))))
+    return TextStream(texts(backend.answer(backend.request(messages, model=model, **settings))))
 
 
 @functools.cache
@@ -646,62 +522,7 @@ class _Foreign(Backend):
                 )
         except UsageError as error:
             raise error.about(self.name, model)  # noqa: B904 - the same error
-        return self._completed(stream, request, model)
-
-    async def _completed(
-        self, stream: AsyncGenerator[Batch, None], request: ChatRequest, model: str
-    ) -> AsyncGenerator[Batch, None]:
-        """Keep the promises of every backend: stop sequences, usage, a finish, no empty answer."""
-        cutter = StopCutter(request.stop) if request.stop else None
-        chars, answered, counted = 0, False, False
-        finish = Finish(reason="unknown", confirmed=False)
-        async with aclosing(stream):
-            async for batch in stream:
-                if not isinstance(batch, list):
-                    raise UsageError(
-                        f"batches(request) must yield lists of parts, not {type(batch).__name__}.",
-                        provider=self.name,
-                        model=model,
-                    )
-                out: Batch = []
-                for part in batch:
-                    match part:
-                        case Finish():
-                            finish = part
-                            continue
-                        case Usage():
-                            counted = True
-                        case Text() | Reasoning():
-                            chars += len(part.text)
-                            answered = answered or (type(part) is Text and bool(part.text))
-                        case Refusal():
-                            chars += len(part.text)
-                            answered = True
-                        case ToolCall():
-                            chars += len(part.name) + len(dumps(part.arguments))
-                            answered = True
-                        case InvalidToolCall():
-                            chars += len(part.name) + len(part.text)
-                    out.append(part)
-                if cutter is not None:
-                    out = cutter.cut(out)
-                if out:
-                    yield out
-                if cutter is not None and cutter.hit:
-                    finish = replace(finish, reason="stop", raw_reason=None, confirmed=True)
-                    counted = counted and any(type(part) is Usage for part in out)
-                    break
-        end: Batch = cutter.flush() if cutter is not None else []
-        said = finish.confirmed and finish.reason == "stop"
-        if not answered and not request.may_be_empty(finish.reason, thought=chars > 0, said=said):
-            raise EmptyResponseError(
-                "The answer is empty: it holds no text and no tool call.", provider=self.name, model=model
-            )
-        if not counted:
-            said_tokens = estimate_output_tokens(chars, request.messages)
-            end.append(Usage(estimate_input_tokens(request.messages, model), said_tokens, estimated=True))
-        end.append(replace(finish, provider=finish.provider or self.name, model=finish.model or model))
-        yield end
+        return completed(stream, request, provider=self.name, model=model)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         if not changes or not hasattr(self._given, "configured"):
@@ -709,47 +530,3 @@ class _Foreign(Backend):
         other = copy.copy(self)
         other._take(self._given.configured(**changes))  # noqa: SLF001 - of the same class
         return other
-
-
-async def _parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, None]:
-    async with aclosing(batches):
-        async for batch in batches:
-            for part in batch:
-                yield part
-
-
-class _PartsSync(Iterator[Part]):
-    """The parts of an answer, for code without an event loop.
-
-    `close`, also from another thread, ends the request.
-    """
-
-    def __init__(self, batches: bridge.SyncStream[Batch]) -> None:
-        self._batches = batches
-        self._parts = _flat(batches)
-
-    def __iter__(self) -> Iterator[Part]:  # noqa: PYI034 - the generator itself is quicker, part by part
-        return self._parts
-
-    def __next__(self) -> Part:
-        return next(self._parts)
-
-    def close(self) -> None:
-        """End the request, if it has not ended."""
-        self._batches.close()
-        if self._batches.consumer in {None, threading.get_ident()}:
-            self._parts.close()
-
-
-def _flat(batches: bridge.SyncStream[Batch]) -> Generator[Part, None, None]:
-    with closing(batches):
-        for batch in batches:
-            yield from batch
-
-
-async def _texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, None]:
-    async with aclosing(batches):
-        async for batch in batches:
-            for part in batch:
-                if type(part) is Text or type(part) is Refusal:
-                    yield part.text

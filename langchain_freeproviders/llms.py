@@ -18,9 +18,10 @@ from pydantic import Field, model_validator
 
 import freeproviders
 from freeproviders import bridge
-from freeproviders.backend import Backend, whole
+from freeproviders.backend import Backend
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
+from freeproviders.streams import whole
 from freeproviders.types import (
     Asking,
     Attempt,

@@ -18,9 +18,10 @@ from pydantic import (
 )
 
 from freeproviders import bridge
-from freeproviders.backend import Backend, whole
+from freeproviders.backend import Backend
 from freeproviders.configuration import PROTOCOL_OPTIONS, split
 from freeproviders.errors import ContextOverflowError, FreeProvidersError
+from freeproviders.streams import whole
 from freeproviders.tools import loading
 from freeproviders.types import (
     Batch,

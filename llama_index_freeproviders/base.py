@@ -34,10 +34,11 @@ from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import Field, PrivateAttr
 
 from freeproviders import bridge
-from freeproviders.backend import Backend, whole
+from freeproviders.backend import Backend
 from freeproviders.checks import SETTINGS
 from freeproviders.configuration import split
 from freeproviders.errors import UsageError
+from freeproviders.streams import whole
 from freeproviders.tokens.families import ANY, family_of
 from freeproviders.types import Batch, Message, OnEmpty, OnInvalid, ReasoningMode
 from llama_index_freeproviders import structured

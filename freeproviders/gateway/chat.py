@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from freeproviders.backend import whole
 from freeproviders.gateway.incoming import Incoming
 from freeproviders.gateway.memory import CallMemory
 from freeproviders.gateway.refusals import Refusal
 from freeproviders.gateway.served import Served
 from freeproviders.gateway.streaming import EventStream
+from freeproviders.streams import whole
 from freeproviders.types import (
     Asking,
     Attempt,

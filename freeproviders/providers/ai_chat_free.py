@@ -7,9 +7,11 @@ import time as clock
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from freeproviders.backend import TextStream, hybridmethod, text_stream
+from freeproviders.backend import text_stream
 from freeproviders.errors import EmptyResponseError, ProviderError, RateLimitError
+from freeproviders.methods import hybridmethod
 from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.streams import TextStream
 from freeproviders.transport import HttpRequest
 from freeproviders.types import Batch, ChatRequest, Message
 from freeproviders.wire.failure import excerpt, retry_after

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, Unpack
 from urllib.parse import urlencode
 
-from freeproviders.backend import TextStream, hybridmethod, text_stream
+from freeproviders.backend import text_stream
 from freeproviders.configuration import Configuration, cookie_header
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import (
@@ -23,8 +23,10 @@ from freeproviders.errors import (
     ResponseTooLargeError,
     TruncatedResponseError,
 )
+from freeproviders.methods import hybridmethod
 from freeproviders.naming import argument
 from freeproviders.provider import AsyncGeneratorProvider
+from freeproviders.streams import TextStream
 from freeproviders.transport import Fetch, HttpRequest
 from freeproviders.types import ROLES, Batch, ChatRequest, Message
 from freeproviders.wire.failure import (

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freeproviders import AIChatFree, FlowGpt, FreeNetfly, OpenAICompatible, errors
-from freeproviders.backend import whole
 from freeproviders.errors import UnsupportedOptionWarning
+from freeproviders.streams import whole
 from freeproviders.testing import replica
 from freeproviders.types import Finish, Reasoning, Text, ToolCall, Usage
 from tests.core.services import HI, SERVICES, text_of
