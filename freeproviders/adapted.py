@@ -9,6 +9,7 @@ from dataclasses import replace
 from freeproviders.errors import EmptyResponseError, UsageError
 from freeproviders.stop import StopCutter
 from freeproviders.types import (
+    Admitted,
     Batch,
     ChatRequest,
     Finish,
@@ -27,6 +28,8 @@ async def completed(
     stream: AsyncGenerator[Batch, None], request: ChatRequest, *, provider: str, model: str
 ) -> AsyncGenerator[Batch, None]:
     """Stream an answer with what every backend promises: stop sequences, usage, an end, not empty."""
+    if request.listener is not None:
+        request.listener(Admitted(provider, model))
     cutter = StopCutter(request.stop) if request.stop else None
     chars, answered, counted = 0, False, False
     finish = Finish(reason="unknown", confirmed=False)

@@ -82,6 +82,8 @@ class Backend(ABC):
     default_abilities: ClassVar[Abilities] = Abilities()
     gives_several: ClassVar[bool] = False
     """Whether `batches` takes `n`: several answers to one request."""
+    announces_admission: ClassVar[bool] = False
+    """Whether `answer` calls the listener of a request with an `Admitted` as it goes out."""
     on_empty: ClassVar[OnEmpty] = "error"
     """What an answer without text and calls is, where the request leaves that open."""
     accepted_options: ClassVar[frozenset[str] | None] = None
@@ -480,6 +482,8 @@ def _constructor_names(cls: type) -> frozenset[str]:
 
 class _Foreign(Backend):
     """A backend that is none of our classes."""
+
+    announces_admission = True
 
     def __init__(self, given: Askable) -> None:
         if isinstance(given, type):

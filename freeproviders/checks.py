@@ -34,6 +34,7 @@ SETTINGS: Final = frozenset(field.name for field in fields(ChatRequest)) - {
     "options",
     "patience",
     "listener",
+    "keep",
 }
 """What every request has a place for; all else is an option of some service."""
 _ON_INVALID: Final[tuple[str, ...]] = get_args(OnInvalid)
@@ -179,6 +180,8 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
             )
     if request.wait_up_to is not None:
         seconds("wait_up_to", request.wait_up_to)
+    if request.keep and not (_is_number(request.keep) and 0 <= request.keep < 1):
+        raise UsageError(f"keep must be a share of at least 0 and below 1, not {request.keep!r:.200}.")
     options = (
         request.options
         if accepted is None

@@ -29,7 +29,7 @@ from freeproviders.redaction import secrets_of_options
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
-from freeproviders.types import Batch, Finish, OnEmpty, Usage
+from freeproviders.types import Admitted, Batch, Finish, Listener, OnEmpty, Usage
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
@@ -75,6 +75,12 @@ class Question(Protocol):
 
     @property
     def patience(self) -> Patience | None: ...
+
+    @property
+    def keep(self) -> float: ...
+
+    @property
+    def listener(self) -> Listener | None: ...
 
     @property
     def include_response_headers(self) -> bool: ...
@@ -166,6 +172,8 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
     while True:
         attempt += 1
         ticket = await _admitted(speaker, request) if speaker.keeps_limits else None
+        if request.listener is not None and ticket is None:
+            request.listener(Admitted(speaker.name, request.model or ""))
         exchange = Exchange(speaker, request, attempt, spent, ticket)
         try:
             return exchange, await (exchange.first() if request.stream else exchange.whole())
@@ -208,7 +216,7 @@ async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
     if wait is None:
         wait = speaker.retry.retry_after_cap if speaker.retry.attempts > 1 else 0.0
     listened = journal.quota.isEnabledFor(journal.INFO)
-    began = monotonic() if listened else 0.0
+    began = monotonic()
     try:
         meter = await speaker.metered()
         ticket = None if meter is None else await meter.admit(request, wait, speaker.timeout.total)
@@ -217,9 +225,14 @@ async def _admitted(speaker: Speaker[Q], request: Q) -> Ticket | None:
             who = _who(speaker, request)
             journal.quota.info("%s: not sent: %s", who, journal.reason(error))
         raise error.about(speaker.name, request.model or "") from error.__cause__
-    if listened and ticket is not None and (waited := monotonic() - began) >= NOTED_WAIT:
+    if ticket is None:
+        return None
+    waited = monotonic() - began
+    if listened and waited >= NOTED_WAIT:
         who = _who(speaker, request)
         journal.quota.info("%s: sent after %.2f s of waiting for room among its limits", who, waited)
+    if request.listener is not None:
+        request.listener(Admitted(speaker.name, request.model or "", waited))
     return ticket
 
 

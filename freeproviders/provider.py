@@ -179,6 +179,8 @@ class AsyncGeneratorProvider(OverHttp, Provider):
         configuration: how the service is reached; `Configured` says what each means.
     """
 
+    announces_admission = True
+
     def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
         super().__init__(**configuration)
         self.model = self.model_to_ask(model)

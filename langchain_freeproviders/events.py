@@ -32,7 +32,7 @@ from langchain_core.tracers.context import _configure_hooks
 from langchain_core.utils.uuid import uuid7
 
 from freeproviders.errors import FreeProvidersError
-from freeproviders.types import Asking, Attempt, Batch, Seam
+from freeproviders.types import Admitted, Asking, Attempt, Batch, Event, Seam
 
 Told = Asking | Attempt | Seam
 """What a router tells who listens."""
@@ -100,8 +100,13 @@ class Run:
 
     # --- on the loop that answers ---
 
-    def hear(self, told: Told) -> None:
-        """Take what the router tells; it must not wait."""
+    def hear(self, told: Event) -> None:
+        """Take what the router tells, without admissions; it must not wait."""
+        if not isinstance(told, Admitted):
+            self.keep(told)
+
+    def keep(self, told: Told) -> None:
+        """Keep what the handlers are to hear."""
         self._told.append(told)
 
     async def heard(self, batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
@@ -157,11 +162,11 @@ class AsyncRun(Run):
         self._telling: asyncio.Task[None] | None = None
         self._waiting: list[Told] = []
 
-    def hear(self, told: Told) -> None:
-        """Take what the router tells, and call the handlers as soon as the loop has a turn."""
+    def keep(self, told: Told) -> None:
+        """Keep what the handlers are to hear as soon as the loop has a turn."""
         self._waiting.append(told)
         if isinstance(told, Seam):
-            super().hear(told)
+            super().keep(told)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_waiting())
 

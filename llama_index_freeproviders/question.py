@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from freeproviders.backend import Backend
-from freeproviders.types import Asking, Attempt, Batch, ChatRequest, Seam
+from freeproviders.types import Admitted, Asking, Attempt, Batch, ChatRequest, Event, Seam
 
 Told = Asking | Attempt | Seam
 """What a router tells who listens."""
@@ -53,8 +53,10 @@ class Hearing:
         self._waiting: deque[Told] = deque()
         self._restarts: list[Seam] = []
 
-    def __call__(self, told: Told) -> None:
-        """Take what the router tells; it must not wait."""
+    def __call__(self, told: Event) -> None:
+        """Take what the router tells, without admissions; it must not wait."""
+        if isinstance(told, Admitted):
+            return
         if isinstance(told, Seam) and told.how == "restart":
             self._restarts.append(told)
         if self._tell is None:

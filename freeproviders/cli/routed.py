@@ -10,7 +10,7 @@ from freeproviders import FreeProviders
 from freeproviders.cli.terminal import renamed, say
 from freeproviders.consent import Privacy
 from freeproviders.errors import NotAskedWarning
-from freeproviders.types import Asking, Attempt, ChatRequest, Seam
+from freeproviders.types import Asking, Attempt, ChatRequest, Event
 
 
 def router(
@@ -46,7 +46,7 @@ def introduction(router: FreeProviders) -> str:
     return f"Whoever is free here: {', '.join(member.name for member in router.members)}."
 
 
-def _say(what: Asking | Attempt | Seam) -> None:
+def _say(what: Event) -> None:
     match what:
         case Asking(provider, model, place):
             where = {"embedded": ", on this machine", "local": ", on this machine"}.get(place, "")

@@ -16,14 +16,13 @@ from freeproviders.gateway.streaming import EventStream
 from freeproviders.streams import whole
 from freeproviders.types import (
     Asking,
-    Attempt,
     ChatRequest,
     Completion,
+    Event,
     Finish,
     InvalidToolCall,
     Part,
     Reasoning,
-    Seam,
     ToolCall,
     Usage,
 )
@@ -103,7 +102,7 @@ class ChatQuestion:
                 self._finish = part
         return part
 
-    def _listen(self, what: Asking | Attempt | Seam) -> None:
+    def _listen(self, what: Event) -> None:
         if isinstance(what, Asking):
             self._asking = what
 

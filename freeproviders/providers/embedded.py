@@ -84,6 +84,7 @@ class Embedded(Provider):
     protocol = "OpenAI; server-sent events"
     working = True
     status_note = "runs here"
+    announces_admission = True
     default_abilities = Abilities(schema=True, strict_schema=False)
     accepted_options = None
     default_model = DEFAULT

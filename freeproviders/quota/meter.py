@@ -51,6 +51,10 @@ class Metered(Protocol):
     def counts_as(self) -> int:
         """As how many requests the service counts it."""
 
+    @property
+    def keep(self) -> float:
+        """The share of a day's cap that it leaves to others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Meter:
@@ -101,7 +105,7 @@ class Meter:
         ask = Ask(
             claims=_claims(rules, request, tokens),
             account=self.account,
-            keep=self.keep,
+            keep=max(self.keep, request.keep),
             transit=self.transit,
             lease=(_NO_LIMIT_SECONDS if longest is None else longest) + _SETTLING_SECONDS,
         )

@@ -34,10 +34,13 @@ from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
 from freeproviders.router.outcomes import Outcomes
 from freeproviders.types import (
+    Admitted,
     Asking,
     Batch,
     ChatRequest,
+    Event,
     Finish,
+    Listener,
     OnBrokenStream,
     OnEmpty,
 )
@@ -344,6 +347,8 @@ class Question:
         self._rules.order.asked(member)
         if request.listener is not None:
             request.listener(Asking(member.backend.name, member.model, member.place))
+            if not member.backend.announces_admission:
+                request.listener(Admitted(member.backend.name, member.model))
         try:
             backend = self._reached(member, limit)
             stream = backend.answer(self._written(member, request, last=last, wait=wait))
@@ -381,7 +386,7 @@ class Question:
             max_repairs=min(request.max_repairs, self._outcomes.left - 1),
             patience=Patience(_ONCE, 0.0),
             wait_up_to=wait,
-            listener=None,
+            listener=None if request.listener is None else _of_admissions(request.listener),
         )
 
     def _on_empty(self) -> OnEmpty | None:
@@ -474,6 +479,16 @@ async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) ->
         if not deadline.expired():
             raise  # the member's own
         raise ProviderTimeoutError(f"No content came within {limit:g} s.", phase="first content") from error
+
+
+def _of_admissions(listener: Listener) -> Listener:
+    """Let a member tell of admissions alone: of all else the question tells itself."""
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Admitted):
+            listener(event)
+
+    return heard
 
 
 def _least(one: float | None, other: float | None) -> float | None:

@@ -67,6 +67,7 @@ class FreeProviders(Backend):
 
     name = "FreeProviders"
     slug = "free-providers"
+    announces_admission = True
     default_abilities: ClassVar[Abilities] = Abilities()
 
     def __init__(

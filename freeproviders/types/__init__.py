@@ -62,8 +62,10 @@ from freeproviders.types.request import (
     Tool,
 )
 from freeproviders.types.trail import (
+    Admitted,
     Asking,
     Attempt,
+    Event,
     Left,
     Listener,
     OnBrokenStream,
@@ -76,6 +78,7 @@ __all__ = [
     "MAX_REPAIRS",
     "NO_OBJECT",
     "ROLES",
+    "Admitted",
     "Alternative",
     "Asking",
     "Attempt",
@@ -86,6 +89,7 @@ __all__ = [
     "ChatRequest",
     "Completion",
     "Draft",
+    "Event",
     "FileBlock",
     "Finish",
     "FinishReason",

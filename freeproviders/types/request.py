@@ -124,10 +124,13 @@ class ChatRequest:
     `ToolCallDelta` parts too, piece by piece, unchecked. `stream_usage` False does not ask for the
     tokens of a stream. `include_response_headers` puts the headers of the answer into `Finish`.
 
-    `patience`, `listener` and `prefill` are no settings. Where one call sends several requests, they
-    carry its `freeproviders.retry.Patience`, so that all of them together wait and fail no more than
-    one may. While a router answers, `listener` is called before each attempt with an `Asking`, after
-    it with its `Attempt`, and with each `Seam`, on the event loop that answers: it must not wait.
+    `patience`, `listener`, `keep` and `prefill` are no settings. Where one call sends several
+    requests, they carry its `freeproviders.retry.Patience`, so that all of them together wait and fail
+    no more than one may. `listener` is called with an `Admitted` as each request gets its room among
+    the limits; while a router answers, also before each attempt with an `Asking`, after it with its
+    `Attempt`, and with each `Seam`. It is called on the event loop that answers: it must not wait.
+    `keep` is the share (0 to 1) of a day's cap that the question leaves to others, where that is more
+    than the `Quota` itself keeps back.
     `prefill` is the text with which the answer has begun: only what follows is asked for, of a backend
     whose `prefills` says that it takes one; `max_tokens` then counts what follows.
     """
@@ -156,6 +159,7 @@ class ChatRequest:
     stream_usage: bool = True
     include_response_headers: bool = False
     prefill: str = ""
+    keep: float = 0.0
     patience: Any = field(default=None, compare=False, repr=False)
     listener: Listener | None = field(default=None, compare=False, repr=False)
 

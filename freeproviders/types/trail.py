@@ -1,4 +1,4 @@
-"""The events of a router, and what is left of the limits."""
+"""The events of a call while it runs, and what is left of the limits."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class Asking:
     def plain(self) -> dict[str, Any]:
         """Return the same as plain data."""
         return {"provider": self.provider, "model": self.model, "place": self.place}
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request is about to go out: there is room for it among the limits that are kept.
+
+    Where none are kept it comes at once. `waited` is how many seconds the room took. A question that
+    is asked again, or elsewhere, is admitted again.
+    """
+
+    provider: str
+    model: str
+    waited: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """Return the same as plain data."""
+        return {"provider": self.provider, "model": self.model, "waited": round(self.waited, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +123,6 @@ class Left:
         return said
 
 
-Listener = Callable[[Asking | Attempt | Seam], object]
-"""Whoever is told what a router does while it does it."""
+Event = Asking | Admitted | Attempt | Seam
+Listener = Callable[[Event], object]
+"""Whoever is told what becomes of a question while it is answered."""

@@ -19,7 +19,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.testing import replica
-from freeproviders.types import Asking, Attempt, Finish, Seam, Text, ToolCall, Usage
+from freeproviders.types import Admitted, Asking, Attempt, Finish, Seam, Text, ToolCall, Usage
 from freeproviders.usage import estimate_input_tokens, upper_input_estimate
 
 NOBODY = "http://127.0.0.1:9/v1"
@@ -115,9 +115,9 @@ async def test_a_trail_tells_who_listens_of_each_attempt(servers):
     heard = []
     request = replace(router.request("Hi"), listener=heard.append)
     parts = [part async for batch in router.answer(request) for part in batch]
-    assert [type(one) for one in heard] == [Asking, Attempt] * 2
-    assert tuple(heard[1::2]) == parts[-1].trail
-    assert [one.model for one in heard] == ["gone", "gone", "m", "m"]
+    assert [type(one) for one in heard] == [Asking, Admitted, Attempt] * 2
+    assert tuple(heard[2::3]) == parts[-1].trail
+    assert [one.model for one in heard] == ["gone"] * 3 + ["m"] * 3
 
 
 async def test_all_the_ways_to_ask(servers):
@@ -481,7 +481,7 @@ def test_the_same_answer_again_goes_on_where_the_first_one_broke_off(servers):
     assert (seam.how, 0 < seam.offset < len(STORY)) == ("replay", True)
     assert [bool(attempt.error) for attempt in finish.trail] == [True, False]
     assert finish.attempts == 2
-    assert [type(one) for one in heard] == [Asking, Attempt, Asking, Seam, Attempt]
+    assert [type(one) for one in heard] == [Asking, Admitted, Attempt, Asking, Admitted, Seam, Attempt]
     assert sum(isinstance(part, Usage) for part in got) == 1
 
 

@@ -40,6 +40,8 @@ class EmbeddingRequest:
     max_tokens: ClassVar[int | None] = 0
     on_empty: ClassVar[OnEmpty | None] = None
     include_response_headers: ClassVar[bool] = False
+    keep: ClassVar[float] = 0.0
+    listener: ClassVar[None] = None
 
     def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return False: an answer without vectors is none."""
