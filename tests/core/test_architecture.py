@@ -68,6 +68,7 @@ LAYERS = [
     ["embedded"],
     ["providers"],
     ["router"],
+    ["batch"],
     ["embeddings"],
     ["probing"],
     ["gateway"],

@@ -1,0 +1,1 @@
+"""Tables of questions and of their answers: JSON lines, CSV, Parquet and plain text."""
