@@ -101,7 +101,7 @@ class DelimitedWriter:
 
 
 class _Lines:
-    """Ends lines as other programs here do; told to do so itself, the module leaves a "\\r" unquoted."""
+    """Ends lines as other programs here do: told to do so itself, the module quotes too little."""
 
     def __init__(self, text: TextIOWrapper) -> None:
         self._text = text

@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import tracemalloc
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -256,7 +256,7 @@ def test_a_file_without_a_name_is_known_by_its_beginning(tmp_path: Path, beginni
 
 
 def test_parquet(tmp_path: Path) -> None:
-    when = datetime(2026, 1, 2)
+    when = datetime(2026, 1, 2, tzinfo=UTC)
     wanted = {"n": [1, None], "text": ["a", "b"], "many": [[1, 2], []], "at": [when, when]}
     pq.write_table(pa.table(wanted), tmp_path / "in.parquet")
     found = open_table(tmp_path / "in.parquet")
