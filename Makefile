@@ -112,6 +112,7 @@ build/peers/.done: benchmarks/peers/requirements.txt pyproject.toml
 bench-peers: build/peers/.done ## Measure other packages beside ours, and write what is seen into the documentation
 	build/peers/bin/python -m benchmarks.peers
 	build/peers/bin/python -m benchmarks.peers.incidents
+	build/peers/bin/python -m benchmarks.peers.names
 	build/peers/bin/python -m benchmarks.peers.plots
 	$(MAKE) docs-tables
 

@@ -1,4 +1,4 @@
-"""What README.md, docs/performance.md and docs/comparison.md say of the results in docs/measured.
+"""What README.md and pages of docs say of the results in docs/measured.
 
 Nothing is measured here: `make bench` and `make bench-peers` write the results.
 """
@@ -67,9 +67,9 @@ MODULES = ("core", "langchain", "llamaindex")
 def pages(docs: Path) -> dict[Path, str]:
     """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
-    incidents, floors = (
+    incidents, floors, names = (
         json.loads((docs / "measured" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("incidents", "floors")
+        for name in ("incidents", "floors", "names")
     )
     parts = {
         "performance.md": {
@@ -87,6 +87,7 @@ def pages(docs: Path) -> dict[Path, str]:
             "incidents": table(["", *columns(incidents)], rows(incidents["found"])),
             "versions": said_of(incidents["conditions"]),
         },
+        "coming-from.md": {"names": tried(names["conditions"])},
         "../README.md": {"short": in_short(results)},
     }
     found = {}
@@ -126,6 +127,12 @@ def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:
         + "."
     )
     return wrapped(f"{said} {conditions.get('note', '')}")
+
+
+def tried(conditions: dict[str, Any]) -> str:
+    """Write in which versions the names of other packages were tried."""
+    versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
+    return wrapped(f"Tried on {conditions['date']} with {versions}.")
 
 
 def in_short(results: Results) -> str:

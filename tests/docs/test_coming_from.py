@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 import freeproviders
+from benchmarks.measured import FOLDER
+from benchmarks.peers.names import rows
 from freeproviders import FreeProviders, OpenAICompatible, Quota, Timeout, errors
 from freeproviders.embeddings import OpenAICompatibleEmbedder
 from freeproviders.testing import replica
@@ -17,9 +19,8 @@ from freeproviders.types import ToolCall
 from langchain_freeproviders import ChatOpenAICompatible
 from llama_index_freeproviders import OpenAICompatible as LlamaIndexOpenAICompatible
 from tests.docs.answers import answer
-from tests.docs.pages import ROOT
 
-TEXT = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+TRIED = json.loads((FOLDER / "names.json").read_text(encoding="utf-8"))["found"]
 ADAPTERS = {"ChatOpenAICompatible": ChatOpenAICompatible, "OpenAICompatible": LlamaIndexOpenAICompatible}
 TOOL = {
     "type": "function",
@@ -28,13 +29,6 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-
-
-def rows(name):
-    """The cells of a table's rows, without the marks of code around a cell that is nothing else."""
-    [table] = re.findall(rf"<!-- rows: {name} -->\n((?:\|.*\n)+)", TEXT)
-    for line in table.splitlines()[2:]:
-        yield [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
 def code(cell):
@@ -49,6 +43,23 @@ def keywords(cell, url):
 
 def params(*tables):
     return [pytest.param(table, row, id=f"{table}-{row[0]}") for table in tables for row in rows(table)]
+
+
+@pytest.mark.parametrize("table", [*ADAPTERS, "answers", "errors", "LiteLLM", "gpt4free"])
+def test_the_other_column_was_tried(table):
+    """In the packages themselves: `make bench-peers`. A new row is tried before it can stand here."""
+    assert list(TRIED[table]) == [row[0] for row in rows(table)]
+
+
+def test_what_differs_was_seen():
+    """What the page says of other packages beside the tables."""
+    assert '"temperature": 0.1' in TRIED["told nothing"]["openai_like"]
+    assert "temperature" not in TRIED["told nothing"]["ours_in_llamaindex"]
+    assert TRIED["OpenAICompatible"]['`reasoning_effort="low"`'].startswith("is taken, ours sends")
+    assert "ours sends" in TRIED["ChatOpenAICompatible"]["`streaming=True`"]
+    assert TRIED["errors"]["404"].endswith("LiteLLM BadRequestError")
+    differs = [cell for table in ADAPTERS for cell, said in TRIED[table].items() if "ours" in said]
+    assert differs == ["`streaming=True`", '`reasoning_effort="low"`']
 
 
 def sent(cls, given):
