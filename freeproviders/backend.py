@@ -256,6 +256,22 @@ class Backend(ABC):
         other.model = self.model_to_ask(model)
         return other
 
+    def asked_as(self, model: str | None = None) -> str:
+        """Say what a question to a model is asked for: of whom, which model, and where.
+
+        It is a part of the keys under which answers are kept, the same in every process, and has no
+        secrets in it. The address is named where it is not the usual one, and abilities where they
+        were claimed.
+        """
+        who = f"{self.slug or self.name}/{self.model_to_ask(model) if model else self.model}"
+        if not self._is_at_home():
+            who += f" at {self.base_url}"
+        return who + "".join([f" with {name}={self._changed[name]}" for name in sorted(self._changed)])
+
+    def _is_at_home(self) -> bool:
+        """Return whether the address is the usual one."""
+        return self.base_url == getattr(self, "default_base_url", "")
+
     @property
     def learned(self) -> Learned:
         """What answers of the service at this address have shown; shared by all copies."""
@@ -509,6 +525,13 @@ class _Foreign(Backend):
             return super().abilities(model)
         model = model or self.model
         return self.learned.without_refused(self._given.abilities(model or None), model)
+
+    def asked_as(self, model: str | None = None) -> str:
+        """Say what is asked for, in the words of the given object where it has some."""
+        if not hasattr(self._given, "asked_as"):
+            return super().asked_as(model)
+        said: str = self._given.asked_as(model)
+        return said
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         model = request.model or self.model

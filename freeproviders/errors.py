@@ -44,6 +44,7 @@
     ├── BadTextsError (ValueError)                texts without a vector: `errors` by their places in the list
     ├── LedgerError (RuntimeError)                the ledger of limits cannot be read or written
     ├── VectorCacheError (RuntimeError)           the file of vectors is damaged, or of another program
+    ├── AnswerStoreError (RuntimeError)           the store of answers cannot be read or written
     ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
     └── OutputError (ValueError)                  the model answered, but not what was asked for
         ├── ToolCallError                         no valid tool call, after asking again
@@ -55,8 +56,8 @@ and what to do. Errors pickle. `is_retryable` says whether the same request may 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
 setting, `LedgerWarning` that limits are counted for this machine or process only,
 `NotAskedWarning` that a router leaves out a service whose key is there, and why,
-`VectorCacheWarning` that vectors are not kept, `TruncatedTextsWarning` that vectors are of the
-beginnings of their texts.
+`VectorCacheWarning` that vectors are not kept, `AnswerStoreWarning` that answers are not,
+`TruncatedTextsWarning` that vectors are of the beginnings of their texts.
 """
 
 from __future__ import annotations
@@ -568,6 +569,10 @@ class VectorCacheError(FreeProvidersError, RuntimeError):
     """The file in which vectors are kept cannot be read or written, or is of another program."""
 
 
+class AnswerStoreError(FreeProvidersError, RuntimeError):
+    """The store of answers cannot be read or written, or what it holds is damaged."""
+
+
 # --- the local engine -----------------------------------------------------------------------------
 
 
@@ -627,6 +632,10 @@ class LedgerWarning(UserWarning):
 
 class VectorCacheWarning(UserWarning):
     """Vectors are not kept, since their file cannot be used; said once for each reason."""
+
+
+class AnswerStoreWarning(UserWarning):
+    """Answers are not kept, since their store cannot be used; said once for each reason."""
 
 
 class TruncatedTextsWarning(UserWarning):

@@ -14,19 +14,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from freeproviders.embeddings.cache_file import ForeignFileError, Found, Place, StoredFamily, VectorFile
+from freeproviders.embeddings.cache_file import Found, Place, StoredFamily, VectorFile
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import FamilyMismatchError, UsageError, VectorCacheError, VectorCacheWarning
 from freeproviders.folders import cache_dir
 from freeproviders.naming import argument
 from freeproviders.private_file import FileError
 from freeproviders.process import PerProcess
+from freeproviders.sqlite_file import ForeignFileError
 from freeproviders.wire.embeddings.request import Role
 from freeproviders.wire.embeddings.vectors import Vectors
 
 _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 _RETRY_SECONDS: Final = 60.0
-_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 
 
 def default_path() -> Path:
@@ -154,7 +154,7 @@ class VectorCache:
     def size(self) -> int:
         """Bytes on disk, 0 where there is no file."""
         size = 0
-        for path in self._paths():
+        for path in self._state().file.paths():
             if not path.name.endswith("-shm"):  # memory that processes share
                 with suppress(OSError):
                     size += path.stat().st_size
@@ -162,9 +162,10 @@ class VectorCache:
 
     def remove(self) -> None:
         """Delete the file itself, for one that is damaged. Raises `VectorCacheError`."""
-        self._state().file.close()
+        file = self._state().file
+        file.close()
         try:
-            for path in self._paths():
+            for path in file.paths():
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise VectorCacheError(f"{self.path} cannot be deleted: {error.strerror or error}.") from error
@@ -172,9 +173,6 @@ class VectorCache:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._state().file.close()
-
-    def _paths(self) -> list[Path]:
-        return [self.path.with_name(self.path.name + end) for end in _SIDE_FILES]
 
     def _state(self) -> _State:
         states = _states.get()
@@ -225,19 +223,3 @@ def _close(states: dict[Path, _State]) -> None:
 
 
 _states: Final = PerProcess[dict[Path, _State]](dict, at_exit=_close)
-_held: Final[list[VectorFile]] = []
-
-
-def _before_fork() -> None:
-    for state in list(_states.get().values()):
-        state.file.hold()
-        _held.append(state.file)
-
-
-def _in_parent() -> None:
-    while _held:
-        _held.pop().let_go()
-
-
-if hasattr(os, "register_at_fork"):  # a child begins without files
-    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_held.clear)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
-import threading
 import time
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from freeproviders.embeddings.family import Family
 from freeproviders.errors import FamilyMismatchError
-from freeproviders.private_file import FileError, make_file, make_folder, network_of
-from freeproviders.sqlite_file import make_tables, patiently, reading, whose, why, writing
+from freeproviders.sqlite_file import Form, PrivateDatabase
 from freeproviders.wire.embeddings.request import Role
 from freeproviders.wire.embeddings.vectors import Vectors
-
-T = TypeVar("T")
 
 _APPLICATION: Final = 0x66707665  # "fpve", by which a file is known as ours
 _VERSION: Final = 1
@@ -46,6 +40,7 @@ CREATE TABLE vector (
   numbers BLOB NOT NULL, PRIMARY KEY (section, text)
 )
 """
+_FORM: Final = Form(application=_APPLICATION, version=_VERSION, schema=_SCHEMA, page=_PAGE)
 _OF_ASKED: Final = (
     "SELECT f.id, f.fingerprint, f.size FROM asked a JOIN family f ON f.id = a.family WHERE a.fingerprint = ?"
 )
@@ -61,10 +56,6 @@ _COUNTS: Final = (
     "(SELECT count(*) FROM vector v WHERE v.section = s.id) "
     "FROM family f LEFT JOIN section s ON s.family = f.id ORDER BY f.fingerprint, s.role"
 )
-
-
-class ForeignFileError(FileError):
-    """The file is of another program, or of another version of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +119,11 @@ class _Row(NamedTuple):
     size: int
 
 
-class VectorFile:
-    """A file of vectors, open as long as the process runs; any thread may call.
-
-    Everything here blocks, and raises `FileError` where the file cannot be used.
-
-    Args:
-        path: the file, which need not exist.
-        own: whether its name and its folder are ours, so that nobody else has rights there.
-        busy_seconds: how long other processes may hold it.
-    """
+class VectorFile(PrivateDatabase):
+    """A file of vectors; see `PrivateDatabase`."""
 
     def __init__(self, path: Path, *, own: bool, busy_seconds: float = _BUSY_SECONDS) -> None:
-        self.path = path
-        self._own = own
-        self._busy_seconds = busy_seconds
-        self._lock = threading.RLock()
-        self._db: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        super().__init__(path, _FORM, own=own, busy_seconds=busy_seconds)
 
     def find(self, place: Place, texts: Sequence[bytes]) -> Found:
         """Return which of the texts, given by their hashes, have a vector that is whole."""
@@ -154,23 +132,22 @@ class VectorFile:
             data: array[float] = array("f")
             places: list[int] = []
             cut: list[int] = []
-            with reading(db):
-                row = self._row(db, place.family)
-                if row is None:
-                    return Found(place.family, [], Vectors(data, 0), [])
-                section = db.execute(_SECTION, (row.id, *_facts(place))).fetchone()
-                for at, text in enumerate(texts if section else ()):
-                    found = db.execute(_FIND, (*section, text)).fetchone()
-                    if found is not None and _is_whole(found[2], found[1], text, row.size):
-                        data.frombytes(found[2])
-                        places.append(at)
-                        if found[0]:
-                            cut.append(at)
+            row = self._row(db, place.family)
+            if row is None:
+                return Found(place.family, [], Vectors(data, 0), [])
+            section = db.execute(_SECTION, (row.id, *_facts(place))).fetchone()
+            for at, text in enumerate(texts if section else ()):
+                found = db.execute(_FIND, (*section, text)).fetchone()
+                if found is not None and _is_whole(found[2], found[1], text, row.size):
+                    data.frombytes(found[2])
+                    places.append(at)
+                    if found[0]:
+                        cut.append(at)
             if sys.byteorder == "big":
                 data.byteswap()
             return Found(place.family.with_size(row.size), places, Vectors(data, row.size), cut)
 
-        return self._do(lambda db: patiently(lambda: read(db), self._busy_seconds))
+        return self.read(read)
 
     def put(self, place: Place, texts: Sequence[bytes], vectors: Vectors, cut: Collection[int]) -> None:
         """Keep the vectors of texts, all or none; what is there is replaced.
@@ -180,22 +157,20 @@ class VectorFile:
         """
 
         def write(db: sqlite3.Connection) -> None:
-            now = time.time()
-            with writing(db, self._busy_seconds):
-                family = self._sized(db, place.family, vectors.size, now)
-                key = (family, *_facts(place))
-                db.execute(
-                    "INSERT INTO section (family, role, truncate, options) VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT DO NOTHING",
-                    key,
-                )
-                (section,) = db.execute(_SECTION, key).fetchone()
-                rows = enumerate(zip(texts, _blobs(vectors), strict=True))
-                db.executemany(
-                    _PUT, ((section, text, at in cut, _sum(text, blob), blob) for at, (text, blob) in rows)
-                )
+            family = self._sized(db, place.family, vectors.size, time.time())
+            key = (family, *_facts(place))
+            db.execute(
+                "INSERT INTO section (family, role, truncate, options) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                key,
+            )
+            (section,) = db.execute(_SECTION, key).fetchone()
+            rows = enumerate(zip(texts, _blobs(vectors), strict=True))
+            db.executemany(
+                _PUT, ((section, text, at in cut, _sum(text, blob), blob) for at, (text, blob) in rows)
+            )
 
-        self._do(write)
+        self.write(write)
 
     def families(self) -> list[StoredFamily]:
         """Return what is kept of each family, by its fingerprint."""
@@ -217,7 +192,7 @@ class VectorFile:
                 for (fingerprint, size, made, written), roles in counts.items()
             ]
 
-        return self._do(lambda db: patiently(lambda: read(db), self._busy_seconds))
+        return self.read(read)
 
     def delete(self, fingerprint: str | None) -> int:
         """Forget a family, or all of them, and give its room back; return the number of vectors."""
@@ -225,35 +200,16 @@ class VectorFile:
         def write(db: sqlite3.Connection) -> int:
             which, given = ("", ()) if fingerprint is None else ("WHERE fingerprint = ?", (fingerprint,))
             ids = f"SELECT id FROM family {which}"  # noqa: S608 - no text of a caller
-            with writing(db, self._busy_seconds):
-                of_family = f"SELECT id FROM section WHERE family IN ({ids})"  # noqa: S608 - the same
-                number = db.execute(f"DELETE FROM vector WHERE section IN ({of_family})", given).rowcount  # noqa: S608
-                db.execute(f"DELETE FROM section WHERE family IN ({ids})", given)  # noqa: S608 - the same
-                db.execute(f"DELETE FROM asked WHERE family IN ({ids})", given)  # noqa: S608 - the same
-                db.execute(f"DELETE FROM family {which}", given)  # noqa: S608 - the same
-            with suppress(sqlite3.Error):  # where others read or the disk is full, the room is used again
-                db.execute("VACUUM")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            of_family = f"SELECT id FROM section WHERE family IN ({ids})"  # noqa: S608 - the same
+            number = db.execute(f"DELETE FROM vector WHERE section IN ({of_family})", given).rowcount  # noqa: S608
+            db.execute(f"DELETE FROM section WHERE family IN ({ids})", given)  # noqa: S608 - the same
+            db.execute(f"DELETE FROM asked WHERE family IN ({ids})", given)  # noqa: S608 - the same
+            db.execute(f"DELETE FROM family {which}", given)  # noqa: S608 - the same
             return number
 
-        return self._do(write)
-
-    def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        with self._lock:
-            db, self._db = self._db, None
-            if db is not None:
-                with suppress(sqlite3.Error):
-                    db.close()
-
-    def hold(self) -> None:
-        """Close the file and keep all threads from it, for a fork: a child must not share its locks."""
-        self._lock.acquire()
-        self.close()
-
-    def let_go(self) -> None:
-        """Let the threads go on."""
-        self._lock.release()
+        number = self.write(write)
+        self.give_room_back()
+        return number
 
     # --- families ---------------------------------------------------------------------------------
 
@@ -283,82 +239,6 @@ class VectorFile:
         if family.size is None:
             db.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", (family.fingerprint, number))
         return number
-
-    # --- opening ----------------------------------------------------------------------------------
-
-    def _do(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Act on the open file."""
-        try:
-            with self._lock:
-                return act(self._open())
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-        except UnicodeDecodeError as error:  # the message of an error that quotes what is damaged
-            raise FileError(f"{self.path} is damaged: delete it.") from error
-
-    def _failed(self, error: sqlite3.Error) -> FileError:
-        foreign = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB
-        return (ForeignFileError if foreign else FileError)(f"{self.path} {why(error)}.")
-
-    def _open(self) -> sqlite3.Connection:
-        """Return the connection, a new one where the file is no longer the one that it was."""
-        if self._db is not None and _identity(self.path) != self._identity:
-            self.close()
-        if self._db is None:
-            if self._own:
-                make_folder(self.path.parent, own=True)
-            else:
-                with _of_folder(self.path.parent):
-                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            make_file(self.path, own=self._own)
-            self._identity = _identity(self.path)
-            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-            try:
-                self._begin_with(db)
-            except BaseException:
-                db.close()
-                raise
-            self._db = db
-        return self._db
-
-    def _begin_with(self, db: sqlite3.Connection) -> None:
-        """Make the tables where there are none; raise for what is not our file."""
-        application, version, tables = patiently(lambda: whose(db), self._busy_seconds)
-        if tables and application != _APPLICATION:
-            raise ForeignFileError(f"{self.path} is a file of another program: name another one.")
-        if tables and version != _VERSION:
-            raise ForeignFileError(f"{self.path} was written by another version of freeproviders: delete it.")
-        if not tables:
-            db.execute(f"PRAGMA page_size = {_PAGE}")
-        # The shared memory of a WAL reaches no other machine; a rollback journal needs locks alone.
-        mode = "DELETE" if network_of(self.path.parent) else "WAL"
-        patiently(lambda: db.execute(f"PRAGMA journal_mode = {mode}").fetchone(), self._busy_seconds)
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA secure_delete = OFF")
-        if not tables:
-            make_tables(
-                db,
-                _SCHEMA,
-                application=_APPLICATION,
-                version=_VERSION,
-                busy_seconds=self._busy_seconds,
-            )
-
-
-@contextmanager
-def _of_folder(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"{folder} cannot be written: {error.strerror or error}.") from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - at each call
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _facts(place: Place) -> tuple[str, bool, str]:

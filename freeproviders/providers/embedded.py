@@ -145,6 +145,20 @@ class Embedded(Provider):
         own_file = str(self._choice.path) if self._choice.weights is None else None
         return {"model_path": own_file, "context_window": self._context_window}
 
+    def asked_as(self, model: str | None = None) -> str:
+        """Say what is asked for: the model, and of a file of the user's own its path, size and date."""
+        said = super().asked_as(None if model == self.model else model)
+        if self._context_window is not None:
+            said += f" with context_window={self._context_window}"
+        if self._choice.weights is not None or model not in {None, "", self.model}:
+            return said
+        path = self._choice.path
+        try:
+            found = path.stat()
+        except OSError:  # the question will say so
+            return f"{said} at {path}"
+        return f"{said} at {path} ({found.st_size} bytes, {found.st_mtime_ns})"
+
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
         """Return a model's own name, given in any case; the default for None."""

@@ -167,6 +167,10 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         row = self.service
         self._calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
 
+    def _is_at_home(self) -> bool:
+        row = self.service
+        return super()._is_at_home() or (row is not None and self.base_url == row.base_url.rstrip("/"))
+
     def checked(self, request: ChatRequest) -> ChatRequest:
         """Return the request as it will be sent; see `Provider.checked`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,23 @@ class FreeProviders(Backend):
 
     def _of(self, model: str | None) -> list[Member]:
         return of_that_name(self._found.members, model or self.model, self.name)
+
+    def asked_as(self, model: str | None = None) -> str:
+        """Say what is asked for: the members as they were given, and the caller's policy.
+
+        Who is there to be asked on a day is no part of it, and neither are the caller's consents
+        (`allow`, `confirmed`, `paid`): whoever may answer answers what was asked for.
+        """
+        made_of = self._made_of
+        given = made_of["members"]
+        members = [one if isinstance(one, str) else Backend.of(one).asked_as() for one in given]
+        policy = {
+            "members": members,
+            "prefer": list(made_of["prefer"]),
+            "exclude": sorted(made_of["exclude"]),
+            "privacy": made_of["privacy"] or ("any" if members else "no-training"),
+        }
+        return f"{super().asked_as(model)} {json.dumps(policy, separators=(',', ':'))}"
 
     # --- how it is asked ---
 
