@@ -93,11 +93,18 @@ class Learned:
     _mends: list[tuple[Lesson, Sign]] = field(default_factory=list)
     successors: dict[str, str] = field(default_factory=dict)
     """The models that are asked in place of those that the service says it has dropped."""
+    windows: dict[str, int] = field(default_factory=dict)
+    """The context windows that the service has told, in tokens, by model; "" stands for any other."""
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
         """What was learned, the earliest first."""
         return (*self._lessons.values(), *[lesson for lesson, _ in self._mends])
+
+    def window_of(self, model: str) -> int | None:
+        """Return the context window that the service has told of a model, None where it told none."""
+        windows = self.windows
+        return (windows.get(model) or windows.get("")) if windows else None
 
     def prove(self, feature: Feature, model: str, why: str) -> None:
         """Remember that a feature works with a model."""

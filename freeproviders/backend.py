@@ -165,6 +165,8 @@ class Backend(ABC):
                 for feature in self._finds_out
             }
             claimed = replace(claimed, **shown)
+        if (window := learned.window_of(model)) is not None:
+            claimed = replace(claimed, window=window)
         if self._changed:
             claimed = replace(claimed, **self._changed)
         return learned.without_refused(claimed, model) if lessons else claimed
@@ -189,10 +191,15 @@ class Backend(ABC):
     def window_of(self, model: str | None = None) -> int | None:
         """Look up the context window of a model in tokens; None where it is not known.
 
-        What the backend itself knows wins over the facts of the catalogue. The number is for plans:
-        nothing refuses a request because of it.
+        What the caller claims by `with_abilities` comes first, then what the service has told in a
+        list of its models or a refusal, then what is known beforehand.
         """
-        return self.abilities(model).window or context_window(model or self.model)
+        model = model or self.model
+        return self._changed.get("window") or self.learned.window_of(model) or self.known_window(model)
+
+    def known_window(self, model: str) -> int | None:
+        """Look up the context window of a model beforehand: in the abilities, then by its name."""
+        return self.abilities(model or None).window or context_window(model)
 
     @property
     def has_tokenizer(self) -> bool:

@@ -328,9 +328,13 @@ class BadRequestError(ProviderError):
 
 
 class ContextOverflowError(BadRequestError):
-    """The conversation is longer than the model's context window."""
+    """The conversation is longer than the model's context window: `window` tokens, where that is known."""
 
     advice = "Send fewer or shorter messages, or use a model with a larger context window."
+
+    def __init__(self, message: str, *, window: int | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.window = window
 
 
 class RequestTooLargeError(BadRequestError):

@@ -6,7 +6,7 @@ What its chat and its embeddings have in common.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Self, TypeVar, Unpack
 
 from freeproviders import bridge
@@ -18,6 +18,7 @@ from freeproviders.over_http import OverHttp
 from freeproviders.transport import HttpRequest
 from freeproviders.wire.json import loads
 from freeproviders.wire.openai.counting import read_count, text_asked
+from freeproviders.wire.openai.listed import Listed, read_models
 from freeproviders.wire.openai.style import PLAIN, Style
 
 if TYPE_CHECKING:
@@ -111,12 +112,16 @@ class OpenAIService(OverHttp):
         )
         try:
             document = loads(body)
-            rows = document if isinstance(document, list) else document.get("data", document.get("models"))
-            return [row["id"] if "id" in row else row["name"] for row in rows]
+            models = read_models(document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MalformedResponseError(
                 "The list of models is not in the OpenAI form.", provider=self.name
             ) from error
+        self._learn_of(models)
+        return [model.name for model in models]
+
+    def _learn_of(self, models: Sequence[Listed]) -> None:
+        """Remember what a list of the service's models tells of them."""
 
     @property
     def has_tokenizer(self) -> bool:

@@ -24,7 +24,7 @@ from freeproviders.checks import (
     meant,
 )
 from freeproviders.configuration import Configuration
-from freeproviders.errors import UnknownModelError, UsageError
+from freeproviders.errors import ContextOverflowError, ProviderError, UnknownModelError, UsageError
 from freeproviders.exchange import exchanged
 from freeproviders.over_http import OverHttp
 from freeproviders.transport import Fetch, HttpRequest
@@ -114,9 +114,9 @@ class Provider(ProviderModelMixin, Backend):
     def __init__(self, model: str | None = None, **configuration: Any) -> None:
         """Take the model for calls that name none, and the configuration."""
 
-    def window_of(self, model: str | None = None) -> int | None:
-        """Look up the context window of a model in tokens; None where it is not known."""
-        return self.windows.get(model or self.model) or super().window_of(model)
+    def known_window(self, model: str) -> int | None:
+        """Look up the context window of a model beforehand: in the class, the abilities, by its name."""
+        return self.windows.get(model) or super().known_window(model)
 
     def checked(self, request: ChatRequest) -> ChatRequest:
         """Return the request as it will be sent, with the model's own name.
@@ -196,6 +196,12 @@ class AsyncGeneratorProvider(OverHttp, Provider):
         `UsageError` here, before anything is sent. `aclose` ends the request.
         """
         return exchanged(self, self.checked(request))
+
+    def given_up(self, error: ProviderError) -> None:
+        """Add advice to an error after which no further request is sent, and learn what it tells."""
+        super().given_up(error)
+        if isinstance(error, ContextOverflowError) and error.window is not None:
+            self.learned.windows[error.model or self.model] = error.window
 
     def upper_estimate(self, request: ChatRequest) -> Estimate:
         """Estimate the most tokens that a question has."""

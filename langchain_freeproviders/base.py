@@ -258,8 +258,20 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
     def _known_window(self) -> int | None:
         profile = self.profile
         if profile is None or type(profile) is ResolvedProfile:
-            return self._own_window
+            return super()._known_window
         return profile.get("max_input_tokens")  # the caller's word
+
+    def _look_at_window(self) -> None:
+        profile = self.profile
+        if (
+            profile is not None
+            and type(profile) is ResolvedProfile
+            and (window := self._window_to_plan_with())
+        ):
+            profile["max_input_tokens"] = window
+
+    def _window_to_plan_with(self) -> int | None:
+        return self._known_window or self._backend.window_of(self.model or None)
 
     # --- tools and structured output ---
 
@@ -406,8 +418,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
             structured_output=able.schema,
             reasoning_output=able.reasoning,
         )
-        window = self._own_window or self._backend.window_of(self.model or None)
-        if window is not None:
+        if (window := self._window_to_plan_with()) is not None:
             profile["max_input_tokens"] = window
         if able.output is not None:
             profile["max_output_tokens"] = able.output

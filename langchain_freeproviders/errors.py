@@ -281,8 +281,10 @@ def translated(error: core.FreeProvidersError) -> core.FreeProvidersError:
     return other.with_traceback(error.__traceback__)
 
 
-class _Translating:
+class Translating:
     """A context whose errors leave it as LangChain's own."""
+
+    __slots__ = ()
 
     def __enter__(self) -> None:
         pass
@@ -294,5 +296,5 @@ class _Translating:
             raise translated(error) from error.__cause__
 
 
-translating: Final = _Translating()
+translating: Final = Translating()
 """`with translating:` around calls of the core; it has no state, so that all may use it at once."""

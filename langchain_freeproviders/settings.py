@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import cached_property, partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -35,7 +36,7 @@ from freeproviders.types import (
     Text,
 )
 from freeproviders.usage import surely_more_tokens
-from langchain_freeproviders.errors import translating
+from langchain_freeproviders.errors import Translating, translating
 from langchain_freeproviders.fields import Fields, check_options
 from langchain_freeproviders.keywords import (
     given,
@@ -217,11 +218,14 @@ class BackendSettings(Fields):
             backend = self._prepare(settings, options)
         if stop is not None:
             settings["stop"] = stop
+        if self._backend.learned.windows:
+            self._look_at_window()
         window = self._known_window if (settings.get("model") or self.model) == self.model else None
         tokens = surely_more_tokens(messages, window and window * _CERTAINLY_TOO_LONG, self.model)
         if tokens is not None:
             raise ContextOverflowError(
                 f"About {tokens} tokens are more than the model's window of {window}.",
+                window=window,
                 provider=backend.name,
                 model=self.model,
             )
@@ -242,14 +246,14 @@ class BackendSettings(Fields):
 
     def _complete(self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]) -> Completion:
         """Wait for a whole answer."""
-        with translating:
+        with _Asking(self):
             return bridge.run(whole(self._answer(messages(), stop, options, stream=False)))
 
     async def _acomplete(
         self, messages: Read, stop: Sequence[str] | None, options: Mapping[str, Any]
     ) -> Completion:
         """Wait for a whole answer."""
-        with translating:
+        with _Asking(self):
             return await whole(self._answer(messages(), stop, options, stream=False))
 
     def _chunks(
@@ -263,7 +267,7 @@ class BackendSettings(Fields):
         """Stream an answer in LangChain's chunks, which `writer` makes of the parts."""
         text, other = writer.text, writer.other
         with (
-            translating,
+            _Asking(self),
             closing(bridge.iterate(self._answer(messages(), stop, options, stream=True))) as batches,
         ):
             for batch in batches:
@@ -285,7 +289,7 @@ class BackendSettings(Fields):
     ) -> AsyncIterator[C]:
         """Stream an answer in LangChain's chunks, which `writer` makes of the parts."""
         text, other = writer.text, writer.other
-        with translating:
+        with _Asking(self):
             async with aclosing(self._answer(messages(), stop, options, stream=True)) as batches:
                 async for batch in batches:
                     for part in batch:
@@ -324,8 +328,18 @@ class BackendSettings(Fields):
 
     @property
     def _known_window(self) -> int | None:
-        """The context window, where that is no guess."""
-        return self._own_window
+        """The context window, where that is no guess: what the service has told comes first."""
+        return self._told_window or self._own_window
+
+    @property
+    def _told_window(self) -> int | None:
+        """The context window that the service has told since it was first asked."""
+        backend, model = self._backend, self.model
+        # What the caller claims of the backend wins, but a guess by the name does not count.
+        return backend.window_of(model) if backend.learned.window_of(model) is not None else None
+
+    def _look_at_window(self) -> None:
+        """Show the context window that the service may have told by now, where anything shows it."""
 
     # --- counting ---
 
@@ -404,6 +418,22 @@ class BackendSettings(Fields):
         if settings.get("max_tokens") is not None:
             params["ls_max_tokens"] = settings["max_tokens"]
         return params
+
+
+class _Asking(Translating):
+    """A context for a question: `translating`, and a refusal may tell the model's window."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model: BackendSettings) -> None:
+        self._model = model
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ContextOverflowError):
+            self._model._look_at_window()  # noqa: SLF001 - of this module
+        super().__exit__(kind, error, trace)
 
 
 def _drafted(backend: Backend, request: ChatRequest, form: DraftedForm) -> AsyncGenerator[Batch, None]:

@@ -200,7 +200,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     names: ClassVar[Names] = LLM_NAMES
     not_options: ClassVar[frozenset[str]] = frozenset({*SETTINGS, "messages", "extra_body"})
 
-    _window: int | None = PrivateAttr(default=None)
+    _own_window: int | None = PrivateAttr(default=None)
 
     def __init__(self, model: str | None = None, **fields: Any) -> None:
         fields = self._named({**fields, **({"model": model} if model is not None else {})})
@@ -224,7 +224,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
 
     def _forget(self) -> None:
         super()._forget()
-        self._window = None
+        self._own_window = None
 
     def _made_backend(self) -> Backend:
         """Make the backend that the fields describe."""
@@ -263,11 +263,12 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         )
 
     def _looked_up_window(self) -> int:
-        if self._window is None:
-            backend = self.core
-            window = getattr(backend, "context_window", None) or backend.window_of() or DEFAULT_WINDOW
-            self._window = _filled(backend, window) if backend.slug == ROUTER else window
-        return self._window
+        backend = self.core
+        if self._own_window is None:
+            self._own_window = getattr(backend, "context_window", None) or 0  # may be read from a file
+        # Looked up each time: the service may have told it since.
+        window = self._own_window or backend.window_of() or DEFAULT_WINDOW
+        return _filled(backend, window) if backend.slug == ROUTER else window
 
     def to_payload(self) -> dict[str, Any]:
         """The model's description for observability tools, without secrets."""

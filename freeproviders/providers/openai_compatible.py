@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, Unpack
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from freeproviders.wire.json import dumps, loads
 from freeproviders.wire.openai.answer import ChatDecoder
 from freeproviders.wire.openai.counting import question_asked, read_count, read_prompt, text_asked
 from freeproviders.wire.openai.disguise import DisguiseDecoder
+from freeproviders.wire.openai.listed import Listed
 from freeproviders.wire.openai.request import REASONING, request_body
 from freeproviders.wire.openai.styled import SEEN_TO_HERE, insist
 from freeproviders.wire.parts import PartDecoder
@@ -170,6 +171,12 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     def _is_at_home(self) -> bool:
         row = self.service
         return super()._is_at_home() or (row is not None and self.base_url == row.base_url.rstrip("/"))
+
+    def _learn_of(self, models: Sequence[Listed]) -> None:
+        windows = self.learned.windows
+        windows.update({model.name: model.window for model in models if model.window is not None})
+        if len(models) == 1 and models[0].for_any_name and models[0].window is not None:
+            windows[""] = models[0].window
 
     def checked(self, request: ChatRequest) -> ChatRequest:
         """Return the request as it will be sent; see `Provider.checked`.

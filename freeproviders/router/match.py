@@ -79,7 +79,8 @@ def objection(
         return None
     overflow = ContextOverflowError(
         f"The conversation may have {tokens} tokens, which with {window - room} for the answer are more than "
-        f"its window of {window}."
+        f"its window of {window}.",
+        window=window,
     )
     overflow.attempts = 0
     return overflow

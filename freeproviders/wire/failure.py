@@ -63,6 +63,14 @@ _CONTEXT = re.compile(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
     r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
+_NUMBER = r"(\d{1,3}(?:,\d{3})++(?!\d)|\d{1,9}+(?!\d))"
+_WINDOW = re.compile(
+    r"(?i)context (?:length|window|size)(?: limit)?(?: is| of|:)?(?: only)? \(?"
+    + _NUMBER
+    + rf"(?!\)?(?: tokens?\)?)? (?:exceed|is |>))|(?:> |with ){_NUMBER} maximum\b"
+    + rf"|maximum number of tokens allowed \({_NUMBER}\)"
+)
+"""The words of a refusal around the number of tokens that the window has, not that of the question."""
 _LONG_TEXT = re.compile(r"(?i)input (?:\(\d{1,9} tokens\) )?is too large to process")
 """The words of llama.cpp's server for a text that is too long for one vector, with status 500."""
 _NO_TOOLS = re.compile(
@@ -139,7 +147,8 @@ class ReportedError:
     """The content of an error body, whatever its shape.
 
     `codes` are all that the error calls its code, type or status; `headers` those that a service
-    repeats inside the body, with names in lower case; `wait` is the seconds until another try.
+    repeats inside the body, with names in lower case; `wait` is the seconds until another try, and
+    `window` the size of the context that was too small.
     """
 
     message: str
@@ -149,6 +158,7 @@ class ReportedError:
     codes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     wait: float | None = None
+    window: int | None = None
 
 
 def read_failure(
@@ -218,6 +228,8 @@ def classify(
         code=mended(reported.code) if reported.code else None,
     )
     error.failed_generation = reported.failed_generation
+    if isinstance(error, ContextOverflowError):
+        error.window = reported.window or _window_in(message)
     if sign is not None:
         _name(error, sign)
     _date(error, reported, known, announces, now)
@@ -393,7 +405,22 @@ def read_reported_error(document: object, depth: int = 1) -> ReportedError | Non
         codes=_codes(source),
         headers=_repeated_headers(source),
         wait=_retry_delay(source),
+        window=_count(source.get("n_ctx")),  # llama.cpp
     )
+
+
+def _window_in(message: str) -> int | None:
+    """Find the size of the context window in the words of a refusal, None where they do not tell it."""
+    found = _WINDOW.search(message)
+    return (
+        _count(int(found[found.lastindex].replace(",", "")))
+        if found is not None and found.lastindex
+        else None
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
 
 
 def _codes(source: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,11 +8,19 @@ import pytest
 from langchain_core import exceptions as langchain
 from langchain_core.callbacks import BaseCallbackHandler
 
+from freeproviders import OpenAICompatible
 from freeproviders import errors as core
 from freeproviders.catalogue import catalogue
 from freeproviders.errors import FreeProvidersError
 from freeproviders.testing import replica
-from langchain_freeproviders import ChatAIChatFree, ChatEmbedded, ChatOpenAICompatible, EmbeddedLLM, errors
+from langchain_freeproviders import (
+    ChatAIChatFree,
+    ChatBackend,
+    ChatEmbedded,
+    ChatOpenAICompatible,
+    EmbeddedLLM,
+    errors,
+)
 from langchain_freeproviders.errors import TWINS, translated
 from tests.langchain.services import FLOW, OPENAI
 
@@ -264,6 +272,42 @@ async def test_a_conversation_certainly_too_long_is_not_sent():
 def test_what_the_provider_knows_of_its_window_counts(cls):
     with pytest.raises(langchain.ContextOverflowError, match="window of 64"):
         cls(context_window=64).invoke("word " * 400)
+
+
+LONG = {"error": {"message": "This model's maximum context length is 100 tokens."}}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_profile_has_the_window_that_the_service_told(streamed):
+    """So that a summarising middleware plans with it, and what is certainly too long is not sent."""
+    with OPENAI.replica("fine", faults=[{"status": 400, "body": LONG}]) as r:
+        model = OPENAI.model(r, model="gpt-4")
+        assert model.profile["max_input_tokens"] == 8192
+        for sent in (1, 1):
+            with pytest.raises(langchain.ContextOverflowError) as info:
+                _ = list(model.stream("word " * 400)) if streamed else model.invoke("word " * 400)
+            assert (info.value.window, len(r.requests)) == (100, sent)
+            assert model.profile["max_input_tokens"] == 100
+        assert model.invoke("Hi").content == "fine"
+
+
+def test_a_profile_of_the_users_stays():
+    with OPENAI.replica("fine", faults=[{"status": 400, "body": LONG}]) as r:
+        model = OPENAI.model(r, profile={"max_input_tokens": 9000})
+        with pytest.raises(langchain.ContextOverflowError):
+            model.invoke("word " * 400)
+        assert model.profile == {"max_input_tokens": 9000}
+        assert model.invoke("word " * 400).content == "fine"
+
+
+def test_a_profile_sees_the_list_of_models():
+    """What the backend was told of its models counts from the next question on."""
+    with OPENAI.replica("fine") as r:
+        backend = OpenAICompatible("gpt-4", base_url=r.base_url)
+        model = ChatBackend(backend=backend)
+        backend.learned.windows["gpt-4"] = 2000
+        assert model.invoke("Hi").content == "fine"
+        assert model.profile["max_input_tokens"] == 2000
 
 
 async def test_a_window_known_by_the_models_name_only_refuses_nothing():

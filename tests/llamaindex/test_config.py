@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
-from freeproviders.errors import AuthenticationError, UnknownModelError, UsageError
+from freeproviders.errors import AuthenticationError, ContextOverflowError, UnknownModelError, UsageError
 from freeproviders.provider import Provider
 from freeproviders.testing import replica
 from llama_index_freeproviders import (
@@ -150,6 +150,21 @@ def test_metadata_is_right_for_the_model(llm, window):
     assert metadata.is_chat_model
     assert metadata.is_function_calling_model
     assert metadata.model_name == llm.model
+
+
+def test_metadata_has_the_window_that_the_service_told():
+    """What a refusal names replaces what was looked up before; what the user sets stays."""
+    long = {"error": {"message": "This model's maximum context length is 2000 tokens."}}
+    with replica("openai-compatible", "fine", faults=[{"status": 400, "body": long}] * 2) as r:
+        llm = OpenAICompatible("gpt-4", base_url=r.base_url)
+        own = OpenAICompatible("gpt-4", base_url=r.base_url, context_window=5000)
+        assert llm.metadata.context_window == 8192
+        for one in (llm, own):
+            with pytest.raises(ContextOverflowError):
+                one.chat(HI)
+        assert llm.metadata.context_window == 2000
+        assert llm.metadata.num_output == 500
+        assert own.metadata.context_window == 5000
 
 
 def test_every_model_of_the_services_has_a_window():
