@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from freeproviders.abilities import Abilities, Feature, Learned
+from freeproviders.addresses import is_loopback
 from freeproviders.catalogue import Facts, Service, catalogue, facts_of
-from freeproviders.catalogue.guard import is_loopback, key_variables, variables_in
+from freeproviders.catalogue.guard import key_variables, variables_in
 from freeproviders.configuration import origin, variable
 from freeproviders.errors import (
     AuthenticationError,

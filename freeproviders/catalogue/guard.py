@@ -7,26 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from freeproviders.addresses import host_of
 from freeproviders.catalogue.pins import FOREIGN, PINS, VARIABLES, owner_of
 from freeproviders.catalogue.rows import Service
 from freeproviders.redaction import is_secret
 
 _VARIABLE: Final = re.compile(r"\{([^{}]*)\}")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether an address is on this machine."""
-    host = host_of(url)
-    return host in _LOOPBACK or host.startswith("127.")
-
-
-def host_of(url: str) -> str:
-    """Return the host of an address, "" where it has none."""
-    try:
-        return (urlsplit(url).hostname or "").lower()
-    except ValueError:
-        return ""
 
 
 def variables_in(base_url: str) -> list[str]:

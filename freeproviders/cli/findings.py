@@ -163,7 +163,7 @@ def _embedded() -> dict[str, Any]:
 
 
 def _server(service: Service, address: str) -> dict[str, Any]:
-    from freeproviders.catalogue.guard import is_loopback
+    from freeproviders.addresses import is_loopback
 
     parts = urlsplit(address)
     asked = f"{parts.scheme}://{parts.netloc}{service.probe}" if service.probe else f"{address}/models"

@@ -121,7 +121,8 @@ def serve(
     """
     import asyncio
 
-    from freeproviders.gateway.guard import Guard, is_loopback_host
+    from freeproviders.addresses import is_loopback_host
+    from freeproviders.gateway.guard import Guard
 
     # First: nothing is fetched for a command that cannot work.
     Guard(host, api_key, origins=allow_origin or ())
@@ -262,7 +263,7 @@ async def _introduce(server: GatewayServer, port: int) -> None:
 
 
 def _is_here(backend: Backend) -> bool:
-    from freeproviders.catalogue.guard import is_loopback
+    from freeproviders.addresses import is_loopback
 
     return backend.slug == choosing.EMBEDDED or is_loopback(backend.base_url)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, cast
 from urllib.parse import urlsplit
 
+from freeproviders.addresses import is_loopback
 from freeproviders.catalogue.families import embedding_of
-from freeproviders.catalogue.guard import is_loopback
 from freeproviders.checks import whole_number
 from freeproviders.configuration import Configuration
 from freeproviders.embeddings.cache import VectorCache

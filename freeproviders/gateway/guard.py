@@ -11,29 +11,17 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Final
 
+from freeproviders.addresses import is_loopback_host
 from freeproviders.errors import UsageError
 from freeproviders.gateway.refusals import Refusal
 
 MIN_KEY_CHARS: Final = 16
 """As many characters as a key has at least that others may try to guess."""
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+/?", re.IGNORECASE)
 _OWN_SITE: Final = frozenset({"none", "same-origin"})
 _ALLOWED_HEADERS: Final = "authorization, content-type, openai-organization, openai-project, x-request-id"
-
-
-def is_loopback_host(host: str) -> bool:
-    """Return whether only programs of this machine reach an address."""
-    host = host.strip("[]")
-    if host.lower() in _LOOPBACK_NAMES:
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

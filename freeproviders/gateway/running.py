@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from freeproviders import bridge
 from freeproviders.abilities import Askable
+from freeproviders.addresses import is_loopback_host
 from freeproviders.backend import Backend
 from freeproviders.errors import UsageError
-from freeproviders.gateway.guard import is_loopback_host
 from freeproviders.gateway.limits import Limits
 from freeproviders.gateway.server import GatewayServer, default_backend, default_embedder
 

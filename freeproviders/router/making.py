@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
+from freeproviders.addresses import host_of, is_loopback
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.facts import row_of
-from freeproviders.catalogue.guard import host_of, is_loopback
 from freeproviders.catalogue.pins import PINS
 from freeproviders.configuration import is_credential
 from freeproviders.errors import RetiredModelError, UsageError

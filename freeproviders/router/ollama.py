@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from freeproviders.catalogue.guard import is_loopback
+from freeproviders.addresses import is_loopback
 from freeproviders.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError
 from freeproviders.router.making import made
 from freeproviders.router.member import Found, Later, Skipped

@@ -34,6 +34,7 @@ LAYERS = [
         "folders",
         "installing",
         "naming",
+        "addresses",
         "private_file",
         "sqlite_file",
     ],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from freeproviders.addresses import is_loopback_host
 from freeproviders.errors import UsageError
-from freeproviders.gateway.guard import Guard, is_loopback_host
+from freeproviders.gateway.guard import Guard
 from freeproviders.gateway.limits import Limits, Rate
 from freeproviders.gateway.refusals import Refusal
 
