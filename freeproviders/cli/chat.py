@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import choosing, completion, rows, terminal
+from freeproviders.cli import choosing, terminal, who
 from freeproviders.cli.commands import examples, variables
-from freeproviders.cli.lookup import SLUGS, completing
+from freeproviders.cli.remarks import warnings_as_remarks
+from freeproviders.cli.schema_file import response_format
+from freeproviders.cli.who import QUESTION
 
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from freeproviders.types import ChatRequest, Completion
 
 INTERRUPTED_EXIT = 130
-WHO: Final = "Who answers"
-QUESTION: Final = "The question"
 OUTPUT: Final = "Output"
 
 
@@ -50,63 +48,13 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    provider: Annotated[
-        str | None,
-        typer.Option(
-            "--provider",
-            "-p",
-            metavar="NAME",
-            help="Who answers: see `freeproviders providers`. Without it, whoever is free here.",
-            rich_help_panel=WHO,
-            autocompletion=completing(SLUGS),
-        ),
-    ] = None,
-    service: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="A service of the OpenAI protocol: see `freeproviders catalogue`.",
-            rich_help_panel=WHO,
-            autocompletion=rows.ids,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="One of the provider's models, or a GGUF file. Alone: one of the embedded models, or a "
-            "service's, as groq/openai/gpt-oss-120b.",
-            rich_help_panel=WHO,
-            autocompletion=completion.models,
-        ),
-    ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Where the service is: a mirror, a self-hosted one, a replica.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help="The service's key. Other processes can see it here: better in the environment.",
-            rich_help_panel=WHO,
-        ),
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option(metavar="URL", help="http://user:password@host:port", rich_help_panel=WHO)
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            "--system", "-s", metavar="TEXT", help="Instructions to the model.", rich_help_panel=QUESTION
-        ),
-    ] = None,
+    provider: who.Provider = None,
+    service: who.Service = None,
+    model: who.Model = None,
+    base_url: who.BaseUrl = None,
+    api_key: who.ApiKey = None,
+    proxy: who.Proxy = None,
+    system: who.System = None,
     attach: Annotated[
         list[Path] | None,
         typer.Option(
@@ -121,17 +69,8 @@ def chat(
         bool,
         typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=QUESTION),
     ] = False,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="0 for the likeliest words, higher for variety.",
-            rich_help_panel=QUESTION,
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Longest answer, in tokens.", rich_help_panel=QUESTION)
-    ] = None,
+    temperature: who.Temperature = None,
+    max_tokens: who.MaxTokens = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -193,11 +132,11 @@ def chat(
             raise typer.BadParameter("It needs a question.", param_hint=option)
     if timeout is not None and not timeout > 0:
         raise typer.BadParameter("It must be a number of seconds above 0.", param_hint="--timeout")
-    form = None if schema is None else _response_format(schema)
+    form = None if schema is None else response_format(schema)
     files = _attachments(attach or [])
     terminal.log(verbose)
     try:
-        with _warnings_as_remarks():
+        with warnings_as_remarks():
             usual = choosing.Usual.of(provider, service, base_url, model, system)
             configuration = {
                 "service": usual.service,
@@ -325,17 +264,6 @@ def _standard_input() -> str:
     return sys.stdin.read() if sys.stdin is not None else ""
 
 
-def _response_format(path: Path) -> dict[str, Any]:
-    """Read a file with a JSON schema as the setting of a request."""
-    try:
-        schema = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}.", param_hint="--schema") from None
-    if not isinstance(schema, dict):
-        raise typer.BadParameter(f"{path} holds no JSON schema.", param_hint="--schema")
-    return {"type": "json_schema", "json_schema": {"name": schema.get("title") or "answer", "schema": schema}}
-
-
 async def _ask(backend: Backend, request: ChatRequest, limit: float | None, *, show: bool) -> Completion:
     from freeproviders.cli.answer import AnswerDisplay
 
@@ -354,21 +282,3 @@ def _print(completion: Completion, *, as_json: bool, typed: bool) -> None:
     if typed:
         typer.echo(terminal.printable_json(completion.text))
     answer.remark(completion)
-
-
-@contextmanager
-def _warnings_as_remarks() -> Iterator[None]:
-    """Show warnings about unsupported settings as one line, without the place in our code."""
-    from freeproviders.errors import UnsupportedOptionWarning
-
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, UnsupportedOptionWarning):
-                terminal.say(f"Note: {message}")
-            else:
-                usual(message, category, *where, **more)
-
-        warnings.showwarning = show
-        yield

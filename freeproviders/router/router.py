@@ -20,7 +20,7 @@ from freeproviders.display import Rows
 from freeproviders.errors import NotAskedWarning, UsageError
 from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
-from freeproviders.router.found import find
+from freeproviders.router.found import Found, find
 from freeproviders.router.health import Health, Standing
 from freeproviders.router.match import of_that_name
 from freeproviders.router.member import Member, Skipped
@@ -70,6 +70,8 @@ class FreeProviders(Backend):
     slug = "free-providers"
     announces_admission = True
     default_abilities: ClassVar[Abilities] = Abilities()
+    _left_out: tuple[str, ...] = ()
+    """Names of members that are not asked, beside those that the caller excludes."""
 
     def __init__(
         self,
@@ -99,15 +101,7 @@ class FreeProviders(Backend):
         whole_number("max_requests", max_requests, 1, provider=self.name)
         if context_window is not None:
             whole_number("context_window", context_window, 1, provider=self.name)
-        self._found = find(
-            members,
-            prefer=prefer,
-            exclude=exclude,
-            allow=allow,
-            confirmed=confirmed,
-            paid=paid,
-            privacy=privacy,
-        )
+        self._found = self._search()
         for one in self._found.skipped:
             if not one.expected:
                 caution(f"{one.name} is not asked. {one.reason}", NotAskedWarning)
@@ -123,10 +117,16 @@ class FreeProviders(Backend):
 
     def __getstate__(self) -> dict[str, Any]:
         # What it was made of: elsewhere, its members are found with the keys and the ledger of there.
-        return {"made_of": self._made_of, "timeout": self._rules.timeout, "retry": self._rules.retry}
+        return {
+            "made_of": self._made_of,
+            "left_out": self._left_out,
+            "timeout": self._rules.timeout,
+            "retry": self._rules.retry,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_of = dict(state["made_of"])
+        self._left_out = state["left_out"]
         FreeProviders.__init__(self, *made_of.pop("members"), **made_of)
         self._rules = replace(self._rules, timeout=state["timeout"], retry=state["retry"])
 
@@ -204,6 +204,29 @@ class FreeProviders(Backend):
             "privacy": made_of["privacy"] or ("any" if members else "no-training"),
         }
         return f"{super().asked_as(model)} {json.dumps(policy, separators=(',', ':'))}"
+
+    def without(self, names: Iterable[str]) -> Self:
+        """Return a copy that does not ask members of some names, as where a consent is missing.
+
+        It answers what this one does, as far as stored answers go (`asked_as`). Raises `UsageError`
+        where nobody is left.
+        """
+        other = copy.copy(self)
+        other._left_out = (*self._left_out, *checked(names, "names"))  # noqa: SLF001 - of the same class
+        other._found = other._search()  # noqa: SLF001 - the same
+        return other
+
+    def _search(self) -> Found:
+        given = self._made_of
+        return find(
+            given["members"],
+            prefer=given["prefer"],
+            exclude=(*given["exclude"], *self._left_out),
+            allow=given["allow"],
+            confirmed=given["confirmed"],
+            paid=given["paid"],
+            privacy=given["privacy"],
+        )
 
     # --- how it is asked ---
 
