@@ -26,7 +26,7 @@ class MemoryAnswers:
         """Write the entries of several puts."""
         now = time.time()
         for entries, run in puts:
-            if run and run not in self._runs:
+            if run and entries and run not in self._runs:
                 self._runs[run] = Run(name=run, began=now)
             for key, entry in entries:
                 there = self._entries.get(key)

@@ -12,6 +12,7 @@ from freeproviders.answers.threaded import Place, ThreadedStore
 from freeproviders.errors import UsageError
 from freeproviders.folders import state_dir
 from freeproviders.process import PerProcess
+from freeproviders.redis_server import is_url, need_package, shown
 
 if TYPE_CHECKING:
     from freeproviders.answers.store import AnswerStore
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 ENV_ANSWERS: Final = "FREEPROVIDERS_ANSWERS"
 FILE: Final = "answers.sqlite3"
 _MEMORY: Final = "memory"
-_PLACES: Final = 'a path, "memory", or an object with the methods of AnswerStore'
+_PLACES: Final = (
+    'a path, "memory", a URL as "redis://host:6379/0", or an object with the methods of AnswerStore'
+)
 
 
 def open_store(where: str | Path | AnswerStore | None = None) -> AnswerStore:
@@ -28,19 +31,26 @@ def open_store(where: str | Path | AnswerStore | None = None) -> AnswerStore:
     Nothing is opened before it is used.
 
     Args:
-        where: a path; or "memory" for this process alone. None is `FREEPROVIDERS_ANSWERS`, else
+        where: a path; a URL as "redis://host:6379/0" for the machines that use that server; or
+            "memory" for this process alone. None is `FREEPROVIDERS_ANSWERS`, else
             `answers.sqlite3` in the user's state folder. A store is returned as it is.
 
     Raises:
         UsageError: none of these.
+        MissingDependencyError: a URL, where the package redis is not installed.
     """
     if where is not None and not isinstance(where, str | os.PathLike):
         if all(hasattr(where, name) for name in ("get", "put", "kept", "delete")):
             return where
         raise UsageError(f"A store must be {_PLACES}, not {type(where).__name__}.")
     place = _place(where)
+    url = is_url(place)
+    if url:
+        need_package("A store of answers on Redis")
     # Of two threads that open the same place at once, both get the one that was first.
-    return _opened.get(place) or _opened.setdefault(place, _Opened(place, place, partial(_make, place)))
+    return _opened.get(place) or _opened.setdefault(
+        place, _Opened(place, shown(place) if url else place, partial(_make, place))
+    )
 
 
 class _Opened(ThreadedStore):
@@ -56,11 +66,11 @@ def default_path() -> Path:
 
 
 def _place(where: str | Path | None) -> str:
-    """Return "memory" or the whole path of a file."""
+    """Return "memory", a URL or the whole path of a file."""
     place = str(where) if where is not None else os.environ.get(ENV_ANSWERS, "")
     if where is not None and not place:
         raise UsageError(f"A store must be {_PLACES}, not an empty text.")
-    if place == _MEMORY:
+    if place == _MEMORY or is_url(place):
         return place
     scheme, mark, _ = place.partition("://")
     if mark or place == ":memory:":
@@ -72,6 +82,10 @@ def _place(where: str | Path | None) -> str:
 def _make(place: str) -> Place:
     if place == _MEMORY:
         return _memory.get()
+    if is_url(place):
+        from freeproviders.answers.redis import RedisAnswers  # noqa: PLC0415 - an extra
+
+        return RedisAnswers(place)
     from freeproviders.answers.sqlite import SQLiteAnswers  # noqa: PLC0415 - off the event loop
 
     return SQLiteAnswers(Path(place), own=place == str(default_path().absolute()))

@@ -76,6 +76,8 @@ class SQLiteAnswers:
         def write(db: sqlite3.Connection) -> None:
             now = time.time()
             for entries, run in puts:
+                if not entries:
+                    continue
                 number = _number(db, run, now)
                 db.executemany(
                     _PUT,

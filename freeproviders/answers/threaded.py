@@ -35,7 +35,7 @@ class Place(Protocol):
         ...
 
     def put(self, puts: Sequence[Put]) -> None:
-        """Write the entries of several puts, all or none."""
+        """Write the entries of several puts, all or none; a run that was not begun is begun with them."""
         ...
 
     def begin(self, run: Run) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from freeproviders.errors import MissingDependencyError, UsageError
-from freeproviders.installing import with_extra
+from freeproviders.errors import UsageError
 from freeproviders.process import PerProcess
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.place import default_path, spare_path
+from freeproviders.redis_server import is_url, need_package
 
 if TYPE_CHECKING:
     from freeproviders.quota.steps import Store
@@ -35,10 +34,8 @@ def open_ledger(where: str | Path = "") -> SharedLedger:
         MissingDependencyError: a URL, where the package redis is not installed.
     """
     place = _place(where)
-    if _is_url(place) and find_spec("redis") is None:
-        raise MissingDependencyError(
-            "A ledger on Redis needs the package redis.", advice=with_extra("quota-redis")
-        )
+    if is_url(place):
+        need_package("A ledger on Redis")
     ledgers = _opened.get()
     # Of two threads that open the same place at once, both get the one that was first.
     return ledgers.setdefault(place, ledgers.get(place) or SharedLedger(partial(_store, place), _spare))
@@ -52,14 +49,14 @@ def is_begun(where: str | Path = "") -> bool:
     place = _place(where)
     if place == "memory":
         return place in _opened.get()
-    if _is_url(place):
+    if is_url(place):
         return True
     return Path(place).exists() or spare_path().exists()
 
 
 def is_on_a_server(where: str | Path = "") -> bool:
     """Return whether a place is a URL, so that to look into its ledger is to ask a server."""
-    return _is_url(_place(where))
+    return is_url(_place(where))
 
 
 def _place(where: str | Path) -> str:
@@ -67,7 +64,7 @@ def _place(where: str | Path) -> str:
     if not isinstance(where, str | os.PathLike):
         raise UsageError(f"ledger must be {_PLACES}, not {where!r}.")
     place = str(where) or os.environ.get(ENV_QUOTA, "")
-    if place == "memory" or _is_url(place):
+    if place == "memory" or is_url(place):
         return place
     scheme, mark, _ = place.partition("://")
     if mark or place == ":memory:":
@@ -76,12 +73,8 @@ def _place(where: str | Path) -> str:
     return str(Path(place).expanduser().absolute() if place else default_path())
 
 
-def _is_url(place: str) -> bool:
-    return place.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://"))
-
-
 def _store(place: str) -> Store:
-    if _is_url(place):
+    if is_url(place):
         from freeproviders.quota.redis import RedisStore  # noqa: PLC0415 - an extra
 
         return RedisStore(place)

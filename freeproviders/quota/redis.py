@@ -14,10 +14,8 @@ from importlib.resources import files
 from math import inf
 from secrets import token_bytes, token_hex
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from freeproviders.errors import MissingDependencyError
-from freeproviders.installing import with_extra
+from freeproviders import redis_server
 from freeproviders.quota.book import same_period
 from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Standing
 from freeproviders.quota.steps import (
@@ -57,23 +55,15 @@ class RedisStore:
     """
 
     def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
-        self.url = _shown(url)
+        self.url = redis_server.shown(url)
         self.shared = f"the programs that use {self.url}"
         self.copied = None
         self._prefix = prefix
         self._clock = clock
-        redis = self._redis = _package()
+        redis = self._redis = redis_server.package("A ledger on Redis")
+        once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)  # what was sent twice would count twice
         try:
-            self._client = redis.Redis.from_url(
-                url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-                socket_timeout=_ANSWER_SECONDS,
-                socket_connect_timeout=_ANSWER_SECONDS,
-                health_check_interval=30,
-                retry=redis.retry.Retry(
-                    redis.backoff.NoBackoff(), 0
-                ),  # what was sent twice would count twice
-                decode_responses=True,
-            )
+            self._client = redis_server.client(redis, url, once, text=True)
         except ValueError as error:
             raise StoreError(f"{self.url} is no address of a Redis server: {error}.") from error
         self._salt = b""
@@ -361,25 +351,6 @@ def _standing(key: str, rule: Rule, state: Sequence[str]) -> Standing:
 
 def _note(found: Sequence[str]) -> Note | None:
     return Note(found[0], found[1], float(found[2])) if found else None
-
-
-def _package() -> Any:
-    """Return the package redis, which is an extra."""
-    try:
-        import redis  # noqa: PLC0415 - only who has such a ledger needs it
-        import redis.backoff  # noqa: PLC0415
-        import redis.retry  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            "A ledger on Redis needs the package redis.", advice=with_extra("quota-redis")
-        ) from error
-    return redis
-
-
-def _shown(url: str) -> str:
-    """Return a URL without its login."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -48,9 +48,10 @@ def path(tmp_path):
     return tmp_path / "folder" / "answers.sqlite3"
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "redis"])
 def store(request, path):
-    made = open_store(path if request.param == "file" else "memory")
+    where = {"file": lambda: path, "memory": lambda: "memory"}
+    made = open_store(where.get(request.param, lambda: request.getfixturevalue("redis_address"))())
     made.delete().result(WAIT)
     yield made
     made.delete().result(WAIT)

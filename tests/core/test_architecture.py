@@ -39,7 +39,7 @@ LAYERS = [
         "sqlite_file",
     ],
     ["wire.json", "wire.limits", "wire.signs"],
-    ["errors"],
+    ["errors", "redis_server"],
     ["types"],
     ["wire"],
     ["tokens"],

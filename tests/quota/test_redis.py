@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from freeproviders import redis_server as servers
 from freeproviders.errors import LedgerWarning, MissingDependencyError, QuotaSpentError
-from freeproviders.quota import opening
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import open_ledger
@@ -181,6 +181,6 @@ def test_loops_on_one_server(redis_address):
 
 
 def test_without_the_package(monkeypatch):
-    monkeypatch.setattr(opening, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match="quota-redis"):
+    monkeypatch.setattr(servers, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="redis"):
         open_ledger("redis://127.0.0.1:1/9")
