@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -25,10 +26,9 @@ def hooks():
 def test_a_notebook_is_a_page_with_what_it_showed(notebook, hooks):
     """Each text and each plot that is kept, under a title and a link to the file itself."""
     from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.plugins import PluginCollection
 
     config = MkDocsConfig()
-    config.plugins = PluginCollection()
+    config.plugins = SimpleNamespace(_current_plugin="the hook")
 
     page, download, *pictures = hooks.of_notebook(config, notebook)
     text = page.content_string
@@ -48,8 +48,6 @@ def test_a_notebook_is_a_page_with_what_it_showed(notebook, hooks):
 
 
 def test_links_of_a_notebook_lead_to_pages(hooks):
-    from types import SimpleNamespace
-
     page = SimpleNamespace(file=SimpleNamespace(src_uri="notebooks/01_quickstart.md"))
     said = "[a](../docs/router.md#x) [b](02_agent.ipynb) [c](01_quickstart.ipynb){ download } [d](data/)"
     expected = "[a](../router.md#x) [b](02_agent.md) [c](01_quickstart.ipynb){ download } d"
