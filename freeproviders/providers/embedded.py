@@ -213,6 +213,11 @@ class Embedded(Provider):
         """
         return self._batches(self.checked(request))
 
+    @property
+    def slots(self) -> int:
+        """How many answers it gives at the same time; more requests wait."""
+        return self._slots
+
     async def list_models(self) -> list[str]:
         """List the names of the models that can be fetched, the best first."""
         return list(self.models)
