@@ -115,10 +115,10 @@ def answered(
         _Run(
             rows,
             asked,
-            Reader(asked, settings, dedupe=dedupe),
-            open_store(store),
-            run if isinstance(run, Run) else Run(name=run),
-            Progress() if progress is None else progress,
+            reader=Reader(asked, settings, dedupe=dedupe),
+            store=open_store(store),
+            name=run if isinstance(run, Run) else Run(name=run),
+            progress=Progress() if progress is None else progress,
             until=_seconds_from(until),
             wait=wait,
             reserve=reserve,
@@ -244,11 +244,11 @@ class _Run:
         self,
         rows: Rows,
         backend: Backend,
+        *,
         reader: Reader,
         store: AnswerStore,
         name: Run,
         progress: Progress,
-        *,
         until: float,
         wait: bool,
         reserve: float,
@@ -273,6 +273,7 @@ class _Run:
         self._asking: dict[Item, asyncio.Task[None]] = {}
         self._leaders: dict[bytes, Item] = {}
         self._since: dict[bytes, Entry] = {}
+        self._safe: list[bytes] = []
         self._followers = 0
         self._out: deque[Row] = deque()
         self._read = asyncio.Event()
@@ -322,7 +323,7 @@ class _Run:
         self._clock = loop.time
         self._until = loop.time() + self._until_seconds
         self._outage = Outage(self._backend.retry, loop.time, wait=self._wait)
-        self._commits = Committer(self._store, self._name.name, self._hand_on, self._break)
+        self._commits = Committer(self._store, self._name.name, self._written_safely, self._break)
         self.progress.began = monotonic()
         if self._width is None:
             self._width = usual_width(self._backend)
@@ -428,8 +429,10 @@ class _Run:
             taken = await self._source.take(self._ahead)
             if not taken:
                 return None
+            safe, self._safe = self._safe, []
             found = await _looked_up(self._store, taken)
-            self._since.clear()
+            for key in safe:  # they were there to be found
+                self._since.pop(key, None)
             rows: list[Row] = []
             for item in taken:
                 if isinstance(item, Unusable):
@@ -483,7 +486,7 @@ class _Run:
             if self._backend.base_url:
                 self._break(raised)
             else:
-                error = translated(raised).about(self._backend.name, self._backend.model)
+                error = translated(raised)
                 error.__cause__ = raised
                 self._note_failure(item, error, began)
         else:
@@ -517,7 +520,7 @@ class _Run:
         return replace(request, stream=False, listener=heard, keep=keep, wait_up_to=wait)
 
     def _note_failure(self, item: Item, error: FreeProvidersError, began: float) -> None:
-        kind: Kind = kind_of(error)
+        kind: Kind = kind_of(error.about(self._backend.name, item.request.model or self._backend.model))
         if kind == "run":
             self._break(error)
             self._waits(item)
@@ -574,6 +577,11 @@ class _Run:
         self._commits.add(item.key, entry, rows)
 
     # --- the end ---
+
+    def _written_safely(self, rows: Sequence[Row]) -> None:
+        if self._since:
+            self._safe += [row.key for row in rows]
+        self._hand_on(rows)
 
     def _hand_on(self, rows: Sequence[Row]) -> None:
         if rows:

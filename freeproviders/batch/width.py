@@ -35,4 +35,4 @@ def usual_width(backend: Backend) -> int:
 
 
 def _is_here(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    return host in {"localhost", "::1"} or host.startswith("127.")

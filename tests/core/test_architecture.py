@@ -72,6 +72,7 @@ LAYERS = [
     ["batch"],
     ["embeddings"],
     ["probing"],
+    ["batch"],
     ["gateway"],
     ["testing"],
     ["cli", "__main__"],

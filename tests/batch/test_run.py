@@ -1,0 +1,443 @@
+"""A run: each row is asked once, stored before it counts, and what has no answer is named."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import BaseModel
+
+from freeproviders import ChatRequest, FreeProviders, Message, OpenAICompatible, Quota, Retry
+from freeproviders.answers.opening import open_store
+from freeproviders.batch import Progress, Question, answered, batch, batch_sync, kept
+from freeproviders.errors import (
+    AuthenticationError,
+    BadRequestError,
+    MissingKeyError,
+    ServerError,
+    StructuredOutputError,
+    UsageError,
+)
+from freeproviders.types import Finish, Text
+from tests.batch.conftest import QUICK, questions
+
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "city",
+        "schema": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+class City(BaseModel):
+    city: str
+
+
+async def rows_of(rows, backend, **keywords):
+    """The rows of a run in the order of their questions, and its report."""
+    run = answered(rows, backend, **keywords)
+    found = [row async for row in run]
+    return sorted(found, key=lambda row: row.index), run.report
+
+
+def asked(server):
+    return [request.messages[-1]["content"] for request in server.requests]
+
+
+# --- rows and answers -----------------------------------------------------------------------------
+
+
+async def test_each_row_is_answered_once_and_never_again(server, backend, store):
+    rows, report = await rows_of(questions(40), backend, store=store)
+    assert [row.completion.text for row in rows] == questions(40)
+    assert [row.state for row in rows] == ["done"] * 40
+    assert not any(row.kept for row in rows)
+    assert sorted(asked(server)) == sorted(questions(40))
+    assert (report.done, report.left, report.kept, report.why) == (40, 0, 0, "")
+    assert report.services == {"OpenAICompatible/m": 40}
+    again, report = await rows_of([*questions(50)][::-1], backend, store=store)
+    assert len(server.requests) == 50
+    assert [row.kept for row in again] == [False] * 10 + [True] * 40
+    assert (report.done, report.kept) == (50, 40)
+    for new, old in zip(reversed(again[10:]), rows, strict=True):
+        assert new.completion == old.completion
+
+
+async def test_all_forms_of_a_question(server, backend, store):
+    forms = [
+        "text",
+        [{"role": "system", "content": "Be short."}, {"role": "user", "content": "list"}],
+        [Message("user", "message")],
+        ChatRequest(messages=(Message("user", "request"),), model="other"),
+        Question("own", temperature=0.5, model="third"),
+    ]
+
+    async def coming():
+        for form in forms:
+            await asyncio.sleep(0.001)
+            yield form
+
+    for rows in (forms, iter(forms), coming()):
+        found, report = await rows_of(rows, backend, store=store, temperature=0.1)
+        assert [row.completion.text for row in found] == ["text", "list", "message", "request", "own"]
+        assert [row.completion.finish.model for row in found] == ["m", "m", "m", "other", "third"]
+        assert report.left == 0
+    bodies = {request.messages[-1]["content"]: request.json for request in server.requests}
+    assert len(server.requests) == 5
+    assert [bodies[name].get("temperature") for name in ("text", "request", "own")] == [0.1, None, 0.5]
+
+
+async def test_equal_questions_are_separate_but_at_temperature_0(server, backend, store):
+    same = ["Throw a die."] * 5
+    rows, _ = await rows_of(same, backend, store=store)
+    assert len(server.requests) == 5
+    assert len({row.key for row in rows}) == 5
+    await rows_of([*questions(3), *same, "Throw a die."], backend, store=store)
+    assert len(server.requests) == 9  # three others, and one more of them
+    rows, report = await rows_of(same, backend, store=store, temperature=0)
+    assert len(server.requests) == 10
+    assert [row.kept for row in rows] == [False, True, True, True, True]
+    assert report.services.get("OpenAICompatible/m") == 1
+    rows, _ = await rows_of(same, backend, store=store, temperature=0, dedupe=False)
+    assert len(server.requests) == 14  # the first of them was answered
+    rows, _ = await rows_of(["a"] * 3, backend, store=store, dedupe=True, in_flight=1)
+    assert len(server.requests) == 15
+
+
+async def test_many_equal_questions_are_one_request(server, backend):
+    rows, _ = await rows_of(["Same."] * 2000, backend, store="memory", dedupe=True)
+    assert len(server.requests) == 1
+    assert [row.index for row in rows] == list(range(2000))
+
+
+async def test_typed_answers(server, backend, store):
+    server.answer = '{"city": "Paris"}'
+    rows, _ = await rows_of(["Where?"], backend, store=store, response_format=City)
+    assert rows[0].data == City(city="Paris")
+    rows, _ = await rows_of(["Where?"], backend, store=store, response_format=City)
+    assert (rows[0].data, rows[0].kept) == (City(city="Paris"), True)
+    rows, _ = await rows_of(
+        [
+            Question("Where?", response_format=SCHEMA),
+            Question("Where?", response_format={"type": "json_object"}),
+        ],
+        backend,
+        store=store,
+    )
+    assert [row.data for row in rows] == [{"city": "Paris"}] * 2
+    assert len(server.requests) == 3
+
+
+async def test_what_is_kept_is_read_in_order_and_asks_nobody(server, backend, store):
+    await batch(["b", "c", "c"], backend, store=store)
+    count = len(server.requests)
+    found = [row async for row in kept(["c", "a", "b", "c", "c", 5], backend, store=store)]
+    assert [row.state for row in found] == ["done", "exhausted", "done", "done", "exhausted", "refused"]
+    assert [row.index for row in found] == list(range(6))
+    assert len(server.requests) == count
+
+
+def test_sync_code_gets_the_same(server, backend, store):
+    seen = []
+    report = batch_sync(questions(5), backend, store=store, on_row=seen.append)
+    assert (report.done, len(seen)) == (5, 5)
+    assert "5 done" in str(report)
+    assert "OpenAICompatible/m" in report._repr_html_()
+
+
+# --- when rows are pulled, and what is in memory --------------------------------------------------
+
+
+async def test_no_row_is_pulled_while_one_waits_for_quota(server, store, tmp_path):
+    """At most one question waits; beside it are only those that were looked up with it."""
+    pulled = 0
+
+    def rows():
+        nonlocal pulled
+        for question in questions(1000):
+            pulled += 1
+            yield question
+
+    limit = {"metric": "requests", "per": "day", "cap": 40}
+    quota = Quota([limit], name="mine", ledger=tmp_path / "quota.db")
+    limited = OpenAICompatible("m", base_url=server.base_url, quota=quota, retry=QUICK)
+    found, report = await rows_of(rows(), limited, store=store)
+    assert len(server.requests) == 40
+    assert (report.done, report.left) == (40, None)
+    assert "requests a day" in report.why
+    assert report.soonest > datetime.now(UTC)
+    assert pulled <= 96
+    assert [row.state for row in found].count("exhausted") == pulled - 40
+    _, report = await rows_of(rows(), limited, store=store)
+    assert report.kept == 40
+    assert len(server.requests) == 40
+
+
+async def test_a_share_of_the_day_is_left(server, store, tmp_path):
+    limit = {"metric": "requests", "per": "day", "cap": 40}
+    quota = Quota([limit], name="mine", ledger=tmp_path / "quota.db")
+    limited = OpenAICompatible("m", base_url=server.base_url, quota=quota, retry=QUICK)
+    report = await batch(questions(60), FreeProviders(limited), store=store, reserve=0.25)
+    assert (report.done, report.left, len(server.requests)) == (30, 30, 30)
+    assert (await limited.complete("And I?")).text == "And I?"
+
+
+async def test_so_many_are_in_flight_and_no_more(server, backend, store):
+    server.faults = {"delay_headers": 0.05}
+    progress, most = Progress(), 0
+    async for _ in answered(questions(30), backend, store=store, in_flight=5, progress=progress):
+        most = max(most, progress.running)
+    assert 3 <= most <= 5
+    assert progress.done == 30
+
+
+# --- what fails -----------------------------------------------------------------------------------
+
+
+def by_word(server, **faults):
+    """Let questions with certain words in them fail, each time that they are asked."""
+
+    def answer(messages, request):
+        word = messages[-1]["content"]
+        for name, fault in faults.items():
+            if name in word:
+                raise fault if isinstance(fault, BaseException) else AssertionError(fault)
+        return word
+
+    server.answer = answer
+
+
+async def test_a_refused_question_is_never_asked_again(server, store):
+    class Own:
+        name, model = "own", "o"
+        count = 0
+
+        async def batches(self, request):
+            self.count += 1
+            if "bad" in request.messages[-1].text:
+                raise BadRequestError("This is no question.")
+            yield [Text("Yes."), Finish()]
+
+    own = Own()
+    rows, report = await rows_of(["good", "bad", "better"], own, store=store)
+    assert [row.state for row in rows] == ["done", "refused", "done"]
+    assert isinstance(rows[1].error, BadRequestError)
+    assert (report.refused, own.count, report.left) == (1, 3, 0)
+    rows, report = await rows_of(["good", "bad", "better"], own, store=store)
+    assert (rows[1].state, rows[1].kept, own.count) == ("refused", True, 3)
+    assert "This is no question." in str(rows[1].error)
+
+
+async def test_rows_that_are_no_questions_are_named_and_the_rest_is_done(server, backend, store):
+    bad = [
+        5,
+        [],
+        [{"role": "nobody", "content": "x"}],
+        Question("x", temperature="hot"),
+        UsageError("Bad cell."),
+        "half \ud800 of a character",
+    ]
+    rows, report = await rows_of([*bad, "good"], backend, store=store)
+    assert [row.state for row in rows] == ["refused"] * len(bad) + ["done"]
+    assert all(isinstance(row.error, UsageError) for row in rows[:-1])
+    assert len(server.requests) == 1
+    assert report.refused == len(bad)
+
+
+async def test_a_row_larger_than_the_window_is_refused(server, store):
+    small = OpenAICompatible("m", base_url=server.base_url).with_abilities(window=1000)
+    rows, _ = await rows_of(["short", "word " * 4000], FreeProviders(small), store=store)
+    assert [row.state for row in rows] == ["done", "refused"]
+    assert "window" in str(rows[1].error)
+
+
+async def test_a_row_that_always_fails_is_poisoned_with_its_trail(store):
+    class Own:
+        name, model = "own", "o"
+        retry = QUICK
+
+        def __init__(self):
+            self.asked = []
+
+        async def batches(self, request):
+            word = request.messages[-1].text
+            self.asked.append(word)
+            await asyncio.sleep(0.002)
+            if word == "poison":
+                raise ServerError("It fails.", status=500)
+            yield [Text("Yes."), Finish()]
+
+    own = Own()
+    rows, report = await rows_of(["poison", *questions(200)], own, store=store)
+    assert [row.state for row in rows] == ["poisoned"] + ["done"] * 200
+    assert rows[0].tries == 3
+    assert isinstance(rows[0].error, ServerError)
+    assert [(attempt.provider, bool(attempt.error)) for attempt in rows[0].trail] == [("own", True)] * 3
+    assert (report.poisoned, report.left) == (1, 0)
+    count = len(own.asked)
+    rows, _ = await rows_of(["poison"], own, store=store)
+    assert (rows[0].state, rows[0].kept, len(rows[0].trail), len(own.asked)) == ("poisoned", True, 3, count)
+
+
+async def test_tries_are_kept_over_a_restart(store):
+    """Two failures are remembered; the third one poisons the row."""
+
+    class Own:
+        name, model = "own", "o"
+        retry = Retry(first=0.2, budget=9)
+        fails = 0
+
+        async def batches(self, request):
+            if request.messages[-1].text == "poison":
+                self.fails += 1
+                raise StructuredOutputError("No object.")
+            await asyncio.sleep(0.01)
+            yield [Text("Yes."), Finish()]
+
+    own = Own()
+    async with aclosing(answered(["poison", *questions(4000)], own, store=store)) as run:
+        async for _ in run:
+            if own.fails == 2:
+                break
+    begun = own.fails
+    assert begun in {2, 3}
+    rows, _ = await rows_of(["poison", "good"], own, store=store)
+    assert [row.state for row in rows] == ["poisoned", "done"]
+    assert (rows[0].tries, own.fails) == (3, 3)
+
+
+async def test_an_object_that_never_fits_is_named_and_the_rest_is_done(server, backend, store):
+    server.answer = lambda messages: '{"city": "Paris"}' if "good" in str(messages) else '{"town": 1}'
+    rows, _ = await rows_of(["good one", "bad", "good two"], backend, store=store, response_format=City)
+    assert [row.state for row in rows] == ["done", "poisoned", "done"]
+    assert isinstance(rows[1].error, StructuredOutputError)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [({"status": 401}, AuthenticationError), ({"status": 503}, ServerError)], ids=str
+)
+async def test_an_outage_of_everybody_poisons_nobody(server, backend, store, fault, error):
+    server.faults = fault
+    rows, report = await rows_of(questions(30), backend, store=store)
+    assert {row.state for row in rows} == {"exhausted"}
+    assert (report.poisoned, report.done, report.left) == (0, 0, 30)
+    assert "Nobody has answered" in report.why
+    assert any(isinstance(row.error, error) for row in rows)
+    server.faults = None
+    rows, report = await rows_of(questions(30), backend, store=store)
+    assert report.done == 30
+
+
+async def test_a_short_outage_is_waited_for(server, backend, store):
+    server.faults = [{"status": 503}] * 30
+    _, report = await rows_of(
+        questions(30), backend.configured(retry=Retry(attempts=2, first=0.01, budget=9)), store=store
+    )
+    assert (report.done, report.why) == (30, "")
+
+
+async def test_what_concerns_all_rows_is_raised(store, monkeypatch):
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    with pytest.raises(MissingKeyError):
+        await batch(questions(3), OpenAICompatible("x", service="groq"), store=store)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"reserve": 1},
+        {"in_flight": 0},
+        {"until": "tomorrow"},
+        {"until": -1},
+        {"temperature": "hot"},
+        {"response_format": 5},
+        {"rows": "a text"},
+        {"rows": 5},
+        {"store": 5},
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_said_at_the_call(backend, wrong):
+    with pytest.raises(UsageError):
+        answered(wrong.pop("rows", ["Hi"]), backend, **{"store": "memory", **wrong})
+
+
+async def test_rows_that_raise_end_the_run_with_what_was_answered(server, backend, store):
+    def rows():
+        yield from questions(100)
+        raise OSError("The file is gone.")
+
+    with pytest.raises(OSError, match="is gone"):
+        await batch(rows(), backend, store=store)
+    assert len(server.requests) >= 64
+    _, report = await rows_of(questions(100), backend, store=store)
+    assert report.done == 100
+    assert len(server.requests) == 100
+
+
+# --- how it ends ----------------------------------------------------------------------------------
+
+
+async def test_who_leaves_early_keeps_what_was_answered(server, backend, store):
+    seen = 0
+    server.faults = {"delay_headers": 0.005}
+    async with aclosing(answered(questions(400), backend, store=store, in_flight=4)) as run:
+        async for _ in run:
+            seen += 1
+            if seen == 50:
+                break
+    count = len(server.requests)
+    assert count < 200
+    report = await batch(questions(400), backend, store=store)
+    assert len(server.requests) == 400  # those in flight had a moment to be answered
+    assert report.kept == count
+
+
+async def test_a_stopped_run_names_what_has_no_answer(server, backend, store):
+    run = answered(iter(questions(400)), backend, store=store, in_flight=4)
+    states = []
+    async for row in run:
+        states.append(row.state)
+        if len(states) == 20:
+            run.stop("Enough.")
+    assert run.report.why == "Enough."
+    assert (run.report.done, run.report.left) == (states.count("done"), None)
+    assert states.count("exhausted") == run.report.exhausted
+
+
+async def test_a_cancelled_run_stores_what_was_answered(server, backend, store):
+    server.faults = {"delay_headers": 0.005}
+    task = asyncio.ensure_future(batch(questions(400), backend, store=store, in_flight=4))
+    while len(server.requests) < 50:
+        await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    count = len(server.requests)
+    assert count < 400
+    report = await batch(questions(400), backend, store=store)
+    assert report.kept == count
+    assert len(server.requests) == 400
+
+
+@pytest.mark.parametrize("until", [0, timedelta(0), datetime.now(UTC), datetime.now()], ids=str)  # noqa: DTZ005 - a time of this machine
+async def test_nobody_is_asked_when_the_time_is_over(server, backend, store, until):
+    if isinstance(until, datetime):
+        until += timedelta(days=1)
+        report = await batch(["a"], backend, store=store, until=until)
+        assert report.done == 1
+        return
+    report = await batch(questions(3), backend, store=store, until=until)
+    assert (report.left, report.why, len(server.requests)) == (3, "The time is over.", 0)
+
+
+async def test_a_run_is_listed_under_its_name(backend, store):
+    await batch(questions(3), backend, store=store, run="mine")
+    (one,) = [one for one in await asyncio.wrap_future(open_store(store).kept()) if one.run.name]
+    assert (one.run.name, one.run.rows, one.states) == ("mine", 3, {"done": 3})
