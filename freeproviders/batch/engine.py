@@ -434,14 +434,14 @@ class _Run:
             for key in safe:  # they were there to be found
                 self._since.pop(key, None)
             rows: list[Row] = []
-            for item in taken:
-                if isinstance(item, Unusable):
-                    rows.append(Row(index=item.index, state="refused", error=item.error))
-                elif (row := _row_of(item, found.get(item.key))) is not None:
+            for one in taken:
+                if isinstance(one, Unusable):
+                    rows.append(Row(index=one.index, state="refused", error=one.error))
+                elif (row := _row_of(one, found.get(one.key))) is not None:
                     rows.append(row)
                 else:
-                    self._open[item.index] = item
-                    self._ready.append(item)
+                    self._open[one.index] = one
+                    self._ready.append(one)
             self._hand_on(rows)
             self._ahead = min(2 * self._ahead, _MOST_AHEAD) if not self._ready else _AHEAD
 
@@ -486,9 +486,9 @@ class _Run:
             if self._backend.base_url:
                 self._break(raised)
             else:
-                error = translated(raised)
-                error.__cause__ = raised
-                self._note_failure(item, error, began)
+                its = translated(raised)
+                its.__cause__ = raised
+                self._note_failure(item, its, began)
         else:
             self._outage.answered()
             entry = Entry(state="done", value=value, tries=item.tries, at=time())

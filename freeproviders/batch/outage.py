@@ -90,7 +90,7 @@ class Outage:
         if named is not None:
             item.due = now + named + _AFTER
             return counts
-        if self.is_on:
+        if self.is_on and now >= self._not_before:  # those that were in flight are of one round
             self._rounds += 1
             self._not_before = now + self._backoff(self._rounds)
         item.due = now + self._backoff(item.fails)

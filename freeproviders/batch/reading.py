@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +131,7 @@ class Source:
     def __init__(
         self, rows: Iterable[Asked] | AsyncIterable[Asked], reader: Reader, woken: Callable[[], object]
     ) -> None:
-        self.total = len(rows) if hasattr(rows, "__len__") else None
+        self.total = len(rows) if isinstance(rows, Sized) else None
         self.pulled = 0
         self.ended = False
         self._reader = reader

@@ -72,7 +72,6 @@ LAYERS = [
     ["batch"],
     ["embeddings"],
     ["probing"],
-    ["batch"],
     ["gateway"],
     ["testing"],
     ["cli", "__main__"],
