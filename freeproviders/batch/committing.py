@@ -10,7 +10,7 @@ from freeproviders.answers.entry import Entry
 from freeproviders.answers.store import AnswerStore
 from freeproviders.batch.rows import Row
 
-GROUP_SECONDS: Final = 0.05
+GROUP_SECONDS: Final = 0.08
 """How long the first answer of a group waits for others."""
 GROUP_ROWS: Final = 500
 """A group of so many entries is written at once."""

@@ -258,6 +258,8 @@ class _Run:
         self._backend = backend
         self._store = store
         self._name = name
+        # Where no limits are kept, each row has its room at once, and nobody need wait for the word.
+        self._gated = backend.announces_admission and getattr(backend, "keeps_limits", True)
         self._keep = reserve
         self._width = width
         self._until_seconds = until
@@ -463,7 +465,7 @@ class _Run:
 
     async def _begin_asking(self, item: Item) -> None:
         """Ask a row, and wait until it is admitted or has ended."""
-        item.admitted = False
+        item.admitted = not self._gated
         if not item.fails:
             item.mark = self._outage.answers
         task = asyncio.ensure_future(self._ask(item))
@@ -510,14 +512,13 @@ class _Run:
             if own is not None:
                 own(event)
 
-        if not self._backend.announces_admission:
-            item.admitted = True
-            self._turn.set()
         wait = request.wait_up_to
         if wait is None:
             wait = max(0.0, min(SHORT_SECONDS, self._until - self._clock()))
         keep = max(self._keep, request.keep)
-        return replace(request, stream=False, listener=heard, keep=keep, wait_up_to=wait)
+        # An empty answer would be stored for good: it is asked for again, unless the caller allows it.
+        empty = request.on_empty or "error"
+        return replace(request, stream=False, listener=heard, keep=keep, wait_up_to=wait, on_empty=empty)
 
     def _note_failure(self, item: Item, error: FreeProvidersError, began: float) -> None:
         kind: Kind = kind_of(error.about(self._backend.name, item.request.model or self._backend.model))
