@@ -22,7 +22,7 @@ from collections.abc import (
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
@@ -54,6 +54,9 @@ from freeproviders.types import (
 )
 from freeproviders.usage import estimate_tokens
 from freeproviders.windows import context_window
+
+if TYPE_CHECKING:
+    from freeproviders.answers.cache import AnswerCache, Cache
 
 
 def _with_changes(abilities: Callable[..., Abilities]) -> Callable[..., Abilities]:
@@ -95,6 +98,7 @@ class Backend(ABC):
     """The features that answers decide about, but for models whose abilities are known."""
     _changed: Mapping[str, Any] = MappingProxyType({})
     _learned: dict[str, Learned]
+    _cache: AnswerCache | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make what all copies share, whatever a subclass does in its `__init__`."""
@@ -129,6 +133,8 @@ class Backend(ABC):
             ProviderError: while iterating.
             OutputError: while iterating: the call or the object that was required did not come.
         """
+        if self._cache is not None:
+            return self._kept_or_asked(request)
         if request.n != 1:
             check_request(request, self.accepted_options)
             return several(self, request, at_once=self.gives_several and not needs_engine(request))
@@ -139,6 +145,35 @@ class Backend(ABC):
             return _engine_answer(self, request)
         batches = self.batches(request)
         return batches if request.reasoning == "keep" else SplitAnswer(self, request, batches)
+
+    def _kept_or_asked(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
+        """Stream the answer that is kept, or ask."""
+        assert self._cache is not None  # noqa: S101 - for the type checker
+        asked = self.cached(None)
+        batches = asked.answer(request)  # which finds the caller's mistakes, and begins nothing
+        return self._cache.answered(request, asked.asked_as(request.model), batches)
+
+    def cached(self, cache: Cache | AnswerCache = True) -> Self:
+        """Return a copy that asks each question once, and gives its answer again from then on.
+
+        Answers are kept where `cache` says: True is the user's own file (or `FREEPROVIDERS_ANSWERS`),
+        else a path, `redis://...`, "memory" or an answer store; None keeps nothing. A question is the
+        same where `freeproviders.answers.keys.request_key` says so, at any temperature. An answer
+        that is given again has `Finish.cached`, and takes neither time nor quota. Only whole answers
+        are kept; see `freeproviders.answers.cache.is_whole`.
+        """
+        other = copy.copy(self)
+        other._keep_answers(cache)  # noqa: SLF001 - one of us
+        return other
+
+    def _keep_answers(self, cache: Cache | AnswerCache) -> None:
+        kept = None
+        if cache is not None and cache is not False:
+            # what keeps answers, for those who want it
+            from freeproviders.answers.cache import AnswerCache  # noqa: PLC0415
+
+            kept = AnswerCache.of(cache)
+        object.__setattr__(self, "_cache", kept)  # also of a frozen dataclass
 
     @staticmethod
     def of(value: Backend | Askable) -> Backend:
@@ -351,6 +386,12 @@ class Backend(ABC):
                 raise UsageError(
                     f"{', '.join(configuration)} says how the backend is reached and belongs to no request: "
                     "pass it to the backend, to `configured` or to `stream` and its like.",
+                    provider=self.name,
+                )
+            if "cache" in options:
+                raise UsageError(
+                    f"{argument('cache')} belongs to the backend: pass it to the constructor, or ask "
+                    "backend.cached(...). A service's own option of that name goes into extra_body.",
                     provider=self.name,
                 )
         offered, service_tools = as_tools(tools)

@@ -34,6 +34,7 @@ from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.text import mended
 
 if TYPE_CHECKING:
+    from freeproviders.answers.cache import Cache
     from freeproviders.tokens.upper import Estimate
 
 _ANY_TEXT: Final = {"type": "text"}
@@ -176,15 +177,20 @@ class AsyncGeneratorProvider(OverHttp, Provider):
 
     Args:
         model: the model used when a call names none; None is `default_model`.
+        cache: where answers are kept, so that each question is asked once; see `Backend.cached`.
         configuration: how the service is reached; `Configured` says what each means.
     """
 
     announces_admission = True
 
-    def __init__(self, model: str | None = None, **configuration: Unpack[Configuration]) -> None:
+    def __init__(
+        self, model: str | None = None, *, cache: Cache = None, **configuration: Unpack[Configuration]
+    ) -> None:
         super().__init__(**configuration)
         self.model = self.model_to_ask(model)
         self._warned: set[str] = set()
+        if cache is not None:
+            self._keep_answers(cache)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"

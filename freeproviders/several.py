@@ -17,12 +17,10 @@ from freeproviders.types import (
     ChatRequest,
     Completion,
     Finish,
-    LogProbs,
-    Reasoning,
-    Refusal,
     Text,
     Usage,
     collect,
+    parts_of,
 )
 
 
@@ -64,11 +62,7 @@ async def several(
 
 async def _again(answer: Completion) -> AsyncGenerator[Batch, None]:
     """Stream an answer that came whole."""
-    batch: Batch = [Reasoning(answer.reasoning)] if answer.reasoning else []
-    batch += [Text(answer.text)] if answer.text else []
-    batch += [Refusal(answer.refusal)] if answer.refusal else []
-    batch += [LogProbs(answer.logprobs)] if answer.logprobs else []
-    yield [*batch, *answer.tool_calls, answer.usage, answer.finish]
+    yield parts_of(answer)
 
 
 def _stopped(answer: Completion, stops: tuple[str, ...]) -> Completion:

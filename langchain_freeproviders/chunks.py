@@ -341,6 +341,8 @@ def response_metadata(finish: Finish, usage: Usage | None, model_provider: str) 
         metadata["raw_finish_reason"] = finish.raw_reason
     if not finish.confirmed:
         metadata["confirmed"] = False
+    if finish.cached:
+        metadata["cached"] = True
     metadata.update(_origin(finish))
     if finish.request_id is not None:
         metadata["request_id"] = finish.request_id

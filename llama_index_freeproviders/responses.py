@@ -373,6 +373,7 @@ def raw_of(finish: Finish, usage: Usage | None, logprobs: Mapping[str, Any] | No
         "system_fingerprint": finish.system_fingerprint,
         "service_tier": finish.service_tier,
         "request_id": finish.request_id,
+        "cached": finish.cached or None,
         "headers": finish.headers,
         "allowances": [allowance.plain() for allowance in finish.allowances] or None,
         "quota": [left.plain() for left in finish.quota] or None,

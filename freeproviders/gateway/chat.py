@@ -121,6 +121,8 @@ class ChatQuestion:
             "confirmed": finish.confirmed,
             "usage_estimated": usage is None or usage.estimated,
         }
+        if finish.cached:
+            out["cached"] = True
         lists: Mapping[str, Any] = {"trail": finish.trail, "seams": finish.seams, "quota": finish.quota}
         out |= {name: [one.plain() for one in some] for name, some in lists.items() if some}
         if self._asked.ignored:

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack, cast
 
 from freeproviders.abilities import Abilities
 from freeproviders.checks import caution, whole_number
@@ -46,6 +46,9 @@ from freeproviders.wire.completion import CompletionDecoder
 from freeproviders.wire.json import loads
 from freeproviders.wire.parts import PartDecoder
 
+if TYPE_CHECKING:
+    from freeproviders.answers.cache import Cache
+
 _COUNTING_SECONDS: Final = 2.0
 """How long the engine may take to count tokens; then they are estimated."""
 MAX_CONTEXT: Final = 8192
@@ -55,7 +58,7 @@ _MAX_PROMPT_BYTES: Final = 64 * 2**20
 _SHAPES: Final = ("grammar", "json_schema")
 
 _OWN_CONFIGURATION: Final = ("headers", "timeout", "retry")
-_ARGUMENTS: Final = ("model_path", "context_window", "slots", "prompt_cache", "progress")
+_ARGUMENTS: Final = ("model_path", "context_window", "slots", "prompt_cache", "progress", "cache")
 
 
 class Embedded(Provider):
@@ -75,6 +78,7 @@ class Embedded(Provider):
             temperature 0 has the same answer, whatever was asked before it.
         progress: called with the bytes that are there and the bytes in all while weights are
             fetched.
+        cache: where answers are kept, so that each question is asked once; see `Backend.cached`.
         configuration: `headers`, `timeout` and `retry`, as for every provider. The rest has no
             effect on a model that runs here, and a warning says so.
     """
@@ -109,6 +113,7 @@ class Embedded(Provider):
         slots: int = SLOTS,
         prompt_cache: bool = True,
         progress: Progress | None = None,
+        cache: Cache = None,
         **configuration: Unpack[Configuration],
     ) -> None:
         for name, value in (("context_window", context_window), ("slots", slots)):
@@ -124,6 +129,8 @@ class Embedded(Provider):
         # By the model's name, once its file has been looked at; shared by copies.
         self._settings: dict[str, EngineSettings] = {}
         self.model = self._choice.name
+        if cache is not None:
+            self._keep_answers(cache)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"

@@ -32,6 +32,7 @@ from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import disguises
 
 if TYPE_CHECKING:
+    from freeproviders.answers.cache import Cache
     from freeproviders.catalogue import Service
 
 _MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
@@ -94,11 +95,12 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         fallback: bool = False,
         native_tools: Claim = "auto",
         json_schema: Claim = "auto",
+        cache: Cache = None,
         **configuration: Unpack[Configuration],
     ) -> None:
         if service is not None:
             self._serve(service, fallback=fallback, at_home=not configuration.get("base_url"))
-        super().__init__(model, **configuration)
+        super().__init__(model, cache=cache, **configuration)
         self._check_key()
         self.known_abilities(self.model)  # reads files, which no call may do on its event loop
         claims: Mapping[Feature, Claim] = {"tools": native_tools, "schema": json_schema}

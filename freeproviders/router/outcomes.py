@@ -73,7 +73,10 @@ class Outcomes:
         assert isinstance(finish, Finish)  # noqa: S101 - for the type checker
         usage = next((part for part in batch if isinstance(part, Usage)), None)
         seconds = monotonic() - started
-        self._health.answered(admission, first=first, whole=seconds)
+        if finish.cached:  # which says nothing of the member
+            self._health.given_back(admission)
+        else:
+            self._health.answered(admission, first=first, whole=seconds)
         if member.guarded is not None:
             self._take_out(member, member.guarded.answered(finish, usage))
         self.left -= finish.attempts

@@ -366,7 +366,7 @@ class Question:
                 raise
             self._outcomes.failed(member, admission, its, started)
         else:
-            if request.stream:
+            if request.stream and not _is_kept(batch):
                 self._rules.health.began(admission)
             return Running(member, admission, stream, batch, started, monotonic() - started)
         if stream is not None:
@@ -479,6 +479,12 @@ async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) ->
         if not deadline.expired():
             raise  # the member's own
         raise ProviderTimeoutError(f"No content came within {limit:g} s.", phase="first content") from error
+
+
+def _is_kept(batch: Batch) -> bool:
+    """Return whether an answer was kept, which says nothing of the member's health."""
+    end = batch[-1] if batch else None
+    return end.__class__ is Finish and end.cached
 
 
 def _of_admissions(listener: Listener) -> Listener:

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities
@@ -28,6 +28,9 @@ from freeproviders.router.names import checked, listed
 from freeproviders.router.order import Order, Strategy
 from freeproviders.router.question import Question, Rules
 from freeproviders.types import Batch, ChatRequest, OnBrokenStream
+
+if TYPE_CHECKING:
+    from freeproviders.answers.cache import Cache
 
 _OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
 
@@ -59,6 +62,7 @@ class FreeProviders(Backend):
         context_window: what is announced, in tokens. None is the smallest among the preferred
             members.
         ledger: where limits and health are kept; see `Quota`.
+        cache: where answers are kept, so that each question is asked once; see `Backend.cached`.
 
     A `NotAskedWarning` says which services with a key could be asked and are left out, and why.
 
@@ -87,12 +91,15 @@ class FreeProviders(Backend):
         max_requests: int = 6,
         context_window: int | None = None,
         ledger: str | Path = "",
+        cache: Cache = None,
     ) -> None:
         prefer, exclude = checked(prefer, "prefer"), checked(exclude, "exclude")
         allow, confirmed = checked(allow, "allow"), listed(confirmed, "confirmed")
         if not isinstance(paid, bool):
             raise UsageError(f"paid must be True or False, not {paid!r:.200}.", provider=self.name)
-        self._made_of = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        self._made_of = {
+            name: value for name, value in locals().items() if name not in {"self", "cache", "__class__"}
+        }
         if privacy is not None:
             one_of("privacy", privacy, PRIVACY, or_none=True)
         if strategy is not None:
@@ -114,6 +121,8 @@ class FreeProviders(Backend):
             max_requests=max_requests,
             on_broken_stream=on_broken_stream,
         )
+        if cache is not None:
+            self._keep_answers(cache)
 
     def __getstate__(self) -> dict[str, Any]:
         # What it was made of: elsewhere, its members are found with the keys and the ledger of there.
@@ -122,6 +131,7 @@ class FreeProviders(Backend):
             "left_out": self._left_out,
             "timeout": self._rules.timeout,
             "retry": self._rules.retry,
+            "cache": self._cache,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -129,6 +139,7 @@ class FreeProviders(Backend):
         self._left_out = state["left_out"]
         FreeProviders.__init__(self, *made_of.pop("members"), **made_of)
         self._rules = replace(self._rules, timeout=state["timeout"], retry=state["retry"])
+        self._cache = state["cache"]
 
     def __copy__(self) -> Self:
         other = object.__new__(type(self))
@@ -268,6 +279,8 @@ class FreeProviders(Backend):
             OutputError: while iterating: the models answered, but not with what was required.
             ProviderError: while iterating: an answer broke off after it had begun.
         """
+        if self._cache is not None:
+            return self._kept_or_asked(request)
         try:
             check_request(request, None)
             if not self._found.later:

@@ -28,6 +28,7 @@ from freeproviders.types.completion import (
     Part,
     collect,
     joined_logprobs,
+    parts_of,
 )
 from freeproviders.types.messages import (
     ROLES,
@@ -123,5 +124,6 @@ __all__ = [
     "extras_to_save",
     "joined_logprobs",
     "new_call_id",
+    "parts_of",
     "saved_extra",
 ]

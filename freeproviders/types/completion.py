@@ -153,6 +153,16 @@ def collect(parts: Iterable[Part]) -> Completion:
     )
 
 
+def parts_of(answer: Completion) -> Batch:
+    """Write a whole answer as the parts of a stream, which `collect` adds up to it again."""
+    batch: Batch = [Reasoning(answer.reasoning)] if answer.reasoning else []
+    batch += [Text(answer.text)] if answer.text else []
+    batch += [Refusal(answer.refusal)] if answer.refusal else []
+    batch += [LogProbs(answer.logprobs)] if answer.logprobs else []
+    batch += [*answer.tool_calls, *answer.invalid_tool_calls, *map(Alternative, answer.others)]
+    return [*batch, answer.usage, answer.finish]
+
+
 def joined_logprobs(first: Mapping[str, Any] | None, more: Mapping[str, Any]) -> dict[str, Any]:
     """Add the log probabilities of a further piece to those of an answer: lists are joined."""
     out = dict(first or {})

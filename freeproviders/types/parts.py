@@ -118,6 +118,8 @@ class Finish:
     the limits that are kept, by the count of all programs of the user. Where a router answered,
     `trail` are its attempts in order, the last of which gave the answer, and `seams` the places where
     another answer went on after one had broken off.
+    `cached` says that the answer was kept and nobody was asked: `attempts` is 0, and provider, model
+    and ids are those of the time when it came.
     """
 
     reason: FinishReason = "stop"
@@ -135,6 +137,7 @@ class Finish:
     quota: tuple[Left, ...] = ()
     trail: tuple[Attempt, ...] = ()
     seams: tuple[Seam, ...] = ()
+    cached: bool = False
 
     def _repr_html_(self) -> str:
         from freeproviders import display  # noqa: PLC0415 - only for who looks at it
@@ -153,7 +156,9 @@ class Finish:
         return display.table([attempt.plain() for attempt in self.trail], "Attempts") + seams
 
 
-_FINISH_FACTS: Final = ("reason", "raw_reason", "provider", "model", "confirmed", "attempts", "request_id")
+_FINISH_FACTS: Final = (
+    "reason", "raw_reason", "provider", "model", "confirmed", "attempts", "cached", "request_id",
+)  # fmt: skip
 
 
 def _sum(a: N | None, b: N | None) -> N | None:
