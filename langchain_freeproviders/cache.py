@@ -1,0 +1,141 @@
+"""A store of answers as LangChain's cache of models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.caches import BaseCache
+from langchain_core.outputs import Generation
+
+from freeproviders.answers.entry import Entry
+from freeproviders.answers.opening import open_store
+from freeproviders.answers.store import AnswerStore
+from freeproviders.answers.values import Values
+from freeproviders.errors import AnswerStoreError, AnswerStoreWarning, FreeProvidersError, UsageError
+from langchain_freeproviders.errors import translating
+from langchain_freeproviders.values import values_of
+
+_VERSION: Final = 1
+
+
+class AnswerCache(BaseCache):
+    """LangChain's cache of models over a store of answers: on disk, or on a server for a team.
+
+    It takes the answers of any LangChain model, of this package or another, and gives them back as
+    they were: text, tool calls, reasoning, usage, metadata. LangChain asks a cache in `invoke` and
+    what is built on it, never in `stream`. Errors are not kept.
+
+    Args:
+        store: a path, a `redis://` URL, "memory", or a `freeproviders.answers.AnswerStore`; None is
+            `FREEPROVIDERS_ANSWERS`, else the user's own file.
+        name: the run under which the store keeps it, as `freeproviders answers` shows it. Two names
+            share no answer.
+
+    Examples:
+        ```python
+        from langchain_core.globals import set_llm_cache
+        from langchain_freeproviders import AnswerCache, ChatFlowGpt
+
+        set_llm_cache(AnswerCache("answers.db"))  # for all models
+        model = ChatFlowGpt(cache=AnswerCache("answers.db"))  # for one
+        model.invoke("Hello")
+        model.invoke("Hello")  # not asked again
+        ```
+    """
+
+    def __init__(self, store: str | Path | AnswerStore | None = None, *, name: str = "langchain") -> None:
+        if not name:
+            raise UsageError("name is empty: name the cache, or leave it out.")
+        self.name = name
+        with translating:
+            self._store = open_store(store)
+
+    @property
+    def place(self) -> str:
+        """Where the answers are, for people."""
+        return self._store.place
+
+    def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
+        """Return the answers that are kept for a prompt and a model's settings, None where there are none.
+
+        Raises:
+            AnswerStoreError: the store cannot be read.
+        """
+        key = self._key(prompt, llm_string)
+        with translating:
+            return self._read(self._store.get([key]).result().get(key))
+
+    async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
+        """Do as `lookup`, without blocking the event loop."""
+        key = self._key(prompt, llm_string)
+        with translating:
+            return self._read((await asyncio.wrap_future(self._store.get([key]))).get(key))
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Keep answers; what there is already under the same prompt and settings stays.
+
+        An answer with something that JSON cannot hold, as an object of another library, is not
+        kept, with a warning.
+
+        Raises:
+            AnswerStoreError: the store cannot be written.
+        """
+        with translating:
+            if (written := self._written(prompt, llm_string, return_val)) is not None:
+                written.result()
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Do as `update`, without blocking the event loop."""
+        with translating:
+            if (written := self._written(prompt, llm_string, return_val)) is not None:
+                await asyncio.shield(asyncio.wrap_future(written))
+
+    def clear(self, **kwargs: Any) -> None:
+        """Delete all answers of this name; `older_than` spares those of so many last seconds."""
+        with translating:
+            self._store.delete(self.name, older_than=kwargs.get("older_than")).result()
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """Do as `clear`, without blocking the event loop."""
+        with translating:
+            await asyncio.wrap_future(self._store.delete(self.name, older_than=kwargs.get("older_than")))
+
+    def _key(self, prompt: str, llm_string: str) -> bytes:
+        facts = json.dumps([_VERSION, "langchain cache", self.name, prompt, llm_string])
+        return sha256(facts.encode()).digest()
+
+    def _read(self, entry: Entry | None) -> list[Generation] | None:
+        if entry is None or entry.state != "done":
+            return None
+        try:
+            found = _values().restored(json.loads(entry.value))
+        except FreeProvidersError:
+            raise
+        except Exception as error:
+            raise AnswerStoreError(
+                f"An answer that is kept in {self.place} is damaged. Clear the cache, or take another name."
+            ) from error
+        return list(found)
+
+    def _written(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> Future[None] | None:
+        try:
+            value = json.dumps(_values().plain(list(answers)), separators=(",", ":")).encode()
+        except UsageError as error:
+            warnings.warn(f"An answer is not cached. {error.message}", AnswerStoreWarning, stacklevel=3)
+            return None
+        entry = Entry(state="done", value=value, at=time.time())
+        return self._store.put([(self._key(prompt, llm_string), entry)], run=self.name)
+
+
+@cache
+def _values() -> Values:
+    return values_of()
