@@ -21,6 +21,7 @@ from langchain_freeproviders._version import __version__
 from langchain_freeproviders.chat_models import *  # noqa: F403 - the chat models
 
 if TYPE_CHECKING:
+    from langchain_freeproviders.cache import AnswerCache
     from langchain_freeproviders.embeddings import (
         EmbeddedEmbeddings,
         FreeProvidersEmbeddings,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
         OpenAICompatibleLLM,
     )
     from langchain_freeproviders.registration import init_chat_model, init_embeddings, register
+    from langchain_freeproviders.resuming import ResumableRunnable, resumable
     from langchain_freeproviders.retrievers import OfflineRetriever
     from langchain_freeproviders.wrapped import as_backend
 
 _HOMES = {
     "AIChatFreeLLM": "llms",
+    "AnswerCache": "cache",
     "BackendLLM": "llms",
     "ChatgptFreeLLM": "llms",
     "EmbeddedEmbeddings": "embeddings",
@@ -58,15 +61,18 @@ _HOMES = {
     "OpenAICompatibleEmbeddings": "embeddings",
     "OpenAICompatibleLLM": "llms",
     "QuotaEmbeddings": "limited",
+    "ResumableRunnable": "resuming",
     "SharedQuota": "limiter",
     "as_backend": "wrapped",
     "init_chat_model": "registration",
     "init_embeddings": "registration",
     "register": "registration",
+    "resumable": "resuming",
 }
 
 __all__ = [
     "AIChatFreeLLM",
+    "AnswerCache",
     "BackendLLM",
     "ChatgptFreeLLM",
     "EmbeddedEmbeddings",
@@ -80,12 +86,14 @@ __all__ = [
     "OpenAICompatibleEmbeddings",
     "OpenAICompatibleLLM",
     "QuotaEmbeddings",
+    "ResumableRunnable",
     "SharedQuota",
     "__version__",
     "as_backend",
     "init_chat_model",
     "init_embeddings",
     "register",
+    "resumable",
 ]
 __all__ += _chat_models.__all__
 

@@ -110,21 +110,20 @@ class AnswerCache(BaseCache):
             await asyncio.wrap_future(self._store.delete(self.name, older_than=kwargs.get("older_than")))
 
     def _key(self, prompt: str, llm_string: str) -> bytes:
-        facts = json.dumps([_VERSION, "langchain cache", self.name, prompt, llm_string])
+        facts = json.dumps([_VERSION, "langchain cache", self.name, _without_costs(prompt), llm_string])
         return sha256(facts.encode()).digest()
 
     def _read(self, entry: Entry | None) -> list[Generation] | None:
         if entry is None or entry.state != "done":
             return None
         try:
-            found = _values().restored(json.loads(entry.value))
+            return list(_values().restored(json.loads(entry.value)))
         except FreeProvidersError:
             raise
         except Exception as error:
             raise AnswerStoreError(
                 f"An answer that is kept in {self.place} is damaged. Clear the cache, or take another name."
             ) from error
-        return list(found)
 
     def _written(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> Future[None] | None:
         try:
@@ -134,6 +133,30 @@ class AnswerCache(BaseCache):
             return None
         entry = Entry(state="done", value=value, at=time.time())
         return self._store.put([(self._key(prompt, llm_string), entry)], run=self.name)
+
+
+def _without_costs(prompt: str) -> str:
+    """Return the prompt without the `total_cost` of earlier answers.
+
+    LangChain adds it to an answer from a cache, and so the next question of the same conversation
+    would have another key than at the first time.
+    """
+    if '"total_cost"' not in prompt:
+        return prompt
+    try:
+        messages = json.loads(prompt)
+    except ValueError:  # a prompt of a string model, which has these words
+        return prompt
+    changed = False
+    for message in messages if isinstance(messages, list) else ():
+        kwargs = message.get("kwargs") if isinstance(message, dict) else None
+        usage = kwargs.get("usage_metadata") if isinstance(kwargs, dict) else None
+        if isinstance(usage, dict) and "total_cost" in usage:
+            changed = True
+            del usage["total_cost"]
+            if not usage:
+                del kwargs["usage_metadata"]
+    return json.dumps(messages) if changed else prompt
 
 
 @cache

@@ -229,6 +229,10 @@ class VectorCacheError(core.VectorCacheError, langchain.ModelError):
     """The file in which vectors are kept cannot be read or written."""
 
 
+class AnswerStoreError(core.AnswerStoreError, langchain.ModelError):
+    """The store of answers cannot be read or written."""
+
+
 # --- the local engine -----------------------------------------------------------------------------
 
 

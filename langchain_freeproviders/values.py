@@ -39,7 +39,7 @@ _CLASSES: Final[dict[str, type[Any]]] = {
         prompt_values.StringPromptValue,
     )
 }
-_LABELS: Final = {name: ("id",) for name in _CLASSES}
+_LABELS: Final = dict.fromkeys(_CLASSES, ("id",))
 """The id of a message is made up for each run, and a document's says nothing of its text."""
 
 

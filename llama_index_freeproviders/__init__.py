@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from llama_index_freeproviders.limiter import SharedQuota
     from llama_index_freeproviders.react import TolerantReActAgent, TolerantReActOutputParser
+    from llama_index_freeproviders.resuming import ResumableQueryEngine, resumable
     from llama_index_freeproviders.retrievers import OfflineRetriever
 
 _HOMES = {
@@ -44,10 +45,12 @@ _HOMES = {
     "OfflineEmbedding": "embeddings",
     "OfflineRetriever": "retrievers",
     "OpenAICompatibleEmbedding": "embeddings",
+    "ResumableQueryEngine": "resuming",
     "SharedQuota": "limiter",
     "TolerantReActAgent": "react",
     "TolerantReActOutputParser": "react",
     "WordLlamaEmbedding": "embeddings",
+    "resumable": "resuming",
 }
 
 __all__ = [
@@ -59,12 +62,14 @@ __all__ = [
     "OfflineRetriever",
     "OpenAICompatibleEmbedding",
     "ProviderLLM",
+    "ResumableQueryEngine",
     "SharedQuota",
     "TolerantReActAgent",
     "TolerantReActOutputParser",
     "WordLlamaEmbedding",
     "__version__",
     "as_backend",
+    "resumable",
 ]
 __all__ += _llms.__all__
 

@@ -80,11 +80,17 @@ class Values:
                 as something else.
         """
         plain, made = self._plain(value)
-        if made and self._plain(self.restored(plain))[0] != plain:
+        if made and not self._comes_back(plain):
             raise UsageError(
                 f"A value of {_name(type(value))} cannot be kept: it would not come back as it was."
             )
         return plain
+
+    def _comes_back(self, plain: Any) -> bool:
+        try:
+            return bool(self._plain(self.restored(plain))[0] == plain)
+        except Exception:  # noqa: BLE001 - classes of others, which may refuse what they once were
+            return False
 
     def canonical(self, value: Any) -> str:
         """Return the value as JSON text that is the same for equal values, without labels.

@@ -78,7 +78,7 @@ def there_and_back(values, value):
         complex(1, -2),
         date(2026, 11, 22),
         datetime(2026, 11, 22, 10, 7, 47, 5, tzinfo=UTC),
-        datetime(2026, 11, 22, 10, 7),
+        datetime.fromisoformat("2026-11-22T10:07"),
         time(10, 7),
         timedelta(days=-1, microseconds=7),
         Decimal("1.10"),
@@ -114,7 +114,7 @@ def test_classes_that_are_named_come_back():
     """With those of their fields, whether they are models, dataclasses, tuples or enumerations."""
     verdict = Verdict(
         Score=0.5,
-        cites=[Cite(source=Source("A", [1, 2]), when=datetime(2026, 1, 1))],
+        cites=[Cite(source=Source("A", [1, 2]), when=datetime(2026, 1, 1, tzinfo=UTC))],
         colour=Colour.RED,
         where=Place(1, 2.5),
     )

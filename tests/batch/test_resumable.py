@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import Future
+from operator import itemgetter
 
 import pytest
 from pydantic import BaseModel
@@ -51,18 +52,31 @@ def every(request):
 
     def run(owner, inputs, asked, **how):
         if request.param == "sync":
-            found = owner.outcomes_sync(
-                inputs, lambda _, value, key: owner.call_sync(key, lambda: asked(value)), **how
-            )
-            return sorted((one.index, one.error or one.output) for one in found)
+            found = owner.outcomes_sync(inputs, one_by_one(owner, asked), **how)
+            return sorted(map(told, found), key=itemgetter(0))
 
         async def main():
-            found = owner.outcomes(inputs, lambda _, value, key: owner.call(key, lambda: asked.later(value)), **how)
-            return sorted([(one.index, one.error or one.output) async for one in found], key=lambda one: one[0])
+            found = owner.outcomes(inputs, later(owner, asked), **how)
+            return sorted([told(one) async for one in found], key=itemgetter(0))
 
         return asyncio.run(main())
 
     return run
+
+
+def one_by_one(owner, asked):
+    """How sync code makes a call."""
+    return lambda _, value, key: owner.call_sync(key, lambda: asked(value))
+
+
+def later(owner, asked):
+    """How async code makes a call."""
+    return lambda _, value, key: owner.call(key, lambda: asked.later(value))
+
+
+def told(outcome):
+    """The place of an input with its output or its error."""
+    return outcome.index, outcome.error or outcome.output
 
 
 @pytest.fixture
@@ -133,7 +147,9 @@ async def test_inputs_may_come_asynchronously(store):
 
     owner = kept(store)
     found = []
-    async for one in owner.outcomes(inputs(), lambda _, value, key: owner.call(key, lambda: asked.later(value))):
+    async for one in owner.outcomes(
+        inputs(), lambda _, value, key: owner.call(key, lambda: asked.later(value))
+    ):
         found.append(one.output)
         go_on.set()
     assert found == ["answer to 1", "answer to 2"]
@@ -325,7 +341,7 @@ def test_a_damaged_entry_says_what_to_do(every, store):
     for value in [b"{", b'{"$": "tuple"}', b'{"$": "object", "class": "Answer", "of": {}}']:
         store.delete().result()
         store.put([(key, Entry(state="done", value=value))]).result()
-        with pytest.raises(AnswerStoreError, match="damaged.*answers delete"):
+        with pytest.raises(AnswerStoreError, match=r"damaged.*answers delete"):
             every(owner, ["a"], asked)
     assert asked.questions == []
 

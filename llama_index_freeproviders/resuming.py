@@ -104,7 +104,8 @@ class ResumableQueryEngine(BaseQueryEngine):
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
         """Synthesize as the engine does; nothing is kept."""
-        return self._engine.synthesize(query_bundle, nodes, additional_source_nodes)
+        made: RESPONSE_TYPE = self._engine.synthesize(query_bundle, nodes, additional_source_nodes)
+        return made
 
     async def asynthesize(
         self,
@@ -113,25 +114,28 @@ class ResumableQueryEngine(BaseQueryEngine):
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
     ) -> RESPONSE_TYPE:
         """Synthesize as the engine does; nothing is kept."""
-        return await self._engine.asynthesize(query_bundle, nodes, additional_source_nodes)
+        made: RESPONSE_TYPE = await self._engine.asynthesize(query_bundle, nodes, additional_source_nodes)
+        return made
 
     # --- one question ---
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         row = self._row(query_bundle)
         row.outcome = self._core.call_sync(row.key, lambda: self._engine.query(query_bundle))
-        return _shown(row.outcome) if row.in_batch else self._core.settled_sync(row.outcome)
+        found: RESPONSE_TYPE = _shown(row.outcome) if row.in_batch else self._core.settled_sync(row.outcome)
+        return found
 
     async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         row = self._row(query_bundle)
         row.outcome = await self._core.call(row.key, lambda: self._engine.aquery(query_bundle))
-        return _shown(row.outcome) if row.in_batch else await self._core.settled(row.outcome)
+        found: RESPONSE_TYPE = _shown(row.outcome) if row.in_batch else await self._core.settled(row.outcome)
+        return found
 
     def _row(self, query_bundle: QueryBundle) -> _Row:
-        row = _row.get()
+        row = _asked.get()
         if row is None or row.owner is not self:
             return _Row(self, self._core.key(query_bundle), in_batch=False)
-        _row.set(None)  # it is of this question, not of those that the engine asks for it
+        _asked.set(None)  # it is of this question, not of those that the engine asks for it
         return row
 
     # --- many questions ---
@@ -202,26 +206,26 @@ class ResumableQueryEngine(BaseQueryEngine):
 
     def _called(self, _: int, query: Any, key: bytes) -> Outcome:
         row = _Row(self, key, in_batch=True)
-        token = _row.set(row)
+        token = _asked.set(row)
         try:
             self.query(query)
         except Exception:
             if row.outcome is None or row.outcome.error is None:
                 raise
         finally:
-            _row.reset(token)
+            _asked.reset(token)
         return _ended(row)
 
     async def _acalled(self, _: int, query: Any, key: bytes) -> Outcome:
         row = _Row(self, key, in_batch=True)
-        token = _row.set(row)
+        token = _asked.set(row)
         try:
             await self.aquery(query)
         except Exception:
             if row.outcome is None or row.outcome.error is None:
                 raise
         finally:
-            _row.reset(token)
+            _asked.reset(token)
         return _ended(row)
 
 
@@ -235,7 +239,7 @@ class _Row:
     outcome: Outcome | None = None
 
 
-_row: Final[ContextVar[_Row | None]] = ContextVar("freeproviders_resumable_row", default=None)
+_asked: Final[ContextVar[_Row | None]] = ContextVar("freeproviders_resumable_row", default=None)
 
 
 def _ended(row: _Row) -> Outcome:
