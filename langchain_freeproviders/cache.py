@@ -151,7 +151,7 @@ def _without_costs(prompt: str) -> str:
     for message in messages if isinstance(messages, list) else ():
         kwargs = message.get("kwargs") if isinstance(message, dict) else None
         usage = kwargs.get("usage_metadata") if isinstance(kwargs, dict) else None
-        if isinstance(usage, dict) and "total_cost" in usage:
+        if isinstance(kwargs, dict) and isinstance(usage, dict) and "total_cost" in usage:
             changed = True
             del usage["total_cost"]
             if not usage:

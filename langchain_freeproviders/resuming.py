@@ -15,12 +15,12 @@ from collections.abc import (
 from contextlib import aclosing, closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, overload
+from typing import Any, Final, Literal, Self, TypeVar, cast, overload
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.base import RunnableLike, coerce_to_runnable
-from langchain_core.runnables.config import ensure_config, get_config_list, patch_config
+from langchain_core.runnables.config import ensure_config, get_config_list, merge_configs, patch_config
 from langchain_core.runnables.graph import Graph
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from langchain_core.utils.pydantic import TypeBaseModel
@@ -110,6 +110,8 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
     """Whether equal inputs of a batch are one question."""
     again: bool = False
     """Whether inputs whose errors are kept are asked once more."""
+    config: RunnableConfig = Field(default_factory=RunnableConfig, exclude=True, repr=False)
+    """The configuration of all calls, as `with_config` sets it."""
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
@@ -155,6 +157,12 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
         """Return the graph of the chain."""
         return self.bound.get_graph(config)
 
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Self:
+        """Return a copy with a configuration for all its calls; inputs still come from any iterable."""
+        return self.model_copy(
+            update={"config": merge_configs(self.config, config, cast("RunnableConfig", kwargs))}
+        )
+
     # --- one input ---
 
     def invoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
@@ -164,7 +172,7 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
             UsageError: the input or the output is of a type that cannot be kept.
             AnswerStoreError: the store cannot be read or written.
         """
-        config = ensure_config(config)
+        config = ensure_config(merge_configs(self.config, config))
         with translating:
             key = self._core.key(input, _more(config, kwargs))
             output: Output = self._core.settled_sync(self._called(input, config, key, kwargs))
@@ -172,7 +180,7 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
 
     async def ainvoke(self, input: Input, config: RunnableConfig | None = None, **kwargs: Any) -> Output:
         """Do as `invoke`, on the caller's event loop."""
-        config = ensure_config(config)
+        config = ensure_config(merge_configs(self.config, config))
         with translating:
             key = self._core.key(input, _more(config, kwargs))
             output: Output = await self._core.settled(await self._acalled(input, config, key, kwargs))
@@ -332,7 +340,7 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
         *,
         errors: bool,
     ) -> Iterator[tuple[int, Any]]:
-        configs = _configs(config, inputs)
+        configs = self._configs(config, inputs)
         found = self._core.outcomes_sync(
             inputs,
             lambda place, value, key: self._called(value, configs(place), key, kwargs),
@@ -353,7 +361,7 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
         *,
         errors: bool,
     ) -> AsyncIterator[tuple[int, Any]]:
-        configs = _configs(config, inputs)
+        configs = self._configs(config, inputs)
         found = self._core.outcomes(
             inputs,
             lambda place, value, key: self._acalled(value, configs(place), key, kwargs),
@@ -366,16 +374,16 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
                 async for outcome in found:
                     yield outcome.index, outcome.output if outcome.error is None else _ours(outcome.error)
 
-
-def _configs(
-    config: RunnableConfig | Sequence[RunnableConfig] | None, inputs: object
-) -> Callable[[int], RunnableConfig]:
-    """Return how the configuration of an input is found by its place."""
-    if isinstance(config, Sequence):
-        each = get_config_list(config, len(inputs) if isinstance(inputs, Sized) else len(config))
-        return lambda place: _at(each, place)
-    first, others = get_config_list(config, 2)
-    return lambda place: others if place else first
+    def _configs(
+        self, config: RunnableConfig | Sequence[RunnableConfig] | None, inputs: object
+    ) -> Callable[[int], RunnableConfig]:
+        """Return how the configuration of an input is found by its place."""
+        if isinstance(config, Sequence):
+            many = [merge_configs(self.config, one) for one in config]
+            each = get_config_list(many, len(inputs) if isinstance(inputs, Sized) else len(many))
+            return lambda place: _at(each, place)
+        first, others = get_config_list(merge_configs(self.config, config), 2)
+        return lambda place: others if place else first
 
 
 def _at(configs: Sequence[RunnableConfig], place: int) -> RunnableConfig:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
-from llama_index.core.base.response.schema import RESPONSE_TYPE
-from llama_index.core.prompts.mixin import PromptMixin, PromptMixinType
+from llama_index.core.base.response.schema import RESPONSE_TYPE, Response
+from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from freeproviders.answers.store import AnswerStore
@@ -89,8 +89,19 @@ class ResumableQueryEngine(BaseQueryEngine):
         """What is asked, with its version."""
         return self._core.name
 
+    # The names of prompts are the engine's: LlamaIndex cannot change one that is two modules deep.
+
+    def _get_prompts(self) -> dict[str, Any]:
+        own = self._engine._get_prompts() if isinstance(self._engine, PromptMixin) else {}  # noqa: SLF001
+        return dict(own)
+
     def _get_prompt_modules(self) -> PromptMixinType:
-        return {"query_engine": self._engine} if isinstance(self._engine, PromptMixin) else {}
+        own = self._engine._get_prompt_modules() if isinstance(self._engine, PromptMixin) else {}  # noqa: SLF001
+        return dict(own)
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        if isinstance(self._engine, PromptMixin):
+            self._engine._update_prompts(prompts)  # noqa: SLF001 - the mixin's own way down
 
     def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve as the engine does; nothing is kept."""
@@ -121,13 +132,17 @@ class ResumableQueryEngine(BaseQueryEngine):
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         row = self._row(query_bundle)
-        row.outcome = self._core.call_sync(row.key, lambda: self._engine.query(query_bundle))
+        row.outcome = self._core.call_sync(row.key, lambda: _response(self._engine.query(query_bundle)))
         found: RESPONSE_TYPE = _shown(row.outcome) if row.in_batch else self._core.settled_sync(row.outcome)
         return found
 
     async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         row = self._row(query_bundle)
-        row.outcome = await self._core.call(row.key, lambda: self._engine.aquery(query_bundle))
+
+        async def ask() -> Any:
+            return _response(await self._engine.aquery(query_bundle))
+
+        row.outcome = await self._core.call(row.key, ask)
         found: RESPONSE_TYPE = _shown(row.outcome) if row.in_batch else await self._core.settled(row.outcome)
         return found
 
@@ -252,6 +267,11 @@ def _shown(outcome: Outcome) -> Any:
     if outcome.error is not None:
         raise outcome.error
     return outcome.output
+
+
+def _response(found: Any) -> Any:
+    """Return what LlamaIndex takes for a response, as its own engines of functions do with a text."""
+    return Response(found) if isinstance(found, str) else found
 
 
 def _bundle(query: Any) -> Any:

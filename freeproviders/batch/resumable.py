@@ -32,23 +32,19 @@ from freeproviders.answers.opening import open_store
 from freeproviders.answers.plain import error_from_plain, error_to_plain
 from freeproviders.answers.store import AnswerStore
 from freeproviders.answers.values import Values
+from freeproviders.batch.judging import kind_of
 from freeproviders.errors import (
     AnswerStoreError,
     AuthenticationError,
-    BadRequestError,
     BlockedError,
-    ContentFilterError,
     EmbeddedModelError,
     FreeProvidersError,
-    LedgerError,
     NoProviderError,
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
     ProviderConnectionError,
-    RateLimitError,
     RedirectError,
-    UnsupportedInputError,
     UsageError,
 )
 from freeproviders.foreign import translated
@@ -61,21 +57,17 @@ _MOST_SAVING: Final = 256
 """Outputs that may wait for the store before no further call begins."""
 _END: Final = object()
 _OF_OTHERS: Final = (
-    AnswerStoreError,
     AuthenticationError,
     BlockedError,
     EmbeddedModelError,
-    LedgerError,
     NoProviderError,
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
     ProviderConnectionError,
-    RateLimitError,
     RedirectError,
-    UsageError,
 )
-"""Errors that say nothing of the input: limits, the network, the account, the configuration."""
+"""Failures that say nothing of the input: the network, the account, the service as a whole."""
 
 
 def _nothing(_: int) -> None:
@@ -456,9 +448,9 @@ async def _awaited(future: Future[Any]) -> Any:
 def _about(error: Exception) -> Literal["input", "call", "others"]:
     """Return what an error is about: the input as such, this call of it, or what concerns others too."""
     read = translated(error)
-    if isinstance(read, BadRequestError | ContentFilterError | UnsupportedInputError):
+    if (kind := kind_of(read)) == "question":
         return "input"
-    return "others" if isinstance(read, _OF_OTHERS) else "call"
+    return "others" if kind in {"limit", "run"} or isinstance(read, _OF_OTHERS) else "call"
 
 
 def _output(outcome: Outcome) -> Any:
