@@ -94,6 +94,8 @@ class Backend(ABC):
     retry: Retry = Retry()
     base_url: str = ""
     """Where requests go; "" where there is no address."""
+    _stands_for: str = ""
+    """The address on another machine in whose place `base_url` is asked on this one."""
     _finds_out: frozenset[Feature] = frozenset()
     """The features that answers decide about, but for models whose abilities are known."""
     _changed: Mapping[str, Any] = MappingProxyType({})
@@ -307,7 +309,7 @@ class Backend(ABC):
         """
         who = f"{self.slug or self.name}/{self.model_to_ask(model) if model else self.model}"
         if not self._is_at_home():
-            who += f" at {self.base_url}"
+            who += f" at {self._stands_for or self.base_url}"
         return who + "".join([f" with {name}={self._changed[name]}" for name in sorted(self._changed)])
 
     def _is_at_home(self) -> bool:

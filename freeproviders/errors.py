@@ -43,6 +43,7 @@
     │       └── TruncatedResponseError            cut off before its end
     ├── BadTextsError (ValueError)                texts without a vector: `errors` by their places in the list
     ├── LedgerError (RuntimeError)                the ledger of limits cannot be read or written
+    ├── ClusterError (RuntimeError)               the Ray cluster cannot be used
     ├── VectorCacheError (RuntimeError)           the file of vectors is damaged, or of another program
     ├── AnswerStoreError (RuntimeError)           the store of answers cannot be read or written
     ├── EmbeddedModelError (RuntimeError)         the local engine, its weights or its process
@@ -567,6 +568,10 @@ class BadTextsError(FreeProvidersError, ValueError):
 
 class LedgerError(FreeProvidersError, RuntimeError):
     """The ledger of limits cannot be read or written, so that nobody knows what is left."""
+
+
+class ClusterError(FreeProvidersError, RuntimeError):
+    """The Ray cluster cannot be used: there is none at the address, or none of its nodes can ask."""
 
 
 class VectorCacheError(FreeProvidersError, RuntimeError):

@@ -21,7 +21,7 @@ from heapq import heappop, heappush
 from math import inf
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from freeproviders import bridge
 from freeproviders.abilities import Askable
@@ -37,8 +37,8 @@ from freeproviders.batch.progress import Pause, Progress
 from freeproviders.batch.reading import Item, Reader, Source, Unusable
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Asked, Row, RowState, trail_of
-from freeproviders.batch.width import usual_width
-from freeproviders.checks import whole_number
+from freeproviders.batch.width import width_of
+from freeproviders.checks import one_of, whole_number
 from freeproviders.configuration import split
 from freeproviders.errors import FreeProvidersError, UsageError
 from freeproviders.foreign import translated
@@ -46,6 +46,8 @@ from freeproviders.streams import whole
 from freeproviders.types import Admitted, Attempt, ChatRequest, Completion, Event
 
 Rows = Iterable[Asked] | AsyncIterable[Asked]
+Engine = Literal["local", "ray"]
+"""Where rows are asked: by this process, or on the nodes of a Ray cluster."""
 
 _AHEAD: Final = 32
 """Rows that are looked up in the store at once."""
@@ -74,6 +76,8 @@ def answered(
     in_flight: int | None = None,
     dedupe: bool | None = None,
     progress: Progress | None = None,
+    engine: Engine = "local",
+    address: str = "auto",
     **settings: Any,
 ) -> Answered:
     """Ask questions, and yield each row as it ends.
@@ -95,6 +99,8 @@ def answered(
         in_flight: how many rows are asked at the same time; None goes by the backend.
         dedupe: whether equal questions are asked once; None: those at temperature 0.
         progress: what is kept up to date meanwhile; None makes one.
+        engine: "ray" asks on the nodes of a Ray cluster; see `freeproviders.batch.ray.OnRay`.
+        address: where that cluster is, host:port; "auto" is the one of this machine.
         settings: of the requests, as `Backend.request` takes them, and configuration for this run.
             `response_format` may be a class; `Row.data` then is an instance.
 
@@ -111,6 +117,7 @@ def answered(
     configuration, settings = split(settings, asked.name)
     if configuration:
         asked = asked.configured(**configuration)
+    asked = _placed(asked, engine, address)
     return Answered(
         _Run(
             rows,
@@ -125,6 +132,16 @@ def answered(
             width=in_flight,
         )
     )
+
+
+def _placed(backend: Backend, engine: str, address: str) -> Backend:
+    """Return what asks a backend where it is to be asked."""
+    one_of("engine", engine, get_args(Engine))
+    if engine == "local":
+        return backend
+    from freeproviders.batch.ray.placed import OnRay  # noqa: PLC0415 - for who has several machines
+
+    return OnRay(backend, address=address)
 
 
 async def batch(
@@ -327,8 +344,6 @@ class _Run:
         self._outage = Outage(self._backend.retry, loop.time, wait=self._wait)
         self._commits = Committer(self._store, self._name.name, self._written_safely, self._break)
         self.progress.began = monotonic()
-        if self._width is None:
-            self._width = usual_width(self._backend)
 
     async def _drive(self) -> None:
         """Ask row after row, up to the end of the run."""
@@ -336,6 +351,8 @@ class _Run:
             if self._name.name:
                 began = replace(self._name, rows=self._source.total, began=time())
                 await asyncio.wrap_future(self._store.begin(began))
+            if self._width is None:
+                self._width = await width_of(self._backend)
             while (item := await self._next()) is not None:
                 await self._begin_asking(item)
             if self._end is None:  # all is done
@@ -347,7 +364,7 @@ class _Run:
 
     async def _next(self) -> Item | None:
         """Wait for the next row that may be asked; None at the end of the run."""
-        assert self._width is not None  # noqa: S101 - `_begin` has set it
+        assert self._width is not None  # noqa: S101 - `_drive` has set it
         while self._end is None:
             now = self._clock()
             if now >= self._until:

@@ -9,6 +9,7 @@ from freeproviders.errors import (
     AnswerStoreError,
     BadRequestError,
     CatalogueError,
+    ClusterError,
     ContentFilterError,
     FreeProvidersError,
     LedgerError,
@@ -35,6 +36,7 @@ question can be asked at all.
 _OF_THE_RUN = (
     AnswerStoreError,
     CatalogueError,
+    ClusterError,
     LedgerError,
     MissingDependencyError,
     MissingKeyError,

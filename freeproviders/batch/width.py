@@ -17,6 +17,18 @@ _OF_ANOTHER: Final = 4
 _MOST: Final = 64
 
 
+async def width_of(backend: Backend) -> int:
+    """Return how many rows to ask at once; on a cluster, that is for all of its nodes together.
+
+    Raises `ClusterError` where a cluster cannot be used.
+    """
+    placed = sys.modules.get("freeproviders.batch.ray.placed")
+    if placed is not None and isinstance(backend, placed.OnRay):
+        nodes: int = await backend.joined()
+        return nodes * usual_width(backend.asks)
+    return usual_width(backend)
+
+
 def usual_width(backend: Backend) -> int:
     """Return how many rows to ask at once, by what the backend says of itself.
 

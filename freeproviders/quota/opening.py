@@ -33,7 +33,7 @@ def open_ledger(where: str | Path = "") -> SharedLedger:
     Raises:
         MissingDependencyError: a URL, where the package redis is not installed.
     """
-    place = _place(where)
+    place = ledger_place(where)
     if is_url(place):
         need_package("A ledger on Redis")
     ledgers = _opened.get()
@@ -46,7 +46,7 @@ def is_begun(where: str | Path = "") -> bool:
 
     Nothing is made.
     """
-    place = _place(where)
+    place = ledger_place(where)
     if place == "memory":
         return place in _opened.get()
     if is_url(place):
@@ -56,11 +56,15 @@ def is_begun(where: str | Path = "") -> bool:
 
 def is_on_a_server(where: str | Path = "") -> bool:
     """Return whether a place is a URL, so that to look into its ledger is to ask a server."""
-    return is_url(_place(where))
+    return is_url(ledger_place(where))
 
 
-def _place(where: str | Path) -> str:
-    """Return "memory", a URL or the whole path of a file."""
+def ledger_place(where: str | Path = "") -> str:
+    """Return where a ledger is kept: "memory", a URL or the whole path of a file.
+
+    "" is `FREEPROVIDERS_QUOTA`, else the file of the user's state folder. Raises `UsageError` for a
+    place of no kind that there is.
+    """
     if not isinstance(where, str | os.PathLike):
         raise UsageError(f"ledger must be {_PLACES}, not {where!r}.")
     place = str(where) or os.environ.get(ENV_QUOTA, "")

@@ -52,7 +52,7 @@ class Quota:
         self.name = name
         self.keep = keep
         self.transit = transit
-        self._ledger = ledger
+        self.ledger = ledger
         self._key = key
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class Quota:
         )
 
     def _opened(self) -> Ledger:
-        return open_ledger(self._ledger) if isinstance(self._ledger, str | Path) else self._ledger
+        return open_ledger(self.ledger) if isinstance(self.ledger, str | Path) else self.ledger
 
 
 def _limit(row: Limit | Mapping[str, Any]) -> Limit:

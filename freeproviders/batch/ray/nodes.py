@@ -1,0 +1,246 @@
+"""The nodes of a Ray cluster: found, joined, lost, and which of them is asked next.
+
+Ray is asked on a thread of its own where it may take long. Nothing is ever started but one actor on
+each node, which takes no processor of Ray's count, so that it neither waits for one nor keeps one
+from other work of the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from freeproviders._version import __version__
+from freeproviders.batch.ray.asker import Asker, Greeting
+from freeproviders.batch.ray.loading import ray_module
+from freeproviders.batch.ray.shared import HERE
+from freeproviders.checks import caution
+from freeproviders.errors import ClusterError, FreeProvidersError, NotAskedWarning
+from freeproviders.naming import argument
+
+AT_ONCE: Final = 1000
+"""Questions that one node may be asked at the same time; how many there are is the caller's choice."""
+_LOOK_SECONDS: Final = 5.0
+"""How often nodes are looked for that have joined."""
+_HELLO_SECONDS: Final = 60.0
+"""How long a node may take to start a process and to make the backend there."""
+_CONNECT_SECONDS: Final = 60.0
+_LONGEST_REST: Final = 60.0
+_turns: Final = count(1)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One node: `address` is its machine's, `actor` what is asked there.
+
+    `running` counts the questions of now, `turn` is the number of the last one among those of all
+    nodes. After failures in a row that say that nobody answers there it rests until `rests_until`.
+    """
+
+    id: str
+    address: str
+    actor: Any
+    ledgers: frozenset[str] = frozenset()
+    turn: int = 0
+    running: int = 0
+    failures: int = 0
+    rests_until: float = -inf
+
+    def begin(self) -> None:
+        """Note that a question goes there."""
+        self.turn = next(_turns)
+        self.running += 1
+
+    def failed(self) -> None:
+        """Let the node rest, longer after each failure in a row."""
+        self.rests_until = monotonic() + min(2**self.failures, _LONGEST_REST)
+        self.failures += 1
+
+    def worked(self) -> None:
+        """Note that somebody answers there."""
+        self.failures = 0
+
+
+@dataclass(slots=True)
+class _Cluster:
+    """What is known of the cluster; changed on the thread that looks, read on event loops."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a node is not asked, by its id."""
+    told: set[str] = field(default_factory=set)
+    """The ids of those that the user was told of."""
+    had_one: bool = False
+
+
+class Nodes:
+    """The nodes of one cluster, each with the same backend.
+
+    Args:
+        packed: the backend, as `freeproviders.batch.ray.travel.packed` wrote it.
+        address: where the cluster is: "auto" or host:port.
+    """
+
+    def __init__(self, packed: bytes, address: str) -> None:
+        self._packed = packed
+        self._address = address
+        self._known = _Cluster()
+        self._look_at = -inf
+        self._looking: Future[None] | None = None
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(list(self._known.nodes.values()))
+
+    async def pick(self, tried: Iterable[Node] = ()) -> Node | None:
+        """Return the node with the fewest questions of those that were not tried; None for none.
+
+        Raises `ClusterError` where the cluster cannot be used at all.
+        """
+        looking = self._look_if_due()
+        if looking is not None and not self._known.nodes:
+            await asyncio.wrap_future(looking)
+        left = [node for node in self if node not in tried]
+        if not left:
+            return None
+        now = monotonic()
+        return min(left, key=lambda node: (node.rests_until > now, node.running, node.turn))
+
+    def lost(self, node: Node) -> None:
+        """Forget a node that does not answer; if it lives, it is found again."""
+        with self._lock:
+            if self._known.nodes.get(node.id) is node:
+                del self._known.nodes[node.id]
+
+    # --- looking for nodes, on a thread ---
+
+    def _look_if_due(self) -> Future[None] | None:
+        """Begin to look for nodes where that is due; return the look that is under way."""
+        with self._lock:
+            if self._looking is not None and not self._looking.done():
+                return self._looking
+            if monotonic() < self._look_at and self._known.nodes:
+                return None
+            looking = self._looking = Future()
+        threading.Thread(target=self._look, args=(looking,), name="freeproviders-ray", daemon=True).start()
+        return looking
+
+    def _look(self, told: Future[None]) -> None:
+        try:
+            self._join()
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+            told.set_exception(error)
+        else:
+            told.set_result(None)
+        finally:
+            self._look_at = monotonic() + _LOOK_SECONDS
+
+    def _join(self) -> None:
+        """Start an actor on each node that has none, and take those that can ask."""
+        ray = ray_module()
+        connect(self._address)
+        placed = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        actor_class = ray.remote(Asker)
+        waiting: dict[Any, Node] = {}
+        for row in living(ray):
+            if row["NodeID"] in self._known.nodes:
+                continue
+            actor = actor_class.options(
+                num_cpus=0,
+                max_concurrency=AT_ONCE,
+                scheduling_strategy=placed(row["NodeID"], soft=False),
+            ).remote(self._packed)
+            waiting[actor.hello.remote()] = Node(row["NodeID"], row["NodeManagerAddress"], actor)
+        until = monotonic() + _HELLO_SECONDS
+        while waiting and (left := until - monotonic()) > 0:
+            for ref in ray.wait(list(waiting), timeout=left)[0]:
+                node = waiting.pop(ref)
+                try:
+                    self._take(node, ray.get(ref))
+                except ray.exceptions.RayError as error:
+                    self._refuse(node, _what(error), sure=False)
+        for node in waiting.values():
+            self._refuse(node, f"It did not answer within {_HELLO_SECONDS:.0f} seconds.", sure=False)
+        if not self._known.had_one:
+            reasons = sorted(set(self._known.refused.values())) or ["It has none that takes work."]
+            raise ClusterError(f"No node of the Ray cluster can be asked. {' '.join(reasons)}")
+
+    def _take(self, node: Node, greeting: Greeting) -> None:
+        """Take a node, or refuse it with the reason."""
+        node.ledgers = greeting.ledgers
+        if greeting.problem is not None:
+            self._refuse(node, _what(greeting.problem))
+        elif greeting.version != __version__:
+            self._refuse(node, f"It has version {greeting.version} of freeproviders, here is {__version__}.")
+        elif unshared := [other for other in self if not _share(node, other)]:
+            self._refuse(
+                node,
+                f"It keeps limits in another ledger than {unshared[0].address}, so that both together would "
+                "ask for more than is allowed: set FREEPROVIDERS_QUOTA to one Redis URL on every node "
+                "before `ray start`.",
+            )
+        else:
+            with self._lock:
+                self._known.nodes[node.id] = node
+            self._known.had_one = True
+            self._known.refused.pop(node.id, None)
+
+    def _refuse(self, node: Node, why: str, *, sure: bool = True) -> None:
+        """Leave a node out, and say so once; where it may only have died, at the second time."""
+        known = self._known.refused
+        if (sure or node.id in known) and node.id not in self._known.told:
+            self._known.told.add(node.id)
+            caution(f"The node {node.address} is not asked. {why}", NotAskedWarning)
+        known[node.id] = f"{node.address}: {why}"
+
+
+def connect(address: str) -> None:
+    """Connect this process to a cluster, if it is connected to none.
+
+    No cluster is ever started. Raises `ClusterError` where there is none at the address.
+    """
+    ray = ray_module()
+    if ray.is_initialized():
+        return
+    try:
+        # What nodes print stays there: standard output is for answers.
+        ray.init(address=address, logging_level="error", log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"No Ray cluster was found at {argument('address')} {address!r}: {error} Start one with "
+            "`ray start --head --disable-usage-stats`, and further nodes with `ray start "
+            "--address=HOST:6379`."
+        ) from error
+
+
+def living(ray: Any) -> list[dict[str, Any]]:
+    """Return Ray's rows of the nodes that live and take work.
+
+    A node that was started with `--num-cpus=0`, as a head often is, takes none.
+    """
+    return [row for row in ray.nodes() if row["Alive"] and row["Resources"].get("CPU", 0) > 0]
+
+
+def _share(one: Node, other: Node) -> bool:
+    """Return whether the limits that two nodes keep are kept in one ledger."""
+    if not one.ledgers and not other.ledgers:
+        return True
+    on_one_machine = one.address == other.address
+    return one.ledgers == other.ledgers and all(
+        not place.startswith(HERE) or (on_one_machine and place != f"{HERE}memory") for place in one.ledgers
+    )
+
+
+def _what(error: Exception) -> str:
+    """Say what went wrong on a node, without the lines of its program."""
+    if isinstance(error, FreeProvidersError):
+        return str(error)
+    last = str(error).strip().splitlines()[-1:] or [""]
+    return f"{type(error).__name__}: {last[0]}."
