@@ -10,6 +10,7 @@ from benchmarks.measured import FOLDER, conditions, write
 PACKAGES = {"aiohttp", "langchain-core", "llama-index-core", "pydantic"}
 NO_BENCHMARKS = {
     "__main__",
+    "batch",
     "gateway",
     "harness",
     "measured",
@@ -20,7 +21,7 @@ NO_BENCHMARKS = {
     "retrieval",
     "router",
     "server",
-}  # the quotas take an hour, indexing, resume, routers and the gateway minutes; retrieval is about quality
+}  # the quotas take an hour; batches, indexing, resume, routers, gateway minutes; retrieval is of quality
 
 
 def main() -> None:

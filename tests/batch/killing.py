@@ -76,7 +76,7 @@ def killed(store, *, rows, kills, in_flight, seed, pace=0.04):
         server.answer = lambda messages: _answer(messages, pace)
         while not lives or not lives[-1].ended:
             target = moments.pop() if moments else None
-            lives.append(_one_life(server, store, rows, in_flight, target, seen))
+            lives.append(_one_life(server, [str(store), str(rows), str(in_flight)], target, seen))
             seen = len(server.requests)
         address = server.base_url
     backend = OpenAICompatible("m", base_url=address, retry=Retry(attempts=3, first=0.005, longest=0.05))
@@ -96,9 +96,9 @@ async def _kept(backend, store, rows):
     return [row async for row in kept(questions, backend, store=store)]
 
 
-def _one_life(server, store, rows, in_flight, target, seen):
+def _one_life(server, given, target, seen):
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.batch.killed", server.base_url, str(store), str(rows), str(in_flight)],
+        [sys.executable, "-m", "tests.batch.killed", server.base_url, *given],
         stdout=subprocess.PIPE,
         text=True,
     )
