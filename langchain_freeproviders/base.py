@@ -71,7 +71,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         `<NAME>_API_KEY`, `<NAME>_API_BASE` and `<NAME>_PROXY` are read from the environment.
 
     Key init args - completion params:
-        `model`, `temperature`, `top_p`, `max_tokens`: what a service has no place for is left out,
+        `model`, `temperature`, `top_p`, `max_tokens`: one that the service does not have is left out,
             with one warning.
         `stop`: texts that end the answer; they work on every service.
         `max_repairs`, `allow_repeats`, `on_invalid`, `reasoning`, `wait_up_to`: see
@@ -119,8 +119,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         ```
 
     Tool calling:
-        Where the service has no tools, they go through the prompt. Only complete calls whose
-        arguments fit come out.
+        If the service has no tools of its own, they go through the prompt. A call comes out whole.
 
         ```python
         def get_weather(city: str) -> str:
@@ -156,7 +155,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         ```
 
     Token usage:
-        Reported by the service, else estimated, which `response_metadata["usage_estimated"]` says.
+        Reported by the service or estimated; `response_metadata["usage_estimated"]` says which.
 
         ```python
         model.invoke(messages).usage_metadata["total_tokens"] > 0  # -> True

@@ -34,34 +34,38 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
         # model = ChatGroq(model=quota.model, max_retries=0, rate_limiter=quota, callbacks=[quota.handler])
         ```
 
-    Each request is counted in the user's ledger before it is sent, where the models of this package
-    and `freeproviders` count theirs. Requests are counted exactly where the model sends one for each
-    call: turn off its own retries. LangChain never tells a rate limiter when a call ends, so that
-    limits of concurrency are not kept; limits of tokens are where `tokens_per_request` is given.
+    Each request is counted in the user's ledger before it is sent, together with those of this
+    package's models and of `freeproviders`. The count is exact if the model sends one request for
+    each call: turn off its own retries. Limits of concurrency are not kept, since LangChain does
+    not tell a rate limiter when a call ends. Limits of tokens are kept if `tokens_per_request` is
+    given.
 
-    One of this package's models that is given it as `rate_limiter` takes it as its `quota`, and
+    If one of this package's models gets the object as `rate_limiter`, it uses it as its `quota` and
     counts each HTTP request itself, once.
 
     Args:
-        service: a service of the catalogue; with `limits` any other name as well. Whoever uses the
-            same name, model and key shares the limits.
-        limits: in place of those of the catalogue, as `{"metric": "requests", "per": "minute",
+        service: the id of a service of the catalogue, or any name if `limits` is given. All who use
+            the same name, model and key share the limits.
+        limits: limits in place of the catalogue's, such as `{"metric": "requests", "per": "minute",
             "cap": 30}`.
-        model: the model that is asked, where each has limits of its own. "" is what `handler` hears,
-            else the service's default model.
-        key: the API key that the model uses, of which only a salted hash is written; None is that of
-            the environment.
-        ledger: a path, a `redis://` URL or "memory"; "" is `FREEPROVIDERS_QUOTA`, else the user's.
+        model: the model that is asked, if the service limits each model separately. "" is the one
+            that `handler` hears of, else the service's default model.
+        key: the API key that the model uses; only a salted hash of it is written. None is the key
+            in the environment.
+        ledger: where requests are counted: a path, a `redis://` URL or "memory". "" is
+            `FREEPROVIDERS_QUOTA`, else the user's file.
         keep: the share (0 to 1) of a day's limit that is left to others.
-        tokens_per_request: the most tokens that a call takes, question and answer. So many are
-            reserved; with `handler` among the model's callbacks, only those that were used count in
-            the end.
-        wait_up_to: seconds to wait for room; after that, or at once where it is plain that there is
-            none in time, comes a `QuotaSpentError`.
-        transit: seconds within which a request has reached the service once it may be made. None is
-            the row's, else one second: too short where the other library needs longer to begin.
+        tokens_per_request: the most tokens of a call, question and answer together, which are
+            reserved. With `handler` among the model's callbacks, those that were not used are given
+            back.
+        wait_up_to: the most seconds to wait for room. If there is none by then, a `QuotaSpentError`
+            is raised, at once if that can be foreseen.
+        transit: the most seconds from the permission to send until the request reaches the service.
+            None is the catalogue's number, else one second; pass more if the other library begins
+            slowly.
 
-    Raises `UsageError` for what cannot work.
+    Raises:
+        UsageError: an argument cannot work.
     """
 
     def __init__(

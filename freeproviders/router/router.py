@@ -36,35 +36,35 @@ _OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
 
 
 class FreeProviders(Backend):
-    """One model over everything that is free for this user, which goes on where a service fails.
+    """One model over everything that is free for this user, asking the next one where one fails.
 
-    Without members it finds them: services with a key in the environment, then Ollama where it
-    answers, then the embedded model. Of a service those models are asked that never cost anything,
-    and those with a free allowance once the user has confirmed that the account is not billed.
+    Without `members` the router finds them: services with a key in the environment, then Ollama if
+    it runs, then the embedded model. Of a service, the router asks models that never cost anything,
+    and models with a free allowance once the user has confirmed that the account is not billed.
 
     Args:
         members: who is asked, in this order: backends, or names: "groq" for a service's best model
             and those after it, "groq/openai/gpt-oss-120b", "ollama/llama3.2", "embedded". Naming a
             service is the consent to use its free allowance.
-        prefer: names of those found that come first.
-        exclude: names of those that are not asked.
-        allow: names of services that are asked only when allowed, as those without a key.
-        confirmed: services whose accounts the user has confirmed to be free ones, beside those of
-            `freeproviders services confirm` and of `FREEPROVIDERS_CONFIRMED`.
-        paid: whether models that cost money may be asked where they are named.
-        privacy: "local" asks nobody outside of this machine, "no-training" nobody who trains on
-            prompts or does not say, "any" anybody. None is "no-training" for those that are found,
-            and "any" where the caller names the members.
+        prefer: names of members that are asked first, if they were found.
+        exclude: names of members that are not asked.
+        allow: names of services that are asked only if allowed, such as those without a key.
+        confirmed: services whose accounts the user confirms to be free ones, in addition to those
+            of `freeproviders services confirm` and of `FREEPROVIDERS_CONFIRMED`.
+        paid: whether models that cost money may be asked if they are named.
+        privacy: "local" asks this machine only, "no-training" leaves out who trains on prompts or
+            does not say, "any" leaves out nobody. None is "any" for members that the caller names,
+            else "no-training".
         strategy: see `Strategy`. None is "ordered" for named members, else "auto".
         on_broken_stream: what happens where an answer breaks off after its first words: "raise",
             "continue" where that can be done without a wrong word, "restart" where it cannot.
-        max_requests: HTTP requests for one question at most, repairs and changes together.
-        context_window: what is announced, in tokens. None is the smallest among the preferred
+        max_requests: the most HTTP requests for one question, repairs and further members included.
+        context_window: the window to announce, in tokens. None is the smallest of the preferred
             members.
         ledger: where limits and health are kept; see `Quota`.
         cache: where answers are kept, so that each question is asked once; see `Backend.cached`.
 
-    A `NotAskedWarning` says which services with a key could be asked and are left out, and why.
+    A `NotAskedWarning` names the services with a key that are left out, and says why.
 
     Raises:
         UsageError: a name that nobody has, a member that would cost money, or nobody to ask.
@@ -269,8 +269,8 @@ class FreeProviders(Backend):
     def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the answer of the first member that gives one; each is asked by its own `answer`.
 
-        Until the first content another member takes the place of one that fails, and nothing is seen
-        of that but in `Finish.trail`.
+        Until the first content another member takes the place of one that fails, and nothing is
+        seen of that but in `Finish.trail`.
 
         Raises:
             UsageError: at the call itself, before anything is sent.

@@ -89,50 +89,56 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """One question to one model, in no service's own form.
+    """One question to one model, with its settings, in no service's own form.
 
-    `model` None means the backend's default. `tool_choice` is "auto", "none", "required", or the
-    name of one tool or a tuple of allowed names; None leaves it to the model. `response_format` is
-    the OpenAI one (`{"type": "json_schema", ...}`). `stream` False says that nothing is shown
-    before the end: a service that has both may answer in one piece, and an answer that breaks off
-    is asked for again. `options` holds every other setting by the service's own name; what a
-    service cannot take is said in a warning.
+    None as a value leaves the decision to the backend or the model, unless something else is said
+    here.
 
-    The rest is what `Backend.answer` obeys, so that whoever hands a request on can change it:
-    `max_repairs` bounds how often a model is asked again for a call or an object that fits.
-    `allow_repeats` False asks for words where a model at once repeats a call whose result is the
-    last that it was told, True never does; None asks only models that are known as very small.
-    `on_invalid` says what becomes of a call that still does not fit or whose name is not bound,
-    once there is no asking again: "pass" hands it on as it is, where its arguments are a JSON
-    object; "raise" raises `ToolCallError`; None raises where the choice names one tool, and hands
-    on elsewhere. An object that does not fit its schema is handed on by "pass" only.
-
-    `reasoning` says what becomes of thinking that a model writes into its text
-    (`<think>...</think>`): "split" makes it `Reasoning` parts, "drop" leaves it out, with what the
-    service itself tells apart; "keep" leaves the text alone, but for the text of an object. None
-    splits; where there are neither tools nor a response format, only an answer that begins with
-    thinking is looked at. `wait_up_to` is how many seconds in all a call may wait for a service
-    that says when to come back, however often; None leaves that to the backend's `Retry`.
-
-    `on_empty` says what an answer without text and calls is: "error", or with "allow" an answer,
-    where the service itself says that the model stopped; None leaves it to the backend. `n` answers
-    to the question are waited for, all but the first of them as `Alternative` parts; a stream has
-    one.
-
-    What only some services have: `service_tools` are tools that run at the service, as it writes
-    them (`{"type": "web_search"}`). `stream_tool_arguments` lets native calls come as
-    `ToolCallDelta` parts too, piece by piece, unchecked. `stream_usage` False does not ask for the
-    tokens of a stream. `include_response_headers` puts the headers of the answer into `Finish`.
-
-    `patience`, `listener`, `keep` and `prefill` are no settings. Where one call sends several
-    requests, they carry its `freeproviders.retry.Patience`, so that all of them together wait and fail
-    no more than one may. `listener` is called with an `Admitted` as each request gets its room among
-    the limits; while a router answers, also before each attempt with an `Asking`, after it with its
-    `Attempt`, and with each `Seam`. It is called on the event loop that answers: it must not wait.
-    `keep` is the share (0 to 1) of a day's cap that the question leaves to others, where that is more
-    than the `Quota` itself keeps back.
-    `prefill` is the text with which the answer has begun: only what follows is asked for, of a backend
-    whose `prefills` says that it takes one; `max_tokens` then counts what follows.
+    Attributes:
+        messages: the conversation; the last message is the question.
+        model: the model that is asked; None is the backend's default model.
+        temperature: how freely the model chooses its words; 0 is least.
+        top_p: the share of likely words among which the model chooses.
+        max_tokens: the most tokens of the answer.
+        stop: texts that end the answer, on every service.
+        tools: the tools that the model may call.
+        tool_choice: "auto", "none", "required", the name of one tool, or a tuple of allowed names.
+        parallel_tool_calls: False ends the answer after its first call.
+        response_format: the form of the answer, as OpenAI has it (`{"type": "json_schema", ...}`).
+        stream: False if nothing is shown before the end of the answer. The service may then answer
+            in one piece, and an answer that breaks off is asked for again.
+        options: settings of one service, by its own names. One that the service does not have is
+            left out with a warning.
+        max_repairs: how often a model is asked again for a call or an object that fits.
+        allow_repeats: whether the model may repeat a call right after it got the result. False asks
+            it for words then, True does not, None asks only models that are known as very small.
+        on_invalid: what happens to a call that fits no tool, once the model is not asked again.
+            "pass" hands it on if its arguments are a JSON object, "raise" raises `ToolCallError`,
+            None raises only if `tool_choice` names one tool. An object that does not fit its schema
+            is handed on by "pass" only.
+        reasoning: what happens to thinking in the text (`<think>...</think>`). "split" makes it
+            `Reasoning` parts, "drop" removes it and all other thinking, "keep" leaves the text as
+            it is (but for an object's). None splits; without tools and response format it does so
+            only if the answer begins with thinking.
+        wait_up_to: the most seconds, in all, that a call waits for a service that says when to come
+            back. None leaves it to the backend's `Retry`.
+        on_empty: what an answer without text and calls is: "error", or with "allow" an answer, if
+            the service itself says that the model stopped.
+        n: the number of answers. Those after the first are `Alternative` parts; a stream has one.
+        service_tools: tools that run at the service, as it writes them (`{"type": "web_search"}`).
+        stream_tool_arguments: True streams native calls as `ToolCallDelta` parts too, unchecked.
+        stream_usage: False does not ask the service for the token counts of a stream.
+        include_response_headers: True puts the headers of the answer into `Finish`.
+        prefill: the text with which the answer has begun, for a backend whose `prefills` says that
+            it takes one. Only the rest is asked for, and `max_tokens` counts the rest.
+        keep: the share (0 to 1) of a day's cap that is left to others, if that is more than the
+            `Quota` itself keeps back.
+        patience: the `freeproviders.retry.Patience` that the several requests of one call share, so
+            that together they wait and fail no more than one may. Not a setting.
+        listener: a function that is told what happens: an `Admitted` as a request gets its room
+            among the limits; from a router also an `Asking` before and an `Attempt` after each
+            attempt, and each `Seam`. It runs on the event loop that answers, and must not wait. Not
+            a setting.
     """
 
     messages: tuple[Message, ...]
@@ -171,9 +177,9 @@ class ChatRequest:
     def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return whether an answer without text and calls is legitimate.
 
-        A stop sequence at the very start leaves nothing, and so does a token limit that was spent on
-        thinking; behind a beginning that was given nothing may be missing. `said` says that the service
-        itself gave the reason.
+        A stop sequence at the very start leaves nothing, and so does a token limit that was spent
+        on thinking; behind a beginning that was given nothing may be missing. `said` says that the
+        service itself gave the reason.
         """
         if reason == "stop":
             return bool(self.stop) or bool(self.prefill) or (said and self.on_empty == "allow")

@@ -19,6 +19,7 @@ from benchmarks.peers.incidents import INCIDENTS, do, seen
 from benchmarks.peers.worker import Worker
 from freeproviders import OpenAICompatible, Timeout
 from freeproviders.catalogue import Catalogue
+from freeproviders.embedded.weights import DEFAULT, WEIGHTS
 from freeproviders.testing import replica
 from tests.docs.pages import ROOT
 
@@ -155,3 +156,60 @@ def test_every_benchmark_can_be_run():
     for info in pkgutil.iter_modules(benchmarks.__path__):
         if info.name not in NO_BENCHMARKS:
             assert "main" in names_in(f"benchmarks/{info.name}.py"), info.name
+
+
+def flat(name):
+    """A page in one line."""
+    return " ".join((ROOT / name).read_text(encoding="utf-8").split())
+
+
+def test_what_the_embedded_models_can_do_was_graded():
+    """By `python -m benchmarks.grading`; what the pages say of it are its counts."""
+    graded = json.loads((FOLDER / "grading.json").read_text(encoding="utf-8"))["found"]
+    exam = json.loads((ROOT / "tests" / "real" / "results.json").read_text(encoding="utf-8"))
+    readme = flat("README.md")
+    for row in WEIGHTS:
+        counts = graded[row.name]
+        assert not row.note.endswith("memory") or f"{counts['memory'] / 1000:.1f} GB" in row.note
+        assert counts["plain"]["of"] == 20
+        assert counts["read"]["of"] == 10
+        tools = exam.get(f"{row.name.rpartition('-')[2]} embedded")
+        cells = [
+            f"{row.size / 1e6:.0f} MB",
+            f"{counts['memory'] / 1000:.1f} GB",
+            f"{counts['plain']['right']}",
+            f"{counts['read']['right']}",
+            f"{tools['tools']['right']}" if tools else "",
+        ]
+        assert f"| `{row.name}` | {' | '.join(cells).strip()} |" in readme
+    default = graded[DEFAULT]
+    plain, read, obeyed = default["plain"], default["read"], default["obeyed"]
+    said = f"{plain['right']} of {plain['of']} plain questions rightly"
+    assert f"{said}, and {read['right']} of {read['of']} questions about a paragraph" in flat("docs/faq.md")
+    commands = f"{obeyed['times']} of {obeyed['of']} tool results"
+    for page in ("README.md", "SECURITY.md", "docs/security-and-privacy.md", "docs/tools.md"):
+        assert commands in flat(page), page
+
+
+def test_the_scores_of_tools_are_those_of_the_examination():
+    """`make exam` keeps them; one line of the page may stand for several protocols that have the same."""
+    exam = json.loads((ROOT / "tests" / "real" / "results.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    lines = dict(
+        re.findall(r"^\| (`?\w+)[^|]* \| (\d+ \| \d+ \| \d+ \| \d+ \| \d+ \| \d+) \|$", page, re.MULTILINE)
+    )
+    names = {"`Embedded": "embedded", "FlowGpt": "flow-gpt", "AIChatFree": "ai-chat-free"}
+    names["ChatgptFree"] = "chatgpt-free"
+    assert lines.keys() == names.keys()
+    for name, protocol in names.items():
+        scores = [exam[f"{model} {protocol}"] for model in ("0.5b", "1.5b")]
+        wanted = [
+            str(value)
+            for one in scores
+            for value in (one["tools"]["held out"]["right"], one["tools"]["right"], one["objects"]["right"])
+        ]
+        assert lines[name].split(" | ") == wanted, name
+    for protocol in ("free-netfly", "openai-compatible"):
+        for model in ("0.5b", "1.5b"):
+            assert exam[f"{model} {protocol}"] == exam[f"{model} flow-gpt"]
+    assert all(one["objects"]["valid"] == one["objects"]["of"] for one in exam.values())
