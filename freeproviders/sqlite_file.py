@@ -18,7 +18,7 @@ from freeproviders.private_file import FileError, make_file, make_folder, networ
 
 T = TypeVar("T")
 
-SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal")
 """The ends of the names of a file of SQLite and of those that belong to it."""
 
 
@@ -103,10 +103,6 @@ class PrivateDatabase:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
         self._do(shrink)
-
-    def paths(self) -> list[Path]:
-        """Return the file and those that belong to it, whether they exist or not."""
-        return [self.path.with_name(self.path.name + end) for end in SIDE_FILES]
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -212,6 +208,20 @@ def make_tables(
         db.execute(f"PRAGMA user_version = {version}")
         if fill is not None:
             fill()
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file and those that belong to it, whether they exist or not."""
+    return [path.with_name(path.name + end) for end in _SIDE_FILES]
+
+
+def remove(path: Path) -> None:
+    """Delete a file that is closed, for one that is damaged. Raises `FileError`."""
+    try:
+        for one in files_of(path):
+            one.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path} cannot be deleted: {error.strerror or error}.") from error
 
 
 def patiently(act: Callable[[], T], busy_seconds: float) -> T:

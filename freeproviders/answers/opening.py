@@ -53,6 +53,17 @@ def open_store(where: str | Path | AnswerStore | None = None) -> AnswerStore:
     )
 
 
+def is_begun(where: str | Path | None = None) -> bool:
+    """Return whether something may be kept at a place. Nothing is made."""
+    place = _place(where)
+    return place == _MEMORY or is_url(place) or Path(place).exists()
+
+
+def is_on_a_server(where: str | Path | None = None) -> bool:
+    """Return whether a place is a server, which others may share."""
+    return is_url(_place(where))
+
+
 class _Opened(ThreadedStore):
     """A store that another process opens by its place."""
 

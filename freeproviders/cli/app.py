@@ -9,6 +9,7 @@ import typer
 
 from freeproviders._version import __version__
 from freeproviders.cli import (
+    answers,
     catalogue,
     chat,
     doctor,
@@ -48,6 +49,7 @@ app.add_typer(quota.app, name="quota")
 app.add_typer(services.app, name="services")
 app.command(cls=Command)(embed.embed)
 app.add_typer(embeddings.app, name="embeddings")
+app.add_typer(answers.app, name="answers")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import kept, terminal
 from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
     from freeproviders.embeddings.cache import VectorCache
     from freeproviders.embeddings.cache_file import StoredFamily
-
-_UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="List and delete the vectors that are kept on disk.")
 
@@ -44,7 +40,7 @@ def list_(
     if not families:
         terminal.say(f"Nothing is kept in {cache.path}.")
         return
-    terminal.say(f"{cache.path}: {_amount(cache.size)}")
+    terminal.say(f"{cache.path}: {kept.amount(cache.size)}")
     terminal.show_table(
         ("Family", "Documents", "Queries", "Size", "First", "Latest"),
         [_line(one) for one in families],
@@ -74,7 +70,7 @@ def delete(
         what = f"of the family {family!r}" if family else "at all"
         raise typer.BadParameter(f"Nothing is kept {what} in {cache.path}.", param_hint="FAMILY")
     if not sure:
-        _confirm(damaged or f"{_vectors(count)} in {cache.path} {'are' if count != 1 else 'is'} deleted.")
+        kept.confirm(damaged or f"{_vectors(count)} in {cache.path} {'are' if count != 1 else 'is'} deleted.")
     if damaged:
         cache.remove()
         typer.echo(f"Deleted: {cache.path}.")
@@ -106,22 +102,14 @@ def _count(cache: VectorCache, family: str) -> tuple[str, int]:
     return "", sum(one.documents + one.queries for one in found if family in {"", one.fingerprint})
 
 
-def _confirm(what: str) -> None:
-    if not terminal.is_terminal(sys.stdin):
-        raise typer.BadParameter("It deletes what is kept: confirm it with --yes.", param_hint="--yes")
-    terminal.say(what)
-    if not typer.confirm("Delete it?", err=True):
-        raise typer.Exit
-
-
 def _line(one: StoredFamily) -> tuple[str, ...]:
     return (
         one.fingerprint,
         str(one.documents),
         str(one.queries),
-        _amount(one.bytes),
-        _day(one.made),
-        _day(one.written),
+        kept.amount(one.bytes),
+        kept.day(one.made),
+        kept.day(one.written),
     )
 
 
@@ -131,26 +119,10 @@ def _facts(one: StoredFamily) -> dict[str, Any]:
         "documents": one.documents,
         "queries": one.queries,
         "bytes": one.bytes,
-        "first": _moment(one.made).isoformat(timespec="seconds"),
-        "latest": _moment(one.written).isoformat(timespec="seconds"),
+        "first": kept.written(one.made),
+        "latest": kept.written(one.written),
     }
 
 
 def _vectors(count: int) -> str:
-    return f"{count} vector{'s' if count != 1 else ''}"
-
-
-def _amount(size: float) -> str:
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size /= 1000
-        unit += 1
-    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 10 else f"{size:.1f} {_UNITS[unit]}"
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _day(seconds: float) -> str:
-    return _moment(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    return kept.counted(count, "vector")

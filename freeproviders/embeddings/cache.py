@@ -21,7 +21,7 @@ from freeproviders.folders import cache_dir
 from freeproviders.naming import argument
 from freeproviders.private_file import FileError
 from freeproviders.process import PerProcess
-from freeproviders.sqlite_file import ForeignFileError
+from freeproviders.sqlite_file import ForeignFileError, files_of, remove
 from freeproviders.wire.embeddings.request import Role
 from freeproviders.wire.embeddings.vectors import Vectors
 
@@ -154,7 +154,7 @@ class VectorCache:
     def size(self) -> int:
         """Bytes on disk, 0 where there is no file."""
         size = 0
-        for path in self._state().file.paths():
+        for path in files_of(self.path):
             if not path.name.endswith("-shm"):  # memory that processes share
                 with suppress(OSError):
                     size += path.stat().st_size
@@ -162,13 +162,11 @@ class VectorCache:
 
     def remove(self) -> None:
         """Delete the file itself, for one that is damaged. Raises `VectorCacheError`."""
-        file = self._state().file
-        file.close()
+        self._state().file.close()
         try:
-            for path in file.paths():
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise VectorCacheError(f"{self.path} cannot be deleted: {error.strerror or error}.") from error
+            remove(self.path)
+        except FileError as error:
+            raise VectorCacheError(str(error)) from error
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
