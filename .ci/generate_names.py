@@ -31,6 +31,7 @@ PAGES = {
     }),
     "errors.md": ("Errors", "freeproviders.errors", {}),
     "tools.md": ("Tools and typed answers", "freeproviders.tools", {}),
+    "answers.md": ("Answers that are kept", "freeproviders.answers", {}),
     "embeddings.md": ("Embeddings", "freeproviders.embeddings", {}),
     "gateway.md": ("The gateway", "freeproviders.gateway", {}),
     "testing.md": ("Testing", "freeproviders.testing", {}),
