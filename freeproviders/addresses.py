@@ -22,6 +22,14 @@ def is_loopback(url: str) -> bool:
     return is_loopback_host(host_of(url))
 
 
+def is_every_host(host: str) -> bool:
+    """Return whether to listen at a host is to listen at all addresses of the machine."""
+    try:
+        return ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return not host
+
+
 def is_loopback_host(host: str) -> bool:
     """Return whether only programs of this machine reach a host."""
     host = host.strip("[]")

@@ -150,10 +150,10 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
     """
     if not request.messages:
         raise UsageError("messages is empty: pass at least one message.")
-    for name in ("temperature", "top_p"):
-        value = getattr(request, name)
-        if value is not None and not _is_number(value):
-            raise UsageError(f"{argument(name)} must be a number, not {value!r:.200}.")
+    if request.temperature is not None:
+        _number("temperature", request.temperature, math.inf)  # how high is for the service to say
+    if request.top_p is not None:
+        _number("top_p", request.top_p, 1)
     if request.tool_choice is not None and not isinstance(request.tool_choice, str | tuple):
         raise UsageError(
             f"{argument('tool_choice')} must be a text or a tuple of names, not {request.tool_choice!r:.200}."
@@ -276,6 +276,13 @@ def seconds(name: str, value: object) -> None:
     """Raise `UsageError` unless a value is a number of seconds."""
     if not isinstance(value, int | float) or not _is_number(value) or value < 0:
         raise UsageError(f"{argument(name)} must be seconds of at least 0, not {value!r:.200}.")
+
+
+def _number(name: str, value: object, most: float) -> None:
+    """Raise `UsageError` unless a value is a number from 0 to `most`."""
+    if not isinstance(value, int | float) or not _is_number(value) or not 0 <= value <= most:
+        span = "of at least 0" if most == math.inf else f"from 0 to {most:g}"
+        raise UsageError(f"{argument(name)} must be a number {span}, not {value!r:.200}.")
 
 
 def _is_number(value: object) -> bool:

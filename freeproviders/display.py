@@ -78,6 +78,11 @@ def folded(title: str, inner: str) -> str:
     return f"<details><summary>{escape(title)}</summary>{inner}</details>"
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number of things, as "1 limit" or "2 limits"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def dimmed(words: Iterable[str]) -> str:
     """Write a line of remarks."""
     return f"<div{_DIM}>{escape(' · '.join(word for word in words if word))}</div>"

@@ -1,15 +1,40 @@
-"""Listening for connections: what every server of ours does when it stops."""
+"""Listening for connections: where clients reach a server of ours, and what it does when it stops."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from typing import Final
+
+from freeproviders.addresses import is_every_host
 
 BACKLOG: Final = 2048
 """Connections that may wait to be accepted."""
 _ACCEPT_ROUNDS: Final = 5
 """Turns of the loop after which an accepted connection has reached its handler."""
+
+
+def name_of(host: str) -> str:
+    """Return the host that clients of this machine write into a URL for a server that listens at `host`."""
+    if is_every_host(host):
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def name_outside(host: str) -> str:
+    """Return the same for clients of other machines, "" where it is not known. Nothing is sent."""
+    if not is_every_host(host):
+        return name_of(host)
+    family, elsewhere = (
+        (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    )  # addresses for documentation: a datagram's way there is looked up, and none is sent
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect((elsewhere, 9))
+            return name_of(str(way.getsockname()[0]))
+    except OSError:
+        return ""
 
 
 async def stop_accepting(listener: asyncio.Server) -> None:

@@ -54,7 +54,6 @@ class OpenAIService(OverHttp):
         self.name, self.slug, self.style = row.name, row.id, row.request
         self.signs, self.announces = row.error, row.headers.allowance
         self.key_variables = served.key_variables
-        self.api_key_env = " or ".join(served.key_variables) or None
         if at_home:
             self.default_base_url = served.address()
 
@@ -91,6 +90,9 @@ class OpenAIService(OverHttp):
                 provider=self.name,
             )
         super()._take_address(url, given_as)
+        if (served := self._served) is not None:  # elsewhere, no variable's key is sent
+            variables = served.key_variables if served.gets_the_key(self.base_url) else ()
+            self.api_key_env = " or ".join(variables) or None
 
     def _warn_once(self, what: str, words: str) -> None:
         """Warn, once for each object, of what is not sent as the caller gave it."""
@@ -104,6 +106,12 @@ class OpenAIService(OverHttp):
         super().given_up(error)
         if self._served is not None:
             self._served.advise(error)
+
+    def _how_to_start(self) -> str:
+        row = self.service
+        if row is None or not row.local:
+            return super()._how_to_start()
+        return f"start {row.name}{f' with `{row.start}`' if row.start else ''}"
 
     async def list_models(self) -> list[str]:
         """List the ids of the service's models, in its order."""

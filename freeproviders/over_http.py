@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+from freeproviders.addresses import is_loopback
 from freeproviders.configuration import Configured
 from freeproviders.deadlines import running_loop
 from freeproviders.errors import (
@@ -148,3 +149,15 @@ class OverHttp(Configured, ABC):
                 f"another "
                 "place, such as a mirror or a replica."
             )
+        elif (
+            isinstance(error, ProviderConnectionError)
+            and error.phase == "connect"
+            and is_loopback(self.base_url)
+            and not self.route.proxy
+        ):
+            error.advice = words(
+                f"Nobody listens there: {self._how_to_start()}, or check {argument('base_url')}."
+            )
+
+    def _how_to_start(self) -> str:
+        return "start the server"

@@ -61,6 +61,10 @@ class Served:
         """Return whether the row's limits count at an address: the service's, or its gateway's."""
         if not self.row.limit or is_loopback(base_url):
             return False
+        return self.gets_the_key(base_url)
+
+    def gets_the_key(self, base_url: str) -> bool:
+        """Return whether the environment's key goes to an address: the service's, or its gateway's."""
         return self.is_home(base_url) or variable(self.row.id, "base_url") in os.environ
 
     def check_key(self, base_url: str, headers: Mapping[str, str]) -> None:
@@ -73,7 +77,7 @@ class Served:
             return
         if any(name.lower() == "authorization" for name in headers):
             return
-        if self.is_home(base_url) or variable(row.id, "base_url") in os.environ:
+        if self.gets_the_key(base_url):
             raise MissingKeyError(
                 "The service wants a key, and there is none.",
                 provider=row.name,

@@ -260,6 +260,7 @@ class Service(Known):
         json_schema: whether it constrains answers to a schema; None leaves it to their facts.
         facts: the name of the service in the models' facts, where it is another than `id`.
         probe: a path that answers when a local server is there, as "/api/version".
+        start: the command that starts a local server, "" where there is none.
         file: the file it was read from, "" for one of our own.
     """
 
@@ -292,6 +293,7 @@ class Service(Known):
     json_schema: bool | None = None
     facts: str = ""
     probe: str = ""
+    start: str = ""
     note: str = ""
     gone: Gone | None = None
     file: str = ""
@@ -329,8 +331,12 @@ class Service(Known):
         return "".join(
             [
                 display.facts(named),
-                display.folded(f"{len(limits)} limits", display.table(limits)) if limits else "",
-                display.folded(f"{len(models)} models", display.table(models)) if models else "",
+                display.folded(display.counted(len(limits), "limit"), display.table(limits))
+                if limits
+                else "",
+                display.folded(display.counted(len(models), "model"), display.table(models))
+                if models
+                else "",
             ]
         )
 

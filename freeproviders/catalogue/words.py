@@ -29,6 +29,20 @@ _LOGS: Final[dict[Told, str]] = {
 }
 
 
+_TRAINS_IN_SHORT: Final[dict[Told, str]] = {
+    "yes": "trains",
+    "no": "does not train",
+    "opt-out": "trains unless told not to",
+    "unknown": "",
+}
+_LOGS_IN_SHORT: Final[dict[Told, str]] = {
+    "yes": "keeps",
+    "no": "does not keep",
+    "opt-out": "keeps unless told not to",
+    "unknown": "",
+}
+
+
 def amount(number: float) -> str:
     """Write a number with narrow groups, as "1 000 000" or "0.5"."""
     whole = int(number)
@@ -88,9 +102,14 @@ def seen(what: str, fact: Known, today: date) -> str:
     return f"{what}, seen {day(fact.checked)} ({fact.source}){sure}"
 
 
+def is_old(fact: Known, today: date) -> bool:
+    """Return whether a fact was checked too long ago to count."""
+    return fact.checked is not None and is_stale(fact, today)
+
+
 def aged(what: str, fact: Known, today: date) -> str:
     """Write a fact as it is while it is fresh, as "unknown, was ..." afterwards."""
-    if fact.checked is None or not is_stale(fact, today):
+    if not is_old(fact, today) or fact.checked is None:
         return what
     return f"unknown, was {what} ({day(fact.checked)})"
 
@@ -102,17 +121,22 @@ def has_free(service: Service) -> bool:
 
 def free(service: Service, today: date | None = None) -> str:
     """Write what is free at a service, in a few words; as of `today` where a day is given."""
+    what, limit = free_within(service)
+    return what if today is None or limit is None else aged(what, limit, today)
+
+
+def free_within(service: Service) -> tuple[str, Limit | None]:
+    """Write the same, and return the limit that it is about, with its date; None where it is about none."""
     if service.gone is not None:
-        return f"nothing since {day(service.gone.on)}"
+        return f"nothing since {day(service.gone.on)}", None
     if service.local:
-        return "everything: it runs on this machine"
+        return "everything: it runs on this machine", None
     if not has_free(service):
-        return "nothing that is known"
+        return "nothing that is known", None
     limit = main_limit(service)
     if limit is None:
-        return "some models, the limits are not known"
-    what = f"{shown(limit)}{', without a key' if limit.keyless else ''}"
-    return what if today is None else aged(what, dated(service, limit), today)
+        return "some models, the limits are not known", None
+    return f"{shown(limit)}{', without a key' if limit.keyless else ''}", dated(service, limit)
 
 
 def main_limit(service: Service) -> Limit | None:
@@ -133,6 +157,13 @@ def privacy(said: Privacy) -> str:
     if said.trains == "unknown" != said.logs:
         return f"{_LOGS[said.logs].replace('them', 'prompts')}, not known whether it trains on them"
     return " and ".join(filter(None, (_TRAINS[said.trains], _LOGS[said.logs]))) or "not known"
+
+
+def privacy_in_short(said: Privacy) -> str:
+    """Write the same for a cell of a table."""
+    if said.trains == said.logs == "opt-out":
+        return "trains and keeps, unless told not to"
+    return ", ".join(filter(None, (_TRAINS_IN_SHORT[said.trains], _LOGS_IN_SHORT[said.logs]))) or "not known"
 
 
 def terms(said: Terms) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
     from freeproviders.catalogue import Service
+
+
+_OLD: Final = " *"
+"""Behind what was so when it was last checked, too long ago."""
 
 
 class _ShowsByName(Group):
@@ -52,8 +56,8 @@ def catalogue(
     """List the services of the catalogue: what is free, what becomes of prompts, which have a key.
 
     `freeproviders catalogue groq` shows one, with the age of each fact. Of several filters one
-    model must fit them all. A fact that nobody has checked for 90 days is shown as unknown; filters
-    go by what it was.
+    model must fit them all. A fact that nobody has checked for 90 days is marked; filters go by what
+    it was.
     """
     narrowed = free or tools or window is not None
     if context.invoked_subcommand is not None:
@@ -62,6 +66,8 @@ def catalogue(
                 "These options are the list's: name no service, or name it before --json."
             )
         return
+    from freeproviders.catalogue.rows import STALE_DAYS
+
     listed: list[tuple[Service, list[str]]] = []
     gone: list[str] = []
     for service in rows.services():
@@ -79,11 +85,14 @@ def catalogue(
         typer.echo(json.dumps([_facts(service, fitting) for service, fitting in listed], indent=2))
         return
     if listed:
+        lines = [_line(service, fitting) for service, fitting in listed]
         terminal.show_table(
             ("Service", "Models", "Tools", "What is free", "Prompts", "Key", "Age"),
-            [_line(service, fitting) for service, fitting in listed],
+            lines,
             narrowest=120,
         )
+        if any(cell.endswith(_OLD) for line in lines for cell in line):
+            typer.echo(f"\n*: so it was when it was checked, more than {STALE_DAYS} days ago; unknown now.")
     else:
         terminal.say("No service is like that.")
     if gone and not (narrowed or private or local):
@@ -109,18 +118,24 @@ def _fitting(service: Service, *, free: bool, tools: bool, window: int) -> list[
 def _line(service: Service, fitting: list[str]) -> tuple[str, ...]:
     from freeproviders.catalogue.check import age
     from freeproviders.catalogue.rows import Known
-    from freeproviders.catalogue.words import free, oldest
+    from freeproviders.catalogue.words import free_within, is_old, oldest, privacy_in_short
 
-    days = age(Known(oldest(service)), rows.today())
+    today = rows.today()
+    days = age(Known(oldest(service)), today)
+    (free, limit), said = free_within(service), privacy_in_short(service.privacy)
     return (
         service.id,
         _count(service, fitting),
         rows.yes_or_no(_tools(service)),
-        free(service, rows.today()),
-        rows.privacy(service),
+        _marked(free, is_old=limit is not None and is_old(limit, today)),
+        _marked(said, is_old=said != "not known" and not service.local and is_old(service, today)),
         rows.key_state(service, every_name=False),
         "?" if days is None else f"{days} day{'s' if days != 1 else ''}",
     )
+
+
+def _marked(what: str, *, is_old: bool) -> str:
+    return f"was {what}{_OLD}" if is_old else what
 
 
 def _facts(service: Service, fitting: list[str]) -> dict[str, Any]:

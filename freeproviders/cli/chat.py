@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import choosing, terminal, who
+from freeproviders.cli import choosing, options, terminal, who
 from freeproviders.cli.commands import examples, variables
 from freeproviders.cli.remarks import warnings_as_remarks
 from freeproviders.cli.schema_file import response_format
@@ -106,17 +106,7 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            help="Log each request on standard error, without keys and texts; -vv with headers' names.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
-    ] = 0,
+    verbose: Annotated[int, options.verbose(OUTPUT)] = 0,
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
@@ -251,8 +241,10 @@ def _prompt(words: list[str] | None) -> str | None:
         return None if terminal.is_terminal(sys.stdin) else _standard_input()
     if words[-1] != "-":
         return _whole(" ".join(words))
-    asked = _whole(" ".join(words[:-1]))
-    return f"{asked}\n\n{_standard_input()}" if asked else _standard_input()
+    asked, given = _whole(" ".join(words[:-1])), _standard_input()
+    if asked and not given.strip():
+        raise typer.BadParameter("- stands for standard input, and that is empty.", param_hint="QUESTION")
+    return f"{asked}\n\n{given}" if asked else given
 
 
 def _whole(text: str) -> str:

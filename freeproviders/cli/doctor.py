@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import options, terminal
 from freeproviders.cli.commands import examples
 from freeproviders.installing import with_extra
 
@@ -20,6 +20,7 @@ def doctor(
         typer.Option("--probe-local", help="Ask the servers on this machine whether they are there."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Tell what is found here, who would answer, what is wrong and what to do about it.
 
@@ -28,6 +29,7 @@ def doctor(
     """
     from freeproviders.cli import findings
 
+    terminal.log(verbose)
     found = findings.collect()
     if probe_local:
         findings.probe(found["local_servers"])

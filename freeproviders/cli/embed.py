@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import options, rows, terminal
 from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
@@ -58,12 +58,14 @@ def embed(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object: vectors, family, model, tokens.")
     ] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Print the vectors of texts, one a line: its numbers, with spaces between them.
 
     Without a service or a file the vectors are those of the offline floor, which needs no key and
     no network.
     """
+    terminal.log(verbose)
     found = texts or _lines()
     if not found:
         raise typer.BadParameter("There is no text.", param_hint="TEXT")

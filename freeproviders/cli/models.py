@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import options, rows, terminal
 from freeproviders.cli.commands import Command, Group, examples
 
 app = typer.Typer(
@@ -37,12 +37,14 @@ def models(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """List the embedded models that can be fetched, and which of them are on this machine.
 
     With --service, list those of a service and what differs between the catalogue and the service's
     own list.
     """
+    terminal.log(verbose)
     if context.invoked_subcommand is not None:
         if service is not None or refresh:
             raise typer.BadParameter("It goes without a command.", param_hint="--service")

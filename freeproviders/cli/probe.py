@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import options, rows, terminal
 from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def probe(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send the requests without a question.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as a JSON object.")] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Ask a service, with your own key, whether it is as the catalogue says; print what differs.
 
@@ -62,6 +63,7 @@ def probe(
     from freeproviders.errors import UnsupportedOptionWarning
     from freeproviders.probing import Prober
 
+    terminal.log(verbose)
     if fixture is not None and not fixture.parent.is_dir():
         raise typer.BadParameter(f"There is no folder {fixture.parent}.", param_hint="--fixture")
     prober = Prober(service, model, embeddings=embeddings, base_url=base_url, api_key=api_key)

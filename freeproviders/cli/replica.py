@@ -57,7 +57,7 @@ def replica(
             help="What goes wrong with a request: a status, or names with values, as 503, drop, "
             "status=429,retry_after=60 or pace=0.1; ok is nothing. Given several times, the first is for the "
             "first request, the second for the second; later requests are answered. list shows "
-            "those that the provider or service has.",
+            "all, or those that the provider or service has.",
         ),
     ] = None,
     always: Annotated[bool, typer.Option("--always", help="The one --fault is for every request.")] = False,
@@ -95,15 +95,18 @@ def replica(
     """
     from freeproviders.testing import serve
 
-    if (provider is None) == (service is None):
+    only_listed = fault == ["list"]
+    if (provider is None) == (service is None) and not (only_listed and provider is None):
         raise typer.BadParameter(
             f"Name one of {', '.join(REPLICAS)}, or a service with --service.", param_hint="PROVIDER"
         )
     row = None if service is None else _row(service)
-    name, options = _of_provider(provider or "") if row is None else _of_service(row)
-    if fault == ["list"]:
+    if only_listed:
+        if provider is not None:
+            _of_provider(provider)
         _list_faults(provider if row is None else row)
         return
+    name, options = _of_provider(provider or "") if row is None else _of_service(row)
     planned = _faults(faults, fault or [], share, seed, always=always)
     more: dict[str, Any] = {} if limits is None else {"limits": _limits(limits, row)}
 
@@ -229,14 +232,15 @@ def _text_of(given: str) -> str:
 
 
 def _list_faults(provider: object) -> None:
-    """List the faults that a service's protocol has a place for."""
+    """List the faults that a service's protocol has a place for, all where none is named."""
     from freeproviders.catalogue import Service
     from freeproviders.testing.faults import FAULT_NAMES, described
     from freeproviders.testing.services import catalogued_class, service_class
 
-    own = catalogued_class(provider) if isinstance(provider, Service) else service_class(provider)
-    said = described()
-    names = [name for name in FAULT_NAMES if name in own().fault_names]
+    said, names = described(), list(FAULT_NAMES)
+    if provider is not None:
+        own = catalogued_class(provider) if isinstance(provider, Service) else service_class(provider)
+        names = [name for name in names if name in own().fault_names]
     rows = [(name, *said.get(name, ("", ""))) for name in names]
     terminal.show_table(("Fault", "Value", "What happens"), rows, narrowest=80)
 

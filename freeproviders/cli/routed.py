@@ -10,7 +10,7 @@ from freeproviders import FreeProviders
 from freeproviders.cli.terminal import renamed, say
 from freeproviders.consent import Privacy
 from freeproviders.errors import NotAskedWarning
-from freeproviders.types import Asking, Attempt, ChatRequest, Event
+from freeproviders.types import Asking, Attempt, ChatRequest, Event, OnBrokenStream
 
 
 def router(
@@ -19,20 +19,22 @@ def router(
     *,
     members: Sequence[str] = (),
     privacy: Privacy | None = None,
+    on_broken_stream: OnBrokenStream = "raise",
 ) -> FreeProviders:
     """Make the router: over a member of that name, over several, else over all that are free here.
 
     Where our own engine is the only member, its weights are fetched now, with a progress bar.
     """
+    named = [model] if model else members
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", NotAskedWarning)
-        made = FreeProviders(*([model] if model else members), privacy=privacy)
+        made = FreeProviders(*named, privacy=privacy, on_broken_stream=on_broken_stream)
     for warning in skipped:
         say(f"Note: {warning.message}")
-    if all(member.place == "embedded" for member in made.members) and not (model or members):
+    if all(member.place == "embedded" for member in made.members) and not named:
         from freeproviders.cli.weights import embedded
 
-        made = FreeProviders(embedded(None, {}))
+        made = FreeProviders(embedded(None, {}), on_broken_stream=on_broken_stream)
     return made if timeout is None else made.configured(timeout=timeout)
 
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from freeproviders.cli import choosing, rows, terminal
+from freeproviders.cli import choosing, options, rows, terminal
 from freeproviders.cli.lookup import SLUGS, completing
 
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
+    from freeproviders.consent import Privacy
     from freeproviders.embeddings.embedder import Embedder
     from freeproviders.gateway import GatewayServer, Limits
     from freeproviders.router.router import FreeProviders
+    from freeproviders.types import OnBrokenStream
 
 DEFAULT_PORT = 8800
 
@@ -108,7 +110,17 @@ def serve(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that answers may take to end after Ctrl-C.")
     ] = 30.0,
+    on_broken_stream: Annotated[
+        Literal["raise", "continue", "restart"] | None,
+        typer.Option(
+            help="What becomes of an answer that breaks off after its first words: raise is an error; "
+            "with continue another member goes on, where its words surely fit; with restart another one "
+            "begins anew where they do not, which only whole answers allow.",
+            show_default="raise",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each request.")] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Serve an OpenAI-compatible endpoint, with tools and typed answers on every model.
 
@@ -126,6 +138,7 @@ def serve(
 
     # First: nothing is fetched for a command that cannot work.
     Guard(host, api_key, origins=allow_origin or ())
+    terminal.log(verbose)
     local = is_loopback_host(host)
     configuration = {"service": service, "base_url": base_url}
     one = choosing.named(provider, service, model)
@@ -134,14 +147,15 @@ def serve(
         if members and given is not None:
             raise typer.BadParameter("It cannot go with names of members.", param_hint=option)
     named = next((option for option, given in single.items() if given is not None), None)
-    if privacy is not None and named:
-        raise typer.BadParameter(
-            f"It cannot go with {named}, which says who answers.", param_hint="--privacy"
-        )
+    for option, of_router in (("--privacy", privacy), ("--on-broken-stream", on_broken_stream)):
+        if of_router is not None and named:
+            raise typer.BadParameter(f"It cannot go with {named}, which says who answers.", param_hint=option)
     backend = (
         choosing.backend(one, model, None, configuration)
         if one or model or base_url
-        else _router(members or [], privacy or (None if members or local else "local"))
+        else _router(
+            members or [], privacy or (None if members or local else "local"), on_broken_stream or "raise"
+        )
     )
     limits = _limits(at_once, rate, grace)
     embedder = _embedder(embeddings, dimensions)
@@ -169,10 +183,10 @@ def serve(
         raise typer.Exit(1) from None
 
 
-def _router(members: list[str], privacy: Any) -> FreeProviders:
+def _router(members: list[str], privacy: Privacy | None, on_broken_stream: OnBrokenStream) -> FreeProviders:
     from freeproviders.cli.routed import router
 
-    return router(None, None, members=members, privacy=privacy)
+    return router(None, None, members=members, privacy=privacy, on_broken_stream=on_broken_stream)
 
 
 def _limits(at_once: int | None, rate: int | None, grace: float) -> Limits:
@@ -241,12 +255,19 @@ async def _serve(backend: Backend, port: int, *, quiet: bool, **given: Any) -> N
 async def _introduce(server: GatewayServer, port: int) -> None:
     """Say where the endpoint is, what it serves, and who receives prompts."""
     from freeproviders import FreeProviders
+    from freeproviders.listening import name_of, name_outside
 
     served = server.served
-    host = f"[{server.host}]" if ":" in server.host else server.host
+    url = f"http://{name_of(server.host)}:{port}/v1"
     terminal.say("Ctrl-C ends it.")  # first: who sees the address may press it at once
-    typer.echo(f"Serving http://{host}:{port}/v1", err=True)
-    key = "the key that was set" if server.guard.wants_key else "any key"
+    typer.echo(f"Serving {url}", err=True)
+    outside = name_outside(server.host)
+    if outside and outside != name_of(server.host):
+        url = f"http://{outside}:{port}/v1"
+        terminal.say(f"Other machines reach it at {url}.")
+    key, use = (
+        ("the key that was set", ", OPENAI_API_KEY=that key") if server.guard.wants_key else ("any key", "")
+    )
     for model in await served.models():
         what = "" if model.kind == "chat" else f" ({model.kind})"
         terminal.say(f"Model {model.id}{what}")
@@ -259,7 +280,7 @@ async def _introduce(server: GatewayServer, port: int) -> None:
         terminal.say(f"Prompts leave this machine for: {', '.join(away)}.")
     else:
         terminal.say("Prompts stay on this machine.")
-    terminal.say(f"Clients send {key}. Ask as: OPENAI_BASE_URL=http://{host}:{port}/v1, model auto.")
+    terminal.say(f"Clients send {key}. Ask as: OPENAI_BASE_URL={url}{use}, model auto.")
 
 
 def _is_here(backend: Backend) -> bool:

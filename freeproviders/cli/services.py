@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import options, rows, terminal
 from freeproviders.cli.commands import Command, Group, examples
 from freeproviders.cli.lookup import completing
 
@@ -41,11 +41,13 @@ def services(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """List whom a router asks on this machine, in order, and who is left out and why.
 
     Nothing is sent anywhere, but for a GET to an Ollama server on this machine. Keys are not shown.
     """
+    terminal.log(verbose)
     if context.invoked_subcommand is not None:
         if allow or as_json or privacy != "no-training":
             raise typer.BadParameter("Options of the list go without a command.")
@@ -78,7 +80,10 @@ def services(
     for one in found.skipped:
         typer.echo(f"  {terminal.printable(one.name)}: {terminal.printable(one.reason)}")
     typer.echo(f"\nConfirmed as free accounts: {', '.join(confirmed) or 'none'}")
-    terminal.say("Services whose key is not here are not listed: `freeproviders catalogue --free` has them.")
+    terminal.say(
+        "Services without a key here are listed where they are confirmed; `freeproviders catalogue --free` "
+        "has the others."
+    )
 
 
 _WHERE: Mapping[str, str] = {

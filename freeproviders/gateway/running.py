@@ -14,6 +14,7 @@ from freeproviders.backend import Backend
 from freeproviders.errors import UsageError
 from freeproviders.gateway.limits import Limits
 from freeproviders.gateway.server import GatewayServer, default_backend, default_embedder
+from freeproviders.listening import name_of
 
 if TYPE_CHECKING:
     from freeproviders.embeddings.embedder import Embedder
@@ -40,8 +41,7 @@ class Gateway:
         """The address for the `base_url` of a client."""
         if self._port is None:
             raise RuntimeError("The gateway is not running: use it in a with statement.")
-        host = self._server.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/v1"
+        return f"http://{name_of(self._server.host)}:{self._port}/v1"
 
     def start(self) -> Self:
         """Start serving. Raises `OSError` where the port is taken."""

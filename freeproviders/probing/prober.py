@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
+from freeproviders import journal
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.configuration import Configuration
 from freeproviders.errors import (
@@ -400,20 +401,36 @@ class Prober:
         self, request: HttpRequest, ticket: Ticket | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send a request once; return status, headers and body, whatever they are."""
-        provider = self.provider
+        provider, trace = self.provider, journal.traced()
         self._requests += 1
+        if trace is not None:
+            size = len(request.body or b"")
+            trace.sent(
+                request.method,
+                request.url,
+                provider.name,
+                secrets=provider.secrets,
+                headers=request.headers,
+                size=size,
+            )
         try:
             async with asyncio.timeout(provider.timeout.total):
                 writing = None if ticket is None else ticket.writing
                 response = await send(request, provider.route, provider.timeout.connect, writing=writing)
                 if ticket is not None:
                     ticket.received(provider.allowances(response.headers))
+                if trace is not None:
+                    trace.answered(response.status, response.headers)
                 try:
                     body = await response.read_all(MAX_BYTES)
                 finally:
                     response.close()
-        except TimeoutError as error:
-            if isinstance(error, ProviderTimeoutError):
+        except (TimeoutError, ProviderError) as error:
+            if trace is not None:
+                trace.failed(error)
+            if isinstance(error, ProviderError):
                 raise
             raise ProviderTimeoutError("The service did not answer in time.") from error
+        if trace is not None:
+            trace.ended(len(body))
         return response.status, response.headers, body

@@ -81,6 +81,7 @@ def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> 
     shelf, allowed = catalogue(), {name.partition("/")[0] for name in allow}
     known = [name for name, pin in PINS.items() if name in allowed or _is_set(pin.variables)]
     known += [name for name in allowed if name not in PINS and shelf.has(name)]
+    known += [name for name in policy.confirmed if name in PINS and name not in known]
     look = partial(_services, policy=policy, prefer=prefer, allow=allow)
     look(out, known)
     if shelf.is_listed or not on_a_loop():
@@ -154,6 +155,9 @@ def _services(
             continue
         if name in allowed or _is_set(key_variables(row)):
             _add_service(out, row, policy, prefer=prefer, allow=allow)
+        elif name in policy.confirmed and row.key == "required" and row.gone is None:
+            why = f"It is confirmed, and has no key here: set {' or '.join(key_variables(row))}."
+            out.skipped.append(Skipped(name, why, expected=True))
 
 
 def _is_set(variables: Sequence[str]) -> bool:

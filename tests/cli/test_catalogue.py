@@ -88,6 +88,19 @@ def test_each_service_that_is_there_is_a_line(folder: Path) -> None:
         assert words in line
 
 
+def test_what_is_old_is_marked_in_a_line_that_can_be_read(folder: Path) -> None:
+    """A mark with its meaning takes less room than the words; a pipe gets lines of 200 columns at most."""
+    put(folder)
+    for arguments in (["catalogue", "--free"], ["catalogue"]):
+        lines = run(*arguments, env=environment(folder)).stdout.decode().splitlines()
+        assert max(map(len, lines)) <= 200
+        (line,) = [line for line in lines if line.startswith("house ")]
+        assert "was 1 000 requests a day for each model *" in line
+        assert lines[-1].startswith("*: so it was when it was checked, more than 90 days ago")
+    fresh = run("catalogue", "--local", env=environment(folder)).stdout.decode()
+    assert "was everything" not in fresh
+
+
 def test_a_key_is_told_to_be_there_and_never_shown(folder: Path) -> None:
     env = environment(folder, HOUSE_KEY=KEY)
     for arguments in (

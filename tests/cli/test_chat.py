@@ -166,6 +166,37 @@ def test_a_question_about_what_is_piped_in() -> None:
     assert (done.returncode, done.stdout) == (0, b"Say it in a line:\n\nA long text.\n")
 
 
+@pytest.mark.parametrize("given", [b"", b" \n\t"])
+def test_nothing_that_is_piped_in_is_not_sent(given: bytes) -> None:
+    """Whoever wrote a - has a text in mind: an empty one is a mistake, as of a file that is not there."""
+    with replica("flow-gpt") as server:
+        done = run(*arguments("flow-gpt", server.base_url), "Say it in a line:", "-", stdin=given)
+    assert done.returncode == 2
+    assert "- stands for standard input, and that is empty." in done.stderr.decode()
+    assert server.requests == []
+
+
+def test_a_server_that_does_not_run() -> None:
+    """It is said how it is started, not that the network may be at fault."""
+    done = run("chat", "--service", "ollama", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", "Hi")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.decode().split())
+    assert "start Ollama with `ollama serve`, or check --base-url." in said
+    assert "network" not in said
+
+
+def test_a_key_that_is_not_sent_is_not_asked_for() -> None:
+    """A replica never gets the environment's key, so that to set it would be no help."""
+    with replica(service="groq") as server:
+        given = ["chat", "--service", "groq", "--base-url", server.base_url, "Hi"]
+        done = run(*given, env={"GROQ_API_KEY": "gsk-nobody"})
+        assert "Authorization" not in server.requests[-1].headers
+        said = " ".join(done.stderr.decode().split())
+        assert "Pass a valid --api-key." in said
+        assert "GROQ_API_KEY" not in said
+        assert run(*given, "--api-key", "replica").returncode == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_an_output_that_is_closed(closed: str) -> None:
@@ -507,7 +538,7 @@ def test_an_address_where_nobody_listens_is_said_plainly() -> None:
     line = only_error(done)
     assert "Connection failed: 127.0.0.1:9: Connection refused. It was tried" in line
     assert "ssl:" not in line
-    assert line.endswith("Check the network, the --base-url and the --proxy.")
+    assert line.endswith("Nobody listens there: start the server, or check --base-url.")
 
 
 def test_a_wrong_variable_is_named() -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from freeproviders.testing.faults import FAULT_NAMES
 from freeproviders.testing.services import SLUGS
 from tests.cli.command import run, start
 from tests.devmode import complaints
@@ -138,6 +139,11 @@ def test_the_faults_of_a_protocol_are_listed() -> None:
     assert re.search(r"^stall +n pieces +then silence, with the connection open", said, re.MULTILINE)
     assert "nonce_expired" not in said
     assert "nonce_expired" in run("replica", "chatgpt-free", "--fault", "list").stdout.decode()
+    done = run("replica", "--fault", "list")  # of all
+    names = {line.split(" ", 1)[0] for line in done.stdout.decode().splitlines()}
+    assert done.returncode == 0
+    assert set(FAULT_NAMES) <= names
+    assert run("replica", "nobody", "--fault", "list").returncode == 2
 
 
 @pytest.mark.parametrize(

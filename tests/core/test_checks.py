@@ -351,6 +351,7 @@ async def test_no_limit_may_be_written_as_infinity():
     "wrong",
     [
         *({"temperature": "hot"}, {"temperature": math.nan}, {"temperature": True}, {"top_p": [1]}),
+        *({"temperature": -1}, {"top_p": -0.1}, {"top_p": 1.5}, {"temperature": math.inf}),
         *(
             {"max_tokens": "5"},
             {"max_tokens": 1.5},
