@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, Protocol
 
 from freeproviders.addresses import is_every_host
 
@@ -37,6 +38,25 @@ def name_outside(host: str) -> str:
         return ""
 
 
+class Connection(Protocol):
+    """A connection of a server."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The way to its client, None where that is gone."""
+
+
+class HttpServer(Protocol):
+    """A server of aiohttp, which this module does not know."""
+
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """The connections that are open."""
+
+    async def shutdown(self, seconds: float, /) -> None:
+        """Close the connections, after so many seconds at most for what runs on them."""
+
+
 async def stop_accepting(listener: asyncio.Server) -> None:
     """Close a listener, with every connection that was accepted in the hands of its handler.
 
@@ -50,3 +70,16 @@ async def stop_accepting(listener: asyncio.Server) -> None:
     for _ in range(_ACCEPT_ROUNDS):
         await asyncio.sleep(0)
     listener.close()
+
+
+async def cut_off(server: HttpServer, tasks: Iterable[asyncio.Task[Any]], last_words: float) -> None:
+    """Cancel the answers of a server, which have some seconds for their last words; close everything."""
+    transports = [connection.transport for connection in server.connections]
+    for task in tasks:
+        task.cancel()
+    await asyncio.sleep(0)
+    await server.shutdown(last_words)
+    for transport in transports:
+        if transport is not None:
+            transport.abort()  # closing would wait for a client that does not read what is left
+    await asyncio.sleep(0)  # the transports close their sockets in the loop's next round

@@ -25,7 +25,7 @@ from freeproviders.gateway.refusals import Refusal, refusal_of
 from freeproviders.gateway.served import Served
 from freeproviders.gateway.streaming import EventStream
 from freeproviders.gateway.vectors import vectors
-from freeproviders.listening import BACKLOG, stop_accepting
+from freeproviders.listening import BACKLOG, cut_off, stop_accepting
 from freeproviders.tools import loading
 from freeproviders.types import Usage
 from freeproviders.wire.openai.asked import read_chat, read_object
@@ -117,7 +117,6 @@ class GatewayServer:
             writer: AbstractStreamWriter,
             task: asyncio.Task[None],
         ) -> web.BaseRequest:
-            # The size of a body is looked at while it is read.
             assert isinstance(protocol, Connection)  # noqa: S101 - which `Server` makes
             protocol.asked()
             # The size of a body is looked at while it is read.
@@ -158,19 +157,11 @@ class GatewayServer:
         if self._tasks and grace:
             await asyncio.wait(self._tasks, timeout=grace)
         self._cutting = True
-        transports = [connection.transport for connection in self._server.connections]
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.sleep(0)
-        await self._server.shutdown(_LAST_WORDS_SECONDS)
-        for transport in transports:
-            if transport is not None:
-                transport.abort()  # closing would wait for a client that does not read what is left
+        await cut_off(self._server, self._tasks, _LAST_WORDS_SECONDS)
         if self._looking is not None:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._looking
-        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
 
     async def _look(self) -> None:
         """Look after the streams as long as the server runs."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from freeproviders.listening import BACKLOG, stop_accepting
+from freeproviders.listening import BACKLOG, cut_off, stop_accepting
 from freeproviders.testing.answers import AnswerError, Piece, Script
 from freeproviders.testing.body import BodyEnded, BodyWriter
 from freeproviders.testing.faults import NO_FAULT, Fault, FaultPlan
@@ -94,16 +94,8 @@ class ReplicaServer:
         if self._listener is None or self._server is None:
             return
         await stop_accepting(self._listener)
-        transports = [connection.transport for connection in self._server.connections]
         self._server.pre_shutdown()  # wakes the idle connections
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.sleep(0)
-        await self._server.shutdown(LAST_WORDS_SECONDS)
-        for transport in transports:
-            if transport is not None:
-                transport.abort()  # closing would wait for a client that does not read what is left
-        await asyncio.sleep(0)  # the transports close their sockets in the loop's next round
+        await cut_off(self._server, self._tasks, LAST_WORDS_SECONDS)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         task = asyncio.current_task()

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible
-from freeproviders.errors import UsageError
+from freeproviders.errors import ServerError, UsageError
 from freeproviders.gateway import Gateway, GatewayServer, Limits, serve
 from freeproviders.testing import Replica, replica
 from tests.gateway.conftest import HI, Through, async_client, client
@@ -96,25 +96,52 @@ def test_answers_are_cut_off_in_the_end(through: Through) -> None:
         assert server.wait_disconnect(2) == 2
 
 
-def test_silence_is_filled_with_comments(through: Through) -> None:
+class Silent:
+    """A backend that says nothing until it is let go, and then fails."""
+
+    name, model = "Silent", "m"
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    async def batches(self, request: Any) -> Any:
+        await asyncio.to_thread(self.go.wait, 60)
+        raise ServerError("Too late.", status=503)
+        yield []
+
+
+@contextmanager
+def silence() -> Iterator[tuple[Silent, Gateway]]:
+    backend = Silent()
+    with serve(backend, embedder=None, limits=Limits(silence_seconds=0.01)) as gateway:
+        try:
+            yield backend, gateway
+        finally:
+            backend.go.set()
+
+
+def test_silence_is_filled_with_comments() -> None:
     """Headers go out with the first, so that an error behind it is an event."""
-    limits = Limits(silence_seconds=0.01)
-    server, gateway = through(
-        OpenAICompatible,
-        "late",
-        faults={"delay_headers": 0.3, "status": 503},
-        claims={"retry": 0},
-        limits=limits,
-    )
-    with connected(gateway) as connection:
+    with silence() as (backend, gateway), connected(gateway) as connection:
         connection.sendall(question(STREAM))
-        data = read_all(connection)
-    assert data.startswith(b"HTTP/1.1 200")
-    assert b": keep-alive\n\n" in data
-    assert b'"code":"upstream_error"' in data
-    assert server.requests
-    with pytest.raises(openai.APIError):  # comments are nothing to the client
-        list(client(gateway).chat.completions.create(**STREAM))
+        data = b""
+        while b": keep-alive\n\n" not in data:
+            more = connection.recv(2**16)
+            assert more, data
+            data += more
+        assert data.startswith(b"HTTP/1.1 200")
+        backend.go.set()
+        assert b'"code":"upstream_error"' in data + read_all(connection)
+
+
+def test_comments_are_nothing_to_a_client() -> None:
+    """What it is told is the error."""
+    with silence() as (backend, gateway):
+        asking = client(gateway).chat.completions.with_streaming_response
+        with asking.create(**STREAM) as response:  # headers, which only a comment can have brought
+            backend.go.set()
+            with pytest.raises(openai.APIError, match="Too late"):
+                list(response.parse())
 
 
 def test_a_client_that_does_not_read_is_let_go(through: Through) -> None:
