@@ -10,6 +10,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from benchmarks.harness import compare, server
+from benchmarks.server import WHOLE
 from freeproviders import OpenAICompatible
 from freeproviders.types import Text, Tool
 
@@ -103,7 +104,8 @@ def main() -> None:
                 close=floor.close,
                 calls=calls,
             )
-        floor, provider = Floor(url + "/n4"), OpenAICompatible("m", base_url=f"{url}/n4/v1")
+        # The same answer as in `benchmarks.peers`, so that the two say the same thing.
+        floor, provider = Floor(f"{url}/n{WHOLE}"), OpenAICompatible("m", base_url=f"{url}/n{WHOLE}/v1")
 
         async def whole() -> int:
             return len((await provider.complete("x")).text)

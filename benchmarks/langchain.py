@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from benchmarks.core import Floor
 from benchmarks.harness import compare, server
-from benchmarks.server import pieces
+from benchmarks.server import WHOLE, pieces
 from langchain_freeproviders import ChatOpenAICompatible
 from langchain_freeproviders.chunks import text_chunk, validated_text
 
@@ -87,7 +87,7 @@ def stream(url: str, title: str, *, n: int, per: int, calls: int) -> None:
 
 def invoke(url: str) -> None:
     floor = Floor(url)
-    bare = Bare(floor=floor, pool=[], result=whole(50))
+    bare = Bare(floor=floor, pool=[], result=whole(WHOLE))
     model = ChatOpenAICompatible(base_url=f"{url}/v1", model="m")
 
     async def least() -> int:
@@ -126,7 +126,7 @@ def main() -> None:
         stream(f"{url}/n2000", "burst of 2000 pieces, per piece", n=2000, per=2000, calls=3)
         stream(f"{url}/n300-d1000", "300 pieces 1 ms apart, per piece", n=300, per=300, calls=1)
         stream(f"{url}/n4", "short stream, per call", n=4, per=1, calls=200)
-        invoke(f"{url}/n50")
+        invoke(f"{url}/n{WHOLE}")
     chunks()
 
 

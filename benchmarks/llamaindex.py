@@ -15,7 +15,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback
 
 from benchmarks.core import Floor
 from benchmarks.harness import compare, server
-from benchmarks.server import pieces
+from benchmarks.server import WHOLE, pieces
 from llama_index_freeproviders import OpenAICompatible
 
 HI = [ChatMessage(content="x")]
@@ -107,8 +107,8 @@ def main() -> None:
                 calls=calls,
             )
         bare, llm = (
-            Bare(floor=Floor(url + "/n4"), made=ready(4)),
-            OpenAICompatible("m", base_url=f"{url}/n4/v1"),
+            Bare(floor=Floor(f"{url}/n{WHOLE}"), made=ready(WHOLE)),
+            OpenAICompatible("m", base_url=f"{url}/n{WHOLE}/v1"),
         )
 
         async def whole(llm: Any) -> int:

@@ -18,6 +18,8 @@ import re
 import struct
 import sys
 
+WHOLE = 50
+"""Pieces of an answer that is asked for as a whole."""
 CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
 
