@@ -106,6 +106,11 @@ class Learned:
         windows = self.windows
         return (windows.get(model) or windows.get("")) if windows else None
 
+    def tell_window(self, model: str, window: int | None) -> None:
+        """Remember the context window that the service has told of a model, if it did."""
+        if window is not None:
+            self.windows[model] = window
+
     def prove(self, feature: Feature, model: str, why: str) -> None:
         """Remember that a feature works with a model."""
         self._note(feature, model, "proven", why)

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from freeproviders.errors import EmptyResponseError, UsageError
+from freeproviders.abilities import Learned
+from freeproviders.errors import ContextOverflowError, EmptyResponseError, UsageError
 from freeproviders.stop import StopCutter
 from freeproviders.types import (
     Admitted,
@@ -25,7 +26,7 @@ from freeproviders.wire.json import dumps
 
 
 async def completed(
-    stream: AsyncGenerator[Batch, None], request: ChatRequest, *, provider: str, model: str
+    stream: AsyncGenerator[Batch, None], request: ChatRequest, *, provider: str, model: str, learned: Learned
 ) -> AsyncGenerator[Batch, None]:
     """Stream an answer with what every backend promises: stop sequences, usage, an end, not empty."""
     if request.listener is not None:
@@ -33,42 +34,46 @@ async def completed(
     cutter = StopCutter(request.stop) if request.stop else None
     chars, answered, counted = 0, False, False
     finish = Finish(reason="unknown", confirmed=False)
-    async with aclosing(stream):
-        async for batch in stream:
-            if not isinstance(batch, list):
-                raise UsageError(
-                    f"batches(request) must yield lists of parts, not {type(batch).__name__}.",
-                    provider=provider,
-                    model=model,
-                )
-            out: Batch = []
-            for part in batch:
-                match part:
-                    case Finish():
-                        finish = part
-                        continue
-                    case Usage():
-                        counted = True
-                    case Text() | Reasoning():
-                        chars += len(part.text)
-                        answered = answered or (type(part) is Text and bool(part.text))
-                    case Refusal():
-                        chars += len(part.text)
-                        answered = True
-                    case ToolCall():
-                        chars += len(part.name) + len(dumps(part.arguments))
-                        answered = True
-                    case InvalidToolCall():
-                        chars += len(part.name) + len(part.text)
-                out.append(part)
-            if cutter is not None:
-                out = cutter.cut(out)
-            if out:
-                yield out
-            if cutter is not None and cutter.hit:
-                finish = replace(finish, reason="stop", raw_reason=None, confirmed=True)
-                counted = counted and any(type(part) is Usage for part in out)
-                break
+    try:
+        async with aclosing(stream):
+            async for batch in stream:
+                if not isinstance(batch, list):
+                    raise UsageError(
+                        f"batches(request) must yield lists of parts, not {type(batch).__name__}.",
+                        provider=provider,
+                        model=model,
+                    )
+                out: Batch = []
+                for part in batch:
+                    match part:
+                        case Finish():
+                            finish = part
+                            continue
+                        case Usage():
+                            counted = True
+                        case Text() | Reasoning():
+                            chars += len(part.text)
+                            answered = answered or (type(part) is Text and bool(part.text))
+                        case Refusal():
+                            chars += len(part.text)
+                            answered = True
+                        case ToolCall():
+                            chars += len(part.name) + len(dumps(part.arguments))
+                            answered = True
+                        case InvalidToolCall():
+                            chars += len(part.name) + len(part.text)
+                    out.append(part)
+                if cutter is not None:
+                    out = cutter.cut(out)
+                if out:
+                    yield out
+                if cutter is not None and cutter.hit:
+                    finish = replace(finish, reason="stop", raw_reason=None, confirmed=True)
+                    counted = counted and any(type(part) is Usage for part in out)
+                    break
+    except ContextOverflowError as error:
+        learned.tell_window(model, error.window)
+        raise
     end: Batch = cutter.flush() if cutter is not None else []
     said = finish.confirmed and finish.reason == "stop"
     if not answered and not request.may_be_empty(finish.reason, thought=chars > 0, said=said):

@@ -599,7 +599,7 @@ class _Foreign(Backend):
                 )
         except UsageError as error:
             raise error.about(self.name, model)  # noqa: B904 - the same error
-        return completed(stream, request, provider=self.name, model=model)
+        return completed(stream, request, provider=self.name, model=model, learned=self.learned)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         if not changes or not hasattr(self._given, "configured"):

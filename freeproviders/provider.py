@@ -206,8 +206,8 @@ class AsyncGeneratorProvider(OverHttp, Provider):
     def given_up(self, error: ProviderError) -> None:
         """Add advice to an error after which no further request is sent, and learn what it tells."""
         super().given_up(error)
-        if isinstance(error, ContextOverflowError) and error.window is not None:
-            self.learned.windows[error.model or self.model] = error.window
+        if isinstance(error, ContextOverflowError):
+            self.learned.tell_window(error.model or self.model, error.window)
 
     def upper_estimate(self, request: ChatRequest) -> Estimate:
         """Estimate the most tokens that a question has."""

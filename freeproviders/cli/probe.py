@@ -106,6 +106,7 @@ def _run(prober: Prober) -> Report:
 
 def _show(outcome: Outcome) -> None:
     """Tell one outcome, while the next question is on its way."""
+    from freeproviders.display import counted
     from freeproviders.probing.report import WHAT
 
     if outcome.skipped:
@@ -114,7 +115,7 @@ def _show(outcome: Outcome) -> None:
         status = f"HTTP {outcome.status}" if outcome.status else type(outcome.error).__name__
         came = f"refused, {status}" if outcome.question == "error" else f"failed, {status}"
     else:
-        came = f"{len(outcome.models)} models" if outcome.question == "models" else "answered"
+        came = counted(len(outcome.models), "model") if outcome.question == "models" else "answered"
     terminal.say(f"{WHAT[outcome.question]}: {came}")
 
 

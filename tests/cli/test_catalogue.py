@@ -90,12 +90,15 @@ def test_each_service_that_is_there_is_a_line(folder: Path) -> None:
 
 def test_what_is_old_is_marked_in_a_line_that_can_be_read(folder: Path) -> None:
     """A mark with its meaning takes less room than the words; a pipe gets lines of 200 columns at most."""
-    put(folder)
+    old = TODAY - timedelta(days=100)
+    row = HOUSE.format(base_url="https://house.example/v1", today=old, old=old)
+    (folder / "house.toml").write_text(row)
     for arguments in (["catalogue", "--free"], ["catalogue"]):
         lines = run(*arguments, env=environment(folder)).stdout.decode().splitlines()
         assert max(map(len, lines)) <= 200
         (line,) = [line for line in lines if line.startswith("house ")]
-        assert "was 1 000 requests a day for each model *" in line
+        assert "was 1 000 requests a day for each model * " in line
+        assert "was does not train * " in line
         assert lines[-1].startswith("*: so it was when it was checked, more than 90 days ago")
     fresh = run("catalogue", "--local", env=environment(folder)).stdout.decode()
     assert "was everything" not in fresh

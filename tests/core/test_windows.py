@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freeproviders import FlowGpt, FreeProviders, OpenAICompatible, errors
+from freeproviders import Backend, FlowGpt, FreeProviders, OpenAICompatible, errors
 from freeproviders.errors import ContextOverflowError
 from freeproviders.testing import replica
 from freeproviders.wire.failure import ReportedError, classify, read_failure
@@ -155,6 +155,25 @@ async def test_a_protocol_of_its_own_learns_as_well():
         with pytest.raises(ContextOverflowError):
             await text_of(provider)
         assert (before, provider.window_of()) == (16_385, 64)
+
+
+class Theirs:
+    """A client of somebody else's, whose service refuses a long question."""
+
+    name, model = "Theirs", "gpt-4"
+
+    async def batches(self, request):
+        raise ContextOverflowError("too long", window=64)
+        yield []
+
+
+async def test_a_backend_of_others_learns_as_well():
+    """What its error names counts from then on."""
+    backend = Backend.of(Theirs())
+    assert backend.window_of() == 8192
+    with pytest.raises(ContextOverflowError):
+        await text_of(backend)
+    assert backend.window_of() == 64
 
 
 async def test_a_router_asks_where_a_question_fits():
