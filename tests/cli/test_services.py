@@ -55,11 +55,11 @@ def test_a_confirmation_and_its_end(run):
     assert "Nobody answers" in skipped["ollama"]
     assert found["confirmed"] == []
 
-    out, _ = run("confirm", "cerebras")
-    missing = {one["name"]: one["reason"] for one in json.loads(run("--json")[0])["skipped"]}["cerebras"]
-    assert missing == "It is confirmed, and has no key here: set CEREBRAS_API_KEY."
-    assert "cerebras: It is confirmed" in run()[0]
-    run("revoke", "cerebras")
+    out, _ = run("confirm", "openrouter")
+    missing = {one["name"]: one["reason"] for one in json.loads(run("--json")[0])["skipped"]}["openrouter"]
+    assert missing == "It is confirmed, and has no key here: set OPENROUTER_API_KEY."
+    assert "openrouter: It is confirmed" in run()[0]
+    run("revoke", "openrouter")
 
     out, _ = run("confirm", "Groq")
     assert out.startswith("Groq: confirmed. You say that your account there is not billed.")
