@@ -125,12 +125,7 @@ async def batch(
 
     Raises as `answered` does.
     """
-    run = answered(rows, backend, **keywords)
-    async with aclosing(run):
-        async for row in run:
-            if on_row is not None:
-                on_row(row)
-    return run.report
+    return await _to_its_end(answered(rows, backend, **keywords), on_row)
 
 
 def batch_sync(
@@ -140,8 +135,24 @@ def batch_sync(
     on_row: Callable[[Row], object] | None = None,
     **keywords: Any,
 ) -> Report:
-    """Do as `batch` in code without an event loop; `rows` and `on_row` are used on another thread."""
-    return bridge.run(batch(rows, backend, on_row=on_row, **keywords))
+    """Do as `batch` in code without an event loop; `rows` and `on_row` are used on another thread.
+
+    Ctrl-C ends the run: rows in flight have a moment, and what is answered is stored.
+    """
+    run = answered(rows, backend, **keywords)
+    try:
+        return bridge.run(_to_its_end(run, on_row))
+    except KeyboardInterrupt:
+        bridge.run(run.over())
+        raise
+
+
+async def _to_its_end(run: Answered, on_row: Callable[[Row], object] | None) -> Report:
+    async with aclosing(run):
+        async for row in run:
+            if on_row is not None:
+                on_row(row)
+    return run.report
 
 
 async def kept(
@@ -202,6 +213,10 @@ class Answered(AsyncGenerator[Row, None]):
     def stop(self, why: str = "It was stopped.") -> None:
         """Ask nobody any more: the rows in flight have a moment, and the iteration ends with the others."""
         self._run.stop(End(why))
+
+    async def over(self) -> None:
+        """Wait until a run that was begun, and is read elsewhere, has ended and is stored."""
+        await self._run.over.wait()
 
     def __aiter__(self) -> Self:
         return self

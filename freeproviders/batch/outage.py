@@ -55,7 +55,6 @@ class Outage:
         self._since = inf
         self._rounds = 0
         self._not_before = 0.0
-        self._last: FreeProvidersError | None = None
         self.answers = 0
         """Rows that were answered, or refused by somebody who has read them."""
 
@@ -69,13 +68,13 @@ class Outage:
         self.answers += 1
         if self._failed:
             self._failed.clear()
-            self._since, self._rounds, self._not_before, self._last = inf, 0, 0.0, None
+            self._since, self._rounds, self._not_before = inf, 0, 0.0
 
     def failed(self, item: Item, error: FreeProvidersError, kind: Kind) -> bool:
         """Note a failure of a row, and when the row is due again; return whether it counts against it."""
         now = self._clock()
         item.fails += 1
-        item.error = self._last = error
+        item.error = error
         counts = kind == "output" or (kind == "fault" and self.answers > item.mark)
         item.mark = self.answers
         if counts:
@@ -106,18 +105,15 @@ class Outage:
         delay = at - now
         soonest = datetime.now(UTC) + timedelta(seconds=delay) if item.named else None
         if at > until:
-            return End(f"The time is over before anybody can be asked. {self._words()}", soonest)
+            return End(f"The time is over before anybody can be asked. {item.error or ''}", soonest)
         if item.named:
             if not self._wait and (delay > SHORT_SECONDS or at - self._since > _NAMED_SECONDS):
-                return End(f"Nobody may be asked now. {self._words()}", soonest)
+                return End(f"Nobody may be asked now. {item.error or ''}", soonest)
             return None
         patience = self._retry.budget * (_LONGER if self._wait else 1)
         if at - self._since > patience:
-            return End(f"Nobody has answered for {now - self._since:.0f} s. {self._words()}")
+            return End(f"Nobody has answered for {now - self._since:.0f} s. {item.error or ''}")
         return None
-
-    def _words(self) -> str:
-        return "" if self._last is None else str(self._last)
 
     def _backoff(self, failed: int) -> float:
         rule = self._retry

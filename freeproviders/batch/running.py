@@ -89,6 +89,8 @@ class Running:
         self._asking: dict[Item, asyncio.Task[None]] = {}
         self._out: deque[Row] = deque()
         self._read = asyncio.Event()
+        self.over = asyncio.Event()
+        """Set when everything that was answered is stored."""
         self._end: End | None = None
         self._broken: BaseException | None = None
 
@@ -113,7 +115,10 @@ class Running:
                 await self._read.wait()
         finally:
             self.stop(End("It was stopped."))
-            await _ended(driving)
+            try:
+                await _ended(driving)
+            finally:
+                self.over.set()
         if self._broken is not None:
             raise self._broken
 

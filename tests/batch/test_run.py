@@ -1,6 +1,9 @@
 """A run: each row is asked once, stored before it counts, and what has no answer is named."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +12,7 @@ from pydantic import BaseModel
 
 from freeproviders import ChatRequest, FreeProviders, Message, OpenAICompatible, Quota, Retry
 from freeproviders.answers.opening import open_store
-from freeproviders.batch import Progress, Question, answered, batch, batch_sync, kept
+from freeproviders.batch import Progress, Question, answered, batch, batch_sync, kept, outage, running
 from freeproviders.errors import (
     AuthenticationError,
     BadRequestError,
@@ -335,7 +338,7 @@ async def test_an_outage_of_everybody_poisons_nobody(server, backend, store, fau
 
 
 async def test_a_short_outage_is_waited_for(server, backend, store):
-    server.faults = [{"status": 503}] * 30
+    server.faults = [{"status": 503}] * 24
     _, report = await rows_of(
         questions(30), backend.configured(retry=Retry(attempts=2, first=0.01, budget=9)), store=store
     )
@@ -441,3 +444,82 @@ async def test_a_run_is_listed_under_its_name(backend, store):
     await batch(questions(3), backend, store=store, run="mine")
     (one,) = [one for one in await asyncio.wrap_future(open_store(store).kept()) if one.run.name]
     assert (one.run.name, one.run.rows, one.states) == ("mine", 3, {"done": 3})
+
+
+def test_ctrl_c_in_sync_code_stores_what_was_answered(server, backend, store):
+    server.faults = {"delay_headers": 0.02}
+    code = """if True:
+        import sys
+        from freeproviders import OpenAICompatible
+        from freeproviders.batch import batch_sync
+        backend = OpenAICompatible("m", base_url=sys.argv[1])
+        batch_sync([f"Question {n}" for n in range(400)], backend, store=sys.argv[2], in_flight=4)
+        """
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, server.base_url, str(store)], stderr=subprocess.PIPE
+    )
+    server.wait_requests(60, timeout=60)
+    child.send_signal(signal.SIGINT)
+    said = child.communicate()[1].decode()
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in said
+    count = len(server.requests)
+    assert count < 400
+    report = batch_sync(questions(400), backend, store=store)
+    assert (report.kept, report.done, len(server.requests)) == (count, 400, 400)
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("routed", [False, True])
+async def test_long_limits_are_waited_for_by_who_wants_to(server, store, tmp_path, monkeypatch, routed):
+    """On a clock on which a short time is a tenth of a second, and a day is one second."""
+    monkeypatch.setattr(outage, "SHORT_SECONDS", 0.1)
+    monkeypatch.setattr(running, "SHORT_SECONDS", 0.1)
+    limit = {"metric": "requests", "per": "second", "cap": 4, "reset": "rolling"}
+    quota = Quota([limit], name="mine", ledger=tmp_path / "quota.db", transit=0.2)
+    backend = OpenAICompatible("m", base_url=server.base_url, quota=quota)
+    asked = FreeProviders(backend) if routed else backend
+    report = await batch(questions(10), asked, store=store)
+    assert (report.done, report.left) == (4, 6)
+    assert report.soonest is not None
+    progress, pauses = Progress(), set()
+    run = answered(questions(10), asked, store=store, wait=True, progress=progress)
+    watched = asyncio.ensure_future(_pauses(progress, pauses))
+    assert len([row async for row in run]) == 10
+    watched.cancel()
+    assert (run.report.done, run.report.kept, run.report.why) == (10, 4, "")
+    assert len(server.requests) == 10
+    assert pauses
+    report = await batch(questions(20), asked, store=store, wait=True, until=0.3)
+    assert report.done < 20
+    assert report.why.startswith("The time is over")
+
+
+async def _pauses(progress, pauses):
+    while True:
+        if progress.pause is not None:
+            pauses.add(progress.pause)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(server, backend, store):
+    server.faults = [{"status": 429, "retry_after": 3600}] * 20
+    report = await batch(questions(10), backend, store=store)
+    assert (report.done, report.left) == (0, 10)
+    assert report.soonest > datetime.now(UTC) + timedelta(seconds=3000)
+    assert len(server.requests) <= 8
+
+
+async def test_rows_of_a_model_whose_limit_is_spent_do_not_hold_back_the_others(server, store, tmp_path):
+    limit = {"metric": "requests", "per": "day", "cap": 2, "scope": "model", "models": ["small"]}
+    quota = Quota([limit], name="mine", ledger=tmp_path / "quota.db")
+    backend = OpenAICompatible("large", base_url=server.base_url, quota=quota)
+    rows = [
+        Question(f"Question {number}", model="small" if number % 3 == 0 else "large") for number in range(30)
+    ]
+    found, report = await rows_of(rows, backend, store=store)
+    assert [row.state for row in found].count("done") == 22
+    assert {row.index % 3 for row in found if row.state == "exhausted"} == {0}
+    assert "requests a day" in report.why
