@@ -46,6 +46,8 @@ def answered(
     progress: Progress | None = None,
     engine: Engine = "local",
     address: str = "auto",
+    stream: bool = False,
+    again: bool = True,
     **settings: Any,
 ) -> Answered:
     """Ask questions, and yield each row as it ends.
@@ -69,6 +71,10 @@ def answered(
         progress: what is kept up to date meanwhile; None makes one.
         engine: "ray" asks on the nodes of a Ray cluster; see `freeproviders.batch.ray.OnRay`.
         address: where that cluster is, host:port; "auto" is the one of this machine.
+        stream: whether answers are asked for as streams, so that `Completion.first_seconds` is known.
+            It decides no answer: the same store serves both.
+        again: whether a question is asked anew whose answer is not what was required, after all
+            repairs: no valid object, or no valid call. Else its row is "poisoned" at once.
         settings: of the requests, as `Backend.request` takes them, and configuration for this run.
             `response_format` may be a class; `Row.data` then is an instance.
 
@@ -98,6 +104,8 @@ def answered(
             wait=wait,
             reserve=reserve,
             width=in_flight,
+            stream=stream,
+            again=again,
         )
     )
 

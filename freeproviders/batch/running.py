@@ -35,10 +35,10 @@ from freeproviders.batch.progress import Pause, Progress
 from freeproviders.batch.reading import Item, Reader, Source
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Asked, Row, RowState, trail_of
+from freeproviders.batch.timing import Stopwatch
 from freeproviders.batch.width import width_of
 from freeproviders.errors import FreeProvidersError
 from freeproviders.foreign import translated
-from freeproviders.streams import whole
 from freeproviders.types import Admitted, ChatRequest, Completion, Event
 
 Rows = Iterable[Asked] | AsyncIterable[Asked]
@@ -70,6 +70,8 @@ class Running:
         wait: bool,
         reserve: float,
         width: int | None,
+        stream: bool,
+        again: bool,
     ) -> None:
         self.progress = progress
         self._backend = backend
@@ -79,6 +81,8 @@ class Running:
         self._gated = backend.announces_admission and getattr(backend, "keeps_limits", True)
         self._keep = reserve
         self._width = width
+        self._stream = stream
+        self._again = again
         self._until_seconds = until
         self._wait = wait
         self._turn = asyncio.Event()
@@ -252,8 +256,9 @@ class Running:
 
     async def _ask(self, item: Item) -> None:
         began = monotonic()
+        watch = Stopwatch(streams=self._stream)
         try:
-            completion = await whole(self._backend.answer(self._written(item)))
+            completion = await watch.whole(self._backend.answer(self._written(item, watch)))
             data = None if item.form is None else item.form.read(completion)
             value = to_plain(completion)
         except FreeProvidersError as error:
@@ -271,15 +276,17 @@ class Running:
             self.progress.running = len(self._asking)
             self._turn.set()
 
-    def _written(self, item: Item) -> ChatRequest:
+    def _written(self, item: Item, watch: Stopwatch) -> ChatRequest:
         """Write the request of a row for this attempt."""
         request = item.request
         own = request.listener
 
         def heard(event: Event) -> None:
-            if event.__class__ is Admitted and not item.admitted:
-                item.admitted = True
-                self._turn.set()
+            if isinstance(event, Admitted):
+                watch.admitted(event.waited)
+                if not item.admitted:
+                    item.admitted = True
+                    self._turn.set()
             if own is not None:
                 own(event)
 
@@ -289,7 +296,9 @@ class Running:
         keep = max(self._keep, request.keep)
         # An empty answer would be stored for good: it is asked for again, unless the caller allows it.
         empty = request.on_empty or "error"
-        return replace(request, stream=False, listener=heard, keep=keep, wait_up_to=wait, on_empty=empty)
+        return replace(
+            request, stream=self._stream, listener=heard, keep=keep, wait_up_to=wait, on_empty=empty
+        )
 
     def _note_failure(self, item: Item, error: FreeProvidersError, began: float) -> None:
         kind: Kind = kind_of(error.about(self._backend.name, item.request.model or self._backend.model))
@@ -306,7 +315,7 @@ class Running:
         counts = self._outage.failed(item, error, kind)
         if counts:
             tell(error, before, monotonic() - began)
-        if item.tries >= MOST_TRIES:
+        if item.tries >= MOST_TRIES or (kind == "output" and not self._again):
             self._finish(item, entry_of("poisoned", error, item.tries), "poisoned", error=error)
             return
         if counts:

@@ -24,12 +24,14 @@ class Form:
 
     def read(self, completion: Completion) -> Any:
         """Return the object of an answer, None where its text holds none that fits."""
-        if self._target is None:
-            return None
         try:
-            return self._target.load(loads(completion.text))
+            return self.loaded(completion)
         except ValueError:
             return None
+
+    def loaded(self, completion: Completion) -> Any:
+        """Return the object of an answer; raises `ValueError`, which says what does not fit."""
+        return None if self._target is None else self._target.load(loads(completion.text))
 
 
 def form_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Form | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from freeproviders.types.calls import InvalidToolCall, ToolCall
@@ -15,7 +15,9 @@ class Completion:
     """A whole answer, collected from a stream; `str` of it is its text, or its refusal.
 
     A notebook shows it with its calls, its cost and who gave it. `others` are the further answers
-    where `n` were asked for; `usage` is that of all of them.
+    where `n` were asked for; `usage` is that of all of them. In a batch, `seconds` is how long the
+    answer took from when there was room for it among the limits, and `first_seconds` how long its
+    first content took, where it came as a stream; None where nobody has measured it.
     """
 
     text: str
@@ -27,6 +29,8 @@ class Completion:
     logprobs: Mapping[str, Any] | None = None
     others: tuple[Completion, ...] = ()
     invalid_tool_calls: tuple[InvalidToolCall, ...] = ()
+    seconds: float | None = field(default=None, compare=False)
+    first_seconds: float | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.text or self.refusal
