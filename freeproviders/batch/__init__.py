@@ -10,8 +10,9 @@ The same line again asks only what has no answer yet. `answered` yields the rows
 from freeproviders.batch.cases import Judgement
 from freeproviders.batch.chance import Share
 from freeproviders.batch.compare import compare, compare_sync
-from freeproviders.batch.comparison import Answer, Comparison, ModelAnswers
+from freeproviders.batch.comparison import Comparison
 from freeproviders.batch.engine import Answered, answered, batch, batch_sync, kept
+from freeproviders.batch.model_answers import Answer, ModelAnswers
 from freeproviders.batch.progress import Pause, Progress
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Question, Row, RowState

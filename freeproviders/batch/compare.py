@@ -12,8 +12,9 @@ from freeproviders import bridge
 from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
 from freeproviders.batch.cases import Case, Judgement
-from freeproviders.batch.comparison import Answer, Comparison, ModelAnswers
+from freeproviders.batch.comparison import Comparison
 from freeproviders.batch.engine import Answered, answered
+from freeproviders.batch.model_answers import Answer, ModelAnswers
 from freeproviders.batch.rows import Row
 from freeproviders.errors import AnswerStoreError, FreeProvidersError, LedgerError, UsageError
 

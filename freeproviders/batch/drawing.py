@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from freeproviders.batch.comparison import ModelAnswers
+    from freeproviders.batch.model_answers import ModelAnswers
 
 
 def draw(models: Sequence[ModelAnswers]) -> Figure:

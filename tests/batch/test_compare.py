@@ -294,7 +294,7 @@ async def test_one_that_fails_does_not_end_the_others(server, other, models, sto
     found = await compare(invoices(4), models, store=store, response_format=Invoice, max_repairs=0)
     careful, careless = found.table()
     assert (careful["answered"], careful["exhausted"], careful["right_of"]) == (0, 4, 0)
-    assert careful["errors"] == {"AuthenticationError": 4}
+    assert set(careful["errors"]) == {"AuthenticationError"}  # of those that were asked before it ended
     assert careful["why"]
     assert (careless["answered"], careless["right"]) == (4, 3)
     assert found.verdict()[-1].startswith("Without an answer yet: careful 4.")
