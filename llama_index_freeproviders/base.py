@@ -197,6 +197,16 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         ),
     )
 
+    cache: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description=(
+            "Where answers are kept, so that each question is asked once: True is the user's own file, else "
+            "a path, 'redis://...', 'memory' or an answer store; None leaves it to the backend."
+        ),
+    )
+
     names: ClassVar[Names] = LLM_NAMES
     not_options: ClassVar[frozenset[str]] = frozenset({*SETTINGS, "messages", "extra_body"})
 
@@ -218,7 +228,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     @classmethod
     def _makes_core(cls, name: str) -> bool:
         """Whether the backend depends on a field: the model, and all that is not of this class."""
-        return name in {"model", "function_calling"} or (
+        return name in {"cache", "model", "function_calling"} or (
             name in cls.model_fields and name not in CoreLLM.model_fields
         )
 
@@ -235,6 +245,11 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
         """The backend that is asked; made again when a field that it depends on has changed."""
         backend = self._core
         return cast("Backend", self._fresh_core() if backend is None else backend)
+
+    def _fresh_core(self) -> Backend:
+        made = self._made_core()
+        self._core = made if self.cache is None else made.cached(self.cache)
+        return cast("Backend", self._core)
 
     def _made_core(self) -> Backend:
         """Make the backend, with tools offered as `function_calling` says."""
