@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from langchain_core.caches import BaseCache
@@ -25,6 +26,8 @@ from langchain_freeproviders.errors import translating
 from langchain_freeproviders.values import values_of
 
 _VERSION: Final = 1
+_STORE_SECONDS: Final = 2.0
+"""How long an answer waits for the store; then it does without."""
 
 
 class AnswerCache(BaseCache):
@@ -32,7 +35,8 @@ class AnswerCache(BaseCache):
 
     It takes the answers of any LangChain model, of this package or another, and gives them back as
     they were: text, tool calls, reasoning, usage, metadata. LangChain asks a cache in `invoke` and
-    what is built on it, never in `stream`. Errors are not kept.
+    what is built on it, never in `stream`. Errors are not kept. A store that cannot be used costs no
+    answer: an `AnswerStoreWarning` says why.
 
     Args:
         store: a path, a `redis://` URL, "memory", or a `freeproviders.answers.AnswerStore`; None is
@@ -65,39 +69,34 @@ class AnswerCache(BaseCache):
         return self._store.place
 
     def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
-        """Return the answers that are kept for a prompt and a model's settings, None where there are none.
-
-        Raises:
-            AnswerStoreError: the store cannot be read.
-        """
+        """Return the answers that are kept for a prompt and a model's settings, None where there are none."""
         key = self._key(prompt, llm_string)
-        with translating:
-            return self._read(self._store.get([key]).result().get(key))
+        with self._doing_without:
+            return self._read(self._store.get([key]).result(_STORE_SECONDS).get(key))
+        return None
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Do as `lookup`, without blocking the event loop."""
         key = self._key(prompt, llm_string)
-        with translating:
-            return self._read((await asyncio.wrap_future(self._store.get([key]))).get(key))
+        with self._doing_without:
+            found = await asyncio.wait_for(asyncio.wrap_future(self._store.get([key])), _STORE_SECONDS)
+            return self._read(found.get(key))
+        return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Keep answers; what there is already under the same prompt and settings stays.
 
         An answer with something that JSON cannot hold, as an object of another library, is not
         kept, with a warning.
-
-        Raises:
-            AnswerStoreError: the store cannot be written.
         """
-        with translating:
-            if (written := self._written(prompt, llm_string, return_val)) is not None:
-                written.result()
+        with self._doing_without:
+            self._written(prompt, llm_string, return_val).result(_STORE_SECONDS)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Do as `update`, without blocking the event loop."""
-        with translating:
-            if (written := self._written(prompt, llm_string, return_val)) is not None:
-                await asyncio.shield(asyncio.wrap_future(written))
+        with self._doing_without:
+            written = asyncio.wrap_future(self._written(prompt, llm_string, return_val))
+            await asyncio.wait_for(asyncio.shield(written), _STORE_SECONDS)
 
     def clear(self, **kwargs: Any) -> None:
         """Delete all answers of this name; `older_than` spares those of so many last seconds."""
@@ -108,6 +107,10 @@ class AnswerCache(BaseCache):
         """Do as `clear`, without blocking the event loop."""
         with translating:
             await asyncio.wrap_future(self._store.delete(self.name, older_than=kwargs.get("older_than")))
+
+    @property
+    def _doing_without(self) -> _DoingWithout:
+        return _DoingWithout(self.place)
 
     def _key(self, prompt: str, llm_string: str) -> bytes:
         facts = json.dumps([_VERSION, "langchain cache", self.name, _without_costs(prompt), llm_string])
@@ -125,14 +128,35 @@ class AnswerCache(BaseCache):
                 f"An answer that is kept in {self.place} is damaged. Clear the cache, or take another name."
             ) from error
 
-    def _written(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> Future[None] | None:
-        try:
-            value = json.dumps(_values().plain(list(answers)), separators=(",", ":")).encode()
-        except UsageError as error:
-            warnings.warn(f"An answer is not cached. {error.message}", AnswerStoreWarning, stacklevel=3)
-            return None
+    def _written(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> Future[None]:
+        value = json.dumps(_values().plain(list(answers)), separators=(",", ":")).encode()
         entry = Entry(state="done", value=value, at=time.time())
         return self._store.put([(self._key(prompt, llm_string), entry)], run=self.name)
+
+
+class _DoingWithout:
+    """A context in which a cache that cannot be used costs no answer: it warns, and goes on."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        match error:
+            case TimeoutError():
+                why = f"The answers at {self._place} did not come within {_STORE_SECONDS:g} s."
+            case UsageError():
+                why = f"An answer is not cached. {error.message}"
+            case FreeProvidersError():
+                why = str(error)
+            case _:
+                return False
+        warnings.warn(why, AnswerStoreWarning, stacklevel=3)
+        return True
 
 
 def _without_costs(prompt: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import warnings
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -237,21 +238,46 @@ def test_clearing_deletes_what_is_of_this_name(cache):
     assert other.lookup("p", "m") is not None
 
 
-def test_a_damaged_entry_is_an_error(cache):
-    """Which is LangChain's too, and says what to do."""
+def test_a_damaged_entry_is_no_answer(cache):
+    """A warning says what to do."""
     key = cache._key("p", "m")
     for value in [b"{", b"3", b'[{"$": "object", "class": "langchain.Generation", "of": {}}]']:
         cache.clear()
         cache._store.put([(key, Entry(state="done", value=value))], run=cache.name).result()
-        with pytest.raises(ours.AnswerStoreError, match="Clear the cache"):
-            asyncio.run(cache.alookup("p", "m"))
+        with pytest.warns(AnswerStoreWarning, match="Clear the cache"):
+            assert asyncio.run(cache.alookup("p", "m")) is None
+        with pytest.warns(AnswerStoreWarning, match="Clear the cache"):
+            assert cache.lookup("p", "m") is None
 
 
-def test_a_store_that_cannot_be_opened_is_an_error_of_langchains(tmp_path):
-    """A name is needed too."""
+class Silent:
+    """A store that never answers, as one on a server that is gone."""
+
+    place = "a server that is gone"
+
+    def get(self, keys):
+        return Future()
+
+    def put(self, entries, *, run=""):
+        return Future()
+
+    kept = delete = None
+
+
+def test_a_store_that_cannot_be_used_costs_no_answer(tmp_path, monkeypatch):
+    """Neither one that is no database, nor one that is silent; to clear it is an error."""
     (tmp_path / "text").write_text("no database")
+    monkeypatch.setattr("langchain_freeproviders.cache._STORE_SECONDS", 0.01)
+    with FLOW.replica() as server:
+        for store, why in ((tmp_path / "text", "text"), (Silent(), "did not come within")):
+            model = FLOW.model(server, cache=AnswerCache(store))
+            with pytest.warns(AnswerStoreWarning, match=why):
+                assert model.invoke("Hello").content == "Hello"
+            with pytest.warns(AnswerStoreWarning, match=why):
+                assert asyncio.run(model.ainvoke("Hello")).content == "Hello"
+        assert len(server.requests) == 4
     with pytest.raises(ours.AnswerStoreError):
-        AnswerCache(tmp_path / "text").lookup("p", "m")
+        AnswerCache(tmp_path / "text").clear()
     with pytest.raises(UsageError, match="name is empty"):
         AnswerCache(tmp_path / "x", name="")
 
