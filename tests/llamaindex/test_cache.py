@@ -5,10 +5,12 @@ import asyncio
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
 
 from freeproviders import FlowGpt as Provider
 from freeproviders import OpenAICompatible as Core
-from freeproviders.errors import UsageError
+from freeproviders.errors import StructuredOutputError, UsageError
 from freeproviders.testing import replica
 from llama_index_freeproviders import BackendLLM, FlowGpt, FreeProviders, OpenAICompatible
 from tests.brain import brain
@@ -84,6 +86,45 @@ def test_agents_are_served(tmp_path):
             llm = OpenAICompatible("m", base_url=server.base_url, cache=tmp_path / "a.db")
             assert "Sunny in Oslo" in asyncio.run(agent(llm))
         assert len(server.requests) == 2
+
+
+class Song(BaseModel):
+    title: str
+    seconds: int
+
+
+class Other(BaseModel):
+    title: str
+    seconds: int
+
+
+def test_objects_are_served(tmp_path):
+    """Each class by itself; a stream of drafts is asked for."""
+    prompt = PromptTemplate("A song about {what}, of 180 seconds")
+    with replica(Core, answer=brain) as server:
+
+        def made(**fields):
+            return OpenAICompatible("m", base_url=server.base_url, **fields)
+
+        bare = made().structured_predict(Song, prompt, what="Rain")
+        cached = {"cache": tmp_path / "a.db"}
+        for _ in range(2):
+            assert made(**cached).structured_predict(Song, prompt, what="Rain") == bare
+            assert asyncio.run(made(**cached).astructured_predict(Song, prompt, what="Rain")) == bare
+        assert len(server.requests) == 2
+        assert type(made(**cached).structured_predict(Other, prompt, what="Rain")) is Other
+        structured = made(**cached).as_structured_llm(Song)
+        for _ in range(2):
+            assert type(structured.complete("A song, of 3 seconds").raw) is Song
+        assert len(server.requests) == 4
+        *_, last = made(**cached).stream_structured_predict(Song, prompt, what="Rain")
+        assert last == bare
+        assert len(server.requests) == 5
+    with replica(Core, answer="no object") as server:
+        strict = made(**cached, on_invalid="pass")
+        for _ in range(2):
+            with pytest.raises(StructuredOutputError):
+                strict.structured_predict(Song, prompt, what="Snow")
 
 
 def test_it_can_be_changed_and_is_not_saved(server, tmp_path):
