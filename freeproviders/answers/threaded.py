@@ -154,10 +154,18 @@ class _Worker:
         with self._changed:
             self._tasks.append(task)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="freeproviders-answers", daemon=True)
-                self._thread.start()
+                self._start()
             self._changed.notify()
         return task.future
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="freeproviders-answers", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the interpreter ends, and has no more threads
+            self._tasks.pop().future.set_exception(AnswerStoreError(f"The program is ending: {error}."))
+        else:
+            self._thread = thread
 
     def _run(self) -> None:
         while tasks := self._next():

@@ -334,6 +334,21 @@ def _entry(store):
     return store.get([key(1)]).result(WAIT)[key(1)].value
 
 
+ENDING = """
+import sys
+from tests.answers.test_store import *
+store = open_store(sys.argv[1])
+for number in range(200):
+    store.put([(key(number), done("x" * 100))])
+"""
+
+
+def test_a_program_that_ends_writes_what_waits(path):
+    subprocess.run([sys.executable, "-c", ENDING, str(path)], check=True)
+    assert whole(path) == {key(number) for number in range(200)}
+
+
+@posix
 def test_a_file_that_was_taken_away_is_begun_anew(file, path):
     put(file, {1: done("one")})
     for one in path.parent.iterdir():
