@@ -37,7 +37,7 @@ OUTPUT: Final = "Output"
     FLOW_GPT_API_BASE="A provider's address; its proxy is in FLOW_GPT_PROXY.",
     FREEPROVIDERS_PROVIDER="Who answers usually; so do FREEPROVIDERS_SERVICE, _BASE_URL and _CHAT_MODEL.",
     FREEPROVIDERS_SYSTEM="The usual --system.",
-    FREEPROVIDERS_HISTORY="0 keeps no questions.",
+    FREEPROVIDERS_HISTORY="0 keeps no questions; FREEPROVIDERS_ANSWERS: where --cache keeps answers.",
 )
 def chat(
     prompt: Annotated[
@@ -97,6 +97,14 @@ def chat(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Keep the answer, and give it again to the same question without asking anybody.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     history: Annotated[
         bool | None,
         typer.Option(
@@ -137,6 +145,8 @@ def chat(
             name = choosing.named(usual.provider, usual.service, usual.model)
             answering = choosing.backend(name, usual.model, timeout, configuration)
             _check_attachments(files, answering)
+            if cache:
+                answering = answering.cached()
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             last, earlier = _last(history, asked=text is None, going_on=going_on)
             if text is None:

@@ -132,6 +132,18 @@ def test_an_answer_cannot_play_with_the_terminal() -> None:
     assert piped.stdout.decode() == answer + "\n"  # a file gets what was sent
 
 
+def test_a_cached_question_is_asked_once(tmp_path: Path) -> None:
+    env = {"FREEPROVIDERS_ANSWERS": str(tmp_path / "answers.sqlite3")}
+    with replica("openai-compatible", answer="It is.") as server:
+        words = (*arguments("openai-compatible", server.base_url), "Is it?")
+        first, again = run(*words, "--cache", env=env), run(*words, "--cache", "--json", env=env)
+        assert (first.stdout, first.stderr, len(server.requests)) == (b"It is.\n", b"", 1)
+        document = json.loads(again.stdout)
+        assert (document["text"], document["finish"]["cached"]) == ("It is.", True)
+        assert run(*words, env=env).stdout == b"It is.\n"
+        assert len(server.requests) == 2  # where nobody wants a cache
+
+
 def test_json_cannot_play_with_the_terminal(tmp_path: Path) -> None:
     """JSON escapes most control characters, but not those from 7F to 9F."""
     schema = tmp_path / "schema.json"
