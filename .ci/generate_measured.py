@@ -67,9 +67,9 @@ MODULES = ("core", "langchain", "llamaindex")
 def pages(docs: Path) -> dict[Path, str]:
     """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
-    incidents, floors, names = (
+    incidents, floors, names, local = (
         json.loads((docs / "measured" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("incidents", "floors", "names")
+        for name in ("incidents", "floors", "names", "local")
     )
     parts = {
         "performance.md": {
@@ -81,6 +81,14 @@ def pages(docs: Path) -> dict[Path, str]:
             "tool": numbers(results, TOOL),
             "at once": numbers(results, AT_ONCE),
             "needs": numbers(results, NEEDS),
+            "vectors": of_vectors(floors["found"]["embeddings"]),
+            "tokens": of_tokens(local["found"]),
+            "local": said_of(local["conditions"]),
+        },
+        "embeddings.md": {
+            "offline": table(["", "CPU time"], timed(local["found"]["offline"])),
+            "offline said": said_of(local["conditions"]),
+            "kept": of_kept(local["found"]["kept"]),
         },
         "comparison.md": {
             "cost": numbers(results, (*SPEED[:4], NEEDS[0])),
@@ -127,6 +135,46 @@ def said_of(conditions: dict[str, Any], rounds: int | None = None) -> str:
         + "."
     )
     return wrapped(f"{said} {conditions.get('note', '')}")
+
+
+def of_vectors(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Write how many times the floor embeddings take, in calls of many texts and of one."""
+    lines = []
+    for texts in (96, 1):
+        titles = [
+            f"call of {texts} texts, vectors of 1024 numbers as {how}, per text"
+            for how in ("float", "base64")
+        ]
+        for name in ("embed", "embed in LangChain", "embed in LlamaIndex"):
+            cells = [found[title].get(name) for title in titles]
+            what = f"a call of {texts} text{'s' * (texts > 1)}{name.removeprefix('embed')}"
+            lines.append([what, *(f"{one['ratio']:.1f}" if one else "" for one in cells)])
+    return table(["", "numbers as text", "base64"], lines)
+
+
+def timed(rows: dict[str, float]) -> Iterable[list[str]]:
+    """Write a line for each time in milliseconds."""
+    for name, spent in rows.items():
+        yield [name, f"{spent:.0f} ms" if spent >= 10 else f"{spent:.2g} ms"]
+
+
+def of_tokens(found: dict[str, Any]) -> str:
+    """Write what estimates of tokens take, and how far the likely one is from true counts."""
+    far = found["deviations"]
+    said = (
+        f"The likely estimate is {far['likely']:.0f} % off on average, over the counts that are recorded in "
+        f"`tests/core/counted.json`; four "
+        f"characters a token are {far['four characters a token']:.0f} % off. CPU time:"
+    )
+    return f"{wrapped(said)}\n{table(['', 'CPU time'], timed(found['tokens']))}"
+
+
+def of_kept(found: dict[str, float]) -> str:
+    """Write what vectors on disk take."""
+    return wrapped(
+        f"10,000 vectors of 768 numbers are found in {found['found'] / 1000:.2g} seconds of CPU time, and "
+        f"the file is {found['larger by percent']:.0f} % larger than they are."
+    )
 
 
 def tried(conditions: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ NO_BENCHMARKS = {
     "measured",
     "peers",
     "indexing",
+    "local",
     "quota",
     "resume",
     "retrieval",

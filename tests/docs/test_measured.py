@@ -21,6 +21,10 @@ from freeproviders import OpenAICompatible, Timeout
 from freeproviders.catalogue import Catalogue
 from freeproviders.embedded.weights import DEFAULT, WEIGHTS
 from freeproviders.testing import replica
+from freeproviders.tokens.likely import likely_tokens
+from freeproviders.tokens.upper import upper_tokens
+from tests.core.test_tokens import MODEL_OF, true_of
+from tests.core.texts import TEXTS
 from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
@@ -71,6 +75,8 @@ def test_the_numbers_of_services():
     here = f"{len(rows) - len(gone)}, and {len(gone)} that are gone"
     for said in (f"{lists} {ours}", theirs, f"| {here} | {' | '.join(map(str, line))} |"):
         assert said in text
+    short = [line[0], line[2], line[3], "many", line[5]]
+    assert f"| {here} | {' | '.join(map(str, short))} |" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_lines():
@@ -213,3 +219,22 @@ def test_the_scores_of_tools_are_those_of_the_examination():
         for model in ("0.5b", "1.5b"):
             assert exam[f"{model} {protocol}"] == exam[f"{model} flow-gpt"]
     assert all(one["objects"]["valid"] == one["objects"]["of"] for one in exam.values())
+
+
+def test_the_table_of_token_estimates_is_what_is_estimated():
+    """Of each family and text: the true count, where it was recorded, the likely and the upper estimate."""
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    head, *lines = page.partition("| | english ")[2].partition("\n\n")[0].splitlines()
+    names = ["english", *(cell.strip() for cell in head.strip("|").split("|")[:-1])]
+    seen = 0
+    for line in lines:
+        family, *cells, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        if family not in MODEL_OF:
+            continue
+        for name, cell in zip(names, cells, strict=True):
+            true, *estimates = map(int, cell.split(" / "))
+            model = MODEL_OF[family]
+            assert estimates == [likely_tokens(TEXTS[name], model), upper_tokens(TEXTS[name], model)]
+            assert true_of(family).get(name, true) == true
+            seen += 1
+    assert seen == 63
