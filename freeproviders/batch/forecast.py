@@ -1,0 +1,267 @@
+"""When a batch will have ended: by what limits still give, and by how quickly answers came.
+
+`seconds_for` is pure. What it reckons with is a `Supply` for each service: its limits, as the ledger
+tells them, and its speed. `supplies_of` looks them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from math import floor, inf, isfinite
+from typing import TYPE_CHECKING, Final
+
+from freeproviders.backend import Backend
+
+if TYPE_CHECKING:
+    from freeproviders.quota.interface import Rule, Standing
+
+LONGEST_SECONDS: Final = 10 * 365 * 86_400.0
+"""An end that is later than this is none."""
+_STEPS: Final = 60
+_TRANCHES: Final = 8
+"""Refills that are looked back at: whoever is behind more of them is behind all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One limit, in rows.
+
+    Attributes:
+        cap: the rows of a period.
+        left: those that may be asked now.
+        period: its seconds.
+        back: the seconds until more than now may be asked.
+        rolling: whether what was taken comes back a period later; else all of it at a border.
+    """
+
+    cap: float
+    left: float
+    period: float
+    back: float
+    rolling: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What one service gives.
+
+    Attributes:
+        name: whose it is.
+        bounds: its limits.
+        speed: the rows a second that it answers where no limit is in the way.
+        opens: the seconds until it may be asked at all.
+    """
+
+    name: str
+    bounds: tuple[Bound, ...] = ()
+    speed: float = inf
+    opens: float = 0.0
+
+    def rows_by(self, seconds: float) -> float:
+        """Return how many rows it can have answered by then, from now on."""
+        if seconds < self.opens:
+            return 0.0
+        bounds = sorted(self.bounds, key=lambda one: one.period)
+        return _rows_by(bounds, self.speed, seconds, self.opens)
+
+
+def seconds_for(rows: float, supplies: Iterable[Supply], speed: float = inf) -> float:
+    """Return in how many seconds so many rows can be answered, `inf` where they never are.
+
+    Args:
+        rows: how many are left.
+        supplies: who answers, all of them side by side.
+        speed: the rows a second that can be asked of all together.
+    """
+    if rows <= 0:
+        return 0.0
+    known = list(supplies)
+
+    def answered(seconds: float) -> float:
+        return min(speed * seconds, sum(one.rows_by(seconds) for one in known))
+
+    reached = rows * (1 - 1e-9)
+    latest = 1.0
+    while answered(latest) < reached:
+        latest *= 2
+        if latest > LONGEST_SECONDS:
+            return inf
+    earliest = 0.0
+    for _ in range(_STEPS):
+        middle = (earliest + latest) / 2
+        if answered(middle) < reached:
+            earliest = middle
+        else:
+            latest = middle
+        if latest - earliest < 1e-3 * latest and latest - earliest < 1e-3:
+            break
+    return latest
+
+
+def _rows_by(bounds: Sequence[Bound], speed: float, seconds: float, opens: float) -> float:
+    """Return the rows by a time, where the limits are as they stand now.
+
+    What a limit of a longer period gives at once is asked within those of shorter ones. So the rows
+    by a time are the fewest that any moment before it allows: what had been given until that moment,
+    and what the shorter limits let through from there on.
+    """
+    if not bounds:
+        return speed * (seconds - opens) if isfinite(speed) else inf
+    *inner, outer = bounds
+    allowed = _rows_by(inner, speed, seconds, opens)
+    given = outer.left
+    for at, amount in _refills(outer, seconds):
+        allowed = min(allowed, given + _rows_afresh(inner, speed, seconds - max(at, opens)))
+        given += amount
+    return min(allowed, given)
+
+
+def _refills(bound: Bound, until: float) -> Iterable[tuple[float, float]]:
+    """Return when a limit gives how much, up to a time: the last refills one by one, others in one."""
+    used = max(0.0, bound.cap - bound.left)
+    steps: list[tuple[float, float]]
+    if bound.rolling:
+        steps = [(bound.back, used), (bound.period, min(bound.left, bound.cap))]
+    else:
+        steps = [(bound.back, bound.cap)]
+    steps = sorted([step for step in steps if step[1] > 0])
+    if not steps or bound.period <= 0:
+        return
+    rounds = max(0, floor((until - steps[0][0]) / bound.period) - _TRANCHES)
+    if rounds and steps[0][0] <= until:
+        total = sum(amount for _, amount in steps)
+        yield steps[0][0], rounds * total
+    for number in count(rounds):
+        for at, amount in steps:
+            if (when := at + number * bound.period) <= until:
+                yield when, amount
+        if steps[0][0] + (number + 1) * bound.period > until:
+            return
+
+
+def _rows_afresh(bounds: Sequence[Bound], speed: float, seconds: float) -> float:
+    """Return the rows within some seconds where none of the limits was used before."""
+    if seconds <= 0:
+        return 0.0
+    if not bounds:
+        return speed * seconds if isfinite(speed) else inf
+    *inner, outer = bounds
+    periods = floor(seconds / outer.period)
+    whole = min(outer.cap, _rows_afresh(inner, speed, outer.period))
+    rest = min(outer.cap, _rows_afresh(inner, speed, seconds - periods * outer.period))
+    return periods * whole + rest
+
+
+# --- what there is ---
+
+
+@dataclass(frozen=True, slots=True)
+class RowCost:
+    """What a row takes on the average: requests, and tokens of its question and its answer."""
+
+    requests: float = 1.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+
+    def of(self, metric: str) -> float:
+        """Return how much of a metric a row takes, 0 for one that nobody knows."""
+        match metric:
+            case "requests":
+                return self.requests
+            case "tokens":
+                return self.input_tokens + self.output_tokens
+            case "input tokens":
+                return self.input_tokens
+            case "output tokens":
+                return self.output_tokens
+            case _:
+                return 0.0
+
+
+async def supplies_of(
+    backend: Backend, cost: RowCost, *, keep: float = 0.0, speed: float = inf
+) -> list[Supply]:
+    """Look up what a backend, or each member of a router, has left of its limits.
+
+    Args:
+        backend: who is asked.
+        cost: what a row takes.
+        keep: the share of a day's limits that is left to others.
+        speed: the rows a second that each answers where no limit is in the way.
+    """
+    members = [one.backend for one in getattr(backend, "members", ())] or [backend]
+    found: list[Supply] = []
+    taken: set[tuple[str, ...]] = set()
+    for member in members:
+        meter = await member.metered() if hasattr(member, "metered") else None
+        name = " ".join(filter(None, (member.name, member.model)))
+        if meter is None:
+            found.append(Supply(name, speed=speed))
+            continue
+        rules = [rule for rule in meter.rules_of(member.model) if isfinite(rule.cap)]
+        places = {_place(rule) for rule in rules}
+        if places & taken:  # a pool that a better model of the service has: it gives nothing more
+            continue
+        taken |= places
+        standings = await meter.ledger.standings(meter.name)
+        share = max(keep, meter.keep)
+        found.append(
+            supply_of(name, rules, standings, cost, keep=share, speed=speed, now=datetime.now(UTC))
+        )
+    return found
+
+
+def supply_of(
+    name: str,
+    rules: Sequence[Rule],
+    standings: Iterable[Standing],
+    cost: RowCost,
+    *,
+    keep: float,
+    speed: float,
+    now: datetime,
+) -> Supply:
+    """Make the supply of a service's model of its rules, and of what was counted of them."""
+    counted = {_place(one.rule): one for one in sorted(standings, key=lambda one: -one.left)}
+    pools = {rule.pool for rule in rules}
+    shut = [
+        (one.back_at - now).total_seconds()
+        for one in counted.values()
+        if not one.rule.per and not one.left and one.back_at is not None and one.rule.pool in pools
+    ]
+    bounds = [
+        _bound(rule, counted.get(_place(rule)), amount, keep, now)
+        for rule in rules
+        if rule.per and (amount := cost.of(rule.metric)) > 0
+    ]
+    return Supply(name, tuple(bounds), speed, max([0.0, *shut]))
+
+
+def _bound(rule: Rule, standing: Standing | None, amount: float, keep: float, now: datetime) -> Bound:
+    from freeproviders.quota.windows import LONG_SECONDS, Now, meaning_of  # noqa: PLC0415 - off the start
+
+    rule = rule if standing is None else standing.rule
+    meaning = meaning_of(rule)
+    kept = rule.cap * keep if meaning.period >= LONG_SECONDS else 0.0
+    left = rule.cap if standing is None else standing.left
+    rolling = meaning.kind != "calendar"
+    back = meaning.period
+    if not rolling:
+        moment = now.timestamp()
+        back = meaning.free_at(moment, Now(moment)) - moment
+    elif standing is not None and standing.back_at is not None:
+        back = (standing.back_at - now).total_seconds()
+    return Bound(
+        cap=max(0.0, rule.cap - kept) / amount,
+        left=max(0.0, left - kept) / amount,
+        period=meaning.period,
+        back=max(0.0, back),
+        rolling=rolling,
+    )
+
+
+def _place(rule: Rule) -> tuple[str, str, str, str]:
+    return rule.service, rule.pool, rule.metric, rule.per
