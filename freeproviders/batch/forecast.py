@@ -208,9 +208,7 @@ async def supplies_of(
         taken |= places
         standings = await meter.ledger.standings(meter.name)
         share = max(keep, meter.keep)
-        found.append(
-            supply_of(name, rules, standings, cost, keep=share, speed=speed, now=datetime.now(UTC))
-        )
+        found.append(supply_of(name, rules, standings, cost, keep=share, speed=speed, now=datetime.now(UTC)))
     return found
 
 

@@ -10,6 +10,7 @@ import typer
 from freeproviders._version import __version__
 from freeproviders.cli import (
     answers,
+    batch,
     catalogue,
     chat,
     doctor,
@@ -38,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(cls=Command)(chat.chat)
+app.add_typer(batch.app, name="batch")
 app.command(cls=Command)(providers.providers)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(models.app, name="models")

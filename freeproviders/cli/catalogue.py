@@ -22,9 +22,11 @@ _OLD: Final = " *"
 class _ShowsByName(Group):
     """A group in which whatever is no command is the id of a service to show."""
 
+    usual = "show"
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: typer may bring its own click
         known = not args or args[0] in self.commands or args[0].startswith("-")
-        return super().resolve_command(ctx, args if known else ["show", *args])
+        return super().resolve_command(ctx, args if known else [self.usual, *args])
 
 
 app = typer.Typer(

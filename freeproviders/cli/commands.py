@@ -20,6 +20,7 @@ EXIT_CODES: Final = {
     0: "success",
     1: "an error of a service, of the model or of this machine",
     2: "a wrong command: nothing was sent",
+    3: "a batch has rows left: the same command goes on",
     130: "Ctrl-C",
 }
 
@@ -104,7 +105,35 @@ class Group(_Taught, TyperGroup):
     def format_commands(self, _: Any, formatter: Any) -> None:
         """Write the commands, each with the whole of its first sentence."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, one.get_short_help_str(500)) for name, one in self.commands.items()])
+            formatter.write_dl(
+                [(name, one.get_short_help_str(500)) for name, one in self.commands.items() if not one.hidden]
+            )
+
+
+class WithRun(Group):
+    """A group whose command `run` is meant where none is named: `batch in.csv` is `batch run in.csv`.
+
+    Its help is that of this command, with the names of the others.
+    """
+
+    usual = "run"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the command before what it is given."""
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = [self.usual, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the command that is meant, and the other commands."""
+        meant: Any = self.commands[self.usual]
+        inner = ctx.__class__(meant, info_name=ctx.info_name, parent=ctx.parent)
+        meant.format_usage(inner, formatter)
+        meant.format_help_text(inner, formatter)
+        meant.format_options(inner, formatter)
+        self.format_commands(ctx, formatter)
+        meant.format_epilog(inner, formatter)
 
 
 class Root(Group):

@@ -50,7 +50,7 @@ def models(
             raise typer.BadParameter("It goes without a command.", param_hint="--service")
         return
     if service is not None:
-        from freeproviders.cli.chat import INTERRUPTED_EXIT
+        from freeproviders.cli.commands import INTERRUPTED_EXIT
         from freeproviders.cli.offers import offers
 
         try:
@@ -102,7 +102,7 @@ def pull(
 
     An interrupted download goes on where it stopped.
     """
-    from freeproviders.cli.chat import INTERRUPTED_EXIT
+    from freeproviders.cli.commands import INTERRUPTED_EXIT
     from freeproviders.cli.weights import pull as fetch
     from freeproviders.embedded.weights import DEFAULT, weights_named
     from freeproviders.errors import UnknownModelError

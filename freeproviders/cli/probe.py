@@ -59,7 +59,7 @@ def probe(
     difference comes with the lines that correct it in a file of your own. The exit code is 1 where
     the service ended the probe, as by a limit.
     """
-    from freeproviders.cli.chat import INTERRUPTED_EXIT
+    from freeproviders.cli.commands import INTERRUPTED_EXIT
     from freeproviders.errors import UnsupportedOptionWarning
     from freeproviders.probing import Prober
 

@@ -43,7 +43,7 @@ async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[N
         # Also when this is cancelled meanwhile, the thread has ended here and its file can be closed.
         await in_thread(threading.Event(), lambda: descriptors.append(open_lock_file(path)))
         waited = False
-        while not _try_lock(descriptors[0]):
+        while not try_lock(descriptors[0]):
             if not waited:
                 waited = True
                 on_wait()
@@ -54,7 +54,8 @@ async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[N
             os.close(descriptor)  # closing is what unlocks
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file, if nobody else has; closing it unlocks it."""
     try:
         _lock(descriptor)
     except OSError as error:

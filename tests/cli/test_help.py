@@ -36,6 +36,9 @@ def commands(command: Any, name: str = "freeproviders") -> Iterator[tuple[str, A
             yield from commands(inner, f"{name} {word}")
 
 
+FILES = re.compile(r"(notes|questions|prompt|answers)\.\w+")
+
+
 COMMANDS = dict(commands(get_command(app)))
 OURS = {name: one for name, one in COMMANDS.items() if isinstance(one, Command | Group)}
 EXAMPLES = [line for one in OURS.values() for line in examples_of(one) if line not in ELSEWHERE]
@@ -65,6 +68,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """Services that answer on this machine, and files that examples name."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "notes.txt").write_text("Buy milk.")
+    (folder / "questions.csv").write_text("prompt\nWell?\n")
+    (folder / "prompt.txt").write_text("{prompt}")
     with (
         replica(service="groq", answer="Well.", limits=False) as groq,
         replica(service="gemini", answer="Well.") as gemini,
@@ -80,7 +85,9 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             "FREEPROVIDERS_CACHE": str(folder / "cache"),
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
-        # What an example deletes is there.
+        # What an example deletes or looks at is there.
+        questions, answers = str(folder / "questions.csv"), str(folder / "answers.csv")
+        assert run("batch", questions, "-o", answers, env=env).returncode == 0
         assert run("embed", "--service", "gemini", "--cache", "Hi", env=env).returncode == 0
         yield {"folder": str(folder), **env}
 
@@ -91,7 +98,7 @@ def test_an_example_runs(line: str, outside: dict[str, str]) -> None:
     *before, typed = line.split(" | ")
     typed, _, _ = typed.partition(" < ")
     arguments = [
-        str(Path(outside["folder"]) / word) if word == "notes.txt" else word
+        str(Path(outside["folder"]) / word) if FILES.fullmatch(word) else word
         for word in shlex.split(typed)[1:]
     ]
     env = {name: value for name, value in outside.items() if name != "folder"}

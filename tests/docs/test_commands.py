@@ -52,9 +52,10 @@ def check_ours(words):
         command, rest = command.commands[rest[0]], rest[1:]
     options = HELP | {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
     if isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
-        shows = type(command).resolve_command is not TyperGroup.resolve_command
-        assert shows, f"{' '.join(words)}: there is no command {rest[0]}"  # as `catalogue groq`
-        options |= {name for one in command.commands["show"].params for name in one.opts}
+        usual = getattr(command, "usual", None)  # `catalogue groq` is `catalogue show groq`
+        assert usual, f"{' '.join(words)}: there is no command {rest[0]}"
+        meant = command.commands[usual]
+        options |= {name for one in meant.params for name in (*one.opts, *one.secondary_opts)}
     for word in rest:
         if re.match(r"--?[A-Za-z]", word):
             assert word.partition("=")[0] in options, f"{' '.join(words)}: there is no {word}"

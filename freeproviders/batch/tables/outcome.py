@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,17 +29,6 @@ class Outcome:
     error: str = ""
     tries: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, completion: Completion, *, typed: bool, tries: int = 0) -> Outcome:
-        """Make that of an answer; `typed` says that it is an object whose fields are wanted."""
-        found: Any = None
-        if typed:
-            try:
-                found = json.loads(completion.text)
-            except ValueError:
-                found = None
-        return cls("done", completion, tries=tries, fields=found if isinstance(found, dict) else {})
 
     def said(self, name: str) -> Any:
         """Return a cell by the name of its column."""

@@ -9,8 +9,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,10 @@ class Piece(NamedTuple):
 
     records: list[Record]
     carried: Any = None
+
+
+Results = AsyncGenerator[tuple[Piece, list[Outcome]], None]
+"""Rows in their order, and what became of each."""
 
 
 def pieces_of(
@@ -70,13 +74,8 @@ class Output:
         if self.path is not None:
             self._check(self.path)
 
-    def write(
-        self,
-        columns: Sequence[Column],
-        pieces: Callable[[], Iterator[Piece]],
-        outcomes: Callable[[Sequence[Record]], Sequence[Outcome]],
-        *,
-        inputs: Any = None,
+    async def write(
+        self, columns: Sequence[Column], results: Callable[[], Results], *, inputs: Any = None
     ) -> list[Column]:
         """Write the table, and return the columns that it got.
 
@@ -84,26 +83,20 @@ class Output:
 
         Args:
             columns: the columns.
-            pieces: makes the rows, each time from the beginning.
-            outcomes: tells what became of rows.
+            results: makes the rows with what became of them, each time from the beginning.
             inputs: the schema of a Parquet file whose columns are carried over.
         """
         columns = list(columns)
         while True:
             try:
-                self._write(columns, pieces(), outcomes, inputs)
+                async with aclosing(results()) as found:
+                    await self._write(columns, found, inputs)
             except UnfitError as error:
                 columns[error.column] = replace(columns[error.column], kind="text", many=False)
             else:
                 return columns
 
-    def _write(
-        self,
-        columns: Sequence[Column],
-        pieces: Iterator[Piece],
-        outcomes: Callable[[Sequence[Record]], Sequence[Outcome]],
-        inputs: Any,
-    ) -> None:
+    async def _write(self, columns: Sequence[Column], results: Results, inputs: Any) -> None:
         number, name = tempfile.mkstemp(
             _UNFINISHED,
             "freeproviders-" if self.path is None else _prefix(self.path),
@@ -114,10 +107,10 @@ class Output:
             with os.fdopen(number, "w+b") as file:
                 writer = writer_of(self.kind, columns, file, inputs)
                 try:
-                    for piece in pieces:
+                    async for piece, outcomes in results:
                         rows = [
                             [column.value(record.values, outcome) for column in columns]
-                            for record, outcome in zip(piece.records, outcomes(piece.records), strict=True)
+                            for record, outcome in zip(piece.records, outcomes, strict=True)
                         ]
                         writer.write(rows, piece.carried)
                     writer.finish()
@@ -127,7 +120,7 @@ class Output:
                 self._put(unfinished, file)
         finally:
             with suppress(FileNotFoundError):
-                unfinished.unlink()
+                os.unlink(name)  # noqa: PTH108 - a moment, and nobody else runs on this loop
 
     def _put(self, unfinished: Path, file: IO[bytes]) -> None:
         """Give the finished file its name, or send it to standard output."""

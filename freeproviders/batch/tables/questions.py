@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from freeproviders.backend import Backend
+from freeproviders.batch.rows import Question
 from freeproviders.batch.tables.lines import PROMPT
 from freeproviders.batch.tables.record import Record
 from freeproviders.batch.tables.template import Template
 from freeproviders.errors import UsageError
-from freeproviders.types import ChatRequest
 
 Source = Literal["template", "prompt", "messages", "openai"]
 MESSAGES: Final = "messages"
@@ -27,29 +26,26 @@ class Questions:
     """Makes the question of a row.
 
     Args:
-        backend: who is asked; it checks the settings.
         template: the prompt, with the names of columns in braces.
         field: the column that holds the prompt.
         system: instructions for every row that has none itself.
-        settings: settings of every request; those of a row's own body give way to them.
+        settings: settings that take the place of a row's own.
 
     Without a template and a field, `look` finds where the questions are.
     """
 
     def __init__(
         self,
-        backend: Backend,
         *,
         template: Template | None = None,
         field: str | None = None,
         system: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self._backend = backend
         self._template = template
         self._field = field
         self._system = system
-        self._settings = {name: value for name, value in (settings or {}).items() if value is not None}
+        self._settings = dict(settings or {})
         self.source: Source | None = None if template is None and field is None else _source(template, field)
 
     @property
@@ -95,38 +91,34 @@ class Questions:
                 f"the names of columns in braces. The table has: {', '.join(names) or 'no column'}."
             )
 
-    def request(self, record: Record) -> ChatRequest:
-        """Make the question of a row.
-
-        Raises `UsageError` where it cannot be one, with its place in the table.
-        """
-        place = record.place[0].upper() + record.place[1:]
+    def question(self, record: Record) -> Question | UsageError:
+        """Make the question of a row, or the error that says why it is none."""
         if record.wrong:
-            raise UsageError(f"{place}: {record.wrong}")
+            return UsageError(record.wrong)
         try:
-            return self._request(record.values)
+            return self._question(record.values)
         except UsageError as error:
-            raise UsageError(f"{place}: {error}") from error
+            return error
 
-    def _request(self, values: Mapping[str, Any]) -> ChatRequest:
-        settings = self._settings
+    def _question(self, values: Mapping[str, Any]) -> Question:
+        settings: dict[str, Any] = {}
         if self._template is not None:
             said: Any = self._template.fill(values)
         elif self.source == "openai":
-            body = _body(values)
-            said = body.pop(MESSAGES, None)
-            settings = {**body, **settings}
+            settings = _body(values)
+            said = settings.pop(MESSAGES, None)
+            settings = {name: one for name, one in settings.items() if name not in self._settings}
         else:
             said = _said(values, self._field or PROMPT, self.source)
         if isinstance(said, str):
             if not said.strip():
                 raise UsageError("The prompt is empty.")
             said = [{"role": "user", "content": said}]
-        if not isinstance(said, Sequence) or not said:
+        if not isinstance(said, list) or not said:
             raise UsageError('There are no messages: [{"role": "user", "content": "..."}] is expected.')
         if self._system and not any(_role(one) in {"system", "developer"} for one in said):
             said = [{"role": "system", "content": self._system}, *said]
-        return self._backend.request(said, stream=False, **settings)
+        return Question(said, **settings)
 
 
 def _source(template: Template | None, field: str | None) -> Source:

@@ -19,8 +19,16 @@ BACKEND = OpenAICompatible("m", base_url="http://127.0.0.1:9/v1")
 
 
 def asked(questions: Questions, **values):
+    """Make the question of a row, and the request of that as the engine does."""
     questions.look(values, values)
-    return questions.request(Record(0, "line 2", values))
+    return request_of(questions, values)
+
+
+def request_of(questions: Questions, values):
+    made = questions.question(Record(0, "line 2", values))
+    if isinstance(made, UsageError):
+        raise made
+    return BACKEND.request(made.messages, **made.settings)
 
 
 def said(questions: Questions, **values):
@@ -87,18 +95,18 @@ def test_a_cell_that_is_not_there(values, said: str) -> None:
 
 
 def test_where_the_question_is() -> None:
-    assert said(Questions(BACKEND), prompt="Hi", other="x") == [("user", "Hi")]
-    assert said(Questions(BACKEND), only="Hi") == [("user", "Hi")]
-    assert said(Questions(BACKEND, field="b"), a="x", b="Hi") == [("user", "Hi")]
-    assert said(Questions(BACKEND, template=Template("{a}-{b}")), a="x", b="y") == [("user", "x-y")]
+    assert said(Questions(), prompt="Hi", other="x") == [("user", "Hi")]
+    assert said(Questions(), only="Hi") == [("user", "Hi")]
+    assert said(Questions(field="b"), a="x", b="Hi") == [("user", "Hi")]
+    assert said(Questions(template=Template("{a}-{b}")), a="x", b="y") == [("user", "x-y")]
     history = [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}]
     for value in (
         history,
         json.dumps(history),
         [{**one, "tool_calls": None, "name": None} for one in history],
     ):
-        assert said(Questions(BACKEND), messages=value, prompt="x") == [("system", "S"), ("user", "Hi")]
-    assert Questions(BACKEND, field="messages").source == "messages"
+        assert said(Questions(), messages=value, prompt="x") == [("system", "S"), ("user", "Hi")]
+    assert Questions(field="messages").source == "messages"
 
 
 @pytest.mark.parametrize(
@@ -111,41 +119,42 @@ def test_where_the_question_is() -> None:
 )
 def test_what_is_not_there_is_named(given, values, wanted: str) -> None:
     with pytest.raises(UsageError, match=re.escape(wanted)):
-        Questions(BACKEND, **given).look(values, values)
+        Questions(**given).look(values, values)
     with pytest.raises(UsageError, match="choose one"):
-        Questions(BACKEND, field="a", template=Template("{a}"))
+        Questions(field="a", template=Template("{a}"))
 
 
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [
-        ({"prompt": 3}, "Line 2: The column 'prompt' holds no text, but int."),
-        ({"prompt": None}, "Line 2: The column 'prompt' is empty."),
-        ({"prompt": "  "}, "Line 2: The prompt is empty."),
-        ({"messages": "["}, "Line 2: The column 'messages' is not JSON"),
-        ({"messages": "{}"}, "Line 2: The column 'messages' holds no list of messages."),
-        ({"messages": []}, "Line 2: There are no messages"),
-        ({"messages": [{"role": "nobody"}]}, "Line 2: "),
-        ({"messages": ["text"]}, "Line 2: "),
+        ({"prompt": 3}, "The column 'prompt' holds no text, but int."),
+        ({"prompt": None}, "The column 'prompt' is empty."),
+        ({"prompt": "  "}, "The prompt is empty."),
+        ({"messages": "["}, "The column 'messages' is not JSON"),
+        ({"messages": "{}"}, "The column 'messages' holds no list of messages."),
+        ({"messages": []}, "There are no messages"),
+        ({"messages": [{"role": "nobody"}]}, "nobody"),
+        ({"messages": ["text"]}, "essage"),
     ],
 )
 def test_a_row_that_is_no_question(values, wanted: str) -> None:
     with pytest.raises(UsageError, match=re.escape(wanted)):
-        asked(Questions(BACKEND), **values)
+        asked(Questions(), **values)
 
 
 def test_a_row_that_was_not_read() -> None:
-    with pytest.raises(UsageError, match=r"^Line 7: It is not JSON\.$"):
-        Questions(BACKEND, field="a").request(Record(3, "line 7", {}, "It is not JSON."))
+    made = Questions(field="a").question(Record(3, "line 7", {}, "It is not JSON."))
+    assert isinstance(made, UsageError)
+    assert str(made) == "It is not JSON."
 
 
 def test_instructions_and_settings() -> None:
-    questions = Questions(BACKEND, system="S", settings={"temperature": 0.5, "max_tokens": None})
+    questions = Questions(system="S", settings={"temperature": 0.5})
     request = asked(questions, prompt="Hi")
     assert [one.role for one in request.messages] == ["system", "user"]
-    assert (request.temperature, request.max_tokens, request.stream) == (0.5, None, False)
+    assert request.temperature is None  # those of all rows are the run's
     own = [{"role": "developer", "content": "Own"}, {"role": "user", "content": "Hi"}]
-    assert "S" not in [one.content for one in asked(Questions(BACKEND, system="S"), messages=own).messages]
+    assert "S" not in [one.content for one in asked(Questions(system="S"), messages=own).messages]
 
 
 # --- OpenAI's batch files ---
@@ -163,27 +172,27 @@ def line(**body):
 def test_a_batch_file_of_openai() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     row = line(max_completion_tokens=9, temperature=1, tools=[tool], stream=True, user="u", seed=3)
-    questions = Questions(BACKEND, settings={"temperature": 0.0})
+    questions = Questions(settings={"temperature": 0.0})
     request = asked(questions, **row)
     assert (questions.source, questions.columns) == ("openai", ("body", "url"))
-    assert (request.model, request.max_tokens, request.temperature) == ("m", 9, 0.0)
-    assert (request.tools[0].name, request.stream, dict(request.options)) == ("f", False, {"seed": 3})
+    assert (request.model, request.max_tokens, request.temperature) == ("m", 9, None)
+    assert (request.tools[0].name, request.stream, dict(request.options)) == ("f", True, {"seed": 3})
     in_csv = {**row, "body": json.dumps(row["body"])}
-    assert asked(Questions(BACKEND), **in_csv).messages == request.messages
+    assert asked(Questions(), **in_csv).messages == request.messages
 
 
 @pytest.mark.parametrize(
     ("row", "wanted"),
     [
-        ({**line(), "url": "/v1/embeddings"}, "Line 2: It is for /v1/embeddings"),
-        ({**line(), "body": None}, "Line 2: The column 'body' is empty."),
-        (line(messages=None), "Line 2: There are no messages"),
-        (line(base_url="http://127.0.0.1:1"), "Line 2: "),
-        (line(api_key="k"), "Line 2: "),
+        ({**line(), "url": "/v1/embeddings"}, "It is for /v1/embeddings"),
+        ({**line(), "body": None}, "The column 'body' is empty."),
+        (line(messages=None), "There are no messages"),
+        (line(base_url="http://127.0.0.1:1"), "base_url says how the backend is reached"),
+        (line(api_key="k"), "api_key says how"),
     ],
 )
 def test_a_line_of_openai_that_cannot_be_asked(row, wanted: str) -> None:
-    questions = Questions(BACKEND)
+    questions = Questions()
     questions.look(line(), line())
     with pytest.raises(UsageError, match=re.escape(wanted)):
-        questions.request(Record(0, "line 2", row))
+        request_of(questions, row)

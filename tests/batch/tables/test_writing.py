@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
 import stat
 import tracemalloc
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -42,7 +44,21 @@ SCHEMA = {
 
 def answer(text: str = "Hi.", **more) -> Outcome:
     finish = Finish(provider="Groq", model="m", **more)
-    return Outcome.of(Completion(text, "", (), Usage(3, 4), finish), typed=text.startswith("{"))
+    fields = {}
+    if text.startswith("{"):
+        with suppress(ValueError):
+            fields = json.loads(text)
+    return Outcome("done", Completion(text, "", (), Usage(3, 4), finish), fields=fields)
+
+
+def write(output: Output, columns, pieces, outcomes, **given) -> None:
+    """Write pieces of a table, each record with its outcome."""
+
+    async def results():
+        for piece in pieces():
+            yield piece, outcomes(piece.records)
+
+    asyncio.run(output.write(columns, results, **given))
 
 
 def written(tmp_path: Path, kind: str, rows, outcomes, schema=None, **given):
@@ -51,7 +67,8 @@ def written(tmp_path: Path, kind: str, rows, outcomes, schema=None, **given):
     source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     found = open_table(source)
     path = tmp_path / f"out.{kind}"
-    Output(path, kind).write(
+    write(
+        Output(path, kind),
         columns_of(kinds_of(rows), schema, **given),
         lambda: pieces_of(found, most=None, carried=False),
         lambda records: [outcomes[one.index] for one in records],
@@ -221,7 +238,8 @@ def test_half_a_character_ends_no_table(tmp_path: Path) -> None:
 def carried(tmp_path: Path, most=None):
     found = open_table(tmp_path / "in.parquet")
     path = tmp_path / "out.parquet"
-    Output(path, "parquet").write(
+    write(
+        Output(path, "parquet"),
         columns_of(dict.fromkeys(found.columns, "text")),
         lambda: pieces_of(found, most=most, carried=True, columns=("id",)),
         lambda records: [answer(str(one.values["id"])) for one in records],
@@ -272,8 +290,11 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
             return [answer() for _ in records]
 
         with pytest.raises(KeyboardInterrupt):
-            Output(path, kind).write(
-                columns_of({"a": "whole"}), lambda: pieces_of(found, most=None, carried=False), outcomes
+            write(
+                Output(path, kind),
+                columns_of({"a": "whole"}),
+                lambda: pieces_of(found, most=None, carried=False),
+                outcomes,
             )
         assert path.read_text() == "before"
         assert seen
@@ -342,7 +363,8 @@ def test_memory_is_flat(tmp_path: Path, kind: str, monkeypatch) -> None:
     text = "word " * 400
     tracemalloc.start()
     try:
-        output.write(
+        write(
+            output,
             columns_of({"a": "whole"}),
             lambda: pieces_of(found, most=None, carried=False),
             lambda records: [answer(text + str(one.index)) for one in records],
