@@ -18,9 +18,6 @@ from freeproviders.cli.moments import read_moment, shown_moment
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
 
-INTERRUPTED_EXIT: Final = 130
-LEFT_EXIT: Final = 3
-"""The exit code where rows are left that the same line asks again."""
 TABLES: Final = "The tables"
 RUN: Final = "The run"
 Reading = Literal["jsonl", "csv", "tsv", "parquet", "text"]

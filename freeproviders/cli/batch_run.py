@@ -30,8 +30,8 @@ from freeproviders.batch.tables.template import Template
 from freeproviders.batch.tables.writers import WRITABLE
 from freeproviders.batch.terms import with_terms
 from freeproviders.cli import terminal
-from freeproviders.cli.batch import INTERRUPTED_EXIT, LEFT_EXIT
 from freeproviders.cli.batch_display import BatchDisplay
+from freeproviders.cli.commands import INTERRUPTED_EXIT, LEFT_EXIT
 from freeproviders.cli.moments import shown_length, shown_moment
 from freeproviders.errors import FreeProvidersError, UsageError
 from freeproviders.router.router import FreeProviders

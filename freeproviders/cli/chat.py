@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from freeproviders.cli import choosing, options, terminal, who
-from freeproviders.cli.commands import examples, variables
+from freeproviders.cli.commands import INTERRUPTED_EXIT, examples, variables
 from freeproviders.cli.remarks import warnings_as_remarks
 from freeproviders.cli.schema_file import response_format
 from freeproviders.cli.who import QUESTION
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from freeproviders.cli.history import LastConversation
     from freeproviders.types import ChatRequest, Completion
 
-INTERRUPTED_EXIT = 130
 OUTPUT: Final = "Output"
 
 

@@ -16,12 +16,14 @@ VARIABLES: Final = "variables"
 _VALUES: Final = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "FILE"}
 """What stands for a value in place of its type in Python, where an option says nothing itself."""
 _TYPE: Final = re.compile(r" <[^<>]*?\b(str|int|float|path)\b[^<>]*>", re.IGNORECASE)
+LEFT_EXIT: Final = 3
+INTERRUPTED_EXIT: Final = 130
 EXIT_CODES: Final = {
     0: "success",
     1: "an error of a service, of the model or of this machine",
     2: "a wrong command: nothing was sent",
-    3: "a batch has rows left: the same command goes on",
-    130: "Ctrl-C",
+    LEFT_EXIT: "a batch has rows left: the same command goes on",
+    INTERRUPTED_EXIT: "Ctrl-C",
 }
 
 
