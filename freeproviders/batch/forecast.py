@@ -196,7 +196,8 @@ async def supplies_of(
     found: list[Supply] = []
     taken: set[tuple[str, ...]] = set()
     for member in members:
-        meter = await member.metered() if hasattr(member, "metered") else None
+        keeps = getattr(member, "keeps_limits", False)
+        meter = await member.metered() if keeps else None
         name = " ".join(filter(None, (member.name, member.model)))
         if meter is None:
             found.append(Supply(name, speed=speed))
