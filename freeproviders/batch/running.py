@@ -181,7 +181,10 @@ class Running:
                 if (item := self._due(now)) is not None:
                     return item
                 if len(self._waiting) < _MOST_WAITING:
-                    if (item := await self._ahead.next(pulls=self._pulls)) is not None:
+                    item = await self._ahead.next(pulls=self._pulls)
+                    if self._end is not None:  # stopped while rows were looked up
+                        return None
+                    if item is not None:
                         return item
                     if self._ahead.comes:
                         await self._turned(self._waiting[0][0] if self._waiting else inf)

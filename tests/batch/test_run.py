@@ -402,6 +402,16 @@ async def test_who_leaves_early_keeps_what_was_answered(server, backend, store):
     assert report.kept == count
 
 
+@pytest.mark.parametrize("taken", [1, 100])
+async def test_who_leaves_while_answers_are_looked_up_is_let_go(server, backend, store, taken):
+    await batch(questions(1000), backend, store=store)
+    async with aclosing(answered(questions(1200), backend, store=store)) as run:
+        for _ in range(taken):
+            assert (await anext(run)).kept
+    assert run.report.why == "It was stopped."
+    assert len(server.requests) == 1000
+
+
 async def test_a_stopped_run_names_what_has_no_answer(server, backend, store):
     run = answered(iter(questions(400)), backend, store=store, in_flight=4)
     states = []
