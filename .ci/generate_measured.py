@@ -67,9 +67,9 @@ MODULES = ("core", "langchain", "llamaindex")
 def pages(docs: Path) -> dict[Path, str]:
     """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
-    incidents, floors, names, local = (
+    incidents, floors, names, local, batches = (
         json.loads((docs / "measured" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("incidents", "floors", "names", "local")
+        for name in ("incidents", "floors", "names", "local", "batch")
     )
     parts = {
         "performance.md": {
@@ -95,6 +95,7 @@ def pages(docs: Path) -> dict[Path, str]:
             "incidents": table(["", *columns(incidents)], rows(incidents["found"])),
             "versions": said_of(incidents["conditions"]),
         },
+        "batch-python.md": {"batch": of_batches(batches)},
         "coming-from.md": {"names": tried(names["conditions"])},
         "../README.md": {"short": in_short(results)},
     }
@@ -106,6 +107,48 @@ def pages(docs: Path) -> dict[Path, str]:
             text = replaced(text, "measured", part, lines)
         found[page] = text
     return found
+
+
+def of_batches(results: dict[str, Any]) -> str:
+    """Write what batches cost, and what a kill costs them."""
+    found = results["found"]
+    cpu, memory, killed = (found[name] for name in ("cpu", "memory", "killed"))
+    ours, theirs = found["abatch"]["batch"], found["abatch"]["abatch"]
+    lines = [
+        [
+            "processor time for each row, beside a loop that keeps the answers in memory",
+            f"{cpu['SQLite']['ratio']:.2f} times ({shown(cpu['SQLite']['us'])} µs)",
+        ],
+        ["the same for a row that has its answer", f"{cpu['kept']['ratio']:.2f} times"],
+        [
+            f"memory of a process at most, over {memory['rows']:,} rows",
+            f"{max(memory['asked']['megabytes'], memory['kept']['megabytes']):.0f} MB",
+        ],
+        [
+            f"{killed['rows']:,} rows with faults, {killed['kills']} times `kill -9`: answered",
+            f"{killed['states']['done']:,}",
+        ],
+        [
+            f"of them asked again, for each kill, with {killed['in flight']} in flight",
+            f"{killed['asked again'] / killed['kills']:.0f}",
+        ],
+        ["of them asked again though they had been handed on", str(killed["asked again though handed on"])],
+        [
+            f"{ours['rows']} rows, killed at half of them: calls too many",
+            "{}; LangChain's `abatch` {}".format(
+                *(one["calls beside one for each row"] for one in (ours, theirs))
+            ),
+        ],
+        *(
+            [
+                f"three processes on one limit a minute, over {place}: calls over it, share of it used",
+                f"{one['over a window'] + one['over the day']}, {one['used']:.0%}",
+            ]
+            for place, one in found["workers"].items()
+        ),
+    ]
+    said = said_of(results["conditions"])
+    return f"{table(['', ''], lines)}\n{said}\n`python -m benchmarks.batch` measures it again.\n"
 
 
 def over(found: dict[str, Any], lines: dict[str, tuple[str, tuple[str, str, str]]]) -> Iterable[list[str]]:

@@ -1,8 +1,8 @@
 """Batches: CPU beside a bare loop, memory of 100,000 rows, kill -9, and three workers on one limit.
 
-    python -m benchmarks.batch [cpu] [memory] [killed] [workers]
+    python -m benchmarks.batch [cpu] [memory] [killed] [workers] [abatch]
 
-Without a name all four, and docs/measured/batch.json is written. The service is a process of its
+Without a name all of them, and docs/measured/batch.json is written. The service is a process of its
 own, and so is each run whose memory is measured. Of CPU the ratios of two runs side by side are
 taken, since the machine's speed drifts.
 """
@@ -24,21 +24,23 @@ from benchmarks.harness import ratio, server
 from benchmarks.measured import FOLDER, conditions, write
 from freeproviders import OpenAICompatible
 from freeproviders.batch import batch
+from freeproviders.testing import replica
 from tests.batch.killing import killed
 from tests.batch.working import worked
 from tests.quota.servers import redis_server
 
-PACKAGES = {"aiohttp", "pydantic"}
+PACKAGES = {"aiohttp", "langchain-core", "pydantic"}
 IN_FLIGHT = 16
 ROWS, ROUNDS = 2000, 15
 MANY = 100_000
 KILLED_ROWS, KILLS, KILLED_IN_FLIGHT = 2000, 20, 8
-WORKERS, WINDOW, CAP, WINDOWS = 3, 20, 100, 4
+HALF_ROWS = 600
+WORKERS, WINDOW, CAP, WINDOWS = 3, 60, 100, 3
 """So many workers share a limit of so many requests in so many seconds, for so many windows."""
 
 
 def main(names: list[str]) -> None:
-    tasks = {"cpu": cpu, "memory": memory, "killed": kills, "workers": workers}
+    tasks = {"cpu": cpu, "memory": memory, "killed": kills, "workers": workers, "abatch": abatch}
     begun, found = conditions(PACKAGES), {}
     for name in names or tasks:
         found[name] = tasks[name]()
@@ -179,8 +181,52 @@ def _workers(ledger: str, folder: str) -> dict[str, Any]:
     }
 
 
+# --- LangChain's own batch beside it ----------------------------------------------------------------
+
+
+def abatch() -> dict[str, Any]:
+    """Killed once at half of its rows and started again: calls beside one for each row."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {name: _killed_at_half(name, Path(folder) / f"{name}.db") for name in ("batch", "abatch")}
+
+
+def _killed_at_half(name: str, store: Path) -> dict[str, int]:
+    def answer(messages: list[dict[str, Any]]) -> str:
+        time.sleep(0.002)
+        return str(messages[-1]["content"])
+
+    with replica(OpenAICompatible, answer) as service:
+        command = [sys.executable, "-m", "benchmarks.batch", "half", name, service.base_url, str(store)]
+        with subprocess.Popen(command) as first:
+            while len(service.requests) < HALF_ROWS // 2:
+                time.sleep(0.01)
+            first.kill()
+        answered = len(service.requests)
+        subprocess.run(command, check=True)
+        return {
+            "rows": HALF_ROWS,
+            "answered before the kill": answered,
+            "calls beside one for each row": len(service.requests) - HALF_ROWS,
+        }
+
+
+async def _half(name: str, address: str, store: str) -> None:
+    questions = [f"Question {number}" for number in range(HALF_ROWS)]
+    if name == "batch":
+        backend = OpenAICompatible("m", base_url=address)
+        assert (await batch(questions, backend, store=store, in_flight=IN_FLIGHT)).done == HALF_ROWS
+        return
+    from langchain_freeproviders import ChatOpenAICompatible  # noqa: PLC0415 - the others do not need it
+
+    model = ChatOpenAICompatible(model="m", base_url=address)
+    answers = await model.abatch(questions, config={"max_concurrency": IN_FLIGHT})
+    assert len(answers) == HALF_ROWS
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
+        case ["half", *given]:
+            asyncio.run(_half(*given))
         case ["child", address, place]:
             asyncio.run(_child(address, place))
         case names:
