@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
@@ -334,6 +335,25 @@ def test_it_pickles_with_its_place(kept, server):
     first = chain.invoke(INPUTS[0])
     assert pickle.loads(pickle.dumps(chain)).invoke(INPUTS[0]) == first
     assert len(server.requests) == 1
+
+
+def test_an_agent_is_a_chain_too(tmp_path):
+    """All its messages are kept."""
+
+    def get_weather(city: str) -> str:
+        """The weather in a city."""
+        return f"21 degrees in {city}"
+
+    questions = [{"messages": [("user", f"The weather in {city}?")]} for city in ("Paris", "Oslo")]
+    with OPENAI.replica(brain) as server:
+        agent = create_agent(OPENAI.model(server), [get_weather])
+        first, again = (
+            resumable(agent, name="n", store=tmp_path / "a.db").batch(questions) for _ in range(2)
+        )
+        assert again == first
+        assert [one.type for one in first[1]["messages"]] == ["human", "ai", "tool", "ai"]
+        assert "21 degrees in Oslo" in first[1]["messages"][-1].text
+        assert len(server.requests) == 4
 
 
 async def test_a_function_is_a_chain_too(tmp_path):
