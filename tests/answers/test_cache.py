@@ -22,6 +22,7 @@ from freeproviders.answers.keys import request_key
 from freeproviders.answers.opening import open_store
 from freeproviders.answers.plain import to_plain
 from freeproviders.backend import Backend
+from freeproviders.batch import batch
 from freeproviders.errors import (
     AnswerStoreWarning,
     ProviderError,
@@ -571,3 +572,17 @@ def test_no_store_is_loaded_where_no_cache_is_set():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+async def test_a_batch_and_the_cache_share_answers(store):
+    """What a batch has asked is a hit, and what the cache has kept is no row to ask."""
+    with replica(OpenAICompatible, answer=lambda messages: f"about {messages[-1]['content']}") as r:
+        plain = OpenAICompatible("m", base_url=r.base_url, retry=0)
+        kept = plain.cached(store)
+        await kept.complete("c", temperature=0)
+        report = await batch(["a", "b", "c"], plain, store=store, temperature=0)
+        assert (report.done, len(r.requests)) == (3, 3)
+        for text in "abc":
+            answer = await kept.complete(text, temperature=0)
+            assert (str(answer), answer.finish.cached) == (f"about {text}", True)
+        assert len(r.requests) == 3
