@@ -59,6 +59,9 @@ EXPECTED = {
     ),
     "04_router": Expected(pictures=3, real=False),
     "05_your_own": Expected(("corner-small",), real=False),
+    "06_batches": Expected(
+        ("48 done", "invoices that were answered more than once: 0", "asked again: 0"), pictures=2, real=False
+    ),
 }
 NAMES = [
     pytest.param(name, marks=[pytest.mark.real] if expected.real else [])
@@ -130,7 +133,20 @@ def rag(done: Run) -> None:
     assert all(shares == sorted(shares) for shares in recall.values())
 
 
-DRAWN = {"01_quickstart": quickstart, "03_rag": rag, "04_router": router}
+def batches(done: Run) -> None:
+    """Answers by service up to the end of one day's quota; two models that can be told apart."""
+    (answers, quota), (shares, times) = done.figures
+    lines = {name: [y for _, y in answers["lines"][name]] for name in ("alpha", "beta")}
+    assert all(counts == list(range(1, len(counts) + 1)) for counts in lines.values())
+    assert 0 < len(lines["beta"]) <= 12 < len(lines["alpha"])
+    left = [y for _, y in quota["lines"]["beta"]]
+    assert len(left) == len(lines["beta"])
+    assert 0 <= min(left) < max(left) < 12
+    assert shares["ticks"] == ["large", "small"]
+    assert all(len(dots) for dots in times["points"].values())
+
+
+DRAWN = {"01_quickstart": quickstart, "03_rag": rag, "04_router": router, "06_batches": batches}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
