@@ -14,7 +14,8 @@ from freeproviders.batch.rows import Question, Row
 from freeproviders.batch.typed import Form, form_of
 from freeproviders.checks import SETTINGS, as_tools
 from freeproviders.errors import FreeProvidersError, UsageError
-from freeproviders.types import ChatRequest, Completion, FromClass, Tool
+from freeproviders.naming import joined
+from freeproviders.types import ChatRequest, Completion, FromClass, Tool, as_messages
 from freeproviders.wire.json import loads
 
 _OWN: Final = frozenset({"prompt", "messages", "name", "expected", "contains", "check", "calls"})
@@ -64,8 +65,7 @@ class Case:
         self.asked: Any = given
         if isinstance(given, Mapping):
             self._read(given)
-        elif isinstance(given, Iterable) and not isinstance(given, str):
-            self.asked = list(given)  # each model reads it
+        self.asked = _read_once(self.asked, number)
         own = self.asked.settings if isinstance(self.asked, Question) else {}
         if isinstance(self.asked, ChatRequest):
             form = self.asked.response_format
@@ -317,6 +317,19 @@ def _target(tool: Tool) -> Any:
 
     form = {"type": "json_schema", "json_schema": {"name": tool.name, "schema": tool.parameters}}
     return Target.of(FromClass(form, tool.source))
+
+
+def _read_once(asked: Any, number: int) -> Any:
+    """Return a question that each model can read anew. Raises `UsageError` for what is none."""
+    if isinstance(asked, str | ChatRequest):
+        return asked
+    given = asked.messages if isinstance(asked, Question) else asked
+    try:
+        messages = given if isinstance(given, str) else list(as_messages(given))
+    except UsageError as error:
+        error.advice = joined(error.advice, f"It is question {number + 1}.")
+        raise
+    return Question(messages, **asked.settings) if isinstance(asked, Question) else messages
 
 
 def _shown(asked: Any) -> str:

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from freeproviders.batch.chance import Share, chance, told_apart
-from freeproviders.batch.model_answers import Answer, ModelAnswers
+from freeproviders.batch.model_answers import STOPPED, Answer, ModelAnswers
 from freeproviders.errors import MissingDependencyError, UsageError
 from freeproviders.installing import with_extra
 
@@ -92,8 +92,9 @@ class Comparison:
         widest = max(shares, key=_width, default=None)
         if widest is not None and _width(widest) > _WIDE:
             low, high = widest.interval
+            few = "questions are" if widest.of > 1 else "question is"
             said.append(
-                f"{widest.of} questions are few: {widest.count} of {widest.of} right may mean a share "
+                f"{widest.of} {few} few: {widest.count} of {widest.of} right may mean a share "
                 f"anywhere between {low:.0%} and {high:.0%}."
             )
         waiting = {name: model.states["exhausted"] for name, model in self.models.items()}
@@ -116,12 +117,13 @@ class Comparison:
 
     def __str__(self) -> str:
         rows = [{name: str(cell) for name, cell in one.cells().items()} for one in self.models.values()]
+        stopped = [f"{row['model']} stopped: {why}" for row in rows if (why := row.pop(STOPPED))]
         columns = [name for name in rows[0] if any(row[name] for row in rows)]
         widths = {name: max(len(name), *[len(row[name]) for row in rows]) for name in columns}
         lines = [{name: name for name in columns}, *rows]
         return "\n".join(
             ["  ".join([line[name].ljust(widths[name]) for name in columns]).rstrip() for line in lines]
-            + ["", *self.verdict()]
+            + ["", *self.verdict(), *stopped]
         )
 
     def _repr_html_(self) -> str:

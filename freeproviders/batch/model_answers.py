@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
@@ -18,6 +18,9 @@ from freeproviders.batch.rows import Row
 from freeproviders.catalogue.rows import SECONDS, seconds_of
 from freeproviders.errors import FreeProvidersError, OutputError
 from freeproviders.types import Completion, Left, ToolCall, Usage
+
+STOPPED: Final = "stopped, since"
+"""The column that says why a model was not asked to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +261,7 @@ class ModelAnswers:
             "left": ", ".join(quota),
             "a day at most": "" if self.a_day is None else f"{self.a_day:,.0f}",
             "errors": ", ".join([f"{count} {name}" for name, count in self.errors.items()]),
-            "stopped, since": self.why,
+            STOPPED: self.why,
         }
 
     def to_dict(self) -> dict[str, Any]:

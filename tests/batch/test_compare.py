@@ -131,6 +131,15 @@ async def test_a_model_or_a_question_that_comes_later_is_the_only_one_that_is_as
     assert (len(server.requests), len(other.requests)) == (11, 11)
 
 
+async def test_messages_that_can_be_read_once_are_read_by_all(server, backend, store):
+    one = {"role": "user", "content": "one"}
+    asked = [iter([one]), Question(iter([one])), {"messages": iter([one]), "contains": "one"}]
+    models = {"first": backend, "second": backend.with_model("n")}
+    found = await compare(asked, models, store=store)
+    assert [model.states for model in found.models.values()] == [{"done": 3}] * 2
+    assert found.questions == ("one", "one", "one")
+
+
 async def test_what_a_batch_has_asked_is_not_asked_again(server, backend, store):
     await batch(questions(5), backend, store=store)
     found = await compare(questions(6), [backend], store=store, on_invalid=None)
@@ -296,6 +305,7 @@ async def test_one_that_fails_does_not_end_the_others(server, other, models, sto
     assert (careful["answered"], careful["exhausted"], careful["right_of"]) == (0, 4, 0)
     assert set(careful["errors"]) == {"AuthenticationError"}  # of those that were asked before it ended
     assert careful["why"]
+    assert str(found).splitlines()[-1].startswith("careful stopped: ")
     assert (careless["answered"], careless["right"]) == (4, 3)
     assert found.verdict()[-1].startswith("Without an answer yet: careful 4.")
     server.faults = None
@@ -326,6 +336,8 @@ async def test_a_store_that_cannot_be_used_ends_all(models, tmp_path):
         ("one", None, UsageError, "questions must be a list"),
         ([], None, UsageError, "questions is empty"),
         ([{"prompt": "x", "expeted": 1}], None, UsageError, "Question 1 has expeted"),
+        (["x", 5], None, UsageError, "It is question 2"),
+        ([{"messages": [{"role": "nobody"}]}], None, UsageError, "It is question 1"),
         ([{"expected": 1}], None, UsageError, "needs either prompt, a text, or messages"),
         ([{"prompt": 3}], None, UsageError, "needs a text in prompt"),
         ([{"prompt": "x", "check": 3}], None, UsageError, "check must be a function"),
