@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from math import inf
@@ -24,9 +24,10 @@ from freeproviders.batch.reading import Reader, Source, Unusable
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Row
 from freeproviders.batch.running import Rows, Running
-from freeproviders.checks import one_of, whole_number
+from freeproviders.batch.terms import with_terms
+from freeproviders.checks import caution, one_of, whole_number
 from freeproviders.configuration import split
-from freeproviders.errors import UsageError
+from freeproviders.errors import NotAskedWarning, UsageError
 
 Engine = Literal["local", "ray"]
 """Where rows are asked: by this process, or on the nodes of a Ray cluster."""
@@ -44,6 +45,7 @@ def answered(
     in_flight: int | None = None,
     dedupe: bool | None = None,
     progress: Progress | None = None,
+    accept_terms: Iterable[str] = (),
     engine: Engine = "local",
     address: str = "auto",
     stream: bool = False,
@@ -69,6 +71,8 @@ def answered(
         in_flight: how many rows are asked at the same time; None goes by the backend.
         dedupe: whether equal questions are asked once; None: those at temperature 0.
         progress: what is kept up to date meanwhile; None makes one.
+        accept_terms: services whose terms allow evaluation or non-commercial use only, and which are
+            asked all the same. A router leaves out the others, with a `NotAskedWarning`.
         engine: "ray" asks on the nodes of a Ray cluster; see `freeproviders.batch.ray.OnRay`.
         address: where that cluster is, host:port; "auto" is the one of this machine.
         stream: whether answers are asked for as streams, so that `Completion.first_seconds` is known.
@@ -91,6 +95,9 @@ def answered(
     configuration, settings = split(settings, asked.name)
     if configuration:
         asked = asked.configured(**configuration)
+    asked, left_out = with_terms(asked, accept_terms)
+    for one in left_out:
+        caution(f"{one.service} is not asked. {one.why}", NotAskedWarning)
     asked = _placed(asked, engine, address)
     return Answered(
         Running(

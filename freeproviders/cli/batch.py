@@ -190,6 +190,12 @@ def run(
             rich_help_panel=RUN,
         ),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            "--engine", metavar="NAME", help='"ray": the nodes of a Ray cluster ask.', rich_help_panel=RUN
+        ),
+    ] = "local",
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUN)
     ] = False,
@@ -247,6 +253,7 @@ def run(
                 in_flight=in_flight,
                 dedupe=dedupe,
                 retry=states,
+                engine=engine,
                 quiet=quiet,
             ),
         )

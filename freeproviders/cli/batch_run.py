@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from freeproviders.answers.entry import Run
 from freeproviders.answers.opening import open_store
@@ -68,6 +68,7 @@ class Options:
     in_flight: int | None
     dedupe: bool | None
     retry: tuple[str, ...]
+    engine: Literal["local", "ray"]
     quiet: bool
 
 
@@ -176,6 +177,8 @@ class BatchRun:
             wait=options.wait,
             reserve=options.reserve,
             in_flight=options.in_flight,
+            accept_terms=options.accepted,
+            engine=options.engine,
             progress=self._progress,
             **self._kept,
         )

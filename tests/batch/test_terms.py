@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from freeproviders import FreeProviders, OpenAICompatible
+from freeproviders.batch import answered, batch_sync
 from freeproviders.batch.terms import with_terms
-from freeproviders.errors import UnknownServiceError, UsageError
+from freeproviders.errors import NotAskedWarning, UnknownServiceError, UsageError
 
 WORDS = (
     r"The terms of Cohere \(https://.*\) allow non-commercial use only\. Where that is your use, name "
@@ -63,3 +64,14 @@ def test_a_router_leaves_such_members_out_and_answers_to_the_same_keys() -> None
 def test_a_name_that_is_no_services_is_named() -> None:
     with pytest.raises(UnknownServiceError, match="nobody"):
         with_terms(FreeProviders("groq"), ["nobody"])
+
+
+def test_a_program_says_it_as_the_command_line_does() -> None:
+    with pytest.raises(UsageError, match=WORDS):
+        answered(["Hi"], OpenAICompatible(service="cohere"))
+    with pytest.warns(NotAskedWarning, match="cohere is not asked. The terms of Cohere"):
+        report = batch_sync([], FreeProviders("groq", "cohere"), store="memory")
+    assert report.done == 0
+    assert (
+        batch_sync([], OpenAICompatible(service="cohere"), store="memory", accept_terms=["cohere"]).done == 0
+    )
