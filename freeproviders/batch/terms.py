@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
-from freeproviders.errors import CatalogueError, UsageError
+from freeproviders.errors import UsageError
 from freeproviders.naming import argument, words
+
+if TYPE_CHECKING:
+    from freeproviders.router.member import Member
+    from freeproviders.router.router import FreeProviders
 
 RESTRICTED: Final = frozenset({"evaluation", "non-commercial"})
 """The uses of `Terms.use` for which thousands of questions need a word of the user's."""
@@ -35,7 +39,7 @@ def with_terms(backend: Backend, accepted: Iterable[str] = ()) -> tuple[Backend,
         UsageError: nobody may be asked, or an accepted name is no service's.
     """
     names = {accepted} if isinstance(accepted, str) else set(accepted)
-    agreed = {catalogue().service(name).id for name in names}
+    agreed = frozenset(catalogue().service(name).id for name in names)
     router = sys.modules.get("freeproviders.router.router")
     if router is not None and isinstance(backend, router.FreeProviders):
         return _router(backend, agreed)
@@ -45,38 +49,27 @@ def with_terms(backend: Backend, accepted: Iterable[str] = ()) -> tuple[Backend,
     return backend, []
 
 
-def _router(backend: Backend, agreed: set[str]) -> tuple[Backend, list[LeftOut]]:
-    present = {
-        member.row.id: member.row
-        for member in backend.members  # type: ignore[attr-defined]
-        if member.row is not None and _is_restricted(member.row, agreed)
-    }
-    others = [name for name in _restricted() if name not in agreed]
+@dataclass(frozen=True, slots=True)
+class _Unaccepted:
+    """Tells members of a router whose terms the user has not accepted."""
+
+    agreed: frozenset[str]
+
+    def __call__(self, member: Member) -> bool:
+        return member.row is not None and _is_restricted(member.row, self.agreed)
+
+
+def _router(backend: FreeProviders, agreed: frozenset[str]) -> tuple[Backend, list[LeftOut]]:
+    unaccepted = _Unaccepted(agreed)
+    present = {one.row.id: one.row for one in backend.members if one.row is not None and unaccepted(one)}
     left_out = [LeftOut(name, words(_words(service))) for name, service in present.items()]
-    if not present and not others:
-        return backend, []
     try:
-        # Those that are not there yet may be found with the first question.
-        return backend.without([*present, *others]), left_out  # type: ignore[attr-defined]
+        return backend.without(unaccepted), left_out
     except UsageError as error:
-        if not left_out:
-            raise
         raise UsageError(" ".join([one.why for one in left_out]), provider=backend.name) from error
 
 
-def _restricted() -> list[str]:
-    found = []
-    for name in catalogue().ids:
-        try:
-            service = catalogue().service(name)
-        except CatalogueError:  # said by whoever asks that service
-            continue
-        if service.terms.use in RESTRICTED:
-            found.append(name)
-    return found
-
-
-def _is_restricted(service: Service, agreed: set[str]) -> bool:
+def _is_restricted(service: Service, agreed: frozenset[str]) -> bool:
     return service.terms.use in RESTRICTED and service.id not in agreed
 
 

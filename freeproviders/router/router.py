@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
@@ -74,8 +74,8 @@ class FreeProviders(Backend):
     slug = "free-providers"
     announces_admission = True
     default_abilities: ClassVar[Abilities] = Abilities()
-    _left_out: tuple[str, ...] = ()
-    """Names of members that are not asked, beside those that the caller excludes."""
+    _unwanted: tuple[Callable[[Member], bool], ...] = ()
+    """What tells members that are not asked, beside those that the caller excludes."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class FreeProviders(Backend):
         # What it was made of: elsewhere, its members are found with the keys and the ledger of there.
         return {
             "made_of": self._made_of,
-            "left_out": self._left_out,
+            "unwanted": self._unwanted,
             "timeout": self._rules.timeout,
             "retry": self._rules.retry,
             "cache": self._cache,
@@ -136,7 +136,7 @@ class FreeProviders(Backend):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made_of = dict(state["made_of"])
-        self._left_out = state["left_out"]
+        self._unwanted = state["unwanted"]
         FreeProviders.__init__(self, *made_of.pop("members"), **made_of)
         self._rules = replace(self._rules, timeout=state["timeout"], retry=state["retry"])
         self._cache = state["cache"]
@@ -216,28 +216,31 @@ class FreeProviders(Backend):
         }
         return f"{super().asked_as(model)} {json.dumps(policy, separators=(',', ':'))}"
 
-    def without(self, names: Iterable[str]) -> Self:
-        """Return a copy that does not ask members of some names, as where a consent is missing.
+    def without(self, unwanted: Callable[[Member], bool]) -> Self:
+        """Return a copy that does not ask some members, as where a consent is missing.
 
-        It answers what this one does, as far as stored answers go (`asked_as`). Raises `UsageError`
-        where nobody is left.
+        `unwanted` tells them, those that are found with the first question too; it is pickled with
+        the router. The copy answers what this one does, as far as stored answers go (`asked_as`).
+        Raises `UsageError` where nobody is left.
         """
         other = copy.copy(self)
-        other._left_out = (*self._left_out, *checked(names, "names"))  # noqa: SLF001 - of the same class
+        other._unwanted = (*self._unwanted, unwanted)  # noqa: SLF001 - of the same class
         other._found = other._search()  # noqa: SLF001 - the same
         return other
 
     def _search(self) -> Found:
         given = self._made_of
-        return find(
-            given["members"],
-            prefer=given["prefer"],
-            exclude=(*given["exclude"], *self._left_out),
-            allow=given["allow"],
-            confirmed=given["confirmed"],
-            paid=given["paid"],
-            privacy=given["privacy"],
-        )
+        names = ("prefer", "exclude", "allow", "confirmed", "paid", "privacy")
+        found = find(given["members"], **{name: given[name] for name in names})
+        if self._unwanted:
+            arranged, unwanted = found.arranged, self._unwanted
+            found.arranged = lambda members: arranged(
+                [member for member in members if not any(one(member) for one in unwanted)]
+            )
+            found.members = found.arranged(found.members)
+            if not found.members and not found.later:
+                raise UsageError("There is nobody to ask.", provider=self.name)
+        return found
 
     # --- how it is asked ---
 
