@@ -85,4 +85,4 @@ def test_errors_name_extras_that_exist():
 def test_all_is_all_that_is_small_and_needs_no_server():
     whole = {extra for one in PROJECT["optional-dependencies"]["all"] for extra in re.findall(r"[\w-]+", one)}
     left_out = set(PROJECT["optional-dependencies"]) - whole - {"all"}
-    assert left_out == {"langchain", "parquet", "ray", "redis"}  # `agents` brings the first
+    assert left_out == {"langchain", "parquet", "plot", "ray", "redis"}  # `agents` brings the first
