@@ -492,14 +492,15 @@ async def test_long_limits_are_waited_for_by_who_wants_to(server, store, tmp_pat
     backend = OpenAICompatible("m", base_url=server.base_url, quota=quota)
     asked = FreeProviders(backend) if routed else backend
     report = await batch(questions(10), asked, store=store)
-    assert (report.done, report.left) == (4, 6)
+    first = report.done
+    assert 4 <= first < 10  # more than four only where this machine stood still for a second
     assert report.soonest is not None
     progress, pauses = Progress(), set()
     run = answered(questions(10), asked, store=store, wait=True, progress=progress)
     watched = asyncio.ensure_future(_pauses(progress, pauses))
     assert len([row async for row in run]) == 10
     watched.cancel()
-    assert (run.report.done, run.report.kept, run.report.why) == (10, 4, "")
+    assert (run.report.done, run.report.kept, run.report.why) == (10, first, "")
     assert len(server.requests) == 10
     assert pauses
     report = await batch(questions(20), asked, store=store, wait=True, until=0.3)
