@@ -67,9 +67,9 @@ MODULES = ("core", "langchain", "llamaindex")
 def pages(docs: Path) -> dict[Path, str]:
     """Give the pages with their tables and sentences in them."""
     results = Results(docs / "measured" / "peers.json")
-    incidents, floors, names, local, batches = (
+    incidents, floors, names, local, batches, ray = (
         json.loads((docs / "measured" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("incidents", "floors", "names", "local", "batch")
+        for name in ("incidents", "floors", "names", "local", "batch", "ray")
     )
     parts = {
         "performance.md": {
@@ -96,6 +96,10 @@ def pages(docs: Path) -> dict[Path, str]:
             "versions": said_of(incidents["conditions"]),
         },
         "batch-python.md": {"batch": of_batches(batches)},
+        "batch-ray.md": {
+            "nodes": table(["", "seconds", "asked on each"], nodes(ray)),
+            "nodes said": wrapped(limits_of(ray)) + "\n" + said_of(ray["conditions"]),
+        },
         "coming-from.md": {"names": tried(names["conditions"])},
         "../README.md": {"short": in_short(results)},
     }
@@ -149,6 +153,27 @@ def of_batches(results: dict[str, Any]) -> str:
     ]
     said = said_of(results["conditions"])
     return f"{table(['', ''], lines)}\n{said}\n`python -m benchmarks.batch` measures it again.\n"
+
+
+def nodes(found: dict[str, Any]) -> Iterable[list[str]]:
+    """Write how long the rows took on so many nodes."""
+    for row in found["nodes"]:
+        asked = ", ".join(map(str, row.get("asked", [])))
+        count = row["nodes"]
+        name = "this process alone, one server" if not count else f"{count} node{'s' * (count > 1)}"
+        yield [name, f"{row['seconds']:.1f}", asked]
+
+
+def limits_of(found: dict[str, Any]) -> str:
+    """Write how much faster two nodes are, and how nodes used a limit that they share."""
+    one, more = found["limits"]
+    return (
+        f"{found['rows']} rows for servers that answer {found['slots']} questions at a time, each in "
+        f"{found['seconds']} seconds: two nodes are {found['times']:.2f} times one. {one['nodes']} nodes "
+        f"that share a limit on one Redis sent at most {one['most']} requests in any {one['window']} seconds "
+        f"where {one['cap']} were allowed, and used {one['used']:.1%} of them; of {more['cap']}, at most "
+        f"{more['most']} and {more['used']:.1%}."
+    )
 
 
 def over(found: dict[str, Any], lines: dict[str, tuple[str, tuple[str, str, str]]]) -> Iterable[list[str]]:

@@ -19,6 +19,7 @@ NO_BENCHMARKS = {
     "indexing",
     "local",
     "quota",
+    "ray",
     "resume",
     "retrieval",
     "router",

@@ -43,7 +43,7 @@ def open_store(where: str | Path | AnswerStore | None = None) -> AnswerStore:
         if all(hasattr(where, name) for name in ("get", "put", "kept", "delete")):
             return where
         raise UsageError(f"A store must be {_PLACES}, not {type(where).__name__}.")
-    place = _place(where)
+    place = store_place(where)
     url = is_url(place)
     if url:
         need_package("A store of answers on Redis")
@@ -55,13 +55,13 @@ def open_store(where: str | Path | AnswerStore | None = None) -> AnswerStore:
 
 def is_begun(where: str | Path | None = None) -> bool:
     """Return whether something may be kept at a place. Nothing is made."""
-    place = _place(where)
+    place = store_place(where)
     return place == _MEMORY or is_url(place) or Path(place).exists()
 
 
 def is_on_a_server(where: str | Path | None = None) -> bool:
     """Return whether a place is a server, which others may share."""
-    return is_url(_place(where))
+    return is_url(store_place(where))
 
 
 class _Opened(ThreadedStore):
@@ -76,8 +76,8 @@ def default_path() -> Path:
     return state_dir() / FILE
 
 
-def _place(where: str | Path | None) -> str:
-    """Return "memory", a URL or the whole path of a file."""
+def store_place(where: str | Path | None = None) -> str:
+    """Return where a store is kept: "memory", a URL or the whole path of a file; None as in `open_store`."""
     place = str(where) if where is not None else os.environ.get(ENV_ANSWERS, "")
     if where is not None and not place:
         raise UsageError(f"A store must be {_PLACES}, not an empty text.")

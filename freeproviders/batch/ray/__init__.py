@@ -6,6 +6,7 @@ is not asked for again, whatever becomes of a node.
 
 from __future__ import annotations
 
+from freeproviders.batch.ray.data import Answerer, answered_dataset
 from freeproviders.batch.ray.placed import OnRay
 
-__all__ = ["OnRay"]
+__all__ = ["Answerer", "OnRay", "answered_dataset"]

@@ -47,7 +47,7 @@ def packed(backend: Backend) -> bytes:
             f"This backend cannot be sent to another machine: {error}.", provider=backend.name
         ) from error
     data = file.getvalue()
-    _check_no_secret(data, backend.name)
+    check_no_secret(data, backend.name)
     return data
 
 
@@ -115,22 +115,21 @@ def _made_again(cls: type[Configured], state: dict[str, Any], own: tuple[str, ..
     return one
 
 
-def _check_no_secret(data: bytes, name: str) -> None:
+def check_no_secret(data: bytes, name: str) -> None:
     """Raise `UsageError` if a key of the environment, or an address with a password, was written."""
     for variable, value in os.environ.items():
         if not _OF_A_KEY.search(variable) or len(value) < SHORTEST_SECRET or not looks_secret(value):
             continue
         if value.encode() in data:
             raise UsageError(
-                f"The backend holds the secret in {variable}, which would lie in clear in the memory and in "
-                "the files of every node: make the backend so that each node reads it from its own "
-                "environment.",
+                f"What goes to the nodes holds the secret in {variable}, which would lie in clear in the "
+                "memory and in the files of every node: let each node read it from its own environment.",
                 provider=name,
             )
     if found := _LOGIN_IN_A_URL.search(data):
         raise UsageError(
-            f"The backend holds an address {found[1].decode()}... with a password, which would lie in clear "
-            "in the memory and in the files of every node: set it in the environment of each node "
-            "(FREEPROVIDERS_QUOTA for the ledger).",
+            f"What goes to the nodes holds an address {found[1].decode()}... with a password, which would "
+            "lie in clear in the memory and in the files of every node: set it in the environment of each "
+            "node, as FREEPROVIDERS_QUOTA for the ledger or FREEPROVIDERS_ANSWERS for the store.",
             provider=name,
         )

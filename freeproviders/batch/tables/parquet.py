@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freeproviders.batch.tables.columns import Column
 from freeproviders.batch.tables.record import PIECE_ROWS, Format, Record
 from freeproviders.errors import MissingDependencyError, UsageError
 from freeproviders.installing import with_extra
@@ -24,6 +25,15 @@ def pyarrow() -> tuple[Any, Any]:
             f"Tables in Parquet need the package pyarrow. {with_extra('parquet')}"
         ) from error
     return pa, pq
+
+
+def arrow_type(column: Column) -> Any:
+    """Return the type that the cells of a column have in Arrow."""
+    arrow, _ = pyarrow()
+    made = {"text": arrow.string, "whole": arrow.int64, "number": arrow.float64, "flag": arrow.bool_}[
+        column.kind
+    ]()
+    return arrow.list_(made) if column.many else made
 
 
 class Parquet:

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, Protocol
 
 from freeproviders.batch.tables.cells import as_text, encodable, json_text
 from freeproviders.batch.tables.columns import Column, fitted
-from freeproviders.batch.tables.parquet import pyarrow
+from freeproviders.batch.tables.parquet import arrow_type, pyarrow
 from freeproviders.batch.tables.record import Format
 from freeproviders.errors import UsageError
 
@@ -119,7 +119,7 @@ class ParquetWriter:
         self._columns = [column for column in columns if inputs is None or column.origin != "input"]
         self._offset = len(columns) - len(self._columns)
         self._carries = inputs is not None
-        own = [self._arrow.field(column.name, self._type(column)) for column in self._columns]
+        own = [self._arrow.field(column.name, arrow_type(column)) for column in self._columns]
         self._own = self._arrow.schema(own)
         schema = self._own
         if inputs is not None:
@@ -172,13 +172,3 @@ class ParquetWriter:
         self._cells = [[] for _ in self._columns]
         self._carried = []
         self._rows = self._characters = 0
-
-    def _type(self, column: Column) -> Any:
-        arrow = self._arrow
-        made = {
-            "text": arrow.string,
-            "whole": arrow.int64,
-            "number": arrow.float64,
-            "flag": arrow.bool_,
-        }[column.kind]()
-        return arrow.list_(made) if column.many else made

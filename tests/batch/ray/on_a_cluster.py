@@ -7,16 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from freeproviders.batch import answered, batch
-from freeproviders.batch.ray import OnRay
+from freeproviders import Quota
+from freeproviders.batch import answered, batch, batch_sync
+from freeproviders.batch.ray import OnRay, answered_dataset
 from freeproviders.errors import BadRequestError, UsageError
 from freeproviders.types import Admitted
 from tests.batch.ray.conftest import KEY
 from tests.docs.pages import ROOT, blocks_of
+from tests.quota.servers import redis_server
 
 
 async def ask(backend, questions):
     return [one.text for one in await asyncio.gather(*(backend.complete(q) for q in questions))]
+
+
+HERE = ', base_url="http://localhost:11434/v1"'
 
 
 def rows(count):
@@ -111,12 +116,44 @@ def test_the_page_says_what_works(machines, monkeypatch, tmp_path, capsys):
     """The program of docs/batch-ray.md, with the servers of this cluster."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", machines.address)
-    for block in blocks_of(ROOT / "docs" / "batch-ray.md", "python"):
-        exec(  # noqa: S102 - a page of ours
-            block.code.replace(', base_url="http://localhost:11434/v1"', ""), {}
-        )
+    monkeypatch.setenv("FREEPROVIDERS_ANSWERS", str(tmp_path / "own.sqlite3"))
+    batches, datasets = (block.code for block in blocks_of(ROOT / "docs" / "batch-ray.md", "python"))
+    exec(batches.replace(HERE, ""), {})  # noqa: S102 - a page of ours
     assert capsys.readouterr().out == "100 of 100\n"
     assert all(len(engine.asked) > 10 for engine in machines.engines)
+    exec(datasets.replace(HERE, "").replace("redis://ledger-host:6379/0", str(tmp_path / "own")), {})  # noqa: S102
+    assert capsys.readouterr().out == "20 answers\n"
+
+
+def test_a_dataset_is_answered(machines, tmp_path):
+    """By one actor on each node; a bad row is one row, and the answers are in the store."""
+    import ray
+
+    table = [{"n": n, "prompt": f"question {n}" if n != 7 else ""} for n in range(48)]
+    one, two = machines.engines
+    for engine in machines.engines:
+        engine.begin(until=lambda: one.peak and two.peak)
+    dataset = ray.data.from_items(table, override_num_blocks=6)
+    answers = answered_dataset(dataset, machines.backend(), store=str(tmp_path / "answers"), batch_size=8)
+    found = sorted(answers.take_all(), key=lambda row: row["n"])
+    asked = [row["prompt"] for row in table if row["n"] != 7]
+    assert [row["answer"] for row in found if row["n"] != 7] == [f"Answer to {one}" for one in asked]
+    assert (found[7]["state"], found[8]["state"], found[8]["model"]) == ("refused", "done", "any")
+    assert "prompt is empty" in found[7]["error"]
+    assert sorted(one.asked + two.asked) == sorted(asked)
+    assert batch_sync(asked, machines.backend(), store=tmp_path / "answers").kept == 47
+
+
+async def test_nodes_share_one_limit(machines, tmp_path, monkeypatch):
+    """No request more than is allowed goes out, whichever node sends it, and none less."""
+    with redis_server(tmp_path) as server:
+        quota = Quota([{"metric": "requests", "per": "day", "cap": 20}], name="all", ledger=server.url)
+        model = OnRay(machines.backend(quota=quota), address=machines.address)
+        report = await batch(rows(30), model, store=tmp_path / "answers")
+    one, two = machines.engines
+    assert (len(one.asked) + len(two.asked), report.done, report.left) == (20, 20, 10)
+    assert one.asked
+    assert two.asked
 
 
 @pytest.mark.timeout(60)

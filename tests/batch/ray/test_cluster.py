@@ -19,6 +19,8 @@ def test_on_a_cluster():
         name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTEST_"))
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    # Older versions of Ray leave /dev/null open.
+    command += ["-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
     done = subprocess.run(
         [*command, "tests/batch/ray/on_a_cluster.py"],
         cwd=ROOT,

@@ -10,10 +10,12 @@ from freeproviders.errors import MissingDependencyError, MissingKeyError, UsageE
 
 pytest.importorskip("ray")
 
-from freeproviders.batch.ray import OnRay
+from freeproviders.batch.ray import Answerer, OnRay
+from freeproviders.batch.ray.data import check_shared
 from freeproviders.batch.ray.nodes import Node, _share
 from freeproviders.batch.ray.shared import ledgers_of, place_name
 from freeproviders.batch.ray.travel import packed, unpacked
+from tests.cli.command import run
 
 KEY, OTHER = "gsk_0123456789abcdefghij", "gsk_9876543210zyxwvutsrq"
 
@@ -114,6 +116,43 @@ def test_bad_addresses_are_refused_at_once():
 async def test_the_engine_is_named():
     with pytest.raises(UsageError, match="engine must be"):
         await batch(["Hi"], FlowGpt(base_url="http://127.0.0.1:1"), engine="spark")
+
+
+def test_the_command_has_the_engine(tmp_path):
+    """A key that was typed does not travel, and the error names the option."""
+    table = tmp_path / "questions.txt"
+    table.write_text("Hi\n")
+    who = ("--provider", "openai-compatible", "--base-url", "http://127.0.0.1:1/v1", "--model", "m")
+    done = run(
+        *("batch", str(table), "-o", str(tmp_path / "answers.csv"), "--engine", "ray", *who),
+        *("--api-key", OTHER),
+        env={"FREEPROVIDERS_STATE": str(tmp_path / "state")},
+    )
+    assert done.returncode != 0
+    assert "A secret in --api-key would lie in clear" in " ".join(done.stderr.decode().split())
+    assert OTHER not in done.stderr.decode()
+
+
+def test_a_file_is_no_store_of_several_machines(monkeypatch, tmp_path):
+    """Nor is a ledger of each machine's own, where limits are kept."""
+    rows = [{"NodeManagerAddress": f"10.0.0.{n}"} for n in (1, 2)]
+    monkeypatch.setattr("freeproviders.batch.ray.data.living", lambda ray: rows)
+    groq = OpenAICompatible(service="groq")
+    own = OpenAICompatible("m", base_url="http://localhost:8080/v1")
+    with pytest.raises(UsageError, match=r"The store .* is another one on each of the 2 machines"):
+        check_shared(own, str(tmp_path / "answers"))
+    check_shared(own, "redis://answers.example:6379/0")
+    with pytest.raises(UsageError, match=r"Each of the 2 machines .* FREEPROVIDERS_QUOTA"):
+        check_shared(groq, "redis://answers.example:6379/0")
+    rows.pop()
+    check_shared(groq, str(tmp_path / "answers"))
+
+
+def test_a_password_of_the_store_does_not_travel():
+    with pytest.raises(UsageError, match="FREEPROVIDERS_ANSWERS"):
+        Answerer.arguments(
+            OpenAICompatible("m", base_url="http://localhost:8080/v1"), store="redis://me:secret@host:6379/0"
+        )
 
 
 def test_without_ray(monkeypatch):
