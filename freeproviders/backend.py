@@ -22,11 +22,12 @@ from collections.abc import (
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
 from freeproviders.adapted import completed
+from freeproviders.addresses import is_loopback
 from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
 from freeproviders.errors import UsageError
@@ -57,6 +58,13 @@ from freeproviders.windows import context_window
 
 if TYPE_CHECKING:
     from freeproviders.answers.cache import AnswerCache, Cache
+
+_AT_ONCE_OF_A_SERVICE: Final = 16
+"""Questions to a service at once; its own limit of concurrency, where it has one, is kept beside it."""
+_AT_ONCE_HERE: Final = 8
+"""Questions to a server of this machine, most of which answer a few at once and let the others wait."""
+_AT_ONCE_ANYWHERE: Final = 4
+"""Questions to a backend that says nothing of itself."""
 
 
 def _with_changes(abilities: Callable[..., Abilities]) -> Callable[..., Abilities]:
@@ -289,6 +297,12 @@ class Backend(ABC):
         other = copy.copy(self)
         other._changed = {**self._changed, **changes}  # noqa: SLF001 - one of us
         return other
+
+    async def usual_in_flight(self) -> int:
+        """Say how many questions to ask at the same time, where the caller names no number."""
+        if not self.base_url:
+            return _AT_ONCE_ANYWHERE
+        return _AT_ONCE_HERE if is_loopback(self.base_url) else _AT_ONCE_OF_A_SERVICE
 
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the name that a request carries for a model; None is the default model."""

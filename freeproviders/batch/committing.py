@@ -43,11 +43,6 @@ class Committer:
         self._writing: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
 
-    @property
-    def pending(self) -> int:
-        """The number of entries that are not known to be safe."""
-        return len(self._entries) + len(self._writing)
-
     def add(self, key: bytes, entry: Entry, rows: Sequence[Row] = ()) -> None:
         """Take an entry, and the rows that end with it."""
         self._entries.append((key, entry))

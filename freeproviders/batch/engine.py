@@ -230,8 +230,9 @@ class Answered(AsyncGenerator[Row, None]):
         self._run.stop(End(why))
 
     async def over(self) -> None:
-        """Wait until a run that was begun, and is read elsewhere, has ended and is stored."""
-        await self._run.over.wait()
+        """Wait until a run that is read elsewhere has ended and is stored; not for one never begun."""
+        if self._run.begun:
+            await self._run.over.wait()
 
     def __aiter__(self) -> Self:
         return self

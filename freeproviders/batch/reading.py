@@ -10,6 +10,7 @@ from typing import Any
 
 from freeproviders.answers.keys import request_key
 from freeproviders.backend import Backend
+from freeproviders.batch.occurrences import Occurrences
 from freeproviders.batch.rows import Asked, Question
 from freeproviders.batch.typed import Form, form_of
 from freeproviders.checks import check_request
@@ -77,8 +78,7 @@ class Reader:
         self._settings, self._form = form_of({**settings, "stream": False})
         self._dedupe = dedupe
         self._asked_as: dict[str | None, str] = {}
-        self._once: set[bytes] = set()
-        self._often: dict[bytes, int] = {}
+        self._occurrences = Occurrences()
         self._pulled = 0
         check_request(backend.request("?", **self._settings), backend.accepted_options)
 
@@ -113,13 +113,8 @@ class Reader:
         key = request_key(request, asked)
         if merges:
             return key
-        # Half of a key tells questions apart well enough, and most of them come once.
-        mark = key[:16]
-        if mark not in self._once:
-            self._once.add(mark)
-            return key
-        occurrence = self._often[mark] = self._often.get(mark, 0) + 1
-        return request_key(request, asked, occurrence)
+        occurrence = self._occurrences.number_of(key)
+        return request_key(request, asked, occurrence) if occurrence else key
 
 
 class Source:

@@ -11,7 +11,7 @@ import concurrent.futures
 import contextvars
 import json
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -33,6 +33,7 @@ from freeproviders.answers.plain import error_from_plain, error_to_plain
 from freeproviders.answers.store import AnswerStore
 from freeproviders.answers.values import Values
 from freeproviders.batch.judging import kind_of
+from freeproviders.batch.occurrences import Occurrences
 from freeproviders.errors import (
     AnswerStoreError,
     AuthenticationError,
@@ -366,7 +367,7 @@ class _Rows:
         self._errors = errors
         self._open = True
         self._taken = 0
-        self._seen: Counter[bytes] = Counter()
+        self._occurrences = Occurrences()
         self._places: dict[bytes, list[int]] = {}
         self._error: Exception | None = None
 
@@ -390,10 +391,8 @@ class _Rows:
             if key in self._places:
                 self._places[key].append(place)
                 return None
-        else:
-            before, self._seen[key] = self._seen[key], self._seen[key] + 1
-            if before:  # an input without a key has a place of its own
-                key = self._owner.key(value, self._more(place), before)
+        elif before := self._occurrences.number_of(key):  # an input without a key has a place of its own
+            key = self._owner.key(value, self._more(place), before)
         self._places[key] = [place]
         return place, value, key
 

@@ -36,7 +36,6 @@ from freeproviders.batch.reading import Item, Reader, Source
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Asked, Row, RowState, trail_of
 from freeproviders.batch.timing import Stopwatch
-from freeproviders.batch.width import width_of
 from freeproviders.errors import FreeProvidersError
 from freeproviders.foreign import translated
 from freeproviders.types import Admitted, ChatRequest, Completion, Event
@@ -93,6 +92,7 @@ class Running:
         self._asking: dict[Item, asyncio.Task[None]] = {}
         self._out: deque[Row] = deque()
         self._read = asyncio.Event()
+        self.begun = False
         self.over = asyncio.Event()
         """Set when everything that was answered is stored."""
         self._end: End | None = None
@@ -102,6 +102,7 @@ class Running:
 
     async def rows(self) -> AsyncGenerator[Row, None]:
         """Yield the rows as they end."""
+        self.begun = True
         self._begin()
         driving = asyncio.ensure_future(self._drive())
         driving.add_done_callback(lambda _: self._read.set())
@@ -155,7 +156,7 @@ class Running:
                 began = replace(self._name, rows=self._source.total, began=time())
                 await asyncio.wrap_future(self._store.begin(began))
             if self._width is None:
-                self._width = await width_of(self._backend)
+                self._width = await self._backend.usual_in_flight()
             while (item := await self._next()) is not None:
                 await self._begin_asking(item)
             if self._end is None:  # all is done

@@ -220,9 +220,8 @@ class Embedded(Provider):
         """
         return self._batches(self.checked(request))
 
-    @property
-    def slots(self) -> int:
-        """How many answers it gives at the same time; more requests wait."""
+    async def usual_in_flight(self) -> int:
+        """Say how many questions to ask at the same time: as many as are answered at once."""
         return self._slots
 
     async def list_models(self) -> list[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from freeproviders.answers.cache import Cache
 
 _OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
+_MOST_IN_FLIGHT: Final = 64
 
 
 class FreeProviders(Backend):
@@ -163,6 +164,11 @@ class FreeProviders(Backend):
         """Return the members after looking for those of Ollama and of files, a second at most."""
         await self._found.complete()
         return self.members
+
+    async def usual_in_flight(self) -> int:
+        """Say how many questions to ask at the same time: what suits all members that are known by now."""
+        each = [await member.backend.usual_in_flight() for member in self.members]
+        return max(1, min(_MOST_IN_FLIGHT, sum(each)))
 
     @property
     def skipped(self) -> list[Skipped]:

@@ -412,6 +412,13 @@ async def test_who_leaves_while_answers_are_looked_up_is_let_go(server, backend,
     assert len(server.requests) == 1000
 
 
+async def test_nobody_waits_for_the_end_of_a_run_that_was_never_begun(backend, store):
+    run = answered(questions(3), backend, store=store)
+    await run.over()
+    await run.aclose()
+    await run.over()
+
+
 async def test_a_stopped_run_names_what_has_no_answer(server, backend, store):
     run = answered(iter(questions(400)), backend, store=store, in_flight=4)
     states = []

@@ -62,6 +62,7 @@ class Asker:
         try:
             while (item := await items.get()) is not None:
                 yield item
+            await asking  # cancelled from within, an answer is no whole one
         finally:
             asking.cancel()
             with suppress(asyncio.CancelledError):
@@ -81,4 +82,5 @@ async def _put_answer(backend: Backend, request: ChatRequest, items: asyncio.Que
             items.put_nowait(whole)
     except Exception as error:  # noqa: BLE001 - raised where the question came from
         items.put_nowait(error)
-    items.put_nowait(None)
+    finally:
+        items.put_nowait(None)

@@ -129,18 +129,22 @@ class Nodes:
             if monotonic() < self._look_at and self._known.nodes:
                 return None
             looking = self._looking = Future()
+            # It is one for all who wait: who gives up must not end it for the others.
+            looking.set_running_or_notify_cancel()
         threading.Thread(target=self._look, args=(looking,), name="freeproviders-ray", daemon=True).start()
         return looking
 
     def _look(self, told: Future[None]) -> None:
+        problem: BaseException | None = None
         try:
             self._join()
         except BaseException as error:  # noqa: BLE001 - raised where somebody waits
-            told.set_exception(error)
-        else:
+            problem = error
+        self._look_at = monotonic() + _LOOK_SECONDS  # before anybody asks whether to look again
+        if problem is None:
             told.set_result(None)
-        finally:
-            self._look_at = monotonic() + _LOOK_SECONDS
+        else:
+            told.set_exception(problem)
 
     def _join(self) -> None:
         """Start an actor on each node that has none, and take those that can ask."""

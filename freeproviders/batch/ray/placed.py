@@ -54,22 +54,17 @@ class OnRay(Backend):
         return f"OnRay({self._here!r}, address={self._address!r})"
 
     @property
-    def asks(self) -> Backend:
-        """The backend that is asked on each node, as it is here."""
-        return self._here
-
-    @property
     def nodes(self) -> list[str]:
         """The addresses of the nodes that are asked; known after the first question."""
         return [node.address for node in self._nodes]
 
-    async def joined(self) -> int:
-        """Connect to the cluster, and return how many nodes can be asked.
+    async def usual_in_flight(self) -> int:
+        """Connect to the cluster, and say how many questions suit all of its nodes together.
 
-        Raises `ClusterError` where there is none.
+        Raises `ClusterError` where there is no cluster, or none of its nodes can ask.
         """
         await self._nodes.pick()
-        return len(self.nodes)
+        return max(1, len(self.nodes)) * await self._here.usual_in_flight()
 
     def abilities(self, model: str | None = None) -> Abilities:
         """Return what the backend can do."""

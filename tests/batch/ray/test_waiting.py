@@ -1,0 +1,53 @@
+"""Who waits for a node, or on one, is let go whatever becomes of others."""
+
+import asyncio
+import pickle
+import threading
+
+import pytest
+
+from freeproviders import ChatRequest, Message
+from freeproviders.backend import Backend
+from freeproviders.batch.ray.asker import Asker
+from freeproviders.batch.ray.nodes import Nodes
+from freeproviders.types import Text
+
+
+class Ends:
+    """A backend whose answer is cancelled from within after its first words."""
+
+    name, model = "Ends", "m"
+
+    async def batches(self, request):
+        yield [Text("A")]
+        raise asyncio.CancelledError
+
+
+class Looking(Nodes):
+    """Nodes for which one looks until it is told that there are none."""
+
+    def __init__(self):
+        super().__init__(b"", "auto")
+        self.told = threading.Event()
+
+    def _join(self):
+        self.told.wait()
+
+
+async def test_who_gives_up_waiting_for_nodes_ends_it_for_nobody_else():
+    nodes = Looking()
+    one, other = [asyncio.ensure_future(nodes.pick()) for _ in range(2)]
+    await asyncio.sleep(0)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    nodes.told.set()
+    assert await other is None
+
+
+async def test_an_answer_that_is_cancelled_on_its_node_is_no_whole_one():
+    asker = Asker(pickle.dumps(Backend.of(Ends())))
+    assert (await asker.hello()).problem is None
+    with pytest.raises(asyncio.CancelledError):
+        async for _ in asker.ask(ChatRequest(messages=(Message("user", "Hi"),)), listened=False):
+            pass
