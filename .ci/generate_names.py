@@ -32,6 +32,13 @@ PAGES = {
     "errors.md": ("Errors", "freeproviders.errors", {}),
     "tools.md": ("Tools and typed answers", "freeproviders.tools", {}),
     "answers.md": ("Answers that are kept", "freeproviders.answers", {}),
+    "batch.md": ("Batches and comparisons", "freeproviders.batch", {
+        "Asking": ["batch", "batch_sync", "answered", "Answered", "kept", "Question"],
+        "What became of it": ["Row", "RowState", "Report", "Progress", "Pause"],
+        "Comparing": [
+            "compare", "compare_sync", "Comparison", "ModelAnswers", "Answer", "Judgement", "Share",
+        ],
+    }),
     "embeddings.md": ("Embeddings", "freeproviders.embeddings", {}),
     "gateway.md": ("The gateway", "freeproviders.gateway", {}),
     "testing.md": ("Testing", "freeproviders.testing", {}),
@@ -157,9 +164,11 @@ def public_names(package: str) -> dict[str, str]:
 
 
 def place(module: object, name: str) -> str:
-    """Find where a name is defined: in its own module, or where the package's table says."""
-    value = getattr(module, name)
-    home = value.__module__
-    if not home.startswith(("freeproviders", "langchain_", "llama_index_")):  # such as a union of types
-        home = f"{module.__name__}.{module._HOMES[name]}"  # noqa: SLF001 - our own package's table
-    return f"{home}.{name}"
+    """Find where a name is defined: in its own module, or where the package has it from."""
+    home = getattr(module, name).__module__
+    if home.startswith(("freeproviders", "langchain_", "llama_index_")):
+        return f"{home}.{name}"
+    for node in ast.walk(ast.parse(inspect.getsource(module))):  # such as a union of types
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            return f"{node.module}.{name}"
+    sys.exit(f"{module.__name__} does not say where it has {name} from.")
