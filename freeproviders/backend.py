@@ -355,6 +355,13 @@ class Backend(ABC):
             )
         return self
 
+    def with_asked(self, change: Callable[[Backend], Backend]) -> Backend:
+        """Return a backend for which `change` was applied to who is asked in the end.
+
+        That is this backend itself, unless it only says where another one is asked.
+        """
+        return change(self)
+
     # --- a question, in all the ways to ask it ---
 
     def request(

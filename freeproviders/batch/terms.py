@@ -40,13 +40,18 @@ def with_terms(backend: Backend, accepted: Iterable[str] = ()) -> tuple[Backend,
     """
     names = {accepted} if isinstance(accepted, str) else set(accepted)
     agreed = frozenset(catalogue().service(name).id for name in names)
-    router = sys.modules.get("freeproviders.router.router")
-    if router is not None and isinstance(backend, router.FreeProviders):
-        return _router(backend, agreed)
-    service = getattr(backend, "service", None)
-    if isinstance(service, Service) and _is_restricted(service, agreed):
-        raise UsageError(_words(service), provider=backend.name)
-    return backend, []
+    left_out: list[LeftOut] = []
+
+    def keeping_them(asked: Backend) -> Backend:
+        router = sys.modules.get("freeproviders.router.router")
+        if router is not None and isinstance(asked, router.FreeProviders):
+            return _router(asked, agreed, left_out)
+        service = getattr(asked, "service", None)
+        if isinstance(service, Service) and _is_restricted(service, agreed):
+            raise UsageError(_words(service), provider=asked.name)
+        return asked
+
+    return backend.with_asked(keeping_them), left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,12 @@ class _Unaccepted:
         return member.row is not None and _is_restricted(member.row, self.agreed)
 
 
-def _router(backend: FreeProviders, agreed: frozenset[str]) -> tuple[Backend, list[LeftOut]]:
+def _router(backend: FreeProviders, agreed: frozenset[str], left_out: list[LeftOut]) -> FreeProviders:
     unaccepted = _Unaccepted(agreed)
     present = {one.row.id: one.row for one in backend.members if one.row is not None and unaccepted(one)}
-    left_out = [LeftOut(name, words(_words(service))) for name, service in present.items()]
+    left_out += [LeftOut(name, words(_words(service))) for name, service in present.items()]
     try:
-        return backend.without(unaccepted), left_out
+        return backend.without(unaccepted)
     except UsageError as error:
         raise UsageError(" ".join([one.why for one in left_out]), provider=backend.name) from error
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from freeproviders.cli import choosing, terminal, who
+from freeproviders.cli import choosing, options, terminal, who
 from freeproviders.cli.commands import Command, WithRun, examples, variables
 from freeproviders.cli.moments import read_moment, shown_moment
 
@@ -199,17 +199,7 @@ def run(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUN)
     ] = False,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            help="Log each request on standard error, without keys and texts.",
-            rich_help_panel=RUN,
-            show_default=False,
-        ),
-    ] = 0,
+    verbose: Annotated[int, options.verbose(RUN)] = 0,
 ) -> None:
     """Ask the questions of a table, and write a table with their answers.
 
@@ -348,10 +338,12 @@ def _read(table: Path) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    with tempfile.NamedTemporaryFile(prefix="freeproviders-") as spooled:
-        shutil.copyfileobj(sys.stdin.buffer, spooled)
-        spooled.flush()
-        yield Path(spooled.name)
+    # In a folder, since Windows opens no file twice that goes when it is closed.
+    with tempfile.TemporaryDirectory(prefix="freeproviders-") as folder:
+        path = Path(folder, "table")
+        with path.open("wb") as spooled:
+            shutil.copyfileobj(sys.stdin.buffer, spooled)
+        yield path
 
 
 def _backend(

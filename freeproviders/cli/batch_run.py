@@ -316,7 +316,6 @@ class _Signals:
     def __init__(self, run: Answered, stop: Any) -> None:
         self._run, self._stop = run, stop
         self._presses = 0
-        self._task = asyncio.current_task()
 
     def __enter__(self) -> None:
         loop = asyncio.get_running_loop()

@@ -141,11 +141,14 @@ class Answerer:
         """Hand on rows as they end; after the end of the run, none is asked any more."""
         try:
             async for row in self._run:
-                self._rows.pop(row.index).set_result(row)
+                if not (future := self._rows.pop(row.index)).done():  # its batch was given up
+                    future.set_result(row)
             self._over = self._run.report.why
         except Exception as error:  # noqa: BLE001 - raised in the batches
             self._over = error
         for index, future in self._rows.items():
+            if future.done():
+                continue
             if isinstance(self._over, BaseException):
                 future.set_exception(self._over)
             else:

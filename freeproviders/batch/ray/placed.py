@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any, Final, Self, Unpack
 
@@ -84,11 +84,19 @@ class OnRay(Backend):
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
         """Return another one whose backend is reached in another way."""
-        return type(self)(self._here.configured(**changes), address=self._address)
+        return self._placing(self._here.configured(**changes))
 
     def with_abilities(self, **changes: Any) -> Self:
         """Return another one whose backend claims other abilities."""
-        return type(self)(self._here.with_abilities(**changes), address=self._address)
+        return self._placing(self._here.with_abilities(**changes))
+
+    def with_asked(self, change: Callable[[Backend], Backend]) -> Self:
+        """Return another one for whose backend `change` was called."""
+        changed = self._here.with_asked(change)
+        return self if changed is self._here else self._placing(changed)
+
+    def _placing(self, backend: Backend) -> Self:
+        return type(self)(backend, address=self._address)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the answer of a node; the same as `answer`."""

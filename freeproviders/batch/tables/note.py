@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+from time import sleep
 from typing import Final
 
 from freeproviders.embedded.lock import try_lock
@@ -19,6 +20,8 @@ from freeproviders.folders import state_dir
 from freeproviders.private_file import FileError, make_file, make_folder
 
 FOLDER: Final = "batches"
+_PAUSES: Final = (0.02, 0.05, 0.1)
+"""Seconds between looks at the lock: whoever asks how a run fares holds it for a moment."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,10 +71,10 @@ class RunNote:
             make_file(fresh, own=True)
             fresh.write_text(json.dumps(asdict(self)), encoding="utf-8")
             fresh.replace(path)
-        except FileError as error:
+        except (FileError, OSError) as error:
             raise UsageError(f"The state of a batch cannot be noted: {error}") from None
         finally:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 fresh.unlink()
 
     @classmethod
@@ -106,7 +109,11 @@ def alone(output: str) -> Iterator[None]:
     except FileError as error:
         raise UsageError(f"The state of a batch cannot be noted: {error}") from None
     try:
-        if not try_lock(number):
+        for pause in _PAUSES:
+            if try_lock(number):
+                break
+            sleep(pause)
+        else:
             raise UsageError(f"Another process is writing answers for {output} already.")
         yield
     finally:

@@ -15,6 +15,7 @@ from freeproviders.batch.ray.data import check_shared
 from freeproviders.batch.ray.nodes import Node, _share
 from freeproviders.batch.ray.shared import ledgers_of, place_name
 from freeproviders.batch.ray.travel import packed, unpacked
+from freeproviders.batch.terms import with_terms
 from tests.cli.command import run
 
 KEY, OTHER = "gsk_0123456789abcdefghij", "gsk_9876543210zyxwvutsrq"
@@ -153,6 +154,16 @@ def test_a_password_of_the_store_does_not_travel():
         Answerer.arguments(
             OpenAICompatible("m", base_url="http://localhost:8080/v1"), store="redis://me:secret@host:6379/0"
         )
+
+
+def test_terms_count_wherever_a_service_is_asked(monkeypatch):
+    monkeypatch.setenv("COHERE_API_KEY", OTHER)
+    with pytest.raises(UsageError, match="The terms of Cohere"):
+        with_terms(OnRay(OpenAICompatible(service="cohere")))
+    allowed, (left_out,) = with_terms(OnRay(FreeProviders("groq", "cohere")))
+    assert (type(allowed), left_out.service) == (OnRay, "cohere")
+    assert "cohere" not in repr(allowed)
+    assert with_terms(OnRay(FreeProviders("groq", "cohere")), ["cohere"])[1] == []
 
 
 def test_without_ray(monkeypatch):
