@@ -107,11 +107,20 @@ class Ahead:
 
     def ended(self, item: Item, entry: Entry) -> None:
         """Note what became of a row and its followers."""
+        self._forget(item)
+        if item.merges:
+            self._since[item.key] = entry
+
+    def given_up(self, item: Item) -> list[Row]:
+        """Wait no longer for a row and its followers; return them without an answer."""
+        self._forget(item)
+        return _exhausted(item)
+
+    def _forget(self, item: Item) -> None:
         self._open.pop(item.index, None)
         self.followers -= len(item.followers)
         if item.merges:
             self._leaders.pop(item.key, None)
-            self._since[item.key] = entry
 
     def written(self, rows: Sequence[Row]) -> None:
         """Note rows whose entries are safe."""
@@ -121,10 +130,13 @@ class Ahead:
     async def close(self) -> list[Row]:
         """Wait for no further row; return those that have not ended, in their order."""
         await self._source.close()
-        rows = [
-            Row(index=index, state="exhausted", error=item.error, tries=item.tries, key=item.key)
-            for item in self._open.values()
-            for index in (item.index, *item.followers)
-        ]
+        rows = [row for item in self._open.values() for row in _exhausted(item)]
         self._open.clear()
         return sorted(rows, key=lambda row: row.index)
+
+
+def _exhausted(item: Item) -> list[Row]:
+    return [
+        Row(index=index, state="exhausted", error=item.error, tries=item.tries, key=item.key)
+        for index in (item.index, *item.followers)
+    ]

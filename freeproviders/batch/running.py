@@ -188,6 +188,8 @@ class Running:
                     if item is not None:
                         return item
                     if self._ahead.comes:
+                        if not self._asking and self._gives_up_one():
+                            continue
                         await self._turned(self._waiting[0][0] if self._waiting else inf)
                         continue
             if self._asking:
@@ -213,6 +215,21 @@ class Running:
         item = heappop(self._waiting)[2]
         self.progress.later = len(self._waiting)
         return item
+
+    def _gives_up_one(self) -> bool:
+        """Hand on a row without an answer, where waiting for it makes no sense; return whether one was.
+
+        While the next row has not come, the run cannot end. But whoever brings the rows may wait for
+        this one.
+        """
+        if not self._waiting:
+            return False
+        item = self._waiting[0][2]
+        if self._outage.end(item, until=self._until) is None:
+            return False
+        self._popped()
+        self._hand_on(self._ahead.given_up(item))
+        return True
 
     async def _first_in_line(self) -> Item | None:
         """Wait until the first of those that have failed may be asked again, or give up."""

@@ -530,6 +530,28 @@ async def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(se
     assert len(server.requests) <= 4 + 2  # those in flight, and those begun until three have said it
 
 
+async def test_who_brings_the_rows_may_wait_for_one_that_nobody_answers_now(server, backend, store):
+    """The next row comes when the one before has ended, as in a pipeline."""
+    server.faults = [None, {"status": 429, "retry_after": 3600}]
+    ended = asyncio.Event()
+
+    async def coming():
+        yield "a"
+        yield "b"
+        yield "b"
+        await ended.wait()
+        yield "c"
+
+    states = {}
+    async for row in answered(coming(), backend, store=store, in_flight=1, dedupe=True):
+        states[row.index] = row.state
+        if row.index == 2:
+            ended.set()
+    assert states == {0: "done", 1: "exhausted", 2: "exhausted", 3: "done"}
+    report = await batch(["a", "b", "c"], backend, store=store)
+    assert (report.done, report.kept) == (3, 2)
+
+
 async def test_rows_of_a_model_whose_limit_is_spent_do_not_hold_back_the_others(server, store, tmp_path):
     limit = {"metric": "requests", "per": "day", "cap": 2, "scope": "model", "models": ["small"]}
     quota = Quota([limit], name="mine", ledger=tmp_path / "quota.db")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -162,15 +162,6 @@ def joined(one: Kind | None, other: Kind | None) -> Kind | None:
     if one is None or other is None or one == other:
         return one or other
     return "number" if {one, other} == {"whole", "number"} else "text"
-
-
-def kinds_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Kind]:
-    """Return all columns of rows in the order in which they appear, and their kinds."""
-    found: dict[str, Kind | None] = {}
-    for row in rows:
-        for name, value in row.items():
-            found[name] = joined(found.get(name), kind_of(value))
-    return {name: kind or "text" for name, kind in found.items()}
 
 
 def fitted(value: Any, column: Column, place: int) -> Any:

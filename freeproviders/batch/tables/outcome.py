@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from freeproviders.batch.rows import RowState
 from freeproviders.batch.tables.cells import json_text
 from freeproviders.types import Completion
-
-RowState = Literal["done", "refused", "poisoned", "exhausted"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freeproviders.batch.tables import writers
-from freeproviders.batch.tables.columns import OWN, columns_of, fields_of, kinds_of
+from freeproviders.batch.tables.columns import OWN, columns_of, fields_of, joined, kind_of
 from freeproviders.batch.tables.outcome import Outcome
 from freeproviders.batch.tables.output import Output, pieces_of
 from freeproviders.batch.tables.source import open_table
@@ -49,6 +49,15 @@ def answer(text: str = "Hi.", **more) -> Outcome:
         with suppress(ValueError):
             fields = json.loads(text)
     return Outcome("done", Completion(text, "", (), Usage(3, 4), finish), fields=fields)
+
+
+def kinds_of(rows):
+    """The columns of rows in the order in which they appear, and their kinds."""
+    found = {}
+    for row in rows:
+        for name, value in row.items():
+            found[name] = joined(found.get(name), kind_of(value))
+    return {name: kind or "text" for name, kind in found.items()}
 
 
 def write(output: Output, columns, pieces, outcomes, **given) -> None:
