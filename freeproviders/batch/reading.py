@@ -89,6 +89,8 @@ class Reader:
         if isinstance(value, FreeProvidersError):
             return Unusable(index, value)
         try:
+            if isinstance(value, str) and not value.strip():
+                raise UsageError("The question is empty.")
             request, form = self._request(value)
             merges = request.temperature == 0 if self._dedupe is None else self._dedupe
             return Item(index, request, self._key(request, merges=merges), form, merges)

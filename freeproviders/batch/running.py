@@ -36,7 +36,7 @@ from freeproviders.batch.reading import Item, Reader, Source
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Asked, Row, RowState, trail_of
 from freeproviders.batch.timing import Stopwatch
-from freeproviders.errors import FreeProvidersError
+from freeproviders.errors import AuthenticationError, FreeProvidersError
 from freeproviders.foreign import translated
 from freeproviders.types import Admitted, ChatRequest, Completion, Event
 
@@ -238,6 +238,9 @@ class Running:
         if at <= self._clock():
             self.progress.pause = None
             return self._popped()
+        if all(isinstance(one.error, AuthenticationError) for _, _, one in self._waiting):
+            self._end = End(f"The key is not accepted, and waiting would not help. {item.error}")
+            return None
         if (end := self._outage.end(item, until=self._until)) is not None:
             self._end = end
             return None

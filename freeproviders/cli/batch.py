@@ -289,7 +289,7 @@ def _status(note: Any, *, runs: bool) -> Iterator[str]:
     )
     if note.services:
         said = ", ".join(f"{name} {number:,}" for name, number in note.services.items())
-        yield f"Answered by: {said}."
+        yield f"Answered in the latest start: {said}."
     if runs:
         yield f"It is running, as of {_shown(note.updated)}."
         if note.ends:

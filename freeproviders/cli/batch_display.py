@@ -22,6 +22,7 @@ _FIRST_LINES: Final = (5.0, 15.0, 30.0)
 _LINE_SECONDS: Final = 60.0
 """How often a line is written where there is no terminal; the first ones come sooner."""
 _MOST_NAMED: Final = 5
+_SHORT_SECONDS: Final = 120.0
 
 
 class BatchDisplay:
@@ -89,10 +90,9 @@ class BatchDisplay:
         if quota := _quota(found.quota):
             said.append(f"Left of today's limits: {quota}.")
         if found.pause is not None:
-            said.append(
-                f"Waiting until {shown_moment(found.pause.until)}: {_first_sentence(found.pause.why)}"
-            )
-        if self.ends is not None:
+            said.append(f"Waiting {_for(found.pause.until)}: {_first_sentence(found.pause.why)}")
+        # An end before the wait is over was reckoned before it was known, or by nothing.
+        if self.ends is not None and (found.pause is None or self.ends > found.pause.until):
             seconds = (self.ends - datetime.now(UTC)).total_seconds()
             said.append(f"It ends about {shown_moment(self.ends)}, in {shown_length(seconds)}.")
         return said
@@ -124,6 +124,14 @@ def _quota(quota: Mapping[str, Mapping[tuple[str, str, str], Left]]) -> str:
             for one in sorted(of_a_day, key=lambda one: one.left / one.cap if one.cap else 0.0)[:2]
         ]
     return ", ".join(said[:_MOST_NAMED])
+
+
+def _for(until: datetime) -> str:
+    """Write how long a wait is: a short one as a length, since a clock's minute does not tell it."""
+    seconds = (until - datetime.now(UTC)).total_seconds()
+    if seconds < _SHORT_SECONDS:
+        return shown_length(max(1.0, seconds))
+    return f"until {shown_moment(until)}"
 
 
 def _first_sentence(text: str) -> str:

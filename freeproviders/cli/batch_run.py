@@ -246,6 +246,8 @@ class BatchRun:
         if not survey.rows or not all(one.bounds for one in supplies):
             return
         seconds = seconds_for(survey.rows, supplies)
+        if seconds < 1.0:
+            return
         if not isfinite(seconds):
             terminal.say("The limits never allow that many rows.")
             return

@@ -122,10 +122,20 @@ class WithRun(Group):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the name of the command before what it is given."""
-        if args and args[0] not in {*self.commands, "--help"}:
+        if (not args and not ctx.resilient_parsing) or (args and args[0] not in {*self.commands, "--help"}):
             args = [self.usual, *args]
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; the one that is meant where none is named has the group's own usage line."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name == self.usual and command is not None:
+            usual: Any = ctx.__class__
+            command.context_class = type(
+                usual.__name__, (usual,), {"command_path": property(lambda self: self.parent.command_path)}
+            )
+        return name, command, rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the command that is meant, and the other commands."""

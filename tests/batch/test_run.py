@@ -14,9 +14,9 @@ from freeproviders import ChatRequest, FreeProviders, Message, OpenAICompatible,
 from freeproviders.answers.opening import open_store
 from freeproviders.batch import Progress, Question, answered, batch, batch_sync, kept, outage, running
 from freeproviders.errors import (
-    AuthenticationError,
     BadRequestError,
     MissingKeyError,
+    NotFoundError,
     ServerError,
     StructuredOutputError,
     UsageError,
@@ -245,6 +245,8 @@ async def test_rows_that_are_no_questions_are_named_and_the_rest_is_done(server,
         Question("x", temperature="hot"),
         UsageError("Bad cell."),
         "half \ud800 of a character",
+        "",
+        " \n",
     ]
     rows, report = await rows_of([*bad, "good"], backend, store=store)
     assert [row.state for row in rows] == ["refused"] * len(bad) + ["done"]
@@ -322,8 +324,25 @@ async def test_an_object_that_never_fits_is_named_and_the_rest_is_done(server, b
     assert isinstance(rows[1].error, StructuredOutputError)
 
 
+@pytest.mark.parametrize("count", [1, 30])
+async def test_a_wrong_key_ends_the_run_without_a_wait(server, store, count):
+    # Retries of an hour: only a run that does not wait for them comes to its end.
+    patient = OpenAICompatible(
+        "m", base_url=server.base_url, retry=Retry(first=3600, longest=3600, budget=9999)
+    )
+    server.faults = {"status": 401}
+    rows, report = await rows_of(questions(count), patient, store=store, wait=True)
+    assert {row.state for row in rows} == {"exhausted"}
+    assert (report.poisoned, report.left) == (0, count)
+    assert report.why.startswith("The key is not accepted, and waiting would not help.")
+    assert "401" in report.why
+    assert len(server.requests) <= count
+    server.faults = None
+    assert (await rows_of(questions(count), patient, store=store))[1].done == count
+
+
 @pytest.mark.parametrize(
-    ("fault", "error"), [({"status": 401}, AuthenticationError), ({"status": 503}, ServerError)], ids=str
+    ("fault", "error"), [({"status": 404}, NotFoundError), ({"status": 503}, ServerError)], ids=str
 )
 async def test_an_outage_of_everybody_poisons_nobody(server, backend, store, fault, error):
     server.faults = fault

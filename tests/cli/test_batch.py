@@ -227,6 +227,34 @@ def test_a_schema_that_never_fits_is_named_and_the_rest_is_done(with_objects: Sh
         ("done", "8"),
     ]
     assert "1 were given up after failures of their own." in remarks
+    assert shell.rows("out.csv")[1]["error"].count("does not fit the schema") == 1  # not once for each try
+
+
+def test_a_wrong_key_ends_it_at_once_and_costs_no_row(shell: Shell) -> None:
+    table = shell.write("in.txt", "a\nb\n")
+    shell.service.faults = {"status": 401}
+    code, _, remarks = shell.batch(table, "-o", shell.path("out.csv"))
+    assert code == 3
+    assert "2 are left. The key is not accepted, and waiting would not help." in remarks
+    shell.service.faults = None
+    assert shell.batch(table, "-o", shell.path("out.csv"))[0] == 0
+
+
+def test_a_table_of_prompts_and_conversations(shell: Shell) -> None:
+    lines = [{"prompt": "a"}, {"messages": [{"role": "user", "content": "b"}]}, {"other": 1}]
+    table = shell.write("in.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    code, _, _ = shell.batch(table, "-o", shell.path("out.csv"))
+    assert code == 1
+    assert sorted(shell.asked) == ["a", "b"]
+    assert [row["state"] for row in shell.rows("out.csv")] == ["done", "done", "refused"]
+
+
+@pytest.mark.parametrize("given", [(), ("in.csv",)])
+def test_the_usage_line_of_a_wrong_command_is_what_can_be_typed(given: tuple[str, ...]) -> None:
+    done = run("batch", *given)
+    assert done.returncode == 2
+    assert "freeproviders batch [OPTIONS] {TABLE}\n" in done.stderr.decode()
+    assert "Missing command" not in done.stderr.decode()
 
 
 def test_standard_input_and_output(shell: Shell) -> None:

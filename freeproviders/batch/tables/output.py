@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -23,6 +24,7 @@ from freeproviders.batch.tables.record import PIECE_ROWS, Format, Record, Table
 from freeproviders.batch.tables.writers import writer_of
 from freeproviders.errors import UsageError
 
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _UNFINISHED: Final = ".part"
 _LONGEST_NAME: Final = 200
 """Bytes of a name that leave room for what is put around it."""
@@ -97,6 +99,18 @@ class Output:
                 return columns
 
     async def _write(self, columns: Sequence[Column], results: Results, inputs: Any) -> None:
+        try:
+            await self._write_unfinished(columns, results, inputs)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            where = "The table" if self.path is None else str(self.path)
+            raise OSError(
+                f"{where} cannot be written: {error.strerror}. No answer is lost: make room, and the same "
+                "command writes the table."
+            ) from error
+
+    async def _write_unfinished(self, columns: Sequence[Column], results: Results, inputs: Any) -> None:
         number, name = tempfile.mkstemp(
             _UNFINISHED,
             "freeproviders-" if self.path is None else _prefix(self.path),

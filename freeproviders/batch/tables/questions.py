@@ -44,6 +44,7 @@ class Questions:
     ) -> None:
         self._template = template
         self._field = field
+        self._found = False
         self._system = system
         self._settings = dict(settings or {})
         self.source: Source | None = None if template is None and field is None else _source(template, field)
@@ -82,7 +83,7 @@ class Questions:
         elif BODY in names and isinstance(_mapping(first.get(BODY)), Mapping):
             self.source = "openai"
         elif MESSAGES in names:
-            self.source, self._field = "messages", MESSAGES
+            self.source, self._field, self._found = "messages", MESSAGES, True
         elif PROMPT in names or len(names) == 1:
             self.source, self._field = "prompt", PROMPT if PROMPT in names else names[0]
         else:
@@ -109,7 +110,11 @@ class Questions:
             said = settings.pop(MESSAGES, None)
             settings = {name: one for name, one in settings.items() if name not in self._settings}
         else:
-            said = _said(values, self._field or PROMPT, self.source)
+            field = self._field or PROMPT
+            source = self.source
+            if self._found and source == "messages" and values.get(field) is None and PROMPT in values:
+                source, field = "prompt", PROMPT  # a table of both: each row has one of them
+            said = _said(values, field, source)
         if isinstance(said, str):
             if not said.strip():
                 raise UsageError("The prompt is empty.")

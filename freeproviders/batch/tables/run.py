@@ -234,7 +234,8 @@ def _outcome(record: Record, row: Row) -> Outcome:
         said = placed(record, said)
     elif row.state == "poisoned":
         tries = [f"{one.provider} {one.model}: {one.error}" for one in row.trail if one.error]
-        said = " ".join([said, *(f"({number}) {one}" for number, one in enumerate(tries, 1))])
+        if {one.error for one in row.trail if one.error} - {said}:  # else each has said the same
+            said = " ".join([said, *(f"({number}) {one}" for number, one in enumerate(tries, 1))])
     elif error is None and row.state == "exhausted":
         said = "It was not asked yet."
     return Outcome(row.state, error=said, tries=row.tries)

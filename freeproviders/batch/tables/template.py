@@ -59,6 +59,7 @@ class Template:
 
 
 def _cell(values: Mapping[str, Any], name: str) -> str:
-    if (value := values.get(name)) is None:
+    value = values.get(name)
+    if value is None or (isinstance(value, str) and not value.strip()):
         raise UsageError(f"The column {name!r} is {'empty' if name in values else 'missing'}.")
     return as_text(value)

@@ -77,14 +77,20 @@ def test_a_name_is_a_column_and_nothing_else(text: str) -> None:
         Template(text).check(["a", "b"])
 
 
-@given(st.text(), st.text())
+@given(st.text(), st.text().filter(str.strip))
 def test_what_a_row_holds_is_never_read_as_a_template(before: str, value: str) -> None:
     escaped = before.replace("{", "{{").replace("}", "}}")
     assert Template(f"{escaped}{{a}}").fill({"a": value}) == before + value
 
 
 @pytest.mark.parametrize(
-    ("values", "said"), [({}, "The column 'a' is missing."), ({"a": None}, "The column 'a' is empty.")]
+    ("values", "said"),
+    [
+        ({}, "The column 'a' is missing."),
+        ({"a": None}, "The column 'a' is empty."),
+        ({"a": ""}, "The column 'a' is empty."),
+        ({"a": " \n"}, "The column 'a' is empty."),
+    ],
 )
 def test_a_cell_that_is_not_there(values, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import json
 import os
 import stat
@@ -309,6 +310,24 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         assert seen
         assert {mode for _, mode in seen} == {0o600}
         assert not list(tmp_path.glob(".out*"))
+
+
+def test_a_full_disk_is_named_with_the_file_and_what_to_do(tmp_path: Path, monkeypatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    found = open_table(tmp_path / "rows.jsonl")
+    output = Output(tmp_path / "out.csv", "csv")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"out\.csv cannot be written: No space .* No answer is lost"):
+        write(
+            output,
+            columns_of({"a": "whole"}),
+            lambda: pieces_of(found, most=None, carried=False),
+            lambda records: [answer() for _ in records],
+        )
+    assert [one.name for one in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
 def test_the_rights_of_a_file(tmp_path: Path) -> None:
