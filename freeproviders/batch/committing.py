@@ -67,7 +67,11 @@ class Committer:
             return
         entries, self._entries = self._entries, []
         rows, self._rows = self._rows, []
-        future = asyncio.wrap_future(self._store.put(entries, run=self._run))
+        try:
+            future = asyncio.wrap_future(self._store.put(entries, run=self._run))
+        except Exception as error:  # noqa: BLE001 - a store of anybody's: the run ends with it
+            self._failed(error)
+            return
         self._writing.add(future)
 
         def written(done: asyncio.Future[None]) -> None:

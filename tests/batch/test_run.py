@@ -406,6 +406,21 @@ async def test_rows_that_raise_end_the_run_with_what_was_answered(server, backen
 # --- how it ends ----------------------------------------------------------------------------------
 
 
+async def test_a_store_that_raises_ends_the_run(server, backend, store):
+    class Breaks:
+        def __init__(self):
+            self._kept = open_store(store)
+
+        def __getattr__(self, name):
+            return getattr(self._kept, name)
+
+        def put(self, entries, *, run=""):
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        await batch(questions(3), backend, store=Breaks())
+
+
 async def test_who_leaves_early_keeps_what_was_answered(server, backend, store):
     seen = 0
     server.faults = {"delay_headers": 0.005}
