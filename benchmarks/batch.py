@@ -1,6 +1,6 @@
-"""Batches: CPU beside a bare loop, memory of 100,000 rows, kill -9, and three workers on one limit.
+"""Batches: CPU beside a bare loop, memory of 100,000 rows, kill -9, limits, and the predicted end.
 
-    python -m benchmarks.batch [cpu] [memory] [killed] [workers] [abatch]
+    python -m benchmarks.batch [cpu] [memory] [killed] [workers] [predicted] [abatch]
 
 Without a name all of them, and docs/measured/batch.json is written. The service is a process of its
 own, and so is each run whose memory is measured. Of CPU the ratios of two runs side by side are
@@ -22,8 +22,9 @@ from typing import Any
 
 from benchmarks.harness import ratio, server
 from benchmarks.measured import FOLDER, conditions, write
-from freeproviders import OpenAICompatible
-from freeproviders.batch import batch
+from freeproviders import OpenAICompatible, Quota
+from freeproviders.batch import answered, batch
+from freeproviders.batch.forecast import RowCost, seconds_for, supplies_of
 from freeproviders.testing import replica
 from tests.batch.killing import killed
 from tests.batch.working import worked
@@ -37,10 +38,19 @@ KILLED_ROWS, KILLS, KILLED_IN_FLIGHT = 2000, 20, 8
 HALF_ROWS = 600
 WORKERS, WINDOW, CAP, WINDOWS = 3, 60, 100, 3
 """So many workers share a limit of so many requests in so many seconds, for so many windows."""
+MINUTE, MINUTE_CAP, DAY, DAY_CAP, DAYS = 2, 10, 24, 60, 4
+"""A minute and a day made shorter, in seconds, and the requests that each allows."""
 
 
 def main(names: list[str]) -> None:
-    tasks = {"cpu": cpu, "memory": memory, "killed": kills, "workers": workers, "abatch": abatch}
+    tasks = {
+        "cpu": cpu,
+        "memory": memory,
+        "killed": kills,
+        "workers": workers,
+        "predicted": predicted,
+        "abatch": abatch,
+    }
     begun, found = conditions(PACKAGES), {}
     for name in names or tasks:
         found[name] = tasks[name]()
@@ -178,6 +188,41 @@ def _workers(ledger: str, folder: str) -> dict[str, Any]:
         "over a window": max(0, most - CAP),
         # The first window's worth may come at once, each further one takes its window.
         "used": WINDOW * (len(came) / CAP - 1) / (came[-1] - came[0]),
+    }
+
+
+# --- the predicted end ------------------------------------------------------------------------------
+
+
+def predicted() -> dict[str, Any]:
+    """The end as it is foretold at each quarter of a run under two limits, beside the real one."""
+    return asyncio.run(_foretold())
+
+
+async def _foretold() -> dict[str, Any]:
+    limits = [
+        {"metric": "requests", "per": f"{MINUTE} seconds", "cap": MINUTE_CAP, "reset": "rolling"},
+        {"metric": "requests", "per": f"{DAY} seconds", "cap": DAY_CAP, "reset": "rolling"},
+    ]
+    rows, told = DAY_CAP * DAYS - DAY_CAP // 2, {}
+    with replica(OpenAICompatible) as asked:
+        backend = OpenAICompatible(
+            "m", base_url=asked.base_url, quota=Quota(limits, name="foretold", ledger="memory")
+        )
+        began = time.monotonic()
+        run = answered([f"Question {number}" for number in range(rows)], backend, store="memory")
+        for done in range(rows + 1):
+            if done in {rows * quarter // 4 for quarter in range(4)}:
+                left = seconds_for(rows - done, await supplies_of(backend, RowCost()))
+                told[f"{done} of {rows} done"] = time.monotonic() + left - began
+            if done < rows:
+                await anext(run)
+        took = time.monotonic() - began
+        await run.aclose()
+    return {
+        "seconds": took,
+        "foretold": told,
+        "off by at most": max(abs(one - took) / took for one in told.values()),
     }
 
 

@@ -6,7 +6,7 @@ tells them, and its speed. `supplies_of` looks them up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -14,15 +14,23 @@ from math import floor, inf, isfinite
 from typing import TYPE_CHECKING, Final
 
 from freeproviders.backend import Backend
+from freeproviders.quota.interface import Ask, Claim
 
 if TYPE_CHECKING:
     from freeproviders.quota.interface import Rule, Standing
+    from freeproviders.quota.meter import Meter
 
 LONGEST_SECONDS: Final = 10 * 365 * 86_400.0
 """An end that is later than this is none."""
 _STEPS: Final = 60
+_ALMOST: Final = 1e-9
+_PARTS: Final = 4
+"""Parts of what was taken of a limit that are told apart by when they come back."""
 _TRANCHES: Final = 8
 """Refills that are looked back at: whoever is behind more of them is behind all."""
+
+Limit = tuple[str, str, str, str]
+"""What tells a limit from all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,14 @@ class Bound:
         cap: the rows of a period.
         left: those that may be asked now.
         period: its seconds.
-        back: the seconds until more than now may be asked.
-        rolling: whether what was taken comes back a period later; else all of it at a border.
+        refills: what it gives within a period from now if all is asked at once: in how many seconds,
+            and how many rows. It gives the same again in each further period.
     """
 
     cap: float
     left: float
     period: float
-    back: float
-    rolling: bool = True
+    refills: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +128,7 @@ def _rows_by(bounds: Sequence[Bound], speed: float, seconds: float, opens: float
 
 def _refills(bound: Bound, until: float) -> Iterable[tuple[float, float]]:
     """Return when a limit gives how much, up to a time: the last refills one by one, others in one."""
-    used = max(0.0, bound.cap - bound.left)
-    steps: list[tuple[float, float]]
-    if bound.rolling:
-        steps = [(bound.back, used), (bound.period, min(bound.left, bound.cap))]
-    else:
-        steps = [(bound.back, bound.cap)]
-    steps = sorted([step for step in steps if step[1] > 0])
+    steps = sorted([step for step in bound.refills if step[1] > 0])
     if not steps or bound.period <= 0:
         return
     rounds = max(0, floor((until - steps[0][0]) / bound.period) - _TRANCHES)
@@ -194,7 +195,7 @@ async def supplies_of(
     """
     members = [one.backend for one in getattr(backend, "members", ())] or [backend]
     found: list[Supply] = []
-    taken: set[tuple[str, ...]] = set()
+    taken: set[Limit] = set()
     for member in members:
         keeps = getattr(member, "keeps_limits", False)
         meter = await member.metered() if keeps else None
@@ -203,13 +204,26 @@ async def supplies_of(
             found.append(Supply(name, speed=speed))
             continue
         rules = [rule for rule in meter.rules_of(member.model) if isfinite(rule.cap)]
-        places = {_place(rule) for rule in rules}
+        places = {place_of(rule) for rule in rules}
         if places & taken:  # a pool that a better model of the service has: it gives nothing more
             continue
         taken |= places
         standings = await meter.ledger.standings(meter.name)
+        used = [one for one in standings if one.used and place_of(one.rule) in places]
+        freed = {place_of(one.rule): await _freed(meter, one) for one in used}
         share = max(keep, meter.keep)
-        found.append(supply_of(name, rules, standings, cost, keep=share, speed=speed, now=datetime.now(UTC)))
+        now = datetime.now(UTC)
+        found.append(supply_of(name, rules, standings, cost, freed, keep=share, speed=speed, now=now))
+    return found
+
+
+async def _freed(meter: Meter, standing: Standing) -> list[datetime]:
+    """Ask the ledger when each part of what was taken of a limit may be taken again."""
+    rule, found = standing.rule, []
+    for part in range(1, _PARTS + 1):
+        amount = min(rule.cap, standing.left + standing.used * part / _PARTS)
+        when = await meter.ledger.soonest(Ask(claims=(Claim(rule, amount),), account=meter.account))
+        found.append(when or datetime.now(UTC))
     return found
 
 
@@ -218,13 +232,17 @@ def supply_of(
     rules: Sequence[Rule],
     standings: Iterable[Standing],
     cost: RowCost,
+    freed: Mapping[Limit, Sequence[datetime]],
     *,
     keep: float,
     speed: float,
     now: datetime,
 ) -> Supply:
-    """Make the supply of a service's model of its rules, and of what was counted of them."""
-    counted = {_place(one.rule): one for one in sorted(standings, key=lambda one: -one.left)}
+    """Make the supply of a service's model of its rules, and of what was counted of them.
+
+    `freed` says of a limit when equal parts of what was taken come back.
+    """
+    counted = {place_of(one.rule): one for one in sorted(standings, key=lambda one: -one.left)}
     pools = {rule.pool for rule in rules}
     shut = [
         (one.back_at - now).total_seconds()
@@ -232,35 +250,46 @@ def supply_of(
         if not one.rule.per and not one.left and one.back_at is not None and one.rule.pool in pools
     ]
     bounds = [
-        _bound(rule, counted.get(_place(rule)), amount, keep, now)
+        _bound(
+            rule,
+            counted.get(place_of(rule)),
+            freed.get(place_of(rule), ()),
+            amount=amount,
+            keep=keep,
+            now=now,
+        )
         for rule in rules
         if rule.per and (amount := cost.of(rule.metric)) > 0
     ]
     return Supply(name, tuple(bounds), speed, max([0.0, *shut]))
 
 
-def _bound(rule: Rule, standing: Standing | None, amount: float, keep: float, now: datetime) -> Bound:
+def _bound(
+    rule: Rule,
+    standing: Standing | None,
+    freed: Sequence[datetime],
+    *,
+    amount: float,
+    keep: float,
+    now: datetime,
+) -> Bound:
     from freeproviders.quota.windows import LONG_SECONDS, Now, meaning_of  # noqa: PLC0415 - off the start
 
     rule = rule if standing is None else standing.rule
     meaning = meaning_of(rule)
     kept = rule.cap * keep if meaning.period >= LONG_SECONDS else 0.0
-    left = rule.cap if standing is None else standing.left
-    rolling = meaning.kind != "calendar"
-    back = meaning.period
-    if not rolling:
+    # What is less than a row lets none through.
+    cap = float(floor(max(0.0, rule.cap - kept) / amount + _ALMOST))
+    left = cap if standing is None else float(floor(max(0.0, standing.left - kept) / amount + _ALMOST))
+    if meaning.kind == "calendar":
         moment = now.timestamp()
-        back = meaning.free_at(moment, Now(moment)) - moment
-    elif standing is not None and standing.back_at is not None:
-        back = (standing.back_at - now).total_seconds()
-    return Bound(
-        cap=max(0.0, rule.cap - kept) / amount,
-        left=max(0.0, left - kept) / amount,
-        period=meaning.period,
-        back=max(0.0, back),
-        rolling=rolling,
-    )
+        refills = [(meaning.free_at(moment, Now(moment)) - moment, cap)]
+    else:
+        refills = [(max(0.0, (when - now).total_seconds()), (cap - left) / len(freed)) for when in freed]
+        refills.append((meaning.period, left))
+    return Bound(cap, left, meaning.period, tuple(refills))
 
 
-def _place(rule: Rule) -> tuple[str, str, str, str]:
+def place_of(rule: Rule) -> Limit:
+    """Return what tells a limit from all others."""
     return rule.service, rule.pool, rule.metric, rule.per

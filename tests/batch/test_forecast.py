@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
 
 import pytest
@@ -10,16 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freeproviders import FreeProviders, OpenAICompatible
-from freeproviders.batch.forecast import Bound, RowCost, Supply, seconds_for, supplies_of, supply_of
+from freeproviders.batch.forecast import Bound, RowCost, Supply, place_of, seconds_for, supplies_of, supply_of
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.quota import Quota
-from freeproviders.quota.steps import Settle, Standings
+from freeproviders.quota.steps import Look, Settle, Standings
 from tests.quota.stores import Asked, Clock, ask, rule, sqlite_store
 
 MINUTE, DAY = 60.0, 86_400.0
 
 BOUNDS = st.builds(
-    lambda cap, share, period, back, rolling: Bound(cap, cap * share, period, back * period, rolling),
+    lambda cap, share, period, back, rolling: Bound(
+        cap,
+        cap * share,
+        period,
+        ((back * period, cap * (1 - share)), (period, cap * share)) if rolling else ((back * period, cap),),
+    ),
     st.floats(1, 1000),
     st.floats(0, 1),
     st.sampled_from([1.0, MINUTE, 3600.0, DAY]),
@@ -55,7 +60,7 @@ def test_without_limits_the_speed_decides(rows, speed) -> None:
 def test_nothing_left_and_never() -> None:
     assert seconds_for(0, []) == 0
     assert seconds_for(1, []) == inf
-    assert seconds_for(10, [Supply("a", (Bound(0, 0, DAY, DAY),), 1.0)]) == inf
+    assert seconds_for(10, [Supply("a", (Bound(0, 0, DAY, ((DAY, 0),)),), 1.0)]) == inf
 
 
 def test_a_service_that_is_shut_is_counted_from_when_it_opens() -> None:
@@ -77,7 +82,19 @@ def run_on(book: Asked, rules, cost: RowCost, rows: int, speed: float) -> float:
 
 def foretold(book: Asked, rules, cost: RowCost, rows: int, speed: float) -> float:
     now = datetime.fromtimestamp(book.clock.wall(), UTC)
-    supply = supply_of("a", rules, book.do(Standings()), cost, keep=0.0, speed=speed, now=now)
+    standings = book.do(Standings())
+    freed = {
+        place_of(one.rule): [
+            now
+            + timedelta(
+                seconds=getattr(book.do(Look(ask((one.rule, one.left + share * one.used)))), "after", 0)
+            )
+            for share in (0.25, 0.5, 0.75, 1.0)
+        ]
+        for one in standings
+        if one.used
+    }
+    supply = supply_of("a", rules, standings, cost, freed, keep=0.0, speed=speed, now=now)
     return seconds_for(rows, [supply])
 
 
