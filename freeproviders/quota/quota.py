@@ -116,6 +116,11 @@ def _limit(row: Limit | Mapping[str, Any]) -> Limit:
 
 
 def _read_limit(row: Mapping[str, Any]) -> Limit:
+    if not isinstance(row, Mapping):
+        raise UsageError(
+            f"limits must be a list of mappings with metric, cap and per; it has {row!r:.100}, "
+            f"of type {type(row).__name__}."
+        )
     unknown = row.keys() - set(Limit.__dataclass_fields__)
     if unknown or not {"metric", "cap"} <= row.keys():
         raise UsageError(
