@@ -225,6 +225,10 @@ class LedgerError(core.LedgerError, langchain.ModelError):
     """The ledger of limits cannot be read or written."""
 
 
+class ClusterError(core.ClusterError, langchain.ModelConnectionError):
+    """The Ray cluster cannot be used."""
+
+
 class VectorCacheError(core.VectorCacheError, langchain.ModelError):
     """The file in which vectors are kept cannot be read or written."""
 

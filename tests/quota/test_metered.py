@@ -391,4 +391,4 @@ def test_a_limit_that_nobody_is_sure_of_is_no_rule():
 
 def _of(quota):
     """The ledger of a quota that the fixture makes."""
-    return quota(REQUESTS)._ledger
+    return quota(REQUESTS).ledger
