@@ -15,8 +15,8 @@ from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Attempt
 
 
-def tell(error: FreeProvidersError, before: Sequence[Attempt], seconds: float) -> None:
-    """Add a failed try to the trail of its error, behind those of earlier tries."""
+def tell(item: Item, error: FreeProvidersError, seconds: float) -> None:
+    """Add a failed try to the trail of its error, behind those of earlier tries of the row."""
     own = trail_of(error) or (
         Attempt(
             error.provider,
@@ -26,7 +26,7 @@ def tell(error: FreeProvidersError, before: Sequence[Attempt], seconds: float) -
             seconds,
         ),
     )
-    vars(error)["trail"] = (*before, *own)
+    vars(error)["trail"] = item.tried = (*item.tried, *own)
 
 
 def entry_of(state: State, error: FreeProvidersError, tries: int) -> Entry:
@@ -52,7 +52,7 @@ def row_of(item: Item, entry: Entry | None) -> Row | None:
         )
     error = error_from_plain(entry.value)
     if entry.state == "failed":
-        item.tries, item.error = entry.tries, error
+        item.tries, item.error, item.tried = entry.tries, error, trail_of(error)
         return None
     return Row(index=item.index, state=entry.state, error=error, kept=True, tries=entry.tries, key=item.key)
 

@@ -31,10 +31,14 @@ _AFTER: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why a run ends early, and when (UTC) it is worth starting again."""
+    """Why a run ends early, and when (UTC) it is worth starting again.
+
+    `nobody_answered` says that the rows that are left were asked for as long as an outage is waited for.
+    """
 
     why: str
     soonest: datetime | None = None
+    nobody_answered: bool = False
 
 
 class Outage:
@@ -112,7 +116,8 @@ class Outage:
             return None
         patience = self._retry.budget * (_LONGER if self._wait else 1)
         if at - self._since > patience:
-            return End(f"Nobody has answered for {now - self._since:.0f} s. {item.error or ''}")
+            why = f"Nobody has answered for {now - self._since:.0f} s. {item.error or ''}"
+            return End(why, nobody_answered=True)
         return None
 
     def _backoff(self, failed: int) -> float:

@@ -15,7 +15,7 @@ from freeproviders.batch.rows import Asked, Question
 from freeproviders.batch.typed import Form, form_of
 from freeproviders.checks import check_request
 from freeproviders.errors import FreeProvidersError, UsageError
-from freeproviders.types import ChatRequest
+from freeproviders.types import Attempt, ChatRequest
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +32,7 @@ class Item:
         fails: attempts that have failed for whatever reason since the start of the process.
         mark: how many rows had been answered when it was last asked or had failed.
         error: the last failure.
+        tried: the failures that count, as the trail of an error has them.
         admitted: whether its request has its room among the limits.
         due: the loop's time at which it may be asked again.
         named: whether a limit or a cool-down has named that time.
@@ -47,6 +48,7 @@ class Item:
     fails: int = 0
     mark: int = 0
     error: FreeProvidersError | None = None
+    tried: tuple[Attempt, ...] = ()
     admitted: bool = False
     due: float = 0.0
     named: bool = False

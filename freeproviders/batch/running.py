@@ -243,6 +243,8 @@ class Running:
             return None
         if (end := self._outage.end(item, until=self._until)) is not None:
             self._end = end
+            if end.nobody_answered and not self._outage.is_on and self.progress.states["done"]:
+                self._count_against_the_last()
             return None
         until = datetime.now(UTC) + timedelta(seconds=at - self._clock())
         self.progress.pause = Pause(until, str(item.error or ""))
@@ -335,16 +337,32 @@ class Running:
                 self._outage.answered()
             self._finish(item, entry_of("refused", error, item.tries), "refused", error=error)
             return
-        before = trail_of(item.error)
         counts = self._outage.failed(item, error, kind)
         if counts:
-            tell(error, before, monotonic() - began)
+            tell(item, error, monotonic() - began)
         if item.tries >= MOST_TRIES or (kind == "output" and not self._again):
             self._finish(item, entry_of("poisoned", error, item.tries), "poisoned", error=error)
             return
         if counts:
             self._commits.add(item.key, entry_of("failed", error, item.tries))
         self._waits(item)
+
+    def _count_against_the_last(self) -> None:
+        """Count a whole outage as one failure of the few rows that are left behind all others.
+
+        Nobody is asked beside them who could show that the service answers. Without this, such a row
+        would be asked again at each start for ever.
+        """
+        for _, _, item in self._waiting:
+            error = item.error
+            if error is None or (item.tried and item.tried == trail_of(error)):  # it was counted
+                continue
+            item.tries += 1
+            tell(item, error, 0.0)
+            if item.tries >= MOST_TRIES:
+                self._finish(item, entry_of("poisoned", error, item.tries), "poisoned", error=error)
+            else:
+                self._commits.add(item.key, entry_of("failed", error, item.tries))
 
     def _waits(self, item: Item) -> None:
         heappush(self._waiting, (item.due, item.index, item))

@@ -85,7 +85,7 @@ def there_and_back(values, value):
         UUID(int=7),
         float("inf"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_comes_back_is_equal_and_of_the_same_types(value):
     """Also where a mapping looks like one of the marks."""

@@ -290,6 +290,27 @@ async def test_a_row_that_always_fails_is_poisoned_with_its_trail(store):
     assert (rows[0].state, rows[0].kept, len(rows[0].trail), len(own.asked)) == ("poisoned", True, 3, count)
 
 
+async def test_the_last_row_of_a_table_is_not_asked_for_ever(store):
+    """With nobody answered beside it, each start that waited in vain is one failure."""
+
+    class Own:
+        name, model = "own", "o"
+        retry = QUICK
+
+        async def batches(self, request):
+            await asyncio.sleep(0)
+            if request.messages[-1].text == "poison":
+                raise ServerError("It fails.", status=500)
+            yield [Text("Yes."), Finish()]
+
+    states = []
+    for _ in range(4):
+        rows, report = await rows_of(["good", "poison"], Own(), store=store, in_flight=1)
+        states.append((rows[1].state, rows[1].tries, report.left))
+    assert states == [("exhausted", 1, 1), ("exhausted", 2, 1), ("poisoned", 3, 0), ("poisoned", 3, 0)]
+    assert [bool(attempt.error) for attempt in rows[1].trail] == [True] * 3
+
+
 async def test_tries_are_kept_over_a_restart(store):
     """Two failures are remembered; the third one poisons the row."""
 
@@ -480,15 +501,20 @@ async def test_a_cancelled_run_stores_what_was_answered(server, backend, store):
     assert len(server.requests) == 400
 
 
-@pytest.mark.parametrize("until", [0, timedelta(0), datetime.now(UTC), datetime.now()], ids=str)  # noqa: DTZ005 - a time of this machine
+@pytest.mark.parametrize(
+    "until",
+    [0, timedelta(0), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1)],  # noqa: DTZ001 - a time of this machine
+    ids=str,
+)
 async def test_nobody_is_asked_when_the_time_is_over(server, backend, store, until):
-    if isinstance(until, datetime):
-        until += timedelta(days=1)
-        report = await batch(["a"], backend, store=store, until=until)
-        assert report.done == 1
-        return
     report = await batch(questions(3), backend, store=store, until=until)
     assert (report.left, report.why, len(server.requests)) == (3, "The time is over.", 0)
+
+
+@pytest.mark.parametrize("zone", [UTC, None], ids=str)
+async def test_there_is_time_until_tomorrow(backend, store, zone):
+    report = await batch(["a"], backend, store=store, until=datetime.now(zone) + timedelta(days=1))
+    assert report.done == 1
 
 
 async def test_a_run_is_listed_under_its_name(backend, store):
