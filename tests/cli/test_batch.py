@@ -253,7 +253,9 @@ def test_a_table_of_prompts_and_conversations(shell: Shell) -> None:
 def test_the_usage_line_of_a_wrong_command_is_what_can_be_typed(given: tuple[str, ...]) -> None:
     done = run("batch", *given)
     assert done.returncode == 2
-    assert "freeproviders batch [OPTIONS] {TABLE}\n" in done.stderr.decode()
+    usage, _, _ = done.stderr.decode().partition("\n")
+    assert "freeproviders batch [OPTIONS] " in usage
+    assert "TABLE" in usage  # in braces by later versions of Typer
     assert "Missing command" not in done.stderr.decode()
 
 
@@ -446,7 +448,7 @@ def test_a_terminal_shows_the_state_while_it_goes_on(shell: Shell) -> None:
     shell.service.faults = {"delay_headers": 0.1}
     line = ("batch", table, "-o", shell.path("out.csv"), *shell.who, "--in-flight", "2")
     with Terminal(*line, env=shell.env) as terminal:
-        terminal.wait_for("in.txt: 30")
+        terminal.wait_for("30 rows.")  # its file's name may need a line of its own
         terminal.wait_for("of 30 done, ")
         terminal.wait_for("OpenAICompatible/any ")
         terminal.press("\x03")
