@@ -448,7 +448,7 @@ def test_a_terminal_shows_the_state_while_it_goes_on(shell: Shell) -> None:
     shell.service.faults = {"delay_headers": 0.1}
     line = ("batch", table, "-o", shell.path("out.csv"), *shell.who, "--in-flight", "2")
     with Terminal(*line, env=shell.env) as terminal:
-        terminal.wait_for("30 rows.")  # its file's name may need a line of its own
+        terminal.wait_for("Asked: OpenAICompatible")
         terminal.wait_for("of 30 done, ")
         terminal.wait_for("OpenAICompatible/any ")
         terminal.press("\x03")
