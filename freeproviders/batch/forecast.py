@@ -193,6 +193,8 @@ async def supplies_of(
         keep: the share of a day's limits that is left to others.
         speed: the rows a second that each answers where no limit is in the way.
     """
+    from freeproviders.quota.windows import meaning_of  # noqa: PLC0415 - off the start
+
     members = [one.backend for one in getattr(backend, "members", ())] or [backend]
     found: list[Supply] = []
     taken: set[Limit] = set()
@@ -209,7 +211,12 @@ async def supplies_of(
             continue
         taken |= places
         standings = await meter.ledger.standings(meter.name)
-        used = [one for one in standings if one.used and place_of(one.rule) in places]
+        # A limit of the calendar comes back at its border, whole.
+        used = [
+            one
+            for one in standings
+            if one.used and place_of(one.rule) in places and meaning_of(one.rule).kind == "rolling"
+        ]
         freed = {place_of(one.rule): await _freed(meter, one) for one in used}
         share = max(keep, meter.keep)
         now = datetime.now(UTC)

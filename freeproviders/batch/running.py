@@ -337,15 +337,23 @@ class Running:
                 self._outage.answered()
             self._finish(item, entry_of("refused", error, item.tries), "refused", error=error)
             return
-        counts = self._outage.failed(item, error, kind)
-        if counts:
-            tell(item, error, monotonic() - began)
-        if item.tries >= MOST_TRIES or (kind == "output" and not self._again):
+        gone = False
+        if self._outage.failed(item, error, kind):
+            last = kind == "output" and not self._again
+            gone = self._is_given_up(item, error, monotonic() - began, last=last)
+        if not gone:
+            self._waits(item)
+
+    def _is_given_up(
+        self, item: Item, error: FreeProvidersError, seconds: float, *, last: bool = False
+    ) -> bool:
+        """Store a failure that counts; return whether it was the one that ends the row."""
+        tell(item, error, seconds)
+        if last or item.tries >= MOST_TRIES:
             self._finish(item, entry_of("poisoned", error, item.tries), "poisoned", error=error)
-            return
-        if counts:
-            self._commits.add(item.key, entry_of("failed", error, item.tries))
-        self._waits(item)
+            return True
+        self._commits.add(item.key, entry_of("failed", error, item.tries))
+        return False
 
     def _count_against_the_last(self) -> None:
         """Count a whole outage as one failure of the few rows that are left behind all others.
@@ -358,11 +366,7 @@ class Running:
             if error is None or (item.tried and item.tried == trail_of(error)):  # it was counted
                 continue
             item.tries += 1
-            tell(item, error, 0.0)
-            if item.tries >= MOST_TRIES:
-                self._finish(item, entry_of("poisoned", error, item.tries), "poisoned", error=error)
-            else:
-                self._commits.add(item.key, entry_of("failed", error, item.tries))
+            self._is_given_up(item, error, 0.0)
 
     def _waits(self, item: Item) -> None:
         heappush(self._waiting, (item.due, item.index, item))
