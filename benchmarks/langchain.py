@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from benchmarks.core import Floor
-from benchmarks.harness import compare, server
+from benchmarks.harness import AT_ONCE, compare, compare_at_once, server
 from benchmarks.server import WHOLE, pieces
 from langchain_freeproviders import ChatOpenAICompatible
 from langchain_freeproviders.chunks import text_chunk, validated_text
@@ -61,26 +61,40 @@ def whole(n: int) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(pieces(n))))])
 
 
+async def streamed(model: Any) -> int:
+    return len([chunk async for chunk in model.astream("x")])
+
+
 def stream(url: str, title: str, *, n: int, per: int, calls: int) -> None:
     floor, rounds = Floor(url), 5
     bare = Bare(floor=floor, pool=[ready(n) for _ in range((rounds + 1) * calls)], result=whole(n))
     model = ChatOpenAICompatible(base_url=f"{url}/v1", model="m")
 
-    async def least() -> int:
-        return len([chunk async for chunk in bare.astream("x")])
-
-    async def astream() -> int:
-        return len([chunk async for chunk in model.astream("x")])
-
-    def sync() -> int:
-        return len(list(model.stream("x")))
-
     compare(
         title,
-        {"LangChain, aiohttp and JSON": least, "astream": astream, "stream": sync},
+        {
+            "LangChain, aiohttp and JSON": lambda: streamed(bare),
+            "astream": lambda: streamed(model),
+            "stream": lambda: len(list(model.stream("x"))),
+        },
         per=per,
         calls=calls,
         rounds=rounds,
+        close=floor.close,
+    )
+
+
+def at_once(url: str, *, n: int) -> None:
+    floor, rounds = Floor(url), 5
+    bare = Bare(floor=floor, pool=[ready(n) for _ in range((rounds + 1) * AT_ONCE)], result=whole(n))
+    model = ChatOpenAICompatible(base_url=f"{url}/v1", model="m")
+
+    compare_at_once(
+        "LangChain, aiohttp and JSON",
+        lambda: streamed(bare),
+        "astream",
+        lambda: streamed(model),
+        pieces=n,
         close=floor.close,
     )
 
@@ -126,6 +140,7 @@ def main() -> None:
         stream(f"{url}/n2000", "burst of 2000 pieces, per piece", n=2000, per=2000, calls=3)
         stream(f"{url}/n300-d1000", "300 pieces 1 ms apart, per piece", n=300, per=300, calls=1)
         stream(f"{url}/n4", "short stream, per call", n=4, per=1, calls=200)
+        at_once(f"{url}/n20-d10000", n=20)
         invoke(f"{url}/n{WHOLE}")
     chunks()
 

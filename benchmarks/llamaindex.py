@@ -14,7 +14,7 @@ from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_chat_callback
 
 from benchmarks.core import Floor
-from benchmarks.harness import compare, server
+from benchmarks.harness import compare, compare_at_once, server
 from benchmarks.server import WHOLE, pieces
 from llama_index_freeproviders import OpenAICompatible
 
@@ -106,6 +106,19 @@ def main() -> None:
                 per=n,
                 calls=calls,
             )
+        path = f"{url}/n20-d10000"
+        bare, llm = (
+            Bare(floor=Floor(path), made=ready(20)),
+            OpenAICompatible("m", base_url=f"{path}/v1"),
+        )
+        compare_at_once(
+            "LlamaIndex's decorators",
+            lambda: streamed(bare),
+            "astream_chat",
+            lambda: streamed(llm),
+            pieces=20,
+            close=bare.floor.close,
+        )
         bare, llm = (
             Bare(floor=Floor(f"{url}/n{WHOLE}"), made=ready(WHOLE)),
             OpenAICompatible("m", base_url=f"{url}/n{WHOLE}/v1"),

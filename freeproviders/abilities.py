@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -100,6 +100,11 @@ class Learned:
     def lessons(self) -> tuple[Lesson, ...]:
         """What was learned, the earliest first."""
         return (*self._lessons.values(), *[lesson for lesson, _ in self._mends])
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether answers have shown nothing yet."""
+        return not (self._lessons or self._mends or self.windows)
 
     def window_of(self, model: str) -> int | None:
         """Return the context window that the service has told of a model, None where it told none."""
@@ -212,6 +217,15 @@ class Answering(Askable, Protocol):
 
     def abilities(self, model: str | None = None) -> Abilities:
         """The abilities of a model; None is the backend's own model."""
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept, so that each question is asked once."""
+
+    def kept_or_asked(
+        self, request: ChatRequest, ask: Callable[[Any], AsyncGenerator[Batch, None]]
+    ) -> AsyncGenerator[Batch, None]:
+        """Stream the answer that is kept for a request, or the one of `ask`, which is kept then."""
 
     def finds_out(self, feature: Feature) -> bool:
         """Whether answers decide about a feature, since nobody has said that it is there or not."""

@@ -58,6 +58,8 @@ from freeproviders.windows import context_window
 
 if TYPE_CHECKING:
     from freeproviders.answers.cache import AnswerCache, Cache
+    from freeproviders.catalogue.rows import Service
+    from freeproviders.quota.meter import Meter
 
 _AT_ONCE_OF_A_SERVICE: Final = 16
 """Questions to a service at once; its own limit of concurrency, where it has one, is kept beside it."""
@@ -144,7 +146,7 @@ class Backend(ABC):
             OutputError: while iterating: the call or the object that was required did not come.
         """
         if self._cache is not None:
-            return self._kept_or_asked(request)
+            return self.kept_or_asked(request, lambda asked: asked.answer(request))
         if request.n != 1:
             check_request(request, self.accepted_options)
             return several(self, request, at_once=self.gives_several and not needs_engine(request))
@@ -156,11 +158,23 @@ class Backend(ABC):
         batches = self.batches(request)
         return batches if request.reasoning == "keep" else SplitAnswer(self, request, batches)
 
-    def _kept_or_asked(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-        """Stream the answer that is kept, or ask."""
-        assert self._cache is not None  # noqa: S101 - for the type checker
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept, so that each question is asked once."""
+        return self._cache is not None
+
+    def kept_or_asked(
+        self, request: ChatRequest, ask: Callable[[Backend], AsyncGenerator[Batch, None]]
+    ) -> AsyncGenerator[Batch, None]:
+        """Stream the answer that is kept for a request, or the one of `ask`, which is kept then.
+
+        `ask` is called with this backend without its cache; it finds the caller's mistakes, and its
+        stream has not begun.
+        """
         asked = self.cached(None)
-        batches = asked.answer(request)  # which finds the caller's mistakes, and begins nothing
+        batches = ask(asked)
+        if self._cache is None:
+            return batches
         return self._cache.answered(request, asked.asked_as(request.model), batches)
 
     def cached(self, cache: Cache | AnswerCache = True) -> Self:
@@ -202,6 +216,8 @@ class Backend(ABC):
         """
         model, learned = model or self.model, self.learned
         claimed = self.known_abilities(model) or self.default_abilities
+        if learned.is_blank:
+            return replace(claimed, **self._changed) if self._changed else claimed
         lessons = learned.lessons
         if lessons and self._finds_out:
             shown: dict[str, Any] = {
@@ -298,11 +314,33 @@ class Backend(ABC):
         other._changed = {**self._changed, **changes}  # noqa: SLF001 - one of us
         return other
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether a question may have to wait for room among limits before it goes out."""
+        return False
+
+    async def metered(self) -> Meter | None:
+        """Return the way to the ledger in which requests are reserved, None where none are."""
+        return None
+
+    def ledger_places(self) -> frozenset[str]:
+        """Name the places, files or URLs or "memory", where limits are kept; none where none are."""
+        return frozenset()
+
     async def usual_in_flight(self) -> int:
         """Say how many questions to ask at the same time, where the caller names no number."""
         if not self.base_url:
             return _AT_ONCE_ANYWHERE
         return _AT_ONCE_HERE if is_loopback(self.base_url) else _AT_ONCE_OF_A_SERVICE
+
+    @property
+    def most_waiting(self) -> int:
+        """How many questions may wait for room among limits at the same time.
+
+        One, so that others who come need not stand in line behind many. More of them where the word
+        that a question has its room is long on its way.
+        """
+        return 1
 
     def model_to_ask(self, model: str | None = None) -> str:
         """Return the name that a request carries for a model; None is the default model."""
@@ -355,12 +393,24 @@ class Backend(ABC):
             )
         return self
 
-    def with_asked(self, change: Callable[[Backend], Backend]) -> Backend:
-        """Return a backend for which `change` was applied to who is asked in the end.
+    # Methods, and no properties of common names: subclasses of others have attributes of their own.
 
-        That is this backend itself, unless it only says where another one is asked.
+    def asked_backends(self) -> tuple[Backend, ...]:
+        """Return those who are asked in the end: this backend, or the ones that it chooses among."""
+        return (self,)
+
+    def services(self) -> list[Service]:
+        """Return the services that may be asked, as far as they are in the catalogue."""
+        return []
+
+    def without(self, unwanted: Callable[[Service], bool]) -> Self:
+        """Return a backend that asks none of the services that `unwanted` tells.
+
+        Raises `UsageError` where nobody is left.
         """
-        return change(self)
+        if any(unwanted(service) for service in self.services()):
+            raise UsageError("There is no backend to ask.", provider=self.name)
+        return self
 
     # --- a question, in all the ways to ask it ---
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from types import FrameType
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeGuard, get_args
 
 from freeproviders.errors import UnsupportedInputError, UnsupportedOptionWarning, UsageError
 from freeproviders.naming import argument
@@ -96,17 +96,21 @@ def as_tools(
         return (), ()
     if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
         raise UsageError(f"{argument('tools')} must be a list of tools, not {type(tools).__name__}.")
-    tools = list(tools)
-    own = [tool for tool in tools if not runs_at_the_service(tool)]
-    return tuple([Tool.of(tool) for tool in own]), tuple(
-        [tool for tool in tools if isinstance(tool, Mapping) and runs_at_the_service(tool)]
-    )
+    own: list[Tool] = []
+    at_the_service: list[Mapping[str, Any]] = []
+    for tool in tools:
+        if runs_at_the_service(tool):
+            at_the_service.append(tool)
+        else:
+            own.append(Tool.of(tool))
+    return tuple(own), tuple(at_the_service)
 
 
-def runs_at_the_service(tool: object) -> bool:
+def runs_at_the_service(tool: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a tool is no function of the caller's, as `{"type": "web_search"}`."""
     return (
-        isinstance(tool, Mapping)
+        tool.__class__ is not Tool
+        and isinstance(tool, (dict, Mapping))
         and isinstance(kind := tool.get("type"), str)
         and kind not in _NOT_AT_THE_SERVICE
         and "function" not in tool
@@ -216,9 +220,12 @@ def _can_all_be_written(request: ChatRequest) -> bool:
             if content.__class__ is not str or message.name or message.tool_call_id or message.tool_calls:
                 return False  # look at each
             content.encode()
+        for tool in request.tools:
+            tool.name.encode()
+            tool.description.encode()
     except (UnicodeEncodeError, AttributeError):
         return False
-    return not (request.stop or request.tool_choice or request.tools)
+    return not (request.stop or request.tool_choice)
 
 
 def _check_text(place: str, text: object) -> None:

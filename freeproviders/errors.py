@@ -30,10 +30,10 @@
     │   │   ├── QuotaExceededError                402, or a day's, month's or plan's allowance used up
     │   │   └── QuotaSpentError                   no room in the ledger yet: nothing was sent, see `soonest`
     │   ├── ServerError                           5xx
-    │   │   └── OverloadedError                   no room for anybody at present
-    │   ├── BlockedError                          a bot check or another page of HTML where data was due
+    │   │   └── OverloadedError                   too busy for any account at present
+    │   ├── BlockedError                          a bot check or an HTML page in place of data
     │   ├── ContentFilterError                    the service refused the content
-    │   ├── NoProviderError                       nobody whom a router may ask: `trail`, `soonest`
+    │   ├── NoProviderError                       no member of a router answered: `trail`, `soonest`
     │   └── ResponseError                         a 200 that is no answer
     │       ├── EmptyResponseError                no content came
     │       ├── MalformedResponseError            not in the service's protocol
@@ -97,7 +97,7 @@ class FreeProvidersError(Exception):
     """The root of the tree.
 
     `provider` and `model` say who, `advice` what to do; each may be "". Where an answer of a router
-    broke off, `partial` is the text that had been shown, and `not_resumed` says why nobody went on.
+    broke off, `partial` is the text that had been shown, and `not_resumed` says why no member continued.
     """
 
     advice: str = ""
@@ -130,6 +130,13 @@ class FreeProvidersError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.__dict__.copy())
+
+    def __copy__(self) -> Self:
+        # Where one failure is told to several callers: each adds to his own error whom it is about.
+        own = type(self)(self.message)
+        own.__dict__.update(self.__dict__)
+        own.__cause__ = self.__cause__
+        return own
 
     def about(self, provider: str, model: str) -> Self:
         """Add provider and model where they are not known yet; return the error itself."""
@@ -468,7 +475,7 @@ class ServerError(ProviderError):
 
 
 class OverloadedError(ServerError):
-    """The service has no room for anybody at present, whatever the account's allowance."""
+    """The service is too busy at present, whatever the account's allowance."""
 
 
 class BlockedError(ProviderError):
@@ -484,7 +491,7 @@ class ContentFilterError(ProviderError):
 
 
 class NoProviderError(ProviderError):
-    """Nobody whom a router may ask has answered.
+    """No member of a router has answered.
 
     `trail` are the attempts, each a `freeproviders.types.Attempt`; the message has them in words.
     `soonest` is the first time (UTC) at which one of them may be asked again, None where nobody says.

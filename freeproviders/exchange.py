@@ -264,7 +264,7 @@ class Exchange(Generic[Q]):
         self._size = 0
         self._progress = 0
         self._ended = False
-        self._opening: asyncio.Timeout | None = None
+        self._opening: asyncio.Task[Any] | None = None
         self._trace = journal.traced()
 
     async def first(self) -> Batch:
@@ -345,33 +345,36 @@ class Exchange(Generic[Q]):
 
     async def _open(self) -> None:
         provider, timeout = self._provider, self._provider.timeout
+        self._opening = task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        others = task.cancelling()
         try:
-            async with asyncio.timeout(None) as self._opening:
-                await provider.ready(self._request, self._fetch)
-                while self._ticket is not None and self._ticket.is_late:
-                    await self._ticket.renew()
-                ticket = self._ticket
-                encode = functools.partial(provider.encode, self._request)
-                http_request = encode()
-                if self._trace is not None:
-                    self._note_start(self._trace, http_request)
-                self._response = response = await send(
-                    http_request,
-                    provider.route,
-                    timeout.connect,
-                    writing=None if ticket is None else ticket.writing,
-                    again=None if ticket is None else ticket.again,
-                    anew=encode,
-                )
+            await provider.ready(self._request, self._fetch)
+            while self._ticket is not None and self._ticket.is_late:
+                await self._ticket.renew()
+            ticket = self._ticket
+            encode = functools.partial(provider.encode, self._request)
+            http_request = encode()
+            if self._trace is not None:
+                self._note_start(self._trace, http_request)
+            self._response = response = await send(
+                http_request,
+                provider.route,
+                timeout.connect,
+                writing=None if ticket is None else ticket.writing,
+                again=None if ticket is None else ticket.again,
+                anew=encode,
+            )
+        except asyncio.CancelledError as error:
+            if not self._watchdog.expired or task.uncancel() > others:
+                raise  # somebody else has cancelled, too
+            raise self._timed_out() from error
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise
-        except TimeoutError as error:
+        except TimeoutError as error:  # somebody else's, inside `ready`
             raise self._timed_out() from error
         finally:
             self._opening = None
-        # In the very turn of the loop in which the headers came, so that nobody was woken.
-        if self._watchdog.expired:
-            raise self._timed_out()
         if self._ticket is not None or self._trace is not None:
             allowances = provider.allowances(response.headers)
             if self._trace is not None:
@@ -547,14 +550,14 @@ class Exchange(Generic[Q]):
     def _expire(self) -> None:
         """Note that a limit passed, and wake the reader."""
         if self._opening is not None:
-            self._opening.reschedule(0)
+            self._opening.cancel()
         if self._response is not None:
             self._response.close()
 
     def _timed_out(self) -> ProviderTimeoutError:
         """The error for the limit that passed."""
         phase = self._watchdog.expired
-        if phase is None:  # somebody else's, inside `ready`
+        if phase is None:
             return ProviderTimeoutError("There was no answer in time.")
         timeout = self._provider.timeout
         seconds = {"first content": timeout.first_content, "stall": timeout.stall}.get(phase, timeout.total)

@@ -45,6 +45,10 @@ class OpenAIService(OverHttp):
         """The row of the catalogue, None without one."""
         return None if self._served is None else self._served.row
 
+    def services(self) -> list[Service]:
+        """Return the service, where it is in the catalogue."""
+        return [] if self.service is None else [self.service]
+
     def _serve(self, service: str | Service, *, fallback: bool, at_home: bool) -> None:
         """Take the facts of a service as one's own."""
         from freeproviders.services import Served  # noqa: PLC0415 - only who names one reads files

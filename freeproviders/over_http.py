@@ -9,6 +9,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from freeproviders.addresses import is_loopback
@@ -71,10 +72,21 @@ class OverHttp(Configured, ABC):
 
         The first one is made on a thread, since it imports modules and may read files.
         """
+        if not self.keeps_limits:
+            return None
         way = (self.quota, self.api_key, self.base_url)
         if self._metered is None or self._metered[0] != way:
             self._metered = (way, await asyncio.to_thread(self._made_meter))
         return self._metered[1]
+
+    def ledger_places(self) -> frozenset[str]:
+        """Name the place where limits are kept; none where none are."""
+        if not self.keeps_limits:
+            return frozenset()
+        from freeproviders.quota.opening import ledger_place  # noqa: PLC0415 - only for who keeps limits
+
+        where = "" if self.quota == "auto" else self.quota.ledger
+        return frozenset({ledger_place(where) if isinstance(where, str | Path) else "memory"})
 
     def _made_meter(self) -> Meter | None:
         from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits
@@ -156,7 +168,7 @@ class OverHttp(Configured, ABC):
             and not self.route.proxy
         ):
             error.advice = words(
-                f"Nobody listens there: {self._how_to_start()}, or check {argument('base_url')}."
+                f"No server listens there: {self._how_to_start()}, or check {argument('base_url')}."
             )
 
     def _how_to_start(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
 from hashlib import sha256
@@ -19,15 +19,14 @@ from langchain_core.outputs import Generation
 
 from freeproviders.answers.entry import Entry
 from freeproviders.answers.opening import open_store
+from freeproviders.answers.outage import STORE_SECONDS, Outage, outage_at
 from freeproviders.answers.store import AnswerStore
 from freeproviders.answers.values import Values
-from freeproviders.errors import AnswerStoreError, AnswerStoreWarning, FreeProvidersError, UsageError
+from freeproviders.errors import AnswerStoreWarning, FreeProvidersError, UsageError
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.values import values_of
 
 _VERSION: Final = 1
-_STORE_SECONDS: Final = 2.0
-"""How long an answer waits for the store; then it does without."""
 
 
 class AnswerCache(BaseCache):
@@ -36,7 +35,7 @@ class AnswerCache(BaseCache):
     It takes the answers of any LangChain model, of this package or another, and gives them back as
     they were: text, tool calls, reasoning, usage, metadata. LangChain asks a cache in `invoke` and
     what is built on it, never in `stream`. Errors are not kept. A store that cannot be used costs no
-    answer: an `AnswerStoreWarning` says why.
+    answer: an `AnswerStoreWarning` says why, and for a minute the store is left in peace.
 
     Args:
         store: a path, a `redis://` URL, "memory", or a `freeproviders.answers.AnswerStore`; None is
@@ -71,16 +70,18 @@ class AnswerCache(BaseCache):
     def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Return the answers that are kept for a prompt and a model's settings, None where there are none."""
         key = self._key(prompt, llm_string)
-        with self._doing_without:
-            return self._read(self._store.get([key]).result(_STORE_SECONDS).get(key))
+        with self._doing_without as outage:
+            if not outage.is_on:
+                return self._read(key, self._store.get([key]).result(STORE_SECONDS))
         return None
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Do as `lookup`, without blocking the event loop."""
         key = self._key(prompt, llm_string)
-        with self._doing_without:
-            found = await asyncio.wait_for(asyncio.wrap_future(self._store.get([key])), _STORE_SECONDS)
-            return self._read(found.get(key))
+        with self._doing_without as outage:
+            if not outage.is_on:
+                found = await asyncio.wait_for(asyncio.wrap_future(self._store.get([key])), STORE_SECONDS)
+                return self._read(key, found)
         return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
@@ -89,14 +90,16 @@ class AnswerCache(BaseCache):
         An answer with something that JSON cannot hold, as an object of another library, is not
         kept, with a warning.
         """
-        with self._doing_without:
-            self._written(prompt, llm_string, return_val).result(_STORE_SECONDS)
+        with self._doing_without as outage:
+            if not outage.is_on:
+                self._written(prompt, llm_string, return_val).result(STORE_SECONDS)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Do as `update`, without blocking the event loop."""
-        with self._doing_without:
-            written = asyncio.wrap_future(self._written(prompt, llm_string, return_val))
-            await asyncio.wait_for(asyncio.shield(written), _STORE_SECONDS)
+        with self._doing_without as outage:
+            if not outage.is_on:
+                written = asyncio.wrap_future(self._written(prompt, llm_string, return_val))
+                await asyncio.wait_for(asyncio.shield(written), STORE_SECONDS)
 
     def clear(self, **kwargs: Any) -> None:
         """Delete all answers of this name; `older_than` spares those of so many last seconds."""
@@ -110,23 +113,24 @@ class AnswerCache(BaseCache):
 
     @property
     def _doing_without(self) -> _DoingWithout:
-        return _DoingWithout(self.place)
+        return _DoingWithout(outage_at(self.place))
 
     def _key(self, prompt: str, llm_string: str) -> bytes:
         facts = json.dumps([_VERSION, "langchain cache", self.name, _without_costs(prompt), llm_string])
         return sha256(facts.encode()).digest()
 
-    def _read(self, entry: Entry | None) -> list[Generation] | None:
+    def _read(self, key: bytes, found: Mapping[bytes, Entry]) -> list[Generation] | None:
+        entry = found.get(key)
         if entry is None or entry.state != "done":
             return None
         try:
             return list(_values().restored(json.loads(entry.value)))
         except FreeProvidersError:
             raise
-        except Exception as error:
-            raise AnswerStoreError(
-                f"An answer that is kept in {self.place} is damaged. Clear the cache, or take another name."
-            ) from error
+        except Exception:  # noqa: BLE001 - whatever is there, it is no answer
+            self._store.forget([key])  # so that another one can take its place
+            outage_at(self.place).say(f"An answer that is kept in {self.place} is damaged: asked again.")
+            return None
 
     def _written(self, prompt: str, llm_string: str, answers: Sequence[Generation]) -> Future[None]:
         value = json.dumps(_values().plain(list(answers)), separators=(",", ":")).encode()
@@ -137,25 +141,24 @@ class AnswerCache(BaseCache):
 class _DoingWithout:
     """A context in which a cache that cannot be used costs no answer: it warns, and goes on."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, outage: Outage) -> None:
+        self._outage = outage
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Outage:
+        return self._outage
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         match error:
             case TimeoutError():
-                why = f"The answers at {self._place} did not come within {_STORE_SECONDS:g} s."
+                self._outage.failed("")
             case UsageError():
-                why = f"An answer is not cached. {error.message}"
+                warnings.warn(f"An answer is not cached. {error.message}", AnswerStoreWarning, stacklevel=3)
             case FreeProvidersError():
-                why = str(error)
+                self._outage.failed(str(error))
             case _:
                 return False
-        warnings.warn(why, AnswerStoreWarning, stacklevel=3)
         return True
 
 

@@ -203,7 +203,7 @@ class ChatFreeProviders(RouterChatModel):
 
     `response_metadata` says who answered (`provider`, `model_name`), what became of each member
     (`trail`) and where another went on (`seams`). Who listens to custom events hears of all that
-    while it happens. Where nobody answers, a `NoProviderError` says why, member by member.
+    while it happens. If no member answers, a `NoProviderError` says why, member by member.
 
         ```python
         from langchain_core.language_models import FakeListChatModel

@@ -98,8 +98,39 @@ def quick_reasoning() -> Callable[[str], ChatGenerationChunk]:
     return copied
 
 
+def validated_last(metadata: dict[str, Any], usage: UsageMetadata | None) -> ChatGenerationChunk:
+    """Make the chunk with which a stream ends the usual way."""
+    message = AIMessageChunk(
+        content="", response_metadata=metadata, usage_metadata=usage, chunk_position="last"
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def quick_last() -> Callable[[dict[str, Any], UsageMetadata | None], ChatGenerationChunk]:
+    """Return the function that makes the chunk with which a stream ends as a copy of a template.
+
+    It keeps the mappings it is given.
+    """
+    validated = validated_last({}, None)
+    message_values, make_message = template(validated.message)
+    chunk_values, make_chunk = template(validated)
+
+    def copied(metadata: dict[str, Any], usage: UsageMetadata | None) -> ChatGenerationChunk:
+        message = message_values.copy()
+        message["additional_kwargs"], message["response_metadata"] = {}, metadata
+        message["tool_calls"], message["invalid_tool_calls"], message["tool_call_chunks"] = [], [], []
+        message["usage_metadata"] = usage
+        chunk = chunk_values.copy()
+        chunk["message"] = make_message(message)
+        return make_chunk(chunk)
+
+    return copied
+
+
+_USAGE: Final = UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2)
 text_chunk: Final = quick_or_validated(quick_text, validated_text, "a piece")
 reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning, "a piece")
+last_chunk: Final = quick_or_validated(quick_last, validated_last, {"model_name": "a"}, _USAGE)
 
 
 class DraftChunk(AIMessageChunk):
@@ -201,16 +232,55 @@ class ChunkWriter:
 
     def _last(self, finish: Finish) -> ChatGenerationChunk:
         usage = self._usage
-        message = AIMessageChunk(
-            content="",
-            response_metadata=response_metadata(finish, usage, self._model_provider),
-            usage_metadata=usage_metadata(usage) if usage is not None and self._shows_usage else None,
-            chunk_position="last",
-        )
-        return ChatGenerationChunk(message=message)
+        metadata = response_metadata(finish, usage, self._model_provider)
+        counts = usage_metadata(usage) if usage is not None and self._shows_usage else None
+        return last_chunk(metadata, counts)
 
 
 # --- a whole answer -------------------------------------------------------------------------------
+
+
+def validated_words(
+    text: str, beside: dict[str, Any], metadata: dict[str, Any], usage: UsageMetadata
+) -> ChatGeneration:
+    """Make an answer that calls nothing the usual way."""
+    message = AIMessage(
+        content=text,
+        additional_kwargs=beside,
+        tool_calls=[],
+        invalid_tool_calls=[],
+        response_metadata=metadata,
+        usage_metadata=usage,
+    )
+    return ChatGeneration(message=message)
+
+
+def quick_words() -> Callable[[str, dict[str, Any], dict[str, Any], UsageMetadata], ChatGeneration]:
+    """Return the function that makes an answer that calls nothing as a copy of a template.
+
+    It keeps the mappings it is given.
+    """
+    validated = validated_words("", {}, {}, _USAGE)
+    message_values, make_message = template(validated.message)
+    generation_values, make_generation = template(validated)
+
+    def copied(
+        text: str, beside: dict[str, Any], metadata: dict[str, Any], usage: UsageMetadata
+    ) -> ChatGeneration:
+        message = message_values.copy()
+        message["content"], message["additional_kwargs"] = text, beside
+        message["response_metadata"], message["usage_metadata"] = metadata, usage
+        message["tool_calls"], message["invalid_tool_calls"] = [], []
+        generation = generation_values.copy()
+        generation["text"], generation["message"] = text, make_message(message)
+        return make_generation(generation)
+
+    return copied
+
+
+words_generation: Final = quick_or_validated(
+    quick_words, validated_words, "an answer", {REFUSAL: "no"}, {"model_name": "a"}, _USAGE
+)
 
 
 def result(completion: Completion, model_provider: str) -> ChatResult:
@@ -232,17 +302,19 @@ def result(completion: Completion, model_provider: str) -> ChatResult:
 
 def _generation(completion: Completion, finish: Finish, usage: Usage, model_provider: str) -> ChatGeneration:
     """Make the generation of one answer; `finish` and `usage` are those of the request."""
-    finish = replace(finish, reason=completion.finish.reason, raw_reason=completion.finish.raw_reason)
+    own = completion.finish
+    if own is not finish:
+        finish = replace(finish, reason=own.reason, raw_reason=own.raw_reason)
     metadata = response_metadata(finish, usage, model_provider)
     if completion.logprobs is not None:
         metadata["logprobs"] = completion.logprobs
-    beside = {REASONING: completion.reasoning, REFUSAL: completion.refusal}
+    texts = {REASONING: completion.reasoning, REFUSAL: completion.refusal}
+    beside = {name: text for name, text in texts.items() if text}
+    if not completion.tool_calls and not completion.invalid_tool_calls:
+        return words_generation(completion.text, beside, metadata, usage_metadata(usage))
     message = AIMessage(
         content=completion.text,
-        additional_kwargs={
-            **{name: text for name, text in beside.items() if text},
-            **_beside_calls(completion.tool_calls),
-        },
+        additional_kwargs={**beside, **_beside_calls(completion.tool_calls)},
         tool_calls=[
             tool_call(name=call.name, args=dict(call.arguments), id=call.id) for call in completion.tool_calls
         ],

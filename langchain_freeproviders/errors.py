@@ -168,7 +168,7 @@ class ServerError(core.ServerError, ProviderError, langchain.ModelAPIError):
 
 
 class OverloadedError(core.OverloadedError, ServerError):
-    """The service has no room for anybody at present."""
+    """The service is too busy at present."""
 
 
 class BlockedError(core.BlockedError, ProviderError, langchain.ModelPermissionDeniedError):
@@ -180,7 +180,7 @@ class ContentFilterError(core.ContentFilterError, ProviderError, langchain.Model
 
 
 class NoProviderError(core.NoProviderError, ProviderError):
-    """Nobody whom a router may ask has answered: `trail` says why, `soonest` when to ask again.
+    """No member of a router has answered: `trail` says why, `soonest` when to ask again.
 
     It is retryable where somebody may answer later.
     """

@@ -28,7 +28,6 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.context import _configure_hooks
 from langchain_core.utils.uuid import uuid7
 
 from freeproviders.errors import FreeProvidersError
@@ -203,6 +202,9 @@ async def below(config: RunnableConfig, batches: AsyncGenerator[Batch, None]) ->
     The variables by which LangChain tells that, and those by which it adds handlers to every run, are
     changed only while the answer is waited for: the code that reads the stream sees none of it.
     """
+    # With it comes LangSmith, which LangChain itself does not import before the first call.
+    from langchain_core.tracers.context import _configure_hooks  # noqa: PLC0415
+
     others = [var for var, *_ in _configure_hooks if _is_no_tracer(var.get())]
     async with aclosing(batches):
         while True:

@@ -66,14 +66,14 @@ def structured(
                 ls_structured_output_format=shown,
                 **settings,
             )
-            parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
+            parser = _answer_parser(kind, may_call=include_raw)
         case "json_mode":
             llm = model.bind(
                 response_format=DraftedForm({"type": "json_object"}, source),
                 ls_structured_output_format=shown,
                 **settings,
             )
-            parser = _PydanticAnswer(pydantic_object=kind) if _is_pydantic(kind) else _JsonAnswer()
+            parser = _answer_parser(kind, may_call=include_raw)
         case "function_calling":
             (tool,) = openai_tools([kind], strict=strict)
             name = tool["function"]["name"]
@@ -99,6 +99,13 @@ def structured(
         bound=RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error"),
         model_provider=getattr(model, "model_provider", ""),
     )
+
+
+def _answer_parser(kind: Any, *, may_call: bool) -> _PydanticAnswer | _JsonAnswer:
+    """Return the parser of an answer that is the object."""
+    if _is_pydantic(kind):
+        return _PydanticAnswer(pydantic_object=kind, may_call=may_call)
+    return _JsonAnswer(may_call=may_call)
 
 
 def _is_pydantic(schema: Any) -> bool:
@@ -137,8 +144,24 @@ class _Drafted(BaseTransformOutputParser[Any]):
     """Shows the drafts of an object, which come before its text.
 
     The object in the text is shown last, whether it extends the last draft or not: the model may
-    have been asked again.
+    have been asked again. Where tools are bound as well, the model may call one instead of
+    answering: that is no object, and no failure where the caller gets at the call.
     """
+
+    may_call: bool = False
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        message = getattr(result[0], "message", None) if result else None
+        if isinstance(message, AIMessage) and message.tool_calls and not message.text:
+            return None if partial else self._nothing(message.tool_calls[0]["name"])
+        return super().parse_result(result, partial=partial)
+
+    def _nothing(self, called: str = "") -> Any:
+        """Return what stands for no object, or raise."""
+        if self.may_call:
+            return None
+        how = f"The model called {called}, and gave no object" if called else "The answer holds no object"
+        raise StructuredOutputError(f"{how}: with include_raw=True the message comes out as well.")
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
         shown, held = None, []
@@ -156,6 +179,8 @@ class _Drafted(BaseTransformOutputParser[Any]):
             if value != shown:
                 shown = value
                 yield value
+        if shown is None:
+            yield self._nothing()
 
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
         shown, held = None, []
@@ -173,6 +198,8 @@ class _Drafted(BaseTransformOutputParser[Any]):
             if value != shown:
                 shown = value
                 yield value
+        if shown is None:
+            yield self._nothing()
 
     def _shown(self, draft: Any) -> Any:
         """The value to show for a draft; None for none."""

@@ -33,6 +33,9 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
     for tool in tools:
         if runs_at_the_service(tool):
             continue
+        if tool.__class__ is dict and tool.get("type") == "function":
+            out.append(tool)  # converted already, where it was bound
+            continue
         try:
             schema = convert_to_openai_tool(tool, strict=strict)
         except (ValueError, TypeError, NotImplementedError) as error:

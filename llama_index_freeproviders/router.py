@@ -34,7 +34,7 @@ class FreeProviders(PatienceFields, CoreLLM):
 
     `raw` of a response says who answered (`provider`, `model`), what became of each member
     (`trail`) and where another went on (`seams`). Whoever listens to LlamaIndex's instrumentation
-    hears of all that while it happens (`llama_index_freeproviders.events`). Where nobody answers, a
+    hears of all that while it happens (`llama_index_freeproviders.events`). If no member answers, a
     `NoProviderError` says why, member by member.
 
     Examples:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
@@ -25,10 +24,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ValidationError
 
 from freeproviders import bridge
-from freeproviders.streams import whole
 from freeproviders.tools.loading import loaded
-from freeproviders.types import FromClass
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 from llama_index_freeproviders.callbacks import ChatCall, Observed
 from llama_index_freeproviders.question import Question
 from llama_index_freeproviders.responses import raw_of
@@ -55,9 +52,6 @@ _OF_TOOLS: Final = frozenset(
 
 class Predicting(Observed, Protocol):
     """An LLM as far as asking it for an object needs it."""
-
-    cache: Any
-    """Where answers are kept."""
 
     def question(
         self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], *, stream: bool
@@ -175,8 +169,6 @@ class _Asking(Generic[Model]):
         from freeproviders.tools import complete_structured  # noqa: PLC0415 - plain chat needs none of it
 
         question = self.call.heard(self._llm.question(self._messages, self._kwargs, stream=False))
-        if self._llm.cache is not None:
-            return await _kept_or_asked(question, self._output_cls)
         return await complete_structured(*question, self._output_cls)
 
     def steps(self) -> AsyncGenerator[Step, None]:
@@ -218,17 +210,3 @@ class _Asking(Generic[Model]):
             except ValidationError:
                 continue
         return None
-
-
-async def _kept_or_asked(question: Question, output_cls: type[Any]) -> Structured:
-    """Ask for an object as an answer in its form, which a cache keeps as it keeps others."""
-    from freeproviders.tools import Structured  # noqa: PLC0415 - as above
-    from freeproviders.tools.schema.target import Target  # noqa: PLC0415 - as above
-
-    backend, request = question
-    target = Target.of(output_cls)
-    form = {"type": "json_schema", "json_schema": {"name": target.name, "schema": target.schema}}
-    asked = replace(request, response_format=FromClass(form, output_cls), on_invalid=None)
-    answer = await whole(backend.answer(asked))
-    data = loads(answer.text)
-    return Structured(target.load(data), data, answer.text, answer.reasoning, answer.usage, answer.finish)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import ToolMetadata
 
 from freeproviders.errors import ToolCallError
 from freeproviders.tools.choice import offered, read_choice
@@ -16,6 +18,7 @@ from llama_index_freeproviders.messages import arguments_of
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
+    from pydantic import BaseModel
 
     from freeproviders.tools.choice import Choice
 
@@ -62,7 +65,7 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
     written: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     for tool in tools:
-        document = tool.metadata.to_openai_tool(skip_length_check=True)
+        document = _document(tool.metadata)
         name = wire = document["function"]["name"]
         copy = 2
         while wire in names:  # `a b` and `a.b` are both `a_b`
@@ -73,6 +76,21 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
         written.append(document)
         names[wire] = tool.metadata.get_name()
     return written, names
+
+
+def _document(metadata: ToolMetadata) -> dict[str, Any]:
+    """Write a tool in OpenAI's form; metadata of a class of its own are asked each time."""
+    if type(metadata) is not ToolMetadata:
+        return metadata.to_openai_tool(skip_length_check=True)
+    document = _kept_document(metadata.name, metadata.description, metadata.fn_schema)
+    return {**document, "function": {**document["function"]}}
+
+
+@lru_cache(maxsize=256)
+def _kept_document(name: str | None, description: str, schema: type[BaseModel] | None) -> dict[str, Any]:
+    # For the schema of a small class pydantic takes longer than we do for the rest of a call.
+    metadata = ToolMetadata(description=description, name=name, fn_schema=schema)
+    return metadata.to_openai_tool(skip_length_check=True)
 
 
 def _chosen(choice: object, names: Mapping[str, str]) -> tuple[Choice, frozenset[str]]:

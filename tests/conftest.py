@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 from blockbuster import blockbuster_ctx
+from coverage import Coverage
 from hypothesis import is_hypothesis_test
 
 from freeproviders import Embedded
@@ -41,6 +42,7 @@ MAY_BLOCK = [
     ("freeproviders/embeddings/static.py", {"find", "load"}, "a sync method that loads the weights once"),
 ]
 """Where our code may block an event loop: the end of a file's name, functions in it, and why."""
+NOT_COVERED = pytest.StashKey[bool]()
 OURS = ("freeproviders", "langchain_freeproviders", "llama_index_freeproviders")
 
 # What is loaded on a thread in the first question with tools is there for all tests, so that none
@@ -53,30 +55,45 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Two parts of the tests, which together are all of them."""
+    """Tell a test's first case from its further ones, and from those that hypothesis draws."""
     parser.addoption(
         "--cases",
-        choices=["first", "further"],
-        help="first: of each test the first case, without those that hypothesis draws; further: the rest",
+        choices=["first", "first-covered"],
+        help="first: of each test the first case alone; first-covered: all, with the coverage of these",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The first test that needs the weights also waits for them; `--cases` takes its part."""
+    """The first test that needs the weights also waits for them; `--cases` takes or orders."""
     for item in items:
         if item.get_closest_marker("real") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(FETCHING_SECONDS))
     if (wanted := config.getoption("--cases")) is None:
         return
-    parts: dict[str, list[pytest.Item]] = {"first": [], "further": []}
+    first: list[pytest.Item] = []
+    further: list[pytest.Item] = []
     seen: set[str] = set()
     for item in items:
         test, drawn = item.nodeid.partition("[")[0], is_hypothesis_test(getattr(item, "obj", None))
-        parts["further" if drawn or test in seen else "first"].append(item)
+        (further if drawn or test in seen else first).append(item)
         seen.add(test)
-    items[:] = parts.pop(wanted)
-    (left_out,) = parts.values()
-    config.hook.pytest_deselected(items=left_out)
+    items[:] = first
+    if wanted == "first":
+        config.hook.pytest_deselected(items=further)
+        return
+    items += further
+    for item in further:
+        item.stash[NOT_COVERED] = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End the coverage with the first test that it does not count: those behind it are none either.
+
+    It cannot go on later, since threads that run already would not be seen again.
+    """
+    if item.stash.get(NOT_COVERED, False) and (coverage := Coverage.current()) is not None:
+        coverage.stop()
 
 
 def pytest_collection_finish() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -108,10 +109,13 @@ def turns(workloads: Iterable[str], names: list[str], *, rounds: int, url: str, 
 def imports(contenders: dict[str, Contender], *, rounds: int) -> Found:
     """The import that a program begins with, each time in a process of its own."""
     rows: dict[str, list[dict]] = {name: [] for name in contenders}
+    # What pip installed has bytecode; a checkout must be able to keep its own, or is compiled each time.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds + 1):  # the first reads the files from disk
         for name, contender in contenders.items():
             done = subprocess.run(
                 [sys.executable, "-c", IMPORT, contender.imports],
+                env=kept,
                 capture_output=True,
                 text=True,
                 check=True,

@@ -1,4 +1,4 @@
-"""Answers that are kept, so that no question is asked twice: for batches, and as a cache."""
+"""Stored answers, so that no question is asked twice: for batches, and as a cache."""
 
 from __future__ import annotations
 

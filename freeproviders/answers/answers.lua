@@ -128,5 +128,11 @@ local function delete()
   return deleted
 end
 
-local acts = { put = put, begin = begin, kept = kept, delete = delete }
+local function forget_all()
+  for at = 2, #ARGV do
+    forget(ARGV[at])
+  end
+end
+
+local acts = { put = put, forget = forget_all, begin = begin, kept = kept, delete = delete }
 return acts[ARGV[1]]()

@@ -1,26 +1,24 @@
-"""Answers that are kept for interactive use: the same question to the same model is asked once."""
+"""The cache of answers for interactive use: the same question to the same model is asked once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
-import warnings
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from freeproviders.answers.entry import Entry
 from freeproviders.answers.keys import request_key
 from freeproviders.answers.opening import open_store
+from freeproviders.answers.outage import STORE_SECONDS, outage_at
 from freeproviders.answers.plain import from_plain, to_plain
 from freeproviders.answers.store import AnswerStore
-from freeproviders.errors import AnswerStoreError, AnswerStoreWarning, UsageError
+from freeproviders.errors import AnswerStoreError, UsageError
 from freeproviders.naming import argument
-from freeproviders.process import PerProcess
 from freeproviders.types import (
     Admitted,
     Batch,
@@ -38,10 +36,6 @@ T = TypeVar("T")
 
 Cache = bool | str | Path | AnswerStore | None
 """Where answers are kept: True the user's own store, False or None nowhere, or a place or a store."""
-
-_STORE_SECONDS: Final = 2.0
-"""How long an answer waits for the store; then it does without."""
-_RETRY_SECONDS: Final = 60.0
 
 
 class AnswerCache:
@@ -108,7 +102,8 @@ class AnswerCache:
         try:
             return from_plain(entry.value)
         except AnswerStoreError as error:
-            self._state.say(str(error))
+            outage_at(self.store.place).say(f"{error} It is asked again.")
+            await self._done(lambda: self.store.forget([key]))
             return None
 
     async def _keep(self, key: bytes, answer: Completion, request: ChatRequest) -> None:
@@ -124,20 +119,16 @@ class AnswerCache:
 
     async def _done(self, ask: Callable[[], Future[T]]) -> T | None:
         """Have the store do something; None where it cannot, and while it could not a short while ago."""
-        state = self._state
-        if state.is_off():
+        outage = outage_at(self.store.place)
+        if outage.is_on:
             return None
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(ask()), _STORE_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(ask()), STORE_SECONDS)
         except TimeoutError:
-            state.failed(f"The answers at {self.store.place} did not come within {_STORE_SECONDS:g} s.")
+            outage.failed("")
         except Exception as error:  # noqa: BLE001 - a store of anybody's must not cost an answer
-            state.failed(str(error))
+            outage.failed(str(error))
         return None
-
-    @property
-    def _state(self) -> _State:
-        return _states.get().setdefault(self.store.place, _State())
 
 
 def is_whole(answer: Completion, request: ChatRequest) -> bool:
@@ -207,29 +198,3 @@ def _of_what_is_shown(seams: tuple[Seam, ...]) -> tuple[Seam, ...]:
             if seam.how != "restart" and seam.offset >= void
         ]
     )
-
-
-class _State:
-    """Whether a store can be used in this process."""
-
-    def __init__(self) -> None:
-        self._retry_at = 0.0
-        self._said: set[str] = set()
-
-    def is_off(self) -> bool:
-        """Whether it could not be used a short while ago."""
-        return time.monotonic() < self._retry_at
-
-    def failed(self, why: str) -> None:
-        """Go on without the store for a while, and say so once."""
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
-        self.say(f"{why} Answers are not kept meanwhile, and questions are asked again.")
-
-    def say(self, why: str) -> None:
-        """Warn, once for each reason."""
-        if why not in self._said:
-            self._said.add(why)
-            warnings.warn(why, AnswerStoreWarning, stacklevel=2)
-
-
-_states: Final = PerProcess[dict[str, _State]](dict)

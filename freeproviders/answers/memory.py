@@ -33,6 +33,11 @@ class MemoryAnswers:
                 if there is None or there[0].state != "done":
                     self._entries[key] = (replace(entry, at=entry.at or now), run)
 
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Delete the entries under the keys."""
+        for key in keys:
+            self._entries.pop(key, None)
+
     def begin(self, run: Run) -> None:
         """Note that a run was begun, or is gone on with."""
         before = self._runs.get(run.name)

@@ -57,10 +57,7 @@ _ERRORS: Final[Mapping[str, type[FreeProvidersError]]] = {
     for name, cls in vars(errors).items()
     if isinstance(cls, type) and issubclass(cls, FreeProvidersError)
 }
-_UNREADABLE: Final = (
-    "What is kept is no {what} of freeproviders, or is damaged: "
-    "delete it with `freeproviders answers delete`."
-)
+_UNREADABLE: Final = "What is kept is no {what} of freeproviders, or is damaged."
 
 
 def to_plain(completion: Completion) -> bytes:

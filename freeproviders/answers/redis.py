@@ -61,6 +61,10 @@ class RedisAnswers:
         if written:
             self._run("put", *written)
 
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Delete the entries under the keys."""
+        self._run("forget", *keys)
+
     def begin(self, run: Run) -> None:
         """Note that a run was begun, or is gone on with."""
         rows = "" if run.rows is None else run.rows

@@ -44,6 +44,7 @@ _PUT: Final = (
     "ON CONFLICT DO UPDATE SET run = excluded.run, state = excluded.state, tries = excluded.tries, "
     "at = excluded.at, value = excluded.value WHERE state <> 'done'"
 )
+_FORGET: Final = "DELETE FROM entry WHERE key = ?"
 _COUNTS: Final = (
     "SELECT run, state, count(*), sum(length(value)), min(at), max(at) FROM entry GROUP BY run, state"
 )
@@ -89,6 +90,10 @@ class SQLiteAnswers:
 
         self._file.write(write)
 
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Delete the entries under the keys."""
+        self._file.write(lambda db: db.executemany(_FORGET, [(key,) for key in keys]))
+
     def begin(self, run: Run) -> None:
         """Note that a run was begun, or is gone on with."""
         row = (run.name, run.source, run.rows, run.began or time.time())
@@ -125,9 +130,9 @@ class SQLiteAnswers:
                     return 0
                 number = db.execute("DELETE FROM entry WHERE run = ? AND at <= ?", (*of_run, until)).rowcount
             db.execute(
-                "DELETE FROM run WHERE (?1 IS NULL OR name = ?1) AND began <= ?2 "
+                "DELETE FROM run WHERE (:run IS NULL OR name = :run) AND began <= :until "
                 "AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.run = run.id)",
-                (run, until),
+                {"run": run, "until": until},
             )
             return number
 

@@ -51,6 +51,10 @@ class AnswerStore(Protocol):
         """
         ...
 
+    def forget(self, keys: Sequence[bytes]) -> Future[None]:
+        """Delete the entries under the keys, as those that cannot be read: others may be put there."""
+        ...
+
     def begin(self, run: Run) -> Future[None]:
         """Note that a run was begun, or is gone on with; the time of its first beginning stays."""
         ...

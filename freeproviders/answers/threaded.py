@@ -38,6 +38,10 @@ class Place(Protocol):
         """Write the entries of several puts, all or none; a run that was not begun is begun with them."""
         ...
 
+    def forget(self, keys: Sequence[bytes]) -> None:
+        """Delete the entries under the keys."""
+        ...
+
     def begin(self, run: Run) -> None:
         """Note that a run was begun, or is gone on with."""
         ...
@@ -86,6 +90,11 @@ class ThreadedStore:
         An entry that is "done" is never overwritten by another one.
         """
         return self._worker().put(([(_checked(key), _fit(entry)) for key, entry in entries], run))
+
+    def forget(self, keys: Sequence[bytes]) -> Future[None]:
+        """Delete the entries under the keys, as those that cannot be read: others may be put there."""
+        unwanted = [_checked(key) for key in keys]
+        return self._worker().do(lambda place: place.forget(unwanted))
 
     def begin(self, run: Run) -> Future[None]:
         """Note that a run was begun, or is gone on with; the time of its first beginning stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -11,6 +12,8 @@ from freeproviders.answers.store import AnswerStore
 from freeproviders.batch.entries import looked_up, row_of
 from freeproviders.batch.reading import Item, Source, Unusable
 from freeproviders.batch.rows import Row
+from freeproviders.checks import caution
+from freeproviders.errors import AnswerStoreWarning
 
 AHEAD: Final = 32
 """Rows that are looked up in the store at once."""
@@ -76,6 +79,7 @@ class Ahead:
             for key in safe:  # they were there to be found
                 self._since.pop(key, None)
             self._sort(taken, found)
+            await self._mend(taken)
             self._size = AHEAD if self._ready else min(2 * self._size, MOST_AHEAD)
 
     def _sort(self, taken: Sequence[Item | Unusable], found: dict[bytes, Entry]) -> None:
@@ -90,6 +94,14 @@ class Ahead:
                 self._open[one.index] = one
                 self._ready.append(one)
         self._hand_on(rows)
+
+    async def _mend(self, taken: Sequence[Item | Unusable]) -> None:
+        """Delete the entries that cannot be read, and say so: nothing else could take their place."""
+        damaged = [one.key for one in taken if isinstance(one, Item) and one.damaged]
+        if damaged:
+            await asyncio.wrap_future(self._store.forget(damaged))
+            rows = "1 row" if len(damaged) == 1 else f"{len(damaged):,} rows"
+            caution(f"What {self._store.place} keeps of {rows} is damaged: asked again.", AnswerStoreWarning)
 
     def _leads(self, item: Item) -> bool:
         """Return whether a row is to be asked; if not, it follows an equal one."""

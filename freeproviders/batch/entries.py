@@ -11,7 +11,7 @@ from freeproviders.answers.plain import error_from_plain, error_to_plain, from_p
 from freeproviders.answers.store import AnswerStore
 from freeproviders.batch.reading import Item, Unusable
 from freeproviders.batch.rows import Row, trail_of
-from freeproviders.errors import FreeProvidersError
+from freeproviders.errors import AnswerStoreError, FreeProvidersError
 from freeproviders.types import Attempt
 
 
@@ -35,9 +35,17 @@ def entry_of(state: State, error: FreeProvidersError, tries: int) -> Entry:
 
 
 def row_of(item: Item, entry: Entry | None) -> Row | None:
-    """Return the row of an entry; None where it is to be asked."""
+    """Return the row of an entry; None where it is to be asked, as where it cannot be read."""
     if entry is None:
         return None
+    try:
+        return _read(item, entry)
+    except AnswerStoreError as error:
+        item.error, item.damaged = error, True
+        return None
+
+
+def _read(item: Item, entry: Entry) -> Row | None:
     if entry.state == "done":
         completion = from_plain(entry.value)
         data = None if item.form is None else item.form.read(completion)

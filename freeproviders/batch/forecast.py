@@ -195,12 +195,10 @@ async def supplies_of(
     """
     from freeproviders.quota.windows import meaning_of  # noqa: PLC0415 - off the start
 
-    members = [one.backend for one in getattr(backend, "members", ())] or [backend]
     found: list[Supply] = []
     taken: set[Limit] = set()
-    for member in members:
-        keeps = getattr(member, "keeps_limits", False)
-        meter = await member.metered() if keeps else None
+    for member in backend.asked_backends():
+        meter = await member.metered()
         name = " ".join(filter(None, (member.name, member.model)))
         if meter is None:
             found.append(Supply(name, speed=speed))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from freeproviders.errors import (
     AnswerStoreError,
+    AuthenticationError,
     BadRequestError,
     CatalogueError,
     ClusterError,
@@ -25,12 +26,12 @@ from freeproviders.errors import (
     UsageError,
 )
 
-Kind = Literal["question", "limit", "fault", "output", "run"]
+Kind = Literal["question", "limit", "fault", "key", "output", "run"]
 """What a failure is about.
 
 "question": asking again would not help. "limit": somebody may be asked later. "fault": it failed, or
-nobody could be reached. "output": the model has answered, but not with what was required. "run": no
-question can be asked at all.
+nobody could be reached. "key": the key is not accepted, so that waiting would not help. "output": the
+model has answered, but not with what was required. "run": no question can be asked at all.
 """
 
 _OF_THE_RUN = (
@@ -54,6 +55,8 @@ def kind_of(error: FreeProvidersError) -> Kind:
             return "question"
         case OutputError():
             return "output"
+        case AuthenticationError():
+            return "key"
         case RateLimitError():
             return "limit"
         case NoProviderError() if error.soonest is not None:

@@ -12,6 +12,7 @@ from typing import Final
 from freeproviders.batch.judging import Kind, seconds_until
 from freeproviders.batch.reading import Item
 from freeproviders.errors import FreeProvidersError
+from freeproviders.naming import joined
 from freeproviders.retry import Retry
 
 MOST_TRIES: Final = 3
@@ -33,12 +34,14 @@ _AFTER: Final = 0.05
 class End:
     """Why a run ends early, and when (UTC) it is worth starting again.
 
-    `nobody_answered` says that the rows that are left were asked for as long as an outage is waited for.
+    `nobody_answered` says that the rows that are left were asked for as long as an outage is waited for,
+    `waiting_helps` whether the same start may go further at another time.
     """
 
     why: str
     soonest: datetime | None = None
     nobody_answered: bool = False
+    waiting_helps: bool = True
 
 
 class Outage:
@@ -56,6 +59,8 @@ class Outage:
         self._wait = wait
         self._clock = clock
         self._failed: set[int] = set()
+        self._shut_out: set[int] = set()
+        """Those of them whose key was not accepted."""
         self._since = inf
         self._rounds = 0
         self._not_before = 0.0
@@ -72,6 +77,7 @@ class Outage:
         self.answers += 1
         if self._failed:
             self._failed.clear()
+            self._shut_out.clear()
             self._since, self._rounds, self._not_before = inf, 0, 0.0
 
     def failed(self, item: Item, error: FreeProvidersError, kind: Kind) -> bool:
@@ -79,7 +85,7 @@ class Outage:
         now = self._clock()
         item.fails += 1
         item.error = error
-        counts = kind == "output" or (kind == "fault" and self.answers > item.mark)
+        counts = kind == "output" or (kind in {"fault", "key"} and self.answers > item.mark)
         item.mark = self.answers
         if counts:
             item.tries += 1
@@ -88,6 +94,7 @@ class Outage:
         else:
             self._since = min(self._since, now)
             self._failed.add(item.index)
+            (self._shut_out.add if kind == "key" else self._shut_out.discard)(item.index)
         named = seconds_until(error) if kind == "limit" else None
         item.named = named is not None
         if named is not None:
@@ -105,18 +112,22 @@ class Outage:
 
     def end(self, item: Item, *, until: float) -> End | None:
         """Return why to give up instead of waiting for a row that is first in line, None to wait."""
+        said = "" if item.error is None else item.error.wording
+        if self._failed and self._failed == self._shut_out:
+            why = joined("The key is not accepted, and waiting would not help.", said)
+            return End(why, waiting_helps=False)
         now, at = self._clock(), self.next_at(item)
         delay = at - now
         soonest = datetime.now(UTC) + timedelta(seconds=delay) if item.named else None
         if at > until:
-            return End(f"The time is over before anybody can be asked. {item.error or ''}", soonest)
+            return End(joined("The time is over before anybody can be asked.", said), soonest)
         if item.named:
             if not self._wait and (delay > SHORT_SECONDS or at - self._since > _NAMED_SECONDS):
-                return End(f"Nobody may be asked now. {item.error or ''}", soonest)
+                return End(joined("Nobody may be asked now.", said), soonest)
             return None
         patience = self._retry.budget * (_LONGER if self._wait else 1)
         if at - self._since > patience:
-            why = f"Nobody has answered for {now - self._since:.0f} s. {item.error or ''}"
+            why = joined(f"Nobody has answered for {now - self._since:.0f} s.", said)
             return End(why, nobody_answered=True)
         return None
 

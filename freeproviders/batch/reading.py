@@ -32,8 +32,8 @@ class Item:
         fails: attempts that have failed for whatever reason since the start of the process.
         mark: how many rows had been answered when it was last asked or had failed.
         error: the last failure.
+        damaged: whether its entry cannot be read, so that another one must take its place.
         tried: the failures that count, as the trail of an error has them.
-        admitted: whether its request has its room among the limits.
         due: the loop's time at which it may be asked again.
         named: whether a limit or a cool-down has named that time.
         followers: the places of equal questions that wait for its answer.
@@ -48,8 +48,8 @@ class Item:
     fails: int = 0
     mark: int = 0
     error: FreeProvidersError | None = None
+    damaged: bool = False
     tried: tuple[Attempt, ...] = ()
-    admitted: bool = False
     due: float = 0.0
     named: bool = False
     followers: list[int] = field(default_factory=list)

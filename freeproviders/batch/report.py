@@ -27,6 +27,7 @@ class Report:
         seconds: how long it took.
         why: why it stopped before its end, "" where it did not.
         soonest: when (UTC) somebody may be asked again, None where nobody says.
+        waiting_helps: whether the same start may go further later; False where a key is not accepted.
     """
 
     done: int
@@ -42,9 +43,12 @@ class Report:
     seconds: float
     why: str = ""
     soonest: datetime | None = None
+    waiting_helps: bool = True
 
     @classmethod
-    def of(cls, progress: Progress, *, why: str, soonest: datetime | None, ended: bool) -> Report:
+    def of(
+        cls, progress: Progress, *, why: str, soonest: datetime | None, waiting_helps: bool, ended: bool
+    ) -> Report:
         """Sum up a run; `ended` says that its last row was pulled."""
         states = progress.states
         return cls(
@@ -61,6 +65,7 @@ class Report:
             seconds=progress.seconds,
             why=why,
             soonest=soonest,
+            waiting_helps=waiting_helps,
         )
 
     def __str__(self) -> str:

@@ -36,7 +36,7 @@ from freeproviders.batch.reading import Item, Reader, Source
 from freeproviders.batch.report import Report
 from freeproviders.batch.rows import Asked, Row, RowState, trail_of
 from freeproviders.batch.timing import Stopwatch
-from freeproviders.errors import AuthenticationError, FreeProvidersError
+from freeproviders.errors import FreeProvidersError
 from freeproviders.foreign import translated
 from freeproviders.types import Admitted, ChatRequest, Completion, Event
 
@@ -77,7 +77,7 @@ class Running:
         self._store = store
         self._name = name
         # Where no limits are kept, each row has its room at once, and nobody need wait for the word.
-        self._gated = backend.announces_admission and getattr(backend, "keeps_limits", True)
+        self._gated = backend.announces_admission and backend.keeps_limits
         self._keep = reserve
         self._width = width
         self._stream = stream
@@ -90,6 +90,8 @@ class Running:
             progress.total = self._source.total
         self._waiting: list[tuple[float, int, Item]] = []
         self._asking: dict[Item, asyncio.Task[None]] = {}
+        self._in_line: set[Item] = set()
+        """Those of them that have no room among the limits yet."""
         self._out: deque[Row] = deque()
         self._read = asyncio.Event()
         self.begun = False
@@ -130,7 +132,13 @@ class Running:
     def report(self) -> Report:
         """Sum up what became of the rows so far."""
         end = self._end or End("")
-        return Report.of(self.progress, why=end.why, soonest=end.soonest, ended=self._source.ended)
+        return Report.of(
+            self.progress,
+            why=end.why,
+            soonest=end.soonest,
+            waiting_helps=end.waiting_helps,
+            ended=self._source.ended,
+        )
 
     def stop(self, end: End) -> None:
         """Ask nobody any more."""
@@ -158,7 +166,7 @@ class Running:
             if self._width is None:
                 self._width = await self._backend.usual_in_flight()
             while (item := await self._next()) is not None:
-                await self._begin_asking(item)
+                self._begin_asking(item)
             if self._end is None:  # all is done
                 self._end = End("")
         except Exception as error:  # noqa: BLE001 - raised to whoever reads the rows
@@ -174,7 +182,7 @@ class Running:
             if now >= self._until:
                 self._end = End("The time is over.")
                 break
-            if len(self._asking) >= self._width or len(self._out) > _MOST_UNREAD:
+            if self._is_busy(self._width) or len(self._out) > _MOST_UNREAD:
                 await self._turned()
                 continue
             paused = self._outage.is_on and bool(self._waiting)
@@ -200,6 +208,12 @@ class Running:
             if (item := await self._first_in_line()) is not None:
                 return item
         return None
+
+    def _is_busy(self, width: int) -> bool:
+        """Return whether no further row is asked for now: behind those that wait for their room, none is."""
+        if len(self._asking) >= width:
+            return True
+        return bool(self._in_line) and len(self._in_line) >= self._backend.most_waiting
 
     def _pulls(self) -> bool:
         """Return whether more rows may be pulled."""
@@ -238,16 +252,13 @@ class Running:
         if at <= self._clock():
             self.progress.pause = None
             return self._popped()
-        if all(isinstance(one.error, AuthenticationError) for _, _, one in self._waiting):
-            self._end = End(f"The key is not accepted, and waiting would not help. {item.error}")
-            return None
         if (end := self._outage.end(item, until=self._until)) is not None:
             self._end = end
             if end.nobody_answered and not self._outage.is_on and self.progress.states["done"]:
                 self._count_against_the_last()
             return None
         until = datetime.now(UTC) + timedelta(seconds=at - self._clock())
-        self.progress.pause = Pause(until, str(item.error or ""))
+        self.progress.pause = Pause(until, "" if item.error is None else item.error.wording)
         await self._turned(at)
         if self._end is not None or self._clock() >= at:
             self.progress.pause = None
@@ -267,18 +278,13 @@ class Running:
 
     # --- one row ---
 
-    async def _begin_asking(self, item: Item) -> None:
-        """Ask a row, and wait until it is admitted or has ended."""
-        item.admitted = not self._gated
+    def _begin_asking(self, item: Item) -> None:
+        if self._gated:
+            self._in_line.add(item)
         if not item.fails:
             item.mark = self._outage.answers
-        task = asyncio.ensure_future(self._ask(item))
-        self._asking[item] = task
+        self._asking[item] = asyncio.ensure_future(self._ask(item))
         self.progress.running = len(self._asking)
-        while not item.admitted and item in self._asking and self._end is None:
-            await self._turned()
-            if self._clock() >= self._until:
-                break
 
     async def _ask(self, item: Item) -> None:
         began = monotonic()
@@ -299,6 +305,7 @@ class Running:
             self._finish(item, entry, "done", completion=completion, data=data)
         finally:
             self._asking.pop(item, None)
+            self._in_line.discard(item)
             self.progress.running = len(self._asking)
             self._turn.set()
 
@@ -310,8 +317,8 @@ class Running:
         def heard(event: Event) -> None:
             if isinstance(event, Admitted):
                 watch.admitted(event.waited)
-                if not item.admitted:
-                    item.admitted = True
+                if item in self._in_line:
+                    self._in_line.discard(item)
                     self._turn.set()
             if own is not None:
                 own(event)
@@ -415,15 +422,14 @@ class Running:
         """End the run with an error of its own."""
         if self._broken is None:
             self._broken = error
-        self.stop(End(str(error)))
+        self.stop(End(error.wording if isinstance(error, FreeProvidersError) else str(error)))
 
     async def _wind_up(self) -> None:
         """Give the rows in flight a moment, store what is answered, and name what has no answer."""
         over = self._clock() >= self._until
         tasks = dict(self._asking)
-        for item, task in tasks.items():
-            if not item.admitted:
-                task.cancel()
+        for item in self._in_line:  # nothing was sent for them
+            tasks[item].cancel()
         try:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=_LAST_SECONDS if over else _MOMENT_SECONDS)

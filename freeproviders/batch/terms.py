@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.errors import UsageError
 from freeproviders.naming import argument, words
-
-if TYPE_CHECKING:
-    from freeproviders.router.member import Member
-    from freeproviders.router.router import FreeProviders
 
 RESTRICTED: Final = frozenset({"evaluation", "non-commercial"})
 """The uses of `Terms.use` for which thousands of questions need a word of the user's."""
@@ -40,42 +35,23 @@ def with_terms(backend: Backend, accepted: Iterable[str] = ()) -> tuple[Backend,
     """
     names = {accepted} if isinstance(accepted, str) else set(accepted)
     agreed = frozenset(catalogue().service(name).id for name in names)
-    left_out: list[LeftOut] = []
-
-    def keeping_them(asked: Backend) -> Backend:
-        router = sys.modules.get("freeproviders.router.router")
-        if router is not None and isinstance(asked, router.FreeProviders):
-            return _router(asked, agreed, left_out)
-        service = getattr(asked, "service", None)
-        if isinstance(service, Service) and _is_restricted(service, agreed):
-            raise UsageError(_words(service), provider=asked.name)
-        return asked
-
-    return backend.with_asked(keeping_them), left_out
+    unaccepted = _Unaccepted(agreed)
+    left_out = [service for service in backend.services() if unaccepted(service)]
+    try:
+        allowed = backend.without(unaccepted)
+    except UsageError as error:
+        raise UsageError(" ".join([_words(one) for one in left_out]), provider=backend.name) from error
+    return allowed, [LeftOut(one.id, words(_words(one))) for one in left_out]
 
 
 @dataclass(frozen=True, slots=True)
 class _Unaccepted:
-    """Tells members of a router whose terms the user has not accepted."""
+    """Tells services whose terms the user has not accepted; a router is pickled with it."""
 
     agreed: frozenset[str]
 
-    def __call__(self, member: Member) -> bool:
-        return member.row is not None and _is_restricted(member.row, self.agreed)
-
-
-def _router(backend: FreeProviders, agreed: frozenset[str], left_out: list[LeftOut]) -> FreeProviders:
-    unaccepted = _Unaccepted(agreed)
-    present = {one.row.id: one.row for one in backend.members if one.row is not None and unaccepted(one)}
-    left_out += [LeftOut(name, words(_words(service))) for name, service in present.items()]
-    try:
-        return backend.without(unaccepted)
-    except UsageError as error:
-        raise UsageError(" ".join([one.why for one in left_out]), provider=backend.name) from error
-
-
-def _is_restricted(service: Service, agreed: frozenset[str]) -> bool:
-    return service.terms.use in RESTRICTED and service.id not in agreed
+    def __call__(self, service: Service) -> bool:
+        return service.terms.use in RESTRICTED and service.id not in self.agreed
 
 
 def _words(service: Service) -> str:

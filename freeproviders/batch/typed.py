@@ -45,7 +45,5 @@ def form_of(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Form | None]:
     if not isinstance(given, Mapping):
         from freeproviders.tools.schema.target import Target  # noqa: PLC0415 - as above
 
-        target = Target.of(given)
-        inner = {"name": target.name, "schema": target.schema}
-        given = FromClass({"type": "json_schema", "json_schema": inner}, given)
+        given = Target.of(given).form(given)
     return {**settings, "response_format": given}, Form(given)

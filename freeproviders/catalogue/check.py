@@ -97,7 +97,7 @@ def dated_facts(service: Service) -> Iterator[DatedFact]:
 
 
 def age(fact: Known, today: date) -> int | None:
-    """Return the days since a fact was checked, None where nobody wrote down when."""
+    """Return the days since a fact was checked, None where no date was recorded."""
     return None if fact.checked is None else (today - fact.checked).days
 
 

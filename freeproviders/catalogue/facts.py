@@ -99,11 +99,6 @@ def about() -> Mapping[str, str]:
     return found
 
 
-def of_service(service: str) -> list[str]:
-    """List the models that the generated facts have of a service."""
-    return list(_all()["services"].get(service, ()))
-
-
 def _given(row: ModelRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in _OF_A_ROW}
     return {name: value for name, value in values.items() if value is not None and value != ""}

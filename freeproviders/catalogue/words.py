@@ -95,7 +95,7 @@ def is_stale(fact: Known, today: date) -> bool:
 def seen(what: str, fact: Known, today: date) -> str:
     """Write a fact with its age: "..., seen 17 Oct 2026 (source), confidence A", or "unknown, was ..."."""
     if fact.checked is None:
-        return f"{what}, nobody wrote down when"
+        return f"{what}, no date was recorded"
     if is_stale(fact, today):
         return f"unknown, was {what} ({day(fact.checked)})"
     sure = f", confidence {fact.confidence}" if fact.confidence else ""

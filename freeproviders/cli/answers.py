@@ -1,4 +1,4 @@
-"""`freeproviders answers`: the answers that are kept, listed by run and deleted."""
+"""`freeproviders answers`: stored answers, listed by run and deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
 _OF_NO_RUN: Final = "(of no run)"
 _VARIABLES: Final = {"FREEPROVIDERS_ANSWERS": "where answers are kept, in place of the usual file"}
 
-app = typer.Typer(cls=Group, no_args_is_help=True, help="List and delete the answers that are kept.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="List and delete stored answers.")
 
 _Store = Annotated[
     str,
@@ -81,7 +81,8 @@ def delete(
 ) -> None:
     """Delete the answers of a run, or all: their questions are asked again when they are needed.
 
-    On a server, which others may share, nothing is deleted unless `--store` names it.
+    An answer belongs to the run that has asked for it, also where others have found it later. On a
+    server, which others may share, nothing is deleted unless `--store` names it.
     """
     from freeproviders.errors import AnswerStoreError
 
@@ -109,7 +110,15 @@ def delete(
         kept.confirm(f"{which}, in {opened.place}{entries}, is deleted.")
     number = opened.delete(name, older_than=age).result()
     opened.close()
-    typer.echo(f"Deleted: {_entries(number)}.")
+    if name and not number:
+        typer.echo("Deleted: the run, which has no answers of its own.")
+    else:
+        typer.echo(f"Deleted: {_entries(number)}.")
+    if name and age is None and number < (chosen[0].run.rows or 0):
+        terminal.say(
+            "An answer belongs to the run that has asked for it. Answers that this run has found belong to "
+            "others, or to no run: `freeproviders answers list` names them."
+        )
 
 
 def _found(store: str) -> tuple[AnswerStore, list[Kept]]:

@@ -113,8 +113,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help='"auto" for whoever is free here, as without it; or several, as '
-            "groq,gemini,ollama/llama3.2.",
+            help='"auto" for what is free for you, the default; or several, as groq,gemini,ollama/llama3.2.',
             rich_help_panel=who.WHO,
         ),
     ] = None,
@@ -294,7 +293,7 @@ def _status(note: Any, *, runs: bool) -> Iterator[str]:
         yield f"It is running, as of {_shown(note.updated)}."
         if note.ends:
             yield f"It ends about {_shown(note.ends)}."
-    elif not note.left:
+    elif note.ended and not note.left:
         yield f"It ended at {_shown(note.updated)}."
     else:
         yield f"It stopped, as of {_shown(note.updated)}. {note.why or 'It was killed.'}"

@@ -90,7 +90,8 @@ class BatchDisplay:
         if quota := _quota(found.quota):
             said.append(f"Left of today's limits: {quota}.")
         if found.pause is not None:
-            said.append(f"Waiting {_for(found.pause.until)}: {_first_sentence(found.pause.why)}")
+            why = _first_sentence(terminal.told(found.pause.why))
+            said.append(f"Waiting {_for(found.pause.until)}: {why}")
         # An end before the wait is over was reckoned before it was known, or by nothing.
         if self.ends is not None and (found.pause is None or self.ends > found.pause.until):
             seconds = (self.ends - datetime.now(UTC)).total_seconds()

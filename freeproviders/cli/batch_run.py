@@ -29,7 +29,7 @@ from freeproviders.batch.tables.source import format_of, open_table, sniffed
 from freeproviders.batch.tables.template import Template
 from freeproviders.batch.tables.writers import WRITABLE
 from freeproviders.batch.terms import with_terms
-from freeproviders.cli import terminal
+from freeproviders.cli import kept, terminal
 from freeproviders.cli.batch_display import BatchDisplay
 from freeproviders.cli.commands import INTERRUPTED_EXIT, LEFT_EXIT
 from freeproviders.cli.moments import shown_length, shown_moment
@@ -104,6 +104,7 @@ class BatchRun:
         self._progress = Progress()
         self._display = BatchDisplay(self._progress, quiet=options.quiet)
         self._stopped = False
+        self._unnoted = False
 
     def run(self) -> int:
         """Run it, and return the exit code."""
@@ -149,16 +150,20 @@ class BatchRun:
         for one in self._left_out:
             terminal.say(f"{one.service} is not asked. {terminal.renamed(one.why)}")
         terminal.say(f"Asked: {self._who()}. Answers are stored in {self._store.place}.")
-        if note.states and note.rows:
+        if self._store.place == "memory":
+            terminal.say("They are gone at the end: the same command asks all rows again.")
+        elif note.states and note.rows:
+            done = note.states.get("done", 0)
             terminal.say(
-                f"Going on: {note.states.get('done', 0):,} rows were done, {note.left:,} left, as of "
+                f"Going on: {kept.counted(done, 'row')} {_be(done, 'was', 'were')} done, "
+                f"{note.left:,} left, as of "
                 f"{shown_moment(datetime.fromisoformat(note.updated))}."
             )
 
     def _who(self) -> str:
         backend = self._backend
         if isinstance(backend, FreeProviders):
-            return f"whoever is free of {', '.join(member.name for member in backend.members)}"
+            return f"any free one of {', '.join(member.name for member in backend.members)}"
         return " ".join(filter(None, (backend.name, backend.model)))
 
     # --- the run ---
@@ -167,7 +172,7 @@ class BatchRun:
         options = self._options
         if options.retry:
             number = await self._run.ask_again(options.retry, run=self._name, **self._kept)
-            terminal.say(f"{number:,} rows are asked again.")
+            terminal.say(f"{kept.counted(number, 'row')} {_be(number)} asked again.")
         await self._foretell(survey)
         run = answered(
             self._run.rows(),
@@ -190,17 +195,21 @@ class BatchRun:
                         async for _ in run:
                             pass
             except FreeProvidersError as error:
-                note.why = str(error)
+                note.why = terminal.in_options(error)
                 raise
             finally:
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
                     await watching
                 self._note(note, run.report)
-        states = await self._run.write(self._output, **self._kept)
+        try:
+            states = await self._run.write(self._output, **self._kept)
+        except (FreeProvidersError, OSError) as error:
+            note.why = terminal.in_options(error)
+            self._save(note)
+            raise
         note.states, note.ended = dict(states), True
-        if self._name:
-            note.save()
+        self._save(note)
         return self._tell(states, run.report, survey.rows)
 
     def _signals(self, run: Answered) -> Any:
@@ -219,7 +228,7 @@ class BatchRun:
             await asyncio.sleep(_LOOK_SECONDS)
             speed.look(self._progress)
             self._display.update()
-            if self._name and monotonic() - noted >= _NOTE_SECONDS:
+            if monotonic() - noted >= _NOTE_SECONDS:
                 noted = monotonic()
                 self._note(note, None)
             if monotonic() - foretold >= _FORECAST_SECONDS:
@@ -255,35 +264,54 @@ class BatchRun:
         terminal.say(f"By the limits alone, all rows take at least {shown_length(seconds)}.{kept}")
 
     def _note(self, note: RunNote, report: Report | None) -> None:
-        if not self._name:
-            return
         progress = self._progress
         note.states = {name: number for name, number in progress.states.items() if number}
         note.services = dict(progress.services.most_common())
         note.ends = moment(self._display.ends)
         if report is not None:
-            note.why, note.soonest = note.why or report.why, moment(report.soonest)
-        note.save()
+            note.why, note.soonest = note.why or terminal.told(report.why), moment(report.soonest)
+        self._save(note)
+
+    def _save(self, note: RunNote) -> None:
+        """Write the note; where that cannot be done the run goes on, and it is said once."""
+        if not self._name or self._unnoted:
+            return
+        try:
+            note.save()
+        except UsageError as error:
+            self._unnoted = True
+            terminal.say(terminal.in_options(error))
 
     # --- the end ---
 
     def _tell(self, states: Counter[str], report: Report, rows: int) -> int:
         where = f" {self._name}" if self._name else ""
-        said = [f"{states['done']:,} of {rows:,} rows have answers."]
-        if states["refused"]:
-            said.append(f"{states['refused']:,} were refused.")
-        if states["poisoned"]:
-            said.append(f"{states['poisoned']:,} were given up after failures of their own.")
+        done, refused, poisoned, left = [
+            states[state] for state in ("done", "refused", "poisoned", "exhausted")
+        ]
+        have = "has an answer" if done == 1 else "have answers"
+        said = [f"{done:,} of {kept.counted(rows, 'row')} {have}."]
+        if refused:
+            said.append(f"{refused:,} {_be(refused, 'was', 'were')} refused.")
+        if poisoned:
+            said.append(f"{poisoned:,} {_be(poisoned, 'was', 'were')} given up after failures of their own.")
         terminal.say(" ".join(said) + where)
-        if states["exhausted"]:
-            again = "" if report.soonest is None else f" from {shown_moment(report.soonest)} on"
-            terminal.say(f"{states['exhausted']:,} are left. {report.why}")
-            terminal.say(f"The same command goes on with them{again}.")
+        if left:
+            terminal.say(f"{left:,} {_be(left)} left. {terminal.told(report.why)}")
+            if not report.waiting_helps:
+                terminal.say("The same command goes on once that is mended.")
+            elif self._store.place != "memory":
+                again = "" if report.soonest is None else f" from {shown_moment(report.soonest)} on"
+                terminal.say(f"The same command goes on with {'it' if left == 1 else 'them'}{again}.")
         if self._stopped:
             return INTERRUPTED_EXIT
-        if states["exhausted"]:
+        if left and report.waiting_helps:
             return LEFT_EXIT
-        return 1 if states["refused"] or states["poisoned"] else 0
+        return 1 if refused or poisoned or left else 0
+
+
+def _be(number: int, one: str = "is", several: str = "are") -> str:
+    return one if number == 1 else several
 
 
 class _Speed:

@@ -34,7 +34,7 @@ OUTPUT: Final = "Output"
 @variables(
     GROQ_API_KEY="A service's key: `freeproviders catalogue groq` names its variable.",
     FLOW_GPT_API_BASE="A provider's address; its proxy is in FLOW_GPT_PROXY.",
-    FREEPROVIDERS_PROVIDER="Who answers usually; so do FREEPROVIDERS_SERVICE, _BASE_URL and _CHAT_MODEL.",
+    FREEPROVIDERS_PROVIDER="The usual provider; likewise FREEPROVIDERS_SERVICE, _BASE_URL and _CHAT_MODEL.",
     FREEPROVIDERS_SYSTEM="The usual --system.",
     FREEPROVIDERS_HISTORY="0 keeps no questions; FREEPROVIDERS_ANSWERS: where --cache keeps answers.",
 )
@@ -100,7 +100,7 @@ def chat(
         bool,
         typer.Option(
             "--cache",
-            help="Keep the answer, and give it again to the same question without asking anybody.",
+            help="Store the answer, and return it for the same question without sending a request.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -117,9 +117,10 @@ def chat(
 ) -> None:
     """Ask a question; without one, hold a conversation.
 
-    Without a --provider or --service, whoever is free here answers: services whose keys are in the
-    environment, Ollama, and last a small model on this machine, which needs no key. Standard error
-    says who gets the question before it is sent, and `freeproviders services` who would.
+    Without --provider or --service, the best model that is free for you answers: services whose
+    keys are in the environment, then Ollama, and last a small model on this machine, which needs no
+    key. Standard error says which one gets the question before it is sent; `freeproviders services`
+    lists them all.
     """
     text = _prompt(prompt)
     if text is not None and not text.strip():

@@ -48,7 +48,7 @@ class Usual(NamedTuple):
 
 
 def named(provider: str | None, service: str | None, model: str | None) -> str | None:
-    """Return the name of the provider, None for whoever is free here.
+    """Return the name of the provider, None for what is free for the user.
 
     A service has the provider of its protocol; a model of our own engine has that.
     """

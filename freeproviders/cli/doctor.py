@@ -44,7 +44,7 @@ def doctor(
 
 def _show(found: dict[str, Any], probed: bool) -> None:
     for title, lines in (
-        ("Who answers where nobody is named, in this order", _members(found)),
+        ("Asked by default, in this order", _members(found)),
         ("Keys in the environment", _keys(found)),
         ("Limits", _limits(found)),
         ("Addresses in the environment", _addresses(found)),
@@ -64,7 +64,7 @@ def _members(found: dict[str, Any]) -> Iterator[str]:
     for one in found["router"]["members"]:
         yield f"{one['name']}{_fares(one['health'])}"
     if not found["router"]["members"]:
-        yield "nobody"
+        yield "none"
     for one in found["router"]["skipped"]:
         yield f"not {one['name']}: {one['reason']}"
 
@@ -146,7 +146,7 @@ def _embedded(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _servers(found: dict[str, Any]) -> Iterator[str]:
-    said = {None: "", True: ": it answers", False: ": nobody answers"}
+    said = {None: "", True: ": it answers", False: ": no answer"}
     for one in found["local_servers"]:
         where = f"{one['service']}, {one['base_url']}"
         yield where + (said[one["answers"]] if one["on_this_machine"] else ": not on this machine")

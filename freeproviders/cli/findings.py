@@ -21,7 +21,7 @@ _PROBE_BYTES: Final = 65536
 
 
 def collect() -> dict[str, Any]:
-    """Collect everything that can be found without asking anybody, as JSON can hold it."""
+    """Collect everything that can be found without a request, as JSON can hold it."""
     from freeproviders.catalogue.places import files_in, packages, user_files, user_folder
 
     services = list(rows.services(complaining=False))
@@ -57,7 +57,7 @@ def _quota() -> dict[str, Any] | None:
 
 
 def _router() -> dict[str, Any]:
-    """Return who answers where nobody is named, in order, how each fares, and who is left out and why.
+    """Return who is asked by default, in order, how each fares, and who is left out and why.
 
     The health of members that a server keeps is not asked for.
     """

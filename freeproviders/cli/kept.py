@@ -24,7 +24,7 @@ def confirm(what: str) -> None:
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number of things."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def amount(size: float) -> str:

@@ -125,7 +125,7 @@ def _write(path: Path, prober: Prober, report: Report) -> None:
     file = recorded(report, prober.row, prober.secrets())
     path.write_text(f"{json.dumps(file, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
     terminal.say(
-        f"{path} has {len(file['exchanges'])} exchanges. Read it before you give it to anybody: what looked "
+        f"{path} has {len(file['exchanges'])} exchanges. Read it before you share it: what looked "
         "private was taken out."
     )
 

@@ -1,4 +1,4 @@
-"""A question to whoever is free for this user: it is said who gets it, before it is sent."""
+"""A question to what is free for this user, with a line that says who gets it before it is sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def announced(request: ChatRequest) -> ChatRequest:
 
 def introduction(router: FreeProviders) -> str:
     """Say who may get the questions of a conversation, in the order in which they are asked."""
-    return f"Whoever is free here: {', '.join(member.name for member in router.members)}."
+    return f"Free for you: {', '.join(member.name for member in router.members)}."
 
 
 def _say(what: Event) -> None:

@@ -28,8 +28,8 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[MEMBER]...",
-            help='Who may answer, in this order: "groq", "groq/openai/gpt-oss-120b", "ollama/llama3.2", '
-            '"embedded". Without one, whoever is free here.',
+            help='Members, in this order: "groq", "groq/openai/gpt-oss-120b", "ollama/llama3.2", '
+            '"embedded". Default: what is free for you.',
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def serve(
     ] = None,
     privacy: Annotated[
         Literal["local", "no-training", "any"] | None,
-        typer.Option(help="Who may read prompts: nobody else is asked."),
+        typer.Option(help="Who may read prompts; no other service is asked."),
     ] = None,
     embeddings: Annotated[
         str | None,
@@ -125,7 +125,7 @@ def serve(
     """Serve an OpenAI-compatible endpoint, with tools and typed answers on every model.
 
     Programs that speak to OpenAI take the printed address as their base URL, and "auto" as the
-    model. Without a name, whoever is free here answers: see `freeproviders services`. Only programs
+    model. Without a name, it serves what is free for you: see `freeproviders services`. Only programs
     of this machine can ask, unless --host says otherwise. Standard error has a line for each
     request, without a word of it.
 

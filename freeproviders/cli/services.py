@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Group,
     invoke_without_command=True,
-    help="List who would be asked here where nobody is named; confirm that an account is a free one.",
+    help="List the services that are asked by default; confirm that an account is a free one.",
 )
 
 
@@ -74,7 +74,7 @@ def services(
         narrowest=60,
     )
     if not found.members:
-        terminal.say("Nobody.")
+        terminal.say("None.")
     if found.skipped:
         typer.echo("\nNot asked:")
     for one in found.skipped:

@@ -73,7 +73,7 @@ def _checked(service: Service, today: date) -> str:
     from freeproviders.catalogue.rows import STALE_DAYS
     from freeproviders.catalogue.words import day, is_stale
 
-    when = "nobody wrote down when" if service.checked is None else day(service.checked)
+    when = "no date was recorded" if service.checked is None else day(service.checked)
     old = f", more than {STALE_DAYS} days ago" if is_stale(service, today) else ""
     return (
         f"All else was checked: {when}{old} ({service.source}), confidence {service.confidence or 'unknown'}"

@@ -173,10 +173,20 @@ def in_options(error: Exception) -> str:
 
     text = getattr(error, "wording", None) or str(error)
     advice = getattr(error, "advice", "")
-    if isinstance(text, Words) and isinstance(advice, Words):
-        for sentence in map(Words, _SENTENCES.split(advice.marked)):
-            if sentence.arguments and not _options.keys() & set(sentence.arguments):
-                text = Words(" ".join(text.marked.replace(sentence.marked, "").split()))
+    return _in_options(text, advice.marked) if isinstance(advice, Words) else renamed(text)
+
+
+def told(text: str) -> str:
+    """Write what is told of errors as `in_options` writes one."""
+    return _in_options(text, getattr(text, "marked", text))
+
+
+def _in_options(text: str, advice: str) -> str:
+    from freeproviders.naming import Words
+
+    for sentence in map(Words, _SENTENCES.split(advice)):
+        if sentence.arguments and not _options.keys() & set(sentence.arguments) and isinstance(text, Words):
+            text = Words(" ".join(text.marked.replace(sentence.marked, "").split()))
     return renamed(text)
 
 

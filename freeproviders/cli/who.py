@@ -9,7 +9,7 @@ import typer
 from freeproviders.cli import completion, rows
 from freeproviders.cli.lookup import SLUGS, completing
 
-WHO: Final = "Who answers"
+WHO: Final = "Provider and model"
 QUESTION: Final = "The question"
 
 Provider = Annotated[
@@ -18,7 +18,7 @@ Provider = Annotated[
         "--provider",
         "-p",
         metavar="NAME",
-        help="Who answers: see `freeproviders providers`. Without it, whoever is free here.",
+        help="The provider to ask: see `freeproviders providers`. Default: what is free for you.",
         rich_help_panel=WHO,
         autocompletion=completing(SLUGS),
     ),

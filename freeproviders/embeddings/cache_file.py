@@ -231,9 +231,9 @@ class VectorFile(PrivateDatabase):
                 own=own,
             )
         db.execute(
-            "INSERT INTO family (fingerprint, size, made, written) VALUES (?1, ?2, ?3, ?3) "
+            "INSERT INTO family (fingerprint, size, made, written) VALUES (:fingerprint, :size, :now, :now) "
             "ON CONFLICT DO UPDATE SET written = excluded.written",
-            (own, size, now),
+            {"fingerprint": own, "size": size, "now": now},
         )
         number: int = db.execute(_FAMILY, (own,)).fetchone()[0]
         if family.size is None:

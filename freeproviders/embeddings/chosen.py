@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
@@ -229,8 +230,11 @@ def _once(request: EmbeddingRequest, embedder: Embedder) -> EmbeddingRequest:
 
 
 def _with_attempts(attempts: Sequence[FreeProvidersError]) -> FreeProvidersError:
-    """Return the first error, with what the other members said."""
-    error, *others = attempts
+    """Return the first error, with what the other members said.
+
+    It is a copy: what a member that is shut has said is told to others, too.
+    """
+    error, others = copy(attempts[0]), attempts[1:]
     if others:
         error.advice = joined(error.advice, "The others:", *(one.wording for one in others))
     return error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Final
 
+from freeproviders.addresses import is_loopback
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.rows import EmbeddingRow
 from freeproviders.consent import Privacy
@@ -48,7 +49,10 @@ def of_family(family: str, confirmed: AbstractSet[str], privacy: Privacy) -> lis
             reason = _reason_against(row, facts, confirmed, privacy)
             try:
                 if not reason:
-                    found.append(OpenAICompatibleEmbedder(model, service=row))
+                    embedder = OpenAICompatibleEmbedder(model, service=row)
+                    reason = _reason_against_address(row, embedder.base_url, privacy)
+                    if not reason:
+                        found.append(embedder)
             except UsageError as error:
                 reason = error.message
             if reason:
@@ -57,13 +61,20 @@ def of_family(family: str, confirmed: AbstractSet[str], privacy: Privacy) -> lis
         return found
     if reasons:
         raise UsageError(
-            f"Nobody who makes vectors of {family!r} can be asked. {' '.join(reasons)}",
+            f"No member that makes vectors of {family!r} can be asked. {' '.join(reasons)}",
             provider=CHOSEN,
         )
     raise UsageError(
         f"The catalogue has no family {family!r}: use one of {', '.join(sorted(known))}.",
         provider=CHOSEN,
     )
+
+
+def _reason_against_address(row: Service, base_url: str, privacy: Privacy) -> str:
+    """Return why a local server is not asked whose address the environment says, "" where it is."""
+    if privacy == "local" and row.local and not is_loopback(base_url):
+        return f"{base_url} is not on this machine."
+    return ""
 
 
 def _reason_against(row: Service, facts: EmbeddingRow, confirmed: AbstractSet[str], privacy: Privacy) -> str:

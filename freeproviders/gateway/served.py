@@ -101,7 +101,7 @@ class Served:
         if self.embedder is None:
             raise Refusal(
                 404,
-                "Nobody makes vectors here: start the gateway with --embeddings, as --embeddings offline.",
+                "This gateway makes no vectors: start it with --embeddings, such as --embeddings offline.",
                 code="model_not_found",
                 param="model",
             )

@@ -226,8 +226,8 @@ class _Comparison:
         if outcome.skipped:
             return
         if error is not None:
-            text = f"{error} {getattr(error, 'body', '')}".lower()
-            if isinstance(error, BadRequestError) and any(word in text for word in _ABOUT_SCHEMAS):
+            text = f"{error} {error.body}".lower() if isinstance(error, BadRequestError) else ""
+            if any(word in text for word in _ABOUT_SCHEMAS):
                 yield from self._ability("schema", f"A schema is refused: {error}", found=False)
             elif not isinstance(error, NotFoundError | NotInPlanError):
                 yield Finding("schema", "open", f"A request with a schema failed: {error}")

@@ -102,5 +102,5 @@ class Plan:
             said.append("No limit of this model is recorded.")
         unsure = facts_of(service, self.model).cost in {"paid", None} or service.gone is not None
         if unsure and not service.local:
-            said.append(f"Nobody has recorded that {model} is free: it may cost money.")
+            said.append(f"{model} is not recorded as free: it may cost money.")
         return said

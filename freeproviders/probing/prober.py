@@ -328,7 +328,7 @@ class Prober:
         if needed and needed not in asked:
             why = f"the row leaves {needed} out"
             return Outcome(question, request.model or "", datetime.now(UTC), skipped=why)
-        meter = await self.provider.metered() if self.provider.keeps_limits else None
+        meter = await self.provider.metered()
         if meter is None:
             return await self._answered(question, request, http, asked, None)
         ticket = await meter.admit(request, WAIT_SECONDS, self.provider.timeout.total)

@@ -12,7 +12,7 @@ from freeproviders.catalogue import Service
 from freeproviders.catalogue.guard import variables_in
 from freeproviders.catalogue.reading import built, parsed
 from freeproviders.catalogue.shelf import overlaid
-from freeproviders.errors import FreeProvidersError
+from freeproviders.errors import FreeProvidersError, ProviderError
 from freeproviders.probing.announced import AnyCase, names_of
 from freeproviders.probing.comparing import SOURCE, data_of
 from freeproviders.probing.report import WHAT, Outcome, Report
@@ -115,12 +115,10 @@ def _meaning(
     if (error is None) != (was is None) or (error is not None and was is not None and not _same(error, was)):
         return None
     expected: dict[str, Any] = {"error": None if error is None else type(error).__name__}
-    for name in ("kind", "scope"):
-        if value := getattr(error, name, ""):
-            expected[name] = value
-    after = getattr(error, "retry_after", None)
-    if after is not None:
-        expected["retry_after"] = round(after, 6)
+    if isinstance(error, ProviderError):
+        expected |= {name: value for name in ("kind", "scope") if (value := getattr(error, name))}
+        if error.retry_after is not None:
+            expected["retry_after"] = round(error.retry_after, 6)
     if all(allowance.per or allowance.metric == "concurrency" for allowance in allowances):
         expected["allowances"] = [_written(allowance, now) for allowance in allowances]
     return expected
@@ -128,7 +126,7 @@ def _meaning(
 
 def _same(error: Exception, was: Exception) -> bool:
     """Return whether two errors mean the same; one may be a narrower class, by a sign that is new."""
-    return isinstance(error, type(was)) or getattr(error, "kind", "") != ""
+    return isinstance(error, type(was)) or (isinstance(error, ProviderError) and error.kind != "")
 
 
 def _written(allowance: Allowance, now: datetime) -> dict[str, Any]:

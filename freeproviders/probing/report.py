@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from freeproviders.catalogue.writing import together, toml_of
+from freeproviders.errors import ProviderError
 from freeproviders.types import Completion
 from freeproviders.wire.limits import Allowance
 
@@ -95,7 +96,7 @@ class Outcome:
             "status": self.status,
             "error": type(self.error).__name__ if self.error is not None else None,
             "message": str(self.error) if self.error is not None else "",
-            "kind": getattr(self.error, "kind", ""),
+            "kind": self.error.kind if isinstance(self.error, ProviderError) else "",
             "allowances": [allowance.plain() for allowance in self.allowances],
             "skipped": self.skipped,
         }

@@ -4,6 +4,8 @@ Whoever reserves, settles or asks puts it into a queue. The thread does all that
 in one transaction, so that many threads and event loops cost the store no more than one. Requests
 that wait stand in lines and are tried when there may be room: at the moment that the store has
 named, and when a call gives something back, of this process or of another that then says so.
+
+Here is what callers do, on any thread, and the life of the thread; `worker` is what it does.
 """
 
 from __future__ import annotations
@@ -11,29 +13,27 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import random
 import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from math import inf, isfinite
-from secrets import token_hex
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakSet
 
-from freeproviders import journal
 from freeproviders.catalogue.rows import seconds_of
 from freeproviders.display import Rows
-from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
+from freeproviders.errors import LedgerError, LedgerWarning, UsageError
 from freeproviders.naming import argument
 from freeproviders.process import PerProcess
 from freeproviders.quota.clocks import boot_seconds
-from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Source, Standing
+from freeproviders.quota.failover import Failover
+from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Source, Standing
+from freeproviders.quota.refusals import moment, too_small
 from freeproviders.quota.steps import (
     LATENESS,
     Adopt,
@@ -51,27 +51,16 @@ from freeproviders.quota.steps import (
     Standings,
     Step,
     Store,
-    StoreError,
-    Take,
     TooSmall,
     WriteNote,
 )
+from freeproviders.quota.waiting import Call, Waiting, fail, services_of
+from freeproviders.quota.worker import Worker
 from freeproviders.wire.limits import Allowance, Metric
 
-T = TypeVar("T")
-
-_JITTER_SECONDS: Final = 0.02
-"""Processes that wait for the same moment come at different times after it."""
-_LOOK_SECONDS: Final = 2.0
-"""How soon to look again where calls of other processes may give something back at any time, since
-what they say of it may be lost."""
-_BEAT_SECONDS: Final = 3.0
-"""How often who is first tries again, so that other processes keep its place in the line."""
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _WAKE: Final = "wake"
 _FLUSH_SECONDS: Final = 5.0
-_MEANWHILE: Final = 10_000
-"""Of so many grants a lost store is told when it is back."""
 
 
 class SharedLedger:
@@ -82,9 +71,6 @@ class SharedLedger:
         spare: makes the store to go on with when one cannot be used, given that one; a
             `LedgerWarning` says once what is lost. Where it returns None, there is a `LedgerError`.
     """
-
-    retry_seconds = 60.0
-    """How soon to try again a store that could not be used."""
 
     def __init__(self, make: Callable[[], Store], spare: Callable[[Store], Store | None]) -> None:
         self._make = make
@@ -97,13 +83,9 @@ class SharedLedger:
         self._lock = threading.Lock()
         self._store_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._queue: queue.SimpleQueue[_Call | _Waiting | str | None] = queue.SimpleQueue()
-        self._store: Store | None = None
-        self._lines: dict[object, _Line] = {}
-        self._unsaid: list[str] = []
-        self._lost: Store | None = None
-        self._retry_at = 0.0
-        self._meanwhile: deque[Grant] = deque(maxlen=_MEANWHILE)
+        self._queue: queue.SimpleQueue[Call | Waiting | str | None] = queue.SimpleQueue()
+        stores = Failover(self._make, self._spare)
+        self._worker = Worker(stores, partial(self._queue.put, _WAKE))
 
     def __deepcopy__(self, memo: object) -> SharedLedger:
         return self  # what is shared by processes is shared by copies
@@ -180,7 +162,7 @@ class SharedLedger:
         grant.settled = True
         grant.spent = taken = _amounts(spent or {}) if sent else None
         tell = told is not None
-        self._post(lambda at: Settle(grant, taken, at - now, tell), _services(grant.ask), told)
+        self._post(lambda at: Settle(grant, taken, at - now, tell), services_of(grant.ask), told)
         return True
 
     def adopt(self, grant: Grant, allowances: Iterable[Allowance], *, source: Source = "header") -> None:
@@ -200,24 +182,24 @@ class SharedLedger:
         )
         if said:
             sent_at = grant.reserved_at if grant.sent_at is None else grant.sent_at
-            self._post(lambda at: Adopt(grant, said, source, at - sent_at, at - now), _services(grant.ask))
+            self._post(lambda at: Adopt(grant, said, source, at - sent_at, at - now), services_of(grant.ask))
 
     async def soonest(self, ask: Ask) -> datetime | None:
         """Return when the request would fit if nobody asked until then."""
         _check(ask)
-        refusal = await asyncio.wrap_future(self._put(_Call(lambda _: Look(ask), Future())))
+        refusal = await asyncio.wrap_future(self._put(Call(lambda _: Look(ask), Future())))
         if isinstance(refusal, TooSmall):
-            raise _too_small(refusal)
-        return _moment(refusal.after) if isinstance(refusal, Refused) else None
+            raise too_small(refusal)
+        return moment(refusal.after) if isinstance(refusal, Refused) else None
 
     async def standings(self, service: str = "") -> list[Standing]:
         """Return the state of all pools, or those of one service."""
-        answer = await asyncio.wrap_future(self._put(_Call(lambda _: Standings(service), Future())))
+        answer = await asyncio.wrap_future(self._put(Call(lambda _: Standings(service), Future())))
         return Rows(answer if isinstance(answer, list) else [])
 
     async def reset(self, service: str, *, pool: str = "") -> int:
         """Forget what was counted and learned of a service, or of one of its pools."""
-        call = _Call(lambda _: Forget(service, pool), Future(), {service})
+        call = Call(lambda _: Forget(service, pool), Future(), {service})
         answer = await asyncio.wrap_future(self._put(call))
         return answer if isinstance(answer, int) else 0
 
@@ -239,8 +221,9 @@ class SharedLedger:
 
     def say(self) -> None:
         """Warn, in the caller's context, of what has been lost."""
-        while self._unsaid:
-            text = self._unsaid.pop()
+        unsaid = self._worker.stores.unsaid
+        while unsaid:
+            text = unsaid.pop()
             if text not in _warned.get():
                 _warned.get().add(text)
                 warnings.warn(text, LedgerWarning, stacklevel=3)
@@ -260,8 +243,7 @@ class SharedLedger:
         """Keep the thread from the store, and close it."""
         self._lock.acquire()
         self._store_lock.acquire()
-        if self._store is not None:
-            self._store.close()
+        self._worker.stores.close()
 
     def let_go(self) -> None:
         """Let the thread go on."""
@@ -270,13 +252,13 @@ class SharedLedger:
 
     # --- putting into the queue -------------------------------------------------------------------
 
-    def _reserve(self, ask: Ask, wait_up_to: float) -> _Waiting:
+    def _reserve(self, ask: Ask, wait_up_to: float) -> Waiting:
         _check(ask)
         if not wait_up_to >= 0:
             raise UsageError(
                 f"{argument('wait_up_to')} must be a number of seconds, 0 or more, not {wait_up_to!r}."
             )
-        waiting = _Waiting(ask, boot_seconds() + wait_up_to if wait_up_to else 0.0)
+        waiting = Waiting(ask, boot_seconds() + wait_up_to if wait_up_to else 0.0)
         self._put(waiting)
         return waiting
 
@@ -287,12 +269,12 @@ class SharedLedger:
         told: Future[Answer] | None = None,
     ) -> None:
         try:
-            self._put(_Call(make, told, frees))
+            self._put(Call(make, told, frees))
         except LedgerError as error:  # at the end of the interpreter: it counts in full
             if told is not None:
-                _fail(told, error)
+                fail(told, error)
 
-    def _put(self, item: _Call | _Waiting) -> Any:
+    def _put(self, item: Call | Waiting) -> Any:
         # No lock for what every request does: a thread that is told to end takes with it what was put
         # before, and what is put later finds none and starts another.
         self._queue.put(item)
@@ -311,12 +293,12 @@ class SharedLedger:
             raise LedgerError("The interpreter is ending: nothing is reserved any more.") from error
         self._thread = thread
 
-    def _give_back(self, waiting: _Waiting) -> None:
+    def _give_back(self, waiting: Waiting) -> None:
         """Settle a grant that nobody will use, now or when it comes, and leave the line."""
         future = waiting.future
         if future.cancel() or future.cancelled():
-            if waiting.lined:
-                self._post(lambda _: Leave(waiting.id))
+            if waiting.deadline:  # whoever stood behind it may have room, here and in other processes
+                self._post(lambda _: Leave(waiting.id), services_of(waiting.ask))
             return
 
         def settle(done: Future[Grant]) -> None:
@@ -328,269 +310,27 @@ class SharedLedger:
     # --- the thread -------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        taking = self._queue
+        taking, worker = self._queue, self._worker
         while True:
-            items: list[_Call | _Waiting | str | None] = []
-            due = min((line.due for line in self._lines.values()), default=inf)
+            items: list[Call | Waiting | str | None] = []
+            with self._store_lock:
+                due = worker.due
             with suppress(queue.Empty):
                 # A wait does not go on while the machine sleeps, and `due` does not wait for it.
                 wait = None if due == inf else min(max(0.0, due - boot_seconds()), _LONGEST_WAIT_SECONDS)
                 items.append(taking.get(timeout=wait))
                 while True:
                     items.append(taking.get_nowait())
-            ending = None in items
-            try:
-                with self._store_lock:
-                    self._work(
-                        [item for item in items if isinstance(item, _Call | _Waiting)], woken=_WAKE in items
-                    )
-            except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
-                self._fail((item for item in items if isinstance(item, _Call | _Waiting)), error)
-            if ending:
-                with self._store_lock:
-                    self._fail([], LedgerError("The ledger was closed while the request waited for room."))
-                    if self._store is not None:
-                        self._store.close()
-                return
-
-    def _work(self, items: Sequence[_Call | _Waiting], *, woken: bool) -> None:
-        """Do what has come, then let those try who wait and may have room."""
-        now = boot_seconds()
-        calls: list[_Call] = []
-        tries: list[_Waiting] = []
-        freed: set[str] = set()
-        for item in items:
-            if isinstance(item, _Call):
-                calls.append(item)
-                freed |= item.frees
-            elif item.deadline and (line := self._lines.get(item.line)) is not None:
-                line.add(item)
-            else:
-                tries.append(item)
-        for key, line in list(self._lines.items()):
-            tries.extend(line.candidates(now, woken=woken or not freed.isdisjoint(line.services)))
-            if not line.waiting:
-                del self._lines[key]
-        tries = [one for one in tries if not one.future.cancelled()]
-        answers = self._run([*(call.make(now) for call in calls), *self._takes(tries, now)])
-        for call, answer in zip(calls, answers, strict=False):
-            _answer(call.future, answer)
-        again = self._heard(tries, answers[len(calls) :], now)
-        while again:
-            answers = self._run(self._takes(again, now))
-            again = self._heard(again, answers, now)
-
-    def _takes(self, tries: Sequence[_Waiting], now: float) -> list[Take]:
-        """Return the steps of those who try; the first of each line has a place before other processes."""
-        steps = []
-        firsts: set[object] = set()
-        for one in tries:
-            line = self._lines.get(one.line)
-            is_first = one.line not in firsts if line is None else line.first is one
-            firsts.add(one.line)
-            steps.append(Take(one.ask, one.id, waits=one.deadline > now and is_first))
-        return steps
-
-    def _heard(self, tries: Sequence[_Waiting], answers: Sequence[Answer], now: float) -> list[_Waiting]:
-        """Hand out grants and refusals; return those whose turn it is now."""
-        nexts: dict[object, _Waiting] = {}
-        leaving: list[Step] = []
-        for one, answer in zip(tries, answers, strict=True):
-            line = self._lines.get(one.line)
-            one.lined = isinstance(answer, Refused) and answer.lined
-            if one.lined and one.future.cancelled():  # it could not yet say so itself
-                leaving.append(Leave(one.id))
-            if isinstance(answer, Refused):
-                if not one.deadline or one.deadline <= now or (now + answer.early > one.deadline):
-                    self._leave(one)
-                    _fail(one.future, _spent(answer))
-                    if one.lined:
-                        leaving.append(Leave(one.id))
-                    continue
-                if line is None:
-                    line = self._lines[one.line] = _Line(_services(one.ask))
-                line.add(one)
-                if line.first is one:
-                    line.refused(answer, now)
-                    if answer.early < answer.after and self._listens():
-                        nexts[one.line] = one
-                continue
-            self._leave(one)
-            if isinstance(answer, Grant):
-                answer.reserved_at = now
-                if not _answer(one.future, answer):
-                    answer.settled = True
-                    self._run([Settle(answer, None, 0.0)])
-            elif isinstance(answer, TooSmall):
-                _fail(one.future, _too_small(answer))
-            if line is not None and line.first is not None:
-                nexts[one.line] = line.first
-        self._run(leaving)
-        return list(nexts.values())
-
-    def _listens(self) -> bool:
-        """Whether it begins only now to hear what other processes give back."""
-        return self._store is not None and self._store.listen(partial(self._queue.put, _WAKE))
-
-    def _leave(self, one: _Waiting) -> None:
-        """Take somebody out of the line, and the line away when it is empty."""
-        line = self._lines.get(one.line)
-        if line is not None:
-            line.remove(one)
-            if not line.waiting:
-                del self._lines[one.line]
-
-    def _run(self, steps: Sequence[Step]) -> list[Answer]:
-        """Have the store do the steps; where it cannot, go on with the spare one and say so."""
-        if not steps:
-            return []
-        if self._store is None:
-            self._store = self._make()
-        if self._lost is not None and boot_seconds() >= self._retry_at:
-            self._return()
-        while True:
-            store = self._store
-            # What another store has granted is settled there or not at all, and then counts in full.
-            own = [step for step in steps if not _is_elsewhere(step, store)]
-            try:
-                answers = iter(store.run(own))
-            except StoreError as error:
-                self._go_on_without(store, error)
-            else:
-                return [None if _is_elsewhere(step, store) else self._noted(next(answers)) for step in steps]
-
-    def _noted(self, answer: Answer) -> Answer:
-        """Note which store has made a grant, and what the lost one has to know when it is back."""
-        if isinstance(answer, Grant):
-            answer.store = self._store
-            if self._lost is not None:
-                self._meanwhile.append(answer)
-        return answer
-
-    def _go_on_without(self, store: Store, error: StoreError) -> None:
-        spare = self._spare(store)
-        if spare is None:
-            raise LedgerError(f"{error} Requests are not sent without knowing what is left.") from error
-        self._lost = self._lost or store
-        self._retry_at = boot_seconds() + self.retry_seconds
-        self._store = spare
-        journal.quota.info("The ledger cannot be used; limits are counted for %s", spare.shared)
-        self._unsaid.append(f"{error} Limits are now counted for {spare.shared}.")
-
-    def _return(self) -> None:
-        """Go back to the lost store, if it can be used again, and charge it what was granted meanwhile."""
-        store, grants = self._lost, list(self._meanwhile)
-        if store is None:
-            return
-        try:
-            charged = store.run([Take(grant.ask, grant.id, force=True) for grant in grants])
-        except StoreError:
-            self._retry_at = boot_seconds() + self.retry_seconds
-            return
-        for grant, made in zip(grants, charged, strict=True):
-            if isinstance(made, Grant):
-                grant.places, grant.store = made.places, store
-        self._store, self._lost = store, None
-        self._meanwhile.clear()
-        self._run([Settle(grant, grant.spent, 0.0) for grant in grants if grant.settled])
-
-    def _fail(self, items: Iterable[_Call | _Waiting], error: BaseException) -> None:
-        """Tell everybody who waits."""
-        waiting = [one for line in self._lines.values() for one in line.waiting]
-        self._lines.clear()
-        for item in (*items, *waiting):
-            if item.future is not None:
-                _fail(item.future, error)
-
-
-class _Call:
-    """A step to be made when it is done, and who waits for its answer."""
-
-    __slots__ = ("frees", "future", "make")
-
-    def __init__(
-        self,
-        make: Callable[[float], Step],
-        future: Future[Answer] | None,
-        frees: AbstractSet[str] = frozenset(),
-    ) -> None:
-        self.make = make
-        self.future = future
-        self.frees = frees
-
-
-class _Waiting:
-    """A request for which room is wanted, until a deadline; 0 for now or never."""
-
-    __slots__ = ("ask", "deadline", "future", "id", "line", "lined")
-
-    def __init__(self, ask: Ask, deadline: float) -> None:
-        self.ask = ask
-        self.deadline = deadline
-        self.future: Future[Grant] = Future()
-        self.id = token_hex(8)
-        self.lined = False
-        self.line = (
-            ask.account,
-            ask.keep,
-            tuple((claim.rule.service, claim.rule.pool) for claim in ask.claims),
-        )
-
-
-class _Line:
-    """Those who wait for the same pools, in the order in which they came."""
-
-    def __init__(self, services: AbstractSet[str]) -> None:
-        self.services = services
-        self.waiting: dict[_Waiting, None] = {}
-        self._at = 0.0
-        self._first_deadline = inf
-
-    @property
-    def due(self) -> float:
-        """When somebody of the line may try, or has waited for long enough."""
-        return min(self._at, self._first_deadline)
-
-    @property
-    def first(self) -> _Waiting | None:
-        """Whose turn it is."""
-        return next(iter(self.waiting), None)
-
-    def add(self, one: _Waiting) -> None:
-        """Let somebody stand at the end; who is in the line keeps the place."""
-        self.waiting.setdefault(one)
-        self._first_deadline = min(self._first_deadline, one.deadline)
-
-    def remove(self, one: _Waiting) -> None:
-        """Let somebody go, and those who wait no longer."""
-        self.waiting.pop(one, None)
-        if any(other.future.cancelled() for other in self.waiting):
-            self.waiting = {other: None for other in self.waiting if not other.future.cancelled()}
-        self._first_deadline = min((other.deadline for other in self.waiting), default=inf)
-
-    def refused(self, refusal: Refused, now: float) -> None:
-        """Set when the first of the line will try again."""
-        jitter = random.random() * _JITTER_SECONDS  # noqa: S311 - not a secret
-        if refusal.early >= refusal.after:
-            wait = refusal.after
-        else:
-            wait = max(refusal.early, min(refusal.after, _LOOK_SECONDS))
-        if refusal.lined:
-            wait = min(wait, _BEAT_SECONDS)
-        self._at = now + wait + jitter
-
-    def candidates(self, now: float, *, woken: bool) -> list[_Waiting]:
-        """Return who may try: the first when there may be room, and whoever can wait no longer."""
-        may = self._at <= now or woken
-        if not may and now < self._first_deadline:
-            return []
-        for one in list(self.waiting):
-            if one.future.cancelled():
-                self.remove(one)
-        found = [one for one in self.waiting if one.deadline <= now]
-        if may and (first := self.first) is not None and first not in found:
-            found.insert(0, first)
-        return found
+            came = [item for item in items if isinstance(item, Call | Waiting)]
+            with self._store_lock:
+                try:
+                    worker.work(came, woken=_WAKE in items)
+                except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+                    worker.fail(came, error)
+                if None in items:
+                    worker.fail([], LedgerError("The ledger was closed while the request waited for room."))
+                    worker.stores.close()
+                    return
 
 
 # --- helpers --------------------------------------------------------------------------------------
@@ -619,66 +359,6 @@ def _amounts(spent: Mapping[Metric, float]) -> dict[Metric, float]:
 
 def _sensible(number: float | None) -> float | None:
     return None if number is None or not isfinite(number) else number
-
-
-def _answer(future: Future[Any] | None, answer: object) -> bool:
-    """Hand over an answer; return whether somebody still wanted it."""
-    if future is None:
-        return True
-    try:
-        future.set_result(answer)
-    except InvalidStateError:  # cancelled
-        return False
-    return True
-
-
-def _fail(future: Future[Any], error: BaseException) -> None:
-    with suppress(InvalidStateError):
-        future.set_exception(error)
-
-
-def _moment(after: float) -> datetime | None:
-    if after > timedelta.max.total_seconds() / 1000:
-        return None
-    return datetime.now(UTC) + timedelta(seconds=after)
-
-
-def _words(rule: Rule) -> str:
-    per = f" a {rule.per}" if rule.per and rule.per[0].isalpha() else f" in {rule.per}" if rule.per else ""
-    return f"{rule.metric}{per} of {rule.service} ({rule.pool})"
-
-
-def _spent(refusal: Refused) -> QuotaSpentError:
-    rule = refusal.claim.rule
-    what = "The service has refused a short while ago" if rule.cap == inf else "Nothing is left for now"
-    error = QuotaSpentError(f"{what}: {_words(rule)}. Nothing was sent.", soonest=_moment(refusal.after))
-    error.scope, error.metric = rule.pool, rule.metric
-    error.earliest = _moment(refusal.early)
-    return error
-
-
-def _too_small(refusal: TooSmall) -> QuotaTooSmallError:
-    rule = refusal.claim.rule
-    error = QuotaTooSmallError(
-        f"The request needs {refusal.claim.amount:g} {_words(rule)}, and the whole limit for it is "
-        f"{refusal.cap:g}. Nothing was sent.",
-        metric=rule.metric,
-        amount=refusal.claim.amount,
-        cap=refusal.cap,
-    )
-    error.scope = rule.pool
-    return error
-
-
-def _is_elsewhere(step: Step, store: Store) -> bool:
-    """Whether a step is about a grant of another store than this one and what it is a copy of."""
-    if isinstance(step, Take | Leave | Look | Standings | Forget | ReadNotes | WriteNote):
-        return False
-    return step.grant.store not in {store, store.copied}
-
-
-def _services(ask: Ask) -> frozenset[str]:
-    return frozenset(claim.rule.service for claim in ask.claims)
 
 
 # --- the process ----------------------------------------------------------------------------------

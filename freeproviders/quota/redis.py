@@ -16,6 +16,7 @@ from secrets import token_bytes, token_hex
 from typing import Any, Final
 
 from freeproviders import redis_server
+from freeproviders.errors import UsageError
 from freeproviders.quota.book import same_period
 from freeproviders.quota.interface import Ask, Grant, Note, NoteName, Rule, Standing
 from freeproviders.quota.steps import (
@@ -51,7 +52,7 @@ class RedisStore:
     """A ledger on a server, named by its URL.
 
     One script is one call, and all calls of a turn are one round trip. `clock` is for tests: it
-    takes the place of the server's own.
+    takes the place of the server's own. Raises `UsageError` for a URL that cannot be read.
     """
 
     def __init__(self, url: str, *, prefix: str = PREFIX, clock: Callable[[], float] | None = None) -> None:
@@ -65,8 +66,9 @@ class RedisStore:
         try:
             self._client = redis_server.client(redis, url, once, text=True)
         except ValueError as error:
-            raise StoreError(f"{self.url} is no address of a Redis server: {error}.") from error
-        self._salt = b""
+            raise UsageError(f"{self.url} is no address of a Redis server: {error}.") from error
+        self._salt = token_bytes(16)
+        self._salted = False
         self._name = token_hex(8)  # by which it knows what it has said itself
         self._hearing: Any = None
         self._hashes: dict[str, str] = {}
@@ -75,14 +77,22 @@ class RedisStore:
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps, each as one script, in one round trip."""
         try:
-            if not self._salt:
-                self._client.set(f"{self._prefix}salt", token_bytes(16).hex(), nx=True)
-                self._salt = bytes.fromhex(self._client.get(f"{self._prefix}salt"))
+            if not self._salted:
+                self._agree_on_the_salt()
             return self._run(steps)
         except (self._redis.RedisError, OSError, ValueError) as error:
+            self._salted = False  # a server that was started anew may have forgotten it
             raise StoreError(
                 f"The ledger at {self.url} cannot be used: {error or type(error).__name__}."
             ) from error
+
+    def _agree_on_the_salt(self) -> None:
+        """Take the server's salt of accounts; give it the last one where it has none."""
+        key = f"{self._prefix}salt"
+        self._client.set(key, self._salt.hex(), nx=True)
+        self._salt = bytes.fromhex(self._client.get(key))
+        self._salted = True
+        self._hashes.clear()
 
     def listen(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called when another client has settled something."""

@@ -19,8 +19,8 @@ _LONGEST_SECONDS: Final = 31 * 86_400.0
 """How long a note that expires is kept at most over a new start of the machine."""
 _READ: Final = "SELECT version, text, at FROM note WHERE topic = ? AND service = ? AND who = ? AND until > ?"
 _CLEAR: Final = (
-    "UPDATE note SET version = ?1, text = '', at = ?2, until = ?2 + ?3 "
-    "WHERE service = ?4 OR substr(service, 1, length(?4) + 1) = ?4 || ' '"
+    "UPDATE note SET version = :version, text = '', at = :now, until = :now + :keep "
+    "WHERE service = :service OR substr(service, 1, length(:service) + 1) = :service || ' '"
 )
 
 
@@ -46,13 +46,14 @@ def write(db: sqlite3.Connection, step: WriteNote, who: str, now: float) -> Note
 
 def clear(db: sqlite3.Connection, service: str, now: float) -> None:
     """Put an empty text in the place of all notes about a service, at any of its addresses."""
-    db.execute(_CLEAR, (token_hex(8), now, CLEARED_SECONDS, service))
+    values = {"version": token_hex(8), "now": now, "keep": CLEARED_SECONDS, "service": service}
+    db.execute(_CLEAR, values)
 
 
 def start_anew(db: sqlite3.Connection, shift: float, clock: float) -> None:
     """Carry notes over a new start of the machine; none is kept for ever that was to expire."""
     db.execute(
-        "UPDATE note SET at = min(at + ?1, ?2), "
-        "until = CASE WHEN until = ?3 THEN until ELSE min(until + ?1, ?2 + ?4) END",
-        (shift, clock, inf, _LONGEST_SECONDS),
+        "UPDATE note SET at = min(at + :shift, :now), "
+        "until = CASE WHEN until = :ever THEN until ELSE min(until + :shift, :now + :longest) END",
+        {"shift": shift, "now": clock, "ever": inf, "longest": _LONGEST_SECONDS},
     )

@@ -65,7 +65,7 @@ def find(
     if not out.members and not out.later:
         left_out = f"exclude leaves out: {', '.join(exclude)}." if exclude else ""
         raise UsageError(
-            " ".join(filter(None, ("There is nobody to ask.", in_words(out.skipped), left_out))),
+            " ".join(filter(None, ("There is no backend to ask.", in_words(out.skipped), left_out))),
             provider=ROUTER,
         )
     return out

@@ -19,15 +19,15 @@ health is kept in memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf
 from secrets import token_hex
 from typing import Any, Final
 
-from freeproviders.errors import FreeProvidersError, ProviderTimeoutError
+from freeproviders.errors import FreeProvidersError, ProviderError, ProviderTimeoutError
 from freeproviders.quota.interface import Ledger
 from freeproviders.redaction import without_secrets
 from freeproviders.router.breaker import (
@@ -37,12 +37,12 @@ from freeproviders.router.breaker import (
     GivenBack,
     Probe,
     State,
-    StateName,
     state_of,
     worst,
 )
 from freeproviders.router.member import Key, Member
 from freeproviders.router.memory import Memory, Page, jitter, memory_of
+from freeproviders.router.standing import Standing
 from freeproviders.router.statistics import Speed
 from freeproviders.router.verdict import (
     FAULT_SECONDS,
@@ -73,6 +73,9 @@ _PATIENT_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 30.0
 """Silence of that length is not risked again soon, on a machine elsewhere: it shuts a model at once."""
 _ERROR_CHARS: Final = 300
+_CALENDAR: Final = frozenset({"day", "month"})
+_TOKENS_A_SECOND: Final = 2000.0
+"""How fast a slow service reads a prompt."""
 _NO_FACTS: Final = Facts()
 
 
@@ -91,60 +94,6 @@ class Admission:
     def is_probe(self) -> bool:
         """Whether it is the one try that decides for all processes."""
         return bool(self.token)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The health of one member, for `status` and `freeproviders doctor`.
-
-    Attributes:
-        service: whose model it is, as in its key.
-        model: the model.
-        state: as in `State`.
-        until: when it may be asked again (UTC); None for now, and where it is out until it is cleared.
-        reason: why it is not asked, "" where it is.
-        error: what went wrong last in this process, in words; "" for nothing.
-        counts: how many requests were "asked" and "answered", and failures by their kinds.
-        first_p50: seconds until the first content that half of the answers have needed.
-        first_p95: those that 95 of 100 have needed.
-        success: the share of requests that are answered, of late.
-    """
-
-    service: str
-    model: str
-    state: StateName
-    until: datetime | None = None
-    reason: str = ""
-    error: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    first_p50: float | None = None
-    first_p95: float | None = None
-    success: float = 1.0
-
-    def plain(self) -> dict[str, Any]:
-        """Return the same as plain data; `until` is a text of RFC 3339."""
-        return {
-            "service": self.service,
-            "model": self.model,
-            "state": self.state,
-            "until": self.until.isoformat() if self.until else None,
-            "reason": self.reason,
-            "error": self.error,
-            "counts": dict(self.counts),
-            "first_p50": self.first_p50,
-            "first_p95": self.first_p95,
-            "success": round(self.success, 3),
-        }
-
-    def cells(self) -> dict[str, object]:
-        """Return the cells of its row in a table."""
-        return {
-            **{name: getattr(self, name) for name in ("service", "model", "state", "until", "reason")},
-            "last error": self.error,
-            "requests": self.counts,
-            "first words (s)": self.first_p50,
-            "answered": f"{self.success:.0%}",
-        }
 
 
 class Health:
@@ -502,11 +451,6 @@ def _event(admission: Admission, bar: Sentence, facts: Facts, trouble: _Trouble)
     )
 
 
-_CALENDAR: Final = frozenset({"day", "month"})
-_TOKENS_A_SECOND: Final = 2000.0
-"""How fast a slow service reads a prompt."""
-
-
 def _state(page: Page, scopes: Iterable[str], now: float) -> State:
     view = page.view
     return worst([state_of(record, now) for scope in scopes if (record := view.get(scope)) is not None])
@@ -522,10 +466,9 @@ def _patience(limit: float | None) -> float:
 
 def _reason(error: BaseException) -> str:
     """Return why, in the words that others may read: without the excerpt of an answer."""
-    if not isinstance(error, FreeProvidersError):
-        return type(error).__name__
-    status = getattr(error, "status", None)
-    return f"HTTP {status}: {error.message}" if status else error.message
+    if isinstance(error, ProviderError) and error.status:
+        return f"HTTP {error.status}: {error.message}"
+    return error.message if isinstance(error, FreeProvidersError) else type(error).__name__
 
 
 async def _soon(future: Future[Any]) -> None:

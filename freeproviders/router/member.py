@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -126,16 +127,18 @@ class Found:
     skipped: list[Skipped] = field(default_factory=list)
     later: list[Later] = field(default_factory=list)
     arranged: Callable[[list[Member]], list[Member]] = list
-    _looking: dict[str, Future[None]] = field(default_factory=dict, repr=False)
+    _looking: dict[int, Future[None]] = field(default_factory=dict, repr=False)
+    """The look that is under way, by the process: in the child of a fork nobody ends its parent's."""
 
     async def complete(self) -> None:
         """Look where nobody has looked yet, once for all questions of all loops and threads.
 
         A look that was cancelled is taken up by the next question.
         """
+        process = os.getpid()
         while self.later:
             mine: Future[None] = Future()
-            looking = self._looking.setdefault("now", mine)
+            looking = self._looking.setdefault(process, mine)
             if looking is not mine:
                 await asyncio.shield(asyncio.wrap_future(looking))
                 continue
@@ -145,5 +148,5 @@ class Found:
                 self.skipped = [*self.skipped, *(skipped for one in found for skipped in one.skipped)]
                 self.members, self.later = self.arranged(members), []
             finally:
-                del self._looking["now"]
+                del self._looking[process]
                 mine.set_result(None)

@@ -52,7 +52,7 @@ async def _look(backend: OpenAICompatible, policy: Policy) -> Found:
         body = await asking.fetch(HttpRequest("GET", url), _MAX_BYTES)
         models = list(installed(loads(body)))
     except (ProviderConnectionError, ProviderTimeoutError):
-        return _none(f"Nobody answers at {url}.")
+        return _none(f"No server answers at {url}.")
     except (ProviderError, ValueError) as error:
         return _none(f"What answers at {url} is no Ollama: {error}")
     found = Found(skipped=[Skipped(f"{OLLAMA}/{one.name}", one.reason) for one in models if one.reason])

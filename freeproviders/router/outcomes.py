@@ -174,7 +174,7 @@ class Outcomes:
         until = min((one.until for one in self.told.values() if one.until is not None), default=inf)
         error = NoProviderError(
             " ".join(
-                ["Nobody has answered.", *(marked(one.wording) for one in errors), *why] if errors else why
+                ["No member has answered.", *(marked(one.wording) for one in errors), *why] if errors else why
             ),
             trail=self.trail,
             provider=self._name,

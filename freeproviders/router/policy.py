@@ -109,7 +109,7 @@ def _too_dear(policy: Policy, row: Service, model: str, *, has_key: bool) -> str
     if not confirmed and (has_key or row.key == "required"):  # else there is no account to be billed
         return f"It is free within an allowance only: {_confirm(row)} that your account is not billed."
     if not any(limit.counts(model) and limit.keyless in {None, not has_key} for limit in row.limit):
-        return "It is free within an allowance whose limits nobody has recorded: name it to ask it."
+        return "It is free within an allowance whose limits are not recorded: name it to ask it."
     return ""
 
 

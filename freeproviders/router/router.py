@@ -21,16 +21,18 @@ from freeproviders.errors import NotAskedWarning, UsageError
 from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
 from freeproviders.router.found import Found, find
-from freeproviders.router.health import Health, Standing
+from freeproviders.router.health import Health
 from freeproviders.router.match import of_that_name
 from freeproviders.router.member import Member, Skipped
 from freeproviders.router.names import checked, listed
 from freeproviders.router.order import Order, Strategy
 from freeproviders.router.question import Question, Rules
+from freeproviders.router.standing import Standing
 from freeproviders.types import Batch, ChatRequest, OnBrokenStream
 
 if TYPE_CHECKING:
     from freeproviders.answers.cache import Cache
+    from freeproviders.catalogue.rows import Service
 
 _OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
 _MOST_IN_FLIGHT: Final = 64
@@ -74,9 +76,11 @@ class FreeProviders(Backend):
     name = "FreeProviders"
     slug = "free-providers"
     announces_admission = True
+    keeps_limits = True
+    """Also where no member keeps any: those that rest after a failure are waited for too."""
     default_abilities: ClassVar[Abilities] = Abilities()
-    _unwanted: tuple[Callable[[Member], bool], ...] = ()
-    """What tells members that are not asked, beside those that the caller excludes."""
+    _unwanted: tuple[Callable[[Service], bool], ...] = ()
+    """What tells services that are not asked, beside those that the caller excludes."""
 
     def __init__(
         self,
@@ -222,8 +226,21 @@ class FreeProviders(Backend):
         }
         return f"{super().asked_as(model)} {json.dumps(policy, separators=(',', ':'))}"
 
-    def without(self, unwanted: Callable[[Member], bool]) -> Self:
-        """Return a copy that does not ask some members, as where a consent is missing.
+    def asked_backends(self) -> tuple[Backend, ...]:
+        """Return the backends of all members that are known by now."""
+        return tuple([one for member in self.members for one in member.backend.asked_backends()])
+
+    def ledger_places(self) -> frozenset[str]:
+        """Name the places where limits of members are kept."""
+        return frozenset().union(*(member.backend.ledger_places() for member in self.members))
+
+    def services(self) -> list[Service]:
+        """Return the services of the catalogue among the members that are known by now."""
+        found = {member.row.id: member.row for member in self.members if member.row is not None}
+        return list(found.values())
+
+    def without(self, unwanted: Callable[[Service], bool]) -> Self:
+        """Return a copy that does not ask some services, as where a consent is missing.
 
         `unwanted` tells them, those that are found with the first question too; it is pickled with
         the router. The copy answers what this one does, as far as stored answers go (`asked_as`).
@@ -241,11 +258,11 @@ class FreeProviders(Backend):
         if self._unwanted:
             arranged, unwanted = found.arranged, self._unwanted
             found.arranged = lambda members: arranged(
-                [member for member in members if not any(one(member) for one in unwanted)]
+                [one for one in members if one.row is None or not any(tells(one.row) for tells in unwanted)]
             )
             found.members = found.arranged(found.members)
             if not found.members and not found.later:
-                raise UsageError("There is nobody to ask.", provider=self.name)
+                raise UsageError("There is no backend to ask.", provider=self.name)
         return found
 
     # --- how it is asked ---
@@ -289,7 +306,7 @@ class FreeProviders(Backend):
             ProviderError: while iterating: an answer broke off after it had begun.
         """
         if self._cache is not None:
-            return self._kept_or_asked(request)
+            return self.kept_or_asked(request, lambda asked: asked.answer(request))
         try:
             check_request(request, None)
             if not self._found.later:

@@ -9,7 +9,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from math import ceil, comb, isfinite, log
+from math import ceil, exp, isfinite, lgamma, log
 from typing import Any, Final, NamedTuple
 
 SAMPLES: Final = 64
@@ -221,11 +221,24 @@ def is_too_many(faults: int, pending: int, share: float) -> bool:
         return faults >= patience(share)
     share = min(max(share, 0.001), 0.999)
     asked = faults + pending
-    by_chance = sum(
-        comb(asked, number) * share**number * (1 - share) ** (asked - number)
-        for number in range(faults, asked + 1)
+    if faults <= asked * share:
+        return False  # no more than there are on average
+    # From here on the terms of the binomial sum fall. The first is made of logarithms, since with a
+    # thousand pending requests the number of combinations is larger than any float.
+    term = exp(
+        lgamma(asked + 1)
+        - lgamma(faults + 1)
+        - lgamma(pending + 1)
+        + faults * log(share)
+        + pending * log(1 - share)
     )
-    return by_chance <= _CHANCE
+    by_chance = 0.0
+    for number in range(faults, asked + 1):
+        by_chance += term
+        if by_chance > _CHANCE:
+            return False
+        term *= (asked - number) / (number + 1) * share / (1 - share)
+    return True
 
 
 def patience(share: float) -> int:

@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from freeproviders.abilities import Askable
 from freeproviders.backend import Backend
-from freeproviders.errors import FreeProvidersError
+from freeproviders.errors import FreeProvidersError, ProviderError
 from freeproviders.testing.record import RecordedRequest
 from freeproviders.types import Batch, Part, Text
 
@@ -45,7 +45,7 @@ class AnswerError(Exception):
 
     def __init__(self, error: FreeProvidersError) -> None:
         super().__init__(str(error))
-        self.status: int = getattr(error, "status", None) or 502
+        self.status = (error.status if isinstance(error, ProviderError) else None) or 502
 
 
 class Script:

@@ -19,7 +19,7 @@ from freeproviders.tools.fold import fence_of, fold, with_reminder
 from freeproviders.tools.grounds import Grounds
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.modes import Mode, Modes, cannot_hold
-from freeproviders.tools.native import names_of, native_request
+from freeproviders.tools.native import names_of, native_form
 from freeproviders.tools.plan import Plan
 from freeproviders.tools.prompt import ToolPrompt, chosen_dialect, fill, instructions, shows_short
 from freeproviders.tools.read.cursor import RawCall
@@ -83,6 +83,8 @@ class CallQuestion(Question[Part, CallReader]):
         """Those that nobody can make, beside others."""
         self._asked_for_words = False
         """Whether the model was asked for words, having made a call that a tiny model does not mean."""
+        self._asked_onward = False
+        """Whether only the tools without a result are shown, since a tiny model called another again."""
         self._told_names = False
         """Whether the model was told the names of the tools, having called another one."""
         self._told_of_silence = False
@@ -106,7 +108,7 @@ class CallQuestion(Question[Part, CallReader]):
         """Write the request for a service with tools of its own."""
         abilities, target = self._backend.abilities(self._model), self._plan.target
         form = constraint(abilities, target) if target is not None and abilities.schema else None
-        return replace(native_request(self._request, self._plan, self._names), response_format=form)
+        return self._changed(**native_form(self._request, self._plan, self._names), response_format=form)
 
     def _in_words(self, dialect: Dialect) -> ChatRequest:
         """Write the request for a service without tools: they are in the instructions."""
@@ -118,7 +120,7 @@ class CallQuestion(Question[Part, CallReader]):
                 instructions(
                     self._prompt,
                     dialect,
-                    self._box.tools,
+                    plan.outstanding if self._asked_onward else self._box,
                     self._fence,
                     must=self._must,
                     single=plan.single,
@@ -139,14 +141,16 @@ class CallQuestion(Question[Part, CallReader]):
         reminds = self._prompt.reminder and self._mode != "plain" and not plan.single
         if reminds and request.messages[-1].role == "user":
             messages = with_reminder(messages, self._prompt.reminder)
+        if request.messages[-1].role == "tool" and (self._mode == "plain" or self._asked_onward):
+            words = self._prompt.wrap_up if self._mode == "plain" else self._prompt.onward
+            messages = with_reminder(messages, words)
         form = None
         if self._mode == "schema":
             strict = self._backend.abilities(self._model).strict_schema
             form = response_format("tool_call", call_schema(self._box.tools), strict=strict)
         # Streamed even where the whole answer was asked for: a model that calls without end is
         # stopped, which in one piece would be seen minutes later.
-        return replace(
-            request,
+        return self._changed(
             messages=messages,
             tools=self._names.tools(plan.box.tools) if both else (),
             tool_choice=None,
@@ -163,7 +167,7 @@ class CallQuestion(Question[Part, CallReader]):
         return replace(self._base, messages=(*self._base.messages, *self._turns_again))
 
     def _reader(self) -> CallReader:
-        if self._quirks.tiny:
+        if self._quirks.invents:
             # Said once: who insists is believed.
             asks = self._tally.repairs == 0 and not self._tally.exhausted
             self._judge.grounds = Grounds(self._request.messages, asks=asks)
@@ -185,6 +189,7 @@ class CallQuestion(Question[Part, CallReader]):
             starts_thinking=self._quirks.thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
             ends=self._must or searched,
+            doubts=self._mode != "plain",  # in words, calls are told of
         )
 
     def _put_otherwise(self, error: ProviderError | OutputError) -> bool:
@@ -219,7 +224,7 @@ class CallQuestion(Question[Part, CallReader]):
     def _watches_repeats(self) -> bool:
         """Whether a call that is made again at once may not be meant."""
         allowed = self._request.allow_repeats
-        return self._quirks.tiny if allowed is None else not allowed
+        return self._quirks.repeats if allowed is None else not allowed
 
     @property
     def _passes_on(self) -> bool:
@@ -339,7 +344,8 @@ class CallQuestion(Question[Part, CallReader]):
     def _is_small_talk(self, reader: CallReader) -> bool:
         """Return whether a tiny model means words, although it wrote calls.
 
-        It makes up a tool that resembles none (`{"name": "bye"}`), and says nothing else.
+        It makes up a tool, and says nothing else. The tool resembles none (`{"name": "bye"}`), or
+        the model was to go on with others than it had called.
         """
         if self._must or self._calls or self._asked_for_words or self._request.on_invalid is not None:
             return False
@@ -347,7 +353,8 @@ class CallQuestion(Question[Part, CallReader]):
         return (
             self._quirks.tiny
             and not said.strip()
-            and all(c.unbound and not self._resembles_a_tool(c) for c in reader.complaints)
+            and all(c.unbound for c in reader.complaints)
+            and (self._asked_onward or not any(map(self._resembles_a_tool, reader.complaints)))
         )
 
     def _resembles_a_tool(self, complaint: Complaint) -> bool:
@@ -432,9 +439,14 @@ class CallQuestion(Question[Part, CallReader]):
                 self._enter(self._modes.best())
             self._turns_again += turns_again(reader.quoted, fault.turn)
             return
+        self._turns_again.clear()
+        goes_on = 0 < len(self._plan.outstanding) < len(self._box) and not self._tally.exhausted
+        if reader.repeated and goes_on and self._mode == "prompt" and not self._asked_onward:
+            self._asked_onward = True
+            self._enter(self._mode)
+            return
         # The tools are not shown to a tiny model that is asked for words: it would call them again.
         self._asked_for_words = True
-        self._turns_again.clear()
         self._enter("plain")
 
 

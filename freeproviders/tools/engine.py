@@ -52,7 +52,7 @@ def answer(
         return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
-    known = Toolbox(request.tools or (() if native else _called(request)))
+    known = Toolbox.of(request.tools or (() if native else _called(request)))
     request, fence = _without_tools(backend, request, prompt, known)
     if plan.target is not None:
         return TextObject(backend, request, plan.target, prompt, fence).rounds()

@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from freeproviders.tools.read.cursor import RawCall
@@ -24,7 +24,6 @@ from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.read.shapes import LIST_KEYS, NAME_KEYS
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import Tool
 from freeproviders.wire.lookalikes import LookAlikes, Originals, originals
 
 _OPENERS: Final = (
@@ -41,6 +40,9 @@ _PIECE = re.compile(r"[^`\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 _BEGINS = re.compile(r"\s*[{\[`]")
 _TAG = re.compile(r"</?[A-Za-z_][\w:.-]*")
 _MAX_ROUNDS: Final = 4
+_SEAM_CHARS: Final = 256
+"""How near to the seam of two texts a tool is named that a call split over both would call."""
+_MAX_PARTS: Final = 4
 _NO_TOOLS: Final = Toolbox(())
 
 
@@ -74,8 +76,8 @@ class Fence:
         self._box = box or _NO_TOOLS
         self._pattern = pattern
         texts, apart = [text for text in texts if text], [*apart]
-        self._look_alikes = LookAlikes((*texts, *apart))
-        self._seen = {*texts, *apart}
+        self._input = (*texts, *apart)
+        self._seen = {*self._input}
         self._changed: dict[str, str] = {}
         self._take(texts)
         for text in apart:
@@ -106,7 +108,11 @@ class Fence:
     @property
     def originals(self) -> Originals | None:
         """What puts the originals back; None where nothing was changed."""
-        return originals(self._look_alikes.table)
+        return originals(self._look_alikes.table) if self._changed else None
+
+    @cached_property
+    def _look_alikes(self) -> LookAlikes:
+        return LookAlikes(self._input)
 
     def _take(self, texts: Sequence[str]) -> None:
         if not any(map(_STRUCTURE.search, texts)):
@@ -121,14 +127,12 @@ def fence(text: str, box: Toolbox | None = None) -> str:
     return Fence([text], box)(text)
 
 
-@lru_cache(maxsize=256)
-def is_harmless(texts: tuple[str, ...], names: tuple[str, ...], pattern: re.Pattern[str] = _MARKUP) -> bool:
-    """Return whether texts need no fence, each by itself: no markup, and no call to named tools."""
-    box = Toolbox(map(Tool, names))
+def is_harmless(texts: tuple[str, ...], box: Toolbox, pattern: re.Pattern[str] = _MARKUP) -> bool:
+    """Return whether texts need no fence, each by itself: no markup, and no call to the tools."""
     return not any(
         pattern.search(text)
         or pattern.search("".join(_PIECE.findall(text)))
-        or (text not in names and (_BEGINS.match(text) or box.may_be_named(text)))
+        or (text not in box.names and (_BEGINS.match(text) or box.may_be_named(text)))
         for text in texts
     )
 
@@ -187,6 +191,8 @@ class _Reading:
                     self._find_calls([index])
             if len(self._now) > 1 and self._box.may_be_named(bare.text):
                 self._find_calls(every)
+                for index in every[:-1]:
+                    self._find_calls_over_seams(index)
         return self._places
 
     def _view(self, indexes: Iterable[int], pieces: re.Pattern[str] = _WHOLE) -> _View:
@@ -206,6 +212,19 @@ class _Reading:
         bare = self._view(indexes, _PIECE)
         if bare.text != view.text:
             self._find_calls_in(bare)
+
+    def _find_calls_over_seams(self, first: int) -> None:
+        """Mark calls that are split over a text and the next ones, and stand at a line's beginning.
+
+        Read behind all the texts before them, `get_weather(...)` would stand within a line.
+        """
+        seam, following = self._now[first][-_SEAM_CHARS:], first
+        for following in range(first + 1, min(first + _MAX_PARTS, len(self._now))):
+            seam += self._now[following][:_SEAM_CHARS]
+            if len(self._now[following]) > _SEAM_CHARS:
+                break
+        if self._box.may_be_named(seam):
+            self._find_calls(range(first, following + 1))
 
     def _find_calls_in(self, view: _View) -> None:
         """Mark what the parser would take for calls in a view.

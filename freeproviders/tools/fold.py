@@ -74,7 +74,7 @@ def fence_of(messages: Sequence[Message], prompt: ToolPrompt, box: Toolbox | Non
     """Make the fence for the texts of a conversation and of the tools that it has."""
     pattern = markup_in(prompt)
     names = [message.name for message in messages if message.role == "tool" and message.name]
-    apart = (*names, *texts_of(box.tools, pattern)) if box else names
+    apart = (*names, *texts_of(box, prompt)) if box else names
     return Fence(_texts(messages), box, apart=apart, pattern=pattern)
 
 

@@ -1,4 +1,4 @@
-"""The grounds of a tiny model's call in the conversation: what nobody has said is made up."""
+"""The grounds of a call in the conversation, for models that make things up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from freeproviders.types import Message
 _MIN_DIGITS: Final = 6
 _NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4}")
-_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_ADDRESS: Final = re.compile(r"(?:\S+ ){0,2}([^@\s]+@[^@\s]+\.[^@\s]+)")
+"""An address, or one with a name in two words before its `@`: `Ada Low@example.com`."""
 _NO_DIGIT: Final = re.compile(r"\D+")
 _WORDS: Final = re.compile(r"\w+")
 _FIGURES: Final = re.compile(r"-?\d+(?:\.\d+)?")
@@ -20,7 +21,7 @@ _LONG_WORD: Final = 4
 
 
 class Grounds:
-    """What a conversation says, to tell what a tiny model has made up in a call.
+    """What a conversation says, to tell what a model has made up in a call.
 
     Such a model writes to the telephone number 1234567890 where it should look the number up, and
     gives every argument that there is. `asks` says that the former is a fault.
@@ -70,8 +71,8 @@ class Grounds:
         return ""
 
     def _is_made_up(self, value: str) -> bool:
-        if _ADDRESS.fullmatch(value):
-            return value.casefold() not in self._text
+        if address := _ADDRESS.fullmatch(value):
+            return address[1].casefold() not in self._text
         if _DATE.match(value) or not _NUMBER.fullmatch(value):
             return False
         digits = _NO_DIGIT.sub("", value)

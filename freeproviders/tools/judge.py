@@ -82,9 +82,13 @@ class Judge:
             fault = f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
             return _complaint(f"{fault} {_shape(tool)}", call_id, tool.name, raw, None)
         arguments, fault = self._bent(tool, given)
+        if self.grounds is not None:
+            said = self.grounds.said(parameters(tool), arguments)
+            if fault and len(said) < len(arguments):  # what is wrong may be what was made up
+                said, fault = self._bent(tool, said)
+            arguments = said
         fault = fault or _refused(tool, arguments)
         if not fault and self.grounds is not None:
-            arguments = self.grounds.said(parameters(tool), arguments)
             fault = self.grounds.fault(tool.name, arguments)
         if not fault:
             return ToolCall(call_id, tool.name, arguments, raw.extra)

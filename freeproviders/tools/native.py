@@ -10,7 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from freeproviders.tools.plan import Plan
 from freeproviders.tools.schema.sent import strict_tool
@@ -78,20 +79,28 @@ class Names:
 
 def names_of(request: ChatRequest) -> Names:
     """Make the names for all tools of a request, also for those that only its messages know."""
-    told = [call.name for message in request.messages for call in message.tool_calls]
-    results = [message.name for message in request.messages if message.role == "tool" and message.name]
-    return Names([*(tool.name for tool in request.tools), *told, *results])
+    names = [tool.name for tool in request.tools]
+    for message in request.messages:
+        if message.tool_calls:
+            names += [call.name for call in message.tool_calls]
+        elif message.role == "tool" and message.name:
+            names.append(message.name)
+    return _names(tuple(names))
 
 
-def native_request(request: ChatRequest, plan: Plan, names: Names) -> ChatRequest:
-    """Write a request for a service with tools of its own."""
+@lru_cache(maxsize=256)
+def _names(names: tuple[str, ...]) -> Names:
+    return Names(names)
+
+
+def native_form(request: ChatRequest, plan: Plan, names: Names) -> dict[str, Any]:
+    """Write what a request for a service with tools of its own has in another form."""
     choice = plan.choice
-    return replace(
-        request,
-        messages=names.messages(mended(request.messages)),
-        tools=names.tools([strict_tool(tool) for tool in plan.box.tools]),
-        tool_choice=choice if choice is None else names.sent(choice),
-    )
+    return {
+        "messages": names.messages(mended(request.messages)),
+        "tools": names.tools([strict_tool(tool) for tool in plan.box.tools]),
+        "tool_choice": choice if choice is None else names.sent(choice),
+    }
 
 
 @dataclass(slots=True, eq=False)

@@ -125,7 +125,7 @@ class PlainQuestion(Question[Part, PlainReader]):
         return super()._ask(request) if begun is None else begun
 
     def _next_request(self) -> ChatRequest:
-        return self._request
+        return self._changed()
 
     def _reader(self) -> PlainReader:
         return PlainReader(starts_thinking=self._quirks.thinking, reasoning=self._request.reasoning)

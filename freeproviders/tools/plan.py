@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from freeproviders.errors import UsageError
@@ -14,9 +16,13 @@ from freeproviders.tools.schema.modern import TYPES
 from freeproviders.tools.schema.target import Target, any_object
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ChatRequest, FromClass, Message, ToolCall
+from freeproviders.wire.json import dumps
 
 _FORMS: Final = TYPES | {"json_schema", "json_object"}
 """The types of a response format; a bare JSON schema has one of its own."""
+
+
+_NONE: Final = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,9 @@ class Plan:
     is told, `named` says that it is one tool, and `excluded` are the names of the tools that the
     choice leaves out.
 
-    `outstanding` are those of a required choice that have no result since the user last spoke: once
-    there are none, words are an answer too. `settled` are the calls whose results are the last
-    thing that the model was told; a failure is no result.
+    `outstanding` are the tools that have no result since the user last spoke: once there are none,
+    words are an answer to a required choice too. `settled` are the calls of which another one like
+    it is not news, see `_settled`. A failure is no result.
     """
 
     box: Toolbox
@@ -40,7 +46,7 @@ class Plan:
     outstanding: Toolbox
     choice: str | None = None
     named: bool = False
-    excluded: frozenset[str] = frozenset()
+    excluded: frozenset[str] = _NONE
     settled: tuple[ToolCall, ...] = ()
 
 
@@ -49,23 +55,22 @@ def plan_of(request: ChatRequest) -> Plan:
 
     Raises `UsageError` for a tool that it does not have, and for a schema that is broken.
     """
-    box = Toolbox(request.tools)
-    for tool in box.tools:
-        check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
+    box = Toolbox.of(request.tools)
+    _check_schemas(box)
     choice = None if request.tool_choice is None else read_choice(request.tool_choice, box.names)
-    names = frozenset(box.names)
+    everything = box
     must = choice not in {None, "auto", "none"}
     if choice == "none":
-        box = Toolbox(())
+        box = box.only(())
     elif must and choice != "required":
         box = box.only((choice,) if isinstance(choice, str) else choice or ())
     if must and not box:
         raise UsageError(f"{argument('tool_choice')} requires a tool, but the request has none.")
     # A system message may come late, as the last of all.
-    turns = [message for message in request.messages if message.role != "system"]
-    results, latest = _results(turns) if turns and turns[-1].role == "tool" else ([], 0)
-    answered = {call.name for _, call in results}
-    outstanding = box.only(name for name in box.names if name not in answered) if must and answered else box
+    last = next((message.role for message in reversed(request.messages) if message.role != "system"), "")
+    results, latest = _results(request.messages) if last == "tool" else ([], 0)
+    answered = {call.name for _, call, _ in results}
+    outstanding = box.only(name for name in box.names if name not in answered) if answered else box
     return Plan(
         box,
         must,
@@ -74,9 +79,16 @@ def plan_of(request: ChatRequest) -> Plan:
         outstanding=outstanding,
         choice="required" if isinstance(choice, tuple) else choice,
         named=must and choice != "required" and len(box) == 1,
-        excluded=names - frozenset(box.names),
-        settled=tuple([call for turn, call in results if turn == latest]),
+        excluded=_NONE if box is everything else frozenset(everything.names).difference(box.names),
+        settled=_settled(results, latest) if results else (),
     )
+
+
+@lru_cache(maxsize=256)
+def _check_schemas(box: Toolbox) -> None:
+    """Raise `UsageError` for a tool whose schema is broken."""
+    for tool in box.tools:
+        check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
 
 
 def target_of(request: ChatRequest) -> Target | None:
@@ -93,21 +105,44 @@ def target_of(request: ChatRequest) -> Target | None:
     return Target.of(form) if isinstance(form, FromClass) or kind != "json_object" else any_object()
 
 
-def _results(messages: Sequence[Message]) -> tuple[list[tuple[int, ToolCall]], int]:
-    """The calls that have given a result since the user last spoke, each with its turn's number.
+_Result = tuple[int, ToolCall, str]
+"""The number of the model's turn, its call, what that returned."""
+
+
+def _settled(results: Sequence[_Result], latest: int) -> tuple[ToolCall, ...]:
+    """Name the calls that tell nothing new when they are made again, or in a circle with others.
+
+    Their results are the last thing that the model was told, or were the same twice. So is a call
+    with its own result put in for a text: the echo of a message that was sent.
+    """
+    keys = [(call.name, dumps(call.arguments), result) for _, call, result in results]
+    often = Counter(keys)
+    found: list[ToolCall] = []
+    for (turn, call, result), key in zip(results, keys, strict=True):
+        if turn == latest or often[key] > 1:
+            texts = [name for name, value in call.arguments.items() if isinstance(value, str)]
+            echoes = [replace(call, arguments={**call.arguments, name: result.strip()}) for name in texts]
+            found += [call, *echoes]
+    return tuple(found)
+
+
+def _results(messages: Sequence[Message]) -> tuple[list[_Result], int]:
+    """The calls that have given a result since the user last spoke.
 
     Also the number of the model's last turn. A failure is no result.
     """
     calls: dict[str, ToolCall] = {}
     latest = 0
-    found: list[tuple[int, ToolCall]] = []
+    found: list[_Result] = []
     for number, message in enumerate(messages):
         calls.update({call.id: call for call in message.tool_calls})
         if message.role == "user":
             found.clear()
-        elif message.role != "tool":
+        elif message.role == "assistant":
             latest = number
-        elif not (message.is_error or message.text.lstrip().lower().startswith("error")):
+        elif message.role == "tool" and not (
+            message.is_error or message.text.lstrip().lower().startswith("error")
+        ):
             call = calls.get(message.tool_call_id or "") or ToolCall("", message.name or "", {})
-            found.append((latest, call))
+            found.append((latest, call, message.text))
     return found, latest

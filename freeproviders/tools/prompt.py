@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -15,8 +15,9 @@ from freeproviders.tools.read.dialects.registry import dialect_of
 from freeproviders.tools.schema.sent import object_schema
 from freeproviders.tools.schema.signature import signature
 from freeproviders.tools.schema.variants import pruned
+from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Tool
-from freeproviders.wire.json import dumps, loads
+from freeproviders.wire.json import dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class ToolPrompt:
     schema ("schema") or in short ("short"); "" leaves both to the model's family. The other fields
     are templates. `intro` has `{tools}` and `{format}`; `natively` (the service may know the tools
     too), `required`, `single` and `named`, with `{name}`, are added to it where they apply.
+    `reminder` follows the user's words. Behind results that a model asks for again, `onward` follows
+    where it has other tools, `wrap_up` where it is to answer in words.
     `result` and `failure`, with `{name}` and `{content}`, hold what a tool returned; `told`, with
     `{arguments}` as well, says it where there are no tools any more; `note`, with `{content}`,
     holds a system message that comes late. `endless`, with `{complaint}`, asks again for what never
@@ -51,6 +54,11 @@ class ToolPrompt:
     required: str = "You must call a function now: answer with a function call and nothing else."
     named: str = "You must call the function {name} now: answer with that function call and nothing else."
     reminder: str = ""
+    onward: str = (
+        "If a part of the request is still to be done, call the function for it now. "
+        "Else answer the request in plain words, by these results."
+    )
+    wrap_up: str = "All of this has been done. Now answer the request in plain words, by these results."
     single: str = "Call at most one function at a time."
     result: str = '<tool_response name="{name}">\n{content}\n</tool_response>'
     failure: str = '<tool_response name="{name}" status="error">\n{content}\n</tool_response>'
@@ -90,13 +98,11 @@ def fill(template: str, **values: str) -> str:
     return _FIELD.sub(lambda match: values.get(match.group(1), match.group()), template)
 
 
-def texts_of(tools: Sequence[Tool], pattern: re.Pattern[str]) -> Iterator[str]:
-    """Yield the texts of those tools in which anything could act, their names among them."""
-    names = tuple(tool.name for tool in tools)
-    for tool in tools:
-        texts = _texts_of(*_facts(tool))
-        if not is_harmless(texts, names, pattern):
-            yield from texts
+@lru_cache(maxsize=256)
+def texts_of(box: Toolbox, prompt: ToolPrompt) -> tuple[str, ...]:
+    """Return the texts of those tools in which anything could act, their names among them."""
+    pattern = markup_in(prompt)
+    return tuple([text for texts in _texts_of(box) if not is_harmless(texts, box, pattern) for text in texts])
 
 
 def markup_in(prompt: ToolPrompt) -> re.Pattern[str]:
@@ -105,27 +111,16 @@ def markup_in(prompt: ToolPrompt) -> re.Pattern[str]:
 
 
 def tool_line(tool: Tool, fence: Fence | None = None, *, short: bool = False) -> str:
-    """Write a tool as one line of JSON, with what a model needs to know."""
-    facts = _facts(tool)
-    if fence is not None and fence.changes(_texts_of(*facts)):
-        return dumps(fence.value(_shown(*facts, short=short))).decode()
-    return _tool_line(*facts, short=short)
-
-
-def _facts(tool: Tool) -> tuple[str, str, bytes]:
-    return tool.name, tool.description, dumps(object_schema(tool))
+    """Write a tool as one line of JSON, with what a model needs to know; a fence is put into all of it."""
+    shown = _shown(tool, short=short)
+    return dumps(shown if fence is None else fence.value(shown)).decode()
 
 
 @lru_cache(maxsize=256)
-def _tool_line(name: str, description: str, schema: bytes, *, short: bool) -> str:
-    return dumps(_shown(name, description, schema, short=short)).decode()
-
-
-@lru_cache(maxsize=256)
-def _texts_of(name: str, description: str, schema: bytes) -> tuple[str, ...]:
-    """All texts in a tool's line, long or short, its name and its parameters' names among them."""
-    shown = [_shown(name, description, schema, short=short) for short in (False, True)]
-    return tuple(dict.fromkeys(_texts_in(shown)))
+def _texts_of(box: Toolbox) -> tuple[tuple[str, ...], ...]:
+    """All texts in each tool's line, long or short, its name and its parameters' names among them."""
+    shown = [[_shown(tool, short=short) for short in (False, True)] for tool in box.tools]
+    return tuple([tuple(dict.fromkeys(_texts_in(lines))) for lines in shown])
 
 
 def _texts_in(value: object) -> Iterator[str]:
@@ -140,9 +135,9 @@ def _texts_in(value: object) -> Iterator[str]:
                 yield from _texts_in(item)
 
 
-def _shown(name: str, description: str, schema: bytes, *, short: bool) -> dict[str, Any]:
-    parameters = pruned(loads(schema))
-    told = {"name": name, **({"description": description} if description else {})}
+def _shown(tool: Tool, *, short: bool) -> dict[str, Any]:
+    parameters = pruned(object_schema(tool))
+    told = {"name": tool.name, **({"description": tool.description} if tool.description else {})}
     arguments = signature(parameters) if short else None
     if arguments is None:
         return {"type": "function", "function": {**told, "parameters": parameters}}
@@ -152,7 +147,7 @@ def _shown(name: str, description: str, schema: bytes, *, short: bool) -> dict[s
 def instructions(
     prompt: ToolPrompt,
     dialect: Dialect,
-    tools: Sequence[Tool],
+    box: Toolbox,
     fence: Fence | None = None,
     *,
     must: bool,
@@ -165,18 +160,30 @@ def instructions(
     `must` requires a call, `single` forbids a second, `short` shows the tools in short, `natively`
     says that the service is given the tools too.
     """
-    shown = "\n".join([tool_line(tool, fence, short=short) for tool in tools])
-    lines = [fill(prompt.intro, format=dialect.format, tools=shown)]
+    if fence is None or not any(map(fence.changes, _texts_of(box))):
+        lines = [_intro(prompt, dialect, box, short=short)]
+    else:
+        shown = [
+            tool_line(tool, fence if fence.changes(texts) else None, short=short)
+            for tool, texts in zip(box.tools, _texts_of(box), strict=True)
+        ]
+        lines = [fill(prompt.intro, format=dialect.format, tools="\n".join(shown))]
     if natively:
         lines.append(prompt.natively)
-    if must and len(tools) == 1:
-        name = tools[0].name
+    if must and len(box) == 1:
+        name = box.tools[0].name
         lines.append(fill(prompt.named, name=name if fence is None else fence(name)))
     elif must:
         lines.append(prompt.required)
     elif single:
         lines.append(prompt.single)
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=256)
+def _intro(prompt: ToolPrompt, dialect: Dialect, box: Toolbox, *, short: bool) -> str:
+    shown = "\n".join([tool_line(tool, short=short) for tool in box.tools])
+    return fill(prompt.intro, format=dialect.format, tools=shown)
 
 
 def chosen_dialect(prompt: ToolPrompt, family: str) -> Dialect:

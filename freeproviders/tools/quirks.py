@@ -22,9 +22,10 @@ class Quirks:
     `dialect` is the one it prefers, "" where none is known; `system` says that it obeys a system
     message, `thinking` that its answers begin inside the reasoning, `native` that a service's own
     tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known;
-    `words` are its own for fields of `ToolPrompt`. `tiny` says that it has the habits of the
-    smallest models: it makes a call again whose result it was just told, the same call several
-    times in a row, small talk in the shape of a call, and makes up what it should look up.
+    `words` are its own for fields of `ToolPrompt`. `repeats` says that it makes a call again whose
+    result it was just told, or the same call several times in a row; `invents` that it makes up what
+    it should look up, and optional arguments. `tiny` says that it has these habits and more of the
+    smallest models, as small talk in the shape of a call.
     `interleaved` says that it wants its thinking back in a run of tool calls.
     """
 
@@ -34,6 +35,8 @@ class Quirks:
     native: bool = True
     tools: ToolForm = ""
     words: Mapping[str, str] = field(default_factory=dict)
+    invents: bool = False
+    repeats: bool = False
     tiny: bool = False
     interleaved: bool = False
 
@@ -44,8 +47,11 @@ def quirks_of(model: str) -> Quirks:
     table = _table()
     row: Mapping[str, Any] = next((row for row in table["family"] if _matches(model, row)), {})
     known = {name: value for name, value in row.items() if name != "match"}
+    tiny = _matches(model, table["tiny"])
     return Quirks(
-        **known, tiny=_matches(model, table["tiny"]), interleaved=_matches(model, table["interleaved"])
+        **{"invents": tiny, "repeats": tiny, **known},
+        tiny=tiny,
+        interleaved=_matches(model, table["interleaved"]),
     )
 
 

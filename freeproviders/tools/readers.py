@@ -43,6 +43,7 @@ _OPAQUE: Final = frozenset({"id", "extra"})
 """What is no text of the model's."""
 _NO_TOOLS: Final = Toolbox(())
 _NO_NAMES: Final[Mapping[str, str]] = {}
+_NONE: Final[Counter[tuple[str, Any]]] = Counter()
 
 
 class Reader(ABC, Generic[Out]):
@@ -116,6 +117,8 @@ class Reader(ABC, Generic[Out]):
         out: list[Out] = []
         take = self._take_piece
         self.untouched = False
+        if self._take_words(batch, out):
+            return out
         for part in batch:
             if self.stopped and not isinstance(part, Usage | Finish):
                 continue
@@ -150,6 +153,20 @@ class Reader(ABC, Generic[Out]):
                     self._flush(out)
                     self._beside(part, out)
         return out
+
+    def _take_words(self, batch: Batch, out: list[Out]) -> bool:
+        """Take a batch of nothing but ordinary text, which is looked at as one; False for any other."""
+        words = [part for part in batch if type(part) is Text]
+        texts = [part.text for part in words]
+        if self.stopped or self.endless is not None or len(texts) != len(batch) or not all(texts):
+            return False
+        if not self._parser.passes("".join(texts)):
+            return False
+        self._said += texts
+        take = self._take_piece
+        for part in words:
+            take(part, out)
+        return True
 
     def end(self) -> list[Out]:
         """Take the end of the answer; return what goes out at last."""
@@ -245,9 +262,10 @@ class CallReader(Reader[Part]):
         starts_thinking: bool = False,
         reasoning: ReasoningMode | None = None,
         ends: bool = False,
+        doubts: bool = True,
     ) -> None:
         super().__init__(
-            judge.box, starts_thinking=starts_thinking, reasoning=reasoning, ends=ends, doubts=True
+            judge.box, starts_thinking=starts_thinking, reasoning=reasoning, ends=ends, doubts=doubts
         )
         self._judge = judge
         self._doubted = doubted
@@ -256,8 +274,8 @@ class CallReader(Reader[Part]):
         self._introduces = introduces
         self._single = single
         handed_out = tuple(handed_out)
-        self._handed_out = Counter([call_key(call) for call in handed_out])
-        self._ids = {*taken, *(call.id for call in handed_out)}
+        self._handed_out = Counter(map(call_key, handed_out)) if handed_out else _NONE
+        self._ids = {*taken, *[call.id for call in handed_out]}
         self._refuses_repeats = settled is not None
         self._just_made = {call_key(call) for call in settled or ()}
         self._in_a_row = 0

@@ -25,7 +25,7 @@ from freeproviders.tools.quirks import quirks_for
 from freeproviders.tools.readers import Out, Reader
 from freeproviders.tools.schema.validate import loaded
 from freeproviders.tools.tally import Tally
-from freeproviders.types import Batch, ChatRequest, Finish
+from freeproviders.types import Batch, ChatRequest, Finish, Text
 
 R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as the question
 
@@ -59,9 +59,8 @@ class Question(ABC, Generic[Out, R]):
 
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
+        self._request = request
         self._patience = Patience.of(request, backend.retry)
-        # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
-        self._request = replace(request, patience=self._patience, on_empty=request.on_empty or "error")
         self._model = request.model or backend.model
         self._quirks = quirks_for(backend, self._model)
         self._prompt = worded(prompt, self._quirks.words)
@@ -87,7 +86,7 @@ class Question(ABC, Generic[Out, R]):
             try:
                 async with aclosing(self._ask(request)) as batches:
                     async for batch in batches:
-                        if out := reader.take(batch):
+                        if out := reader.take(batch if streamed else _joined(batch)):
                             if streamed:
                                 shown = shown or self._binds(out)
                                 yield out
@@ -221,6 +220,12 @@ class Question(ABC, Generic[Out, R]):
             reader.originals = self._fence.originals
         return reader
 
+    def _changed(self, **changes: Any) -> ChatRequest:
+        """Write a request of this question: the caller's, with changes."""
+        # Asked again, a model may well have words: only the caller's own word lets an answer be empty.
+        on_empty = self._request.on_empty or "error"
+        return self._request.changed(patience=self._patience, on_empty=on_empty, **changes)
+
     @abstractmethod
     def _next_request(self) -> ChatRequest:
         """Write the request of the next round."""
@@ -260,3 +265,20 @@ class Question(ABC, Generic[Out, R]):
 
     def _ask_again(self, reader: R, fault: Fault) -> None:
         """Prepare the next round."""
+
+
+def _joined(batch: Batch) -> Batch:
+    """Join pieces of text that follow each other: where nothing is shown, they are read as one."""
+    out: Batch = []
+    texts: list[str] = []
+    for part in batch:
+        if type(part) is Text:
+            texts.append(part.text)
+            continue
+        if texts:
+            out.append(Text("".join(texts)))
+            texts.clear()
+        out.append(part)
+    if texts:
+        out.append(Text("".join(texts)))
+    return out

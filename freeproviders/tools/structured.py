@@ -29,7 +29,18 @@ from freeproviders.tools.schema.sketch import sketch
 from freeproviders.tools.schema.target import Misfit, Target, any_object
 from freeproviders.tools.schema.variants import pruned
 from freeproviders.tools.tally import turns_again
-from freeproviders.types import Batch, ChatRequest, Draft, Finish, Part, Reasoning, ReasoningMode, Text, Usage
+from freeproviders.types import (
+    Batch,
+    ChatRequest,
+    Draft,
+    Finish,
+    Part,
+    Reasoning,
+    ReasoningMode,
+    Text,
+    Usage,
+    collect,
+)
 from freeproviders.wire.json import dumps, loads
 
 _ANY_OBJECT: Final = {"type": "object"}
@@ -90,13 +101,17 @@ def stream_structured(
 ) -> AsyncGenerator[Draft | Structured, None]:
     """Stream the object as it grows: drafts, and at last the valid answer.
 
-    The request's own tools and response format do not count.
+    The request's own tools and response format do not count. Where the backend keeps answers
+    (`cache=`), one that is kept comes at once, without drafts, and its `text` is the object alone; a
+    `prompt` of the caller's own is always asked.
 
     Raises:
         UsageError: at the call itself: the schema is none.
         StructuredOutputError: while iterating: no valid object came, after asking again.
         ProviderError: while iterating: the service failed.
     """
+    if backend.keeps_answers and prompt is DEFAULT_PROMPT:
+        return _kept_or_drafted(backend, request, schema, Target.of(schema))
     return _flat(_DraftedObject(backend, request, Target.of(schema), prompt).rounds())
 
 
@@ -145,6 +160,42 @@ def stream_drafted(
     """
     question = _DraftedText(backend, request, Target.of(schema), prompt)
     return cast("AsyncGenerator[list[Part | Draft], None]", question.rounds())
+
+
+async def _kept_or_drafted(
+    backend: Answering, request: ChatRequest, schema: object, target: Target
+) -> AsyncGenerator[Draft | Structured, None]:
+    """Give the object that is kept, under the key of an answer in its form, or ask for it and keep it."""
+    asked = replace(
+        request,
+        response_format=target.form(schema),
+        tools=(),
+        tool_choice=None,
+        parallel_tool_calls=None,
+        on_invalid=None,
+    )
+    draft: Draft | None = None
+    parts: Batch = []
+    drafted = backend.kept_or_asked(
+        asked, lambda bare: cast("AsyncGenerator[Batch, None]", stream_drafted(bare, asked, target))
+    )
+    async with aclosing(drafted) as batches:
+        async for batch in batches:
+            for part in cast("list[Part | Draft]", batch):
+                if isinstance(part, Draft):
+                    yield (draft := part)
+                else:
+                    parts.append(part)
+    answer = collect(parts)
+    data = loads(answer.text)
+    try:
+        value = target.load(data)
+    except Misfit as misfit:
+        raise StructuredOutputError(
+            f"The answer that is kept does not fit the schema {target.name}: {misfit}.", said=answer.text
+        ) from None
+    revised = draft is not None and not extends(draft.data, data)
+    yield Structured(value, data, answer.text, answer.reasoning, answer.usage, answer.finish, revised)
 
 
 async def _flat(steps: AsyncGenerator[list[Step], None]) -> AsyncGenerator[Draft | Structured, None]:
@@ -253,10 +304,11 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
         self._constrains = backend.abilities(self._model).schema
         self._tried = backend.tries("schema", self._model)
         """Whether the service is asked to constrain the answer and it is not known whether it does."""
-        self._asked = self._in_words(self._request)
+        self._asked = self._in_words()
 
-    def _in_words(self, request: ChatRequest) -> ChatRequest:
+    def _in_words(self) -> ChatRequest:
         """Add the words that ask for an object, and its schema where the service takes one."""
+        request = self._request
         words = schema_instructions(self._prompt, self._target)
         if has_tool_turns(request.messages):
             self._fence = fence_of(request.messages, self._prompt)
@@ -265,8 +317,7 @@ class _ObjectQuestion(Question[Out, ObjectReaderT]):
             )
         else:
             messages = with_instructions(request.messages, words, obeys_system=self._quirks.system)
-        return replace(
-            request,
+        return self._changed(
             messages=messages,
             tools=(),
             tool_choice=None,

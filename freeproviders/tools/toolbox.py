@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from freeproviders.tools.schema.coerce import resolved
 from freeproviders.types import Tool
+from freeproviders.wire.json import dumps, loads
 
 _PREFIXES = ("functions.", "function.", "tools.", "tool.", "default_api.", "functions:", "functions/")
 _NAME = re.compile(r"[\w.:/\-]{1,128}")
@@ -31,11 +32,22 @@ class Toolbox:
     A lenient match ignores case, `-`, `_`, dots, spaces, brackets and a `functions.` in front:
     `Get-Weather` is `get_weather`, and `Box_int_` is `Box[int]`. Two tools that differ in nothing
     else are only matched exactly.
+
+    What is found out about a box is kept in caches by the box itself: `of` gives all requests with
+    equal tools the same one.
     """
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools = tuple(tools)
         self._exact = {tool.name: tool for tool in self.tools}
+
+    @staticmethod
+    def of(tools: Iterable[Tool]) -> Toolbox:
+        """Return the box of some tools, the same for all that say the same.
+
+        Its tools are copies: whatever becomes of the schemas that were passed, they stay.
+        """
+        return _of_facts(tuple([_facts(tool) for tool in tools]))
 
     def __bool__(self) -> bool:
         return bool(self.tools)
@@ -64,9 +76,10 @@ class Toolbox:
         return _bare(prefix) in self._beginnings or prefix.lower() in _PREFIX_BEGINNINGS
 
     def only(self, names: Iterable[str]) -> Toolbox:
-        """The tools of these names."""
+        """The tools of these names, in a box that is the same each time."""
         wanted = set(names)
-        return Toolbox(tool for tool in self.tools if tool.name in wanted)
+        among = tuple([name for name in self._exact if name in wanted])
+        return self if len(among) == len(self.tools) else _among(self, among)
 
     @cached_property
     def _lenient(self) -> dict[str, Tool | None]:
@@ -80,6 +93,25 @@ class Toolbox:
     @cached_property
     def _beginnings(self) -> frozenset[str]:
         return beginnings(map(_bare, self._exact))
+
+
+_Facts = tuple[str, str, bytes, bool | None, type | None]
+
+
+def _facts(tool: Tool) -> _Facts:
+    return tool.name, tool.description, dumps(tool.parameters), tool.strict, tool.source
+
+
+@lru_cache(maxsize=128)
+def _of_facts(facts: tuple[_Facts, ...]) -> Toolbox:
+    return Toolbox(
+        [Tool(name, told, loads(schema), strict, source) for name, told, schema, strict, source in facts]
+    )
+
+
+@lru_cache(maxsize=256)
+def _among(box: Toolbox, names: tuple[str, ...]) -> Toolbox:
+    return Toolbox(tool for tool in box.tools if tool.name in names)
 
 
 def parameters(tool: Tool) -> Mapping[str, Any]:
@@ -105,8 +137,6 @@ def _bare(name: str) -> str:
     name = name.strip().casefold()
     if ":" in name:
         name = _NUMBER.sub("", name)  # Kimi's, of the call
-    for prefix in _PREFIXES:
-        if name.startswith(prefix):
-            name = name[len(prefix) :]
-            break
+    if name.startswith(_PREFIXES):
+        name = next(name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix))
     return "".join(filter(str.isalnum, name))

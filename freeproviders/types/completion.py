@@ -122,7 +122,8 @@ def collect(parts: Iterable[Part]) -> Completion:
     logprobs: dict[str, Any] | None = None
     others: list[Completion] = []
     invalid: list[InvalidToolCall] = []
-    usage, finish = Usage(0, 0, estimated=True), Finish(reason="unknown", confirmed=False)
+    usage: Usage | None = None
+    finish: Finish | None = None
     for part in parts:
         match part:
             case Text():
@@ -143,6 +144,8 @@ def collect(parts: Iterable[Part]) -> Completion:
                 logprobs = joined_logprobs(logprobs, part.values)
             case Alternative():
                 others.append(part.completion)
+    usage = usage or Usage(0, 0, estimated=True)
+    finish = finish or Finish(reason="unknown", confirmed=False)
     void = max([seam.offset for seam in finish.seams if seam.how == "restart"], default=0)
     return Completion(
         "".join(text)[void:],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from freeproviders.errors import UsageError
@@ -51,9 +52,10 @@ class Tool:
         """Read a tool in OpenAI's form, with or without `{"type": "function", ...}` around it."""
         if isinstance(value, Tool):
             return value
-        function = value.get("function", value) if isinstance(value, Mapping) else None
+        # Of a dict it is known at once that it is a mapping.
+        function = value.get("function", value) if isinstance(value, (dict, Mapping)) else None
         if (
-            not isinstance(function, Mapping)
+            not isinstance(function, (dict, Mapping))
             or not isinstance(function.get("name"), str)
             or not function["name"]
         ):
@@ -62,7 +64,7 @@ class Tool:
                 f"not {value!r:.200}."
             )
         parameters = function.get("parameters") or {"type": "object", "properties": {}}
-        if not isinstance(parameters, Mapping):
+        if not isinstance(parameters, (dict, Mapping)):
             raise UsageError(
                 f"The parameters of tool {function['name']!r:.200} must be a JSON schema in a mapping, "
                 f"not {parameters!r:.200}."
@@ -174,6 +176,18 @@ class ChatRequest:
         """As how many requests a service counts it."""
         return 1
 
+    def changed(self, **changes: Any) -> ChatRequest:
+        """Return a copy with other values, in half the time that `dataclasses.replace` takes.
+
+        Raises `KeyError` for what is no field.
+        """
+        copy = object.__new__(ChatRequest)
+        for write, value in zip(_WRITE.values(), _READ(self), strict=True):
+            write(copy, value)
+        for name, value in changes.items():
+            _WRITE[name](copy, value)
+        return copy
+
     def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return whether an answer without text and calls is legitimate.
 
@@ -184,3 +198,7 @@ class ChatRequest:
         if reason == "stop":
             return bool(self.stop) or bool(self.prefill) or (said and self.on_empty == "allow")
         return reason == "length" and thought
+
+
+_WRITE: Final = {name: getattr(ChatRequest, name).__set__ for name in ChatRequest.__slots__}
+_READ: Final = attrgetter(*_WRITE)

@@ -51,7 +51,7 @@ class SSEDecoder:
             data.endswith(b"\n\n")
             and data.startswith(b"data: ")
             and data.count(b"\n") == 2
-            and b"\r" not in data
+            and 0x0D not in data
             and self._between_events()
         ):
             return [
@@ -63,7 +63,7 @@ class SSEDecoder:
             self._skip_lf = False
             if data[0] == 0x0A:
                 data = data[1:]
-        if b"\r" in data:
+        if 0x0D in data:
             self._skip_lf = data[-1] == 0x0D
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if b"\n" not in data:
@@ -73,26 +73,30 @@ class SSEDecoder:
             data = self._take(data)
         events: list[Event] = []
         if not self._data and self._name == _MESSAGE:
-            *frames, rest = data.split(b"\n\n")
-            n, end = len(frames), len(data) - len(rest)
-            if (
-                data.startswith(b"data: ")
-                and data.count(b"\n\ndata: ", 0, end) == n - 1
-                and data.count(b"\n", 0, end) == 2 * n
-            ):
-                events = [(_MESSAGE, frame[6:]) for frame in frames]
-            else:
-                for frame in frames:
-                    for line in frame.split(b"\n"):
-                        self._line(line, events)
-                    self._line(b"", events)
-            data = rest
+            whole, between, data = data.rpartition(b"\n\n")
+            payloads = whole[6:].split(b"\n\ndata: ")
+            if whole.startswith(b"data: ") and whole.count(b"\n") == 2 * (len(payloads) - 1):
+                events = [(_MESSAGE, payload) for payload in payloads]
+            elif between:
+                for line in whole.split(b"\n"):
+                    self._line(line, events)
+                self._line(b"", events)
         if data:
             *lines, rest = data.split(b"\n")
             for line in lines:
                 self._line(line, events)
             self._hold(rest)
         return events
+
+    def resume(self, data: bytes) -> bytes:
+        """Return a read from the beginning of an event on, with what was held back of that before.
+
+        Returns b"" where no event begins or ends there, and all stays as it was; else the caller
+        feeds whatever is left of it.
+        """
+        if self._at_start or self._skip_lf or self._data or self._name != _MESSAGE or b"\n\n" not in data:
+            return b""
+        return self._take(data) if self._pending else data
 
     def close(self) -> list[Event]:
         """End the stream and return the last event, if it lacks its blank line."""

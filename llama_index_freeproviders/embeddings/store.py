@@ -79,7 +79,7 @@ class Store:
             return
         self._stored = stored = str(kept["fingerprint"])
         family = self._family()
-        size = stored.split(";")[1]
+        size = stored.partition(";")[2].partition(";")[0]
         if family.size is None and size.isdecimal():
             family = family.with_size(int(size))
         family.check(stored, where=_WHERE)

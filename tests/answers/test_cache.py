@@ -26,11 +26,13 @@ from freeproviders.batch import batch
 from freeproviders.errors import (
     AnswerStoreWarning,
     ProviderError,
+    StructuredOutputError,
     TruncatedResponseError,
     UnsupportedOptionWarning,
     UsageError,
 )
 from freeproviders.testing import replica
+from freeproviders.tools import Draft, Structured, ToolPrompt, complete_structured, stream_structured
 from freeproviders.types import (
     Admitted,
     ChatRequest,
@@ -479,9 +481,9 @@ async def test_a_store_that_fails_costs_no_answer(tmp_path):
 async def test_a_store_that_does_not_answer_costs_little(monkeypatch):
     from freeproviders.answers import cache
 
-    monkeypatch.setattr(cache, "_STORE_SECONDS", 0.01)
+    monkeypatch.setattr(cache, "STORE_SECONDS", 0.01)
     own = Given(Text("Yes."), Finish())
-    with pytest.warns(AnswerStoreWarning, match="did not come within 0.01 s"):
+    with pytest.warns(AnswerStoreWarning, match="did not come within"):
         assert str(await Backend.of(own).cached(Failing("a silent place")).complete("Hi")) == "Yes."
 
 
@@ -504,7 +506,8 @@ async def test_an_entry_that_is_damaged_is_asked_again(store):
         assert str(await backend.complete("Hi")) == "Yes."
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert str(await backend.complete("Hi")) == "Yes."
+        again = await backend.complete("Hi")
+    assert (str(again), again.finish.cached) == ("Yes.", True)
 
 
 # --- routers --------------------------------------------------------------------------------------
@@ -586,3 +589,52 @@ async def test_a_batch_and_the_cache_share_answers(store):
             answer = await kept.complete(text, temperature=0)
             assert (str(answer), answer.finish.cached) == (f"about {text}", True)
         assert len(r.requests) == 3
+
+
+# --- objects ----------------------------------------------------------------------------------------
+
+
+class Town(BaseModel):
+    city: str
+    people: int
+
+
+async def test_objects_are_asked_once_however_they_are_asked_for(store):
+    """As they grow, as a whole and in a batch; without the class it is another question."""
+    with replica(OpenAICompatible, '{"city": "Paris", "people": 2}') as server:
+        for make in (local, lambda *given: FreeProviders(local(*given[:1], None), cache=given[1])):
+            before = len(server.requests)
+            model = make(server, store)
+            first = [step async for step in stream_structured(model, model.request("Where?"), Town)]
+            assert isinstance(first[0], Draft)
+            assert (first[-1].value, first[-1].finish.cached) == (Town(city="Paris", people=2), False)
+            (again,) = [step async for step in stream_structured(model, model.request("Where?"), Town)]
+            whole = await complete_structured(model, model.request("Where?", temperature=None), Town)
+            for one in (again, whole):
+                assert isinstance(one, Structured)
+                assert (one.value, one.data, one.finish.cached) == (first[-1].value, first[-1].data, True)
+            report = await batch(["Where?"], model.cached(None), store=store, response_format=Town)
+            assert (report.done, report.kept) == (1, 1)
+            assert len(server.requests) == before + 1
+            await complete_structured(model, model.request("Where?"), Town.model_json_schema())
+            assert len(server.requests) == before + 2
+
+
+async def test_an_object_that_is_asked_for_in_other_words_is_asked_for(store):
+    """The key says nothing of the words that ask for an object."""
+    with replica(OpenAICompatible, '{"city": "Paris", "people": 2}') as server:
+        model = local(server, store)
+        await complete_structured(model, model.request("Where?"), Town)
+        own = ToolPrompt(schema="Answer with JSON: {schema} {form}")
+        answer = await complete_structured(model, model.request("Where?"), Town, prompt=own)
+        assert not answer.finish.cached
+        assert len(server.requests) == 2
+
+
+async def test_an_object_that_does_not_fit_is_not_kept(store):
+    with replica(OpenAICompatible, "no object") as server:
+        model = local(server, store)
+        for _ in range(2):
+            with pytest.raises(StructuredOutputError):
+                await complete_structured(model, model.request("Where?"), Town)
+    assert store.kept().result() == []

@@ -80,6 +80,17 @@ def test_what_is_done_stays(store):
     assert {number: one.value for number, one in read(store, 2, 3).items()} == {2: b"two", 3: b"three"}
 
 
+def test_what_is_forgotten_can_be_written_anew(store):
+    put(store, {1: done("one"), 2: done("two"), 3: done("three")}, run="a")
+    store.forget([key(1), key(3), key(9)]).result(WAIT)
+    assert store.get([key(1), key(2), key(3)]).result(WAIT).keys() == {key(2)}
+    (kept,) = store.kept().result(WAIT)
+    assert (kept.states, kept.bytes) == ({"done": 1}, 3)
+    put(store, {1: done("again")}, run="b")
+    assert store.get([key(1)]).result(WAIT)[key(1)].value == b"again"
+    store.delete().result(WAIT)
+
+
 def test_runs_are_counted_and_deleted(store):
     store.begin(Run(name="a", source="in.csv", rows=9, began=100.0)).result(WAIT)
     store.begin(Run(name="a", source="in2.csv", began=200.0)).result(WAIT)

@@ -11,9 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from freeproviders import ChatRequest, FreeProviders, Message, OpenAICompatible, Quota, Retry
+from freeproviders.answers.entry import Entry
 from freeproviders.answers.opening import open_store
 from freeproviders.batch import Progress, Question, answered, batch, batch_sync, kept, outage, running
 from freeproviders.errors import (
+    AnswerStoreWarning,
     BadRequestError,
     MissingKeyError,
     NotFoundError,
@@ -117,6 +119,21 @@ async def test_many_equal_questions_are_one_request(server, backend):
     rows, _ = await rows_of(["Same."] * 2000, backend, store="memory", dedupe=True)
     assert len(server.requests) == 1
     assert [row.index for row in rows] == list(range(2000))
+
+
+async def test_a_damaged_entry_is_asked_again_and_mended(server, backend, store):
+    rows, _ = await rows_of(questions(3), backend, store=store)
+    opened = open_store(store)
+    opened.forget([rows[1].key]).result()
+    opened.put([(rows[1].key, Entry(state="done", value=b"{"))]).result()
+    found = [row async for row in kept(questions(3), backend, store=store)]
+    assert [row.state for row in found] == ["done", "exhausted", "done"]
+    assert "is damaged" in str(found[1].error)
+    with pytest.warns(AnswerStoreWarning, match=r"keeps of 1 row is damaged: asked again\."):
+        again, report = await rows_of(questions(3), backend, store=store)
+    assert [row.kept for row in again] == [True, False, True]
+    assert (report.done, len(server.requests)) == (3, 4)
+    assert (await rows_of(questions(3), backend, store=store))[1].kept == 3
 
 
 async def test_typed_answers(server, backend, store):

@@ -112,6 +112,17 @@ def test_what_is_deleted(kept: Kept, arguments: list[str], number: str, left: li
     assert kept.left() == [str(kept.output) if one == "OUT" else one for one in left]
 
 
+def test_a_run_that_has_found_its_answers_has_none_to_delete(kept: Kept) -> None:
+    kept.put()
+    store = open_store(kept.file)
+    store.begin(Run(name="later", source="in.csv", rows=5)).result()
+    store.close()
+    done = run("answers", "delete", "later", "--yes", env=kept.env)
+    assert done.stdout.decode() == "Deleted: the run, which has no answers of its own.\n"
+    assert "belong to others, or to no run" in " ".join(done.stderr.decode().split())
+    assert kept.left() == ["", str(kept.output), "new"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import stat
 import time
@@ -226,7 +227,7 @@ def test_a_schema_that_never_fits_is_named_and_the_rest_is_done(with_objects: Sh
         ("done", "7"),
         ("done", "8"),
     ]
-    assert "1 were given up after failures of their own." in remarks
+    assert "1 was given up after failures of their own." in remarks
     assert shell.rows("out.csv")[1]["error"].count("does not fit the schema") == 1  # not once for each try
 
 
@@ -234,10 +235,55 @@ def test_a_wrong_key_ends_it_at_once_and_costs_no_row(shell: Shell) -> None:
     table = shell.write("in.txt", "a\nb\n")
     shell.service.faults = {"status": 401}
     code, _, remarks = shell.batch(table, "-o", shell.path("out.csv"))
-    assert code == 3
+    assert code == 1  # a shell that goes on while it is 3 would ask for ever
     assert "2 are left. The key is not accepted, and waiting would not help." in remarks
+    assert "or pass --api-key" in remarks
+    assert "The same command goes on once that is mended." in remarks
     shell.service.faults = None
     assert shell.batch(table, "-o", shell.path("out.csv"))[0] == 0
+
+
+def test_a_table_that_cannot_be_written_at_the_end_is_no_end(shell: Shell) -> None:
+    """Its folder goes while the last row is asked; what was answered is stored."""
+    folder = shell.folder / "out"
+    folder.mkdir()
+    shell.service.answer = lambda messages: folder.rmdir() or "Yes."
+    table = shell.write("in.txt", "a\n")
+    code, _, remarks = shell.batch(table, "-o", str(folder / "out.csv"))
+    assert code == 1
+    assert "out.csv" in remarks.splitlines()[-1]
+    said = run("batch", "status", str(folder / "out.csv"), env=shell.env).stdout.decode()
+    assert "1 of 1 rows done" in said
+    assert "It stopped, as of" in said
+    assert "was killed" not in said
+    folder.mkdir()
+    assert shell.batch(table, "-o", str(folder / "out.csv"))[0] == 0
+    assert len(shell.asked) == 1
+    assert "It ended" in run("batch", "status", str(folder / "out.csv"), env=shell.env).stdout.decode()
+
+
+def test_a_state_that_cannot_be_noted_costs_no_table(shell: Shell) -> None:
+    notes = shell.folder / "state" / "batches"
+
+    def answer(messages):
+        shutil.rmtree(notes)
+        notes.write_text("no folder")
+        return "Yes."
+
+    shell.service.answer = answer
+    code, _, remarks = shell.batch(shell.write("in.txt", "a\n"), "-o", shell.path("out.csv"))
+    assert code == 0
+    assert remarks.count("The state of a batch cannot be noted") == 1
+    assert [row["state"] for row in shell.rows("out.csv")] == ["done"]
+
+
+def test_answers_in_memory_are_said_to_be_gone(shell: Shell) -> None:
+    table = shell.write("in.txt", "a\n")
+    for _ in range(2):
+        _, _, remarks = shell.batch(table, "-o", shell.path("out.csv"), "--store", "memory")
+        assert "They are gone at the end: the same command asks all rows again." in remarks
+        assert "Going on" not in remarks
+    assert len(shell.asked) == 2
 
 
 def test_a_table_of_prompts_and_conversations(shell: Shell) -> None:
@@ -307,7 +353,7 @@ def test_refused_rows_are_asked_again_when_told_to(shell: Shell) -> None:
     assert len(shell.asked) == 2
     code, _, remarks = shell.batch(*line, "--retry", "refused")
     assert code == 0
-    assert "1 rows are asked again." in remarks
+    assert "1 row is asked again." in remarks
     assert shell.asked == ["One?", "Two?", "One?"]
     assert [row["state"] for row in shell.rows("out.csv")] == ["done", "done"]
 
@@ -373,7 +419,7 @@ def test_a_router_leaves_them_out_with_a_word(shell: Shell) -> None:
         code, _, remarks = shell.batch(*line, who=False, env=env)
         assert code == 0
         assert "cohere is not asked. The terms of Cohere" in remarks
-        assert "Asked: whoever is free of groq/openai/gpt-oss-120b" in remarks
+        assert "Asked: any free one of groq/openai/gpt-oss-120b" in remarks
         assert not cohere.requests
     assert (shell.rows("out.csv")[0]["answer"], shell.rows("out.csv")[0]["service"]) == ("Groq.", "Groq")
 
@@ -465,7 +511,7 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_lines(shell: Shell, variable: s
     with Terminal(
         "batch", table, "-o", shell.path("out.csv"), *shell.who, env={**shell.env, variable: value}
     ) as terminal:
-        terminal.wait_for("1 of 1 rows have answers.")
+        terminal.wait_for("1 of 1 row has an answer.")
         assert terminal.wait() == 0
     assert not [code for code in ("\x1b[2m", "\x1b[31m", "\x1b[38") if code in terminal.shown]
     if variable == "TERM":

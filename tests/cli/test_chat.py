@@ -561,7 +561,7 @@ def test_an_address_where_nobody_listens_is_said_plainly() -> None:
     line = only_error(done)
     assert "Connection failed: 127.0.0.1:9: Connection refused. It was tried" in line
     assert "ssl:" not in line
-    assert line.endswith("Nobody listens there: start the server, or check --base-url.")
+    assert line.endswith("No server listens there: start the server, or check --base-url.")
 
 
 def test_a_wrong_variable_is_named() -> None:

@@ -52,7 +52,7 @@ def test_a_confirmation_and_its_end(run):
     skipped = {one["name"]: one["reason"] for one in found["skipped"]}
     assert "freeproviders services confirm groq" in skipped["groq"]
     assert "trains on prompts" in skipped["mistral"]
-    assert "Nobody answers" in skipped["ollama"]
+    assert "No server answers" in skipped["ollama"]
     assert found["confirmed"] == []
 
     out, _ = run("confirm", "openrouter")

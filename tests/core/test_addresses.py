@@ -81,7 +81,7 @@ def test_nobody_listens_on_this_machine(make, advice, closed):
     """The network is not at fault where it is not used."""
     with pytest.raises(ProviderConnectionError) as caught:
         make(closed).complete_sync("Hi")
-    assert f"Nobody listens there: {advice}" in str(caught.value)
+    assert f"No server listens there: {advice}" in str(caught.value)
     assert "network" not in str(caught.value)
 
 
@@ -92,4 +92,4 @@ def test_vectors_and_proxies(closed):
     proxied = OpenAICompatible("m", base_url=closed, proxy=closed.removesuffix("/v1"), retry=0)
     with pytest.raises(ProviderConnectionError) as caught:
         proxied.complete_sync("Hi")
-    assert "Nobody listens" not in str(caught.value)
+    assert "No server listens" not in str(caught.value)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -167,6 +168,14 @@ def test_only_the_transport_knows_aiohttp():
         text = path.read_text()
         if not name.startswith(("freeproviders.cli", "freeproviders.testing")):
             assert "asyncio.run(" not in text, name
+
+
+def test_values_of_sql_are_not_numbered():
+    """Python 3.12 warns of `?1` with a tuple, 3.14 refuses it: a value used twice has a name (`:now`)."""
+    of_sql = {path for path in MODULES.values() if "sqlite3" in path.read_text()}
+    assert of_sql
+    for path in of_sql:
+        assert not re.search(r"\?\d", path.read_text()), path
 
 
 NOT_FOR_ADAPTERS = (

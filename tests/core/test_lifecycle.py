@@ -479,6 +479,32 @@ def test_a_waiting_stream_closed_by_another_thread(slow):
     assert list(stream) == []  # closed by its own reader, it is at its end as a generator is
 
 
+def test_a_stream_closed_in_the_turn_of_the_loop_in_which_it_begins():
+    """Its task is cancelled before it has done anything; whoever waits for it is told all the same."""
+
+    async def items():
+        await asyncio.Event().wait()
+        yield 1
+
+    async def loop():
+        return asyncio.get_running_loop()
+
+    for _ in range(20):
+        gate, stream = threading.Event(), bridge.iterate(items())
+        bridge.run(loop()).call_soon_threadsafe(gate.wait)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(next, stream)
+            while stream._pump is None:
+                time.sleep(0.001)
+            closing = pool.submit(stream.close)
+            time.sleep(0.01)
+            gate.set()
+            with pytest.raises(errors.ProviderConnectionError, match="closed by another thread"):
+                waiting.result(60)
+            closing.result(60)
+        assert not stream._pump._over.locked()
+
+
 def test_a_stream_that_was_closed_before_it_began(slow):
     """Nothing is sent for it."""
     stream = provider_of(slow).stream_sync(HI)

@@ -10,6 +10,7 @@ from freeproviders.errors import (
     BadTextsError,
     FamilyMismatchError,
     ProviderError,
+    RateLimitError,
     UsageError,
 )
 from freeproviders.retry import Retry
@@ -178,6 +179,18 @@ def test_a_service_is_left_out_with_its_reason(monkeypatch):
         FreeProvidersEmbedder(family="gemini-embedding-001", privacy="any")
 
 
+def test_a_local_server_that_is_elsewhere_is_not_local(monkeypatch):
+    """The environment may say that Ollama is on another machine: no text goes there unasked."""
+    monkeypatch.setenv("OLLAMA_API_BASE", "https://ollama.example/v1")
+    for name in ("LM_STUDIO", "LMSTUDIO", "VLLM"):
+        monkeypatch.delenv(f"{name}_API_BASE", raising=False)
+    embedder = FreeProvidersEmbedder(family="bge-m3", privacy="local")
+    assert embedder.members
+    assert all("localhost" in one.base_url for one in embedder.members)
+    anywhere = FreeProvidersEmbedder(family="bge-m3")
+    assert "https://ollama.example/v1" in [one.base_url for one in anywhere.members[:3]]
+
+
 def test_a_family_that_nobody_has_is_refused():
     with pytest.raises(UsageError, match=r"no family 'bge-m9': use one of .*bge-m3"):
         FreeProvidersEmbedder(family="bge-m9")
@@ -223,3 +236,18 @@ def test_a_service_that_says_at_once_again_and_again_is_not_hammered(two):
     with pytest.raises(ProviderError, match="429"):
         FreeProvidersEmbedder(member(first)).embed_sync(TEXTS, wait_up_to=1)
     assert len(first.requests) <= 3
+
+
+def test_a_question_to_members_that_are_shut_says_who_is_shut_once(two):
+    """What a member said is kept until it may be asked again, and is told to every caller as it was said."""
+    first, other = two
+    first.faults = other.faults = fault(429, retry_after=3600)
+    embedder = FreeProvidersEmbedder(member(first), member(other))
+    raised = []
+    for _ in range(3):
+        with pytest.raises(RateLimitError) as caught:
+            embedder.embed_sync(TEXTS, wait_up_to=0)
+        raised.append((caught.value, str(caught.value)))
+    (_, first_text), (_, second_text), (_, third_text) = raised
+    assert first_text == second_text == third_text
+    assert len({id(error) for error, _ in raised}) == 3

@@ -80,7 +80,7 @@ def test_nobody_can_answer_now(stream: bool) -> None:
             )
         assert 28 <= int(caught.value.response.headers["retry-after"]) <= 31
         assert caught.value.response.headers["x-should-retry"] == "true"
-        assert "Nobody has answered" in caught.value.message
+        assert "No member has answered" in caught.value.message
         assert len(flow.requests) == len(other.requests) == 1
 
 

@@ -1,6 +1,7 @@
 """Calls that LangChain's agents decide about: repeated, unknown, wrong, and none at all.
 
-Each is asked in words and by the service's own protocol, sync and async, and comes to the same.
+Each is asked in words and by the service's own protocol, sync and async, whole and streamed, and
+comes to the same.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import (
     HumanInTheLoopMiddleware,
     LLMToolSelectorMiddleware,
+    ModelCallLimitMiddleware,
     ModelRetryMiddleware,
 )
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState
 from langgraph.types import Command
@@ -26,51 +29,8 @@ from pydantic import BaseModel
 from freeproviders.types import InvalidToolCall, Text, ToolCall
 from langchain_freeproviders.errors import EmptyResponseError, ToolCallError
 from tests.brain import Script, call
+from tests.langchain.agents import LIMIT, WAYS, add, in_all_ways, made, model, native, results
 from tests.langchain.services import OPENAI
-
-LIMIT = {"recursion_limit": 40}
-native = pytest.mark.parametrize("native", [False, True], ids=["prompted", "native"])
-
-
-def made(native, *calls):
-    """An answer of calls, each a name and its arguments."""
-    if native:
-        return [ToolCall(f"c{n}", name, args) for n, (name, args) in enumerate(calls)]
-    return "".join(call(name, **args) for name, args in calls)
-
-
-def model(r, native, **fields):
-    return OPENAI.model(r, native_tools=native, json_schema=False, **fields)
-
-
-async def both(answers, native, make, inputs="Go on."):
-    """The agent's messages after a sync and after an async run, each with the answers from the first."""
-    out = []
-    for run_async in (False, True):
-        with OPENAI.replica(Script(*answers)) as r:
-            agent, asked = make(r), {"messages": [HumanMessage(inputs)]}
-            state = await (
-                agent.ainvoke(asked, LIMIT) if run_async else asyncio.to_thread(agent.invoke, asked, LIMIT)
-            )
-            out.append((state["messages"], r))
-            assert state["messages"][-1].content == answers[-1] or "structured_response" in state
-    assert [kind(message) for message in out[0][0]] == [kind(message) for message in out[1][0]]
-    return out[0]
-
-
-def kind(message):
-    return type(message).__name__, getattr(message, "status", None)
-
-
-def results(messages):
-    return [message.content for message in messages if isinstance(message, ToolMessage)]
-
-
-@tool
-def add(a: int, b: int) -> str:
-    """Add two numbers."""
-    return str(a + b)
-
 
 # --- the same call again --------------------------------------------------------------------------
 
@@ -96,8 +56,8 @@ async def test_a_coding_agent_lists_writes_and_lists_again(native):
         made(native, ("list_files", {})),
         "Done.",
     ]
-    messages, r = await both(
-        said, native, lambda r: files.clear() or create_agent(model(r, native), [list_files, write_file])
+    messages, r = await in_all_ways(
+        said, lambda r: files.clear() or create_agent(model(r, native), [list_files, write_file])
     )
     assert results(messages) == ["none", "written", "a.py"]
     assert len(r.requests) == 4
@@ -115,8 +75,8 @@ async def test_polling(native):
         return "finished" if len(states) == 5 else "pending"
 
     said = [*[made(native, ("job_status", {"job": 7}))] * 5, "It is finished."]
-    messages, r = await both(
-        said, native, lambda r: states.clear() or create_agent(model(r, native), [job_status])
+    messages, r = await in_all_ways(
+        said, lambda r: states.clear() or create_agent(model(r, native), [job_status])
     )
     assert results(messages) == ["pending"] * 4 + ["finished"]
     assert len(r.requests) == 6
@@ -134,7 +94,7 @@ async def test_two_dice(native):
         return str(len(rolled))
 
     said = [made(native, ("roll", {}), ("roll", {})), "One and two."]
-    messages, _ = await both(said, native, lambda r: rolled.clear() or create_agent(model(r, native), [roll]))
+    messages, _ = await in_all_ways(said, lambda r: rolled.clear() or create_agent(model(r, native), [roll]))
     assert sorted(results(messages)) == ["1", "2"]
     assert len({made["id"] for made in messages[1].tool_calls}) == 2
 
@@ -153,7 +113,7 @@ async def test_a_tool_that_fails_twice(native):
 
     fetch.handle_tool_error = True
     said = [*[made(native, ("fetch", {"page": "home"}))] * 3, "It says welcome."]
-    messages, _ = await both(said, native, lambda r: tries.clear() or create_agent(model(r, native), [fetch]))
+    messages, _ = await in_all_ways(said, lambda r: tries.clear() or create_agent(model(r, native), [fetch]))
     assert [message.status for message in messages if isinstance(message, ToolMessage)] == [
         "error",
         "error",
@@ -181,7 +141,7 @@ async def test_writer_and_reviewer_hand_over_four_times(native):
         return builder.compile()
 
     over = [made(native, (f"to_{name}", {})) for name in ("reviewer", "writer")]
-    messages, r = await both([*over, *over, "Approved."], native, graph)
+    messages, r = await in_all_ways([*over, *over, "Approved."], graph)
     assert [message.name for message in messages if isinstance(message, ToolMessage)] == [
         "to_reviewer",
         "to_writer",
@@ -227,6 +187,21 @@ async def test_the_same_call_twice_under_a_human_in_the_loop(native, run_async):
     assert state["messages"][-1].content == "Sent."
 
 
+@native
+async def test_a_limit_of_the_frameworks_ends_a_loop(native):
+    """The same call for ever, until a middleware ends the run, or LangGraph does."""
+    again = made(native, ("add", {"a": 1, "b": 2}))
+    limit = ModelCallLimitMiddleware(run_limit=3, exit_behavior="end")
+    for run in WAYS:
+        with OPENAI.replica(Script(again)) as r:
+            agent = create_agent(model(r, native), [add], middleware=[limit])
+            state = await run(agent, {"messages": [HumanMessage("Go on.")]})
+            assert results(state["messages"]) == ["3"] * 3
+            assert len(r.requests) == 3
+            with pytest.raises(GraphRecursionError):
+                await run(create_agent(model(r, native), [add]), {"messages": [HumanMessage("Go on.")]})
+
+
 # --- wrong names and wrong arguments --------------------------------------------------------------
 
 
@@ -238,7 +213,7 @@ async def test_a_wrong_name_and_then_the_right_one(native):
         made(native, ("add", {"a": 1, "b": 2})),
         "It is 3.",
     ]
-    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    messages, r = await in_all_ways(said, lambda r: create_agent(model(r, native), [add]))
     assert results(messages) == ["3"]
     assert len(r.requests) == 3
 
@@ -251,7 +226,7 @@ async def test_a_wrong_name_that_is_insisted_on(native):
         made(native, ("add", {"a": 1, "b": 2})),
         "It is 3.",
     ]
-    messages, _ = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    messages, _ = await in_all_ways(said, lambda r: create_agent(model(r, native), [add]))
     first, second = results(messages)
     assert "plus is not a valid tool, try one of [add]" in first
     assert second == "3"
@@ -263,7 +238,7 @@ async def test_an_argument_left_out_four_times(native):
     """Three times below the agent, then LangGraph's own complaint, and then it is right."""
     wrong = made(native, ("add", {"a": 1}))
     said = [*[wrong] * 4, made(native, ("add", {"a": 1, "b": 2})), "It is 3."]
-    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    messages, r = await in_all_ways(said, lambda r: create_agent(model(r, native), [add]))
     first, second = results(messages)
     assert "b" in first
     assert "Field required" in first
@@ -367,8 +342,8 @@ async def test_an_agent_answers_an_invalid_call_beside_a_valid_one(native):
     """The valid one runs, the other does not, and the model is told of both."""
     bad = [InvalidToolCall("bad", "read", BROKEN, "")] if native else call("read").replace("{}", "[7]")
     said = made(native, ("add", {"a": 1, "b": 2})) + bad
-    messages, r = await both(
-        [said, "It is 3."], native, lambda r: create_agent(model(r, native, max_repairs=0), [add, read])
+    messages, r = await in_all_ways(
+        [said, "It is 3."], lambda r: create_agent(model(r, native, max_repairs=0), [add, read])
     )
     (invalid,) = messages[1].invalid_tool_calls
     assert (BROKEN if native else "[7]") in invalid["error"]
@@ -388,7 +363,7 @@ async def test_thinking_and_words_beside_a_call(native):
     words = f"<think>Maybe {call('add', a=9, b=9)}?</think>\nI add."
     calls = made(native, ("add", {"a": 1, "b": 2}))
     said = [[Text(words), *calls] if native else words + calls, "<think>So.</think>\n\nIt is 3."]
-    messages, _ = await both([*said[:1], "It is 3."], native, lambda r: create_agent(model(r, native), [add]))
+    messages, _ = await in_all_ways([*said[:1], "It is 3."], lambda r: create_agent(model(r, native), [add]))
     assert results(messages) == ["3"]
     assert messages[1].content == "I add."
     assert messages[1].additional_kwargs["reasoning_content"].startswith("Maybe")
@@ -448,8 +423,8 @@ async def test_a_retry_of_the_model_after_a_call_that_nobody_can_make(native):
     broken = [InvalidToolCall("bad", "add", "{", "")] if native else in_words
     said = [broken, made(native, ("add", {"a": 1, "b": 2})), "It is 3."]
     retry = ModelRetryMiddleware(max_retries=1, on_failure="error", initial_delay=0)
-    messages, r = await both(
-        said, native, lambda r: create_agent(model(r, native, max_repairs=0), [add], middleware=[retry])
+    messages, r = await in_all_ways(
+        said, lambda r: create_agent(model(r, native, max_repairs=0), [add], middleware=[retry])
     )
     assert results(messages) == ["3"]
     assert len(r.requests) == 3
@@ -459,7 +434,7 @@ async def test_a_retry_of_the_model_after_a_call_that_nobody_can_make(native):
 async def test_an_empty_answer_in_a_run_is_asked_again(native):
     """Once; and again it is an error, not an agent that ends in silence."""
     said = [made(native, ("add", {"a": 1, "b": 2})), "", "It is 3."]
-    messages, r = await both(said, native, lambda r: create_agent(model(r, native), [add]))
+    messages, r = await in_all_ways(said, lambda r: create_agent(model(r, native), [add]))
     assert [type(message).__name__ for message in messages] == [
         "HumanMessage", "AIMessage", "ToolMessage", "AIMessage",
     ]  # fmt: skip

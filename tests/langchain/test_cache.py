@@ -15,6 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 from pydantic import BaseModel
 
+from freeproviders.answers import outage
 from freeproviders.answers.entry import Entry
 from freeproviders.errors import AnswerStoreWarning, UsageError
 from langchain_freeproviders import AnswerCache, ChatFlowGpt, ChatOpenAICompatible, FlowGptLLM
@@ -239,15 +240,21 @@ def test_clearing_deletes_what_is_of_this_name(cache):
 
 
 def test_a_damaged_entry_is_no_answer(cache):
-    """A warning says what to do."""
+    """It is said, and another one takes its place."""
     key = cache._key("p", "m")
     for value in [b"{", b"3", b'[{"$": "object", "class": "langchain.Generation", "of": {}}]']:
         cache.clear()
         cache._store.put([(key, Entry(state="done", value=value))], run=cache.name).result()
-        with pytest.warns(AnswerStoreWarning, match="Clear the cache"):
+        outages().clear()
+        with pytest.warns(AnswerStoreWarning, match="is damaged: asked again"):
             assert asyncio.run(cache.alookup("p", "m")) is None
-        with pytest.warns(AnswerStoreWarning, match="Clear the cache"):
-            assert cache.lookup("p", "m") is None
+        cache.update("p", "m", [Generation(text="New.")])
+        assert cache.lookup("p", "m") == [Generation(text="New.")]
+
+
+def outages():
+    """What this process knows of stores that cannot be used."""
+    return outage._outages.get()
 
 
 class Silent:
@@ -267,15 +274,19 @@ class Silent:
 def test_a_store_that_cannot_be_used_costs_no_answer(tmp_path, monkeypatch):
     """Neither one that is no database, nor one that is silent; to clear it is an error."""
     (tmp_path / "text").write_text("no database")
-    monkeypatch.setattr("langchain_freeproviders.cache._STORE_SECONDS", 0.01)
+    monkeypatch.setattr("langchain_freeproviders.cache.STORE_SECONDS", 0.01)
     with FLOW.replica() as server:
         for store, why in ((tmp_path / "text", "text"), (Silent(), "did not come within")):
             model = FLOW.model(server, cache=AnswerCache(store))
             with pytest.warns(AnswerStoreWarning, match=why):
                 assert model.invoke("Hello").content == "Hello"
+            with warnings.catch_warnings():  # and for a while nobody waits for it
+                warnings.simplefilter("error")
+                assert asyncio.run(model.ainvoke("Hello")).content == "Hello"
+            outages().clear()
             with pytest.warns(AnswerStoreWarning, match=why):
                 assert asyncio.run(model.ainvoke("Hello")).content == "Hello"
-        assert len(server.requests) == 4
+        assert len(server.requests) == 6
     with pytest.raises(ours.AnswerStoreError):
         AnswerCache(tmp_path / "text").clear()
     with pytest.raises(UsageError, match="name is empty"):

@@ -14,13 +14,28 @@ from freeproviders.types import Completion, Finish, Reasoning, Text, ToolCall, U
 from langchain_freeproviders import chunks
 from langchain_freeproviders.chunks import (
     ChunkWriter,
+    quick_last,
     quick_reasoning,
     quick_text,
+    quick_words,
     result,
+    validated_last,
     validated_reasoning,
     validated_text,
+    validated_words,
 )
 
+COUNTS = [
+    {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12},
+    {
+        "input_tokens": 7,
+        "output_tokens": 5,
+        "total_tokens": 12,
+        "input_token_details": {"cache_read": 1},
+        "output_token_details": {"reasoning": 2},
+    },
+]
+METADATA = [{"model_name": "m", "attempts": 1}, {"trail": [{"provider": "P"}], "headers": {"a": "b"}}]
 WAYS = [(quick_text(), validated_text), (quick_reasoning(), validated_reasoning)]
 TEXTS = ["", "a", "Grüße \U0001f30a", "\u2028\r\n[DONE]", "x" * 10_000]
 
@@ -28,12 +43,12 @@ TEXTS = ["", "a", "Grüße \U0001f30a", "\u2028\r\n[DONE]", "x" * 10_000]
 def test_the_quick_way_is_in_use():
     assert chunks.text_chunk is not validated_text
     assert chunks.reasoning_chunk is not validated_reasoning
+    assert chunks.last_chunk is not validated_last
+    assert chunks.words_generation is not validated_words
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("ways", WAYS, ids=["text", "reasoning"])
-def test_a_copy_equals_a_validated_chunk(ways, text):
-    one, other = ways[0](text), ways[1](text)
+def same(one, other):
+    """Hold that nothing tells two chunks or generations apart."""
     for a, b in ((one, other), (one.message, other.message)):
         assert a == b
         assert type(a) is type(b)
@@ -45,6 +60,25 @@ def test_a_copy_equals_a_validated_chunk(ways, text):
         assert a.__pydantic_private__ == b.__pydantic_private__
         assert repr(a) == repr(b)
         assert dumps(a) == dumps(b)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("ways", WAYS, ids=["text", "reasoning"])
+def test_a_copy_equals_a_validated_chunk(ways, text):
+    same(ways[0](text), ways[1](text))
+
+
+@pytest.mark.parametrize("usage", [None, *COUNTS], ids=["none", "counts", "details"])
+@pytest.mark.parametrize("metadata", METADATA, ids=["short", "deep"])
+def test_a_copy_of_the_last_chunk_equals_a_validated_one(metadata, usage):
+    same(quick_last()(copy.deepcopy(metadata), copy.deepcopy(usage)), validated_last(metadata, usage))
+
+
+@pytest.mark.parametrize("usage", COUNTS, ids=["counts", "details"])
+@pytest.mark.parametrize("text", TEXTS, ids=["none", "a", "emoji", "lines", "long"])
+def test_a_copy_of_an_answer_equals_a_validated_one(text, usage):
+    given = (text, {"reasoning_content": "Hm."}, METADATA[1], usage)
+    same(quick_words()(*copy.deepcopy(given)), validated_words(*given))
 
 
 @pytest.mark.parametrize("ways", WAYS, ids=["text", "reasoning"])

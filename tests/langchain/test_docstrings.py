@@ -90,7 +90,7 @@ def answer(messages):
 
 
 def test_every_section_is_there():
-    found = re.findall(r"^    ([A-Z][\w -]+):$", FreeProvidersChatModel.__doc__, re.MULTILINE)
+    found = re.findall(r"^([A-Z][\w -]+):$", inspect.getdoc(FreeProvidersChatModel), re.MULTILINE)
     assert found == SECTIONS
 
 

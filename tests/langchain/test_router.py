@@ -260,7 +260,7 @@ async def test_one_error_for_all(servers):
         lambda: anext(model.astream("Hi")),
         lambda: asyncio.to_thread(model.invoke, "Hi"),
     ):
-        with pytest.raises(NoProviderError, match="Nobody has answered") as caught:
+        with pytest.raises(NoProviderError, match="No member has answered") as caught:
             await ask()
     error = caught.value
     assert isinstance(error, errors.NoProviderError)

@@ -208,6 +208,30 @@ async def test_with_the_raw_message_of_a_bad_answer_wherever_it_stands(method):
         assert isinstance(value["parsing_error"], errors.OutputError)
 
 
+@pytest.mark.parametrize("native", [False, True], ids=["prompted", "native"])
+@pytest.mark.parametrize("schema", [City, SCHEMA], ids=["class", "schema"])
+async def test_a_call_in_the_place_of_the_object(native, schema):
+    """Where tools are bound as well, it is no failure for who gets at it; else an error, and never None."""
+    called = [ToolCall("1", "look", {})] if native else call("look")
+    look = {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": {}}}
+    with OPENAI.replica(called) as r:
+        model = OPENAI.model(r, native_tools=native, json_schema=native)
+        raw = model.with_structured_output(schema, include_raw=True, tools=[look])
+        streams = [
+            [piece async for piece in raw.astream(QUESTION)],
+            await asyncio.to_thread(lambda: list(raw.stream(QUESTION))),
+        ]
+        sums = [{name: value for piece in pieces for name, value in piece.items()} for pieces in streams]
+        for value in (await raw.ainvoke(QUESTION), await asyncio.to_thread(raw.invoke, QUESTION), *sums):
+            assert (value["parsed"], value["parsing_error"]) == (None, None)
+            assert [made["name"] for made in value["raw"].tool_calls] == ["look"]
+        bare = model.with_structured_output(schema, tools=[look])
+        with pytest.raises(errors.StructuredOutputError, match="called look"):
+            await bare.ainvoke(QUESTION)
+        with pytest.raises(errors.StructuredOutputError, match="no object"):
+            [piece async for piece in bare.astream(QUESTION)]
+
+
 async def test_a_failure_of_the_service_is_no_parsing_error():
     with FLOW.replica("never", faults={"status": 401}) as r, pytest.raises(errors.AuthenticationError):
         await FLOW.model(r).with_structured_output(City, include_raw=True).ainvoke(QUESTION)

@@ -200,6 +200,14 @@ async def test_a_cache_with_another_family_is_refused(service, other):
     assert store.get("new", collection="embeddings") is None
 
 
+def test_a_cache_with_a_family_of_nobody_is_refused(service):
+    """What another program has written there is no fingerprint of ours."""
+    store = SimpleKVStore()
+    store.put("fingerprint", {"fingerprint": "of another program"}, collection="embeddings_family")
+    with pytest.raises(FamilyMismatchError, match="of another program"):
+        member(service, embeddings_cache=store).get_text_embedding("a")
+
+
 async def test_a_cache_filled_by_nobody_knows_whom_is_refused(service):
     store = SimpleKVStore()
     store.put("a", {"x": [1.0, 0.0]}, collection="embeddings")

@@ -454,7 +454,7 @@ def test_without_models_it_finds_who_is_free(monkeypatch):
     Settings.llm = llm
     assert Settings.llm is llm
     assert "gsk_secret" not in f"{llm!r} {llm.to_dict()} {llm.to_payload()}"
-    with pytest.raises(UsageError, match="There is nobody to ask"):
+    with pytest.raises(UsageError, match="There is no backend to ask"):
         FreeProviders(privacy="local", exclude=["embedded", "ollama"])
 
 

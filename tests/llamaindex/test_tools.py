@@ -13,7 +13,7 @@ from freeproviders.errors import ToolCallError, UsageError
 from freeproviders.testing import replica
 from freeproviders.types import Text, ToolCall
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
-from llama_index_freeproviders.tools import UNREADABLE
+from llama_index_freeproviders.tools import UNREADABLE, chat_arguments
 from tests.brain import Script, brain, call
 from tests.llamaindex.services import SERVICES, gathered, listen
 
@@ -273,6 +273,29 @@ def test_a_long_description_and_no_schema():
 
 
 # --- native ---------------------------------------------------------------------------------------
+
+
+class Telling(ToolMetadata):
+    """Metadata that write themselves anew each time."""
+
+    def to_openai_tool(self, skip_length_check=False):
+        written = super().to_openai_tool(skip_length_check)
+        written["function"]["description"] += "!"
+        return written
+
+
+def test_a_tool_is_written_as_it_is_now():
+    """The schema of a class is kept, the words beside it may change; a class of one's own is asked."""
+    tool = FunctionTool.from_defaults(get_weather)
+    tool._metadata = ToolMetadata("The weather.", "weather", tool.metadata.fn_schema)
+    for name, told in (("weather", "The weather."), ("weather", "Rain."), ("rain", "Rain.")):
+        tool.metadata.name, tool.metadata.description = name, told
+        (document,) = chat_arguments([tool])["tools"]
+        assert document == tool.metadata.to_openai_tool()
+        document["function"]["name"] = "somebody else's"
+    tool._metadata = Telling("Rain.", "rain", tool.metadata.fn_schema)
+    (document,) = chat_arguments([tool])["tools"]
+    assert document["function"]["description"] == "Rain.!"
 
 
 async def test_native_tools_use_the_protocol():

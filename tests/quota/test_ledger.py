@@ -10,14 +10,16 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from freeproviders import private_file
-from freeproviders.errors import LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
-from freeproviders.quota import place
+from freeproviders.errors import LedgerError, LedgerWarning, QuotaSpentError, QuotaTooSmallError, UsageError
+from freeproviders.quota import book, place
+from freeproviders.quota import waiting as lines
 from freeproviders.quota.interface import Ledger
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import ENV_QUOTA, open_ledger
@@ -200,6 +202,45 @@ async def test_a_deadline_in_a_line(ledger):
     ledger.settle(await long)
 
 
+@pytest.mark.parametrize("has_place", [True, False])
+@pytest.mark.parametrize("end", ["cancelled", "deadline"])
+async def test_who_stood_behind_one_that_gives_up_is_tried_at_once(ledger, monkeypatch, end, has_place):
+    """What is too little for the first may be enough for the second, which need not wait for its turn."""
+    monkeypatch.setattr(lines, "_BEAT_SECONDS", 1000.0)
+    monkeypatch.setattr(lines, "_LOOK_SECONDS", 1000.0)
+    if not has_place:  # among those of all processes
+        monkeypatch.setattr(book, "NEAR_SECONDS", -1.0)
+    places = rule("concurrency", "", 3)
+    await ledger.reserve(ask((places, 2)))
+    large = asyncio.ensure_future(
+        ledger.reserve(ask((places, 2)), wait_up_to=1000 if end == "cancelled" else 0.5)
+    )
+    await asyncio.sleep(0)
+    small = asyncio.ensure_future(ledger.reserve(ask((places, 1)), wait_up_to=1000))
+    await asyncio.sleep(0)
+    await ledger.standings()  # the large one has been refused by now
+    assert not small.done()
+    if end == "cancelled":
+        large.cancel()
+    await asyncio.wait([large])
+    await asyncio.wait_for(small, 30)
+    assert large.cancelled() or isinstance(large.exception(), QuotaSpentError)
+
+
+async def test_each_who_waits_has_an_error_of_his_own(path):
+    """Of two backends that wait for a ledger which is closed, each is named in its own error."""
+    ledger = SharedLedger(lambda: SQLiteStore(path), lambda _: None)
+    places = ask(rule("concurrency", "", 1))
+    await ledger.reserve(places)
+    waiting = [asyncio.ensure_future(ledger.reserve(places, wait_up_to=1000)) for _ in range(2)]
+    await asyncio.sleep(0)
+    await ledger.standings()
+    await asyncio.to_thread(ledger.close)
+    one, two = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(one, LedgerError)
+    assert (one.about("one", "").provider, two.about("two", "").provider) == ("one", "two")
+
+
 def test_threads_and_loops_on_one_ledger(ledger):
     """64 threads, four event loops: exactly what there is, no more and no less."""
     tokens = rule("tokens", "day", 5200)
@@ -262,7 +303,7 @@ ledger.close()
     await asyncio.sleep(0)
     await ledger.standings()
     await ledger.standings()  # it has been refused by now, and listens
-    for line in ledger._lines.values():
+    for line in ledger._worker._lines.values():
         line._at += 1000  # it would not look again by itself
     other.stdin.write(b"go\n")
     await asyncio.wait_for(waiting, 60)
@@ -392,7 +433,8 @@ def test_a_damaged_file(path, ledger):
 def test_a_locked_file(path):
     """Another program holds the lock for longer than is waited."""
     wanted = ask(rule(cap=3))
-    SQLiteStore(path).run([])
+    with closing(SQLiteStore(path)) as store:
+        store.run([])
     ledger = SharedLedger(lambda: SQLiteStore(path, busy_seconds=0.05), lambda store: store.copy_in_memory())
     first = ledger.reserve_sync(wanted)
     holder = sqlite3.connect(path, isolation_level=None)
@@ -429,7 +471,7 @@ def test_a_full_disk(path, ledger):
     for grant in grants[:2]:
         ledger.settle(grant, sent=False)
     ledger.reserve_sync(wanted)
-    ledger._retry_at = 0.0  # there is room again: what was granted meanwhile is written down
+    ledger._worker.stores._retry_at = 0.0  # there is room again: what was granted meanwhile is written down
     with pytest.raises(QuotaSpentError):
         [ledger.reserve_sync(wanted) for _ in range(3)]
     file = SQLiteStore(path)

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from freeproviders import redis_server as servers
-from freeproviders.errors import LedgerWarning, MissingDependencyError, QuotaSpentError
+from freeproviders.errors import LedgerWarning, MissingDependencyError, QuotaSpentError, UsageError
 from freeproviders.quota.interface import Grant
 from freeproviders.quota.ledger import SharedLedger
 from freeproviders.quota.opening import open_ledger
-from freeproviders.quota.steps import Forget, Refused, Settle, StoreError, Take
+from freeproviders.quota.steps import Forget, Look, Refused, Settle, StoreError, Take
 from tests.quota.servers import redis_server
 from tests.quota.stores import Asked, Clock, ask, rule
 
@@ -128,19 +128,47 @@ async def test_a_server_that_comes_back(server, tmp_path, monkeypatch):
         server.stop()
         with pytest.warns(LedgerWarning):
             first = await ledger.reserve(wanted)
+        spare = ledger._worker.stores._store
         second = await ledger.reserve(wanted)
         ledger.settle(first, {"tokens": 7})
         await ledger.standings()
         server.start()
-        ledger.retry_seconds = ledger._retry_at = 0.0
+        ledger._worker.stores.retry_seconds = ledger._worker.stores._retry_at = 0.0
         await ledger.standings()
         ledger.settle(lost, {"tokens": 1})  # the server has forgotten it
         ledger.settle(second, {"tokens": 30})
         found = {one.rule.metric: one.used for one in await ledger.standings()}
         assert found == {"requests": 2, "tokens": 37}
-        assert "redis" in type(ledger._store).__module__
+        assert "redis" in type(ledger._worker.stores._store).__module__
+        assert not spare.opened
     finally:
         await asyncio.to_thread(ledger.close)
+
+
+def test_who_knew_a_server_before_it_lost_all_counts_with_those_who_know_it_since(server):
+    """A server without a disk forgets the salt of accounts too; nobody goes on with one of his own."""
+    from freeproviders.quota.redis import RedisStore
+
+    old, new = RedisStore(server.url), RedisStore(server.url)
+    wanted = ask(rule(cap=2))
+    old.run([Take(wanted, "before")])
+    server.stop()
+    with pytest.raises(StoreError):
+        old.run([Look(wanted)])
+    server.start()
+    first, second = new.run([Take(wanted, "one"), Take(wanted, "two")])
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    assert isinstance(old.run([Take(wanted, "three")])[0], Refused)
+    old.close()
+    new.close()
+
+
+async def test_an_address_that_cannot_be_read_is_the_callers_mistake():
+    ledger = open_ledger("redis://127.0.0.1:port/0")
+    with pytest.raises(UsageError, match="no address of a Redis server"):
+        await ledger.reserve(ask(rule()))
+    await asyncio.to_thread(ledger.close)
 
 
 async def test_who_waits_is_told_by_another_client_what_is_free(redis_address):
@@ -154,7 +182,7 @@ async def test_who_waits_is_told_by_another_client_what_is_free(redis_address):
         await asyncio.sleep(0)
         await other.standings("nothing")
         await other.standings("nothing")  # it has been refused by now, and listens
-        for line in other._lines.values():
+        for line in other._worker._lines.values():
             line._at += 1000  # it would not look again by itself
         one.settle(grant)
         other.settle(await asyncio.wait_for(waiting, 60))

@@ -36,6 +36,7 @@ from freeproviders.embedded.cache import is_cached
 from freeproviders.embedded.weights import weights_named
 from freeproviders.testing import replica
 from freeproviders.tools import ToolPrompt
+from freeproviders.tools.quirks import quirks_of
 from tests.real import questions, schemas
 from tests.real.exam import STEADY, Score, deterministic, sit, sit_objects
 from tests.real.memory import Remembering
@@ -45,6 +46,8 @@ TOOLS = Path(questions.__file__).parents[2] / "freeproviders" / "tools"
 MODELS = {"0.5b": "qwen2.5-coder-0.5b", "1.5b": "qwen2.5-coder-1.5b"}
 SERVICES = {cls.slug: cls for cls in (FreeNetfly, ChatgptFree, FlowGpt, AIChatFree, OpenAICompatible)}
 PROTOCOLS = ("embedded", *SERVICES)
+ONLY_TINY = ("onward", "wrap_up")
+"""Texts of `ToolPrompt` that only tiny models are sent here: others may make a call again."""
 
 
 def over(slug: str, base_url: str) -> Backend:
@@ -141,9 +144,11 @@ def _common(score: Score) -> dict[str, Any]:
 
 async def hashes(short: str) -> dict[str, str]:
     """What a model's scores depend on, each as a hash. Comments and docstrings do not count."""
-    asked = await asked_for(MODELS[short])
+    asked, texts = await asked_for(MODELS[short]), asdict(ToolPrompt())
+    if not quirks_of(MODELS[short]).repeats:
+        texts = {name: text for name, text in texts.items() if name not in ONLY_TINY}
     return {
-        "prompts": _hash(json.dumps([asdict(ToolPrompt()), asked], sort_keys=True)),
+        "prompts": _hash(json.dumps([texts, asked], sort_keys=True)),
         "questions": _hash(_code(questions.__file__) + _code(schemas.__file__)),
         "dialects": _hash(
             "".join(_code(path) for path in sorted(TOOLS.rglob("dialects/*.py")))

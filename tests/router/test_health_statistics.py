@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -19,7 +20,15 @@ from freeproviders.quota.opening import open_ledger
 from freeproviders.router import statistics
 from freeproviders.router.health import Health
 from freeproviders.router.memory import STATISTICS_SECONDS
-from freeproviders.router.statistics import Sums, Vitals, dumped, loaded, merged, patience
+from freeproviders.router.statistics import (
+    Sums,
+    Vitals,
+    dumped,
+    is_too_many,
+    loaded,
+    merged,
+    patience,
+)
 from tests.router.shared_health import KEY, OTHER, OTHER_MODEL, World, admit, answer, fail, look
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +134,35 @@ def test_who_is_dead_is_shut_soon():
 
 def test_patience():
     assert [patience(share) for share in (0, 0.05, 0.1, 0.3, 0.5, 1)] == [2, 3, 3, 6, 8, 8]
+
+
+@given(
+    faults=st.integers(2, 40),
+    pending=st.integers(1, 200),
+    share=st.integers(1, 999).map(lambda of_1000: Fraction(of_1000, 1000)),
+)
+def test_faults_among_pending_requests_are_judged_by_the_binomial_sum(faults, pending, share):
+    asked = faults + pending
+    exact = sum(
+        math.comb(asked, number) * share**number * (1 - share) ** (asked - number)
+        for number in range(faults, asked + 1)
+    )
+    allowed = Fraction(statistics._CHANCE)
+    if abs(exact / allowed - 1) > 1e-6:
+        assert is_too_many(faults, pending, float(share)) == (exact <= allowed)
+
+
+def test_any_number_of_requests_may_be_pending():
+    """As of a batch that asks a server of the user's own ten thousand questions at once."""
+    (health,) = World(1).healths
+    admissions = [admit(health) for _ in range(10_000)]
+    shut = 0
+    for admission in admissions:
+        health.failed(admission, ServerError("no", status=500))
+        shut += 1
+        if not health.state(KEY).may_be_asked:
+            break
+    assert 1000 < shut < 5000  # a member that nobody knows fails once in ten times, for all that is known
 
 
 # --- kept -----------------------------------------------------------------------------------------

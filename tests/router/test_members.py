@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 
 import pytest
 
@@ -11,6 +14,7 @@ from freeproviders.catalogue import catalogue, look_again
 from freeproviders.catalogue.pins import PINS, VARIABLES
 from freeproviders.errors import MissingKeyError, NotAskedWarning, UnknownServiceError, UsageError
 from freeproviders.router.found import find
+from freeproviders.router.member import Found, Later
 from tests.catalogued import HOUSE
 
 KEY = "key-of-nobody-12345"
@@ -45,7 +49,7 @@ def test_a_machine_with_nothing_has_the_embedded_model():
     assert not found.members[0].named
     asyncio.run(found.complete())
     assert names(found) == ["embedded"]
-    assert "Nobody answers" in why(found)["ollama"]
+    assert "No server answers" in why(found)["ollama"]
 
 
 def test_what_never_costs_is_asked_with_a_key(monkeypatch):
@@ -81,7 +85,7 @@ def test_a_limit_that_nobody_recorded_is_no_allowance(monkeypatch):
     monkeypatch.setenv("PUBLICAI_API_KEY", KEY)
     found = find(privacy="any", confirmed=["publicai"])
     assert names(found) == ["embedded"]
-    assert "nobody has recorded" in why(found)["publicai"]
+    assert "limits are not recorded" in why(found)["publicai"]
 
 
 def test_who_trains_is_left_out_unless_all_may_see(monkeypatch):
@@ -298,7 +302,7 @@ def test_a_frameworks_model_is_led_to_its_adapter():
 
 def test_nobody_to_ask_is_said_with_reasons(monkeypatch):
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    with pytest.raises(UsageError, match=r"There is nobody to ask\..*openrouter: It trains"):
+    with pytest.raises(UsageError, match=r"There is no backend to ask\..*openrouter: It trains"):
         find(exclude=["embedded", "ollama"])
 
 
@@ -335,3 +339,32 @@ def test_who_is_left_out_for_a_reason_of_the_users_is_warned_of(monkeypatch, rec
     warned = [str(one.message) for one in recwarn if one.category is NotAskedWarning]
     assert len(warned) == 1
     assert "freeproviders services confirm groq" in warned[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the threads are what is tried here
+def test_a_forked_child_does_not_wait_for_a_look_of_its_parent():
+    parent, begun, over = os.getpid(), threading.Event(), threading.Event()
+
+    async def look():
+        if os.getpid() == parent:
+            begun.set()
+            await asyncio.to_thread(over.wait)
+        return Found()
+
+    found = Found(later=[Later("somewhere", look)])
+    thread = threading.Thread(target=lambda: asyncio.run(found.complete()))
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if not child:  # pragma: no cover - not counted in children
+        signal.alarm(30)
+        try:
+            asyncio.run(found.complete())
+            os._exit(bool(found.later))
+        except BaseException:
+            os._exit(1)
+    over.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert not found.later

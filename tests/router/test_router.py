@@ -12,15 +12,19 @@ from freeproviders.backend import Backend
 from freeproviders.errors import (
     ContextOverflowError,
     NoProviderError,
+    ProviderConnectionError,
     ProviderError,
     QuotaTooSmallError,
     ToolCallError,
     TruncatedResponseError,
     UsageError,
 )
+from freeproviders.router.health import Health
+from freeproviders.router.memory import Memory
 from freeproviders.testing import replica
 from freeproviders.types import Admitted, Asking, Attempt, Finish, Seam, Text, ToolCall, Usage
 from freeproviders.usage import estimate_input_tokens, upper_input_estimate
+from tests.quota.stores import Clock
 
 NOBODY = "http://127.0.0.1:9/v1"
 PICTURE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
@@ -118,6 +122,27 @@ async def test_a_trail_tells_who_listens_of_each_attempt(servers):
     assert [type(one) for one in heard] == [Asking, Admitted, Attempt] * 2
     assert tuple(heard[2::3]) == parts[-1].trail
     assert [one.model for one in heard] == ["gone"] * 3 + ["m"] * 3
+
+
+async def test_a_listener_that_fails_holds_no_place_at_a_member(servers):
+    """Else a probe of a member that has failed would be under way for two minutes."""
+    (one,) = servers("one")
+    router = FreeProviders(member(one))
+    (asked_first,) = router.members
+    clock = Clock()
+    health = Health(None, memory=Memory(clock.now))
+    router._rules = replace(router._rules, health=health)
+    health.failed(await health.admit(asked_first.key), ProviderConnectionError("no", phase="connect"))
+    clock.at += 10
+
+    def fail(event):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        async for _ in router.answer(replace(router.request("Hi"), listener=fail)):
+            pass
+    assert health.state(asked_first.key).may_be_asked
+    assert str(await router.complete("Hi")) == "one"
 
 
 async def test_all_the_ways_to_ask(servers):
@@ -504,3 +529,15 @@ def test_going_on_has_no_more_requests_than_the_question(servers):
         streamed(router)
     assert "requests are spent" in caught.value.not_resumed
     assert asked(one, two) == [1, 0]
+
+
+async def test_a_backend_of_the_callers_own_has_any_attributes():
+    """Its class is not ours, and names that we need later are his already."""
+
+    class Own(Plain):
+        def __init__(self):
+            super().__init__("own")
+            self.service, self.asked, self.account = "mine", [], "mine too"
+
+    assert str(await Own().complete("Hi")) == "own"
+    assert str(await FreeProviders(Own()).complete("Hi")) == "own"

@@ -26,9 +26,9 @@ SEARCH = Tool(
 TOOLS = (WEATHER, TIME, SEARCH)
 
 
-def read(pieces, tools=TOOLS, *, truncated=False, thinking=False):
+def read(pieces, tools=TOOLS, *, truncated=False, thinking=False, doubts=False):
     """Everything that the parser makes of some pieces; neighbouring texts are joined."""
-    parser = Parser(tools, thinking=thinking)
+    parser = Parser(tools, thinking=thinking, doubts=doubts)
     out = [part for piece in pieces for part in parser.feed(piece)]
     return joined([*out, *parser.close(truncated=truncated)])
 

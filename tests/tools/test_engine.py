@@ -481,11 +481,66 @@ async def test_a_tiny_model_does_not_make_a_call_again_at_once():
     assert (completion.text, completion.tool_calls) == ("It rains.", ())
 
 
+async def test_a_tiny_model_that_repeats_a_call_is_shown_the_other_tools():
+    """The second of two steps may be due: it makes the first one again only for want of an idea."""
+    with tiny(CALL, TIME) as r:
+        assert calls_of(await asked_after_a_result(r)) == [("get_time", {})]
+        shown = prompt_of(r.requests[1])
+        assert "The weather of a city" not in shown
+        assert "get_time" in shown
+        assert "If a part of the request is still to be done" in shown
+
+
+async def test_the_last_repair_asks_for_words():
+    """A repetition would be all that is left, else."""
+    with tiny(CALL, "It rains.") as r:
+        assert (await asked_after_a_result(r, max_repairs=1)).text == "It rains."
+        assert "Now answer the request in plain words" in prompt_of(r.requests[1])
+
+
+async def test_a_tool_that_is_not_there_is_no_other_step():
+    """What resembles the tool that was called is asked about in words."""
+    with tiny(CALL, '[TOOL_CALLS][{"name": "get_weathers", "arguments": {}}]', "It rains.") as r:
+        completion = await asked_after_a_result(r)
+        assert "<tools>" not in prompt_of(r.requests[2])
+    assert (completion.text, completion.tool_calls) == ("It rains.", ())
+
+
+@pytest.mark.parametrize("told", ["[get_weather(city: Oslo) gave this result: rain]", "rain"])
+async def test_words_are_asked_for_behind_the_results(told):
+    """Asked in words, a tiny model is told to answer; what it copies from the results is no call."""
+    with tiny(CALL, CALL, told) as r:
+        completion = await asked_after_a_result(r)
+        assert "Now answer the request in plain words" in prompt_of(r.requests[2])
+    assert (completion.text, completion.tool_calls) == (told, ())
+
+
 async def test_who_insists_is_believed():
-    """The second time it is a call, also of a tiny model."""
-    with tiny(CALL, CALL) as r:
+    """The third time it is a call, also of a tiny model."""
+    with tiny(CALL, CALL, CALL) as r:
         assert calls_of(await asked_after_a_result(r)) == [OSLO]
-        assert len(r.requests) == 2
+        assert len(r.requests) == 3
+
+
+async def test_a_tiny_model_leaves_a_circle():
+    """Two calls in turn, each with the result that it had before."""
+    both = [("get_weather", {"city": city}) for city in ("Oslo", "Rome")] * 2
+    turns = [
+        turn
+        for number, (name, arguments) in enumerate(both, 2)
+        for turn in (
+            Message("assistant", "", tool_calls=(ToolCall(f"c{number}", name, arguments),)),
+            Message("tool", arguments["city"], tool_call_id=f"c{number}"),
+        )
+    ]
+    with tiny(CALL, "It rains.") as r:
+        assert (await asked_after_a_result(r, *turns)).text == "It rains."
+
+
+async def test_the_echo_of_a_result_is_no_new_call():
+    """A tiny model sends what it was told of the message that it has sent."""
+    with tiny('[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "rain"}}]', "Sent.") as r:
+        assert (await asked_after_a_result(r)).text == "Sent."
 
 
 @pytest.mark.parametrize(

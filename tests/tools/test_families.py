@@ -53,6 +53,19 @@ def kimi(name, arguments, number=0):
     return f"{head}<|tool_call_argument_begin|>{arguments}<|tool_call_end|>"
 
 
+def plamo(*calls):
+    """Names and arguments, one after the other."""
+    tag, args = "<|plamo:{}_{}:plamo|>".format, "<|plamo:constrain|>json<|plamo:msg|>"
+    inner = "".join(
+        tag("begin", "tool_request")
+        + f"{tag('begin', 'tool_name')}{name}{tag('end', 'tool_name')}"
+        + f"{tag('begin', 'tool_arguments')}{args}{arguments}{tag('end', 'tool_arguments')}"
+        + tag("end", "tool_request")
+        for name, arguments in zip(calls[::2], calls[1::2], strict=True)
+    )
+    return f"{tag('begin', 'tool_requests')}{inner}{tag('end', 'tool_requests')}"
+
+
 def glm(name, /, **values):
     inner = "".join(
         f"<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n" for key, value in values.items()
@@ -117,6 +130,15 @@ FAMILIES = {
         ),
         (f'<{DSML}invoke name="get_weather">\n<{DSML}parameter name="city">Pa', [CUT]),
     ],
+    "plamo": [
+        (f"Hm.{plamo('get_weather', PARIS, 'get_time', '{}')}<|plamo:tag|>", ["Hm.", W, T]),
+        (
+            f"<|plamo:begin_think:plamo|>hm<|plamo:end_think:plamo|>{plamo('get_time', '{}')}",
+            [("thought", "hm"), T],
+        ),
+        (plamo("get_weather", '{"city": "Pa').partition("<|plamo:end_tool_arg")[0], [CUT]),
+        ("So.<|plamo:tag|>", ["So."]),
+    ],
     "kimi-k2": [
         (f"<|tool_calls_section_begin|>{kimi('get_weather', PARIS)}<|tool_calls_section_end|>", [W]),
         (
@@ -128,6 +150,7 @@ FAMILIES = {
         ),
         (kimi("get_weather", PARIS), [W]),
         (f"<|tool_call_begin|>get_weather:12 <|tool_call_argument_begin|>{PARIS}", [W]),
+        (kimi("get_weather", PARIS).replace(":0", ".0"), [W]),
     ],
     "kimi-k3": [
         (f"<|open|>tools<|sep|>{k3('get_weather', city='Paris')}<|close|>tools<|sep|>", [W]),
@@ -492,6 +515,121 @@ def test_a_call_to_no_tool_is_a_complaint(text):
         assert call.name.removeprefix("functions.") == "fly"
 
 
+PUT = Tool(
+    "put",
+    "Put it.",
+    {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    },
+)
+TAGGED = Tool(
+    "get_weather",
+    "The weather.",
+    {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "array", "items": {"type": "integer"}}},
+    },
+)
+TWICE = {
+    "invoke": tags("get_weather", city="Paris").replace(
+        "</invoke>", '<parameter name="{}">{}</parameter></invoke>'
+    ),
+    "pairs": glm("get_weather", city="Paris").replace(
+        "</tool_call>", "<arg_key>{}</arg_key><arg_value>{}</arg_value></tool_call>"
+    ),
+    "xml": "<function=get_weather><parameter=city>Paris</parameter><parameter={}>{}</parameter></function>",
+    "kimi": k3("get_weather", city="Paris").replace(
+        "<|close|>call",
+        '<|open|>argument key="{}" type="string"<|sep|>{}<|close|>argument<|sep|><|close|>call',
+    ),
+}
+
+
+@pytest.mark.parametrize("form", TWICE)
+def test_a_parameter_that_is_written_twice(form):
+    """Of two values none is lost in silence; the same one twice is one."""
+    for pieces in cuts(TWICE[form].format("city", "Rome")):
+        assert short(read(pieces)) == [("fault", "city has two values: make one call for each")]
+    assert short(read([TWICE[form].format("city", "Paris")])) == [W]
+
+
+@pytest.mark.parametrize("form", ["invoke", "pairs", "xml"])
+def test_a_list_that_is_written_item_by_item(form):
+    text = TWICE[form].replace("city", "days").replace("Paris", "1").format("days", "2")
+    for pieces in cuts(text):
+        (raw,) = read(pieces, [TAGGED])
+        assert Judge(Toolbox([TAGGED])).judge(raw).arguments == {"days": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # a parameter's end, and a call's
+        (
+            tags("put", DSML, PLAIN, a="x<y>", b="z").replace(f"x<y></{DSML}parameter>\n", "x<y>"),
+            {"a": "x<y>", "b": "z"},
+        ),
+        (
+            f"<{DSML}tool_calls>\n"
+            + tags("put", DSML, PLAIN, a="x", b="y").replace(f"</{DSML}invoke>", "")
+            + f"</{DSML}tool_calls>",
+            {"a": "x", "b": "y"},
+        ),
+        (
+            "<minimax:tool_call>"
+            + tags("put", a="x", b="y").replace("</invoke>", "")
+            + "</minimax:tool_call>",
+            {"a": "x", "b": "y"},
+        ),
+        # texts that are said to be as they are, and texts on lines of their own
+        (tags("put", DSML, PLAIN, a="\nx\n", b="y\n"), {"a": "\nx\n", "b": "y\n"}),
+        (m3("put", a="\nx\n", b="y"), {"a": "\nx\n", "b": "y"}),
+        (k3("put", a="\nx\n", b="y"), {"a": "\nx\n", "b": "y"}),
+        (tags("put", a="\nx\n", b="y"), {"a": "x", "b": "y"}),
+    ],
+)
+def test_where_a_value_ends(text, expected):
+    for pieces in cuts(text):
+        assert short(read(pieces, [PUT])) == [("put", expected)], pieces
+
+
+@pytest.mark.parametrize("form", ["invoke", "xml", "m3"])
+def test_a_list_without_items(form):
+    text = m3("get_weather", days="") if form == "m3" else TWICE[form].format("days", "\n")
+    (raw,) = read([text], [TAGGED])
+    assert raw.arguments["days"] == []
+
+
+def test_a_mark_that_words_go_on_behind():
+    """The model thinks aloud about the mark, and then calls."""
+    text = f"I write <tool_call>:\n<tool_call>{CALL}</tool_call>"
+    for pieces in cuts(text):
+        assert short(read(pieces)) == ["I write <tool_call>:\n", W]
+
+
+LFM = "<|tool_call_start|>", "<|tool_call_end|>"
+PYTHON = '[get_weather(city="Paris")]'
+
+
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (f"{PYTHON}{LFM[1]}", [W]),
+        (f"{PYTHON}{LFM[1]}I wait.", [W, "I wait."]),
+        (f"{LFM[0]}{PYTHON}{LFM[1]}", [W, W]),
+        (f"{PYTHON}", [W, W]),
+        (f'[get_weather(city="Rome")]{LFM[1]}', [W, R]),
+    ],
+)
+def test_a_block_that_its_model_writes_once_more(behind, expected):
+    """LFM2 closes a block twice: what stands between is no second call, and any other call is one."""
+    for pieces in cuts(f"{LFM[0]}{PYTHON}{LFM[1]}{behind}"):
+        assert short(read(pieces)) == expected, pieces
+
+
 def test_marks_are_of_one_table():
     """No mark begins another, so that the first that fits is the one."""
     marks = [*BLOCKS, *BLOCKS.values(), *INVOKES]
@@ -543,16 +681,6 @@ WRITERS = {
     ),
     "react": lambda values: f"Action: put\nAction Input: {json.dumps(values)}",
 }
-PUT = Tool(
-    "put",
-    "Put it.",
-    {
-        "type": "object",
-        "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
-        "required": ["a", "b"],
-        "additionalProperties": False,
-    },
-)
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<|]"), max_size=30).filter(
     lambda text: not text.startswith("\n")
 )

@@ -144,7 +144,7 @@ def test_words_and_format_are_options():
         named="Nimm {name}.",
         result="[[{name}: {content}]]",
     )
-    text = instructions(prompt, DIALECTS["mistral"], TOOLS[:1], must=True, single=False)
+    text = instructions(prompt, DIALECTS["mistral"], Toolbox(TOOLS[:1]), must=True, single=False)
     assert text.startswith("Werkzeuge:\n" + tool_line(TOOLS[0]))
     assert text.endswith("\nNimm get_weather.")
     assert fold([Message("tool", "x {name}", name="t")], prompt, HERMES)[0].text == "[[t: x {name}]]"
@@ -152,7 +152,7 @@ def test_words_and_format_are_options():
 
 def test_tools_are_compact():
     """Twenty tools of the usual size take a small part of an 8K window."""
-    text = instructions(DEFAULT_PROMPT, HERMES, TOOLS[:1] * 20, must=False, single=False)
+    text = instructions(DEFAULT_PROMPT, HERMES, Toolbox(TOOLS[:1] * 20), must=False, single=False)
     assert len(text) / 4 < 1600
 
 

@@ -27,6 +27,8 @@ SAID = '[TOOL_CALLS][{"name": "send_sms", "arguments": {"number": "+43 660 1234"
         ("0660 1234 99", True),
         ("ann@example.org", False),
         ("bob@example.org", True),
+        ("Bob Low@example.org", True),
+        ("Ann: ann@example.org", False),
         ("2026-03-07", False),  # worked out, maybe
         ("12:30", False),
         ("42", False),
@@ -90,6 +92,29 @@ OPTIONAL = {
 )
 def test_optional_arguments_that_nobody_asked_for(said, given, left):
     assert Grounds([Message("user", said)]).said(OPTIONAL, given) == left
+
+
+@pytest.mark.parametrize(("model", "requests"), [("qwen2.5-coder-0.5b", 1), ("qwen2.5-coder-7b", 2)])
+async def test_what_nobody_asked_for_is_no_reason_to_ask_again(model, requests):
+    """A value that does not fit is left out as one that fits: the rest of the call is good."""
+    units = {"type": "string", "enum": ["celsius", "fahrenheit"]}
+    weather = {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "unit": units},
+            "required": ["city"],
+        },
+    }
+    said = [
+        f'[TOOL_CALLS][{{"name": "get_weather", "arguments": {{"city": "Oslo"{unit}}}}}]'
+        for unit in (', "unit": "metric"', "")
+    ]
+    with replica(OpenAICompatible, answer=Script(*said[:requests])) as server:
+        backend = OpenAICompatible(model, base_url=server.base_url, native_tools=False)
+        calls = (await backend.complete("The weather in Oslo?", tools=[weather])).tool_calls
+    assert [call.arguments for call in calls] == [{"city": "Oslo"}]
+    assert len(server.requests) == requests
 
 
 async def test_what_is_known_of_a_model_counts_behind_a_service_that_does_not_name_it():

@@ -6,7 +6,7 @@ from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import Tool, ToolCall
-from tests.tools.reading import TIME, WEATHER
+from tests.tools.reading import TIME, WEATHER, read
 
 TRIP = Tool(
     "plan_trip",
@@ -182,6 +182,14 @@ def test_a_fault_is_quoted():
     complaint = Judge(BOX).judge(RawCall("get_time", source="get_time(((", fault="it never ends"))
     assert "it never ends" in complaint.text
     assert "get_time(((" in complaint.text
+
+
+@pytest.mark.parametrize("arguments", ["city=lambda: x, days={a.b: 1}", "**{f(x): 1}", "lambda: Oslo"])
+def test_a_fault_is_the_same_each_time(arguments):
+    """The model is told of it, and questions are known again by what they say."""
+    (first,), (second,) = (read([f"<tool_call>get_weather({arguments})</tool_call>"]) for _ in range(2))
+    assert first == second
+    assert " object at " not in first.fault
 
 
 def test_ids_are_unique_and_kept():

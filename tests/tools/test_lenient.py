@@ -8,7 +8,7 @@ import pytest
 from freeproviders.tools.fence import fence
 from freeproviders.tools.read.lenient import read_json
 from freeproviders.tools.toolbox import Toolbox
-from tests.tools.reading import TOOLS
+from tests.tools.reading import TOOLS, read
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,12 @@ def test_a_decoder_that_gives_up_in_its_own_way_is_no_crash(text):
     assert fence(text, Toolbox(TOOLS))
 
 
-@pytest.mark.parametrize("text", ["{'a': 1or 2}", "['a', 0x1for, '\\d']", "{'a': 5in}"])
+@pytest.mark.parametrize("text", ["{'a': 1or 2}", "['a', 0x1for, '\\d']", "{'a': 5in}", "{'a': 1jif}"])
 def test_odd_numbers_say_nothing_on_the_screen(text):
     """Python warns of a number that a word follows at once."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         with contextlib.suppress(ValueError):
             read_json(text)
+        read([f"<tool_call>get_weather(city={text[6:-1]}, days=07)</tool_call>"])
     assert said == []

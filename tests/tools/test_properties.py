@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from freeproviders.tools.judge import Judge
 from freeproviders.tools.read.dialects.registry import DIALECTS
+from freeproviders.tools.readers import CallReader
 from freeproviders.tools.toolbox import Toolbox
-from freeproviders.types import Text, Tool, ToolCall
+from freeproviders.types import Reasoning, Text, Tool, ToolCall
 from tests.tools.reading import TOOLS, calls, joined, read, short
 
 FRAGMENTS = st.sampled_from(
@@ -52,6 +53,39 @@ def test_cuts_do_not_matter(text, cuts):
     whole = read([text])
     assert read(pieces_of(text, cuts)) == whole
     assert read(list(text)) == whole
+
+
+WORDS = st.sampled_from(
+    ["The", "I", "Hi", "Sure", "tool", "tool:", "Tool call:", "call:", "function", "functools[", "to=",
+     "commentary to=", "analysis", "assistantfinal", "Action", "Action:", "Act", "A", "print(", "await ",
+     "return ", "functions.", "default_api.", "get_weather", "Get-Time", "getTime", "sea", "search(q=1)",
+     " ", "(", ")", ":", "_a", "1", "\u4f60\u597d\u5417", "\u00df", "\u0130st", "<", "{"]
+)  # fmt: skip
+"""What answers in words begin with, and calls in words."""
+
+
+@settings(max_examples=500)
+@given(st.lists(WORDS, min_size=1, max_size=6).map("".join), st.lists(st.integers(0, 60), max_size=4))
+def test_cuts_of_the_first_words_do_not_matter(text, cuts):
+    """Words that are ruled out at once as a call's are those that are ruled out letter by letter."""
+    whole = read([text], doubts=True)
+    assert read(pieces_of(text, cuts), doubts=True) == whole
+    assert read(list(text), doubts=True) == whole
+
+
+@settings(max_examples=300)
+@given(SOUP, st.lists(st.integers(0, 500), max_size=6))
+def test_a_batch_is_read_as_its_parts(text, cuts):
+    """Pieces that come in one network read are taken together, and mean the same."""
+    pieces = [Text(piece) for piece in pieces_of(text, cuts)]
+    assert taken([pieces]) == taken([[piece] for piece in pieces])
+
+
+def taken(batches):
+    reader = CallReader(Judge(Toolbox(TOOLS)))
+    out = [part for batch in batches for part in reader.take(batch)]
+    parts = joined([*out, *reader.end()])
+    return [part.text if isinstance(part, Text | Reasoning) else part.name for part in parts], reader.said
 
 
 @settings(max_examples=300)

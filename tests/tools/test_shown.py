@@ -4,6 +4,7 @@ import pytest
 
 from freeproviders import FlowGpt
 from freeproviders.testing import replica
+from freeproviders.tools.prompt import tool_line
 from freeproviders.tools.read.parser import Parser
 from freeproviders.types import Text, collect
 from tests.tools.reading import TOOLS, calls, cuts, joined
@@ -14,6 +15,8 @@ TAGGED = f"<tool_call>{CALL}</tool_call>"
 BLOCK = f"```json\n{CALL}\n```"
 PYTHON = 'get_weather(city="Paris")'
 
+DEFINITIONS = [tool_line(tool, short=short) for tool in TOOLS for short in (False, True)]
+"""Tools as the prompt shows them, which a model may be asked to repeat."""
 SHOWN = [
     f"A call looks like this: {TAGGED}",
     f"A call looks like this:\n{TAGGED}\nThe result comes back in the next turn.",
@@ -30,6 +33,15 @@ SHOWN = [
     f"The syntax is [TOOL_CALLS][{CALL}]",
     f"Mistral's models write [TOOL_CALLS][{CALL}] for it.",
     "Such a call would be <function=get_weather>{}</function>",
+    *DEFINITIONS,
+    "\n".join(DEFINITIONS),
+    f"[{', '.join(DEFINITIONS)}]",
+    f"```json\n{DEFINITIONS[0]}\n```",
+    f"My functions are:\n{DEFINITIONS[0]}",
+    f"You call it like this:\n{TAGGED}",
+    f"It goes like so: {TAGGED}",
+    f"The call is made as follows:\n\n{BLOCK}",
+    f"Requests have to be of the following form:\n{TAGGED}",
     f"It is written like [{PYTHON}] in Python.",
     f"In a list, [{PYTHON}, get_time()] makes two calls.",
     f"Use `{PYTHON}` for that.",
@@ -73,6 +85,8 @@ MEANT = [
     f"Ich sehe nach: {TAGGED}",
     f"OK <tool_call>{CALL}</tool_call> Done.",
     f"Let me show you the weather:\n{TAGGED}",
+    f"I will call the function like this:\n{TAGGED}",
+    f"I like this city, so I look.\n{TAGGED}",
     f"I'll look for some examples of rain:\n{TAGGED}",
     f"Let me find out how to dress in Paris.\n{BLOCK}",
     f"Such as it is, I will look.\n{TAGGED}",

@@ -8,7 +8,7 @@ are asked on a loop of our own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from freeproviders import bridge
@@ -21,7 +21,8 @@ from freeproviders.batch.ray.nodes import living
 from freeproviders.batch.ray.shared import HERE, ledgers_of, place_name
 from freeproviders.batch.ray.travel import check_no_secret, packed, unpacked
 from freeproviders.batch.rows import Question, Row
-from freeproviders.batch.tables.columns import columns_of, fitted
+from freeproviders.batch.tables.cells import as_text, encodable
+from freeproviders.batch.tables.columns import Column, UnfitError, columns_of, fitted
 from freeproviders.batch.tables.outcome import Outcome
 from freeproviders.batch.tables.parquet import arrow_type, pyarrow
 from freeproviders.batch.tables.questions import Questions
@@ -114,10 +115,11 @@ class Answerer:
         futures = [self._ask(self._questions.question(record)) for record in records]
         rows = await asyncio.gather(*futures)
         arrow, _ = pyarrow()
-        outcomes = [_outcome(row) for row in rows]
-        for column in columns_of(dict.fromkeys(batch.column_names, "text"), self._schema):
+        columns = columns_of(dict.fromkeys(batch.column_names, "text"), self._schema)
+        outcomes = [_outcome(row, columns) for row in rows]
+        for column in columns:
             if column.origin != "input":
-                cells = [fitted(column.value({}, outcome), column, 0) for outcome in outcomes]
+                cells = [_cell(column, outcome) for outcome in outcomes]
                 batch = batch.append_column(column.name, arrow.array(cells, type=arrow_type(column)))
         return batch
 
@@ -205,6 +207,23 @@ def answered_dataset(
     )
 
 
-def _outcome(row: Row) -> Outcome:
-    fields = row.data if isinstance(row.data, Mapping) else {}
-    return Outcome(row.state, row.completion, str(row.error or ""), row.tries, fields)
+def _outcome(row: Row, columns: Iterable[Column]) -> Outcome:
+    """Return what became of a row; a field that does not fit its column is left out, with a word.
+
+    The columns of a dataset have one type from its first block on, on whichever node.
+    """
+    fields = dict(row.data) if isinstance(row.data, Mapping) else {}
+    said = [str(row.error)] if row.error else []
+    for column in columns:
+        if column.origin != "field" or column.key not in fields:
+            continue
+        try:
+            fitted(fields[column.key], column, 0)
+        except UnfitError:
+            said.append(f"The column {column.name} cannot hold {as_text(fields.pop(column.key)):.200}.")
+    return Outcome(row.state, row.completion, " ".join(said), row.tries, fields)
+
+
+def _cell(column: Column, outcome: Outcome) -> Any:
+    cell = fitted(column.value({}, outcome), column, 0)
+    return encodable(cell) if isinstance(cell, str) else cell

@@ -33,6 +33,8 @@ _HELLO_SECONDS: Final = 60.0
 """How long a node may take to start a process and to make the backend there."""
 _CONNECT_SECONDS: Final = 60.0
 _LONGEST_REST: Final = 60.0
+_LONGEST_REFUSAL: Final = 600.0
+"""How long a node that cannot ask is left alone at most; each look at it starts a process there."""
 _turns: Final = count(1)
 
 
@@ -68,13 +70,22 @@ class Node:
         self.failures = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a node is not asked, how often it was found so, and until when it is left alone."""
+
+    why: str
+    times: int
+    until: float
+
+
 @dataclass(slots=True)
 class _Cluster:
     """What is known of the cluster; changed on the thread that looks, read on event loops."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    """Why a node is not asked, by its id."""
+    refused: dict[str, _Refusal] = field(default_factory=dict)
+    """Those that are not asked, by their ids."""
     told: set[str] = field(default_factory=set)
     """The ids of those that the user was told of."""
     had_one: bool = False
@@ -153,9 +164,7 @@ class Nodes:
         placed = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         actor_class = ray.remote(Asker)
         waiting: dict[Any, Node] = {}
-        for row in living(ray):
-            if row["NodeID"] in self._known.nodes:
-                continue
+        for row in self._missing(living(ray)):
             actor = actor_class.options(
                 num_cpus=0,
                 max_concurrency=AT_ONCE,
@@ -173,8 +182,21 @@ class Nodes:
         for node in waiting.values():
             self._refuse(node, f"It did not answer within {_HELLO_SECONDS:.0f} seconds.", sure=False)
         if not self._known.had_one:
-            reasons = sorted(set(self._known.refused.values())) or ["It has none that takes work."]
+            reasons = sorted({one.why for one in self._known.refused.values()})
+            reasons = reasons or ["It has none that takes work."]
             raise ClusterError(f"No node of the Ray cluster can be asked. {' '.join(reasons)}")
+
+    def _missing(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows of nodes to try: no actor of ours is there, and none was refused of late.
+
+        Where there is no other node, all are tried.
+        """
+        known, now = self._known, monotonic()
+        missing = [row for row in rows if row["NodeID"] not in known.nodes]
+        if not known.nodes:
+            return missing
+        refused = known.refused
+        return [row for row in missing if row["NodeID"] not in refused or refused[row["NodeID"]].until <= now]
 
     def _take(self, node: Node, greeting: Greeting) -> None:
         """Take a node, or refuse it with the reason."""
@@ -199,10 +221,12 @@ class Nodes:
     def _refuse(self, node: Node, why: str, *, sure: bool = True) -> None:
         """Leave a node out, and say so once; where it may only have died, at the second time."""
         known = self._known.refused
-        if (sure or node.id in known) and node.id not in self._known.told:
+        times = known[node.id].times + 1 if node.id in known else 1
+        if (sure or times > 1) and node.id not in self._known.told:
             self._known.told.add(node.id)
             caution(f"The node {node.address} is not asked. {why}", NotAskedWarning)
-        known[node.id] = f"{node.address}: {why}"
+        rest = min(_LOOK_SECONDS * 2**times, _LONGEST_REFUSAL)
+        known[node.id] = _Refusal(f"{node.address}: {why}", times, monotonic() + rest)
 
 
 def connect(address: str) -> None:

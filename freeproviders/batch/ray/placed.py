@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from typing import Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from freeproviders.abilities import Abilities, Askable
 from freeproviders.backend import Backend
@@ -15,6 +15,10 @@ from freeproviders.checks import check_request
 from freeproviders.configuration import Configuration
 from freeproviders.errors import ProviderConnectionError, ProviderError, UsageError
 from freeproviders.types import Admitted, Batch, ChatRequest
+
+if TYPE_CHECKING:
+    from freeproviders.catalogue.rows import Service
+    from freeproviders.quota.meter import Meter
 
 _TRIED: Final = 3
 """Nodes that a question is sent to at most, where nobody answers on the one before."""
@@ -58,6 +62,19 @@ class OnRay(Backend):
         """The addresses of the nodes that are asked; known after the first question."""
         return [node.address for node in self._nodes]
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether a question may have to wait for room among limits on its node."""
+        return self._here.keeps_limits
+
+    @property
+    def most_waiting(self) -> int:
+        """How many questions may wait for room among limits: one for each node that is asked now.
+
+        The word that one has its room comes from its node, which takes longer than the room.
+        """
+        return max(1, len(self.nodes))
+
     async def usual_in_flight(self) -> int:
         """Connect to the cluster, and say how many questions suit all of its nodes together.
 
@@ -90,9 +107,25 @@ class OnRay(Backend):
         """Return another one whose backend claims other abilities."""
         return self._placing(self._here.with_abilities(**changes))
 
-    def with_asked(self, change: Callable[[Backend], Backend]) -> Self:
-        """Return another one for whose backend `change` was called."""
-        changed = self._here.with_asked(change)
+    def asked_backends(self) -> tuple[Backend, ...]:
+        """Return those who are asked on each node."""
+        return self._here.asked_backends()
+
+    async def metered(self) -> Meter | None:
+        """Return the way to the ledger, which all nodes share."""
+        return await self._here.metered()
+
+    def ledger_places(self) -> frozenset[str]:
+        """Name the places where limits are kept, as they are called here."""
+        return self._here.ledger_places()
+
+    def services(self) -> list[Service]:
+        """Return the services that may be asked, as far as they are in the catalogue."""
+        return self._here.services()
+
+    def without(self, unwanted: Callable[[Service], bool]) -> Self:
+        """Return another one whose backend asks none of the services that `unwanted` tells."""
+        changed = self._here.without(unwanted)
         return self if changed is self._here else self._placing(changed)
 
     def _placing(self, backend: Backend) -> Self:

@@ -44,7 +44,8 @@ class Delimited:
             values = dict(zip(self.columns, cells, strict=False))
             wrong = ""
             if len(cells) != len(self.columns):
-                wrong = f"It has {len(cells)} cells, where the header has {len(self.columns)}."
+                s = "" if len(cells) == 1 else "s"
+                wrong = f"It has {len(cells)} cell{s}, where the header has {len(self.columns)}."
             elif any(map(undecoded, cells)):
                 wrong = f"It is no text in the encoding {self._encoding}."
                 values = {name: encodable(cell) for name, cell in values.items()}

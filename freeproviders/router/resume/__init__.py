@@ -30,7 +30,7 @@ It promises:
   needs it, but `prefill` goes to the backend as it is.
 - The request's `listener` is called with each `Seam` before anything behind it goes out.
 - Where nobody goes on, the error of the answer that broke off is raised with `partial`, the text
-  that was shown (behind a restart: of the new answer), and `not_resumed`, why nobody went on.
+  that was shown (behind a restart: of the new answer), and `not_resumed`, why no member continued.
 - With the policy "raise" nobody is asked; an answer that was complete when the connection broke ends
   as if it had not.
 

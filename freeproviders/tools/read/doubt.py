@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from freeproviders.tools.read.shapes import ARGUMENT_KEYS, NAME_KEYS, is_definition
+from freeproviders.tools.read.shapes import ARGUMENT_KEYS, NAME_KEYS, describes, is_definition
 from freeproviders.tools.toolbox import Toolbox, properties
 
 UNREADABLE: Final = "it is in no form that can be read"
@@ -51,6 +51,8 @@ def _is_call(value: Mapping[str, Any], box: Toolbox) -> bool:
             if tool is not None and item.keys() <= properties(tool).keys():
                 return True
             continue
+        if describes(value, tool):
+            return False
         given = [inner for other, inner in value.items() if other.lower() in ARGUMENT_KEYS]
         if given:
             return not all(map(is_definition, given))

@@ -27,7 +27,7 @@ _LAST_COMMAS = re.compile(rf"({_STRING})|,(?=\s*[}}\]])", re.DOTALL)
 """Each keeps its first group, the strings, and leaves out the rest."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PYTHON_ESCAPES: Final = frozenset("\n\\'\"abfnrtvxNuU01234567")
-_ODD_NUMBER = re.compile(r"[\da-fA-F](?:and|else|for|if|in|is|not|or)\b")
+_ODD_NUMBER = re.compile(r"[\da-fA-FjJ](?:and|else|for|if|in|is|not|or)\b")
 """Numbers that a word follows at once, of which Python warns."""
 _STRUCTURE: Final = "\"'{}[]“”"
 
@@ -42,7 +42,7 @@ def read_json(text: str, *, guess: bool = True) -> Any:
         return loads(text)
     except ValueError as error:
         fault = error
-    for decode in (_standard, _tidied, _python, _repaired)[: None if guess else -1]:
+    for decode in (_standard, _tidied, python_literal, _repaired)[: None if guess else -1]:
         try:
             return _clean(decode(text))
         except Exception:  # noqa: BLE001, S112 - whatever others' decoders raise on hostile text
@@ -60,7 +60,8 @@ def _tidied(text: str) -> object:
     return json.loads(text, strict=False)
 
 
-def _python(text: str) -> object:
+def python_literal(text: str) -> object:
+    """Evaluate a Python literal, without a word on the caller's screen; any error means that it is none."""
     if len(text) > MAX_LITERAL_CHARS:
         raise ValueError("too long for a literal")
     (node,) = parse_python(text.strip()).body

@@ -24,6 +24,7 @@ from freeproviders.tools.read.dialects.opening import (
     inside,
     opening,
     sample,
+    words_may_open,
 )
 from freeproviders.tools.read.dialects.registry import READERS
 from freeproviders.tools.read.doubt import ANNOUNCED, CERTAIN, names_tool
@@ -87,6 +88,7 @@ class Parser:
         self._words: list[str] = []
         self._out: list[Piece] = []
         self._plain = False  # nothing is held and nothing special is going on
+        self._fresh = not thinking  # nothing has come
         self._called = False
         self._doubts = doubts and bool(self._box)
         self._doubt = ""  # why what is said is held
@@ -103,8 +105,11 @@ class Parser:
 
     def passes(self, text: str) -> bool:
         """Take a piece if it is ordinary text, to go out as it is; False leaves it to `feed`."""
-        if not self._plain or self._opener.search(text) is not None:
+        begins = self._fresh and text[:1].isalpha() and not words_may_open(text, 0, self._box)
+        if not (self._plain or begins) or self._opener.search(text) is not None:
             return False
+        if begins:
+            self._fresh, self._plain, self.said, self._gap = False, True, True, None
         self._recent.append(text)
         return True
 
@@ -142,6 +147,7 @@ class Parser:
             return []
         c = self._cursor
         c.feed(text)
+        self._fresh = False
         while not self.stopped and self._advance(c):
             pass
         self._flush()
@@ -182,8 +188,7 @@ class Parser:
             char = c.text[c.pos]
             closes = char == "`" and self._swallow
             behind = self._called and self._gap is _SEPARATORS
-            words = self._box and not self.said and char.isalpha()
-            if not closes and (behind or words or char in self._beginnings):
+            if not closes and (behind or self._may_open(c, char)):
                 place = Place(not self.said, line_start=True, called=self._called, behind=behind)
                 self._reading = opening(c, self._box, place)
                 return True
@@ -212,6 +217,12 @@ class Parser:
             place = Place(not self.said, line_start, self._called, inline=inline)
             self._reading = opening(c, self._box, place)
         return True
+
+    def _may_open(self, c: Cursor, char: str) -> bool:
+        """Return whether something may begin where no text has been said yet, or none since a call."""
+        if self._box and not self.said and char.isalpha():
+            return words_may_open(c.text, c.pos, self._box)
+        return char in self._beginnings
 
     def _is_data(self, c: Cursor, at: int) -> bool:
         """Return whether an object that is no call begins here, or a sample behind a backtick."""

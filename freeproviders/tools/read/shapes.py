@@ -235,6 +235,14 @@ def is_definition(value: object) -> bool:
     return isinstance(known, Mapping) and all(isinstance(item, Mapping) for item in known.values())
 
 
+def describes(value: Mapping[str, Any], tool: Tool | None) -> bool:
+    """Return whether an object has a tool's own description, as the prompt has: it is no call."""
+    described = value.get("description")
+    if tool is None or not tool.description or not isinstance(described, str):
+        return False
+    return described.split() == tool.description.split()
+
+
 def calls_in(value: object, box: Toolbox, source: str = "") -> list[RawCall]:
     """The calls that a JSON value stands for, none if it is no call at all."""
     match value:
@@ -272,9 +280,9 @@ def _calls_of(value: Mapping[str, Any], box: Toolbox, source: str) -> list[RawCa
         ]
     name = lowered[name_key]
     argument_key = next((key for key in ARGUMENT_KEYS if key in lowered), None)
-    if argument_key is not None and is_definition(lowered[argument_key]):
-        return []
     tool = box.match(name)
+    if describes(lowered, tool) or (argument_key is not None and is_definition(lowered[argument_key])):
+        return []
     is_parameter = tool is not None and argument_key in properties(tool)
     if argument_key is not None and (isinstance(lowered[argument_key], Mapping) or not is_parameter):
         return [RawCall(name, lowered[argument_key], source)]

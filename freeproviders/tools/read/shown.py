@@ -11,7 +11,8 @@ CONTEXT_CHARS: Final = 240
 _MODELS: Final = r"(?:it|they|models?|agents?|assistants?)"
 _SHOWS = re.compile(
     r"\bexamples?\b|\be\.\s?g\.|\bfor instance\b|\bsuch as\b|\blooks?(?: something)? like\b|\bsample\b"
-    rf"|\b(?:you|one|people|users?|{_MODELS}) (?:writes?|sends?|emits?|outputs?|types?)\b"
+    rf"|\b(?:you|one|people|users?|{_MODELS}) (?:writes?|sends?|emits?|outputs?|types?|invokes?)\b"
+    r"|\blike (?:this|so|that)\b\W*\Z|\bas follows\b\W*\Z|\b(?:in|of) (?:this|the following) (?:form|way)\b"
     rf"|\b{_MODELS} (?:wrote|sent|said|made|called)\b"
     r"|\b(?:you|one) (?:can|could|may|must|would|might|have to|need to) (?:write|send|type|say)\b"
     r"|\bwould (?:be|look)\b.{0,20}\Z|\billustrat|\bdemonstrat|\bhypothetical|\bimagine\b|\btemplate\b"

@@ -15,6 +15,7 @@ THINKING: Final = {
     "<|inner_prefix|>": "<|inner_suffix|>",
     "<|content_thinking|>": "<|end_message|>",
     "<|think|>": "<|end|>",
+    "<|plamo:begin_think:plamo|>": "<|plamo:end_think:plamo|>",
     "[THINK]": "[/THINK]",
 }
 """Marks that mean reasoning wherever they stand outside of code."""

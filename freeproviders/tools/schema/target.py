@@ -7,7 +7,7 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -70,6 +70,16 @@ class Target:
             "A schema must be a pydantic class, a TypedDict, a dataclass or a JSON schema, "
             f"not {type(source).__name__}."
         )
+
+    def form(self, source: object) -> Mapping[str, Any]:
+        """Write what this target was made of as a request has it, in `ChatRequest.response_format`.
+
+        A class goes along, since its own judgement counts too. The keys of stored answers depend on it.
+        """
+        if isinstance(source, Mapping) and source.get("type") == "json_schema":
+            return source
+        form = {"type": "json_schema", "json_schema": {"name": self.name, "schema": self.schema}}
+        return form if isinstance(source, Mapping | Target) else FromClass(form, cast("type", source))
 
 
 def any_object() -> Target:

@@ -42,6 +42,7 @@ from freeproviders.wire.failure import (
 )
 from freeproviders.wire.json import dumps, from_json
 from freeproviders.wire.limits import AllowanceHeaders
+from freeproviders.wire.openai.alike import AlikeEvents
 from freeproviders.wire.openai.calls import CallAssembler
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import Sign
@@ -91,6 +92,7 @@ class ChunkReader(PartDecoder):
         """
         super().__init__()
         self._calls = CallAssembler(origin)
+        self._alike = AlikeEvents()
         self._logprobs = logprobs
         self._deltas = deltas
 
@@ -106,7 +108,7 @@ class ChunkReader(PartDecoder):
         no call but the decoder's. Frames of halves of surrogate pairs never do, since the strict
         decoder refuses them; while one is held, no frame does.
         """
-        append, chars, known = batch.append, 0, self._plain
+        append, chars, known, plain = batch.append, 0, self._plain, None
         try:
             for name, payload in events:
                 try:
@@ -136,6 +138,7 @@ class ChunkReader(PartDecoder):
                 ):
                     append(Text(content))
                     chars += len(content)
+                    plain = payload, frame
                 else:
                     if chars:
                         chars = self._said(chars)
@@ -146,6 +149,8 @@ class ChunkReader(PartDecoder):
         finally:
             if chars:
                 self._said(chars)
+        if plain is not None:
+            self._alike.learn(len(events), *plain)
 
     def _said(self, chars: int) -> int:
         """Count characters of text, and set their number to zero."""
@@ -406,6 +411,13 @@ class ChatDecoder(ChunkReader):
             self._document.append(data)
             self._count(len(data))
             return
+        if self._alike.is_known and self._plain and (whole := self._sse.resume(data)):
+            size, chars = self._alike.take(whole, batch)
+            if chars:
+                self._said(chars)
+            data = whole[size:]
+            if not data:
+                return
         self.events(self._sse.feed(data), batch)
 
     def finish(self, batch: Batch) -> None:
@@ -515,10 +527,13 @@ def _cost(usage: Mapping[str, Any]) -> float | None:
     OpenRouter has `cost`, and for a key of the user's own at another service what that one takes
     beside it; LLM Gateway `cost_usd_total`, DeepInfra `estimated_cost`, Perplexity an object.
     """
-    cost = next((usage[name] for name in _COSTS if usage.get(name) is not None), None)
+    cost = None
+    for name in _COSTS:
+        if (cost := usage.get(name)) is not None:
+            break
     if isinstance(cost, dict):
         cost = cost.get("total_cost")
-    found = _money(cost)
+    found = None if cost is None else _money(cost)
     details = usage.get("cost_details")
     if usage.get("is_byok") is True and isinstance(details, dict):
         upstream = _money(details.get("upstream_inference_cost"))

@@ -46,6 +46,7 @@ async def test_questions_go_to_both_nodes(machines, backend):
     for engine in machines.engines:
         assert {request.headers["Authorization"] for request in engine.replica.requests} == {f"Bearer {KEY}"}
     assert backend.nodes == ["127.0.0.1", "127.0.0.1"]
+    assert backend.most_waiting == 2
 
 
 async def test_a_batch_is_asked_on_both_nodes(machines, backend, tmp_path):
@@ -171,6 +172,7 @@ async def test_a_lost_node_loses_no_question(machines, backend):
     assert await asking == [f"Answer to {question}" for question in questions]
     assert sorted(one.asked) == sorted(questions)
     assert 1 <= len(two.asked) <= 4
+    assert backend.most_waiting == 1
 
     machines.have_the_second()
     two.begin()

@@ -83,7 +83,7 @@ def test_wrong_rows_of_csv_are_named_and_the_others_are_there(tmp_path: Path) ->
     assert [place for place, *_ in found] == [f"line {number}" for number in (2, 3, 4, 6, 7, 8, 9)]
     assert [wrong for *_, wrong in found] == [
         "",
-        "It has 1 cells, where the header has 2.",
+        "It has 1 cell, where the header has 2.",
         "It is no text in the encoding utf-8.",
         "It has 3 cells, where the header has 2.",
         "It cannot be read: ',' expected after '\"'.",

@@ -19,6 +19,7 @@ from freeproviders.tools.read.cursor import (
     Recogniser,
     Waiting,
     literal,
+    peek,
     skip,
     word,
 )
@@ -26,6 +27,7 @@ from freeproviders.tools.read.dialects import function, gemma
 from freeproviders.tools.read.dialects.families import (
     BEFORE_NAME,
     BLOCKS,
+    ECHOED,
     INVOKES,
     NOISE,
     PAIRS,
@@ -40,6 +42,7 @@ from freeproviders.tools.read.dialects.values import Values
 from freeproviders.tools.toolbox import Toolbox
 
 _MAX_NAME_CHARS: Final = 128
+_MAX_ECHO_CHARS: Final = 2**14
 _CLOSERS: Final = tuple(dict.fromkeys(BLOCKS.values()))
 _MARKS: Final = (*BLOCKS, *_CLOSERS, *INVOKES, *NOISE, *SEPARATORS, function.OPENER)
 _AFTER_NAME: Final = (*SEPARATORS, *BEFORE_NAME, *PAIRS, *_CLOSERS)
@@ -49,7 +52,7 @@ _KINDS: Final = frozenset({"function", "functions", "tool"})
 _STRAY = re.compile(r"[\s,;}\]]*")
 _TICKS = re.compile(r"[`\s]*")
 _NAME = re.compile(r"[\w.:/\-]*")
-_NUMBER = re.compile(r":\d+\Z")
+_NUMBER = re.compile(r"[:.]\d+\Z")
 
 
 def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
@@ -57,12 +60,15 @@ def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     closers = [BLOCKS[opener]]
     found = False
     named = True  # a name may begin here
+    body = ""
     following = yield from skip(c)
     while following:
         if following == "`":
             following = yield from _into_fence(c)
         if following in {"{", "["}:
+            start = c.tell()
             calls = yield from read_calls(c, box, closers[-1])
+            body = c.since(start)
             if opener in WEAK and not any(box.match(call.name) for call in calls):
                 return TEXT
             yield from calls
@@ -77,6 +83,8 @@ def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
             elif mark in closers:
                 del closers[closers.index(mark) :]
                 if not closers:
+                    if opener in ECHOED and len(body) <= _MAX_ECHO_CHARS:
+                        yield from literal(c, (f"{body}{mark}",))
                     return CALLS if found else TEXT
             elif mark in INVOKES or mark == function.OPENER:
                 after = yield from (invoke if mark in INVOKES else function.function)(c, box, mark)
@@ -107,7 +115,10 @@ def _into_fence(c: Cursor) -> Waiting:
 def _named(c: Cursor, box: Toolbox, closer: str) -> Waiting:
     """Read what begins with a name; return its calls, None if it can be none."""
     start = c.tell()
-    if (yield from literal(c, gemma.BEFORE_NAME)):
+    before = yield from literal(c, gemma.BEFORE_NAME)
+    if before == ":" and not NAME_START.match((yield from peek(c))):
+        return None  # the sentence in which the mark stands goes on
+    if before:
         return [(yield from gemma.named_call(c, closer, start))]
     name = yield from word(c, _NAME, _MAX_NAME_CHARS)
     if not name:
@@ -124,7 +135,7 @@ def _named(c: Cursor, box: Toolbox, closer: str) -> Waiting:
         c.pos -= len(mark)
         values = Values(box, name)
         fault = yield from pairs(c, mark, values)
-        return [RawCall(name, values.values, c.since(start), fault)]
+        return [RawCall(name, values.values, c.since(start), fault or values.fault)]
     if mark or not following:
         c.pos -= len(mark)
         if box.match(name) is None:

@@ -52,7 +52,7 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
         match = _WORD.match(c.text, c.pos)
         found = match.group() if match else ""
         for size in range(1, len(found) + 1):
-            if not _may_begin(word + found[:size], box):
+            if not may_begin(word + found[:size], box):
                 c.pos += size
                 return ""
         word += found
@@ -68,7 +68,8 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
             break
         c.pos += 1
     if word in _PASSING:
-        c.pos += (yield from skip(c, _BLANKS)) == "("
+        following = yield from skip(c, _BLANKS)
+        c.pos += following == "("
         return "call" if (yield from begins_call(c, box)) else ""
     if word not in box.names and ("." not in word or box.match(word) is None):
         return ""
@@ -79,7 +80,8 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
     return "call" if following == "(" or (yield from _object_follows(c)) else ""
 
 
-def _may_begin(text: str, box: Toolbox) -> bool:
+def may_begin(text: str, box: Toolbox) -> bool:
+    """Return whether a line of calls, or what labels one, may begin with a text."""
     return (
         text in _PASSING_BEGINNINGS
         or text.lower() in _LABEL_BEGINNINGS

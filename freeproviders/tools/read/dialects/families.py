@@ -55,12 +55,18 @@ BLOCKS: Final[Mapping[str, str]] = {
     "<|tool_calls|>": "<|calls|>",
     "<|tool_call:begin|>": "<|tool_call:end|>",
     "<|content_invoke_tool_json|>": "<|end_message|>",
+    # PLaMo 3
+    "<|plamo:begin_tool_requests:plamo|>": "<|plamo:end_tool_requests:plamo|>",
+    "<|plamo:begin_tool_request:plamo|>": "<|plamo:end_tool_request:plamo|>",
     # OLMo 3, Anthropic's form and its imitators
     "<function_calls>": "</function_calls>",
     "<tools>": "</tools>",
     "<tool>": "</tool>",
 }
 """What opens calls, and what closes them."""
+
+ECHOED: Final = frozenset({"<|tool_call_start|>"})
+"""Blocks that LFM2 often writes once more, behind the closing mark and without the opening one."""
 
 WEAK: Final = frozenset({"<tools>", "<tool>", "<tool_calls>", "<function_calls>"})
 """Blocks whose marks are words of other documents too: in these only bound tools are called."""
@@ -122,13 +128,20 @@ SEPARATORS: Final = (
     "<|tool_call_argument_begin|>",
     "<tool_sep>",
     "<|tool_call:args|>",
+    "<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>",
 )
 """What stands between a call's name and its arguments."""
 
 BEFORE_NAME: Final = ("<|tool_call:name|>",)
 """What stands between a call's number and its name."""
 
-NOISE: Final = ("<|plugin|>", "<|interpreter|>", "<|constrain|>")
+NOISE: Final = (
+    "<|plugin|>",
+    "<|interpreter|>",
+    "<|constrain|>",
+    "<|plamo:begin_tool_name:plamo|>",
+    "<|plamo:end_tool_arguments:plamo|>",
+)
 """What may stand in a block and says nothing."""
 
 LEADING: Final = (
@@ -160,5 +173,6 @@ ENDS: Final = (
     "<｜end▁of▁sentence｜>",
     "<end_of_turn>",
     "<channel|>",
+    "<|plamo:tag|>",
 )
 """What closes a turn; dropped at the end of an answer too."""

@@ -55,9 +55,11 @@ def function(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
         value, _, fault = yield from read_value(c, CLOSER)
         yield from skip(c, _AFTER_ARGUMENTS)
     elif following == "<":
-        value, fault = yield from _parameters(c, Values(box, name))
+        values = Values(box, name)
+        value, fault = yield from _parameters(c, values)
         if value is None and not fault:
             return TEXT
+        fault = fault or values.fault
     else:
         return TEXT
     source = c.since(start) if start < c.tell() else ""

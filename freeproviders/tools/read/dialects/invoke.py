@@ -21,12 +21,13 @@ from freeproviders.tools.read.cursor import (
     until,
     word,
 )
-from freeproviders.tools.read.dialects.families import INVOKES, WEAK_INVOKES, Tags
+from freeproviders.tools.read.dialects.families import BLOCKS, INVOKES, WEAK_INVOKES, Tags
 from freeproviders.tools.read.dialects.payload import read_value
 from freeproviders.tools.read.dialects.values import Values
 from freeproviders.tools.toolbox import Toolbox, is_identifier
 
 _MAX_TAG_CHARS: Final = 256
+_BLOCK_CLOSERS: Final = frozenset(BLOCKS.values())
 
 _QUOTE = re.compile(r"[\"']?")
 _NAME = re.compile(r"[^\"'<>\n=]*")
@@ -50,6 +51,7 @@ def invoke(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
         yield from literal(c, (tags.closer,))
     else:
         given, fault = values.values, "" if empty else (yield from _parameters(c, tags, values))
+        fault = fault or values.fault
         if not given and opener in WEAK_INVOKES and box.match(name) is None:
             return TEXT
     yield RawCall(name, given, f"{opener}{c.since(start)}", fault)
@@ -60,7 +62,10 @@ def _parameters(c: Cursor, tags: Tags, values: Values) -> Waiting:
     """Read parameters up to and over the end of the call; return the fault, if there is one."""
     while True:
         yield from skip(c)
-        tag = yield from literal(c, (*tags.parameter, tags.closer))
+        tag = yield from literal(c, (*tags.parameter, tags.closer, *_BLOCK_CLOSERS))
+        if tag in _BLOCK_CLOSERS:
+            c.pos -= len(tag)  # the end of the call was forgotten, and that of the block was not
+            return ""
         if tag not in tags.parameter:
             return "" if tag or (values.values and not c.broken) else CUT_OFF
         key, attributes = yield from _tag(c)
@@ -80,10 +85,13 @@ def _text(c: Cursor, tags: Tags) -> Waiting:
         closer = yield from until(c, (_CDATA_CLOSER,))
         text = c.since(start)[: -len(closer)] if closer else None
         return text if (yield from until(c, (tags.parameter_closer,))) else None
-    closer = yield from until(c, (tags.parameter_closer, tags.closer))
-    if closer == tags.closer:  # a forgotten closing tag is forgiven
-        c.pos -= len(closer)
-    return c.since(start)[: -len(closer) if closer == tags.parameter_closer else None] if closer else None
+    closer = yield from until(c, (tags.parameter_closer, tags.closer, *tags.parameter))
+    if not closer:
+        return None
+    text = c.since(start)[: -len(closer)]
+    if closer != tags.parameter_closer:
+        c.pos -= len(closer)  # a forgotten closing tag is forgiven
+    return text
 
 
 def _tag(c: Cursor) -> Waiting:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from typing import Any, Final
+
+from freeproviders.tools.read.lenient import python_literal
 
 _ARGUMENT = re.compile(r"\s*([A-Za-z_]\w*)\s{0,8}=\s{0,8}")
 _NEXT: Final = r"\s{0,8}(?:,\s{0,8}[A-Za-z_]\w*\s{0,8}=|,?\s{0,8}\)\Z)"
@@ -48,7 +49,7 @@ def _value(text: str) -> Any:
     if _INTEGER.fullmatch(text):
         return int(text)
     words = {"true": True, "false": False, "null": None}
-    value = words[text] if text in words else ast.literal_eval(text)
+    value = words[text] if text in words else python_literal(text)
     if not isinstance(value, str | int | float | bool | list | dict | None):
         raise ValueError(f"{text[:100]} is not a JSON value")  # noqa: TRY004 - the caller's text
     return value

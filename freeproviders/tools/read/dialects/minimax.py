@@ -89,7 +89,7 @@ def _fill(values: Values, body: str) -> str:
         elif node.inner:
             values.values[node.name] = node.value()
         else:
-            values.add(node.name, node.text)
+            values.add(node.name, node.text, plain=True if types == {"string"} else None)
     return ""
 
 

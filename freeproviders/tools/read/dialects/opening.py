@@ -19,7 +19,7 @@ from freeproviders.tools.read.cursor import (
     skip,
     word,
 )
-from freeproviders.tools.read.dialects import bare, ending, families, minimax, react, result, words
+from freeproviders.tools.read.dialects import bare, code, ending, families, minimax, react, result, words
 from freeproviders.tools.read.dialects.pythonic import NAME_START
 from freeproviders.tools.read.dialects.registry import READERS
 from freeproviders.tools.read.dialects.turns import TURNS, dropped, harmony, leaked
@@ -44,6 +44,9 @@ _WORDS: Final[Mapping[str, Callable[[Cursor, Toolbox, str], Recogniser]]] = {
     "assistantfinal": leaked,
 }
 """Words that open a call or the header of a message, at the very beginning of an answer."""
+_HEAD: Final = 3
+_HEADS: Final = frozenset(word[:_HEAD] for word in (*_WORDS, react.OPENER))
+"""What those and the words of ReAct begin with."""
 _TOOL_READERS: Final = {
     **READERS,
     **dict.fromkeys(result.OPENERS, result.result),
@@ -162,6 +165,12 @@ def opening(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
         return (yield from ending.label(c))
     c.pos += 1
     return TEXT
+
+
+def words_may_open(text: str, at: int, box: Toolbox) -> bool:
+    """Return whether the words with which an answer begins may open a call, as far as they have come."""
+    head = text[at : at + _HEAD]
+    return len(head) < _HEAD or not head.isalnum() or head in _HEADS or code.may_begin(head, box)
 
 
 def sample(c: Cursor, opener: re.Pattern[str], ticks: int) -> Recogniser:

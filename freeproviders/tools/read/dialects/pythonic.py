@@ -210,14 +210,22 @@ def _literal(node: ast.expr) -> Any:
             return [_literal(item) for item in node.elts]
         case ast.Dict():
             return {
-                str(ast.literal_eval(key)): _literal(value)
+                str(_evaluated(key)): _literal(value)
                 for key, value in zip(node.keys, node.values, strict=True)
                 if key is not None
             }
-    value = ast.literal_eval(node)
+    value = _evaluated(node)
     if not isinstance(value, str | int | float | bool | None):
         raise TypeError(f"{value!r:.100} is not a JSON value")
     return value
+
+
+def _evaluated(node: ast.expr) -> Any:
+    """Return what an expression stands for; an error says which one stands for nothing."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:  # Python's own words name an address in memory
+        raise ValueError(f"{ast.unparse(node):.100} is not a value") from None
 
 
 def render(calls: Sequence[ToolCall]) -> str:

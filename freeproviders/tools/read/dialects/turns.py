@@ -128,7 +128,7 @@ def kimi(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     name = dict(_ATTRIBUTE.findall(attributes)).get("tool", "")
     values = Values(box, name)
     fault = yield from _arguments(c, values)
-    yield RawCall(name, values.values, c.since(start), fault)
+    yield RawCall(name, values.values, c.since(start), fault or values.fault)
     return CALLS
 
 

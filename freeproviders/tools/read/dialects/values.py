@@ -10,6 +10,8 @@ from freeproviders.tools.toolbox import Toolbox, parameters, properties
 from freeproviders.wire.json import loads
 
 _MAX_BRANCHES: Final = 64
+_EMPTY: Final = {"array": list, "object": dict}
+"""What no text at all stands for."""
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 """The types of a JSON schema. Some tools say `float` or `dict`, which only JSON can be read for."""
 
@@ -19,13 +21,27 @@ class Values:
 
     def __init__(self, box: Toolbox, name: str) -> None:
         tool = box.match(name)
+        self._judged = tool is not None
         self._root: Mapping[str, Any] = {} if tool is None else parameters(tool)
         self._known: Mapping[str, Any] = {} if tool is None else properties(tool)
         self.values: dict[str, Any] = {}
+        self.fault = ""
+        """Why they are no arguments: a parameter has two values, and none may be lost in silence."""
 
     def add(self, key: str, text: str, *, plain: bool | None = None) -> None:
         """Take a parameter; `plain` says that its text is text, or False that it is JSON."""
-        self.values[key] = self.read(key, unpadded(text), plain=plain)
+        value = self.read(key, text if plain else unpadded(text), plain=plain)
+        if self._judged and self.values.get(key, value) != value:
+            value = self._several(key, value)
+        self.values[key] = value
+
+    def _several(self, key: str, value: Any) -> Any:
+        """Return what a parameter is that was written once more, with another value."""
+        given = self.values[key]
+        if "array" in self.types(key) and not str(value).startswith("["):
+            return [*(given if isinstance(given, list) else [given]), value]
+        self.fault = f"{key[:100]} has two values: make one call for each"
+        return value
 
     def read(self, key: str, text: str, *, plain: bool | None = None) -> Any:
         """Return what a text stands for.
@@ -35,6 +51,8 @@ class Values:
         text would do.
         """
         types = self.types(key)
+        if not text.strip() and types & _EMPTY.keys() and "string" not in types:
+            return next(empty for kind, empty in _EMPTY.items() if kind in types)()
         bent = "string" not in types and types <= _TYPES  # by whoever judges the call
         if plain or types == {"string"} or (plain is None and bent):
             return text
