@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
@@ -31,6 +31,8 @@ _LOOK_SECONDS: Final = 5.0
 """How often nodes are looked for that have joined."""
 _HELLO_SECONDS: Final = 60.0
 """How long a node may take to start a process and to make the backend there."""
+_LISTEN_SECONDS: Final = 0.5
+"""How often a look asks whether this process is still connected."""
 _CONNECT_SECONDS: Final = 60.0
 _LONGEST_REST: Final = 60.0
 _LONGEST_REFUSAL: Final = 600.0
@@ -80,8 +82,11 @@ class _Refusal:
 
 
 @dataclass(slots=True)
-class _Cluster:
-    """What is known of the cluster; changed on the thread that looks, read on event loops."""
+class Cluster:
+    """What is known of the cluster since this process connected to it.
+
+    It is changed on the thread that looks, under its lock where event loops change it too.
+    """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     refused: dict[str, _Refusal] = field(default_factory=dict)
@@ -89,6 +94,56 @@ class _Cluster:
     told: set[str] = field(default_factory=set)
     """The ids of those that the user was told of."""
     had_one: bool = False
+    connection: str | None = None
+    """What Ray calls this process's connection to the cluster; None before the first look."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def missing(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows of nodes to try: no actor of ours is there, and none was refused of late.
+
+        Where there is no other node, all are tried.
+        """
+        now = monotonic()
+        missing = [row for row in rows if row["NodeID"] not in self.nodes]
+        if not self.nodes:
+            return missing
+        refused = self.refused
+        return [row for row in missing if row["NodeID"] not in refused or refused[row["NodeID"]].until <= now]
+
+    def take(self, node: Node, greeting: Greeting) -> None:
+        """Take a node, or refuse it with the reason."""
+        node.ledgers = greeting.ledgers
+        if greeting.problem is not None:
+            self.refuse(node, _what(greeting.problem))
+        elif greeting.version != __version__:
+            self.refuse(node, f"It has version {greeting.version} of freeproviders, here is {__version__}.")
+        elif unshared := [other for other in list(self.nodes.values()) if not _share(node, other)]:
+            self.refuse(
+                node,
+                f"It keeps limits in another ledger than {unshared[0].address}, so that both together would "
+                "ask for more than is allowed: set FREEPROVIDERS_QUOTA to one Redis URL on every node "
+                "before `ray start`.",
+            )
+        else:
+            with self.lock:
+                self.nodes[node.id] = node
+            self.had_one = True
+            self.refused.pop(node.id, None)
+
+    def refuse(self, node: Node, why: str, *, sure: bool = True) -> None:
+        """Leave a node out, and say so once; where it may only have died, at the second time."""
+        times = self.refused[node.id].times + 1 if node.id in self.refused else 1
+        if (sure or times > 1) and node.id not in self.told:
+            self.told.add(node.id)
+            caution(f"The node {node.address} is not asked. {why}", NotAskedWarning)
+        rest = min(_LOOK_SECONDS * 2**times, _LONGEST_REFUSAL)
+        self.refused[node.id] = _Refusal(f"{node.address}: {why}", times, monotonic() + rest)
+
+    def lost(self, node: Node) -> None:
+        """Forget a node that does not answer; if it lives, it is found again."""
+        with self.lock:
+            if self.nodes.get(node.id) is node:
+                del self.nodes[node.id]
 
 
 class Nodes:
@@ -102,7 +157,7 @@ class Nodes:
     def __init__(self, packed: bytes, address: str) -> None:
         self._packed = packed
         self._address = address
-        self._known = _Cluster()
+        self._known = Cluster()
         self._look_at = -inf
         self._looking: Future[None] | None = None
         self._lock = threading.Lock()
@@ -124,17 +179,23 @@ class Nodes:
         now = monotonic()
         return min(left, key=lambda node: (node.rests_until > now, node.running, node.turn))
 
+    @property
+    def connected(self) -> bool:
+        """Whether this process is still connected as it was when the nodes were found."""
+        return connection() == self._known.connection
+
     def lost(self, node: Node) -> None:
         """Forget a node that does not answer; if it lives, it is found again."""
-        with self._lock:
-            if self._known.nodes.get(node.id) is node:
-                del self._known.nodes[node.id]
+        self._known.lost(node)
 
     # --- looking for nodes, on a thread ---
 
     def _look_if_due(self) -> Future[None] | None:
         """Begin to look for nodes where that is due; return the look that is under way."""
         with self._lock:
+            if self._known.connection is not None and not self.connected:
+                # The program has ended its connection, and with it the actors: this is a new beginning.
+                self._known, self._looking = Cluster(), None
             if self._looking is not None and not self._looking.done():
                 return self._looking
             if monotonic() < self._look_at and self._known.nodes:
@@ -142,13 +203,14 @@ class Nodes:
             looking = self._looking = Future()
             # It is one for all who wait: who gives up must not end it for the others.
             looking.set_running_or_notify_cancel()
-        threading.Thread(target=self._look, args=(looking,), name="freeproviders-ray", daemon=True).start()
+            arguments = (self._known, looking)
+        threading.Thread(target=self._look, args=arguments, name="freeproviders-ray", daemon=True).start()
         return looking
 
-    def _look(self, told: Future[None]) -> None:
+    def _look(self, known: Cluster, told: Future[None]) -> None:
         problem: BaseException | None = None
         try:
-            self._join()
+            self._join(known)
         except BaseException as error:  # noqa: BLE001 - raised where somebody waits
             problem = error
         self._look_at = monotonic() + _LOOK_SECONDS  # before anybody asks whether to look again
@@ -157,76 +219,45 @@ class Nodes:
         else:
             told.set_exception(problem)
 
-    def _join(self) -> None:
-        """Start an actor on each node that has none, and take those that can ask."""
+    def _join(self, known: Cluster) -> None:
+        """Start an actor on each node that has none, and take those that can ask.
+
+        The program may end its connection at any time, and most functions of Ray then make a new one
+        by themselves; where the cluster is about to end, that ends the process. So a look that nobody
+        waits for connects to nothing, and answers are awaited as futures, which never do.
+        """
         ray = ray_module()
-        connect(self._address)
+        if not known.nodes:
+            connect(self._address)
+            known.connection = known.connection or connection()
+        if connection() != known.connection:
+            return
         placed = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         actor_class = ray.remote(Asker)
-        waiting: dict[Any, Node] = {}
-        for row in self._missing(living(ray)):
+        waiting: dict[Future[Greeting], Node] = {}
+        for row in known.missing(living(ray)):
             actor = actor_class.options(
                 num_cpus=0,
                 max_concurrency=AT_ONCE,
                 scheduling_strategy=placed(row["NodeID"], soft=False),
             ).remote(self._packed)
-            waiting[actor.hello.remote()] = Node(row["NodeID"], row["NodeManagerAddress"], actor)
+            waiting[actor.hello.remote().future()] = Node(row["NodeID"], row["NodeManagerAddress"], actor)
         until = monotonic() + _HELLO_SECONDS
         while waiting and (left := until - monotonic()) > 0:
-            for ref in ray.wait(list(waiting), timeout=left)[0]:
-                node = waiting.pop(ref)
+            for answer in wait(waiting, min(left, _LISTEN_SECONDS), FIRST_COMPLETED).done:
+                node = waiting.pop(answer)
                 try:
-                    self._take(node, ray.get(ref))
+                    known.take(node, answer.result())
                 except ray.exceptions.RayError as error:
-                    self._refuse(node, _what(error), sure=False)
+                    known.refuse(node, _what(error), sure=False)
+            if connection() != known.connection:
+                return
         for node in waiting.values():
-            self._refuse(node, f"It did not answer within {_HELLO_SECONDS:.0f} seconds.", sure=False)
-        if not self._known.had_one:
-            reasons = sorted({one.why for one in self._known.refused.values()})
+            known.refuse(node, f"It did not answer within {_HELLO_SECONDS:.0f} seconds.", sure=False)
+        if not known.had_one:
+            reasons = sorted({one.why for one in known.refused.values()})
             reasons = reasons or ["It has none that takes work."]
             raise ClusterError(f"No node of the Ray cluster can be asked. {' '.join(reasons)}")
-
-    def _missing(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the rows of nodes to try: no actor of ours is there, and none was refused of late.
-
-        Where there is no other node, all are tried.
-        """
-        known, now = self._known, monotonic()
-        missing = [row for row in rows if row["NodeID"] not in known.nodes]
-        if not known.nodes:
-            return missing
-        refused = known.refused
-        return [row for row in missing if row["NodeID"] not in refused or refused[row["NodeID"]].until <= now]
-
-    def _take(self, node: Node, greeting: Greeting) -> None:
-        """Take a node, or refuse it with the reason."""
-        node.ledgers = greeting.ledgers
-        if greeting.problem is not None:
-            self._refuse(node, _what(greeting.problem))
-        elif greeting.version != __version__:
-            self._refuse(node, f"It has version {greeting.version} of freeproviders, here is {__version__}.")
-        elif unshared := [other for other in self if not _share(node, other)]:
-            self._refuse(
-                node,
-                f"It keeps limits in another ledger than {unshared[0].address}, so that both together would "
-                "ask for more than is allowed: set FREEPROVIDERS_QUOTA to one Redis URL on every node "
-                "before `ray start`.",
-            )
-        else:
-            with self._lock:
-                self._known.nodes[node.id] = node
-            self._known.had_one = True
-            self._known.refused.pop(node.id, None)
-
-    def _refuse(self, node: Node, why: str, *, sure: bool = True) -> None:
-        """Leave a node out, and say so once; where it may only have died, at the second time."""
-        known = self._known.refused
-        times = known[node.id].times + 1 if node.id in known else 1
-        if (sure or times > 1) and node.id not in self._known.told:
-            self._known.told.add(node.id)
-            caution(f"The node {node.address} is not asked. {why}", NotAskedWarning)
-        rest = min(_LOOK_SECONDS * 2**times, _LONGEST_REFUSAL)
-        known[node.id] = _Refusal(f"{node.address}: {why}", times, monotonic() + rest)
 
 
 def connect(address: str) -> None:
@@ -246,6 +277,13 @@ def connect(address: str) -> None:
             "`ray start --head --disable-usage-stats`, and further nodes with `ray start "
             "--address=HOST:6379`."
         ) from error
+
+
+def connection() -> str | None:
+    """Return what Ray calls this process's connection to a cluster; None where there is none."""
+    ray = ray_module()
+    job: str | None = ray.get_runtime_context().get_job_id() if ray.is_initialized() else None
+    return job
 
 
 def living(ray: Any) -> list[dict[str, Any]]:

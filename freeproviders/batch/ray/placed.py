@@ -184,6 +184,8 @@ class OnRay(Backend):
     async def _asked(self, node: Node, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask one node. Raises `_Lost` where the node or its process is gone."""
         ray = ray_module()
+        if not self._nodes.connected:  # Ray would connect by itself, on this event loop
+            raise _Lost("The program ended its connection to the cluster.")
         tell = request.listener
         sent = replace(request, model=request.model or self.model or None, listener=None, patience=None)
         node.begin()
@@ -213,7 +215,7 @@ class OnRay(Backend):
             raise _Lost(f"The node {node.address} was lost.") from error
         finally:
             node.running -= 1
-            if items is not None:
+            if items is not None and ray.is_initialized():  # else Ray would connect again for it
                 ray.cancel(items)
 
 

@@ -1,6 +1,9 @@
 """The tests that need a cluster: `python -m pytest tests/batch/ray/on_a_cluster.py`; see test_cluster.py."""
 
 import asyncio
+import os
+import signal
+import threading
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
@@ -179,6 +182,30 @@ async def test_a_lost_node_loses_no_question(machines, backend):
     while not two.asked:
         await ask(backend, ["more", "and more"])
         await asyncio.sleep(0.2)
+
+
+async def test_a_connection_that_is_ended_stays_so_until_the_next_question(machines):
+    """A look for nodes that is under way makes no new one, which would end the process with the cluster."""
+    import ray
+
+    backend = OnRay(machines.backend(), address=machines.address)
+    assert await ask(backend, ["one"]) == ["Answer to one"]
+    pid = machines.second.all_processes["raylet"][0].process.pid
+    os.kill(pid, signal.SIGSTOP)  # its node is there, and says nothing
+    try:
+        joining = OnRay(machines.backend(), address=machines.address)
+        asking = asyncio.create_task(ask(joining, ["two"]))
+        await asyncio.sleep(1)
+        await asyncio.to_thread(ray.shutdown)
+        looks = [thread for thread in threading.enumerate() if thread.name == "freeproviders-ray"]
+        for look in looks:
+            await asyncio.to_thread(look.join)
+        assert looks
+        assert not ray.is_initialized()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await asking == ["Answer to two"]
+    assert await ask(backend, ["three"]) == ["Answer to three"]
 
 
 async def test_a_batch_outlives_a_node(machines, backend, tmp_path):

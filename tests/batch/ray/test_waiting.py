@@ -9,7 +9,7 @@ import pytest
 from freeproviders import ChatRequest, Message
 from freeproviders.backend import Backend
 from freeproviders.batch.ray.asker import Asker
-from freeproviders.batch.ray.nodes import Node, Nodes
+from freeproviders.batch.ray.nodes import Cluster, Node, Nodes
 from freeproviders.errors import NotAskedWarning
 from freeproviders.types import Text
 
@@ -31,7 +31,7 @@ class Looking(Nodes):
         super().__init__(b"", "auto")
         self.told = threading.Event()
 
-    def _join(self):
+    def _join(self, known):
         self.told.wait()
 
 
@@ -48,12 +48,12 @@ async def test_who_gives_up_waiting_for_nodes_ends_it_for_nobody_else():
 
 def test_a_node_that_was_refused_is_left_alone_for_a_while():
     """Each look at it starts a process there; where nobody else is left, it is tried all the same."""
-    nodes, rows = Nodes(b"", "auto"), [{"NodeID": name} for name in "abc"]
+    known, rows = Cluster(), [{"NodeID": name} for name in "abc"]
     with pytest.warns(NotAskedWarning, match="No key"):
-        nodes._refuse(Node("a", "10.0.0.1", None), "No key.")
-    assert nodes._missing(rows) == rows
-    nodes._known.nodes["b"] = Node("b", "10.0.0.2", None)
-    assert nodes._missing(rows) == rows[2:]
+        known.refuse(Node("a", "10.0.0.1", None), "No key.")
+    assert known.missing(rows) == rows
+    known.nodes["b"] = Node("b", "10.0.0.2", None)
+    assert known.missing(rows) == rows[2:]
 
 
 async def test_an_answer_that_is_cancelled_on_its_node_is_no_whole_one():
