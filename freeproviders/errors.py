@@ -494,13 +494,17 @@ class NoProviderError(ProviderError):
     """No member of a router has answered.
 
     `trail` are the attempts, each a `freeproviders.types.Attempt`; the message has them in words.
-    `soonest` is the first time (UTC) at which one of them may be asked again, None where nobody says.
-    `attempts` counts the HTTP requests of all of them.
+    `soonest` is the first time (UTC) at which one of them may be asked again, None where no limit names
+    one. `waiting_helps` is False where all of them are out: their keys are not accepted, say, or their
+    models are gone. `attempts` counts the HTTP requests of all of them.
     """
 
-    def __init__(self, message: str, *, trail: Iterable[Any] = (), **fields: Any) -> None:
+    def __init__(
+        self, message: str, *, trail: Iterable[Any] = (), waiting_helps: bool = True, **fields: Any
+    ) -> None:
         super().__init__(message, **fields)
         self.trail = tuple(trail)
+        self.waiting_helps = waiting_helps
         self.attempts = sum(one.requests for one in self.trail)
 
 

@@ -26,12 +26,13 @@ from freeproviders.errors import (
     UsageError,
 )
 
-Kind = Literal["question", "limit", "fault", "key", "output", "run"]
+Kind = Literal["question", "limit", "fault", "out", "output", "run"]
 """What a failure is about.
 
-"question": asking again would not help. "limit": somebody may be asked later. "fault": it failed, or
-nobody could be reached. "key": the key is not accepted, so that waiting would not help. "output": the
-model has answered, but not with what was required. "run": no question can be asked at all.
+"question": asking again would not help. "limit": there is room again later. "fault": a service failed,
+or could not be reached. "out": no service takes a question, and waiting would not help, as where the
+key is not accepted. "output": the model has answered, but not with what was required. "run": no
+question can be asked at all.
 """
 
 _OF_THE_RUN = (
@@ -56,9 +57,11 @@ def kind_of(error: FreeProvidersError) -> Kind:
         case OutputError():
             return "output"
         case AuthenticationError():
-            return "key"
+            return "out"
         case RateLimitError():
             return "limit"
+        case NoProviderError() if not error.waiting_helps:
+            return "out"
         case NoProviderError() if error.soonest is not None:
             return "limit"
         case _:
@@ -66,7 +69,7 @@ def kind_of(error: FreeProvidersError) -> Kind:
 
 
 def seconds_until(error: FreeProvidersError) -> float | None:
-    """Return the seconds after which somebody may be asked again, None where nobody says."""
+    """Return the seconds after which a question may be asked again, None where no limit names them."""
     if not isinstance(error, ProviderError):
         return None
     when = error.earliest if isinstance(error, QuotaSpentError) else None

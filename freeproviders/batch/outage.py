@@ -1,4 +1,4 @@
-"""When nobody answers: whose fault it is, when to try again, and when to give up."""
+"""When no answers come: whose fault it is, when to try again, and when to give up."""
 
 from __future__ import annotations
 
@@ -18,34 +18,33 @@ from freeproviders.retry import Retry
 MOST_TRIES: Final = 3
 """So many failures of a row, while others were answered, poison it."""
 SHORT_SECONDS: Final = 120.0
-"""How long limits and cool-downs are waited for by who does not want to wait: a minute's limit is back
-by then."""
+"""How long limits and cool-downs are waited for without `wait`: a minute's limit is back by then."""
 _ROWS_THAT_TELL: Final = 3
-"""So many rows that fail one after another are nobody's own fault."""
+"""So many rows that fail one after another are not at fault themselves."""
 _NAMED_SECONDS: Final = 600.0
-"""How long nobody need answer while limits name times, for who does not want to wait."""
+"""How long a run without `wait` goes on with no answer while limits name times."""
 _LONGER: Final = 30
-"""How many times as long an outage is waited for by who wants to wait."""
+"""How many times as long an outage is waited for with `wait`."""
 _AFTER: Final = 0.05
-"""Seconds after a time that a limit names, so that nobody comes too early by a clock's difference."""
+"""Seconds after a time that a limit names, so that no request comes too early by a clock's difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
     """Why a run ends early, and when (UTC) it is worth starting again.
 
-    `nobody_answered` says that the rows that are left were asked for as long as an outage is waited for,
+    `unanswered` says that the rows that are left were asked for as long as an outage is waited for,
     `waiting_helps` whether the same start may go further at another time.
     """
 
     why: str
     soonest: datetime | None = None
-    nobody_answered: bool = False
+    unanswered: bool = False
     waiting_helps: bool = True
 
 
 class Outage:
-    """What the failures since the last answer say of everybody together.
+    """What the failures since the last answer say of all services together.
 
     Args:
         retry: the backend's rule: its waits are those of an outage too, and its budget is how long
@@ -60,20 +59,20 @@ class Outage:
         self._clock = clock
         self._failed: set[int] = set()
         self._shut_out: set[int] = set()
-        """Those of them whose key was not accepted."""
+        """Those of them for which no service takes questions, and waiting would not help."""
         self._since = inf
         self._rounds = 0
         self._not_before = 0.0
         self.answers = 0
-        """Rows that were answered, or refused by somebody who has read them."""
+        """Rows that were answered, or refused by a service that has read them."""
 
     @property
     def is_on(self) -> bool:
-        """Whether everybody seems to be out, so that one row at a time finds out."""
+        """Whether no service seems to answer, so that one row at a time finds out."""
         return len(self._failed) >= _ROWS_THAT_TELL
 
     def answered(self) -> None:
-        """Note that somebody has answered."""
+        """Note that an answer has come."""
         self.answers += 1
         if self._failed:
             self._failed.clear()
@@ -85,16 +84,16 @@ class Outage:
         now = self._clock()
         item.fails += 1
         item.error = error
-        counts = kind == "output" or (kind in {"fault", "key"} and self.answers > item.mark)
+        counts = kind == "output" or (kind in {"fault", "out"} and self.answers > item.mark)
         item.mark = self.answers
         if counts:
             item.tries += 1
-        if kind == "output":  # somebody has answered
+        if kind == "output":  # an answer has come
             self.answered()
         else:
             self._since = min(self._since, now)
             self._failed.add(item.index)
-            (self._shut_out.add if kind == "key" else self._shut_out.discard)(item.index)
+            (self._shut_out.add if kind == "out" else self._shut_out.discard)(item.index)
         named = seconds_until(error) if kind == "limit" else None
         item.named = named is not None
         if named is not None:
@@ -114,21 +113,21 @@ class Outage:
         """Return why to give up instead of waiting for a row that is first in line, None to wait."""
         said = "" if item.error is None else item.error.wording
         if self._failed and self._failed == self._shut_out:
-            why = joined("The key is not accepted, and waiting would not help.", said)
+            why = joined("Questions are not accepted, and waiting would not help.", said)
             return End(why, waiting_helps=False)
         now, at = self._clock(), self.next_at(item)
         delay = at - now
         soonest = datetime.now(UTC) + timedelta(seconds=delay) if item.named else None
         if at > until:
-            return End(joined("The time is over before anybody can be asked.", said), soonest)
+            return End(joined("The time is over before the next question can be asked.", said), soonest)
         if item.named:
             if not self._wait and (delay > SHORT_SECONDS or at - self._since > _NAMED_SECONDS):
-                return End(joined("Nobody may be asked now.", said), soonest)
+                return End(joined("No question may be asked now.", said), soonest)
             return None
         patience = self._retry.budget * (_LONGER if self._wait else 1)
         if at - self._since > patience:
-            why = joined(f"Nobody has answered for {now - self._since:.0f} s.", said)
-            return End(why, nobody_answered=True)
+            why = joined(f"No answer has come for {now - self._since:.0f} s.", said)
+            return End(why, unanswered=True)
         return None
 
     def _backoff(self, failed: int) -> float:

@@ -19,15 +19,15 @@ class Report:
         poisoned: rows that were given up.
         exhausted: rows that were begun and have no answer yet.
         kept: rows whose answer was there before; they are counted above too.
-        left: rows that the next start asks, None where nobody knows how many rows there are.
+        left: rows that the next start asks, None where the number of rows is not known.
         services: rows that were answered now, by "provider/model".
         input_tokens: tokens of the questions that were answered now.
         output_tokens: tokens of their answers.
         estimated: whether some of the tokens are estimates.
         seconds: how long it took.
         why: why it stopped before its end, "" where it did not.
-        soonest: when (UTC) somebody may be asked again, None where nobody says.
-        waiting_helps: whether the same start may go further later; False where a key is not accepted.
+        soonest: when (UTC) a question may be asked again, None where no limit names a time.
+        waiting_helps: whether the same start may go further later; False where a key is not accepted, say.
     """
 
     done: int

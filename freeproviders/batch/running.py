@@ -254,7 +254,7 @@ class Running:
             return self._popped()
         if (end := self._outage.end(item, until=self._until)) is not None:
             self._end = end
-            if end.nobody_answered and not self._outage.is_on and self.progress.states["done"]:
+            if end.unanswered and not self._outage.is_on and self.progress.states["done"]:
                 self._count_against_the_last()
             return None
         until = datetime.now(UTC) + timedelta(seconds=at - self._clock())

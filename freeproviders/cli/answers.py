@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
-_OF_NO_RUN: Final = "(of no run)"
+_OF_NO_RUN: Final = "(no run)"
 _VARIABLES: Final = {"FREEPROVIDERS_ANSWERS": "where answers are kept, in place of the usual file"}
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="List and delete stored answers.")

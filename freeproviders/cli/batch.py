@@ -280,10 +280,12 @@ def status(
 
 
 def _status(note: Any, *, runs: bool) -> Iterator[str]:
+    from freeproviders.cli.kept import counted
+
     yield f"{note.source} -> {note.output}"
     states = note.states
     yield (
-        f"{states.get('done', 0):,} of {note.rows:,} rows done, {note.left:,} left, "
+        f"{states.get('done', 0):,} of {counted(note.rows, 'row')} done, {note.left:,} left, "
         f"{states.get('refused', 0):,} refused, {states.get('poisoned', 0):,} given up."
     )
     if note.services:
@@ -298,7 +300,7 @@ def _status(note: Any, *, runs: bool) -> Iterator[str]:
     else:
         yield f"It stopped, as of {_shown(note.updated)}. {note.why or 'It was killed.'}"
         if note.soonest:
-            yield f"Somebody may be asked again from {_shown(note.soonest)} on."
+            yield f"Questions may be asked again from {_shown(note.soonest)} on."
         yield "The same command as before goes on with it."
 
 

@@ -163,7 +163,7 @@ class BatchRun:
     def _who(self) -> str:
         backend = self._backend
         if isinstance(backend, FreeProviders):
-            return f"any free one of {', '.join(member.name for member in backend.members)}"
+            return ", ".join(member.name for member in backend.members)
         return " ".join(filter(None, (backend.name, backend.model)))
 
     # --- the run ---

@@ -171,12 +171,17 @@ class Outcomes:
         for kind in (UsageError, BadRequestError, ContentFilterError):
             if errors and all(isinstance(error, kind) for error in errors):
                 return errors[0]  # the question is at fault, whoever is asked
-        until = min((one.until for one in self.told.values() if one.until is not None), default=inf)
+        out = [member for member in self.told if self._health.state(member.key).name == "out"]
+        until = min(
+            (one.until for member, one in self.told.items() if one.until is not None and member not in out),
+            default=inf,
+        )
         error = NoProviderError(
             " ".join(
                 ["No member has answered.", *(marked(one.wording) for one in errors), *why] if errors else why
             ),
             trail=self.trail,
+            waiting_helps=not out or len(out) < len(self.told),
             provider=self._name,
         )
         error.is_retryable = any(error.is_retryable for error in errors)

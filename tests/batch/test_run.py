@@ -372,11 +372,28 @@ async def test_a_wrong_key_ends_the_run_without_a_wait(server, store, count):
     rows, report = await rows_of(questions(count), patient, store=store, wait=True)
     assert {row.state for row in rows} == {"exhausted"}
     assert (report.poisoned, report.left) == (0, count)
-    assert report.why.startswith("The key is not accepted, and waiting would not help.")
+    assert report.why.startswith("Questions are not accepted, and waiting would not help.")
     assert "401" in report.why
     assert len(server.requests) <= count
     server.faults = None
     assert (await rows_of(questions(count), patient, store=store))[1].done == count
+
+
+async def test_a_router_whose_members_are_all_out_ends_the_run_too(server, store):
+    """And goes on with another key."""
+
+    def router(key):
+        return FreeProviders(
+            *(OpenAICompatible(name, api_key=key, base_url=server.base_url, retry=0) for name in ("a", "b"))
+        )
+
+    server.faults = {"status": 401}
+    rows, report = await rows_of(questions(30), router("sk-old-0123456789"), store=store, wait=True)
+    assert {row.state for row in rows} == {"exhausted"}
+    assert report.why.startswith("Questions are not accepted, and waiting would not help.")
+    assert (report.waiting_helps, report.soonest) == (False, None)
+    server.faults = None
+    assert (await rows_of(questions(30), router("sk-new-0123456789"), store=store))[1].done == 30
 
 
 @pytest.mark.parametrize(
@@ -387,7 +404,7 @@ async def test_an_outage_of_everybody_poisons_nobody(server, backend, store, fau
     rows, report = await rows_of(questions(30), backend, store=store)
     assert {row.state for row in rows} == {"exhausted"}
     assert (report.poisoned, report.done, report.left) == (0, 0, 30)
-    assert "Nobody has answered" in report.why
+    assert "No answer has come" in report.why
     assert any(isinstance(row.error, error) for row in rows)
     server.faults = None
     rows, report = await rows_of(questions(30), backend, store=store)

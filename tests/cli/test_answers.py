@@ -76,7 +76,7 @@ def test_without_a_file_nothing_is_kept_and_none_is_made(kept: Kept) -> None:
 def test_each_run_is_a_line(kept: Kept) -> None:
     kept.put()
     lines = [" ".join(line.split()) for line in kept.told("list").splitlines()[2:]]
-    assert any(line.startswith("(of no run) 1 done 2 bytes 20") for line in lines)
+    assert any(line.startswith("(no run) 1 done 2 bytes 20") for line in lines)
     assert lines[2].startswith(f"{kept.output} 5 3 done, 1 refused 1.8 KB 20")
 
 

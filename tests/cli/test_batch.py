@@ -236,7 +236,7 @@ def test_a_wrong_key_ends_it_at_once_and_costs_no_row(shell: Shell) -> None:
     shell.service.faults = {"status": 401}
     code, _, remarks = shell.batch(table, "-o", shell.path("out.csv"))
     assert code == 1  # a shell that goes on while it is 3 would ask for ever
-    assert "2 are left. The key is not accepted, and waiting would not help." in remarks
+    assert "2 are left. Questions are not accepted, and waiting would not help." in remarks
     assert "or pass --api-key" in remarks
     assert "The same command goes on once that is mended." in remarks
     shell.service.faults = None
@@ -253,7 +253,7 @@ def test_a_table_that_cannot_be_written_at_the_end_is_no_end(shell: Shell) -> No
     assert code == 1
     assert "out.csv" in remarks.splitlines()[-1]
     said = run("batch", "status", str(folder / "out.csv"), env=shell.env).stdout.decode()
-    assert "1 of 1 rows done" in said
+    assert "1 of 1 row done" in said
     assert "It stopped, as of" in said
     assert "was killed" not in said
     folder.mkdir()
@@ -376,7 +376,7 @@ def test_a_limit_of_a_day_ends_a_batch_and_says_when_it_goes_on(shell: Shell) ->
         env = {"GROQ_API_KEY": "gsk_any", "GROQ_API_BASE": groq.base_url}
         code, _, remarks = shell.batch(*line, who=False, env=env)
         assert code == 3, remarks
-    assert "4 are left. Nobody may be asked now." in remarks
+    assert "4 are left. No question may be asked now." in remarks
     assert "The same command goes on with them from" in remarks
     assert sorted(row["state"] for row in shell.rows("out.csv")) == ["done"] * 5 + ["exhausted"] * 4
     done = run("batch", "status", shell.path("out.csv"), "--json", env={**shell.env, **env})
@@ -419,7 +419,7 @@ def test_a_router_leaves_them_out_with_a_word(shell: Shell) -> None:
         code, _, remarks = shell.batch(*line, who=False, env=env)
         assert code == 0
         assert "cohere is not asked. The terms of Cohere" in remarks
-        assert "Asked: any free one of groq/openai/gpt-oss-120b" in remarks
+        assert "Asked: groq/openai/gpt-oss-120b" in remarks
         assert not cohere.requests
     assert (shell.rows("out.csv")[0]["answer"], shell.rows("out.csv")[0]["service"]) == ("Groq.", "Groq")
 
