@@ -29,7 +29,7 @@ from freeproviders.batch.tables.source import format_of, open_table, sniffed
 from freeproviders.batch.tables.template import Template
 from freeproviders.batch.tables.writers import WRITABLE
 from freeproviders.batch.terms import with_terms
-from freeproviders.cli import kept, terminal
+from freeproviders.cli import choosing, kept, terminal
 from freeproviders.cli.batch_display import BatchDisplay
 from freeproviders.cli.commands import INTERRUPTED_EXIT, LEFT_EXIT
 from freeproviders.cli.moments import shown_length, shown_moment
@@ -130,6 +130,8 @@ class BatchRun:
         note.rows, note.ended, note.why, note.soonest = survey.rows, False, "", ""
         if self._name:
             note.save()
+        if self._options.engine == "local":  # else each node has weights of its own
+            choosing.make_ready(self._backend)
         try:
             return asyncio.run(self._asked(survey, note))
         except KeyboardInterrupt:

@@ -150,6 +150,7 @@ def chat(
             settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
             last, earlier = _last(history, asked=text is None, going_on=going_on)
             if text is None:
+                choosing.make_ready(answering)
                 from freeproviders.cli.conversation import Conversation
                 from freeproviders.cli.history import Questions
 
@@ -166,6 +167,7 @@ def chat(
                 return
             import asyncio
 
+            from freeproviders.checks import check_request
             from freeproviders.cli.attachments import content
 
             said = [*earlier, {"role": "user", "content": content(text, files)}]
@@ -181,6 +183,8 @@ def chat(
                 from freeproviders.cli.routed import announced
 
                 request = announced(request)
+            check_request(request, answering.accepted_options)
+            choosing.make_ready(answering)
             completion = asyncio.run(_ask(answering, request, timeout, show=shown))
             _print(completion, as_json=as_json, typed=form is not None)
             if completion.text:

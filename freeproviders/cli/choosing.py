@@ -86,6 +86,23 @@ def backend(
     return _routed(model, timeout)
 
 
+def make_ready(backend: Backend) -> None:
+    """Fetch the weights of the embedded model, with a progress bar, where no service may be asked instead.
+
+    A command does so when all that it was told has been checked: nothing is fetched for one that
+    cannot work, and its limit of time does not count what is fetched.
+    """
+    asked = backend.asked_backends()
+    if any(one.slug != EMBEDDED for one in asked):
+        return
+    from freeproviders.cli.weights import fetch_weights
+    from freeproviders.providers.embedded import Embedded
+
+    for one in asked:
+        if isinstance(one, Embedded):
+            fetch_weights(one)
+
+
 def _routed(model: str | None, timeout: float | None) -> Backend:
     from freeproviders.cli.routed import router
     from freeproviders.errors import UnknownServiceError
@@ -105,7 +122,7 @@ def _routed(model: str | None, timeout: float | None) -> Backend:
 def _provider(
     name: str, model: str | None, timeout: float | None, configuration: dict[str, str | None]
 ) -> Provider:
-    """Make the provider; the embedded one has its weights then."""
+    """Make the provider."""
     cls = provider_class(name)
     given: dict[str, Any] = {key: value for key, value in configuration.items() if value is not None}
     if timeout is not None:  # the whole command's, so that the attempts need no limit of their own

@@ -249,7 +249,9 @@ def _answer(backend: str, model: str | None) -> Answer:
     if backend == "echo":
         return None
     if backend == "embedded":
-        from freeproviders.cli.weights import embedded
+        from freeproviders.cli.weights import embedded, fetch_weights
 
-        return embedded(model, {})
+        made = embedded(model, {})
+        fetch_weights(made)
+        return made
     return backend

@@ -21,20 +21,13 @@ def router(
     privacy: Privacy | None = None,
     on_broken_stream: OnBrokenStream = "raise",
 ) -> FreeProviders:
-    """Make the router: over a member of that name, over several, else over all that are free here.
-
-    Where our own engine is the only member, its weights are fetched now, with a progress bar.
-    """
+    """Make the router: over a member of that name, over several, else over all that are free here."""
     named = [model] if model else members
     with warnings.catch_warnings(record=True) as skipped:
         warnings.simplefilter("always", NotAskedWarning)
         made = FreeProviders(*named, privacy=privacy, on_broken_stream=on_broken_stream)
     for warning in skipped:
         say(f"Note: {warning.message}")
-    if all(member.place == "embedded" for member in made.members) and not named:
-        from freeproviders.cli.weights import embedded
-
-        made = FreeProviders(embedded(None, {}), on_broken_stream=on_broken_stream)
     return made if timeout is None else made.configured(timeout=timeout)
 
 

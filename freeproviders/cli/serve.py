@@ -136,7 +136,6 @@ def serve(
     from freeproviders.addresses import is_loopback_host
     from freeproviders.gateway.guard import Guard
 
-    # First: nothing is fetched for a command that cannot work.
     Guard(host, api_key, origins=allow_origin or ())
     terminal.log(verbose)
     local = is_loopback_host(host)
@@ -159,6 +158,7 @@ def serve(
     )
     limits = _limits(at_once, rate, grace)
     embedder = _embedder(embeddings, dimensions)
+    choosing.make_ready(backend)
     try:
         asyncio.run(
             _serve(

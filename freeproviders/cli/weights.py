@@ -9,21 +9,23 @@ from typing import Any
 from freeproviders import Embedded
 from freeproviders.cli.terminal import say
 from freeproviders.embedded.cache import is_cached, path_of
-from freeproviders.embedded.choice import choose, looks_like_path
+from freeproviders.embedded.choice import looks_like_path
 from freeproviders.embedded.fetch import fetch, repair
 from freeproviders.embedded.server import engine_folder
 from freeproviders.embedded.weights import Weights
 
 
 def embedded(model: str | None, given: dict[str, Any]) -> Embedded:
-    """Return the embedded provider with its weights in the cache. `model` is a name or a file."""
+    """Return the embedded provider. `model` is a name or a file."""
     path = model if model and looks_like_path(model) else None
-    choice = choose(None if path else model, path)
-    if choice.weights is None:
-        return Embedded(model_path=choice.path, **given)
-    engine_folder()  # raises if the engine is missing: then the weights are no use
-    asyncio.run(fetch(choice.weights))
-    return Embedded(choice.weights.name, **given)
+    return Embedded(None if path else model, model_path=path, **given)
+
+
+def fetch_weights(model: Embedded) -> None:
+    """Fetch the weights of the embedded provider, unless they are in the cache or are the user's file."""
+    if model.weights is not None:
+        engine_folder()  # raises if the engine is missing: then the weights are no use
+        asyncio.run(fetch(model.weights))
 
 
 def pull(weights: Weights) -> Path:

@@ -28,7 +28,7 @@ from freeproviders.embedded.server import (
     ensure_server,
     running_server,
 )
-from freeproviders.embedded.weights import DEFAULT, WEIGHTS, weights_named
+from freeproviders.embedded.weights import DEFAULT, WEIGHTS, Weights, weights_named
 from freeproviders.errors import (
     EmbeddedModelError,
     FreeProvidersError,
@@ -134,6 +134,11 @@ class Embedded(Provider):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r})"
+
+    @property
+    def weights(self) -> Weights | None:
+        """The known weights that it runs with; None for a file of the user's own."""
+        return self._choice.weights
 
     @property
     def context_window(self) -> int:

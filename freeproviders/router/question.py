@@ -24,6 +24,7 @@ from freeproviders.errors import (
     QuotaSpentError,
     UsageError,
 )
+from freeproviders.installing import with_extra
 from freeproviders.retry import Patience, Retry
 from freeproviders.router.attempt import Running, announce, error_of, first_of, is_kept, of_admissions
 from freeproviders.router.found import in_words
@@ -425,7 +426,7 @@ class Question:
         if not self._members:
             yield "There is no backend to ask."
             yield in_words(self._found.skipped)
-            yield "Set the key of a service, or install the extra `embedded` for one on this machine."
+            yield f"Set the key of a service, or install a model for this machine. {with_extra('embedded')}"
             return
         unasked = [member.name for member in self._members if member not in self._outcomes.told]
         others = f", and {', '.join(unasked)} not asked" if unasked else ""
