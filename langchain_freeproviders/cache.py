@@ -19,7 +19,7 @@ from langchain_core.outputs import Generation
 
 from freeproviders.answers.entry import Entry
 from freeproviders.answers.opening import open_store
-from freeproviders.answers.outage import STORE_SECONDS, Outage, outage_at
+from freeproviders.answers.outage import STORE_SECONDS, StoreOutage, outage_at
 from freeproviders.answers.store import AnswerStore
 from freeproviders.answers.values import Values
 from freeproviders.errors import AnswerStoreWarning, FreeProvidersError, UsageError
@@ -141,10 +141,10 @@ class AnswerCache(BaseCache):
 class _DoingWithout:
     """A context in which a cache that cannot be used costs no answer: it warns, and goes on."""
 
-    def __init__(self, outage: Outage) -> None:
+    def __init__(self, outage: StoreOutage) -> None:
         self._outage = outage
 
-    def __enter__(self) -> Outage:
+    def __enter__(self) -> StoreOutage:
         return self._outage
 
     def __exit__(

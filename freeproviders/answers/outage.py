@@ -14,7 +14,7 @@ STORE_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 60.0
 
 
-class Outage:
+class StoreOutage:
     """Whether the store at a place can be used in this process; see `outage_at`."""
 
     def __init__(self, place: str) -> None:
@@ -40,9 +40,9 @@ class Outage:
             warnings.warn(why, AnswerStoreWarning, stacklevel=2)
 
 
-def outage_at(place: str) -> Outage:
+def outage_at(place: str) -> StoreOutage:
     """Return the one of a place, the same for all who use it in a process."""
-    return _outages.get().setdefault(place, Outage(place))
+    return _outages.get().setdefault(place, StoreOutage(place))
 
 
-_outages: Final = PerProcess[dict[str, Outage]](dict)
+_outages: Final = PerProcess[dict[str, StoreOutage]](dict)
