@@ -296,7 +296,7 @@ class BatchRun:
         if refused:
             said.append(f"{refused:,} {_be(refused, 'was', 'were')} refused.")
         if poisoned:
-            said.append(f"{poisoned:,} {_be(poisoned, 'was', 'were')} given up after failures of their own.")
+            said.append(f"{poisoned:,} {_be(poisoned, 'was', 'were')} given up after several failures.")
         terminal.say(" ".join(said) + where)
         if left:
             terminal.say(f"{left:,} {_be(left)} left. {terminal.told(report.why)}")
