@@ -33,6 +33,7 @@ from freeproviders.checks import ALIKE, SETTINGS
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.naming import argument
+from freeproviders.patterns import pattern
 from freeproviders.redaction import is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route, check_proxy
@@ -40,10 +41,10 @@ from freeproviders.transport import Route, check_proxy
 if TYPE_CHECKING:
     from freeproviders.quota.quota import Quota
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_NOT_IN_A_HEADER: Final = re.compile(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
-_NOT_IN_A_COOKIE: Final = re.compile(r"[\r\n\0;\ud800-\udfff]")
-_NOT_IN_A_URL: Final = re.compile(r"[\s\0\ud800-\udfff]")
+_TOKEN: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_NOT_IN_A_HEADER: Final = pattern(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
+_NOT_IN_A_COOKIE: Final = pattern(r"[\r\n\0;\ud800-\udfff]")
+_NOT_IN_A_URL: Final = pattern(r"[\s\0\ud800-\udfff]")
 _OF_THE_CONNECTION: Final = frozenset(
     {
         "content-length",
@@ -87,7 +88,7 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
 
-_LIKE_A_CREDENTIAL: Final = re.compile(  # but not `max_token` or `eos_token`
+_LIKE_A_CREDENTIAL: Final = pattern(  # but not `max_token` or `eos_token`
     r"(?:^|[_-])(?:api[_-]?key|authorization|(?:access|api|auth|bearer|refresh|session)[_-]?token|secret"
     r"|password|cookies?|credentials?)$|^token$",
     re.IGNORECASE,
@@ -109,7 +110,7 @@ PROTOCOL_OPTIONS: Final = frozenset(
     }
 )
 """Options of the OpenAI protocol that other libraries have as arguments of their own."""
-_SOMEHOW_SECRET: Final = re.compile(r"(?i)key|token|secret|passw|credential")
+_SOMEHOW_SECRET: Final = pattern(r"(?i)key|token|secret|passw|credential")
 _NO_CREDENTIALS: Final = frozenset({"prompt_cache_key", "tokenizer"})
 """Options of that kind which are none, whatever their values look like."""
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}

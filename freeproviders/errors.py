@@ -64,7 +64,6 @@ setting, `LedgerWarning` that limits are counted for this machine or process onl
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -74,13 +73,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from aiohttp import ClientError
 
 from freeproviders.naming import argument, marked, words
+from freeproviders.patterns import pattern
 from freeproviders.redaction import without_secrets
 
 if TYPE_CHECKING:
     from freeproviders.wire.limits import Allowance
     from freeproviders.wire.signs import Sign
 
-_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPED = pattern(r"\\u([0-9a-fA-F]{4})")
 _TELLING_CHARS = 20
 """So many characters of a message tell whether it is in the body too."""
 _LONG_SECONDS = 3600

@@ -7,12 +7,13 @@ marks beside the text, in which they are not seen.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+from freeproviders.patterns import pattern
+
 # Characters that no text may hold: Unicode keeps them free for use inside of programs.
-_MARKED: Final = re.compile("\ufdd0(\\w+)\ufdd1([^\ufdd1\ufdd2]*)\ufdd2")
+_MARKED: Final = pattern("\ufdd0(\\w+)\ufdd1([^\ufdd1\ufdd2]*)\ufdd2")
 
 
 def argument(name: str, notation: str = "") -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+from freeproviders.patterns import pattern
+
 MORE: Final = " ..."
 """The end of a text that was cut."""
 SHORTEST_SECRET: Final = 8  # a shorter one may be a word, and is left for the message's sake
 
-_SECRET_NAME: Final = re.compile(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
-_KEY_VALUE: Final = re.compile(r"(?:sk|pk|rk|gsk|hf|ghp|xai|nvapi|key|Bearer)[-_ ]\S{4}")
+_SECRET_NAME: Final = pattern(r"(?i)auth|key|token|secret|cookie|session|passw|credential|signature|nonce")
+_KEY_VALUE: Final = pattern(r"(?:sk|pk|rk|gsk|hf|ghp|xai|nvapi|key|Bearer)[-_ ]\S{4}")
 """The prefixes by which many services' keys are known, however short they are."""
-_SECRET_VALUE: Final = re.compile(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
+_SECRET_VALUE: Final = pattern(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
 
 
 def secrets_of(

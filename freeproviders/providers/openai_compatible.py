@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, Unpack
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.openai_service import OpenAIService
+from freeproviders.patterns import pattern
 from freeproviders.provider import AsyncGeneratorProvider
 from freeproviders.transport import HttpRequest
 from freeproviders.types import ChatRequest, Finish, OnEmpty, Prefill, Usage
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from freeproviders.answers.cache import Cache
     from freeproviders.catalogue import Service
 
-_MISSED_EXTRAS: Final = re.compile(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
+_MISSED_EXTRAS: Final = pattern(r"missing a `?thought_signature|reasoning[ _]details to be preserved")
 """The words of services that miss what they had added to their tool calls."""
 
 

@@ -35,6 +35,7 @@ from freeproviders.errors import (
     ServerError,
     ToolsNotSupportedError,
 )
+from freeproviders.patterns import pattern
 from freeproviders.redaction import MORE
 from freeproviders.wire.json import loads
 from freeproviders.wire.limits import (
@@ -53,27 +54,27 @@ EXCERPT_CHARS: Final = 300
 MAX_SIGN_BYTES: Final = 2**16
 """So much of a body is searched for the signs of a row."""
 
-_SECRET = re.compile(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
-_TRY_AGAIN = re.compile(
+_SECRET = pattern(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
+_TRY_AGAIN = pattern(
     r"(?i)(?:try again (?:in|after)|retry (?:in|after)|retrydelay\W{1,6})\s{0,3}"
     r"(?:(\d{1,4}) ?h(?:ours?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)?(?![a-z]) ?)?"
     r"(?:(\d{1,7}(?:\.\d{1,9})?) ?(ms|milliseconds?|s))?"
 )
-_CONTEXT = re.compile(
+_CONTEXT = pattern(
     r"(?i)context_length_exceeded|exceed_context_size|context (?:length|window|size)"
     r"|too many (?:input )?tokens|prompt is too long|maximum.{1,20}tokens"
 )
 _NUMBER = r"(\d{1,3}(?:,\d{3})++(?!\d)|\d{1,9}+(?!\d))"
-_WINDOW = re.compile(
+_WINDOW = pattern(
     r"(?i)context (?:length|window|size)(?: limit)?(?: is| of|:)?(?: only)? \(?"
     + _NUMBER
     + rf"(?!\)?(?: tokens?\)?)? (?:exceed|is |>))|(?:> |with ){_NUMBER} maximum\b"
     + rf"|maximum number of tokens allowed \({_NUMBER}\)"
 )
 """The words of a refusal around the number of tokens that the window has, not that of the question."""
-_LONG_TEXT = re.compile(r"(?i)input (?:\(\d{1,9} tokens\) )?is too large to process")
+_LONG_TEXT = pattern(r"(?i)input (?:\(\d{1,9} tokens\) )?is too large to process")
 """The words of llama.cpp's server for a text that is too long for one vector, with status 500."""
-_NO_TOOLS = re.compile(
+_NO_TOOLS = pattern(
     r"(?i)(?:does not|doesn't|do not) support (?:native )?(?:tools|tool use|tool.?call|function)"
     r"|no endpoints found that support tool"
     r"|(?:tools?|tool use|(?:tool|function).call(?:s|ing)?)['\"`]? (?:(?:is|are) )?not (?:supported|enabled)"
@@ -83,28 +84,28 @@ _NO_TOOLS = re.compile(
     r"(?:['\"]|\b(?![.\[]))"
     r"|['\"]body['\"], ?['\"]tools['\"]\]"
 )
-_NO_MODEL = re.compile(
+_NO_MODEL = pattern(
     r"(?i)no such model|unknown model|model_not_found|模型不存在|is not a valid model"
     r"|\bmodel ['\"`]?[\w/.:@-]{1,100}['\"`]? (?:does not exist|(?:was |is )?not found)"
 )
-_QUOTA = re.compile(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|limit: 0\b")
-_MONEY = re.compile(r"(?i)credit|billing|payment")
-_SHORT = re.compile(r"(?i)per[-_ ]?(?:min|sec)")
-_TOO_MUCH = re.compile(
+_QUOTA = pattern(r"(?i)insufficient_quota|per[-_ ]?day|per[-_ ]?month|daily|monthly|limit: 0\b")
+_MONEY = pattern(r"(?i)credit|billing|payment")
+_SHORT = pattern(r"(?i)per[-_ ]?(?:min|sec)")
+_TOO_MUCH = pattern(
     r"(?i)rate.?limit|too many requests|quota exceeded|exceeded .{0,40}quota|insufficient_quota"
 )
-_FILTERED = re.compile(r"(?i)content_filter|content_policy|content management policy|moderation")
-_HTML = re.compile(
+_FILTERED = pattern(r"(?i)content_filter|content_policy|content management policy|moderation")
+_HTML = pattern(
     rb"(?i)[\s\xef\xbb\xbf]{0,64}(?:<\?xml[^>]{0,200}>\s{0,64})?"
     rb"(?:<!--|<!doctype html|<html|<head|<body)"
 )
-_TITLE = re.compile(rb"(?is)<title[^>]{0,100}>(.{0,300}?)</title")
-_CHALLENGE = re.compile(
+_TITLE = pattern(rb"(?is)<title[^>]{0,100}>(.{0,300}?)</title")
+_CHALLENGE = pattern(
     rb"(?i)_cf_chl|cf-chl|challenge-platform|<title>just a moment|attention required! \| cloudflare"
     rb"|you have been blocked|checking your browser before|verify(?:ing)? (?:that )?you are (?:a )?human"
     rb"|_incapsula_resource|ddos-guard|pardon our interruption|datadome"
 )
-_CAPTCHA = re.compile(rb"(?i)captcha|challenge")
+_CAPTCHA = pattern(rb"(?i)captcha|challenge")
 _CAPTCHA_STATUSES: Final = frozenset({403, 405, 429, 503})
 """Pages of any other status hold these words for other reasons, such as the form on a site's own 404 page."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
+
+from freeproviders.patterns import pattern
 
 Metric = Literal["requests", "tokens", "input tokens", "output tokens", "concurrency", "neurons", "usd"]
 """What a limit counts. "neurons" is Cloudflare's unit of work; "concurrency" has no time."""
@@ -23,9 +24,10 @@ LONGEST_RESET_SECONDS: Final = 31 * 86400.0
 _CLOCKS_AGREE_SECONDS: Final = 2.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_9999: Final = 253_370_764_800.0
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
-_PIECE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|[unµμ]s|[dhms])")
-_DURATION: Final = re.compile(rf"[+-]?(?:{_PIECE.pattern}){{1,8}}")
+_NUMBER: Final = pattern(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?")
+_A_PIECE: Final = r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(ms|[unµμ]s|[dhms])"
+_PIECE: Final = pattern(_A_PIECE)
+_DURATION: Final = pattern(rf"[+-]?(?:{_A_PIECE}){{1,8}}")
 _FRACTIONS: Final = ("ms", "us", "µs", "μs", "ns")
 _UNITS: Final[Mapping[str, float]] = {
     "d": 86400.0,

@@ -35,6 +35,7 @@ LAYERS = [
         "folders",
         "installing",
         "naming",
+        "patterns",
         "addresses",
         "private_file",
         "sqlite_file",
