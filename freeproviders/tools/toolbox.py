@@ -139,4 +139,7 @@ def _bare(name: str) -> str:
         name = _NUMBER.sub("", name)  # Kimi's, of the call
     if name.startswith(_PREFIXES):
         name = next(name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix))
+    if "." in name:
+        first, _, rest = name.partition(".")
+        name = rest if first == rest else name  # Muse's, of a tool without a namespace
     return "".join(filter(str.isalnum, name))

@@ -44,6 +44,15 @@ def test_other_tools_have_another_box(other):
     assert Toolbox.of([other]).tools[0].source is other.source
 
 
+def test_a_name_that_is_written_twice_means_the_tool():
+    """So Muse calls one that has no namespace; two different names are none."""
+    box = Toolbox.of([Tool("get_weather"), Tool("a.a"), Tool("a")])
+    assert box.match("get_weather.get_weather").name == "get_weather"
+    assert box.match("a.a").name == "a.a"
+    assert box.match("weather.get_weather") is None
+    assert box.match("get_weather.get_weather.get_weather") is None
+
+
 def test_a_schema_that_is_changed_is_another_one():
     """The caller's own mapping may change between two questions, and changes no other's tools."""
     own = tool(x={})
