@@ -1,7 +1,7 @@
 """Free LLM chat over one async core.
 
 `freeproviders.backend` says how to ask, `freeproviders.types` what comes back,
-`freeproviders.providers` who can be asked. Names are loaded when they are first used, so that a
+`freeproviders.providers` which services can be asked. Names are loaded when they are first used, so that a
 program that needs one provider loads one.
 """
 

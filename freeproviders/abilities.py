@@ -85,7 +85,7 @@ class Learned:
     One object serves all copies of a configuration that reach the same address. It only grows, so
     that threads and event loops may share it without a lock, and what speaks against a feature
     outweighs what spoke for it. A refusal counts against any claim; that a feature was passed over
-    counts where nobody has said that the service has it (`Backend.finds_out`).
+    counts where it is not known whether the service has it (`Backend.finds_out`).
     """
 
     _lessons: dict[tuple[Feature, str, Verdict], Lesson] = field(default_factory=dict)
@@ -170,8 +170,8 @@ class Learned:
     def is_due(self, feature: Feature, model: str) -> bool:
         """Count a question that could try a feature; return whether it should.
 
-        The first, the second, the fourth, the eighth ... should: a try may cost something, and must
-        neither be paid for again and again by who never needs the feature nor be given up.
+        The first, the second, the fourth, the eighth ... should. A try may cost something, so a caller
+        that never needs the feature must not pay for it each time; but trying is never given up.
         """
         number = self._questions[feature, model] = self._questions.get((feature, model), 0) + 1
         return number & (number - 1) == 0
@@ -228,7 +228,7 @@ class Answering(Askable, Protocol):
         """Stream the answer that is kept for a request, or the one of `ask`, which is kept then."""
 
     def finds_out(self, feature: Feature) -> bool:
-        """Whether answers decide about a feature, since nobody has said that it is there or not."""
+        """Whether answers decide about a feature, since nothing else says whether it is there."""
 
     def tries(self, feature: Feature, model: str) -> bool:
         """Whether a request should find out about a feature of a model."""

@@ -193,7 +193,7 @@ class Backend(ABC):
     def _keep_answers(self, cache: Cache | AnswerCache) -> None:
         kept = None
         if cache is not None and cache is not False:
-            # what keeps answers, for those who want it
+            # only a cache of answers needs it
             from freeproviders.answers.cache import AnswerCache  # noqa: PLC0415
 
             kept = AnswerCache.of(cache)
@@ -337,8 +337,8 @@ class Backend(ABC):
     def most_waiting(self) -> int:
         """How many questions may wait for room among limits at the same time.
 
-        One, so that others who come need not stand in line behind many. More of them where the word
-        that a question has its room is long on its way.
+        One, so that other callers need not stand in line behind many. More where the word that a
+        question has its room takes long to arrive.
         """
         return 1
 
@@ -353,7 +353,7 @@ class Backend(ABC):
         return other
 
     def asked_as(self, model: str | None = None) -> str:
-        """Say what a question to a model is asked for: of whom, which model, and where.
+        """Say what a question to a model is asked of: which backend, which model, and where.
 
         It is a part of the keys under which answers are kept, the same in every process, and has no
         secrets in it. The address is named where it is not the usual one, and abilities where they
@@ -396,7 +396,7 @@ class Backend(ABC):
     # Methods, and no properties of common names: subclasses of others have attributes of their own.
 
     def asked_backends(self) -> tuple[Backend, ...]:
-        """Return those who are asked in the end: this backend, or the ones that it chooses among."""
+        """Return the backends that are asked in the end: this one, or those that it chooses among."""
         return (self,)
 
     def services(self) -> list[Service]:
@@ -404,9 +404,9 @@ class Backend(ABC):
         return []
 
     def without(self, unwanted: Callable[[Service], bool]) -> Self:
-        """Return a backend that asks none of the services that `unwanted` tells.
+        """Return a backend that asks none of the services for which `unwanted` is true.
 
-        Raises `UsageError` where nobody is left.
+        Raises `UsageError` where no backend is left.
         """
         if any(unwanted(service) for service in self.services()):
             raise UsageError("There is no backend to ask.", provider=self.name)
@@ -542,14 +542,14 @@ class Backend(ABC):
     def stream_sync(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Iterator[Part]:
-        """`stream` for code without an event loop, or inside somebody else's."""
+        """`stream` for code without an event loop, or inside a running one."""
         return PartsSync(bridge.iterate(self._answer(messages, options)))
 
     @takes_what(request)
     def complete_sync(
         self, messages: Iterable[Message | Mapping[str, Any]] | str, **options: Any
     ) -> Completion:
-        """`complete` for code without an event loop, or inside somebody else's."""
+        """`complete` for code without an event loop, or inside a running one."""
         return bridge.run(whole(self._answer(messages, {**options, "stream": False})))
 
     def _answer(
@@ -561,7 +561,7 @@ class Backend(ABC):
 
 
 def _engine_answer(backend: Backend, request: ChatRequest) -> AsyncGenerator[Batch, None]:
-    # schemas and parsers, for those who use tools
+    # schemas and parsers, which only tools need
     from freeproviders.tools.engine import answer  # noqa: PLC0415
 
     return answer(backend, request)

@@ -59,8 +59,8 @@ class _Portal:
         asyncio.set_event_loop(self.loop)
         try:
             while not self.stopping:
-                # asyncio lets these out of a task, to whose caller they belong, and stops for
-                # everybody.
+                # asyncio lets these out of a task, to whose caller they belong, and stops the
+                # loop for all tasks.
                 with suppress(SystemExit, KeyboardInterrupt):
                     self.loop.run_forever()
         finally:
@@ -85,7 +85,7 @@ class _Portal:
             waiting.add_done_callback(lambda _: self.loop.stop())
 
     def cancelled(self) -> BaseException:
-        """The error for whoever waits for a task that somebody else has cancelled."""
+        """The error for a caller whose task was cancelled from elsewhere."""
         if not self.stopping:
             return concurrent.futures.CancelledError()
         return _final("The interpreter is ending: the request was cancelled before the answer was complete.")
@@ -276,7 +276,7 @@ def iterate(items: AsyncGenerator[T, None]) -> SyncStream[T]:
 async def hosted(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """Iterate over an asynchronous generator that runs on the guests' loop.
 
-    For another library's client: all its calls are then on one loop, whoever asks. Leaving early
+    For another library's client: all its calls are then on one loop, from whatever thread. Leaving early
     closes the generator there, at once and without waiting for it.
     """
     pump = _HostedPump(_guests.get(), items)
@@ -341,7 +341,7 @@ class _Pump:
     def _cancel(self) -> None:
         self._ending = True
         if self._task is not None:
-            # Behind its first step: a task that is cancelled before it tells nobody that it is over.
+            # Behind its first step: a task that is cancelled before it never says that it is over.
             self._portal.loop.call_soon(self._task.cancel)
 
     async def _pump(self) -> None:
@@ -355,7 +355,7 @@ class _Pump:
             finally:
                 await self._items.aclose()
         except asyncio.CancelledError:
-            # Cancelled by somebody else, it must not look complete.
+            # Cancelled from elsewhere, it must not look complete.
             put((_END, None if self._ending else self._portal.cancelled()))
         except BaseException as error:  # noqa: BLE001 - it belongs to the consumer
             put((_END, error))

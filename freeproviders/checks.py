@@ -79,7 +79,7 @@ def caution(message: str, category: type[Warning] = UnsupportedOptionWarning) ->
         (package := _package(frame)).endswith("freeproviders") or package in _BETWEEN
     ):
         frame, level = above, level + 1
-    if _package(frame) in {"asyncio", "threading"}:  # a task of its own: nobody's line
+    if _package(frame) in {"asyncio", "threading"}:  # a task of its own: there is no caller's line
         level = 2
     warnings.warn(message, category, stacklevel=level)
 

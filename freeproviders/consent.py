@@ -23,7 +23,7 @@ from freeproviders.folders import config_dir
 from freeproviders.private_file import FileError, make_file, make_folder
 
 Privacy = Literal["local", "no-training", "any"]
-"""Who may see a prompt: this machine alone, services that do not train on prompts, or everybody."""
+"""Where a prompt may go: only this machine, services that do not train on prompts, or any service."""
 PRIVACY: Final[tuple[Privacy, ...]] = get_args(Privacy)
 ENV_CONFIRMED: Final = "FREEPROVIDERS_CONFIRMED"
 _VERSION: Final = 1

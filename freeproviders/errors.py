@@ -51,8 +51,9 @@
         ├── ToolCallError                         no valid tool call, after asking again
         └── StructuredOutputError                 no valid object, after asking again
 
-A message says who (provider and model), what (status, a short excerpt of the body without secrets)
-and what to do. Errors pickle. `is_retryable` says whether the same request may work later.
+A message names the provider and the model, says what happened (status, a short excerpt of the body
+without secrets) and what to do. Errors pickle. `is_retryable` says whether the same request may
+work later.
 
 `UnsupportedOptionWarning` says, once for each option of a provider, that a service cannot take a
 setting, `LedgerWarning` that limits are counted for this machine or process only,
@@ -96,8 +97,9 @@ def _rebuild(cls: type[FreeProvidersError], message: str, state: dict[str, Any])
 class FreeProvidersError(Exception):
     """The root of the tree.
 
-    `provider` and `model` say who, `advice` what to do; each may be "". Where an answer of a router
-    broke off, `partial` is the text that had been shown, and `not_resumed` says why no member continued.
+    `provider` and `model` name what failed, `advice` says what to do; each may be "". Where an answer
+    of a router broke off, `partial` is the text that had been shown, and `not_resumed` says why no
+    member continued.
     """
 
     advice: str = ""
@@ -132,7 +134,7 @@ class FreeProvidersError(Exception):
         return _rebuild, (type(self), self.message, self.__dict__.copy())
 
     def __copy__(self) -> Self:
-        # Where one failure is told to several callers: each adds to his own error whom it is about.
+        # Where one failure is told to several callers: each adds to its own error what it is about.
         own = type(self)(self.message)
         own.__dict__.update(self.__dict__)
         own.__cause__ = self.__cause__
@@ -448,7 +450,7 @@ class QuotaExceededError(RateLimitError):
 class QuotaSpentError(RateLimitError):
     """A limit has no room for the request within the time that may be waited; nothing was sent.
 
-    `soonest` is the time (UTC) at which there is room if nobody asks until then, `metric` and
+    `soonest` is the time (UTC) at which there is room if nothing is sent until then, `metric` and
     `scope` say which limit is the last to have it. `earliest` is the first time at which there may
     be room: before `soonest` where calls that still run hold some of it.
     """
@@ -578,7 +580,7 @@ class BadTextsError(FreeProvidersError, ValueError):
 
 
 class LedgerError(FreeProvidersError, RuntimeError):
-    """The ledger of limits cannot be read or written, so that nobody knows what is left."""
+    """The ledger of limits cannot be read or written, so that what is left is unknown."""
 
 
 class ClusterError(FreeProvidersError, RuntimeError):

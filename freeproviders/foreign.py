@@ -158,7 +158,7 @@ def _last_try(error: BaseException) -> BaseException | None:
     attempt = getattr(error, "last_attempt", None)
     try:
         found = attempt.exception() if attempt is not None else None
-    except Exception:  # noqa: BLE001 - an object of somebody else's
+    except Exception:  # noqa: BLE001 - an object of another library
         return None
     return found if isinstance(found, BaseException) else None
 
@@ -194,7 +194,7 @@ def _headers(error: BaseException) -> CIMultiDict[str]:
     try:
         for name, value in found.items() if found is not None else ():
             out.add(str(name), str(value))
-    except Exception:  # noqa: BLE001 - an object of somebody else's
+    except Exception:  # noqa: BLE001 - an object of another library
         return CIMultiDict()
     return out
 
@@ -264,7 +264,7 @@ def _said(error: BaseException) -> str:
     """The exception in one line, without credentials: its class and its words."""
     try:
         words = " ".join(mended(str(error)).split())
-    except Exception:  # noqa: BLE001 - an object of somebody else's
+    except Exception:  # noqa: BLE001 - an object of another library
         words = ""
     said = redact(f"{type(error).__name__}: {words}" if words else type(error).__name__)[:EXCERPT_CHARS]
     return said if said.endswith((".", "!", "?")) else f"{said}."

@@ -1,6 +1,6 @@
 """How the package is installed with an extra, as errors say it.
 
-The package is not published: its name on a package index may be taken by anybody, so that nobody is
+The package is not published: its name on a package index may be taken by a stranger, so no user is
 told to install it by that name. With a release, this is the one place that changes, and the pages.
 """
 

@@ -6,11 +6,11 @@
 | | DEBUG | headers by their names, sizes, announced limits, redirects, dead connections |
 | `freeproviders.quota` | INFO | requests that the ledger refuses or holds back |
 | `freeproviders.tools` | INFO | output that is no good, and is asked for again |
-| `freeproviders.router` | INFO | who is asked, who failed and why, who is passed over, waits |
+| `freeproviders.router` | INFO | members that are asked, fail (and why) or are passed over; waits |
 | `freeproviders.embedded` | INFO | files that are fetched, the engine's starts and ends |
 
 No line holds a key, a cookie, a value of a header or of an address's query, a prompt, an answer, or
-words of a service, which may repeat any of them. A call looks once whether anybody listens, and a
+words of a service, which may repeat any of them. A call looks once whether the logger is enabled, and a
 part of an answer costs nothing.
 """
 
@@ -35,14 +35,14 @@ tools: Final = logging.getLogger("freeproviders.tools")
 router: Final = logging.getLogger("freeproviders.router")
 embedded: Final = logging.getLogger("freeproviders.embedded")
 
-# Nothing is printed by a library that nobody has asked to print.
+# A library prints nothing unasked.
 logging.getLogger("freeproviders").addHandler(logging.NullHandler())
 
 _numbers: Final = itertools.count(1)
 
 
 class Trace:
-    """One HTTP request in the log, by its number. Made only where `http` has somebody who listens."""
+    """One HTTP request in the log, by its number. Made only where `http` is enabled."""
 
     __slots__ = ("_began", "_mark", "_open")
 
@@ -63,7 +63,7 @@ class Trace:
         headers: Iterable[str] = (),
         size: int = 0,
     ) -> None:
-        """Note that a request goes out: to whom, and of what size."""
+        """Note that a request goes out: to which service, and of what size."""
         self._began, self._open = monotonic(), True
         asked = f" model={shown(model)}" if model else ""
         again = f" attempt={attempt}" if attempt > 1 else ""
@@ -91,7 +91,7 @@ class Trace:
 
     def failed(self, error: BaseException, size: int = 0) -> None:
         """Note that there is no answer, or no whole one, and why."""
-        if self._open:  # what failed before it was sent is somebody else's line
+        if self._open:  # what failed before it was sent is noted elsewhere
             self._open = False
             http.info("%s failed after %.2f s: %s; %d bytes", self._mark, self._seconds, reason(error), size)
 
@@ -107,7 +107,7 @@ class Trace:
 
 
 def traced() -> Trace | None:
-    """Return a new request's place in the log, None where nobody listens."""
+    """Return a new request's place in the log, None where the logger is not enabled."""
     return Trace() if http.isEnabledFor(INFO) else None
 
 

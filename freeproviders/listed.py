@@ -1,7 +1,7 @@
 """The models that services listed when they were asked, kept with the date.
 
 `services/<id>.json` in the cache folder is what `/models` of a service told. It is written by
-`freeproviders models --service <id> --refresh`, and by nobody else.
+`freeproviders models --service <id> --refresh`, and by nothing else.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def keep(row: Service, base_url: str, models: Iterable[object]) -> Listed:
 
 @cache
 def _read(path: Path) -> Listed | None:
-    """Read a list; one that is missing, damaged or written by somebody else counts as none."""
+    """Read a list; one that is missing, damaged or written by another program counts as none."""
     try:
         document = json.loads(text_of(path))
         at = datetime.fromisoformat(document["at"])

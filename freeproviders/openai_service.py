@@ -51,7 +51,7 @@ class OpenAIService(OverHttp):
 
     def _serve(self, service: str | Service, *, fallback: bool, at_home: bool) -> None:
         """Take the facts of a service as one's own."""
-        from freeproviders.services import Served  # noqa: PLC0415 - only who names one reads files
+        from freeproviders.services import Served  # noqa: PLC0415 - only a named service needs its file
 
         self._served = served = Served(service, fallback=fallback)
         row = served.row

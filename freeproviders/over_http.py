@@ -55,7 +55,7 @@ class OverHttp(Configured, ABC):
         return other
 
     def __getstate__(self) -> dict[str, object]:
-        # The way to a ledger has a thread; who is pickled finds its own.
+        # The way to a ledger has a thread, which cannot be pickled; a copy makes its own.
         return {name: value for name, value in self.__dict__.items() if name != "_metered"}
 
     @property
@@ -83,13 +83,13 @@ class OverHttp(Configured, ABC):
         """Name the place where limits are kept; none where none are."""
         if not self.keeps_limits:
             return frozenset()
-        from freeproviders.quota.opening import ledger_place  # noqa: PLC0415 - only for who keeps limits
+        from freeproviders.quota.opening import ledger_place  # noqa: PLC0415 - only where limits are kept
 
         where = "" if self.quota == "auto" else self.quota.ledger
         return frozenset({ledger_place(where) if isinstance(where, str | Path) else "memory"})
 
     def _made_meter(self) -> Meter | None:
-        from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only for who keeps limits
+        from freeproviders.quota.quota import Quota  # noqa: PLC0415 - only where limits are kept
 
         quota: Quota = Quota() if self.quota == "auto" else self.quota
         count = self.exact_input_tokens if self.has_tokenizer else None

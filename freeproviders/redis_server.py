@@ -33,7 +33,7 @@ def need_package(what: str) -> None:
 def package(what: str) -> Any:
     """Return the package redis, which is an extra. Raises `MissingDependencyError`."""
     try:
-        import redis  # noqa: PLC0415 - only who has such a server needs it
+        import redis  # noqa: PLC0415 - only such a server needs it
         import redis.backoff  # noqa: PLC0415
         import redis.retry  # noqa: PLC0415
     except ImportError as error:

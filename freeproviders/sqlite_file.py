@@ -1,4 +1,4 @@
-"""What all files of SQLite of ours have in common: whose they are, who waits, and why one fails."""
+"""What all our files of SQLite have in common: which program's they are, waiting, and failures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PrivateDatabase:
     Args:
         path: the file, which need not exist.
         form: what it holds.
-        own: whether its name and its folder are ours, so that nobody else has rights there.
+        own: whether its name and its folder are ours, so that no other user has rights there.
         busy_seconds: how long other processes may hold it.
     """
 
@@ -175,7 +175,7 @@ class PrivateDatabase:
 
 
 def whose(db: sqlite3.Connection) -> tuple[int, int, int]:
-    """Return whose file it is, of which version, and the number of its tables, all of one moment.
+    """Return the file's application, its version and its number of tables, all of one moment.
 
     Another process may just be making the tables.
     """
@@ -258,7 +258,7 @@ def writing(db: sqlite3.Connection, busy_seconds: float) -> Iterator[None]:
     patiently(lambda: db.execute("BEGIN IMMEDIATE"), busy_seconds)
     try:
         yield
-        # Where there is no WAL, whoever is just looking for the lock is in the way of the end.
+        # Where there is no WAL, a process that is just looking at the lock is in the way of the end.
         patiently(lambda: db.execute("COMMIT"), busy_seconds)
     except BaseException:
         roll_back(db)

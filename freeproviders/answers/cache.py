@@ -75,7 +75,7 @@ class AnswerCache:
         Args:
             request: the question.
             asked: what it is asked for; see `request_key`.
-            batches: the answer of who is asked, of which nothing has begun yet.
+            batches: the answer of the backend; it has not begun yet.
         """
         async with aclosing(batches):
             key = await _key_of(request, asked)
@@ -126,7 +126,7 @@ class AnswerCache:
             return await asyncio.wait_for(asyncio.wrap_future(ask()), STORE_SECONDS)
         except TimeoutError:
             outage.failed("")
-        except Exception as error:  # noqa: BLE001 - a store of anybody's must not cost an answer
+        except Exception as error:  # noqa: BLE001 - no error of a store may cost an answer
             outage.failed(str(error))
         return None
 

@@ -41,7 +41,7 @@ class StoreOutage:
 
 
 def outage_at(place: str) -> StoreOutage:
-    """Return the one of a place, the same for all who use it in a process."""
+    """Return the outage state of a place, one object for each process."""
     return _outages.get().setdefault(place, StoreOutage(place))
 
 

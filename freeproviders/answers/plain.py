@@ -74,7 +74,7 @@ def from_plain(data: bytes) -> Completion:
 
 
 def error_to_plain(error: BaseException) -> bytes:
-    """Write an error as JSON text: its class, its words, who and when, and the trail.
+    """Write an error as JSON text: its class, its words, the service, the time and the trail.
 
     What has no form in JSON, as the sign by which a refusal was known, is left out. An error of
     another library is written as a `FreeProvidersError` that names it.

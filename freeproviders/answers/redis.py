@@ -22,7 +22,7 @@ _TRIES: Final = 3
 """How often a command is sent again where the connection breaks; each may be done twice."""
 _LONGEST_PAUSE: Final = 1.0
 _AT_ONCE: Final = 1000
-"""So many entries are deleted while the server serves nobody else."""
+"""How many entries are deleted in one step, during which the server serves no other client."""
 
 
 class RedisAnswers:

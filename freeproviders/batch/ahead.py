@@ -29,7 +29,7 @@ class Ahead:
     Args:
         source: where they come from.
         store: where they are looked up.
-        hand_on: is called with rows that have ended before anybody was asked.
+        hand_on: is called with rows that have ended without a request.
         commit: is called with the key, the entry and the row of one that has ended with an equal one
             whose entry may not be safe yet.
     """

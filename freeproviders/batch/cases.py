@@ -26,7 +26,7 @@ _MANY_WORDS: Final = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What was found of an answer; None is what nobody asked about.
+    """What was found of an answer; None stands for what was not checked.
 
     Attributes:
         valid: whether it fits the schema, and its calls fit their tools.
@@ -313,7 +313,7 @@ def _are_the_calls(expected: Sequence[tuple[str, Mapping[str, Any]]], completion
 
 
 def _target(tool: Tool) -> Any:
-    from freeproviders.tools.schema.target import Target  # noqa: PLC0415 - schemas are for those who use them
+    from freeproviders.tools.schema.target import Target  # noqa: PLC0415 - only schemas need it
 
     form = {"type": "json_schema", "json_schema": {"name": tool.name, "schema": tool.parameters}}
     return Target.of(FromClass(form, tool.source))

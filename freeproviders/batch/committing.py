@@ -69,7 +69,7 @@ class Committer:
         rows, self._rows = self._rows, []
         try:
             future = asyncio.wrap_future(self._store.put(entries, run=self._run))
-        except Exception as error:  # noqa: BLE001 - a store of anybody's: the run ends with it
+        except Exception as error:  # noqa: BLE001 - whatever a store raises ends the run
             self._failed(error)
             return
         self._writing.add(future)

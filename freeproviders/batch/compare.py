@@ -30,8 +30,8 @@ async def compare(
 ) -> Comparison:
     """Ask several models the same questions, and judge the answers.
 
-    Each answer is stored, so that a further model asks nobody else again, and a further question is
-    the only one that is asked. The models are asked side by side, each within its own limits; one
+    Each answer is stored: with a further model, only that model is asked, and with a further question,
+    only that question. The models are asked side by side, each within its own limits; one
     that fails does not end the others.
 
     Args:
@@ -50,7 +50,7 @@ async def compare(
             counted as it is, not asked for until it fits by luck.
 
     Raises:
-        UsageError: before anybody is asked: questions, models or settings that cannot work.
+        UsageError: before anything is sent: questions, models or settings that cannot work.
         AnswerStoreError: the store cannot be used.
         LedgerError: the limits cannot be kept.
     """
@@ -87,10 +87,10 @@ def compare_sync(
 
 
 def backends(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Backend]:
-    """Return who is asked, by the names that a comparison shows; nothing is sent.
+    """Return the backends that are asked, by the names that a comparison shows; nothing is sent.
 
     Raises:
-        UsageError: a name that nobody has, a model without its key, two models of one name.
+        UsageError: an unknown name, a model without its key, two models of one name.
     """
     if isinstance(models, str) or not isinstance(models, Iterable):
         raise UsageError(f'models must be a list, as ["groq", "embedded"], not {models!r:.200}.')
@@ -110,15 +110,15 @@ def backends(models: Iterable[Model] | Mapping[str, Model]) -> dict[str, Backend
 
 
 def _backend(model: Model) -> tuple[str, Backend]:
-    """Return the usual name of a model, and who is asked for it."""
-    # For who names a service: an import of the router reads the catalogue.
+    """Return the usual name of a model, and the backend that is asked for it."""
+    # Only a model given by name needs them: an import of the router reads the catalogue.
     from freeproviders.router.making import name_of, row_at  # noqa: PLC0415 - see above
     from freeproviders.router.router import FreeProviders  # noqa: PLC0415 - see above
 
     if not isinstance(model, str):
         backend = Backend.of(model)
         return name_of(backend, row_at(backend)), backend
-    # As a router of one member, so that nobody is asked who may cost money, and limits are kept.
+    # As a router of one member, so that no service is asked that may cost money, and limits are kept.
     router = FreeProviders(model)
     if len(router.members) > 1:  # the best model of a service, and those it falls back to
         model = router.members[0].name

@@ -75,7 +75,7 @@ class Comparison:
         ]
 
     def verdict(self) -> list[str]:
-        """Say in sentences what can be told of who is right more often, and what cannot.
+        """Say in sentences which models are right more often, as far as that can be told.
 
         Two models are compared on the questions that both were asked to their end, by McNemar's exact
         test at 5 %, several pairs by Holm's rule.
@@ -127,7 +127,7 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         count = len(self.questions)
         tables = [
@@ -174,7 +174,7 @@ class _Pair:
         return chance(self.only_first, self.only_second)
 
     def told(self) -> str:
-        """Say who is right more often."""
+        """Say which model is right more often."""
         better, worse = self.first, self.second
         only, other = self.only_first, self.only_second
         if only < other:
@@ -185,7 +185,7 @@ class _Pair:
         )
 
     def not_told(self) -> str:
-        """Say that nobody can tell."""
+        """Say that the answers do not show which model is better."""
         if not self.only_first and not self.only_second:
             return f"{self.first} and {self.second} are right on the same of {self.both} questions."
         return (

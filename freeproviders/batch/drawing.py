@@ -32,7 +32,7 @@ def draw(models: Sequence[ModelAnswers]) -> Figure:
     panels[0][0].set_ylim(len(models) - 0.5, -0.5)
     panels[0][0].set_ylabel("model")
     panels[0][-1].set_ylabel("model")
-    plt.close(figure)  # whoever displays it displays it once
+    plt.close(figure)  # else a notebook would display it twice
     return figure
 
 

@@ -61,12 +61,12 @@ def answered(
     Args:
         rows: questions, pulled one by one as there is room among the limits: texts, lists of
             messages, `ChatRequest`s or `Question`s; also an asynchronous iterable.
-        backend: who is asked.
+        backend: the backend that is asked.
         store: where answers are kept, as `open_store` takes it; None is the user's own file.
         run: under which name the entries are listed and deleted.
         until: when to stop: a time, or a number of seconds from now.
-        wait: whether limits of hours and days are waited for. Else the run ends when nobody may be
-            asked within a short time.
+        wait: whether limits of hours and days are waited for. Else the run ends when no service
+            may be asked within a short time.
         reserve: the share (0 to 1) of each day's limits that is left to others.
         in_flight: how many rows are asked at the same time; None goes by the backend.
         dedupe: whether equal questions are asked once; None: those at temperature 0.
@@ -122,7 +122,7 @@ def _placed(backend: Backend, engine: str, address: str) -> Backend:
     one_of("engine", engine, get_args(Engine))
     if engine == "local":
         return backend
-    from freeproviders.batch.ray.placed import OnRay  # noqa: PLC0415 - for who has several machines
+    from freeproviders.batch.ray.placed import OnRay  # noqa: PLC0415 - only Ray needs it
 
     return OnRay(backend, address=address)
 
@@ -178,7 +178,7 @@ async def kept(
     dedupe: bool | None = None,
     **settings: Any,
 ) -> AsyncGenerator[Row, None]:
-    """Yield what the store has of each question, in their order; nobody is asked.
+    """Yield what the store has of each question, in their order; nothing is sent.
 
     A row without an answer is "exhausted". The keywords are those of `answered`.
     """
@@ -226,7 +226,7 @@ class Answered(AsyncGenerator[Row, None]):
         return self._run.report()
 
     def stop(self, why: str = "It was stopped.") -> None:
-        """Ask nobody any more: the rows in flight have a moment, and the iteration ends with the others."""
+        """Send no further request: rows in flight have a moment, and the iteration ends with the others."""
         self._run.stop(End(why))
 
     async def over(self) -> None:

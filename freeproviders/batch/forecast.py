@@ -27,7 +27,7 @@ _ALMOST: Final = 1e-9
 _PARTS: Final = 4
 """Parts of what was taken of a limit that are told apart by when they come back."""
 _TRANCHES: Final = 8
-"""Refills that are looked back at: whoever is behind more of them is behind all."""
+"""How many refills are looked back at; what is behind more of them is behind all."""
 
 Limit = tuple[str, str, str, str]
 """What tells a limit from all others."""
@@ -56,7 +56,7 @@ class Supply:
     """What one service gives.
 
     Attributes:
-        name: whose it is.
+        name: the service's name.
         bounds: its limits.
         speed: the rows a second that it answers where no limit is in the way.
         opens: the seconds until it may be asked at all.
@@ -80,7 +80,7 @@ def seconds_for(rows: float, supplies: Iterable[Supply], speed: float = inf) -> 
 
     Args:
         rows: how many are left.
-        supplies: who answers, all of them side by side.
+        supplies: the services that answer, all of them side by side.
         speed: the rows a second that can be asked of all together.
     """
     if rows <= 0:
@@ -168,7 +168,7 @@ class RowCost:
     output_tokens: float = 0.0
 
     def of(self, metric: str) -> float:
-        """Return how much of a metric a row takes, 0 for one that nobody knows."""
+        """Return how much of a metric a row takes, 0 for an unknown metric."""
         match metric:
             case "requests":
                 return self.requests
@@ -188,7 +188,7 @@ async def supplies_of(
     """Look up what a backend, or each member of a router, has left of its limits.
 
     Args:
-        backend: who is asked.
+        backend: the backend that is asked.
         cost: what a row takes.
         keep: the share of a day's limits that is left to others.
         speed: the rows a second that each answers where no limit is in the way.

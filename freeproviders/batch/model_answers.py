@@ -60,7 +60,7 @@ class Answer:
 
     @property
     def error(self) -> FreeProvidersError | None:
-        """Why there is no answer, None where there is one or nobody was asked."""
+        """Why there is no answer, None where there is one or the model was not asked."""
         return self.row.error
 
     @property
@@ -129,7 +129,7 @@ class ModelAnswers:
         answers: one for each question, in the order of the questions.
         left: what was left of each limit after the latest answer of this time.
         why: why it stopped before its end, "" where it did not.
-        soonest: when (UTC) it may be asked again, None where nobody says.
+        soonest: when (UTC) it may be asked again, None where that is unknown.
     """
 
     model: str
@@ -179,12 +179,12 @@ class ModelAnswers:
 
     @property
     def first_seconds(self) -> float | None:
-        """The usual seconds until the first content (the median), None where nobody measured them."""
+        """The usual seconds until the first content (the median), None where they were not measured."""
         return _median(self._times("first_seconds"))
 
     @property
     def seconds(self) -> float | None:
-        """The usual seconds of a whole answer (the median), None where nobody measured them."""
+        """The usual seconds of a whole answer (the median), None where they were not measured."""
         return _median(self._times("seconds"))
 
     @property
@@ -294,7 +294,7 @@ class ModelAnswers:
         return iter(self.answers)
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         return display.table([answer.cells() for answer in self.answers], self.model)
 

@@ -1,4 +1,4 @@
-"""When no answers come: whose fault it is, when to try again, and when to give up."""
+"""When no answers come: what is at fault, when to try again, and when to give up."""
 
 from __future__ import annotations
 

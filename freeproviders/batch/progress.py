@@ -1,4 +1,4 @@
-"""The state of a run while it goes on, for whoever shows it."""
+"""The state of a run while it goes on, for displays and callers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from freeproviders.types import Left
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why nobody is asked at the moment, and until when (UTC)."""
+    """Why no request is sent at the moment, and until when (UTC)."""
 
     until: datetime
     why: str
@@ -25,7 +25,7 @@ class Progress:
     """The state of a run, which changes as it goes on.
 
     Attributes:
-        total: how many rows there are, None while nobody knows.
+        total: how many rows there are, None while that is unknown.
         states: rows that have ended, by state.
         kept: rows whose answer was there before.
         running: rows that were asked and have not ended.
@@ -35,7 +35,7 @@ class Progress:
         output_tokens: tokens of their answers.
         estimated: whether some of the tokens are estimates.
         quota: what was left of each limit after the latest answer, by provider.
-        pause: why nobody is asked at the moment, None where questions are asked.
+        pause: why no request is sent at the moment, None while questions are asked.
         began: when the run began, by `time.monotonic`.
     """
 
@@ -59,7 +59,7 @@ class Progress:
 
     @property
     def left(self) -> int | None:
-        """The number of rows that are to be asked, None while nobody knows how many there are."""
+        """The number of rows that are to be asked, None while the total is unknown."""
         return None if self.total is None else self.total - self.done
 
     @property

@@ -67,7 +67,7 @@ class Reader:
     """Reads rows as requests, and counts equal ones.
 
     Args:
-        backend: who is asked.
+        backend: the backend that is asked.
         settings: the settings of all rows.
         dedupe: whether equal questions are one; None: those that are asked at temperature 0.
 

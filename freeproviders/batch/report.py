@@ -80,7 +80,7 @@ class Report:
         return f"{told or 'no rows'}{kept} in {self.seconds:.1f} s.{' ' if self.why else ''}{self.why}"
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         about = "about " if self.estimated else ""
         tokens = f"{about}{self.input_tokens:,} + {self.output_tokens:,}"

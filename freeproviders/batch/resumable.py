@@ -93,13 +93,13 @@ class Outcome:
 class Resumable:
     """A name in a store, under which the outputs of calls are kept by their inputs.
 
-    An output is in the store before anybody sees it. Of errors only those are kept that asking
+    An output is in the store before the caller sees it. Of errors only those are kept that asking
     again would not mend, and only where others are answered: an input that a service refuses as
     such, and one that failed at three starts.
 
     Args:
         kind: tells frameworks apart, whose outputs have other forms.
-        name: what is asked, with its version: who changes what is asked takes another name.
+        name: what is asked, with its version: take another name when you change what is asked.
         store: as `freeproviders.answers.open_store` takes it.
         values: how inputs and outputs are written.
         dedupe: whether equal inputs of a batch are one question; else each is asked.
@@ -356,7 +356,7 @@ class _Unusable:
 
 
 class _Rows:
-    """The inputs of one batch: their places and keys, who waits for whom, and whether more are taken."""
+    """The inputs of one batch: places, keys, which wait for an equal one, whether more are taken."""
 
     def __init__(self, owner: Resumable, more: Callable[[int], Any], in_flight: int, *, errors: bool) -> None:
         if in_flight < 1:
@@ -440,7 +440,7 @@ def _source(
 
 
 async def _awaited(future: Future[Any]) -> Any:
-    """Wait for the store; who is cancelled meanwhile does not cancel what it does."""
+    """Wait for the store; a caller that is cancelled meanwhile does not cancel its work."""
     return await asyncio.shield(asyncio.wrap_future(future))
 
 

@@ -14,8 +14,8 @@ RowState = Literal["done", "refused", "poisoned", "exhausted"]
 
 "done": it was answered. "refused": the question itself was refused, or cannot be asked; it is never
 asked again. "poisoned": it was given up after failing while other rows were answered. "exhausted":
-it has no answer yet, since limits are spent, time is over or nobody could be reached; the next start
-asks it.
+it has no answer yet, since limits are spent, time is over or no service could be reached; the next
+start asks it.
 """
 
 
@@ -50,7 +50,7 @@ class Row:
         completion: the answer, None where there is none.
         data: of a typed answer the object: an instance of the class, else plain data.
         error: why there is no answer, None where it was not asked at all.
-        kept: whether the answer was there before, so that nobody was asked.
+        kept: whether the answer was there before, so that nothing was sent.
         tries: attempts that have failed while other rows were answered.
         key: the key of its entry in the store, b"" where the row could not be read.
     """
@@ -66,7 +66,7 @@ class Row:
 
     @property
     def trail(self) -> tuple[Attempt, ...]:
-        """Who was asked and what became of that: of the answer, or of all tries that failed."""
+        """The attempts and how each ended: of the answer, or of all tries that failed."""
         if self.completion is not None:
             return self.completion.finish.trail
         return trail_of(self.error)

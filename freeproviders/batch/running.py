@@ -5,7 +5,7 @@
     Source, Reader     rows as requests with their keys
     Ahead              some of them looked up in the store; those that have an answer are handed on
     Running._ask       one row asked; the next is pulled when it has its room among the limits
-    Outage             whose fault a failure is, when to try again, when to give up
+    Outage             what is at fault for a failure, when to try again, when to give up
     Committer          answers in groups; a row counts once its group is safe
 """
 
@@ -45,7 +45,7 @@ Rows = Iterable[Asked] | AsyncIterable[Asked]
 _MOST_WAITING: Final = 256
 """Rows that have failed and are asked again; with more of them, no new row is pulled."""
 _MOST_UNREAD: Final = 1000
-"""Rows that have ended and that nobody has taken yet; with more of them, nobody is asked."""
+"""Rows that have ended and were not taken yet; with more of them, no question is asked."""
 _MOMENT_SECONDS: Final = 2.0
 """How long rows in flight may go on when the run is stopped."""
 _LAST_SECONDS: Final = 30.0
@@ -76,7 +76,7 @@ class Running:
         self._backend = backend
         self._store = store
         self._name = name
-        # Where no limits are kept, each row has its room at once, and nobody need wait for the word.
+        # Where no limits are kept, each row has its room at once, and there is no word to wait for.
         self._gated = backend.announces_admission and backend.keeps_limits
         self._keep = reserve
         self._width = width
@@ -100,7 +100,7 @@ class Running:
         self._end: End | None = None
         self._broken: BaseException | None = None
 
-    # --- for whoever reads ---
+    # --- for the reader of the rows ---
 
     async def rows(self) -> AsyncGenerator[Row, None]:
         """Yield the rows as they end."""
@@ -141,7 +141,7 @@ class Running:
         )
 
     def stop(self, end: End) -> None:
-        """Ask nobody any more."""
+        """Send no further request."""
         if self._end is None:
             self._end = end
         self._turn.set()
@@ -169,7 +169,7 @@ class Running:
                 self._begin_asking(item)
             if self._end is None:  # all is done
                 self._end = End("")
-        except Exception as error:  # noqa: BLE001 - raised to whoever reads the rows
+        except Exception as error:  # noqa: BLE001 - raised to the reader of the rows
             self._break(error)
         finally:
             await self._wind_up()
@@ -233,7 +233,7 @@ class Running:
     def _gives_up_one(self) -> bool:
         """Hand on a row without an answer, where waiting for it makes no sense; return whether one was.
 
-        While the next row has not come, the run cannot end. But whoever brings the rows may wait for
+        While the next row has not come, the run cannot end. But the source of the rows may wait for
         this one.
         """
         if not self._waiting:
@@ -340,7 +340,7 @@ class Running:
             self._waits(item)
             return
         if kind == "question":
-            if getattr(error, "attempts", 0):  # somebody has read it
+            if getattr(error, "attempts", 0):  # a service has read it
                 self._outage.answered()
             self._finish(item, entry_of("refused", error, item.tries), "refused", error=error)
             return
@@ -365,8 +365,8 @@ class Running:
     def _count_against_the_last(self) -> None:
         """Count a whole outage as one failure of the few rows that are left behind all others.
 
-        Nobody is asked beside them who could show that the service answers. Without this, such a row
-        would be asked again at each start for ever.
+        No other row is asked beside them whose answer could show that the service works. Without this,
+        such a row would be asked again at each start for ever.
         """
         for _, _, item in self._waiting:
             error = item.error

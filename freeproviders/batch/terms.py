@@ -24,14 +24,14 @@ class LeftOut:
 
 
 def with_terms(backend: Backend, accepted: Iterable[str] = ()) -> tuple[Backend, list[LeftOut]]:
-    """Return who may be asked in a batch, and the members of a router that are left out.
+    """Return what may be asked in a batch, and the members of a router that are left out.
 
     Args:
-        backend: who is to be asked.
+        backend: the backend that is to be asked.
         accepted: ids of services whose terms the user has read and keeps.
 
     Raises:
-        UsageError: nobody may be asked, or an accepted name is no service's.
+        UsageError: no service may be asked, or an accepted name is no service's.
     """
     names = {accepted} if isinstance(accepted, str) else set(accepted)
     agreed = frozenset(catalogue().service(name).id for name in names)

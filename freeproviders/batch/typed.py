@@ -15,7 +15,7 @@ class Form:
     __slots__ = ("_target", "form")
 
     def __init__(self, form: Mapping[str, Any]) -> None:
-        # Schemas are for those who use them.
+        # Only schemas need it.
         from freeproviders.tools.schema.target import Target, any_object  # noqa: PLC0415 - see above
 
         self.form = form

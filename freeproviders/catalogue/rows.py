@@ -317,7 +317,7 @@ class Service(Known):
         }
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         named = {
             **self.cells(),

@@ -82,7 +82,7 @@ class Catalogue:
         return f"Catalogue({len(self.ids)} services)"
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         return display.table([service.cells() for service in self])
 

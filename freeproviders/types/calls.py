@@ -15,7 +15,7 @@ class CallExtra:
     """What a service adds to a tool call, as Gemini its signature: fields that mean nothing here.
 
     They are sent back with the call to the service and model that they came from, which `origin`
-    names, where it wants them, and to nobody else. `beside` are fields of the answer that held the
+    names, where it wants them, and to no other. `beside` are fields of the answer that held the
     call; its first call has them.
     """
 
@@ -89,7 +89,7 @@ NO_OBJECT: Final = "Not a JSON object: "
 
 @dataclass(frozen=True, slots=True)
 class InvalidToolCall:
-    """A tool call that nobody can make, since its arguments are no JSON object.
+    """A tool call that cannot be made, since its arguments are no JSON object.
 
     It only comes beside calls that can be made, so that a framework answers it with them. `text` is
     what the model wrote, `error` says what is wrong with it.
@@ -102,7 +102,7 @@ class InvalidToolCall:
 
     @property
     def no_arguments(self) -> str:
-        """The text, marked so that nobody takes it for arguments.
+        """The text, marked so that it is not taken for arguments.
 
         It may be JSON all the same: a list in a call's own braces, or a call that the choice rules out.
         Frameworks also complete JSON that was cut off. What begins with these words is JSON in no

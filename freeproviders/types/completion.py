@@ -14,10 +14,10 @@ from freeproviders.types.parts import Finish, LogProbs, Reasoning, Refusal, Text
 class Completion:
     """A whole answer, collected from a stream; `str` of it is its text, or its refusal.
 
-    A notebook shows it with its calls, its cost and who gave it. `others` are the further answers
+    A notebook shows it with its calls, its cost and its service. `others` are the further answers
     where `n` were asked for; `usage` is that of all of them. In a batch, `seconds` is how long the
     answer took from when there was room for it among the limits, and `first_seconds` how long its
-    first content took, where it came as a stream; None where nobody has measured it.
+    first content took, where it came as a stream; None where it was not measured.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Completion:
         return self.text or self.refusal
 
     def __repr__(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         finish = self.finish
         return display.short_repr(
@@ -52,7 +52,7 @@ class Completion:
         )
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         finish, usage = self.finish, self.usage
         about = "about " if usage.estimated else ""

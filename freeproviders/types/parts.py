@@ -118,7 +118,7 @@ class Finish:
     the limits that are kept, by the count of all programs of the user. Where a router answered,
     `trail` are its attempts in order, the last of which gave the answer, and `seams` the places where
     another answer went on after one had broken off.
-    `cached` says that the answer was kept and nobody was asked: `attempts` is 0, and provider, model
+    `cached` says that the answer was kept and nothing was sent: `attempts` is 0, and provider, model
     and ids are those of the time when it came.
     """
 
@@ -140,7 +140,7 @@ class Finish:
     cached: bool = False
 
     def _repr_html_(self) -> str:
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         named = {name: getattr(self, name) for name in _FINISH_FACTS}
         parts = [display.facts(named), self._trail_html() if self.trail else ""]
@@ -150,7 +150,7 @@ class Finish:
 
     def _trail_html(self) -> str:
         """Write the attempts as a table, and where another answer went on."""
-        from freeproviders import display  # noqa: PLC0415 - only for who looks at it
+        from freeproviders import display  # noqa: PLC0415 - only a display needs it
 
         seams = display.table([seam.plain() for seam in self.seams], "Seams") if self.seams else ""
         return display.table([attempt.plain() for attempt in self.trail], "Attempts") + seams

@@ -77,10 +77,11 @@ class Attempt:
 class Seam:
     """A place in an answer at which another member, or the same one again, went on.
 
-    `offset` counts the characters of text before it. `broken` and `source` name who broke off and who
-    went on, as "provider/model". `how` is the way: "replay" by the same answer given again, "prefill" by
-    a model that was given what it had said, "trim" by an answer that began with all that was said.
-    "restart" says that the answer begins anew, and that what came before the offset is void.
+    `offset` counts the characters of text before it. `broken` and `source` name the model that broke
+    off and the one that went on, as "provider/model". `how` is the way: "replay" by the same answer
+    given again, "prefill" by a model that was given what it had said, "trim" by an answer that began
+    with all that was said. "restart" says that the answer begins anew, and that what came before the
+    offset is void.
     """
 
     offset: int
@@ -125,4 +126,4 @@ class Left:
 
 Event = Asking | Admitted | Attempt | Seam
 Listener = Callable[[Event], object]
-"""Whoever is told what becomes of a question while it is answered."""
+"""A function that is told what becomes of a question while it is answered."""

@@ -50,7 +50,7 @@ class Asker:
         return Greeting(__version__, ledgers)
 
     async def ask(self, request: ChatRequest, listened: bool) -> AsyncGenerator[Any, None]:
-        """Answer a question: events as they come where somebody listens, then the parts.
+        """Answer a question: events as they come if `listened`, then the parts.
 
         A streamed answer comes as it does, any other in one piece. An error is the last item.
         """

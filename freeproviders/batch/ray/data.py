@@ -43,7 +43,7 @@ class Answerer:
 
     Equal questions are asked once, since Ray may run a batch again and its rows have no number. The
     batch gets the columns of a table of answers: the answer or the fields of its schema, what became
-    of the row, by whom, with how many tokens. A row that cannot be answered says why.
+    of the row, which service answered, with how many tokens. A row that cannot be answered says why.
 
     Args:
         backend: what `arguments` has made of a backend.
@@ -189,7 +189,7 @@ def answered_dataset(
 
     Args:
         dataset: the questions.
-        backend: who is asked, by each node with its own keys and addresses.
+        backend: the backend that is asked, by each node with its own keys and addresses.
         nodes: how many actors there are; None is one for each node of the cluster.
         batch_size: rows that an actor is given at once.
         arguments: those of `Answerer`.
@@ -203,7 +203,7 @@ def answered_dataset(
         batch_format="pyarrow",
         batch_size=batch_size,
         concurrency=max(1, nodes),
-        num_cpus=0.1,  # with one, and a processor on each node, none is left for who reads: nothing goes on
+        num_cpus=0.1,  # with one, and a processor on each node, none is left for the reader: nothing goes on
     )
 
 

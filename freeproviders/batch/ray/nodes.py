@@ -45,7 +45,7 @@ class Node:
     """One node: `address` is its machine's, `actor` what is asked there.
 
     `running` counts the questions of now, `turn` is the number of the last one among those of all
-    nodes. After failures in a row that say that nobody answers there it rests until `rests_until`.
+    nodes. After several failures to reach it in a row, a node rests until `rests_until`.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Node:
         self.failures += 1
 
     def worked(self) -> None:
-        """Note that somebody answers there."""
+        """Note that the node answers."""
         self.failures = 0
 
 
@@ -201,7 +201,7 @@ class Nodes:
             if monotonic() < self._look_at and self._known.nodes:
                 return None
             looking = self._looking = Future()
-            # It is one for all who wait: who gives up must not end it for the others.
+            # All callers wait for the same look: one that gives up must not end it for the others.
             looking.set_running_or_notify_cancel()
             arguments = (self._known, looking)
         threading.Thread(target=self._look, args=arguments, name="freeproviders-ray", daemon=True).start()
@@ -211,9 +211,9 @@ class Nodes:
         problem: BaseException | None = None
         try:
             self._join(known)
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+        except BaseException as error:  # noqa: BLE001 - raised in the callers that wait
             problem = error
-        self._look_at = monotonic() + _LOOK_SECONDS  # before anybody asks whether to look again
+        self._look_at = monotonic() + _LOOK_SECONDS  # before a caller asks whether to look again
         if problem is None:
             told.set_result(None)
         else:
@@ -223,8 +223,8 @@ class Nodes:
         """Start an actor on each node that has none, and take those that can ask.
 
         The program may end its connection at any time, and most functions of Ray then make a new one
-        by themselves; where the cluster is about to end, that ends the process. So a look that nobody
-        waits for connects to nothing, and answers are awaited as futures, which never do.
+        by themselves; where the cluster is about to end, that ends the process. So a look
+        without a waiting caller connects to nothing, and answers are awaited as futures, which never do.
         """
         ray = ray_module()
         if not known.nodes:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from freeproviders.quota.meter import Meter
 
 _TRIED: Final = 3
-"""Nodes that a question is sent to at most, where nobody answers on the one before."""
+"""How many nodes a question is sent to at most, one after another that does not answer."""
 
 
 class OnRay(Backend):
@@ -32,8 +32,8 @@ class OnRay(Backend):
     Redis URL in `FREEPROVIDERS_QUOTA`. Where a node is lost, its questions are asked on another one.
 
     Args:
-        backend: who is asked there. A key that was not read from the environment is refused, since
-            Ray keeps what it is given in clear.
+        backend: the backend that is asked there. A key that was not read from the environment is
+            refused, since Ray keeps what it is given in clear.
         address: the cluster: "auto" for the one that was started on this machine with `ray start`,
             or host:port. A process that is connected to a cluster stays with it.
 
@@ -100,15 +100,15 @@ class OnRay(Backend):
         return self._here.asked_as(model)
 
     def configured(self, **changes: Unpack[Configuration]) -> Self:
-        """Return another one whose backend is reached in another way."""
+        """Return a copy whose backend is reached in another way."""
         return self._placing(self._here.configured(**changes))
 
     def with_abilities(self, **changes: Any) -> Self:
-        """Return another one whose backend claims other abilities."""
+        """Return a copy whose backend claims other abilities."""
         return self._placing(self._here.with_abilities(**changes))
 
     def asked_backends(self) -> tuple[Backend, ...]:
-        """Return those who are asked on each node."""
+        """Return the backends that are asked on each node."""
         return self._here.asked_backends()
 
     async def metered(self) -> Meter | None:
@@ -124,7 +124,7 @@ class OnRay(Backend):
         return self._here.services()
 
     def without(self, unwanted: Callable[[Service], bool]) -> Self:
-        """Return another one whose backend asks none of the services that `unwanted` tells."""
+        """Return a copy whose backend asks none of the services for which `unwanted` is true."""
         changed = self._here.without(unwanted)
         return self if changed is self._here else self._placing(changed)
 
@@ -141,7 +141,7 @@ class OnRay(Backend):
         Raises:
             UsageError: at the call itself.
             ClusterError: while iterating: there is no cluster, or none of its nodes can ask.
-            ProviderConnectionError: while iterating: no node is left, or nobody answers there.
+            ProviderConnectionError: while iterating: no node is left, or none of them answers.
             ProviderError: while iterating, as the backend raises it.
             OutputError: while iterating, as the backend raises it.
         """

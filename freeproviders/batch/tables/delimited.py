@@ -69,7 +69,7 @@ class Delimited:
 
     def _rows(self) -> Iterator[tuple[int, list[str] | str]]:
         """Yield each row with the line on which it begins, or why it cannot be read; blank ones not."""
-        # The module's own bound, for all its users alike, is 128 KB: raised, it is in nobody's way.
+        # The module's own bound, for all its users alike, is 128 KB: raising it does no harm to them.
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
         with opened_text(self.path, self._encoding, newline="") as file:
             reader = csv.reader(self._lines(file), delimiter=self._separator, strict=True)

@@ -1,4 +1,4 @@
-"""What is noted of a run over a table: who begins it again, or asks how it fares, reads it."""
+"""What is noted of a run over a table, for its next start and for commands that show its state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from freeproviders.private_file import FileError, make_file, make_folder
 
 FOLDER: Final = "batches"
 _PAUSES: Final = (0.02, 0.05, 0.1)
-"""Seconds between looks at the lock: whoever asks how a run fares holds it for a moment."""
+"""Seconds between looks at the lock: a process that reads a run's state holds it for a moment."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class RunNote:
         store: where the answers are kept.
         rows: how many rows there are.
         states: how many of them are in which state.
-        services: how many were answered by whom, in the latest start.
+        services: how many were answered by each service, in the latest start.
         began: when it was begun first.
         updated: when this was noted.
         ends: when it will have ended, as far as can be said.

@@ -134,7 +134,7 @@ class Output:
                 self._put(unfinished, file)
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(name)  # noqa: PTH108 - a moment, and nobody else runs on this loop
+                os.unlink(name)  # noqa: PTH108 - a moment, and nothing else runs on this loop
 
     def _put(self, unfinished: Path, file: IO[bytes]) -> None:
         """Give the finished file its name, or send it to standard output."""

@@ -19,7 +19,7 @@ _ENDPOINT: Final = "/chat/completions"
 _NOT_ASKED: Final = frozenset(
     {"model", "stream", "stream_options", "store", "metadata", "service_tier", "user"}
 )
-"""What a body of OpenAI's says that is not for whoever answers here."""
+"""Fields of a body for OpenAI's service that mean nothing to other services."""
 
 
 class Questions:

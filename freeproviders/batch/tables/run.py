@@ -57,7 +57,7 @@ class TableRun:
     Args:
         table: the questions.
         questions: makes them of rows.
-        backend: who is asked.
+        backend: the backend that is asked.
         schema: the JSON schema of the answers, whose properties become columns.
         limit: at most so many rows, from the first; None is all.
 
