@@ -1,4 +1,4 @@
-"""Checks of files of services, for those who write and keep them: mistakes, effects, and ages."""
+"""Checks of files of services, for their authors: mistakes, effects, and ages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file of somebody else's may say, so that no row can take a key elsewhere."""
+"""What a user's or another package's file may say, so that no row can take a key elsewhere."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A row is data, and data may be changed by a file of the user's, by another package, or by mistake.
 What stands here decides where the key of a known service may go: a row of our own must agree with
-it, and nobody else's row may name one of these variables.
+it, and no other row may name one of these variables.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def packages() -> Iterator[Package]:
     for point in entry_points(group=GROUP):
         name = point.dist.name if point.dist is not None else point.name
         try:
-            spec = find_spec(point.value)  # found, not imported: nobody's code runs for data
+            spec = find_spec(point.value)  # found, not imported: data runs no code
         except (ImportError, ValueError, AttributeError) as error:
             yield Package(name, (), f"{point.value!r} cannot be found: {error}")
             continue

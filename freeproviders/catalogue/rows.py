@@ -21,7 +21,7 @@ from freeproviders.wire.signs import Kind, Sign
 Confidence = Literal["A", "B", "C", "D"]
 """How sure a fact is.
 
-A: the service's own documentation or package says so; B: somebody tried it and wrote down when; C:
+A: the service's own documentation or package says so; B: it was tried, and the date noted; C:
 a list says so; D: sources contradict each other, or are old.
 """
 Cost = Literal["never", "allowance", "paid"]
@@ -219,7 +219,7 @@ class Gone(Known):
     """The end of a service, or of what was free there: a tombstone.
 
     `what` has ended: the "service" itself, or only its "free tier", after which it still answers
-    whoever names it and pays. `on` is the day, or the day of the check where no source names one,
+    users that name it and pay. `on` is the day, or the day of the check where no source names one,
     which `why` then says.
     """
 

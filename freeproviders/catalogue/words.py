@@ -68,7 +68,7 @@ def shown(limit: Limit) -> str:
 
 
 def conditions(limit: Limit) -> str:
-    """Write for whom and for what a limit counts, "" where it is for everybody and everything."""
+    """Write for which accounts and models a limit counts, "" where it is for all."""
     said = [", ".join(limit.models)] if limit.models else []
     if limit.keyless is not None:
         said.append("without a key" if limit.keyless else "with a key")

@@ -161,7 +161,7 @@ class Block:
     async def _answers_others(self, error: FreeProvidersError) -> bool:
         """Return whether the service answers at all: what is wrong with every request is not halved."""
         if isinstance(error, QuotaTooSmallError):
-            return True  # nobody was asked
+            return True  # nothing was sent
         async with self.call.probing:
             if not self.call.proved:
                 try:

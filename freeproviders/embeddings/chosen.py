@@ -1,4 +1,4 @@
-"""Vectors of one family from whoever of it can be asked."""
+"""Vectors of one family, from the members of it that can be asked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from freeproviders.wire.embeddings.vectors import Vectors
 _ONCE: Final = Retry(attempts=1)
 """A member that fails is left for the next one; there is time for retries when all have failed."""
 _AFTER: Final = 0.05
-"""Seconds after the time that a limit names, so that nobody comes too early by a clock's difference."""
+"""Seconds after the time that a limit names, so that no request is early by a clock's difference."""
 _SHORTEST_REST: Final = 5.0
 _LONGEST_REST: Final = 300.0
 
@@ -100,7 +100,7 @@ class FreeProvidersEmbedder(Embedder):
             `FREEPROVIDERS_CONFIRMED`, by commas, and those of `freeproviders services confirm`.
         privacy: for services found by `family`: "no-training" leaves out those that train on
             texts, "local" all that are not on this machine.
-        cache: where vectors are kept, whoever made them; see `OpenAICompatibleEmbedder`. Caches of
+        cache: where vectors of all members are kept; see `OpenAICompatibleEmbedder`. Caches of
             the members are not used.
 
     Raises:
@@ -167,7 +167,7 @@ class FreeProvidersEmbedder(Embedder):
         """Ask the members in order until one answers; see `Embedder.ask`.
 
         Where none does, the one that can be asked first is waited for. A refusal of a text is
-        raised where nobody took it; else the first error, with the other attempts in its advice.
+        raised where no member took it; else the first error, with the other attempts in its advice.
         """
         patience = Patience.of(request, self.retry)
         longest = self.retry.retry_after_cap if request.wait_up_to is None else request.wait_up_to

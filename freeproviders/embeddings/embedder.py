@@ -1,4 +1,4 @@
-"""Whoever makes vectors of texts, and all the ways to ask."""
+"""The base of all embedders, and all the ways to ask."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 _TEXTS: Final = 96
 """Texts of a request where no cap is known."""
 _AHEAD: Final = 4
-"""Blocks that may be asked for beyond those that fill the slots, so that a slow one holds up nobody."""
+"""Blocks that may be asked for beyond those that fill the slots, so that a slow one holds up no other."""
 _WINDOW: Final = 4000
 """Texts of a stream that are looked up in a cache before requests are made of those that are missing."""
 WAIT_SECONDS: Final = 120.0
@@ -36,7 +36,7 @@ WAIT_SECONDS: Final = 120.0
 
 
 class Embedder(VectorSource):
-    """Whoever makes vectors of one family.
+    """An object that makes vectors of one family.
 
     A subclass has what `VectorSource` says: a `name`, a `model`, `family`, `caps` and `ask`.
     """

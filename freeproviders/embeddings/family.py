@@ -37,7 +37,7 @@ class Family:
     Attributes:
         model: the name under which a model is known everywhere, as "bge-m3"; a model that no row
             knows has its service in the name, as "localhost:8080/my-model".
-        size: numbers of a vector; None as long as nobody has said it and no vector has come.
+        size: numbers of a vector; None as long as it is not known and no vector has come.
         normalised: whether vectors have length 1.
         rules: what is put before texts of each role, or sent beside them, in a few words; "" where
             both roles are the same.

@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """A model of which GGUF files are published, for those who have none.
+    """A model of which GGUF files are published, to suggest to users without one.
 
     `size` counts the numbers of a vector, `window` the tokens of a text, `megabytes` are those of a
     file with 8 bits a weight. `where` is a repository of the Hugging Face hub.

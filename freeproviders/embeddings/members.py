@@ -1,4 +1,4 @@
-"""Who makes vectors, by name: a service, one of its models, or all that make vectors of one family."""
+"""Embedders by name: a service, one of its models, or all that make vectors of one family."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from freeproviders.errors import UsageError
 
 CHOSEN: Final = "FreeProviders"
-"""The name of whoever chooses among several, for errors."""
+"""The name of the embedder that chooses among several, for errors."""
 
 
 def named(member: Embedder | str) -> Embedder:

@@ -212,7 +212,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
 
     def upper_estimate(self, request: EmbeddingRequest) -> Estimate:
         """Estimate the most tokens that the texts of a request have."""
-        from freeproviders.tokens.upper import upper_estimate  # noqa: PLC0415 - only for who keeps limits
+        from freeproviders.tokens.upper import upper_estimate  # noqa: PLC0415 - only where limits are kept
 
         return upper_estimate("\n".join(request.texts), request.model or "")
 

@@ -83,7 +83,7 @@ def find() -> Path:
     """
     try:
         spec = find_spec("wordllama")
-    except ValueError:  # somebody has put a module without a spec in its place
+    except ValueError:  # a module without a spec stands in its place
         spec = None
     if spec is None or spec.origin is None:
         raise MissingDependencyError("wordllama is not installed.", advice=_ADVICE)

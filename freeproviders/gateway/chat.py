@@ -131,7 +131,7 @@ class ChatQuestion:
 
 
 def _marked(call: InvalidToolCall) -> InvalidToolCall:
-    """Mark the arguments of a call that nobody can make: clients complete JSON that was cut off."""
+    """Mark the arguments of a call that cannot be made: clients complete JSON that was cut off."""
     return replace(call, text=call.no_arguments)
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: no page of a browser, nobody by a strange name, and elsewhere nobody without the key.
+"""The rule that refuses pages of browsers, strange host names and, on a network, missing keys.
 
 A page that the user visits can send requests to this machine, from his own browser. What such
 requests cannot do is hide where they come from: the browser writes `Origin` and `Sec-Fetch-Site`,
@@ -18,14 +18,14 @@ from freeproviders.errors import UsageError
 from freeproviders.gateway.refusals import Refusal
 
 MIN_KEY_CHARS: Final = 16
-"""As many characters as a key has at least that others may try to guess."""
+"""The least number of characters of a key, where other machines may try to guess it."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+/?", re.IGNORECASE)
 _OWN_SITE: Final = frozenset({"none", "same-origin"})
 _ALLOWED_HEADERS: Final = "authorization, content-type, openai-organization, openai-project, x-request-id"
 
 
 class Guard:
-    """The rule of who may ask.
+    """The rule that decides which requests may ask.
 
     Args:
         host: the address that is listened at.
@@ -90,7 +90,7 @@ class Guard:
             return
         scheme, _, given = authorization.partition(" ")
         given = given.strip() if scheme.lower() == "bearer" else ""
-        # In constant time, so that nobody learns a key letter by letter.
+        # In constant time, so that the key cannot be learned letter by letter.
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._key):
             what = "Incorrect API key provided." if given else "You didn't provide an API key."
             raise Refusal(
@@ -136,7 +136,7 @@ class Guard:
 def _origin(given: str) -> str:
     """Read the origin of pages that may ask. Raises `UsageError` on one that is of no page, or of many.
 
-    A browser sends "null" for pages in a sandbox, whoever made them.
+    A browser sends "null" for every page in a sandbox.
     """
     if not _ORIGIN.fullmatch(given):
         raise UsageError(

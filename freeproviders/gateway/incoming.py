@@ -138,7 +138,7 @@ class Incoming:
     # --- the log ---
 
     def ended(self, finish: Finish, usage: Usage | None) -> None:
-        """Note who has answered, and what it took."""
+        """Note which model has answered, and what it took."""
         self.answered = " ".join(filter(None, (finish.provider, finish.model)))
         self.attempts = finish.attempts
         self.usage = usage

@@ -27,7 +27,7 @@ class Limits:
             loopback and 600 elsewhere.
         body_seconds: how long a request's body may take to come.
         idle_seconds: how long a connection may stay open without a request.
-        silence_seconds: after how long without a word a stream gets a comment, so that nobody on
+        silence_seconds: after how long without a word a stream gets a comment, so that no proxy on
             the way closes it. Headers are sent then, too: until then an error has a status of its
             own.
         unread_seconds: how long a client may leave what it was sent unread.

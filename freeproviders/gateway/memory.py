@@ -4,8 +4,8 @@ Gemini signs its calls and refuses a conversation in which a call has lost its s
 want the thinking before a call. Clients of OpenAI know neither.
 
 Many services number their calls ("call_0"), so that an id alone is a call of many conversations.
-What is kept belongs to a call in its conversation: nobody gets what another client's model has
-thought.
+What is kept belongs to a call in its conversation: no client gets what another client's model
+has thought.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's words are about its parser
     ) -> web.StreamResponse:
-        """Answer what cannot be read, and what nobody has foreseen; then close the connection."""
+        """Answer a request that cannot be read, or an unforeseen error; then close the connection."""
         if status >= 500:
             _LOG.error("An error of the gateway's own.", exc_info=exc)
         if request.writer.output_size > 0:

@@ -79,7 +79,7 @@ _ROWS: Final[tuple[tuple[type[FreeProvidersError], int, str, str], ...]] = (
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of the gateway's
     """A request is not answered; `status` and `document` say why.
 
-    `retry_after` is in seconds, None where nobody knows. `again` says whether a client that tries
+    `retry_after` is in seconds, None where that is unknown. `again` says whether a client that tries
     again by itself should; None leaves that to its own rule for the status.
     """
 
@@ -155,7 +155,7 @@ def _again(error: FreeProvidersError, status: int, wait: float | None) -> bool |
 
 
 def _wait(error: FreeProvidersError) -> float | None:
-    """Return the seconds after which to ask again, None where nobody says."""
+    """Return the seconds after which to ask again, None where the error does not say."""
     if not isinstance(error, ProviderError):
         return None
     if error.retry_after is not None:

@@ -87,19 +87,19 @@ def serve(
     """Make an OpenAI-compatible endpoint over a backend, for a `with` or `async with` statement.
 
     Args:
-        backend: who answers; None is `FreeProviders()`, and at an address that other machines
-            reach only what is on this one.
+        backend: the backend that answers; None is `FreeProviders()`, and at an address that other
+            machines reach only what is on this one.
         port: the port; 0 is any free port.
         host: the address to listen at.
-        embedder: who makes vectors; "auto" is the offline embedder where its package is installed,
-            None nobody.
+        embedder: makes vectors; "auto" is the offline embedder where its package is installed, with
+            None there are none.
         api_key: what clients must send; needed at an address that other machines reach.
         hosts: further names by which clients may call the gateway.
         origins: pages of a browser that may ask, as "https://chat.example".
         limits: what it takes at most.
 
     Raises:
-        UsageError: a key is missing or too short for the address, or there is nobody to ask.
+        UsageError: a key is missing or too short for the address, or there is no backend to ask.
     """
     if not isinstance(host, str) or not host:
         raise UsageError(f"host must be an address, as 127.0.0.1, not {host!r:.200}.")

@@ -1,4 +1,4 @@
-"""What a gateway serves: the models by their names, and who makes vectors."""
+"""What a gateway serves: the models by their names, and an embedder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from freeproviders.router.router import FreeProviders
 
 AUTO: Final = "auto"
-"""The model's name that leaves it to the gateway who answers."""
+"""The model's name that leaves the choice of the model to the gateway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Served:
         self._router = _router(backend)
 
     async def models(self) -> list[Model]:
-        """List the models; of a router the one that is anybody's first."""
+        """List the models; of a router, the one that leaves it the choice comes first."""
         backend = self.backend
         owner = _owner(backend)
         out = [Model(id=AUTO, owner=owner, window=backend.window_of())]
@@ -83,7 +83,7 @@ class Served:
     async def asked(self, name: str) -> str | None:
         """Return the model that a request must name for what its client has named; None for any.
 
-        Raises `Refusal` where nobody has that name.
+        Raises `Refusal` for an unknown name.
         """
         if name in {"", AUTO}:
             return None
@@ -97,7 +97,7 @@ class Served:
         return name
 
     def vectors(self, name: str) -> Embedder:
-        """Return who makes the vectors of a model. Raises `Refusal` where nobody does."""
+        """Return the embedder of a model. Raises `Refusal` where there is none."""
         if self.embedder is None:
             raise Refusal(
                 404,
@@ -131,7 +131,7 @@ def _owner(backend: Backend) -> str:
 
 
 def _router(backend: Backend) -> FreeProviders | None:
-    from freeproviders.router.router import FreeProviders  # noqa: PLC0415 - who serves one provider has none
+    from freeproviders.router.router import FreeProviders  # noqa: PLC0415 - one provider needs no router
 
     return backend if isinstance(backend, FreeProviders) else None
 

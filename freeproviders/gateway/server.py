@@ -1,4 +1,4 @@
-"""The gateway's server: who may ask, which endpoint, and how it ends."""
+"""The gateway's server: which requests may ask, which endpoint, and how it ends."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class GatewayServer:
     """The endpoint over one backend, on the running event loop.
 
     Args:
-        backend: who answers: a provider, a router, or any object with `name`, `model` and
-            `batches`.
-        embedder: who makes vectors, None for nobody.
+        backend: the backend that answers: a provider, a router, or any object with `name`, `model`
+            and `batches`.
+        embedder: makes vectors; with None there are none.
         host: the address to listen at.
         api_key: what clients must send; needed where others than this machine's programs can ask.
         hosts: further names by which clients may call the gateway.
@@ -330,7 +330,7 @@ def _ending() -> Refusal:
 
 
 def _refusal(error: Exception, incoming: Incoming) -> Refusal:
-    """Write what went wrong as a refusal; raise it where nobody is there to read one."""
+    """Write what went wrong as a refusal; raise it where no client is there to read one."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, FreeProvidersError):
@@ -352,16 +352,16 @@ def _header(names: Iterable[str]) -> str:
 def default_backend(*, is_local: bool) -> Backend:
     """Make the router over all that is free here; elsewhere over what is on this machine alone.
 
-    Raises `UsageError` where there is nobody to ask.
+    Raises `UsageError` where there is no service to ask.
     """
-    from freeproviders.router.router import FreeProviders  # noqa: PLC0415 - only where nobody is named
+    from freeproviders.router.router import FreeProviders  # noqa: PLC0415 - only where none is given
 
     return FreeProviders() if is_local else FreeProviders(privacy="local")
 
 
 def default_embedder() -> Embedder | None:
     """Make the offline embedder where its package is installed."""
-    from freeproviders.embeddings import OfflineEmbedder  # noqa: PLC0415 - only where nobody is named
+    from freeproviders.embeddings import OfflineEmbedder  # noqa: PLC0415 - only where none is given
 
     try:
         return OfflineEmbedder()

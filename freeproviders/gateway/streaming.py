@@ -22,7 +22,7 @@ class EventStream:
     """The stream of one answer.
 
     Headers go out with the first piece, so that an error before it has a status of its own; or
-    after some seconds of silence, so that nobody takes the connection for dead.
+    after some seconds of silence, so that clients do not take the connection for dead.
     """
 
     def __init__(self, incoming: Incoming) -> None:
@@ -114,4 +114,4 @@ class EventStream:
     def _has_beaten(self, beating: asyncio.Task[None]) -> None:
         self._beating = None
         if not beating.cancelled():
-            beating.exception()  # a client that has left: whoever answers is told
+            beating.exception()  # the client has left: the answer's task is told

@@ -27,7 +27,7 @@ async def vectors(embedder: Embedder, asked: VectorsAsked) -> tuple[bytes, int]:
         made = await embedder.embed(asked.texts, role=asked.role, wait_up_to=WAIT_SECONDS)
     except BadTextsError as error:
         raise _of_a_text(error) from error
-    _check_size(embedder, asked)  # of a model that nobody knows the first vectors tell it
+    _check_size(embedder, asked)  # of an unknown model the first vectors tell it
     more = {
         "family": made.family.fingerprint,
         "truncated": list(made.truncated),

@@ -447,7 +447,7 @@ def _defaults(models: Sequence[str]) -> dict[str, Any]:
 
 
 def _seen() -> dict[str, Any]:
-    """Write where a fact is from: somebody tried it, today."""
+    """Write where a fact is from: it was tried, today."""
     return {"confidence": "B", "checked": datetime.now(UTC).date(), "source": SOURCE}
 
 

@@ -219,8 +219,8 @@ class NonceExpiredError(PermissionDeniedError):
 class _Pages:
     """The pages of one provider instance and its copies, by the sender of the request for each.
 
-    A page belongs to who asked for it: its nonce and its cookies are never another sender's. Each
-    is fetched once at a time, across event loops and threads alike.
+    A page belongs to the sender that asked for it: its nonce and its cookies are never another
+    sender's. Each is fetched once at a time, across event loops and threads alike.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """How processes of a machine say that something was given back: by datagrams to 127.0.0.1.
 
-A datagram says nothing but "look again". One that is lost, or that nobody of ours has sent, costs no
-more than a look.
+A datagram says nothing but "look again". One that is lost, or that a foreign program has sent, costs
+no more than a look.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from freeproviders.quota.windows import GRAIN, LONG_SECONDS, Meaning, Now, meani
 LEARNED_SECONDS: Final = 7 * 86_400.0
 """For how long the cap that a service announced counts, unless it is announced again."""
 _TURN_SECONDS: Final = 1.0
-"""How soon to look again whether those who were first in the line have taken what there is."""
+"""How soon to look again whether the first calls in the line have taken what there is."""
 _YEAR_9999: Final = 253_370_764_800.0
 
 
@@ -51,7 +51,7 @@ class Book:
         self.pages = pages
         self.now = now
         self.left = False
-        """Whether somebody has left the line who took nothing, so that others may have room."""
+        """Whether a call has left the line without a grant, so that others may have room."""
 
     def do(self, step: Step) -> Answer:
         """Do one step."""
@@ -150,7 +150,7 @@ class Book:
     # --- the line ---------------------------------------------------------------------------------
 
     def _ahead(self, pool: Pool, call: str) -> float:
-        """Return how much of a pool those want who have waited for it for longer."""
+        """Return how much of a pool is wanted by calls that have waited for it for longer."""
         line = self.pages.line()
         if not line:
             return 0.0
@@ -163,7 +163,7 @@ class Book:
         )
 
     def _stand(self, call: str, full: Mapping[str, float], refusal: Refused) -> bool:
-        """Give somebody who was refused a place in the line, or keep it; return whether there is one.
+        """Give a refused call a place in the line, or keep it; return whether there is one.
 
         It is for the pools that have refused, now or before: what others take elsewhere, where
         there is room, takes nothing away.
@@ -323,7 +323,8 @@ class Book:
         left = remaining - away
         if pool.left is not None:
             # Answers come out of order, and each may have counted calls that are under way: the best
-            # bound holds, unless the service has less than it, which only somebody else can have taken.
+            # bound holds, unless the service has less than it, which only another program can have
+            # taken.
             before = self._left(pool, meaning)
             if (remaining >= before >= left) or (as_of < pool.as_of and remaining < before):
                 return
@@ -424,7 +425,7 @@ class Book:
         )
 
     def _lasts(self, pool: Pool, use: Use) -> bool:
-        """Whether a use is that of a call which runs, and which nobody knows the end of."""
+        """Whether a use is that of a call that still runs, with an unknown end."""
         rule = pool.rule
         return use.open and use.at > self.now.at and (rule.counted == "end" or rule.metric == "concurrency")
 

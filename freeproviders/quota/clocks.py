@@ -1,4 +1,4 @@
-"""The clock of this machine that nobody sets, and what tells one start of the machine from another."""
+"""The clock of this machine that cannot be set, and what tells one start of it from another."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Failover:
             returns None, there is a `LedgerError`.
 
     Attributes:
-        unsaid: sentences on what was lost, for whoever warns of it; other threads take them out.
+        unsaid: sentences on what was lost, to be given as warnings; other threads take them out.
     """
 
     retry_seconds = 60.0
@@ -88,7 +88,7 @@ class Failover:
         if self._lost is None:
             self._lost = store
         else:
-            store.close()  # a spare one, to which nobody comes back
+            store.close()  # a spare one, which is not used again
         self._retry_at = boot_seconds() + self.retry_seconds
         self._store = spare
         journal.quota.info("The ledger cannot be used; limits are counted for %s", spare.shared)

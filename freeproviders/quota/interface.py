@@ -14,7 +14,7 @@ The way of one HTTP request::
 
 `reserve` is for one request: each retry, each repair and each hop to another service makes its own.
 `sent`, `received`, `adopt` and `settle` return at once, never raise and may be called on any
-thread; what they say is written soon after, in order. A grant that nobody settles counts as spent
+thread; what they say is written soon after, in order. A grant that is not settled counts as spent
 in full when its lease ends.
 """
 
@@ -40,10 +40,10 @@ Counted = Literal["admission", "end"]
 Where a row does not tell, "end": it holds an amount for longer, so it is right for both.
 """
 Source = Literal["header", "body", "user", "row", "caller"]
-"""Who said how large a limit is. A cap that was announced counts before one of a file."""
+"""Where the size of a limit is from. A cap that was announced counts before one of a file."""
 
 TRANSIT_SECONDS: Final = 1.0
-"""How long a request may take from its reservation to its arrival, where nobody knows better."""
+"""How long a request may take from its reservation to its arrival, unless the row says so."""
 LEASE_SECONDS: Final = 660.0
 """How long a grant is held for a call that says nothing more: longer than any call of the defaults."""
 
@@ -53,7 +53,7 @@ class Rule:
     """One limit, of one pool: at most `cap` of `metric` `per` period.
 
     Attributes:
-        service: the id of a service of the catalogue, or any other name for who counts.
+        service: the id of a service of the catalogue, or any other name for what counts.
         pool: the model, or the name of the pool that several models share.
         metric: what is counted.
         per: the period, as "minute" or "5 hours"; "" for concurrency, and for a gate.
@@ -62,7 +62,7 @@ class Rule:
         zone: whose calendar it is, where days, weeks or months are fixed.
         counted: when the service counts.
         by: whose the pool is, the account's or the internet address's.
-        source: who said so.
+        source: where the size of the limit is from.
     """
 
     service: str
@@ -132,7 +132,7 @@ class Standing:
     """The state of one pool, for `freeproviders quota` and the metadata of an answer.
 
     Attributes:
-        rule: the limit, with the cap that counts at present and who said it.
+        rule: the limit, with the cap that counts at present and its source.
         account: a short mark of the account, made of the salted hash; "" for an address's pool.
         used: what counts against the cap, reservations of calls that run included.
         running: the part of `used` that calls still running may give back.
@@ -172,7 +172,7 @@ class NoteName:
 
     Attributes:
         topic: what kind of note it is: "health", "statistics".
-        service: whom it is about, so that all notes of a service can be cleared.
+        service: what it is about, so that all notes of a service can be cleared.
         account: the API key, "" without one. Only a salted hash of it is ever written.
     """
 
@@ -183,11 +183,11 @@ class NoteName:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A small text that all who share a ledger see, as one of them wrote it last.
+    """A small text that all processes that share a ledger see, as one of them wrote it last.
 
     Attributes:
         version: tells it from every other one of the same name.
-        text: what was written; "" where somebody has cleared it.
+        text: what was written; "" where it was cleared.
         age: how many seconds ago that was, when it was read.
     """
 
@@ -269,7 +269,7 @@ class Ledger(Protocol):
         """Take over what the service announced with the answer to a request.
 
         Each allowance is about the claims of the same metric and period. A cap takes the place of
-        the rule's, for everybody. What remains is a bound: nobody takes more than that, less what
+        the rule's, for all processes. What remains is a bound: no more than that is taken, less what
         may have been under way when the service said it, until it is reset. A `remaining` of 0 with
         a `reset_at` is a refusal: it shuts the pool until then. An allowance whose `per` is "" is
         about the gate, where there is one.
@@ -277,7 +277,7 @@ class Ledger(Protocol):
         ...
 
     async def soonest(self, ask: Ask) -> datetime | None:
-        """Return when the request would fit (UTC) if nobody asked until then; None for now.
+        """Return when the request would fit (UTC) if nothing were sent until then; None for now.
 
         Raises as `reserve` does, without `QuotaSpentError`.
         """

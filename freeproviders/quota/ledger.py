@@ -1,6 +1,6 @@
 """A ledger at work: one thread for each process, on which a store is read and written.
 
-Whoever reserves, settles or asks puts it into a queue. The thread does all that has come meanwhile
+Reservations, settlements and questions go into a queue. The thread does all that has come meanwhile
 in one transaction, so that many threads and event loops cost the store no more than one. Requests
 that wait stand in lines and are tried when there may be room: at the moment that the store has
 named, and when a call gives something back, of this process or of another that then says so.
@@ -185,7 +185,7 @@ class SharedLedger:
             self._post(lambda at: Adopt(grant, said, source, at - sent_at, at - now), services_of(grant.ask))
 
     async def soonest(self, ask: Ask) -> datetime | None:
-        """Return when the request would fit if nobody asked until then."""
+        """Return when the request would fit if nothing were sent until then."""
         _check(ask)
         refusal = await asyncio.wrap_future(self._put(Call(lambda _: Look(ask), Future())))
         if isinstance(refusal, TooSmall):
@@ -294,10 +294,10 @@ class SharedLedger:
         self._thread = thread
 
     def _give_back(self, waiting: Waiting) -> None:
-        """Settle a grant that nobody will use, now or when it comes, and leave the line."""
+        """Settle a grant that will not be used, now or when it comes, and leave the line."""
         future = waiting.future
         if future.cancel() or future.cancelled():
-            if waiting.deadline:  # whoever stood behind it may have room, here and in other processes
+            if waiting.deadline:  # calls behind it may have room, here and in other processes
                 self._post(lambda _: Leave(waiting.id), services_of(waiting.ask))
             return
 
@@ -325,7 +325,7 @@ class SharedLedger:
             with self._store_lock:
                 try:
                     worker.work(came, woken=_WAKE in items)
-                except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+                except BaseException as error:  # noqa: BLE001 - the waiting callers get it
                     worker.fail(came, error)
                 if None in items:
                     worker.fail([], LedgerError("The ledger was closed while the request waited for room."))

@@ -1,7 +1,7 @@
 """A service's limits for clients that ask before each request and tell little after it.
 
 Such a client has no place to say when a request is written or how it ended. So a place of
-concurrency is never taken, since nobody would give it back, and a request counts as arrived within
+concurrency is never taken, since it would never be given back, and a request counts as arrived within
 `Ask.transit` of its reservation.
 """
 
@@ -89,7 +89,7 @@ class Limiter:
         account = (_key(row) if key is None else key.strip()) or ""
         self._kept = Quota(limits, name=self.service, ledger=ledger, keep=keep, key=account, transit=transit)
         self.quota = self._kept
-        if limits is None and row is not None:  # whoever asks without the row needs its limits, too
+        if limits is None and row is not None:  # a caller without the row needs its limits, too
             self.quota = Quota(
                 row.limit, name=self.service, ledger=ledger, keep=keep, key=account, transit=transit
             )
@@ -200,7 +200,7 @@ class SharedLimiter:
 
     @property
     def service(self) -> str:
-        """Who counts."""
+        """The name under which requests are counted."""
         return self._limiter.service
 
     @property

@@ -62,7 +62,7 @@ class Meter:
 
     Attributes:
         ledger: where they are counted.
-        name: who counts, the service or what the caller named.
+        name: the name under which they are counted, of the service or given by the caller.
         rules_of: the rules for a model.
         estimate: makes an upper estimate of the tokens of a request that the backend makes.
         account: what tells accounts apart, the API key.
@@ -189,7 +189,7 @@ class Ticket:
             self._ledger.adopt(self._grant, allowances)
 
     def refused(self, error: ProviderError) -> None:
-        """Take over what a refusal says: nobody asks again before the service wants to be asked."""
+        """Take over what a refusal says: nothing is sent before the service wants to be asked again."""
         if isinstance(error, QuotaSpentError):  # our own, of a reservation that was made anew
             return
         if error.status in _UNREAD:

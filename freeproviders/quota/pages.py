@@ -1,4 +1,4 @@
-"""What a ledger has written down: pools, what was taken of them, and who waits.
+"""What a ledger has written down: pools, what was taken of them, and which calls wait.
 
 A store keeps it; `book` decides what changes.
 """
@@ -23,7 +23,7 @@ class Use(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A place in the line of those who wait: since and until when, and the amount of each pool."""
+    """A place in the line of waiting calls: since and until when, and the amount of each pool."""
 
     since: float
     until: float
@@ -102,9 +102,9 @@ class Pages(Protocol):
         ...
 
     def line(self) -> dict[str, Place]:
-        """Find all who wait, by the ids of their tries."""
+        """Find all waiting calls, by the ids of their tries."""
         ...
 
     def stand(self, call: str, place: Place | None) -> None:
-        """Give somebody a place in the line, or take it away."""
+        """Give a call a place in the line, or take it away."""
         ...

@@ -23,7 +23,7 @@ class Quota:
     Args:
         limits: rows of `Limit`, or mappings with its fields, as `{"metric": "requests", "per":
             "minute", "cap": 30}`. None are those of the service's row in the catalogue.
-        name: who counts; backends with one name share their limits. "" is the service, or the
+        name: what counts; backends with one name share their limits. "" is the service, or the
             backend's own name.
         ledger: a path, a `redis://` URL, "memory" for this process alone, or a `Ledger`. "" is
             `FREEPROVIDERS_QUOTA`, else the file of the user's state folder.

@@ -106,7 +106,7 @@ class RedisStore:
             threading.Thread(
                 target=self._hear, args=(hearing, wake), name="freeproviders-quota-bell", daemon=True
             ).start()
-        except (self._redis.RedisError, OSError, RuntimeError):  # who waits looks by itself
+        except (self._redis.RedisError, OSError, RuntimeError):  # waiting calls look by themselves
             self._hearing = None
             return False
         return True

@@ -29,7 +29,7 @@ def rules_for(
 ) -> tuple[Rule, ...]:
     """Return the rules of those limits that are about a model, and a gate for its refusals.
 
-    `name` is the service's id, or any other name for who counts. Among lines of the same pool,
+    `name` is the service's id, or any other name for what counts. Among lines of the same pool,
     metric and period the smallest cap is the rule.
     """
     rules: dict[tuple[str, str, str, str], Rule] = {}

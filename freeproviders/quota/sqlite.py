@@ -116,7 +116,7 @@ class SQLiteStore:
             return False
         try:
             self._bell = Bell(wake)
-        except (OSError, RuntimeError):  # no loopback, or no thread at the end: who waits looks by itself
+        except (OSError, RuntimeError):  # no loopback, or no thread at the end: waiting calls look
             return False
         return True
 
@@ -166,7 +166,7 @@ class SQLiteStore:
     def _listeners(
         self, db: sqlite3.Connection, now: float, answers: Sequence[Answer], *, gave: bool
     ) -> list[int]:
-        """Note that this process listens if it was refused; return who else is to be told of what is free."""
+        """Note that this process listens if it was refused; return the ports to tell of what is free."""
         if self.path is None:
             return []
         own = 0 if self._bell is None else self._bell.port

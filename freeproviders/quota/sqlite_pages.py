@@ -1,4 +1,4 @@
-"""The pages of a ledger in a file of SQLite: pools, what was taken of them, and who waits."""
+"""The pages of a ledger in a file of SQLite: pools, what was taken of them, and which calls wait."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class SQLitePages:
         pool = self._pools.get(number)
         if pool is None:
             pool = self._load(number, rule, who)
-            if pool is None:  # somebody has made the file anew
+            if pool is None:  # another process has made the file anew
                 raise StoreError(f"{self._path} was changed by another program.")
         pool.rule = rule
         return pool
@@ -188,7 +188,7 @@ class SQLitePages:
         self._db.execute("DELETE FROM use WHERE pool = ?", (pool.id,))
 
     def line(self) -> dict[str, Place]:
-        """Find all who wait."""
+        """Find all waiting calls."""
         if self._line is None:
             rows = self._db.execute("SELECT call, since, until, wanted FROM line").fetchall()
             self._line = {
@@ -197,7 +197,7 @@ class SQLitePages:
         return self._line
 
     def stand(self, call: str, place: Place | None) -> None:
-        """Give somebody a place in the line, or take it away."""
+        """Give a call a place in the line, or take it away."""
         line = self.line()
         if place is None:
             del line[call]

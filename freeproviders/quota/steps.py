@@ -17,13 +17,13 @@ from freeproviders.wire.limits import Metric
 LATENESS: float = 0.25
 """The part of `Ask.transit` that a request may be written after its reservation, unless told."""
 KEPT_SECONDS: float = 8.0
-"""How long a place in the line is kept for somebody who does not try again, as a killed process."""
+"""How long a place in the line is kept for a call that does not try again, as after a kill."""
 NEAR_SECONDS: float = 90.0
-"""Only who may have room so soon has a place in the line: for a day's end nobody needs one."""
+"""Only a call that may have room so soon has a place in the line: a day's end needs none."""
 LONGEST_LINE: int = 256
 """So many have a place in a line at most."""
 CLEARED_SECONDS: float = 86_400.0
-"""How long it is told that a note was cleared: longer than anybody acts on what he has read once."""
+"""How long it is told that a note was cleared: longer than a process acts on what it has read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Take:
     """Grant all claims or none. Answered with a `Grant`, `Refused` or `TooSmall`.
 
     `force`: what another store has granted before counts here too, whether there is room or not.
-    `waits`: where it is refused it has a place in the line of those who wait, until it is granted
+    `waits`: where it is refused it has a place in the line of waiting calls, until it is granted
     or leaves. It keeps the place for `KEPT_SECONDS`, and tries again meanwhile to keep it longer.
     """
 
@@ -43,7 +43,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Who has tried by this id waits no longer."""
+    """The call that has tried by this id waits no longer."""
 
     id: str
 
@@ -180,8 +180,8 @@ class Refused:
     """There is no room yet: the claim that has it last, and in how many seconds (`inf` for never).
 
     `early` is when there may be room, since calls run that may give something back: it is no more
-    than `after`, and the same where nothing of that kind can come. `lined` tells that whoever waits
-    has a place in the line.
+    than `after`, and the same where nothing of that kind can come. `lined` tells that the call has a
+    place in the line.
     """
 
     claim: Claim
@@ -209,7 +209,7 @@ class Store(Protocol):
     """Where a ledger is kept."""
 
     shared: str
-    """Who shares it, in words: "the processes of this user"."""
+    """Which processes share it, in words: "the processes of this user"."""
 
     @property
     def copied(self) -> object:

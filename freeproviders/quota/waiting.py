@@ -1,4 +1,4 @@
-"""What is put into the queue of a ledger's thread, and the lines of those who wait for room.
+"""What is put into the queue of a ledger's thread, and the lines of calls that wait for room.
 
 No input or output, and no locks: all but the futures belongs to that thread.
 """
@@ -23,11 +23,11 @@ _LOOK_SECONDS: Final = 2.0
 """How soon to look again where calls of other processes may give something back at any time, since
 what they say of it may be lost."""
 _BEAT_SECONDS: Final = 3.0
-"""How often who is first tries again, so that other processes keep its place in the line."""
+"""How often the first in line tries again, so that other processes keep its place."""
 
 
 class Call:
-    """A step to be made when it is done, and who waits for its answer."""
+    """A step to be made when its turn comes, and the future for its answer."""
 
     __slots__ = ("frees", "future", "make")
 
@@ -61,7 +61,7 @@ class Waiting:
 
 
 class Line:
-    """Those who wait for the same pools, in the order in which they came."""
+    """Calls that wait for the same pools, in the order in which they came."""
 
     def __init__(self, services: AbstractSet[str]) -> None:
         self.services = services
@@ -71,7 +71,7 @@ class Line:
 
     @property
     def due(self) -> float:
-        """When somebody of the line may try, or has waited for long enough."""
+        """When a call of the line may try, or has waited for long enough."""
         return min(self._at, self._first_deadline)
 
     @property
@@ -80,12 +80,12 @@ class Line:
         return next(iter(self.waiting), None)
 
     def add(self, one: Waiting) -> None:
-        """Let somebody stand at the end; who is in the line keeps the place."""
+        """Put a call at the end; one that is in the line keeps its place."""
         self.waiting.setdefault(one)
         self._first_deadline = min(self._first_deadline, one.deadline)
 
     def remove(self, one: Waiting) -> None:
-        """Let somebody go, and those who wait no longer."""
+        """Remove a call, and those that were cancelled."""
         self.waiting.pop(one, None)
         if any(other.future.cancelled() for other in self.waiting):
             self.waiting = {other: None for other in self.waiting if not other.future.cancelled()}
@@ -103,7 +103,7 @@ class Line:
         self._at = now + wait + jitter
 
     def candidates(self, now: float, *, woken: bool) -> list[Waiting]:
-        """Return who may try: the first when there may be room, and whoever can wait no longer."""
+        """Return which calls may try: the first when there may be room, and those that can wait no longer."""
         may = self._at <= now or woken
         if not may and now < self._first_deadline:
             return []
@@ -122,7 +122,7 @@ def services_of(ask: Ask) -> frozenset[str]:
 
 
 def answer(future: Future[Any] | None, value: object) -> bool:
-    """Hand over an answer; return whether somebody still wanted it."""
+    """Hand over an answer; return whether the caller still wanted it."""
     if future is None:
         return True
     try:
@@ -133,6 +133,6 @@ def answer(future: Future[Any] | None, value: object) -> bool:
 
 
 def fail(future: Future[Any], error: BaseException) -> None:
-    """Hand over an error, if somebody still waits."""
+    """Hand over an error, if the caller still waits."""
     with suppress(InvalidStateError):
         future.set_exception(error)

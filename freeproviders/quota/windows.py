@@ -4,7 +4,7 @@ All that decides is the time `at` of a use, the latest at which its request may 
 is free at `free_at(at)`, which grows with `at`; so at any moment exactly the uses up to `cutoff`
 are free.
 
-- A rolling window, and every window whose borders nobody knows: a period after `at`. That is right
+- A rolling window, and every window with unknown borders: a period after `at`. That is right
   for windows of any phase and for a bucket that refills, too.
 - A calendar day or month: at its border. Near a border a use counts on both sides of it, since the
   clocks of two machines differ.

@@ -1,4 +1,4 @@
-"""The work of a ledger's thread: what has come is done, and those who wait get their turn."""
+"""The work of a ledger's thread: what has come is done, and waiting calls get their turn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from freeproviders.quota.waiting import Call, Line, Waiting, answer, fail, servi
 
 
 class Worker:
-    """Those who wait in lines, over the stores of a ledger. Called by one thread at a time.
+    """The lines of waiting calls, over the stores of a ledger. Called by one thread at a time.
 
     Args:
         stores: where it is written.
@@ -30,11 +30,11 @@ class Worker:
 
     @property
     def due(self) -> float:
-        """When somebody who waits may try or has waited for long enough (boot seconds), `inf` for never."""
+        """When a waiting call may try or has waited for long enough (boot seconds), `inf` for never."""
         return min((line.due for line in self._lines.values()), default=inf)
 
     def work(self, items: Sequence[Call | Waiting], *, woken: bool) -> None:
-        """Do what has come, then let those try who wait and may have room."""
+        """Do what has come, then let waiting calls try that may have room."""
         now = boot_seconds()
         calls: list[Call] = []
         tries: list[Waiting] = []
@@ -61,7 +61,7 @@ class Worker:
             again = self._heard(again, answers, now)
 
     def _takes(self, tries: Sequence[Waiting], now: float) -> list[Take]:
-        """Return the steps of those who try; the first of each line has a place before other processes."""
+        """Return the steps of calls that try; the first of each line has a place before other processes."""
         steps = []
         firsts: set[object] = set()
         for one in tries:
@@ -102,7 +102,7 @@ class Worker:
         return [line.first for line in lines if line.first is not None]
 
     def _stays(self, one: Waiting, refusal: Refused, now: float) -> bool:
-        """Let somebody who was refused wait; return whether to try once more, as nothing was heard before."""
+        """Let a refused call wait; return whether to try once more, as nothing was heard before."""
         line = self._lines.setdefault(one.line, Line(services_of(one.ask)))
         line.add(one)
         if line.first is not one:
@@ -115,7 +115,7 @@ class Worker:
         return line is not None and line.first is one
 
     def _leave(self, one: Waiting) -> None:
-        """Take somebody out of the line, and the line away when it is empty."""
+        """Take a call out of the line, and the line away when it is empty."""
         line = self._lines.get(one.line)
         if line is not None:
             line.remove(one)
@@ -123,7 +123,7 @@ class Worker:
                 del self._lines[one.line]
 
     def fail(self, items: Iterable[Call | Waiting], error: BaseException) -> None:
-        """Tell everybody who waits, and whoever has just come: each with an error of his own."""
+        """Fail all waiting calls, and those that have just come: each with an error of its own."""
         waiting = [one for line in self._lines.values() for one in line.waiting]
         self._lines.clear()
         for item in (*items, *waiting):
