@@ -30,7 +30,7 @@ def error_of(member: Member, raised: BaseException, *, begun: bool = False) -> F
     """Read what a member raised as an error of the tree; None where it is none of the member's.
 
     A backend of the caller's own may raise the exceptions of any library. In one of ours they are
-    mistakes, which nobody should overlook.
+    mistakes, which must not be overlooked.
     """
     if isinstance(raised, FreeProvidersError):
         return raised
@@ -61,7 +61,7 @@ def is_kept(batch: Batch) -> bool:
 
 
 def announce(member: Member, listener: Listener | None) -> None:
-    """Tell who listens that a member is asked."""
+    """Tell the listener that a member is asked."""
     if listener is not None:
         listener(Asking(member.backend.name, member.model, member.place))
         if not member.backend.announces_admission:

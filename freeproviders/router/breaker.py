@@ -1,8 +1,8 @@
-"""What bars a service, a pool of its limits or a model: until when, why, and who may try it. No I/O.
+"""What bars a service, a pool of its limits or a model: until when, why, and when to try it. No I/O.
 
 A record is what is known against one of them, all processes together; one that nothing is known
 against has no record. Records change by events alone, and each event may be applied again to a
-record that somebody else has changed meanwhile: deadlines only move to later ones, a strike counts
+record that another process has changed meanwhile: deadlines only move to later ones, a strike counts
 once, and one probe is under way at most.
 
 Times are of one clock, in seconds. In a written record they count from the moment of writing.
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
         until: when it ends, `inf` for not before it is cleared.
         since: what was admitted before is no news about it.
         strikes: how often in a row it was put up.
-        probed: whether one probe decides at its end; else everybody may ask again.
+        probed: whether one probe decides at its end; else all may ask again.
         reason: why, in words.
     """
 
@@ -74,7 +74,7 @@ class Record:
 
     @property
     def is_clear(self) -> bool:
-        """Whether nothing is known against it any more, and nobody tries it."""
+        """Whether nothing is known against it any more, and no probe of it is under way."""
         return self.fault is None and self.limit is None and self.out is None and not self.probe
 
 
@@ -84,7 +84,7 @@ class State(NamedTuple):
     Attributes:
         name: "closed": it may be asked. "open": not before `wait` is over. "half-open": by one probe
             of all processes, whose answer decides. "out": it refuses for good, or must not be asked.
-        wait: seconds until it may be asked; `inf` where it is out until somebody clears it.
+        wait: seconds until it may be asked; `inf` where it is out until it is cleared.
         reason: why not, in words, "" where it is closed.
         may_be_asked: whether it may be admitted now: closed, or half-open without a probe under way.
     """
@@ -96,9 +96,9 @@ class State(NamedTuple):
 
     @property
     def until(self) -> float | None:
-        """When it may be asked again (`time.monotonic`), `inf` for never, None where nobody knows.
+        """When it may be asked again (`time.monotonic`), `inf` for never, None where that is unknown.
 
-        Of a probe that is under way, nobody knows the end.
+        The end of a probe that is under way is not known.
         """
         return None if self.name == "half-open" else monotonic() + self.wait
 
@@ -194,7 +194,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Somebody wants to be the one who tries it."""
+    """A question wants to be the one probe."""
 
     scope: str
     at: float
@@ -259,8 +259,8 @@ def _answered(record: Record, event: Answered) -> Record:
         """Return what is left of a bar: nothing, where the request was sent after it was put up."""
         if bar is None or bar.until == inf:
             return bar
-        # What a service has said of a time holds until then, whoever is answered meanwhile, but for
-        # a probe inside of a long one.
+        # A time that a service has named holds, whatever answers come meanwhile, but for a probe inside
+        # of a long one.
         if bar.probed or (is_probe and bar.until - bar.since > LONG_SECONDS):
             return None if event.admitted > bar.since else bar
         return bar
@@ -303,9 +303,9 @@ def dumped(records: Mapping[str, Record], at: float) -> str:
 
 
 def keep_seconds(records: Iterable[Record], now: float) -> float:
-    """Return for how long records have to be kept: as long as anybody may know of an older bar.
+    """Return for how long records have to be kept: as long as a process may know of an older bar.
 
-    So whoever looks the next time sees that it is no more.
+    So a process that looks the next time sees that it is no more.
     """
     ends = [bar.until for one in records for bar in (one.fault, one.limit, one.out) if bar is not None]
     return max(MONTH, max(ends, default=now) - now) + FORGET_SECONDS

@@ -42,13 +42,13 @@ def find(
     paid: bool = False,
     privacy: Privacy | None = None,
 ) -> Found:
-    """Find whom the user may ask: the members that he names, else those that are to be had here.
+    """Find the members that may be asked: those that the user names, else those that are found here.
 
     See `FreeProviders` for the arguments. Nothing is sent.
 
     Raises:
-        UsageError: a name that nobody has, a member that must not be asked as the caller wants it,
-            or nobody to ask; the error says why each one is left out.
+        UsageError: an unknown name, a member that must not be asked as the caller wants it, or no
+            member to ask; the error says why each one is left out.
     """
     prefer, exclude, allow = checked(prefer, "prefer"), checked(exclude, "exclude"), checked(allow, "allow")
     policy = Policy(
@@ -72,7 +72,7 @@ def find(
 
 
 def in_words(skipped: Iterable[Skipped]) -> str:
-    """Write who is left out and why, in a few sentences."""
+    """Write which services and models are left out and why, in a few sentences."""
     return " ".join(f"{one.name}: {one.reason}" for one in skipped)
 
 
@@ -130,7 +130,7 @@ def _in_order(
 
 
 def _a_day(member: Member) -> float:
-    """Return the requests a day that the recorded limits allow, 0 where nobody has recorded any."""
+    """Return the requests a day that the recorded limits allow, 0 where none are recorded."""
     limits = member.row.limit if member.row is not None else ()
     counted = [one for one in limits if one.metric == "requests" and one.per and one.counts(member.model)]
     return min((one.cap * 86_400 / seconds_of(one.per) for one in counted), default=0.0)

@@ -36,7 +36,7 @@ _SUFFIX: Final = re.compile(
 class Guarded:
     """A model that must not cost anything, and what is looked at in its answers.
 
-    `has_key` says whether it is asked for somebody's account, `cost` is what the row says.
+    `has_key` says whether it is asked with a key, and so for an account; `cost` is what the row says.
     """
 
     row: Service

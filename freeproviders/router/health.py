@@ -1,4 +1,4 @@
-"""The health of a router's members: who may be asked now, who is tried again, what to expect of each.
+"""The health of a router's members: which may be asked now or tried again, what to expect of each.
 
 The way of one question::
 
@@ -69,7 +69,7 @@ PROBE_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 60.0
 """A model of this machine that was not used for so long may have to be loaded again."""
 _PATIENT_SECONDS: Final = 5.0
-"""Who gave up sooner on a member that nobody knows well was in a hurry: that is no fault."""
+"""A caller that gave up sooner on a little-known member was in a hurry: that is no fault."""
 _SILENT_SECONDS: Final = 30.0
 """Silence of that length is not risked again soon, on a machine elsewhere: it shuts a model at once."""
 _ERROR_CHARS: Final = 300
@@ -124,7 +124,7 @@ class Health:
         return memory_of(self._ledger) if self._own is None else self._own
 
     def meet(self, members: Iterable[Member]) -> None:
-        """Learn what the rows of members say of their pools of limits, and who is on this machine."""
+        """Learn what the rows of members say of their pools of limits, and which are on this machine."""
         for member in members:
             if member.key in self._facts:
                 continue
@@ -393,7 +393,7 @@ class Health:
         return memory.put_all(page, events)
 
     def _sentence(self, memory: Memory, page: Page, admission: Admission, trouble: _Trouble) -> bool:
-        """Put up the bars of a verdict; return whether anybody else must know. Under the lock."""
+        """Put up the bars of a verdict; return whether other processes must know. Under the lock."""
         key, verdict = admission.key, trouble.verdict
         facts = self._facts.get(key, _NO_FACTS)
         bars = [] if verdict.bar is None else [verdict.bar]
@@ -434,7 +434,7 @@ def _event(admission: Admission, bar: Sentence, facts: Facts, trouble: _Trouble)
             scope = ""
         case "pool" if bar.pool in facts.pools:
             scope = f"pool {bar.pool}"
-        case _:  # of a pool that is not in the row, nobody knows which other models share it
+        case _:  # of a pool that is not in the row, it is unknown which other models share it
             scope = _model(key)
     return Barred(
         scope=scope,

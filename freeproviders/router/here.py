@@ -1,7 +1,7 @@
 """What is looked for on this machine once in a process: when this module is imported.
 
-Guards against blocking calls allow an import on an event loop to look for a file, and nobody else. So
-whoever makes a router inside a coroutine is not refused; what is installed does not change meanwhile.
+Guards against blocking calls allow an import on an event loop to look for a file, and nothing else. So
+a router can be made inside a coroutine; what is installed does not change meanwhile.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def row_at(backend: Backend) -> Service | None:
 
 
 def has_a_key(backend: Backend) -> bool:
-    """Return whether requests go out for somebody's account."""
+    """Return whether requests go out with a key or a login, and so for an account."""
     headers: Iterable[tuple[str, str]] = getattr(backend, "headers", {}).items()
     return bool(
         getattr(backend, "api_key", None)
@@ -121,7 +121,8 @@ def _place(backend: Backend, *, here: bool) -> Place:
 def _key(backend: Backend, row: Service | None, *, guarded: bool) -> Key:
     """Return what a member's health is kept under.
 
-    Who may cost money is kept apart, since an account that looks paid is shut for the others only.
+    Members that may cost money are kept apart, since an account that looks paid is shut for the
+    others only.
     """
     account = getattr(backend, "api_key", None) or getattr(backend, "login", None) or ""
     url = backend.base_url

@@ -15,7 +15,7 @@ from freeproviders.catalogue.rows import Cost, Service
 from freeproviders.router.guard import Guarded
 
 Place = Literal["service", "local", "embedded", "given"]
-"""Where a member answers: elsewhere, on a server of this machine, in our own engine; or nobody knows."""
+"""Where a member answers: elsewhere, on a server of this machine, in our own engine, or unknown."""
 PLACES: Final[dict[Place, int]] = {"given": 0, "service": 0, "local": 1, "embedded": 2}
 """The order of places, where the caller does not name members."""
 
@@ -40,7 +40,7 @@ class Member:
     """One model of one backend, as a router asks it.
 
     Attributes:
-        backend: who is asked, with `model` as its own model.
+        backend: the backend that is asked, with `model` as its own model.
         name: how the user would name it: "groq/openai/gpt-oss-120b", "embedded".
         key: what its health is kept under.
         rank: 0 for the best model of a service, 1 for its second ...
@@ -96,8 +96,8 @@ def answers_to(own: str, model: str, name: str) -> bool:
 class Skipped(NamedTuple):
     """A service or model that is not asked, and why.
 
-    `expected` says that nobody who has its key or package need be told, as of a service that a
-    router does not choose by itself.
+    `expected` says that no warning is needed even if its key or package is there, as of a service
+    that a router does not choose by itself.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Later(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Found:
-    """Who may be asked, in order, who not, and where else to look before the first question.
+    """The members that may be asked, in order, what is left out, and where else to look for members.
 
     `arranged` puts members in order.
     """
@@ -128,10 +128,10 @@ class Found:
     later: list[Later] = field(default_factory=list)
     arranged: Callable[[list[Member]], list[Member]] = list
     _looking: dict[int, Future[None]] = field(default_factory=dict, repr=False)
-    """The look that is under way, by the process: in the child of a fork nobody ends its parent's."""
+    """The look that is under way, by the process: in the child of a fork its parent's never ends."""
 
     async def complete(self) -> None:
-        """Look where nobody has looked yet, once for all questions of all loops and threads.
+        """Look for members where that was not done yet, once for all questions of all loops and threads.
 
         A look that was cancelled is taken up by the next question.
         """

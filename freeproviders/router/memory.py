@@ -87,7 +87,7 @@ class Page:
 
 
 class _Look(NamedTuple):
-    """What is read of the ledger: pages, those whose statistics are new, who is told, and since when."""
+    """What is read of the ledger: pages, those with new statistics, the future to answer, the time."""
 
     pages: Sequence[Page]
     new: Sequence[Page]
@@ -160,14 +160,14 @@ class Memory:
 
     def _adopt(self, page: Page, note: Note | None, now: float) -> None:
         """Take over what is noted."""
-        if note is None:  # nobody knows anything, as after the ledger was lost: what is known here stays
+        if note is None:  # nothing is noted, as after the ledger was lost: what is known here stays
             page.version = ""
             return
         if note.version == page.version:
             return
         page.version = note.version
         page.base = breaker.loaded(note.text, now - note.age)
-        if not note.text:  # somebody has cleared it
+        if not note.text:  # it was cleared
             page.pending = [one for one in page.pending if one[1] is not None]
             for vitals in page.vitals.values():
                 vitals.run = 0
@@ -337,13 +337,13 @@ class _Sums(NamedTuple):
 
 
 def _confirm(event: Event, wanted: Future[bool] | None, view: Mapping[str, Record]) -> None:
-    """Tell whoever wanted to probe whether it was won."""
+    """Tell a question that wanted to be the probe whether it is."""
     if wanted is not None and isinstance(event, Probe):
         _say(wanted, view.get(event.scope, Record()).probe == event.token)
 
 
 def _say(wanted: Future[T], answer: T) -> None:
-    with suppress(InvalidStateError):  # nobody waits any more
+    with suppress(InvalidStateError):  # the question was cancelled
         wanted.set_result(answer)
 
 

@@ -20,7 +20,7 @@ those that call tools themselves where there are tools.
 """
 
 _CONVERSATIONS: Final = 4096
-"""So many conversations are remembered; who was asked longest ago is forgotten first."""
+"""How many conversations are remembered; the one without a question for longest is forgotten first."""
 
 
 class Order:
@@ -76,7 +76,7 @@ class Order:
 
     def _key(self, request: ChatRequest, first: Member) -> Callable[[Member], tuple[float, ...]]:
         def group(member: Member) -> tuple[float, int, int]:
-            """Return the place of those among whom a strategy chooses; preferred ones stand alone."""
+            """Return the place of the group in which a strategy chooses; preferred members stand alone."""
             place = PLACES[member.place]
             if member.named and (member.place != "embedded" or member is first):
                 place = 0
@@ -97,7 +97,7 @@ class Order:
     def _expected(self, member: Member) -> float:
         """Return the seconds after which an answer of a member begins, failures reckoned in.
 
-        Who has never answered comes first, so that all are known soon.
+        A member that has never answered comes first, so that all are known soon.
         """
         speed = self._speed(member.key)
         if speed.first is None:

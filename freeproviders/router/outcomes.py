@@ -33,7 +33,7 @@ class Told(NamedTuple):
     """What a member's failure means for the rest of the question.
 
     `until` is the monotonic time at which it may be asked again, `inf` for never, None for a while
-    that nobody names.
+    of unknown length.
     """
 
     error: FreeProvidersError
@@ -126,7 +126,7 @@ class Outcomes:
             journal.router.info(f"%s: {what}", who, *facts)
 
     def _note(self, member: Member, attempt: Attempt) -> None:
-        """Add an attempt to the trail, and tell who listens."""
+        """Add an attempt to the trail, and tell the listener."""
         if attempt.requests:
             self._asked.append(attempt)
             self._sent_to.add(member)
@@ -163,14 +163,14 @@ class Outcomes:
         self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
 
     def nobody(self, why: Iterable[str]) -> FreeProvidersError:
-        """Return the error of a question that nobody has answered; `why` are sentences beside the errors."""
+        """Return the error of a question that no member answered; `why` are sentences beside the errors."""
         errors = [told.error for told in self.told.values()]
         for error in reversed(errors):
             if isinstance(error, OutputError):
                 return error  # the models have answered, but not with what was asked for
         for kind in (UsageError, BadRequestError, ContentFilterError):
             if errors and all(isinstance(error, kind) for error in errors):
-                return errors[0]  # the question is at fault, whoever is asked
+                return errors[0]  # the question is at fault, not a member
         out = [member for member in self.told if self._health.state(member.key).name == "out"]
         until = min(
             (one.until for member, one in self.told.items() if one.until is not None and member not in out),

@@ -1,4 +1,4 @@
-"""Who may be asked: what a model costs this user, what he has agreed to, who may see his prompts.
+"""What may be asked, by its cost for this user, the user's consents and where prompts may go.
 
 Decided from rows of the catalogue alone. Nothing from outside proves that an account is not billed:
 the user's word and the recorded limits stand for that, and `freeproviders.router.guard` looks at
@@ -32,7 +32,7 @@ class Policy:
     """What the caller allows.
 
     Attributes:
-        privacy: who may see a prompt.
+        privacy: where a prompt may go.
         confirmed: the ids of the services whose accounts are confirmed to be free ones.
         named: whether the caller named the member himself, which is consent to a service's
             allowance.
@@ -49,7 +49,7 @@ class Policy:
 
 
 def cost_of(row: Service, model: str, *, has_key: bool = True) -> Cost | None:
-    """Return what a model of a service costs, None where nobody says.
+    """Return what a model of a service costs, None where that is unknown.
 
     Where the free tier has ended, nothing is free any more, whatever a model's line says; and
     nothing is with a key of a service whose keys belong to accounts that pay.
@@ -66,7 +66,7 @@ def reason_against(policy: Policy, row: Service, model: str, *, has_key: bool, h
         policy: what the caller allows.
         row: the service.
         model: the model's name there.
-        has_key: whether the request goes out with a key, and so for somebody's account.
+        has_key: whether the request goes out with a key, and so for an account.
         here: whether the service's address is on this machine.
     """
     if gone := _gone(row, model):
@@ -135,7 +135,7 @@ def reason_against_unknown(policy: Policy, *, here: bool) -> str:
 
 
 def _seen(policy: Policy, row: Service, model: str, *, here: bool) -> str:
-    """Return what forbids a model because of who would see the prompt."""
+    """Return what forbids a model because of where the prompt would go."""
     if policy.privacy == "any":
         return ""
     line = row_of(row, model)

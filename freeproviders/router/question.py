@@ -1,4 +1,4 @@
-"""One question to a router: who is asked, what became of each, and when to ask again."""
+"""One question to a router: which members are asked, how each fared, and when to ask again."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _AGAIN: Final = Retry()
 _ONCE: Final = Retry(attempts=1)
 """A member that fails is left for the next one; there is time for retries when all have failed."""
 _AFTER: Final = 0.01
-"""Seconds after the time that a limit names, so that nobody comes too early by a clock's difference."""
+"""Seconds after the time that a limit names, so that no request is early by a clock's difference."""
 _HOP_SECONDS: Final = 2.0
 """How long a member that is to go on with an answer may be in a cool-down and be waited for."""
 _TOO_SHORT: Final = 0.01
-"""Nobody answers within so many seconds: nobody is asked when a question has no more left."""
+"""No member answers within so many seconds: none is asked when a question has no more left."""
 _LINE_SECONDS: Final = 1.0
 """How long to stand in one line beyond the time at which there should have been room."""
 
@@ -60,7 +60,7 @@ class Rules:
     """What a router's questions have in common.
 
     `timeout` None leaves each member its own limits; `max_requests` bounds the HTTP requests of one
-    question, repairs and hops together; `retry` is for rounds in which everybody has failed.
+    question, repairs and hops together; `retry` is for rounds in which all members have failed.
     """
 
     health: Health
@@ -144,7 +144,7 @@ class Question:
                     broken = error
                     break
         finally:
-            if not ended:  # whoever read has left
+            if not ended:  # the reader has left
                 self._rules.health.answered(running.admission, first=running.first_seconds)
             await running.stream.aclose()
         assert broken is not None  # noqa: S101 - for the type checker
@@ -189,7 +189,7 @@ class Question:
         started = monotonic()
         wait = max(0.0, min(self._may_wait, self._ends - started))
         barred = self._rules.health.state(member.key).wait
-        if 0 < barred <= min(wait, _HOP_SECONDS):  # nobody else may be able to go on
+        if 0 < barred <= min(wait, _HOP_SECONDS):  # maybe no other member can go on
             await asyncio.sleep(barred)
         running = await self._tried(member, request, others=True, wait=wait)
         self._may_wait -= min(wait, monotonic() - started)
@@ -210,10 +210,10 @@ class Question:
             started=running.started,
         )
 
-    # --- who is asked ---
+    # --- which member is asked ---
 
     async def _begun(self) -> Running:
-        """Ask until somebody begins to answer."""
+        """Ask until a member begins to answer."""
         health = self._rules.health
         await self._found.complete()
         await prepared(self._request)
@@ -261,7 +261,7 @@ class Question:
         return error is None
 
     async def _tight_ones(self) -> Running | None:
-        """Ask those whose window is probably large enough; nobody has answered whose window surely is."""
+        """Ask those whose window is probably large enough, after those whose window surely is."""
         while self._tight and self._may_go_on():
             running = await self._tried(self._tight.pop(0), self._request)
             if running is not None:
@@ -269,7 +269,7 @@ class Question:
         return None
 
     async def _as_it_is(self) -> Running | None:
-        """Ask once more who gave no valid output, now with the caller's word on what becomes of that."""
+        """Ask members that gave no valid output once more, now with the caller's own `on_invalid`."""
         if self._request.on_invalid == "raise" or not self._may_go_on():
             return None
         for member, told in self._outcomes.told.items():
@@ -280,9 +280,9 @@ class Question:
     async def _in_line(self) -> Running | None:
         """Stand in the line of one of the members whose limits have room the soonest.
 
-        That keeps the order of those who wait, and nobody looks again and again. Those who wait are
-        spread over the members that may have room about as soon: a line is for one member only, and
-        where calls that still run hold the room, nobody knows when it comes back.
+        That keeps the order of waiting questions without looking again and again. They are spread over
+        the members that may have room about as soon: a line is for one member only, and where calls
+        that still run hold the room, it is unknown when it comes back.
         """
         full = [
             member for member, told in self._outcomes.told.items() if isinstance(told.error, QuotaSpentError)
@@ -376,8 +376,8 @@ class Question:
     def _on_empty(self) -> OnEmpty | None:
         """Return what an answer without a word is, of which the caller said nothing.
 
-        It is believed, where its member allows it, of the only one, or when it has come before: whoever
-        fails now and then would else pass for an answer.
+        It is believed, where its member allows it, of the only one, or when it has come before: a
+        failure now and then would else pass for an answer.
         """
         again = any(isinstance(told.error, EmptyResponseError) for told in self._outcomes.told.values())
         return None if again or len(self._members) == 1 else "error"
@@ -404,7 +404,7 @@ class Question:
     # --- when all have failed ---
 
     def _delay(self) -> float | None:
-        """Return the seconds until somebody may be asked again; None where that is too long."""
+        """Return the seconds until a member may be asked again; None where that is too long."""
         if self._outcomes.left <= 0:
             return None
         now = monotonic()
@@ -422,7 +422,7 @@ class Question:
         return delay
 
     def _why_nobody(self) -> Iterator[str]:
-        """Say in sentences why nobody has answered beside what the members said, and what to do."""
+        """Say in sentences, beside the members' errors, why there is no answer, and what to do."""
         if not self._members:
             yield "There is no backend to ask."
             yield in_words(self._found.skipped)

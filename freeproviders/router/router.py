@@ -46,7 +46,7 @@ class FreeProviders(Backend):
     and models with a free allowance once the user has confirmed that the account is not billed.
 
     Args:
-        members: who is asked, in this order: backends, or names: "groq" for a service's best model
+        members: what is asked, in this order: backends, or names: "groq" for a service's best model
             and those after it, "groq/openai/gpt-oss-120b", "ollama/llama3.2", "embedded". Naming a
             service is the consent to use its free allowance.
         prefer: names of members that are asked first, if they were found.
@@ -55,9 +55,9 @@ class FreeProviders(Backend):
         confirmed: services whose accounts the user confirms to be free ones, in addition to those
             of `freeproviders services confirm` and of `FREEPROVIDERS_CONFIRMED`.
         paid: whether models that cost money may be asked if they are named.
-        privacy: "local" asks this machine only, "no-training" leaves out who trains on prompts or
-            does not say, "any" leaves out nobody. None is "any" for members that the caller names,
-            else "no-training".
+        privacy: "local" asks this machine only, "no-training" leaves out services that train on
+            prompts or do not say, "any" leaves out none. None is "any" for members that the caller
+            names, else "no-training".
         strategy: see `Strategy`. None is "ordered" for named members, else "auto".
         on_broken_stream: what happens where an answer breaks off after its first words: "raise",
             "continue" where that can be done without a wrong word, "restart" where it cannot.
@@ -70,7 +70,7 @@ class FreeProviders(Backend):
     A `NotAskedWarning` names the services with a key that are left out, and says why.
 
     Raises:
-        UsageError: a name that nobody has, a member that would cost money, or nobody to ask.
+        UsageError: an unknown name, a member that would cost money, or no member to ask.
     """
 
     name = "FreeProviders"
@@ -157,7 +157,7 @@ class FreeProviders(Backend):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(repr(member.name) for member in self.members)})"
 
-    # --- who is asked ---
+    # --- the members ---
 
     @property
     def members(self) -> list[Member]:
@@ -212,8 +212,8 @@ class FreeProviders(Backend):
     def asked_as(self, model: str | None = None) -> str:
         """Say what is asked for: the members as they were given, and the caller's policy.
 
-        Who is there to be asked on a day is no part of it, and neither are the caller's consents
-        (`allow`, `confirmed`, `paid`): whoever may answer answers what was asked for.
+        Which members are found on a day is no part of it, and neither are the caller's consents
+        (`allow`, `confirmed`, `paid`): any member that may answer answers what was asked for.
         """
         made_of = self._made_of
         given = made_of["members"]
@@ -244,7 +244,7 @@ class FreeProviders(Backend):
 
         `unwanted` tells them, those that are found with the first question too; it is pickled with
         the router. The copy answers what this one does, as far as stored answers go (`asked_as`).
-        Raises `UsageError` where nobody is left.
+        Raises `UsageError` where no member is left.
         """
         other = copy.copy(self)
         other._unwanted = (*self._unwanted, unwanted)  # noqa: SLF001 - of the same class
@@ -300,8 +300,8 @@ class FreeProviders(Backend):
 
         Raises:
             UsageError: at the call itself, before anything is sent.
-            NoProviderError: while iterating: nobody has answered.
-            BadRequestError: while iterating: everybody refused the question itself.
+            NoProviderError: while iterating: no member has answered.
+            BadRequestError: while iterating: all members refused the question itself.
             OutputError: while iterating: the models answered, but not with what was required.
             ProviderError: while iterating: an answer broke off after it had begun.
         """
@@ -318,7 +318,7 @@ class FreeProviders(Backend):
     # --- how it fares ---
 
     async def status(self) -> list[Standing]:
-        """Return how each member fares, as all processes of the user have seen it. Nobody is asked."""
+        """Return how each member fares, as all processes of the user have seen it. Nothing is sent."""
         await self._rules.health.look([member.key for member in self._found.members])
         return Rows([self._rules.health.standing(member.key) for member in self._found.members])
 

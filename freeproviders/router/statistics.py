@@ -33,7 +33,7 @@ LONGEST_WHOLE_SECONDS: Final = 600.0
 _CHANCE: Final = 0.002
 _FEWEST, _MOST = 2, 8
 _PRIOR_FAULTS, _PRIOR = 0.3, 3.0
-"""A member that nobody knows yet is taken for one that fails once in ten times."""
+"""A member that is not known yet is taken for one that fails once in ten times."""
 _RUN_SECONDS: Final = 900.0
 """Faults that lie further apart are not in a row."""
 
@@ -77,7 +77,7 @@ class Sums:
         self.bad += bad
 
     def add(self, other: Sums) -> None:
-        """Add what somebody else has counted, of which the times are the later ones."""
+        """Add what another process has counted; its times are the later ones."""
         for name, number in other.counts.items():
             self.count(name, number)
         self.result(other.at, good=other.good, bad=other.bad)

@@ -38,7 +38,7 @@ from freeproviders.router.breaker import DAY, HOUR, MONTH, BarKind
 Where = Literal["service", "pool", "model"]
 
 FAULT_SECONDS: Final = 5.0
-"""How long nobody is asked after the first fault; each further one doubles it."""
+"""How long a member is not asked after the first fault; each further one doubles it."""
 LONGEST_FAULT_SECONDS: Final = 300.0
 LONGEST_LOCAL_SECONDS: Final = 30.0
 """A server of this machine is looked after more often: the user may just have started it."""
@@ -192,7 +192,7 @@ def _out(kind: str, where: Where, seconds: float) -> Verdict:
 
 
 def _limit(error: RateLimitError, facts: Facts, now: datetime) -> Sentence:
-    """Return for how long the service wants to be left alone, and whom that is about."""
+    """Return for how long the service wants to be left alone, and what that is about."""
     where: Where = "model"
     pool = ""
     if error.scope == "account" or (error.kind == "credit" and not error.scope):

@@ -57,11 +57,11 @@ class Broken:
 
     Attributes:
         request: the question, as the caller asked it.
-        member: who broke off.
+        member: the member that broke off.
         error: how.
         said: what has been shown. `said.usage` is what it has cost where that is known; it is
             estimated otherwise.
-        others: whom else the question may go to, in order: healthy, and able to answer it.
+        others: the members that the question may go to next, in order: healthy, and able to answer it.
         policy: what the caller wants.
         hops: how many members may go on, or give another answer.
     """

@@ -1,4 +1,4 @@
-"""Going on with an answer: hop after hop, until it is complete or nobody is left."""
+"""Going on with an answer: hop after hop, until it is complete or no member is left."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Ask = Callable[[Member, ChatRequest], AsyncGenerator[Batch, None]]
 async def resumed(broken: Broken, ask: Ask) -> AsyncGenerator[Batch, None]:
     """Stream the rest of an answer that broke off; see the package for what is promised.
 
-    Raises the error with which the answer broke off, with `partial` and `not_resumed`, where nobody
-    goes on with it.
+    Raises the error with which the answer broke off, with `partial` and `not_resumed`, where no
+    member goes on with it.
     """
     going = _Going(broken)
     if ending := going.already_finished():
@@ -76,7 +76,7 @@ class _Going:
         self._tried: list[Way] = []
         self._failed: dict[Member, FreeProvidersError] = {}
         self._again = False
-        """Whether those who failed were asked once more."""
+        """Whether the members that failed were asked once more."""
         self._reasons: list[str] = []
 
     def already_finished(self) -> Batch:
@@ -89,7 +89,7 @@ class _Going:
         return [self._so_far(), end]
 
     def next_way(self) -> Way | None:
-        """Choose whom to ask now, and how; None where nobody is left."""
+        """Choose the member to ask now, and how; None where none is left."""
         if self._policy == "raise":
             self._reasons.append('on_broken_stream is "raise"')
             return None
@@ -103,7 +103,7 @@ class _Going:
         return asked(self.request, way, tokens_left(self.request, self.said, way.member.model))
 
     def announce(self, way: Way) -> None:
-        """Note a seam, and tell who listens, before anything behind it is shown."""
+        """Note a seam, and tell the listener, before anything behind it is shown."""
         if self._announced is way:
             return
         self._announced = way
@@ -134,8 +134,8 @@ class _Going:
             error = TruncatedResponseError(
                 "The answer has no end.", provider=way.member.backend.name, model=way.member.model
             )
-        # Who fails before a word of the rest is passed over, as before the first content: nobody has
-        # seen anything of it, and the budget of requests bounds that.
+        # A member that fails before a word of the rest is passed over, as before the first content:
+        # nothing of it was shown, and the budget of requests bounds that.
         counts = bool(hop.refused) or bool(hop.shown)
         if way.how == "restart":
             self._restarts -= counts
@@ -170,7 +170,7 @@ class _Going:
         return next_way(ways, self._tried, self._failed, self._hops)
 
     def _once_more(self) -> Way | None:
-        """Ask those again who failed before they said anything new: faults of a moment pass."""
+        """Ask members again that failed before they said anything new: faults of a moment pass."""
         passing = [
             member
             for member, error in self._failed.items()

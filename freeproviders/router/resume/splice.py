@@ -112,7 +112,7 @@ class Match:
 
 
 def tail_of(said: str) -> str:
-    """Return the end of a text that proves that somebody goes on behind it; "" where there is none.
+    """Return the end of a text that proves that an answer goes on behind it; "" where there is none.
 
     It begins at the border of a word where there are words, and never inside a character that is
     made of several code points.

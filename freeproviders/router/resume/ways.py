@@ -1,4 +1,4 @@
-"""Whom to ask to go on with an answer, how, and in which order."""
+"""Which members to ask to go on with an answer, how, and in which order."""
 
 from __future__ import annotations
 
