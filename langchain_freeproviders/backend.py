@@ -48,7 +48,7 @@ class GivenBackend(BackendSettings):
 
     def _identity_of_the_backend(self) -> object:
         own = getattr(self.backend, "identity", None)
-        # A service is known by its address. Of an object of somebody else's nothing is known.
+        # A service is known by its address. Of a foreign object nothing is known.
         return _token(self.backend) if own is None and not isinstance(self.backend, Provider) else own
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

@@ -437,7 +437,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
         self._add_version("langchain-freeproviders", __version__)
         return self
 
-    # --- closing, for those who want it ---
+    # --- closing, which is optional ---
 
     async def __aenter__(self) -> Self:
         return self

@@ -181,8 +181,8 @@ class ChatBackend(GivenBackend, FreeProvidersChatModel):
 
     `backend` is a `freeproviders.Backend`, or any object with `name`, `model` and
     `batches(request)`. Tools, typed answers and all else work as with the other models. The model
-    is pickled where the backend can be, and cannot be saved as JSON: nobody knows how a backend of
-    yours is made.
+    is pickled where the backend can be, and cannot be saved as JSON, since a backend of yours
+    does not say how it is made.
 
         ```python
         from freeproviders import FlowGpt
@@ -197,13 +197,13 @@ class ChatFreeProviders(RouterChatModel):
     """One model over everything that is free for this user, which goes on where a service fails.
 
     Without `models` it finds them: services with a key in the environment, then Ollama, then the
-    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says who is asked when.
+    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says what is asked when.
     With `models` those are asked, in their order: names, LangChain chat models of any package,
     backends. `model` of a call restricts it to the members of that name.
 
-    `response_metadata` says who answered (`provider`, `model_name`), what became of each member
-    (`trail`) and where another went on (`seams`). Who listens to custom events hears of all that
-    while it happens. If no member answers, a `NoProviderError` says why, member by member.
+    `response_metadata` names what answered (`provider`, `model_name`), what became of each member
+    (`trail`) and where another went on (`seams`). Custom events tell of all that while it happens.
+    If no member answers, a `NoProviderError` says why, member by member.
 
         ```python
         from langchain_core.language_models import FakeListChatModel

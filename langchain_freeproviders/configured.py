@@ -79,7 +79,7 @@ class ConfigurationFields(RequestFields):
     """The configuration of a service of the core; a subclass names whose it is."""
 
     provider_class: ClassVar[type[Any]]
-    """Whoever answers: a class of the core with a configuration."""
+    """The class of the core that answers, which has a configuration."""
 
     base_url: str | None = None
     """Where the service is; None is `<NAME>_API_BASE`, else the public address."""
@@ -154,7 +154,7 @@ class ConfigurationFields(RequestFields):
         return super().model_copy(update=update, deep=deep)
 
     def _configuration(self) -> dict[str, Any]:
-        """The keywords of whoever answers, beside the model."""
+        """The keywords of `provider_class`, beside the model."""
         fields = {name: getattr(self, FIELD_OF.get(name, name)) for name in CONFIGURATION}
         key = as_secret(self.api_key)
         return {**fields, "api_key": key.get_secret_value() if key is not None else None}

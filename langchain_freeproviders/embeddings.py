@@ -163,7 +163,7 @@ class FreeProvidersEmbeddings(KeptEmbeddings):
     """
 
     members: Sequence[str | BaseEmbeddings | Embedder] = ()
-    """Who is asked, in this order: services by name, our embeddings, embedders of the core."""
+    """What is asked, in this order: services by name, our embeddings, embedders of the core."""
     family_name: str | None = Field(default=None, alias="family")
     """A family of the catalogue, as "bge-m3", in place of members."""
     confirmed: Sequence[str] = ()

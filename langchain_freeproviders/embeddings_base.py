@@ -192,7 +192,7 @@ class ModelEmbeddings(KeptEmbeddings):
     document_prefix: str | None = None
     """Put before each document; None is what is known of the model."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Texts of a request; None is as many as whoever answers takes. Also `chunk_size`."""
+    """Texts of a request; None is as many as the embedder takes. Also `chunk_size`."""
 
     def _of_the_model(self) -> dict[str, Any]:
         return {

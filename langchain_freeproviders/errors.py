@@ -182,7 +182,7 @@ class ContentFilterError(core.ContentFilterError, ProviderError, langchain.Model
 class NoProviderError(core.NoProviderError, ProviderError):
     """No member of a router has answered: `trail` says why, `soonest` when to ask again.
 
-    It is retryable where somebody may answer later.
+    It is retryable where a member may answer later.
     """
 
 

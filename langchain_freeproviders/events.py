@@ -1,7 +1,7 @@
 """What a router does, told to LangChain's callbacks, and where its members' runs belong.
 
-A router says before each attempt whom it asks, after it what became of it, and where another answer
-goes on. Each becomes a custom event of the run that asked it: `freeproviders_asking`,
+A router says before each attempt which member it asks, after it what became of it, and where another
+answer goes on. Each becomes a custom event of the run that asked it: `freeproviders_asking`,
 `freeproviders_attempt`, `freeproviders_failover` and `freeproviders_seam`.
 
 Sync handlers run on the caller's thread, so that events come with the next piece of the answer or
@@ -34,7 +34,7 @@ from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Admitted, Asking, Attempt, Batch, Event, Seam
 
 Told = Asking | Attempt | Seam
-"""What a router tells who listens."""
+"""What a router tells a listener."""
 
 
 class Run:
@@ -77,19 +77,19 @@ class Run:
 
     @classmethod
     def of_nobody(cls) -> Self:
-        """Return a run that nobody looks at."""
+        """Return a run without callbacks."""
         return cls(CallbackManager(handlers=[]), uuid7())
 
     @property
     def listens(self) -> bool:
-        """Whether anybody may hear an event."""
+        """Whether a callback handler takes custom events."""
         return any(not handler.ignore_custom_event for handler in self._manager.handlers)
 
     @property
     def child(self) -> RunnableConfig:
         """The config for runs of members below this one.
 
-        Only tracers see them. Whoever shows pieces or counts tokens would do so twice.
+        Only tracers see them: handlers that show pieces or count tokens would do so twice.
         """
         manager = CallbackManager(handlers=[], parent_run_id=self._run_id)
         manager.set_handlers(_tracers(self._manager.inheritable_handlers))
@@ -170,7 +170,7 @@ class AsyncRun(Run):
             self._telling = asyncio.get_running_loop().create_task(self._tell_waiting())
 
     async def heard(self, batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
-        """Stream an answer; who listens has heard of an event before what follows it is shown."""
+        """Stream an answer; handlers get an event before what follows it is shown."""
         try:
             async with aclosing(super().heard(batches)) as others:
                 async for batch in others:

@@ -34,7 +34,7 @@ class Fields(Serializable):
     """Fields that know their second names; a subclass says what is made from them."""
 
     model_name: str = Field(default="", alias="model")
-    """The model asked for; "" is the default of whoever answers."""
+    """The model asked for; "" is the default of the backend."""
 
     model_config = ConfigDict(
         populate_by_name=True,

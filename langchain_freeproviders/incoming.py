@@ -75,7 +75,7 @@ class MessageReader:
         return out
 
     def end(self) -> Batch:
-        """Return what comes last: the calls, the tokens, and why and by whom the answer ended."""
+        """Return what comes last: the calls, the tokens, why the answer ended, and which model gave it."""
         metadata = self._metadata
         word = next((metadata[key] for key in _REASONS if metadata.get(key)), None)
         reason = finish_reason(word)

@@ -234,7 +234,7 @@ class OneFamilyVectorStore(VectorStore):
             self._looked = True
 
     def _make_sure(self) -> None:
-        """Learn the size of the vectors, where nobody knows it, before anything is compared."""
+        """Learn the size of the vectors, where it is unknown, before anything is compared."""
         if not self._sure:
             _sized(self._source)
             self._check_memory()
@@ -290,7 +290,7 @@ def _of(embeddings: object) -> _OfFamily:
 
 
 def _sized(embeddings: Embeddings) -> Family:
-    """Return the family with the size of its vectors; one text is embedded where nobody knows it."""
+    """Return the family with the size of its vectors; one text is embedded where it is unknown."""
     source = _of(embeddings)
     if source.family.size is None:
         embeddings.embed_query(_ANY_TEXT)

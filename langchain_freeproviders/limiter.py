@@ -44,8 +44,8 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
     counts each HTTP request itself, once.
 
     Args:
-        service: the id of a service of the catalogue, or any name if `limits` is given. All who use
-            the same name, model and key share the limits.
+        service: the id of a service of the catalogue, or any name if `limits` is given. All users
+            of the same name, model and key share the limits.
         limits: limits in place of the catalogue's, such as `{"metric": "requests", "per": "minute",
             "cap": 30}`.
         model: the model that is asked, if the service limits each model separately. "" is the one
@@ -197,7 +197,7 @@ class SettlingHandler(BaseCallbackHandler):
     def begin(self, run: _Run | None, grant: Grant | None) -> None:
         """Note the reservation of a call, None where it has got none.
 
-        Of a call that nobody tells the end of, it is final.
+        Of a call whose end is not told, it is final.
         """
         if grant is None:
             if run is not None:
@@ -245,7 +245,7 @@ class SettlingHandler(BaseCallbackHandler):
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle: before any content no tokens were used, else as many as were reserved.
 
-        A refusal of the service, in an error of its SDK, is learned: nobody asks again too soon.
+        A refusal of the service, in an error of its SDK, is learned: no call asks again too soon.
         """
         del kwargs
         run = self._over(run_id)
@@ -291,6 +291,6 @@ def _answer_of(error: BaseException) -> tuple[int, Mapping[str, str], bytes] | N
         return None
     try:
         body = str(cast("Any", response).text).encode(errors="replace")
-    except Exception:  # noqa: BLE001 - of a stream that nobody has read
+    except Exception:  # noqa: BLE001 - of a stream that was not read
         body = b""
     return status, {str(name): str(value) for name, value in headers.items()}, body

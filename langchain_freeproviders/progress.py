@@ -1,4 +1,4 @@
-"""How far a long call is, for a person who waits."""
+"""How far a long call is, shown to the user."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class ResumableRunnable(RunnableSerializable[Input, Output]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     bound: Runnable[Input, Output]
-    """Whoever is asked."""
+    """The runnable that is asked."""
     name: str
     """What is asked, with its version; also the name of its runs in traces."""
     store: Any = Field(default=None, exclude=True, repr=False)

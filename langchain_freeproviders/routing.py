@@ -1,4 +1,4 @@
-"""The fields of the models over a router: who may be asked, and how the router goes on.
+"""The fields of the models over a router: what may be asked, and how the router goes on.
 
 A run of LangChain's travels with a call as one more keyword, since LangChain does not tell a model
 that streams which run it is in. No trace, no cache and no service sees that keyword.
@@ -44,7 +44,7 @@ class RouterSettings(PatienceFields, BackendSettings):
     """The settings of a request, and the configuration of a router."""
 
     models: list[Any] = Field(default_factory=list)
-    """Who is asked, in this order; without any, what is free for this user is found.
+    """What is asked, in this order; without any, what is free for this user is found.
 
     Each is a name ("groq", "groq/openai/gpt-oss-120b", "embedded"), a LangChain chat model, or a
     `freeproviders.Backend`.
@@ -60,9 +60,9 @@ class RouterSettings(PatienceFields, BackendSettings):
     paid: bool = Field(default=False, exclude=True)
     """Whether models that cost money may be asked where they are named. Not saved: it is your word."""
     privacy: Literal["local", "no-training", "any"] | None = None
-    """Who may see prompts: "local", "no-training" or "any".
+    """Where prompts may go: "local", "no-training" or "any".
 
-    None is "no-training" for those that are found, and "any" where you name the members.
+    None is "no-training" for members that are found, and "any" where you name the members.
     """
     strategy: Literal["ordered", "spread", "auto"] | None = None
     """How members are chosen; None is "ordered" for named ones, else "auto"."""
@@ -97,7 +97,7 @@ class RouterSettings(PatienceFields, BackendSettings):
     # --- the router ---
 
     def _made_backend(self) -> Backend:
-        from freeproviders import FreeProviders  # noqa: PLC0415 - many modules, for who has a router
+        from freeproviders import FreeProviders  # noqa: PLC0415 - many modules, which only a router needs
 
         router = FreeProviders(
             *[as_backend(model) if isinstance(model, BaseChatModel) else model for model in self.models],
@@ -192,7 +192,7 @@ def with_run(
 ) -> tuple[R, dict[str, Any]]:
     """Return the run of a call, and the keywords of the call with it.
 
-    It is LangChain's where it tells, else the one that came with the call, else nobody's.
+    It is LangChain's where it tells, else the one that came with the call, else one without callbacks.
     """
     run: R = kind.of(manager) if manager is not None else options.get(RUN) or kind.of_nobody()
     return run, {**options, RUN: run}

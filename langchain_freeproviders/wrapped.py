@@ -245,5 +245,5 @@ def _provider_of(chat: BaseChatModel) -> str:
     """Return the name that LangChain's traces have for a class's service."""
     try:
         return str(chat._get_ls_params().get("ls_provider") or "")  # noqa: SLF001 - as LangChain's own code does
-    except Exception:  # noqa: BLE001 - a class of somebody else's
+    except Exception:  # noqa: BLE001 - a class of another package
         return ""

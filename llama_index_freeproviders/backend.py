@@ -13,7 +13,7 @@ from llama_index_freeproviders.saved import recognize
 
 
 class BackendLLM(CoreLLM):
-    """A backend of the core, or of somebody else's, as a LlamaIndex LLM.
+    """A backend of the core, or one of your own, as a LlamaIndex LLM.
 
     A backend is any object with `name`, `model` and `batches(request)`, which streams the parts of
     an answer; tools, typed answers and agents work on every one. The backend itself is not saved

@@ -1,6 +1,6 @@
 """One LlamaIndex LLM over the core, for any backend.
 
-`CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say who is
+`CoreLLM` has the settings of a request and all of LlamaIndex's methods. Its subclasses say what is
 asked: `BackendLLM` (in `backend.py`) an object that the caller brings, `ProviderLLM` (in
 `provider.py`) a provider made from its fields.
 """

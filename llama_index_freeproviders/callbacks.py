@@ -1,7 +1,7 @@
 """Reports of a call to LlamaIndex: events, spans, callback manager, rate limiter.
 
 LlamaIndex's own decorators make an event for every chunk, which validates the whole conversation
-anew, whether anybody listens or not; that costs more than all the rest of the chunk. Here an event
+anew, whether a handler listens or not; that costs more than all the rest of the chunk. Here an event
 is made when some dispatcher on the way to the root has a handler. With one, it sees what the
 decorators would have sent, in the same order; the callback manager and the rate limiter are always
 served, exactly once for each call. Spans likewise: entering one takes longer than asking a local
@@ -225,7 +225,7 @@ class Call(Generic[ResponseT]):
             await self._llm.rate_limiter.async_acquire()
 
     def heard(self, question: Question) -> Question:
-        """Return the question with somebody who hears what a router does, where one is asked."""
+        """Return the question with a listener for what a router does, where one is asked."""
         listens = question.is_a_routers and anybody_listens()
         if not (listens or (question.is_a_routers and question.request.stream)):
             return question

@@ -1,7 +1,7 @@
 """What a router does while it answers, as events of LlamaIndex's instrumentation.
 
 They are dispatched in the span of the call, before what follows them is shown; none is made where
-nobody listens. In sync code they come with the next piece of the answer, or with its end.
+no handler listens. In sync code they come with the next piece of the answer, or with its end.
 """
 
 from __future__ import annotations

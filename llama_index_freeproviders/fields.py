@@ -79,7 +79,7 @@ class CoreFields(BaseComponent):
 
     @classmethod
     def _who(cls) -> str:
-        """The name for errors that come before there is anybody of the core."""
+        """The name for errors that come before there is a backend of the core."""
         return cls.__name__
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -173,7 +173,7 @@ class OneFamilyIndex(VectorStoreIndex):
         return self._stamped(await super()._aget_node_with_embedding(nodes, show_progress))
 
     def _check_embedded(self, nodes: Sequence[BaseNode]) -> None:
-        """Refuse nodes that bring vectors of another family, or of nobody knows which."""
+        """Refuse nodes that bring vectors of another or an unknown family."""
         check_nodes(
             (node for node in nodes if node.embedding is not None),
             self._embed_model,
@@ -242,7 +242,7 @@ def _family(embed_model: object) -> Family:
 
 
 def _sized(embed_model: BaseEmbedding) -> Family:
-    """Return the family with the size of its vectors; one text is embedded where nobody knows it."""
+    """Return the family with the size of its vectors; one text is embedded where it is unknown."""
     if _family(embed_model).size is None:
         embed_model.get_query_embedding(_ANY_TEXT)
     return _family(embed_model)

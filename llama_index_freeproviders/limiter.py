@@ -33,8 +33,8 @@ class SharedQuota(SharedLimiter, BaseRateLimiter):
     counts each HTTP request itself, once.
 
     Args:
-        service: the id of a service of the catalogue, or any name if `limits` is given. All who use
-            the same name, model and key share the limits.
+        service: the id of a service of the catalogue, or any name if `limits` is given. All users
+            of the same name, model and key share the limits.
         limits: limits in place of the catalogue's, such as `{"metric": "requests", "per": "minute",
             "cap": 30}`.
         model: the model that is asked, if the service limits each model separately; "" is the

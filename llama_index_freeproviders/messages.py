@@ -75,7 +75,7 @@ def to_core_messages(
 class _CallIds:
     """Pairs tool calls with their results, under the names that the model knows.
 
-    Not everybody fills the ids in.
+    Not every application fills the ids in.
     """
 
     def __init__(self, wire_names: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A question of one call, and who hears what a router does to answer it."""
+"""A question of one call, and the listener for what a router does to answer it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from freeproviders.backend import Backend
 from freeproviders.types import Admitted, Asking, Attempt, Batch, ChatRequest, Event, Seam
 
 Told = Asking | Attempt | Seam
-"""What a router tells who listens."""
+"""What a router tells a listener."""
 ROUTER: Final = "free-providers"
 """The slug of the core's router."""
 
@@ -36,7 +36,7 @@ class Question(NamedTuple):
         return listener.heard(batches) if isinstance(listener, Hearing) else batches
 
     def heard_by(self, hearing: Hearing) -> Question:
-        """Return the same question, of whose answer somebody hears."""
+        """Return the same question with a listener for what becomes of it."""
         return Question(self.backend, replace(self.request, listener=hearing))
 
 

@@ -49,7 +49,7 @@ LONG_TEXT: Final = 16_384
 """Characters after which the pieces of one network read go out as one chunk.
 
 Each chunk holds all of the answer so far, and copying that for each of many small pieces would make
-a long stream quadratic. Whoever adds up the deltas, as chat engines and agents do, gets the same
+a long stream quadratic. Code that adds up the deltas, as chat engines and agents do, gets the same
 text.
 """
 
@@ -203,7 +203,7 @@ class ChatAssembler(Assembler[ChatResponse]):
             case Refusal():
                 self._plain = False
                 self._refusal += part.text
-                self._text += part.text  # LlamaIndex has no other place that anybody looks at
+                self._text += part.text  # LlamaIndex has no other place that is looked at
                 return ChatResponse(message=self._message(), delta=part.text)
             case LogProbs():
                 self._logprobs = joined_logprobs(self._logprobs, part.values)

@@ -28,13 +28,13 @@ class FreeProviders(PatienceFields, CoreLLM):
     """One LLM over everything that is free for this user, which goes on where a service fails.
 
     Without `models` it finds them: services with a key in the environment, then Ollama, then the
-    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says who is asked when.
+    embedded model. It spends nothing unasked; `freeproviders.FreeProviders` says what is asked when.
     With `models` those are asked, in their order. `model`, also of a call, restricts it to the
     members of that name.
 
-    `raw` of a response says who answered (`provider`, `model`), what became of each member
-    (`trail`) and where another went on (`seams`). Whoever listens to LlamaIndex's instrumentation
-    hears of all that while it happens (`llama_index_freeproviders.events`). If no member answers, a
+    `raw` of a response names what answered (`provider`, `model`), what became of each member
+    (`trail`) and where another went on (`seams`). LlamaIndex's instrumentation tells of all that
+    while it happens (`llama_index_freeproviders.events`). If no member answers, a
     `NoProviderError` says why, member by member.
 
     Examples:
@@ -62,7 +62,7 @@ class FreeProviders(PatienceFields, CoreLLM):
     models: list[Any] = Field(
         default_factory=list,
         description=(
-            "Who is asked, in this order: names ('groq', 'groq/openai/gpt-oss-120b', 'embedded'), LLMs of "
+            "What is asked, in this order: names ('groq', 'groq/openai/gpt-oss-120b', 'embedded'), LLMs of "
             "any package, backends; without any, what is free for this user is found."
         ),
     )
@@ -84,8 +84,8 @@ class FreeProviders(PatienceFields, CoreLLM):
     privacy: Literal["local", "no-training", "any"] | None = Field(
         default=None,
         description=(
-            "Who may see prompts: 'local', 'no-training' or 'any'; None is 'no-training' for those that are "
-            "found, and 'any' where models are named."
+            "Where prompts may go: 'local', 'no-training' or 'any'; None is 'no-training' for members that "
+            "are found, and 'any' where models are named."
         ),
     )
     strategy: Literal["ordered", "spread", "auto"] | None = Field(
@@ -135,7 +135,7 @@ class FreeProviders(PatienceFields, CoreLLM):
 
     @property
     def members(self) -> list[str]:
-        """The names of those who are asked; Ollama's models are known after the first question."""
+        """The names of the members; Ollama's models are known after the first question."""
         return [member.name for member in getattr(self.core, "members", ())]
 
     def _made_core(self) -> Backend:
@@ -148,7 +148,7 @@ class FreeProviders(PatienceFields, CoreLLM):
         return self._made_backend()
 
     def _made_backend(self) -> Backend:
-        from freeproviders import FreeProviders as Router  # noqa: PLC0415 - only who has a router needs it
+        from freeproviders import FreeProviders as Router  # noqa: PLC0415 - only a router needs it
 
         router = Router(
             *map(_member, self.models),

@@ -28,11 +28,11 @@ from llama_index_freeproviders.names import EMBEDDING_NAMES, Names
 LARGEST_BATCH: Final = 2048
 """The largest `embed_batch_size` that LlamaIndex allows."""
 DEFAULT_BATCH: Final = 96
-"""Texts of a request where nobody knows how many a service takes."""
+"""Texts of a request where it is unknown how many a service takes."""
 
 
 class CoreEmbedding(CoreFields, BaseEmbedding):
-    """The settings of a request for vectors and LlamaIndex's methods; a subclass says who is asked.
+    """The settings of a request for vectors and LlamaIndex's methods; a subclass says what is asked.
 
     All texts of a call go to the core at once, which makes requests of `embed_batch_size` texts, up
     to `num_workers` of them at the same time, sync or async. One object serves any number of event

@@ -49,7 +49,7 @@ class Store:
     def found(self, texts: Sequence[str]) -> list[Embedding | None]:
         """Return the vectors of texts, None where there is none.
 
-        Raises `FamilyMismatchError` where they are of another family, or of nobody knows which.
+        Raises `FamilyMismatchError` where they are of another or an unknown family.
         """
         self._check(self._store.get(**_FAMILY))
         return self._vectors([self._store.get(text, collection=self._collection) for text in texts])

@@ -285,7 +285,7 @@ def _metadata(llm: LLM, name: str) -> Any:
     """A fact of the LLM's metadata, None where it cannot be read: some know few models."""
     try:
         return getattr(llm.metadata, name)
-    except Exception:  # noqa: BLE001 - a property of somebody else's
+    except Exception:  # noqa: BLE001 - a property of another package's class
         return None
 
 

@@ -87,7 +87,7 @@ def _data(url: str) -> tuple[str | None, bytes | None]:
 
 
 class WrittenTool(BaseTool):
-    """A tool of the core, as far as an LLM needs it to offer it: nobody calls it here."""
+    """A tool of the core, as far as an LLM needs it to offer it: it is not called here."""
 
     def __init__(self, tool: core.Tool) -> None:
         self._metadata = _Metadata(tool)
@@ -99,7 +99,7 @@ class WrittenTool(BaseTool):
 
     def __call__(self, input: Any) -> ToolOutput:  # noqa: A002 - LlamaIndex's name
         """Raise, since tools are the caller's to run."""
-        raise NotImplementedError("This tool is only offered to a model, and run by whoever asked it.")
+        raise NotImplementedError("This tool is only offered to a model, and run by the caller.")
 
 
 class _Metadata(ToolMetadata):
