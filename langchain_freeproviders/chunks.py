@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessageChunk
 from langchain_core.messages.ai import UsageMetadata
@@ -35,6 +35,9 @@ from freeproviders.types import (
 )
 from freeproviders.wire.json import dumps
 
+if TYPE_CHECKING:
+    from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
+
 REASONING: Final = "reasoning_content"
 REFUSAL: Final = "refusal"
 """Where LangChain looks for a model's thinking: a key of `additional_kwargs`."""
@@ -44,6 +47,14 @@ FIRST_CALL_INDEX: Final = 100
 Under output version v1 LangChain numbers text and reasoning from 0, and merges blocks of the same
 number.
 """
+
+INPUT_DETAILS: Final[Mapping[str, str]] = {
+    "cache_read": "cached_tokens",
+    "cache_creation": "cache_write_tokens",
+    "audio": "input_audio_tokens",
+}
+OUTPUT_DETAILS: Final[Mapping[str, str]] = {"reasoning": "reasoning_tokens", "audio": "output_audio_tokens"}
+"""LangChain's names of the details of a `Usage`."""
 
 RESET: Final[Mapping[str, Any]] = {"reset": True, "keep": 0}
 """The metadata of a chunk that says: the answer begins anew, of what came before nothing is kept."""
@@ -438,8 +449,12 @@ def usage_metadata(usage: Usage) -> UsageMetadata:
     metadata = UsageMetadata(
         input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
     )
-    if usage.cached_tokens is not None:
-        metadata["input_token_details"] = {"cache_read": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        metadata["output_token_details"] = {"reasoning": usage.reasoning_tokens}
+    if into := _details(usage, INPUT_DETAILS):
+        metadata["input_token_details"] = cast("InputTokenDetails", into)
+    if out := _details(usage, OUTPUT_DETAILS):
+        metadata["output_token_details"] = cast("OutputTokenDetails", out)
     return metadata
+
+
+def _details(usage: Usage, names: Mapping[str, str]) -> dict[str, int]:
+    return {key: count for key, name in names.items() if (count := getattr(usage, name)) is not None}

@@ -26,6 +26,7 @@ from freeproviders.types import (
 )
 from freeproviders.wire.json import dumps
 from freeproviders.wire.openai.calls import CallAssembler
+from langchain_freeproviders.chunks import INPUT_DETAILS, OUTPUT_DETAILS
 from langchain_freeproviders.outgoing import BESIDE, CONTENT
 
 _REASONS: Final = ("finish_reason", "stop_reason", "done_reason")
@@ -199,12 +200,9 @@ def _is_kept(block: object) -> bool:
 
 def _usage(counts: Mapping[str, Any]) -> Usage:
     into, out = counts.get("input_token_details") or {}, counts.get("output_token_details") or {}
-    return Usage(
-        int(counts.get("input_tokens") or 0),
-        int(counts.get("output_tokens") or 0),
-        out.get("reasoning"),
-        into.get("cache_read"),
-    )
+    details: dict[str, Any] = {name: into.get(key) for key, name in INPUT_DETAILS.items()}
+    details |= {name: out.get(key) for key, name in OUTPUT_DETAILS.items()}
+    return Usage(int(counts.get("input_tokens") or 0), int(counts.get("output_tokens") or 0), **details)
 
 
 def _text(value: object) -> str:

@@ -55,12 +55,10 @@ _CALLS: Final = frozenset(
 _AUDIO_FORMATS: Final[Mapping[str, str]] = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 """The protocol's names of formats that have another one in mime types."""
 _DEFAULT_NAME: Final = "document.pdf"
+_THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
+"""Blocks of thinking, which are no content: a graph may hand on one model's answer as words of the user."""
 _NOT_SENT: Final = frozenset(
     {
-        "reasoning",
-        "reasoning_content",
-        "thinking",
-        "redacted_thinking",
         "citation",
         "server_tool_call",
         "server_tool_call_chunk",
@@ -175,7 +173,9 @@ def _block(item: object, role: Role) -> Block | None:
                 f"A system message holds a block of type {kind!r}: put it into a user one."
             )
         return _audio(item) if "audio" in kind else _file(item)
-    if kind in _CALLS or kind == "tool_result" or (role == "assistant" and kind in _NOT_SENT):
+    if kind in _CALLS or kind in _THOUGHTS or kind == "tool_result":
+        return None
+    if role == "assistant" and kind in _NOT_SENT:
         return None
     raise UnsupportedInputError(
         f"A {role} message holds a content block of type {kind!r}: only text, pictures, audio and files can "

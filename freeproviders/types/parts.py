@@ -59,11 +59,29 @@ class ToolCallDelta:
     arguments: str = ""
 
 
+USAGE_DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
+    "prompt_tokens_details": {
+        "cached_tokens": "cached_tokens",
+        "cache_write_tokens": "cache_write_tokens",
+        "input_audio_tokens": "audio_tokens",
+    },
+    "completion_tokens_details": {
+        "reasoning_tokens": "reasoning_tokens",
+        "output_audio_tokens": "audio_tokens",
+        "accepted_prediction_tokens": "accepted_prediction_tokens",
+        "rejected_prediction_tokens": "rejected_prediction_tokens",
+    },
+}
+"""The details of a `Usage` by the group that they are in in the OpenAI protocol, with their names there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of a whole call; `estimated` when the service did not count them itself.
 
-    `cost` is what the service says that it charged, in its own currency; None where it says nothing.
+    The details are parts of `input_tokens` (`cached`, `cache_write`, `input_audio`) or of
+    `output_tokens` (the others), None where the service says nothing of them. `cost` is what the service says
+    that it charged, in its own currency.
     """
 
     input_tokens: int
@@ -72,6 +90,11 @@ class Usage:
     cached_tokens: int | None = None
     estimated: bool = False
     cost: float | None = None
+    cache_write_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -87,6 +110,11 @@ class Usage:
             _sum(self.cached_tokens, other.cached_tokens),
             self.estimated or other.estimated,
             _sum(self.cost, other.cost),
+            _sum(self.cache_write_tokens, other.cache_write_tokens),
+            _sum(self.input_audio_tokens, other.input_audio_tokens),
+            _sum(self.output_audio_tokens, other.output_audio_tokens),
+            _sum(self.accepted_prediction_tokens, other.accepted_prediction_tokens),
+            _sum(self.rejected_prediction_tokens, other.rejected_prediction_tokens),
         )
 
     def to_openai(self) -> dict[str, Any]:
@@ -96,10 +124,12 @@ class Usage:
             "completion_tokens": self.output_tokens,
             "total_tokens": self.total_tokens,
         }
-        if self.cached_tokens is not None:
-            out["prompt_tokens_details"] = {"cached_tokens": self.cached_tokens}
-        if self.reasoning_tokens is not None:
-            out["completion_tokens_details"] = {"reasoning_tokens": self.reasoning_tokens}
+        for group, names in USAGE_DETAILS.items():
+            details = {
+                key: count for name, key in names.items() if (count := getattr(self, name)) is not None
+            }
+            if details:
+                out[group] = details
         if self.cost is not None:
             out["cost"] = self.cost
         return out

@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Thinking
 
 from freeproviders.foreign import finish_reason, reading
 from freeproviders.types import Batch, Finish, FinishReason, Reasoning, Text, Usage
+from freeproviders.types.parts import USAGE_DETAILS
 from freeproviders.wire.openai.calls import CallAssembler
 from llama_index_freeproviders.messages import legacy_call
 
@@ -145,12 +146,12 @@ def _usage(raw: object, beside: object) -> Usage | None:
     for owner in (reading(raw, "usage"), reading(raw, "usage_metadata"), raw, beside):
         sent, said = _count(owner, _INPUT), _count(owner, _OUTPUT)
         if sent is not None or said is not None:
-            return Usage(
-                sent or 0,
-                said or 0,
-                reasoning_tokens=_count(reading(owner, "completion_tokens_details"), ("reasoning_tokens",)),
-                cached_tokens=_count(reading(owner, "prompt_tokens_details"), ("cached_tokens",)),
-            )
+            details: dict[str, Any] = {
+                name: _count(reading(owner, group), (key,))
+                for group, names in USAGE_DETAILS.items()
+                for name, key in names.items()
+            }
+            return Usage(sent or 0, said or 0, **details)
     return None
 
 

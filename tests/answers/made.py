@@ -48,6 +48,11 @@ usages = st.builds(
     cached_tokens=st.none() | counts,
     estimated=st.booleans(),
     cost=st.none() | st.floats(0, 10),
+    cache_write_tokens=st.none() | counts,
+    input_audio_tokens=st.none() | counts,
+    output_audio_tokens=st.none() | counts,
+    accepted_prediction_tokens=st.none() | counts,
+    rejected_prediction_tokens=st.none() | counts,
 )
 allowances = st.builds(
     Allowance,

@@ -1,6 +1,7 @@
 """The OpenAI protocol's answers: frames of every service's habit, at every cut."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -380,14 +381,42 @@ def test_what_is_said_once():
                 "usage": {
                     "prompt_tokens": 3,
                     "completion_tokens": 5,
-                    "completion_tokens_details": {"reasoning_tokens": 2},
-                    "prompt_tokens_details": {"cached_tokens": 1},
+                    "completion_tokens_details": {
+                        "reasoning_tokens": 2,
+                        "audio_tokens": 1,
+                        "accepted_prediction_tokens": 0,
+                        "rejected_prediction_tokens": "7",
+                        "text_tokens": 9,
+                    },
+                    "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2, "audio_tokens": 0},
                 },
             },
         )
     )
     assert (decoder.model, decoder.response_id) == ("m1", "r1")
-    assert decoder.usage == Usage(3, 5, reasoning_tokens=2, cached_tokens=1)
+    usage = Usage(
+        3,
+        5,
+        reasoning_tokens=2,
+        cached_tokens=1,
+        cache_write_tokens=2,
+        input_audio_tokens=0,
+        output_audio_tokens=1,
+        accepted_prediction_tokens=0,
+    )
+    assert decoder.usage == usage
+    assert (usage + usage).to_openai() == {
+        "prompt_tokens": 6,
+        "completion_tokens": 10,
+        "total_tokens": 16,
+        "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 4,
+            "audio_tokens": 2,
+            "accepted_prediction_tokens": 0,
+        },
+    }
+    assert usage + Usage(1, 1) == replace(usage, input_tokens=4, output_tokens=6)
 
     decoder, _ = decode(
         sse(

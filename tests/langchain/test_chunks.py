@@ -125,7 +125,16 @@ PARTS = [
     Text("see."),
     ToolCall("call_a", "add", {"a": 1, "b": [2, "ü"]}),
     ToolCall("call_b", "now", {}),
-    Usage(7, 5, reasoning_tokens=2, cached_tokens=1),
+    Usage(
+        7,
+        5,
+        reasoning_tokens=2,
+        cached_tokens=1,
+        cache_write_tokens=3,
+        input_audio_tokens=0,
+        output_audio_tokens=4,
+        accepted_prediction_tokens=1,
+    ),
     Finish(reason="tool_calls", provider="P", model="m-1", response_id="r-1", attempts=2),
 ]
 
@@ -157,8 +166,8 @@ def test_a_stream_adds_up():
         "input_tokens": 7,
         "output_tokens": 5,
         "total_tokens": 12,
-        "input_token_details": {"cache_read": 1},
-        "output_token_details": {"reasoning": 2},
+        "input_token_details": {"cache_read": 1, "cache_creation": 3, "audio": 0},
+        "output_token_details": {"reasoning": 2, "audio": 4},
     }
     assert message.response_metadata == {
         "model_name": "m-1",

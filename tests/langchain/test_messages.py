@@ -144,6 +144,18 @@ def test_what_a_model_said_beside_its_words_is_not_among_them():
     )
 
 
+@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage])
+def test_thinking_is_not_what_a_user_says(kind):
+    """A graph may hand on one model's answer, blocks and all, as words of the user to the next."""
+    thoughts = [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        {"type": "redacted_thinking", "data": "x"},
+        {"type": "reasoning", "reasoning": "Hm."},
+    ]
+    said = one(kind([*thoughts, {"type": "text", "text": "Go on."}]))
+    assert (said.text, said.reasoning) == ("Go on.", "")
+
+
 def test_a_call_made_badly_stays_in_the_conversation():
     """An agent answers it with an error, and the answer must have something to belong to."""
     bad = {"name": "add", "args": '{"a": ', "id": "c9", "error": "x", "type": "invalid_tool_call"}

@@ -351,8 +351,8 @@ def test_what_a_message_may_hold():
             "input_tokens": 9,
             "output_tokens": 5,
             "total_tokens": 14,
-            "input_token_details": {"cache_read": 2},
-            "output_token_details": {"reasoning": 3},
+            "input_token_details": {"cache_read": 2, "cache_creation": 1, "audio": 6},
+            "output_token_details": {"reasoning": 3, "audio": 4},
         },
     )
     parts = reader.read(message)
@@ -360,7 +360,7 @@ def test_what_a_message_may_hold():
     call, invalid, usage, finish = reader.end()
     assert call.id.startswith("call_")
     assert (invalid.id, invalid.text, invalid.error) == ("c2", "{", "cut")
-    assert usage == Usage(9, 5, 3, 2)
+    assert usage == Usage(9, 5, 3, 2, cache_write_tokens=1, input_audio_tokens=6, output_audio_tokens=4)
     assert (finish.reason, finish.raw_reason, finish.model) == ("content_filter", "SAFETY", "m-7")
     assert (finish.headers, finish.system_fingerprint) == ({"X-Y": "z"}, "fp")
 

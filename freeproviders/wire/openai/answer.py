@@ -31,6 +31,7 @@ from freeproviders.types import (
     Usage,
     collect,
 )
+from freeproviders.types.parts import USAGE_DETAILS
 from freeproviders.wire.failure import (
     ReportedError,
     blocked,
@@ -512,13 +513,13 @@ def _usage(usage: object) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) and not isinstance(completion, int):
         return None
-    return Usage(
-        _count(prompt) or 0,
-        _count(completion) or 0,
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
-        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
-        cost=_cost(usage),
-    )
+    details: dict[str, Any] = {
+        name: _detail(usage, group, key)
+        for group, names in USAGE_DETAILS.items()
+        if isinstance(usage.get(group), dict)
+        for name, key in names.items()
+    }
+    return Usage(_count(prompt) or 0, _count(completion) or 0, cost=_cost(usage), **details)
 
 
 def _cost(usage: Mapping[str, Any]) -> float | None:
