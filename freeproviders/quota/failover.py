@@ -107,7 +107,7 @@ class Failover:
         for grant, made in zip(grants, charged, strict=True):
             if isinstance(made, Grant):
                 grant.places, grant.store = made.places, store
-        self.close()
+        self._current().close()
         self._store, self._lost = store, None
         self._meanwhile.clear()
         self.run([Settle(grant, grant.spent, 0.0) for grant in grants if grant.settled])
@@ -117,9 +117,10 @@ class Failover:
         return self._current().listen(wake)
 
     def close(self) -> None:
-        """Close the store; the next `run` opens it again."""
-        if self._store is not None:
-            self._store.close()
+        """Close the store, and the lost one in whose place it is; the next `run` opens them again."""
+        for store in (self._store, self._lost):
+            if store is not None:
+                store.close()
 
     def _current(self) -> Store:
         if self._store is None:

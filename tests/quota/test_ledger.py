@@ -433,9 +433,8 @@ def test_a_damaged_file(path, ledger):
 def test_a_locked_file(path):
     """Another program holds the lock for longer than is waited."""
     wanted = ask(rule(cap=3))
-    with closing(SQLiteStore(path)) as store:
-        store.run([])
-    ledger = SharedLedger(lambda: SQLiteStore(path, busy_seconds=0.05), lambda store: store.copy_in_memory())
+    store = SQLiteStore(path, busy_seconds=0.05)
+    ledger = SharedLedger(lambda: store, lambda store: store.copy_in_memory())
     first = ledger.reserve_sync(wanted)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -451,6 +450,29 @@ def test_a_locked_file(path):
         holder.execute("ROLLBACK")
         holder.close()
         ledger.close()
+    assert not store.opened
+
+
+@posix
+def test_a_forked_child_has_nothing_of_a_file_that_is_locked(path):
+    """Its process goes back to the file later; both would share the locks of one connection."""
+    wanted = ask(rule(cap=4))
+    store = SQLiteStore(path, busy_seconds=0.05)
+    ledger = SharedLedger(lambda: store, lambda store: store.copy_in_memory())
+    ledger.reserve_sync(wanted)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.warns(LedgerWarning, match="locked"):
+            ledger.reserve_sync(wanted)
+    assert store.opened
+    child = os.fork()
+    if not child:  # pragma: no cover - not counted in children
+        os._exit(1 if store.opened else 0)
+    assert os.waitpid(child, 0)[1] == 0
+    ledger._worker.stores._retry_at = 0.0  # the file can be used again, and both grants are known there
+    ledger.reserve_sync(wanted)
+    assert [one.used for one in asyncio.run(ledger.standings())] == [3]
+    ledger.close()
 
 
 @posix
