@@ -171,8 +171,9 @@ class Nodes:
         Raises `ClusterError` where the cluster cannot be used at all.
         """
         looking = self._look_if_due()
-        if looking is not None and not self._known.nodes:
+        while looking is not None and not self._known.nodes:
             await asyncio.wrap_future(looking)
+            looking = self._look_if_due() if self._is_over else None
         left = [node for node in self if node not in tried]
         if not left:
             return None
@@ -184,6 +185,11 @@ class Nodes:
         """Whether this process is still connected as it was when the nodes were found."""
         return connection() == self._known.connection
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether the program has ended the connection that was looked through, and its actors with it."""
+        return self._known.connection is not None and not self.connected
+
     def lost(self, node: Node) -> None:
         """Forget a node that does not answer; if it lives, it is found again."""
         self._known.lost(node)
@@ -193,8 +199,7 @@ class Nodes:
     def _look_if_due(self) -> Future[None] | None:
         """Begin to look for nodes where that is due; return the look that is under way."""
         with self._lock:
-            if self._known.connection is not None and not self.connected:
-                # The program has ended its connection, and with it the actors: this is a new beginning.
+            if self._is_over:
                 self._known, self._looking = Cluster(), None
             if self._looking is not None and not self._looking.done():
                 return self._looking

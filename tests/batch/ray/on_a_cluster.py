@@ -195,7 +195,8 @@ async def test_a_connection_that_is_ended_stays_so_until_the_next_question(machi
     try:
         joining = OnRay(machines.backend(), address=machines.address)
         asking = asyncio.create_task(ask(joining, ["two"]))
-        await asyncio.sleep(1)
+        while not joining.nodes:  # from then on the look waits for the second node alone
+            await asyncio.sleep(0.02)
         await asyncio.to_thread(ray.shutdown)
         looks = [thread for thread in threading.enumerate() if thread.name == "freeproviders-ray"]
         for look in looks:

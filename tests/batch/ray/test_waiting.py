@@ -46,6 +46,31 @@ async def test_who_gives_up_waiting_for_nodes_ends_it_for_nobody_else():
     assert await other is None
 
 
+class Ended(Nodes):
+    """Nodes whose first look finds none, since the program ends the connection meanwhile."""
+
+    def __init__(self):
+        super().__init__(b"", "auto")
+        self.looks = 0
+
+    @property
+    def connected(self):
+        return self.looks > 1
+
+    def _join(self, known):
+        self.looks += 1
+        known.connection = f"connection {self.looks}"
+        if self.connected:
+            known.nodes["a"] = Node("a", "10.0.0.1", None)
+
+
+async def test_who_waits_as_a_connection_ends_waits_for_the_next_one():
+    nodes = Ended()
+    found = await nodes.pick()
+    assert found is not None
+    assert (found.id, nodes.looks) == ("a", 2)
+
+
 def test_a_node_that_was_refused_is_left_alone_for_a_while():
     """Each look at it starts a process there; where nobody else is left, it is tried all the same."""
     known, rows = Cluster(), [{"NodeID": name} for name in "abc"]
