@@ -77,7 +77,7 @@ def content(question: str, files: Sequence[Attachment]) -> str | list[Mapping[st
 
 
 def check(files: Iterable[Attachment], backend: Backend) -> None:
-    """Raise `AttachmentError` where whoever answers takes no such files."""
+    """Raise `AttachmentError` where the backend takes no such files."""
     for file in files:
         if file.needs and not any(getattr(able, file.needs) for able in _abilities(backend)):
             who = " ".join(filter(None, (backend.name, backend.model)))

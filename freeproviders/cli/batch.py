@@ -161,7 +161,7 @@ def run(
     in_flight: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Rows asked at the same time; else by who is asked.", rich_help_panel=RUN
+            metavar="N", min=1, help="Rows asked at the same time; else by the backend.", rich_help_panel=RUN
         ),
     ] = None,
     dedupe: Annotated[
@@ -259,7 +259,7 @@ def status(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Show how far a batch is: its rows by state, who answered, and when it will have ended.
+    """Show how far a batch is: its rows by state, the services that answered, and when it will end.
 
     It may be running, have ended or have been killed. Nothing is sent to a service.
     """

@@ -109,7 +109,7 @@ class BatchDisplay:
 
 
 def _named(services: Mapping[str, int]) -> str:
-    """Write who has answered how many rows, the first few by name."""
+    """Write how many rows each service has answered, the first few by name."""
     ordered = sorted(services.items(), key=lambda one: -one[1])
     said = [f"{name} {number:,}" for name, number in ordered[:_MOST_NAMED]]
     others = sum(number for _, number in ordered[_MOST_NAMED:])

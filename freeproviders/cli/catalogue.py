@@ -58,7 +58,7 @@ def catalogue(
     """List the services of the catalogue: what is free, what becomes of prompts, which have a key.
 
     `freeproviders catalogue groq` shows one, with the age of each fact. Of several filters one
-    model must fit them all. A fact that nobody has checked for 90 days is marked; filters go by what
+    model must fit them all. A fact that was not checked for 90 days is marked; filters go by what
     it was.
     """
     narrowed = free or tools or window is not None
@@ -177,7 +177,7 @@ def _named(models: Iterable[str]) -> list[str]:
 
 
 def _tools(service: Service) -> bool | None:
-    """Whether one of the models calls tools; None where nobody knows."""
+    """Whether one of the models calls tools; None where that is unknown."""
     from freeproviders.catalogue import facts_of
 
     known = {facts_of(service, name).tools for name in service.models}

@@ -206,7 +206,7 @@ def _attachments(paths: list[Path]) -> list[Attachment]:
 
 
 def _check_attachments(files: list[Attachment], answering: Backend) -> None:
-    """Raise a usage error where whoever answers takes no such files."""
+    """Raise a usage error where the backend takes no such files."""
     if not files:
         return
     from freeproviders.cli.attachments import AttachmentError, check

@@ -1,4 +1,4 @@
-"""`freeproviders catalogue check`: files of services, for those who write and keep them."""
+"""`freeproviders catalogue check`: files of services, checked for their authors."""
 
 from __future__ import annotations
 

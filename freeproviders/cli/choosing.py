@@ -1,4 +1,4 @@
-"""Whoever answers, as the options of a command name it."""
+"""The backend that answers, as the options of a command name it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ VARIABLES: Final = (
 
 
 class Usual(NamedTuple):
-    """Who is asked and with which instructions: as the options say, else the environment.
+    """What is asked, and with which instructions: as the options say, else the environment.
 
-    The variables that name somebody are one choice: an option that names somebody leaves all of
+    The variables that name a backend are one choice: an option that names one leaves all of
     them out.
     """
 
@@ -74,7 +74,7 @@ def _is_embedded(model: str) -> bool:
 def backend(
     name: str | None, model: str | None, timeout: float | None, configuration: dict[str, str | None]
 ) -> Backend:
-    """Make whoever answers: a provider, or a router over all that is free here."""
+    """Make the backend that answers: a provider, or a router over all that is free here."""
     if name is not None:
         return _provider(name, model, timeout, configuration)
     for key, value in configuration.items():

@@ -41,7 +41,7 @@ KEYS: Final = {
 
 @dataclass
 class Conversation:
-    """Who is asked, in which form, and what was said so far.
+    """The backend that is asked, the form of questions, and what was said so far.
 
     Each answer may take `limit` seconds. `files` go with the next question.
     """

@@ -22,7 +22,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
-    """Tell what is found here, who would answer, what is wrong and what to do about it.
+    """Tell what is found here, what would answer, what is wrong and what to do about it.
 
     Nothing is sent anywhere; --probe-local asks addresses of this machine alone. Keys are not
     shown. The exit code is 1 where something is wrong.
@@ -70,7 +70,7 @@ def _members(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _fares(health: dict[str, Any] | None) -> str:
-    """Write how a member fares, "" where nobody knows anything of it."""
+    """Write how a member fares, "" where nothing is known of it."""
     if health is None or not health["counts"]:
         return ""
     asked, answered = health["counts"].get("asked", 0), health["counts"].get("answered", 0)

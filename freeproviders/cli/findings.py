@@ -57,7 +57,7 @@ def _quota() -> dict[str, Any] | None:
 
 
 def _router() -> dict[str, Any]:
-    """Return who is asked by default, in order, how each fares, and who is left out and why.
+    """Return the members asked by default, in order, how each fares, and what is left out and why.
 
     The health of members that a server keeps is not asked for.
     """

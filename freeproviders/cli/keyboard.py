@@ -34,7 +34,7 @@ LONG_PASTE: Final = 4000
 
 
 class Keyboard(Protocol):
-    """Whoever asks the user for the next question."""
+    """The input that asks the user for the next question."""
 
     typed: bool
     """Whether there was something on the line at Ctrl-C, as far as that is known."""

@@ -111,7 +111,7 @@ def replica(
     more: dict[str, Any] = {} if limits is None else {"limits": _limits(limits, row)}
 
     def started(server: Replica) -> None:
-        terminal.say("Ctrl-C ends it.")  # first: who sees the address may press it at once
+        terminal.say("Ctrl-C ends it.")  # first: a user who sees the address may press it at once
         typer.echo(f"A replica of {name} listens at {server.base_url}. Ask it from another terminal:\n")
         typer.echo(f'    freeproviders chat {options} --base-url {server.base_url} "Hello"\n')
 

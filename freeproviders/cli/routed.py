@@ -1,4 +1,4 @@
-"""A question to what is free for this user, with a line that says who gets it before it is sent."""
+"""A question to what is free for this user, with a line that names what gets it before it is sent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def router(
 
 
 def announced(request: ChatRequest) -> ChatRequest:
-    """Let a request to a router say who gets it, and who gave no answer."""
+    """Let a request to a router say which members get it, and which gave no answer."""
     return replace(request, listener=_say)
 
 
 def introduction(router: FreeProviders) -> str:
-    """Say who may get the questions of a conversation, in the order in which they are asked."""
+    """Say which members may get the questions of a conversation, in the order in which they are asked."""
     return f"Free for you: {', '.join(member.name for member in router.members)}."
 
 

@@ -1,4 +1,4 @@
-"""`freeproviders serve`: whoever answers, as an OpenAI-compatible endpoint."""
+"""`freeproviders serve`: any backend as an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def serve(
     ] = None,
     privacy: Annotated[
         Literal["local", "no-training", "any"] | None,
-        typer.Option(help="Who may read prompts; no other service is asked."),
+        typer.Option(help="Where prompts may go; no other service is asked."),
     ] = None,
     embeddings: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help='Who makes vectors: "offline", a service as gemini or gemini/MODEL, or "none". Without it '
+            help='What makes vectors: "offline", a service as gemini or gemini/MODEL, or "none". Without it '
             "the offline vectors, where their package is installed.",
             show_default=False,
         ),
@@ -197,7 +197,7 @@ def _limits(at_once: int | None, rate: int | None, grace: float) -> Limits:
 
 
 def _embedder(name: str | None, dimensions: int | None) -> Embedder | None:
-    """Make the embedder of a name, None for nobody."""
+    """Make the embedder of a name, None for "none"."""
     if dimensions is not None and (name is None or name in {"none", "offline"}):
         raise typer.BadParameter(
             "It is for a service: name one with --embeddings.", param_hint="--dimensions"
@@ -253,13 +253,13 @@ async def _serve(backend: Backend, port: int, *, quiet: bool, **given: Any) -> N
 
 
 async def _introduce(server: GatewayServer, port: int) -> None:
-    """Say where the endpoint is, what it serves, and who receives prompts."""
+    """Say where the endpoint is, what it serves, and where prompts go."""
     from freeproviders import FreeProviders
     from freeproviders.listening import name_of, name_outside
 
     served = server.served
     url = f"http://{name_of(server.host)}:{port}/v1"
-    terminal.say("Ctrl-C ends it.")  # first: who sees the address may press it at once
+    terminal.say("Ctrl-C ends it.")  # first: a user who sees the address may press it at once
     typer.echo(f"Serving {url}", err=True)
     outside = name_outside(server.host)
     if outside and outside != name_of(server.host):

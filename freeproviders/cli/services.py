@@ -1,4 +1,4 @@
-"""`freeproviders services`: who would be asked here, and the accounts that are confirmed to be free."""
+"""`freeproviders services`: what would be asked here, and the accounts confirmed to be free."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def services(
     privacy: Annotated[
         str,
         typer.Option(
-            help="local, no-training or any: who may see a prompt.",
+            help="local, no-training or any: where a prompt may go.",
             autocompletion=completing(("local", "no-training", "any")),
         ),
     ] = "no-training",
@@ -43,7 +43,7 @@ def services(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
-    """List whom a router asks on this machine, in order, and who is left out and why.
+    """List what a router asks on this machine, in order, and what is left out and why.
 
     Nothing is sent anywhere, but for a GET to an Ollama server on this machine. Keys are not shown.
     """
@@ -138,7 +138,7 @@ def revoke(
 
 
 def _found(privacy: Any, allow: Any) -> Found:
-    """Find who would be asked, the models of a local Ollama too."""
+    """Find the members that would be asked, the models of a local Ollama too."""
     import asyncio
 
     from freeproviders.router.found import find

@@ -1,4 +1,4 @@
-"""The options by which several commands name who answers and how."""
+"""The options by which several commands name the backend and its settings."""
 
 from __future__ import annotations
 

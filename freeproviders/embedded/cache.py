@@ -54,7 +54,7 @@ def cached(cache: Path | None = None) -> list[Weights]:
 
 
 def cached_lately() -> list[Weights]:
-    """List what was there at the last look; on an event loop nobody looks at files again.
+    """List what was there at the last look; on an event loop files are not looked at again.
 
     The first look is when this is imported.
     """

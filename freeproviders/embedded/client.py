@@ -68,7 +68,7 @@ class EngineClient(OverHttp):
         if not isinstance(error, ProviderConnectionError):
             return super().recover(error)
         if getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED:
-            self._silent = self._server  # nobody's answer is lost
+            self._silent = self._server  # no answer is lost
         return True
 
     def given_up(self, error: ProviderError) -> None:

@@ -24,8 +24,8 @@ ERROR_BYTES: Final = 2**16
 FRUITLESS: Final = 3
 """Attempts in a row that bring no further byte; the last one's error is raised."""
 AGAIN_SECONDS: Final = 1.0
-# Proxies as the environment names them, which is what pip does and what anybody behind a proxy
-# needs: nothing of the caller's is sent along.
+# Proxies as the environment names them, which is what pip does and what users behind a proxy
+# need: nothing of the caller's is sent along.
 ROUTE: Final = Route(trust_env=True)
 _PARTIAL_CONTENT: Final = 206
 _RANGE_NOT_SATISFIABLE: Final = 416

@@ -81,7 +81,7 @@ async def _shown(
     *,
     trust_stamp: bool,
 ) -> bool:
-    """Bring the file into the cache, shown to whoever waits unless the caller shows it himself."""
+    """Bring the file into the cache, and show progress unless the caller does."""
     if progress is not None or announce is not None:
         announce = announce or journal.embedded.info
         return await _ensure(weights, cache, progress, announce, trust_stamp=trust_stamp)

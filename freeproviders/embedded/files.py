@@ -26,9 +26,9 @@ def create_new(path: Path, mode: int = FOR_ALL) -> int:
 
 
 def open_own(path: Path) -> int:
-    """Open a file for reading and writing that nobody else may read, or create it; return its descriptor.
+    """Open or create a file that only this user may read and write; return its descriptor.
 
-    What is not a plain file of this user with this one name (a link, a file of somebody else) is
+    What is not a plain file of this user with this one name (a link, a file of another user) is
     deleted first: what it leads to stays as it is.
     """
     with suppress(OSError):
@@ -44,7 +44,7 @@ def open_own(path: Path) -> int:
 def open_lock_file(path: Path) -> int:
     """Open or create a file that serves as a lock and is never written to; return its descriptor.
 
-    It may belong to somebody else: users may share a cache. Raises `OSError` for a link.
+    It may belong to another user: users may share a cache. Raises `OSError` for a link.
     """
     try:
         if not path.is_symlink():

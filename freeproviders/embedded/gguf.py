@@ -279,7 +279,7 @@ class _Head:
             self._skip_strings(count)
             return
         form = _SCALARS.get(kind)
-        if form is None:  # arrays of arrays are allowed by the format and used by nobody
+        if form is None:  # arrays of arrays are allowed by the format and not in use
             raise _BadFileError(f"is damaged: it has an array of type {kind}")
         self.skip(count * form.size)
 

@@ -55,7 +55,7 @@ async def file_lock(path: Path, on_wait: Callable[[], None]) -> AsyncGenerator[N
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file, if nobody else has; closing it unlocks it."""
+    """Lock an open file, unless another process has; closing it unlocks it."""
     try:
         _lock(descriptor)
     except OSError as error:

@@ -184,7 +184,7 @@ def _start_into(
         if previous is not None and previous.exception() is None:
             previous.result().close()  # dead or silent, and its pipe is still open here
         server = start_server(settings)
-    except BaseException as error:  # noqa: BLE001 - those who wait get it
+    except BaseException as error:  # noqa: BLE001 - waiting callers get it
         future.set_exception(error)
     else:
         future.set_result(server)

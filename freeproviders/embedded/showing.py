@@ -1,4 +1,4 @@
-"""How far a download is, shown to whoever waits: in a notebook, in a terminal, in a plain log."""
+"""How far a download is, shown to the user: in a notebook, in a terminal, in a plain log."""
 
 from __future__ import annotations
 

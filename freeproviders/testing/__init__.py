@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Billed", "RandomFaults", "RecordedRequest", "Replica", "checksum_vector", "replica", "serve"]
 
-# Late, because pytest loads this package's plugin in every run of everybody who has freeproviders
+# Late, because pytest loads this package's plugin in every run wherever freeproviders is
 # installed.
 __getattr__, __dir__ = lazy(
     globals(),

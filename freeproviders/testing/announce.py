@@ -23,7 +23,7 @@ def announcement(
     """Write the headers of those limits that the row has a line for.
 
     Where several limits fit one announcement, the one with the least left is announced. What is
-    left is rounded down and a time is rounded up, so that whoever believes them is not refused.
+    left is rounded down and a time is rounded up, so that a client that believes them is not refused.
     """
     headers: dict[str, str] = {}
     standings = list(standings)

@@ -90,7 +90,7 @@ class BodyWriter:
         elif self._transport is not None:
             # What was written before the cut has to arrive, so that the cut is where the test wants
             # it.
-            while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - transports tell nobody
+            while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - transports do not tell
                 await asyncio.sleep(0.001)
             self._transport.abort()
         raise BodyEnded

@@ -1,4 +1,4 @@
-"""The limits of a service, counted for everybody who asks it: per model or pool, key or address."""
+"""The limits of a service, counted for all its clients: per model or pool, key or address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METRICS: Final[tuple[str, ...]] = get_args(Metric)
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks: the account's key, "" without one, and the internet address."""
+    """A client: the account's key, "" without one, and the internet address."""
 
     key: str
     address: str
@@ -77,7 +77,7 @@ class Ticket:
 
 
 class Limits:
-    """The limits of a service, counted for everybody who asks.
+    """The limits of a service, counted for all its clients.
 
     `charges` is what one call costs in metrics that no request shows, as {"neurons": 40}; those
     that it does not name are not counted. `reserve` True takes the whole `max_tokens` of a request
@@ -131,7 +131,7 @@ class Limits:
             )
 
     def standings(self, model: str, asker: Asker) -> list[Standing]:
-        """Tell how the limits of a model stand for somebody."""
+        """Tell how the limits of a model stand for a client."""
         with self._lock:
             now = self.now()
             return [meter.standing(now, Fraction(0)) for meter in self._of(model, asker)]

@@ -166,7 +166,7 @@ class Meter(ABC):
 
     @abstractmethod
     def _back_at(self, amount: Fraction) -> Fraction | None:
-        """Return when an amount that does not fit will, if nobody asks until then."""
+        """Return when an amount that does not fit will, if nothing is asked until then."""
 
     @abstractmethod
     def _reset_at(self) -> Fraction | None:
@@ -296,7 +296,7 @@ class AtOnce(Meter):
     def _change(self, use: Use, amount: Fraction) -> None:
         raise AssertionError(use, amount)  # `settle` gives back
 
-    def _back_at(self, amount: Fraction) -> Fraction | None:  # noqa: ARG002 - nobody knows when a call ends
+    def _back_at(self, amount: Fraction) -> Fraction | None:  # noqa: ARG002 - it is unknown when a call ends
         return None
 
     def _reset_at(self) -> Fraction | None:
@@ -310,7 +310,7 @@ def borders(now: Fraction, limit: Limit) -> tuple[Fraction, Fraction]:
     first of the calendar. A week begins on Monday.
     """
     count, unit = _split(limit.per)
-    zone = UTC if limit.zone == "UTC" else ZoneInfo(limit.zone)  # not everybody has a list of zones
+    zone = UTC if limit.zone == "UTC" else ZoneInfo(limit.zone)  # not every machine has a list of zones
     # Whole seconds, since a float of a moment's fraction may round up into the next window.
     here = datetime.fromtimestamp(floor(now), zone)
     if unit in _CLOCKED:

@@ -2,7 +2,7 @@
 
 `provider_replica` starts any replica, `provider_replica(service="groq")` that of a service of the
 catalogue; `flow_gpt_replica` and its like are made from the provider table. No replica is imported
-before a fixture is used, since the plugin is loaded in every run of everybody who has the package.
+before a fixture is used, since the plugin is loaded in every run wherever the package is installed.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class ReplicaServer:
                 self.ledger.disconnect()
             if isinstance(gone, asyncio.CancelledError):
                 raise
-            return web.Response()  # to nobody
+            return web.Response()  # the client has left
         finally:
             self._tasks.discard(task)
             if recorded is not None:
@@ -149,7 +149,7 @@ class OneAnswer:
         except Refusal as wrong:
             refusal = wrong
             self._recorded.refusal = wrong.message
-        # Only now, so that whoever waits for the request finds it judged.
+        # Only now, so that a test that waits for the request finds it judged.
         self._server.ledger.request(self._recorded)
         if refusal is not None:
             return await self._refuse(refusal)
@@ -170,7 +170,7 @@ class OneAnswer:
             self.complete = True
             if self._request.transport is not None:
                 self._request.transport.abort()
-            return web.Response()  # to nobody
+            return web.Response()  # the client has left
         reply = self._misbehaviour(turn)
         if reply is None and isinstance(turn, Turn):
             return await self._talk(turn)
@@ -247,7 +247,7 @@ class OneAnswer:
             return replace(own or self._service.complaint(500, fault.error, fault), status=200)
         try:
             return asked.write(await self._service.vectors(asked, self._recorded), fault)
-        except Exception as error:  # noqa: BLE001 - functions are anybody's code
+        except Exception as error:  # noqa: BLE001 - functions are the test's code
             self._server.ledger.failures.append(error)
             return self._service.complaint(500, f"The vectors could not be made: {error!r}", fault)
 
@@ -264,7 +264,7 @@ class OneAnswer:
                 pieces = await self._server.script.open(self._recorded, turn.settings, stack)
             except AnswerError as error:
                 return await self._send(self._service.complaint(error.status, str(error), self._fault))
-            except Exception as error:  # noqa: BLE001 - scripts are anybody's code
+            except Exception as error:  # noqa: BLE001 - scripts are the test's code
                 self._server.ledger.failures.append(error)
                 return await self._send(
                     self._service.complaint(500, f"The answer's script failed: {error!r}", self._fault)

@@ -6,7 +6,7 @@ Sources, beside the rows of the catalogue:
   its words (gel issue 9032, at this very address); no empty text (lingfengQAQ/webnovel-writer pull
   51). A text that is too long is cut without a word, as the same model does by default at Vertex
   (`autoTruncate`): the worse case for a client. Each text of a request counts as one in its limits
-  (garrytan/gbrain pull 1922, where somebody tried it; Roo-Code issue 5713).
+  (garrytan/gbrain pull 1922, where it was tried; Roo-Code issue 5713).
 * Mistral: its own keys `output_dimension`, `output_dtype` and `metadata`, others are refused (the
   row); 16,384 tokens in a request (semantic-router issue 297) and the words of today (chroma pull
   5597). The words for too many texts are made up in their likeness.
