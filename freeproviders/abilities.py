@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from freeproviders.records import record
 from freeproviders.retry import Retry
 from freeproviders.types import Batch, ChatRequest
 from freeproviders.wire.signs import Sign
@@ -38,7 +39,7 @@ _OF_TOOLS = frozenset({"parallel_tool_calls", "tool_choice"})
 _DECIDED_BY_ANSWERS: tuple[Feature, ...] = ("tools", "schema")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Abilities:
     """The abilities of one model, without the help of freeproviders.
 
@@ -64,7 +65,7 @@ class Abilities:
     family: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lesson:
     """One fact that answers of a service have shown.
 

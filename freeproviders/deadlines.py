@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from freeproviders.errors import UsageError
 from freeproviders.naming import argument
+from freeproviders.records import record
 
 NEVER: Final = float("inf")
 
@@ -33,7 +33,7 @@ def on_a_loop() -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timeout:
     """Limits of one attempt, in seconds; None is no limit.
 

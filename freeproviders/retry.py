@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from freeproviders.checks import whole_number
 from freeproviders.errors import ProviderError, RateLimitError, UsageError
 from freeproviders.naming import argument
+from freeproviders.records import record
 
 SHORTEST_INVITED_WAIT: Final = 0.5
 """Seconds; some services say "come back in 0 s" again and again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retry:
     """Exponential backoff for requests of which nothing has been shown to the caller.
 

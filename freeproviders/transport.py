@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -31,6 +31,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.naming import argument
+from freeproviders.records import record
 from freeproviders.sessions import (
     ONLY_FRESH,
     Answer,
@@ -48,7 +49,7 @@ _PRESERVING: Final = frozenset({307, 308})
 _REDIRECTS: Final = frozenset({301, 302, 303, *_PRESERVING})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HttpRequest:
     """A request that is ready to be sent, with its whole body.
 
@@ -63,7 +64,7 @@ class HttpRequest:
     any_host: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Route:
     """The way to a service: a proxy, the environment's proxies, or a connector of the caller's.
 
@@ -281,7 +282,7 @@ async def send(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fetched:
     """A whole answer that is no stream."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from freeproviders.errors import UsageError
+from freeproviders.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallExtra:
     """What a service adds to a tool call, as Gemini its signature: fields that mean nothing here.
 
@@ -40,7 +41,7 @@ class CallExtra:
         return cls(value["origin"], fields, beside)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """A complete tool call: a part of a stream, and an item of an assistant message's `tool_calls`.
 
@@ -87,7 +88,7 @@ NO_OBJECT: Final = "Not a JSON object: "
 """The mark of a text that an adapter shows where frameworks have a call's arguments."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InvalidToolCall:
     """A tool call that cannot be made, since its arguments are no JSON object.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from freeproviders.records import record
 from freeproviders.types.calls import InvalidToolCall, ToolCall
 from freeproviders.types.parts import Finish, LogProbs, Reasoning, Refusal, Text, ToolCallDelta, Usage
 
@@ -79,14 +80,14 @@ class Completion:
         return "".join(pieces)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alternative:
     """Another whole answer to the same question."""
 
     completion: Completion
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Draft:
     """The object so far, as plain data; a part of typed answers only.
 

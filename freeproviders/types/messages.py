@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, get_args
 
 from freeproviders.errors import UnsupportedInputError, UsageError
+from freeproviders.records import record
 from freeproviders.types.calls import ToolCall, calls_of
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -15,14 +16,14 @@ ROLES: Final[tuple[str, ...]] = get_args(Role)
 _ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TextBlock:
     """A piece of text inside a message whose content is a list."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImageBlock:
     """A picture, by URL; `data:image/png;base64,...` holds the bytes themselves."""
 
@@ -30,7 +31,7 @@ class ImageBlock:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AudioBlock:
     """A recording, as base64; `format` is its kind: "wav", "mp3" ..."""
 
@@ -38,7 +39,7 @@ class AudioBlock:
     format: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileBlock:
     """A document: its bytes as `data:application/pdf;base64,...`, or the service's id of it."""
 
@@ -50,7 +51,7 @@ class FileBlock:
 Block = TextBlock | ImageBlock | AudioBlock | FileBlock
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One turn of a conversation.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
+from freeproviders.records import record
 from freeproviders.types.trail import Attempt, Left, Seam
 from freeproviders.wire.limits import Allowance
 
@@ -13,28 +13,28 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "unknow
 N = TypeVar("N", int, float)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A piece of the answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reasoning:
     """A piece of the model's thinking, which is not part of the answer."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """A piece of the words with which a model refuses, where a service tells them apart."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogProbs:
     """Log probabilities of a piece of the answer, as the service writes them.
 
@@ -45,7 +45,7 @@ class LogProbs:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCallDelta:
     """A piece of a native tool call; the call itself comes later, as a whole `ToolCall`.
 
@@ -75,7 +75,7 @@ USAGE_DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
 """The details of a `Usage` by the group that they are in in the OpenAI protocol, with their names there."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """Tokens of a whole call; `estimated` when the service did not count them itself.
 
@@ -135,7 +135,7 @@ class Usage:
         return out
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finish:
     """The end of a stream: its reason, and the provider and model that answered.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import Any, Final, Literal
 
 from freeproviders.errors import UsageError
+from freeproviders.records import record
 from freeproviders.types.messages import Message
 from freeproviders.types.trail import Listener
 
@@ -34,7 +35,7 @@ class FromClass(dict[str, Any]):
         self.source = source
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tool:
     """A function that the model may ask for; `parameters` is a JSON schema of type object.
 
@@ -89,7 +90,7 @@ class Tool:
         return {"type": "function", "function": function}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ChatRequest:
     """One question to one model, with its settings, in no service's own form.
 
@@ -200,5 +201,5 @@ class ChatRequest:
         return reason == "length" and thought
 
 
-_WRITE: Final = {name: getattr(ChatRequest, name).__set__ for name in ChatRequest.__slots__}
+_WRITE: Final = {item.name: getattr(ChatRequest, item.name).__set__ for item in fields(ChatRequest)}
 _READ: Final = attrgetter(*_WRITE)

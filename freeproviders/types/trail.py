@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from freeproviders.records import record
 from freeproviders.wire.limits import Metric
 
 SeamKind = Literal["replay", "prefill", "trim", "restart"]
 OnBrokenStream = Literal["raise", "continue", "restart"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asking:
     """A router is about to send a question to a member; `place` says where that is.
 
@@ -30,7 +30,7 @@ class Asking:
         return {"provider": self.provider, "model": self.model, "place": self.place}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Admitted:
     """A request is about to go out: there is room for it among the limits that are kept.
 
@@ -47,7 +47,7 @@ class Admitted:
         return {"provider": self.provider, "model": self.model, "waited": round(self.waited, 3)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """What became of one member of a router for one question.
 
@@ -73,7 +73,7 @@ class Attempt:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seam:
     """A place in an answer at which another member, or the same one again, went on.
 
@@ -94,7 +94,7 @@ class Seam:
         return {"offset": self.offset, "broken": self.broken, "source": self.source, "how": self.how}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Left:
     """A limit that is kept, and what is left of it for all programs of the user together.
 

@@ -12,7 +12,7 @@ import html
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -36,6 +36,7 @@ from freeproviders.errors import (
     ToolsNotSupportedError,
 )
 from freeproviders.patterns import pattern
+from freeproviders.records import record
 from freeproviders.redaction import MORE
 from freeproviders.wire.json import loads
 from freeproviders.wire.limits import (
@@ -143,7 +144,7 @@ _PASSING: Final = frozenset({"", *_PERIODS, "concurrency", "overload", "upstream
 """What a refusal may be about so that waiting helps."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportedError:
     """The content of an error body, whatever its shape.
 

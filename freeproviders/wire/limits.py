@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from freeproviders.patterns import pattern
+from freeproviders.records import record
 
 Metric = Literal["requests", "tokens", "input tokens", "output tokens", "concurrency", "neurons", "usd"]
 """What a limit counts. "neurons" is Cloudflare's unit of work; "concurrency" has no time."""
@@ -42,7 +43,7 @@ _UNITS: Final[Mapping[str, float]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AllowanceHeaders:
     """The names of the headers that announce one limit.
 
@@ -62,7 +63,7 @@ class AllowanceHeaders:
     scope: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allowance:
     """A limit as a service announced it with an answer; None is what it did not say.
 

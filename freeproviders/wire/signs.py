@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from freeproviders.records import record
 from freeproviders.wire.limits import Metric
 
 Kind = Literal[
@@ -38,7 +39,7 @@ service does not take; `send` and `leave_out` mend it.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sign:
     """One way in which a service says no.
 

@@ -36,6 +36,7 @@ LAYERS = [
         "installing",
         "naming",
         "patterns",
+        "records",
         "addresses",
         "private_file",
         "sqlite_file",

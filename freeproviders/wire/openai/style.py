@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal
 
+from freeproviders.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Style:
     """The way in which one service wants its requests to be written.
 
