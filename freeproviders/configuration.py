@@ -7,13 +7,15 @@ one service knows is an option.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -31,7 +33,7 @@ from urllib.parse import unquote, urlsplit
 
 from freeproviders.checks import ALIKE, SETTINGS
 from freeproviders.deadlines import Timeout
-from freeproviders.errors import UsageError
+from freeproviders.errors import AuthenticationError, UsageError
 from freeproviders.naming import argument
 from freeproviders.patterns import pattern
 from freeproviders.redaction import is_secret, looks_secret, secrets_of
@@ -60,11 +62,15 @@ _OF_THE_CONNECTION: Final = frozenset(
 """Headers about a request's end and its connection, which only the HTTP client may write."""
 
 
+KeySource = Callable[[], str | Awaitable[str]]
+"""A function, of either colour, that is asked for the key before each request."""
+
+
 class Configuration(TypedDict, total=False):
     """The configuration of a service beside its model; see `Configured` for each item."""
 
     base_url: str | None
-    api_key: str | None
+    api_key: str | KeySource | None
     headers: Mapping[str, str] | None
     proxy: str | None
     timeout: Timeout | float | None
@@ -256,7 +262,8 @@ class Configured:
         base_url: where the service is: a mirror, a self-hosted clone, a replica. None is
             `<NAME>_API_BASE` of the environment, else the public address.
         api_key: sent as a bearer token where the protocol has a place for it. None is
-            `<NAME>_API_KEY`.
+            `<NAME>_API_KEY`. A function is asked for it once for each request (its retries have
+            the same key), on a thread if it is not async, and what it returns is kept nowhere.
         headers: sent with each request; they win over the protocol's own.
         proxy: `http://user:password@host:port`. None is `<NAME>_PROXY`, "" is no proxy.
         timeout: a `Timeout`, or seconds for a whole attempt.
@@ -279,6 +286,8 @@ class Configured:
     base_url: str
     login: str | None
     api_key: str | None
+    key_source: KeySource | None = None
+    """What is asked for the key, in place of `api_key`."""
     headers: dict[str, str]
     cookies: dict[str, str]
     timeout: Timeout
@@ -301,7 +310,7 @@ class Configured:
         self,
         *,
         base_url: str | None = None,
-        api_key: str | None = None,
+        api_key: str | KeySource | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         timeout: Timeout | float | None = None,
@@ -367,7 +376,7 @@ class Configured:
                     name: value for name, value in self.headers.items() if not is_secret(name, value)
                 }
             if moved or other.login is not None:
-                other.api_key = None
+                other.api_key = other.key_source = None
         if "quota" in changes:
             other._take_quota(changes["quota"])  # noqa: SLF001
         other._take(changes)  # noqa: SLF001
@@ -387,7 +396,11 @@ class Configured:
         """Take all items but base_url, on which the others depend."""
         self.__dict__.update(read_items(changes, self.name, self.default_timeout, self.default_retry))
         if "api_key" in changes:
-            self.api_key = checked_key(changes["api_key"], self.name, self.login)
+            key = changes["api_key"]
+            self.key_source = key if callable(key) else None
+            # The login takes the place of a key, so that they are told apart before any is asked for.
+            known = checked_key("-" if callable(key) else key, self.name, self.login)
+            self.api_key = None if callable(key) else known
         route: dict[str, Any] = {
             key: value for key, value in changes.items() if key in {"proxy", "trust_env", "connector"}
         }
@@ -395,6 +408,38 @@ class Configured:
             route["proxy"] = None  # not even the environment's
         if route:
             self.route = replace(self.route, **route)
+
+    async def keyed(self) -> Self:
+        """Return a copy for one request, with the key that the function gives now; itself without one.
+
+        Raises `UsageError` for what is no key, `AuthenticationError` where the function raises.
+        """
+        source = self.key_source
+        if source is None:
+            return self
+        try:
+            async with asyncio.timeout(self.timeout.total):
+                found = source() if is_async(source) else await asyncio.to_thread(source)
+                found = await found if isinstance(found, Awaitable) else found
+        except TimeoutError as error:
+            raise AuthenticationError(
+                f"The function that was given as {argument('api_key')} did not answer in time.",
+                provider=self.name,
+            ) from error
+        except Exception as error:
+            what = type(error).__name__
+            raise AuthenticationError(
+                f"The function that was given as {argument('api_key')} raised {what}.", provider=self.name
+            ) from error
+        opened = getattr(found, "get_secret_value", None)
+        key = checked_key(found if opened is None else opened(), self.name, given_as="api_key")
+        if not key:
+            raise UsageError(
+                f"The function that was given as {argument('api_key')} returned no key.", provider=self.name
+            )
+        other = copy.copy(self)
+        other.api_key, other.key_source = key, None
+        return other
 
     @property
     def secrets(self) -> list[str]:
@@ -416,6 +461,11 @@ class Configured:
                 del headers[own]
             headers[key] = value
         return headers
+
+
+def is_async(function: Callable[..., object]) -> bool:
+    """Return whether a function, or an object that is called like one, is written with `async def`."""
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
 
 
 def cookie_header(cookies: Mapping[str, str]) -> str:
@@ -512,7 +562,10 @@ def checked_key(
     if key is None:
         return None
     if not isinstance(key, str):
-        raise UsageError(f"{argument('api_key')} must be text, not {type(key).__name__}.", provider=provider)
+        raise UsageError(
+            f"{argument('api_key')} must be text or a function that returns it, not {type(key).__name__}.",
+            provider=provider,
+        )
     key = key.strip()
     if _NOT_IN_A_HEADER.search(key):
         raise UsageError(f"{argument(given_as)} must be one line of whole characters.", provider=provider)

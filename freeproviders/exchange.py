@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
 from freeproviders import journal
 from freeproviders.deadlines import Timeout, Watchdog
@@ -108,6 +108,11 @@ class Speaker(Protocol[Q_contra]):
     def secrets(self) -> list[str]: ...
 
     @property
+    def key_source(self) -> object: ...
+
+    async def keyed(self) -> Self: ...
+
+    @property
     def api_key_env(self) -> str | None: ...
 
     @property
@@ -167,6 +172,11 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
 
     Nothing has been shown before that, so nothing is shown twice. The exchange is to be closed.
     """
+    if speaker.key_source is not None:
+        try:
+            speaker = await speaker.keyed()
+        except FreeProvidersError as error:
+            raise error.about(speaker.name, request.model or "") from error.__cause__
     patience = Patience.of(request, speaker.retry)
     attempt, recovered, spent = 0, False, None
     while True:

@@ -75,7 +75,7 @@ class OpenAIService(OverHttp):
         return other
 
     def _check_key(self) -> None:
-        if self._served is not None and not self.api_key and self.login is None:
+        if self._served is not None and not self.api_key and self.key_source is None and self.login is None:
             self._served.check_key(self.base_url, self.headers)
 
     def has_limits_of_its_own(self) -> bool:
@@ -119,8 +119,10 @@ class OpenAIService(OverHttp):
 
     async def list_models(self) -> list[str]:
         """List the ids of the service's models, in its order."""
-        body = await self.fetch(
-            HttpRequest("GET", f"{self.base_url}/models", self._headers()), _MAX_LIST_BYTES
+        keyed = await self.keyed()
+        body = await keyed.fetch(
+            HttpRequest("GET", f"{self.base_url}/models", keyed._headers()),  # noqa: SLF001 - its own
+            _MAX_LIST_BYTES,
         )
         try:
             document = loads(body)
@@ -151,8 +153,9 @@ class OpenAIService(OverHttp):
         url = self.base_url.removesuffix("/v1") + path
         try:
             async with asyncio.timeout(_COUNTING_SECONDS):
-                request = HttpRequest("POST", url, self._headers(), body)
-                return read(await self.fetch(request, _MAX_COUNT_BYTES))
+                keyed = await self.keyed()
+                request = HttpRequest("POST", url, keyed._headers(), body)  # noqa: SLF001 - its own
+                return read(await keyed.fetch(request, _MAX_COUNT_BYTES))
         except (ProviderError, TimeoutError):
             return None
 

@@ -47,6 +47,8 @@ class OverHttp(Configured, ABC):
     """The headers in which the service announces its limits."""
 
     _metered: tuple[Any, Meter | None] | None = None
+    _limits_of: OverHttp | None = None
+    """Whose way to the ledger is used: the configuration of which this is the copy for one request."""
 
     def __copy__(self) -> Self:
         # All of it, the way to the ledger too: it is made anew only for another key or address.
@@ -56,7 +58,16 @@ class OverHttp(Configured, ABC):
 
     def __getstate__(self) -> dict[str, object]:
         # The way to a ledger has a thread, which cannot be pickled; a copy makes its own.
-        return {name: value for name, value in self.__dict__.items() if name != "_metered"}
+        return {
+            name: value for name, value in self.__dict__.items() if name not in {"_metered", "_limits_of"}
+        }
+
+    async def keyed(self) -> Self:
+        """Return a copy with the key of the moment; the limits are those of one account, whatever its key."""
+        other = await super().keyed()
+        if other is not self:
+            other._limits_of = self  # noqa: SLF001 - of the same class
+        return other
 
     @property
     def keeps_limits(self) -> bool:
@@ -74,7 +85,9 @@ class OverHttp(Configured, ABC):
         """
         if not self.keeps_limits:
             return None
-        way = (self.quota, self.api_key, self.base_url)
+        if self._limits_of is not None:
+            return await self._limits_of.metered()
+        way = (self.quota, self.key_source or self.api_key, self.base_url)
         if self._metered is None or self._metered[0] != way:
             self._metered = (way, await asyncio.to_thread(self._made_meter))
         return self._metered[1]

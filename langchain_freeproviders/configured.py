@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
+    Secret,
     SecretStr,
     field_serializer,
     field_validator,
@@ -17,6 +18,7 @@ from pydantic import (
 
 from freeproviders.configuration import (
     CONFIGURATION,
+    KeySource,
     checked_outside,
     from_environment,
     quota_of,
@@ -83,10 +85,11 @@ class ConfigurationFields(RequestFields):
 
     base_url: str | None = None
     """Where the service is; None is `<NAME>_API_BASE`, else the public address."""
-    api_key: SecretStr | str | None = None
+    api_key: SecretStr | str | Secret[Any] | KeySource | None = None
     """Sent as a bearer token where the protocol has a place for it; None is `<NAME>_API_KEY`.
 
-    It is kept as a `SecretStr`, whichever of both is given.
+    It is kept as a `SecretStr`, whichever of both is given. A function, async or not, is asked for
+    the key once for each request, and kept as a `Secret`.
     """
     proxy: str | None = Field(default=None, exclude=True, repr=False)
     """`http://user:password@host:port`; None is `<NAME>_PROXY`. Not saved: it may be a secret."""
@@ -137,8 +140,8 @@ class ConfigurationFields(RequestFields):
 
     @field_validator("api_key")
     @classmethod
-    def _sealed_key(cls, key: SecretStr | str | None) -> SecretStr | None:
-        return SecretStr(key) if isinstance(key, str) else key
+    def _sealed_key(cls, key: Any) -> SecretStr | Secret[Any] | None:
+        return cast("SecretStr | Secret[Any] | None", as_secret(key))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "api_key":

@@ -88,8 +88,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_secret(value: Any) -> Any:
-    """Hide a text in a `SecretStr`; anything else stays as it is."""
-    return SecretStr(value) if isinstance(value, str) else value
+    """Hide a text in a `SecretStr`, a function in a `Secret`; anything else stays as it is."""
+    if isinstance(value, str):
+        return SecretStr(value)
+    return Secret(value) if callable(value) else value
 
 
 def _opened(value: Any) -> Any:

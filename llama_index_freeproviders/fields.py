@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 from llama_index.core.schema import BaseComponent
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, Secret, SecretStr, field_serializer, field_validator
 
-from freeproviders.configuration import quota_of, split, unknown_names, without_login
+from freeproviders.configuration import KeySource, quota_of, split, unknown_names, without_login
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.retry import Retry
@@ -149,11 +149,12 @@ class ServiceFields(RequestFields):
     base_url: str | None = Field(
         default=None, description="Where the service is; None is <NAME>_API_BASE, else its public address."
     )
-    api_key: str | SecretStr | None = Field(
+    api_key: str | SecretStr | Secret[Any] | KeySource | None = Field(
         default=None,
         exclude=True,
         repr=False,
-        description="The key, where the service wants one; None is <NAME>_API_KEY.",
+        description="The key, where the service wants one, or a function that is asked for it once for each "
+        "request; None is <NAME>_API_KEY.",
     )
     cookies: dict[str, str] | None = Field(
         default=None, exclude=True, repr=False, description="Cookies sent with each request."
@@ -199,8 +200,10 @@ class ServiceFields(RequestFields):
 
     @field_validator("api_key")
     @classmethod
-    def _sealed_key(cls, key: str | SecretStr | None) -> SecretStr | None:
-        return SecretStr(key) if isinstance(key, str) else key
+    def _sealed_key(cls, key: Any) -> SecretStr | Secret[Any] | None:
+        if isinstance(key, str):
+            return SecretStr(key)
+        return Secret(key) if callable(key) else key
 
     @field_serializer("base_url")
     def _shown_base_url(self, base_url: str | None) -> str | None:
@@ -216,4 +219,5 @@ class ServiceFields(RequestFields):
 def with_plain_key(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with its key as text."""
     key = configuration.get("api_key")
-    return {**configuration, **({"api_key": key.get_secret_value()} if isinstance(key, SecretStr) else {})}
+    opened = {"api_key": key.get_secret_value()} if isinstance(key, SecretStr | Secret) else {}
+    return {**configuration, **opened}

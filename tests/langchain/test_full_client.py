@@ -12,6 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from pydantic import SecretStr
 
 from freeproviders import FlowGpt, OpenAICompatible, Quota
 from freeproviders.errors import ToolCallError, UnsupportedInputError, UsageError
@@ -39,6 +40,40 @@ def added(chunks):
     for chunk in chunks:
         total = chunk if total is None else total + chunk
     return total
+
+
+# --- the key ---
+
+
+async def test_a_function_that_gives_the_key():
+    """As at `ChatOpenAI`: asked once for each request, and in nothing that is shown or saved."""
+    given = []
+
+    def key():
+        given.append(f"sk-secret-{len(given)}")
+        return SecretStr(given[-1])
+
+    async def later():
+        return key()
+
+    with replica(OpenAICompatible, answer="Hi") as r:
+        for function in (key, later):
+            model = chat(r, api_key=function)
+            model.invoke("a")
+            await model.ainvoke("b")
+            list(model.stream("c"))
+            other = ChatOpenAICompatible(model="m", base_url=r.base_url)
+            other.invoke("d", api_key=function)
+            other.bind(api_key=function).invoke("e")
+            for made in (model, model.bind(api_key=function)):
+                assert "function test_a_" not in repr(made)
+            assert json.loads(dumps(model))["kwargs"]["api_key"]["id"] == ["OPENAI_COMPATIBLE_API_KEY"]
+            assert json.loads(model.model_dump_json())["api_key"] == "**********"
+            assert model.model_copy(update={"api_key": function}).invoke("f").content == "Hi"
+            model.api_key = function
+            model.invoke("g")
+        assert [request.headers["Authorization"] for request in r.requests] == [f"Bearer {k}" for k in given]
+        assert len(given) == 14
 
 
 # --- facts of the answer ---

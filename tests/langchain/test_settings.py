@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -24,10 +24,11 @@ from langchain_core.messages import (
     trim_messages,
 )
 from langchain_core.runnables import ConfigurableField
-from pydantic import SecretStr
+from pydantic import Secret, SecretStr
 
 import freeproviders
 from freeproviders import Retry, Timeout
+from freeproviders.configuration import KeySource
 from freeproviders.provider import Provider
 from langchain_freeproviders import (
     ChatEmbedded,
@@ -724,8 +725,9 @@ def test_making_a_model_sends_nothing():
 
 @pytest.mark.parametrize("cls", [ChatOpenAICompatible, OpenAICompatibleEmbeddings])
 def test_a_key_is_a_plain_string_for_type_checkers(cls):
-    """The annotation takes both; what is kept is hidden, however it came."""
-    assert set(get_args(cls.model_fields["api_key"].annotation)) == {str, SecretStr, type(None)}
+    """The annotation takes it, and a function; what is kept is hidden, however it came."""
+    taken = {str, SecretStr, Secret[Any], KeySource, type(None)}
+    assert set(get_args(cls.model_fields["api_key"].annotation)) == taken
     for key in ("sk-one-of-mine", SecretStr("sk-one-of-mine")):
         model = cls(model="m", base_url="http://127.0.0.1:9/v1", api_key=key)
         assert model.api_key == SecretStr("sk-one-of-mine")

@@ -23,7 +23,7 @@ import freeproviders
 from freeproviders.errors import EmptyResponseError, UnsupportedInputError, UsageError
 from freeproviders.testing import replica
 from freeproviders.types import Refusal, Usage
-from llama_index_freeproviders import BackendLLM, FlowGpt, OpenAICompatible
+from llama_index_freeproviders import BackendLLM, FlowGpt, OpenAICompatible, OpenAICompatibleEmbedding
 
 HI = [ChatMessage(content="Hi")]
 WAV_BYTES = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
@@ -37,6 +37,30 @@ def service(answer, **style):
 
 def llm(r, **fields):
     return OpenAICompatible(model="m", base_url=r.base_url, retry=0, **fields)
+
+
+async def test_a_function_that_gives_the_key():
+    """Asked once for each request, and in nothing that is shown or saved."""
+    given = []
+
+    def key():
+        given.append(f"sk-secret-{len(given)}")
+        return given[-1]
+
+    async def later():
+        return key()
+
+    with service("Hi") as r:
+        for function in (key, later):
+            model = llm(r, api_key=function)
+            model.chat(HI)
+            await model.achat(HI)
+            llm(r).chat(HI, api_key=function)
+            assert "function test_a_" not in f"{model!r} {model.to_dict()} {model.to_json()}"
+            vectors = OpenAICompatibleEmbedding(model_name="e", base_url=r.base_url, api_key=function)
+            vectors.get_text_embedding("a")
+        assert [request.headers["Authorization"] for request in r.requests] == [f"Bearer {k}" for k in given]
+        assert len(given) == 8
 
 
 def last(responses):
