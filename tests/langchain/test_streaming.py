@@ -5,7 +5,6 @@ nobody listens.
 """
 
 import asyncio
-import time
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
@@ -58,11 +57,9 @@ def test_pieces_come_one_by_one():
 
 
 def test_the_first_piece_does_not_wait_for_the_last():
-    with FLOW.replica(PIECES, faults={"pace": 0.2}) as r:
-        start = time.monotonic()
+    with FLOW.replica(PIECES, faults={"stall": 1}) as r:
         stream = FLOW.model(r).stream("Hi")
-        assert next(stream).content == "Hello"
-        assert time.monotonic() - start < 0.2 * (len(PIECES) - 2)
+        assert next(stream).content == PIECES[0]
         stream.close()
 
 
@@ -373,10 +370,8 @@ async def test_cancelling_ends_the_request(how):
 
 async def test_a_timeout_is_langchains_own():
     with FLOW.replica("Hello", faults={"delay_first": 30}) as r:
-        start = time.monotonic()
         with pytest.raises(errors.ProviderTimeoutError) as info:
             await FLOW.model(r, timeout=0.2).ainvoke("Hi")
-        assert time.monotonic() - start < 10
         assert isinstance(info.value, TimeoutError)
 
 

