@@ -1,4 +1,4 @@
-"""A backend answers questions: a provider, the embedded model, or another's class.
+"""A backend answers questions: a provider, the embedded model, or a class of the user's own.
 
 A backend has a name, a model, abilities and `batches`, the bare protocol. `answer` adds what a
 service lacks - tools, typed answers, histories with tool calls - and all the ways to ask stand on
@@ -166,7 +166,7 @@ class Backend(ABC):
     def kept_or_asked(
         self, request: ChatRequest, ask: Callable[[Backend], AsyncGenerator[Batch, None]]
     ) -> AsyncGenerator[Batch, None]:
-        """Stream the answer that is kept for a request, or the one of `ask`, which is kept then.
+        """Stream the kept answer to a request, or else the one of `ask`, which is then kept.
 
         `ask` is called with this backend without its cache; it finds the caller's mistakes, and its
         stream has not begun.

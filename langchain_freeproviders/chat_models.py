@@ -144,9 +144,9 @@ class ChatOpenAICompatible(OpenAICompatibleSettings, ProviderChatModel):
     "auto" finds out: some of the first requests with tools offer them in both ways.
     """
     json_schema: bool | Literal["auto"] = "auto"
-    """Whether the service constrains an answer to a JSON schema, which else the prompt asks for.
+    """Whether the service constrains an answer to a JSON schema; if not, the prompt asks for it.
 
-    "auto" finds out: it is asked to, until it refuses or ignores that.
+    "auto" finds out: the service is asked to until it refuses or ignores that.
     """
 
     def _configuration(self) -> dict[str, Any]:

@@ -212,8 +212,8 @@ class ServiceFields(ConfigurationFields):
     """A service of the catalogue by its id, as "groq".
 
     Its address, key variables, default model and abilities are then the model's. A key of the
-    environment goes to that service, or to `<ID>_API_BASE` of the environment; with a `base_url`
-    elsewhere pass `api_key`, but for an address of this machine.
+    environment goes to that service, or to `<ID>_API_BASE` of the environment; for another
+    `base_url` pass `api_key`, unless it is on this machine.
     """
 
     @property

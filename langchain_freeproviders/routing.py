@@ -50,9 +50,9 @@ class RouterSettings(PatienceFields, BackendSettings):
     `freeproviders.Backend`.
     """
     prefer: list[str] = Field(default_factory=list)
-    """Names of those found that come first."""
+    """Names of found members asked first."""
     exclude: list[str] = Field(default_factory=list)
-    """Names of those that are not asked."""
+    """Names of members that are not asked."""
     allow: list[str] = Field(default_factory=list)
     """Services that are asked only when allowed, as those without a key."""
     confirmed: list[str] = Field(default_factory=list, exclude=True)
@@ -73,11 +73,11 @@ class RouterSettings(PatienceFields, BackendSettings):
     anew where it cannot, which a chunk with `response_metadata["reset"]` says.
     """
     max_requests: int = Field(default=6, ge=1)
-    """HTTP requests for one question at most, repairs and changes of the member together."""
+    """The most HTTP requests for one question, repairs and further members included."""
     context_window: int | None = Field(default=None, ge=1)
     """The announced window, in tokens; None is the smallest among the preferred members."""
     ledger: Any = Field(default="", exclude=True, repr=False)
-    """Where limits and health are kept; see `freeproviders.Quota`. Not saved: it is a machine's."""
+    """Where limits and health are kept; see `freeproviders.Quota`. Not saved: it belongs to a machine."""
 
     derived = (*BackendSettings.derived, "_has_chat_models")
 

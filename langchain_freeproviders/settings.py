@@ -91,22 +91,22 @@ class BackendSettings(Fields):
     stop: list[str] | str | None = None
     """The answer ends before any of these texts, on every service."""
     n: int | None = Field(default=1, ge=1)
-    """Answers to one question: the generations of `generate`, where a stream has one.
+    """The number of answers: the generations of `generate`; a stream has one.
 
-    A service that gives several is asked once, others `n` times at once.
+    A service that gives several is sent one request, any other `n` requests at once.
     """
     max_repairs: int | None = Field(default=None, ge=0)
     """How often a model is asked again for a tool call or an object that fits; None is twice."""
     allow_repeats: bool | None = None
-    """Whether a model may at once make a call again whose result it was just told.
+    """Whether a model may repeat a call right after it got the result.
 
     None asks only the smallest models whether they mean it.
     """
     on_invalid: OnInvalid | None = None
-    """What becomes of a tool call that still does not fit, once the model was asked again.
+    """What happens to a tool call that still does not fit after the model was asked again.
 
-    "pass" hands it on, "raise" raises `ToolCallError`; None hands it on but where one tool is
-    required by its name. An object that does not fit its schema is handed on by "pass" only.
+    "pass" hands it on, "raise" raises `ToolCallError`; None raises only where one tool is required
+    by its name. An object that does not fit its schema is handed on by "pass" only.
     """
     reasoning: ReasoningMode | None = None
     """What becomes of `<think>...</think>` in the text: "split", "keep" or "drop".
@@ -115,7 +115,7 @@ class BackendSettings(Fields):
     response format only an answer that begins with it is looked at.
     """
     wait_up_to: float | None = Field(default=None, ge=0)
-    """Seconds in all that a call may wait for a service that says when to come back."""
+    """The most seconds, in all, that a call waits for a service that says when to come back."""
     on_empty: OnEmpty | None = None
     """What an answer without text and calls is: "error", or with "allow" an empty message.
 

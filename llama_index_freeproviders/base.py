@@ -136,15 +136,15 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     allow_repeats: bool | None = Field(
         default=None,
         description=(
-            "Whether a model may at once make a call again whose result it was just told; None asks only the "
-            "smallest models whether they mean it."
+            "Whether a model may repeat a call right after it got the result; None asks only the smallest "
+            "models whether they mean it."
         ),
     )
     on_invalid: OnInvalid | None = Field(
         default=None,
         description=(
-            "What becomes of a call that still does not fit, once the model was asked again: 'pass' hands it "
-            "to the agent as it is, 'raise' raises ToolCallError; None hands it on but where one tool is "
+            "What happens to a call that still does not fit after the model was asked again: 'pass' hands it "
+            "to the agent as it is, 'raise' raises ToolCallError; None raises only where one tool is "
             "required by its name."
         ),
     )
@@ -159,7 +159,7 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
     wait_up_to: float | None = Field(
         default=None,
         ge=0,
-        description="Seconds in all that a call may wait for a busy service that says when to come back.",
+        description="The most seconds, in all, that a call waits for a service that says when to come back.",
     )
     on_empty: OnEmpty | None = Field(
         default=None,

@@ -66,8 +66,8 @@ class FreeProviders(PatienceFields, CoreLLM):
             "any package, backends; without any, what is free for this user is found."
         ),
     )
-    prefer: list[str] = Field(default_factory=list, description="Names of those found that come first.")
-    exclude: list[str] = Field(default_factory=list, description="Names of those that are not asked.")
+    prefer: list[str] = Field(default_factory=list, description="Names of found members asked first.")
+    exclude: list[str] = Field(default_factory=list, description="Names of members that are not asked.")
     allow: list[str] = Field(
         default_factory=list, description="Services that are asked only when allowed, as those without a key."
     )
@@ -102,7 +102,7 @@ class FreeProviders(PatienceFields, CoreLLM):
     max_requests: int = Field(
         default=6,
         ge=1,
-        description="HTTP requests for one question at most, repairs and changes of the member together.",
+        description="The most HTTP requests for one question, repairs and further members included.",
     )
     ledger: Any = Field(
         default="",

@@ -94,8 +94,8 @@ class Case:
     def judge(self, row: Row) -> Judgement:
         """Judge an answer. A question that was refused or given up has none, and is not right.
 
-        Raises `UsageError` for a check that returns neither True nor False, and what is an error of
-        this package's in a check.
+        Raises `UsageError` for a check that returns neither True nor False, and any error of this
+        package that a check raises.
         """
         if not self.judges or row.state == "exhausted":
             return Judgement()
@@ -234,8 +234,8 @@ class Case:
 def same(expected: Any, found: Any) -> bool:
     """Return whether a value is the one that is expected.
 
-    Of an object only the fields count that are expected. Texts are equal whatever their case, their
-    spaces and the punctuation at their ends are; a number equals its text.
+    Of an object only the expected fields count. Texts are compared with single spaces, without case
+    and without punctuation at their ends; a number equals its text.
     """
     if isinstance(expected, Mapping):
         return isinstance(found, Mapping) and all(

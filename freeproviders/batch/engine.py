@@ -70,15 +70,15 @@ def answered(
         reserve: the share (0 to 1) of each day's limits that is left to others.
         in_flight: how many rows are asked at the same time; None goes by the backend.
         dedupe: whether equal questions are asked once; None: those at temperature 0.
-        progress: what is kept up to date meanwhile; None makes one.
+        progress: the object that is kept up to date meanwhile; None makes one.
         accept_terms: services whose terms allow evaluation or non-commercial use only, and which are
             asked all the same. A router leaves out the others, with a `NotAskedWarning`.
         engine: "ray" asks on the nodes of a Ray cluster; see `freeproviders.batch.ray.OnRay`.
         address: where that cluster is, host:port; "auto" is the one of this machine.
         stream: whether answers are asked for as streams, so that `Completion.first_seconds` is known.
-            It decides no answer: the same store serves both.
-        again: whether a question is asked anew whose answer is not what was required, after all
-            repairs: no valid object, or no valid call. Else its row is "poisoned" at once.
+            It changes no answer: the same store serves both.
+        again: whether a question is asked again if its answer, after all repairs, is not what was
+            required: no valid object, or no valid call. Else its row is "poisoned" at once.
         settings: of the requests, as `Backend.request` takes them, and configuration for this run.
             `response_format` may be a class; `Row.data` then is an instance.
 
@@ -230,7 +230,7 @@ class Answered(AsyncGenerator[Row, None]):
         self._run.stop(End(why))
 
     async def over(self) -> None:
-        """Wait until a run that is read elsewhere has ended and is stored; not for one never begun."""
+        """Wait until a run that is read elsewhere has ended and is stored; do not wait before it begins."""
         if self._run.begun:
             await self._run.over.wait()
 

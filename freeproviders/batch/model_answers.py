@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The text of the answer, also where it was no object that was required; "" without any."""
+        """The text of the answer, also where it is not the object that was required; "" without any."""
         if self.row.completion is not None:
             return str(self.row.completion)
         return self.row.error.said if isinstance(self.row.error, OutputError) else ""
@@ -221,8 +221,8 @@ class ModelAnswers:
     def a_day(self) -> float | None:
         """How many such questions the limits that are kept allow in a day, None where none are known.
 
-        Each limit is taken as it is when nothing of it is spent, each question as what these have
-        taken in the mean. Of a router over several services nothing is said.
+        Each limit is taken as unspent, and each question as the mean of what these questions took. For
+        a router over several services it is None.
         """
         asked = {(one.finish.provider, one.finish.model) for one in self._completions}
         if len(asked) != 1:

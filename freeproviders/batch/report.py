@@ -27,7 +27,8 @@ class Report:
         seconds: how long it took.
         why: why it stopped before its end, "" where it did not.
         soonest: when (UTC) a question may be asked again, None where no limit names a time.
-        waiting_helps: whether the same start may go further later; False where a key is not accepted, say.
+        waiting_helps: whether a later start may get further; False where, for example, a key is not
+            accepted.
     """
 
     done: int

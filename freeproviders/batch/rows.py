@@ -48,7 +48,7 @@ class Row:
         index: its place among the questions, from 0.
         state: what became of it.
         completion: the answer, None where there is none.
-        data: of a typed answer the object: an instance of the class, else plain data.
+        data: the object of a typed answer: an instance of the class, else plain data.
         error: why there is no answer, None where it was not asked at all.
         kept: whether the answer was there before, so that nothing was sent.
         tries: attempts that have failed while other rows were answered.

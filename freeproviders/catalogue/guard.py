@@ -50,7 +50,8 @@ def objections_to_package(service: Service, own: Mapping[str, Any]) -> Iterator[
 def objections_to_user(service: Service, original: Service | None) -> Iterator[str]:
     """Find what forbids a user's row; `original` is the package's own of the same id.
 
-    The user's own service is his business; a key of a known service still goes to its hosts only.
+    A service of the user's own may do as it says; a key of a known service still goes to its hosts
+    only.
     """
     if original is None:
         yield from _taken(service)

@@ -357,7 +357,7 @@ def _backend(
 ) -> Backend:
     if models is not None and any(one is not None for one in named):
         raise typer.BadParameter(
-            "It names who answers, and so does another option: choose one.", param_hint="--models"
+            "It names what answers, and so does another option: choose one.", param_hint="--models"
         )
     members = [one.strip() for one in (models or "auto").split(",") if one.strip()]
     if models is not None:

@@ -114,7 +114,7 @@ def _routed(model: str | None, timeout: float | None) -> Backend:
             raise
         raise typer.BadParameter(
             f"{model!r} alone is no embedded model (`freeproviders models`), no GGUF file, and no service's, "
-            "as groq/openai/gpt-oss-120b. Name who has it with --provider or --service.",
+            "as groq/openai/gpt-oss-120b. Name what has it with --provider or --service.",
             param_hint="--model",
         ) from None
 

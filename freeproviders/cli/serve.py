@@ -148,7 +148,7 @@ def serve(
     named = next((option for option, given in single.items() if given is not None), None)
     for option, of_router in (("--privacy", privacy), ("--on-broken-stream", on_broken_stream)):
         if of_router is not None and named:
-            raise typer.BadParameter(f"It cannot go with {named}, which says who answers.", param_hint=option)
+            raise typer.BadParameter(f"It cannot go with {named}, which names a backend.", param_hint=option)
     backend = (
         choosing.backend(one, model, None, configuration)
         if one or model or base_url

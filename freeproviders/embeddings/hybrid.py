@@ -39,8 +39,8 @@ class HybridIndex:
     """Texts in memory that are found by the offline floor's vectors and by BM25, fused.
 
     The score is the similarity of the vectors plus `weight` times the coverage of the question's
-    words, over `1 + weight`. Ranks are not fused, since the best by words of a question whose words
-    tell nothing has rank 1 as well. An index can be pickled; where the vectors of another version
+    words, over `1 + weight`. Ranks are not fused: where a question's words tell nothing, the best
+    text by words still has rank 1. An index can be pickled; where the vectors of another version
     are of another family, loading it is a `FamilyMismatchError`. Needs
     the extra `rag`.
 

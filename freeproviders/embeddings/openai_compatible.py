@@ -163,7 +163,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
 
     @property
     def family(self) -> Family:
-        """The family of the vectors; its size is unknown until the first came, where no row knows it."""
+        """The family of the vectors; where no row has its size, that is known with the first vectors."""
         return self._family
 
     def prefix(self, role: Role) -> str:
@@ -177,7 +177,7 @@ class OpenAICompatibleEmbedder(OpenAIService, Embedder):
         super().check_size(size)
 
     def normalised(self, vectors: Vectors) -> Vectors:
-        """Bring vectors to length 1, but those of which the row says that they have it."""
+        """Bring vectors to length 1, unless the row says that they have it."""
         facts = self._facts
         if facts is not None and facts.normalised and vectors.size == facts.size:
             return vectors

@@ -27,8 +27,8 @@ class Quota:
             backend's own name.
         ledger: a path, a `redis://` URL, "memory" for this process alone, or a `Ledger`. "" is
             `FREEPROVIDERS_QUOTA`, else the file of the user's state folder.
-        keep: the share (0 to 1) of a day's cap that is left to others, as a job in the background
-            should leave some of it to interactive use.
+        keep: the share (0 to 1) of a day's cap that is left to others: a background job should leave
+            some of it to interactive use.
         key: what tells accounts apart where that is not the backend's own key, "" for no account.
         transit: seconds within which a request that was written has reached the service. None is
             the row's, else one second.

@@ -170,7 +170,7 @@ class FreeProviders(Backend):
         return self.members
 
     async def usual_in_flight(self) -> int:
-        """Say how many questions to ask at the same time: what suits all members that are known by now."""
+        """Say how many questions to ask at the same time: what suits all members known by now."""
         each = [await member.backend.usual_in_flight() for member in self.members]
         return max(1, min(_MOST_IN_FLIGHT, sum(each)))
 
@@ -242,9 +242,9 @@ class FreeProviders(Backend):
     def without(self, unwanted: Callable[[Service], bool]) -> Self:
         """Return a copy that does not ask some services, as where a consent is missing.
 
-        `unwanted` tells them, those that are found with the first question too; it is pickled with
-        the router. The copy answers what this one does, as far as stored answers go (`asked_as`).
-        Raises `UsageError` where no member is left.
+        `unwanted` is true for them, and is asked about members found with the first question too; it is
+        pickled with the router. The copy answers what this one does, as far as stored answers go
+        (`asked_as`). Raises `UsageError` where no member is left.
         """
         other = copy.copy(self)
         other._unwanted = (*self._unwanted, unwanted)  # noqa: SLF001 - of the same class
@@ -295,8 +295,8 @@ class FreeProviders(Backend):
     def answer(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the answer of the first member that gives one; each is asked by its own `answer`.
 
-        Until the first content another member takes the place of one that fails, and nothing is
-        seen of that but in `Finish.trail`.
+        Until the first content another member takes the place of one that fails; only
+        `Finish.trail` shows it.
 
         Raises:
             UsageError: at the call itself, before anything is sent.

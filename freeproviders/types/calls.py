@@ -106,8 +106,8 @@ class InvalidToolCall:
         """The text, marked so that it is not taken for arguments.
 
         It may be JSON all the same: a list in a call's own braces, or a call that the choice rules out.
-        Frameworks also complete JSON that was cut off. What begins with these words is JSON in no
-        reading.
+        Frameworks also complete JSON that was cut off. A text that begins with these words
+        cannot be read as JSON.
         """
         return f"{NO_OBJECT}{self.text}"
 

@@ -193,7 +193,7 @@ class ChatRequest:
         """Return whether an answer without text and calls is legitimate.
 
         A stop sequence at the very start leaves nothing, and so does a token limit that was spent
-        on thinking; behind a beginning that was given nothing may be missing. `said` says that the
+        on thinking; after a `prefill` nothing may be missing. `said` says that the
         service itself gave the reason.
         """
         if reason == "stop":
