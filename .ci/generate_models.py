@@ -4,7 +4,7 @@
 
 FOLDER holds models.json (by model) and services.json (by service), made of a commit of models.dev
 (MIT licence), which both name. Nothing is fetched. Left out are models that write no text, facts that
-nobody asks for, and what a service says of a model just as the model's own facts do.
+are not used, and what a service says of a model just as the model's own facts do.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def chats(row: Mapping[str, Any]) -> bool:
 def facts(row: Mapping[str, Any]) -> dict[str, Any]:
     """Take the facts that are asked for; what is false or empty is left out."""
     found = {ours: row[theirs] for theirs, ours in KEPT.items() if row.get(theirs)}
-    if row.get("structured_output") is False:  # where it is not said, nobody knows
+    if row.get("structured_output") is False:  # where it is not said, it is unknown
         found["schema"] = False
     return found | {
         ours: True for kind, ours in MODALITIES.items() if kind in row.get("input_modalities", ())

@@ -1,8 +1,8 @@
 """What the embedded models know, read and obey: `python -m benchmarks.grading`.
 
 Twenty plain questions, ten about a paragraph that the model is given, and twelve tool results with a
-command for whoever reads them; answers at temperature 0. An answer is right if its first sentence has
-what the question asks for. The counts, and the most memory that each engine took, go to
+command for the model that reads them; answers at temperature 0. An answer is right if its first
+sentence has what the question asks for. The counts, and the most memory that each engine took, go to
 docs/measured/grading.json, from which README and pages have their numbers.
 """
 

@@ -27,7 +27,7 @@ def ready(n: int) -> list[ChatGenerationChunk]:
 
 
 class Bare(BaseChatModel):
-    """No conversion, no building, no errors: nobody can do less and still be called by LangChain."""
+    """No conversion, no building, no errors: no class can do less and still be called by LangChain."""
 
     floor: Any
     pool: list[list[ChatGenerationChunk]]  # a set for each call, since LangChain writes into them

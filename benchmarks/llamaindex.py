@@ -30,7 +30,7 @@ def ready(n: int) -> list[ChatResponse]:
 
 
 class Bare(CustomLLM):
-    """No conversion, no building, no checks: nobody can do less and still be called by LlamaIndex."""
+    """No conversion, no building, no checks: no class can do less and still be called by LlamaIndex."""
 
     floor: Any
     made: list[ChatResponse]

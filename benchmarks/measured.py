@@ -74,7 +74,7 @@ def digest(path: Path) -> str:
 
 
 class Results:
-    """The numbers of `python -m benchmarks.peers`, in the one way in which everybody reads them."""
+    """The numbers of `python -m benchmarks.peers`, in the one way in which all pages read them."""
 
     def __init__(self, path: Path = FOLDER / "peers.json") -> None:
         self.all = json.loads(path.read_text(encoding="utf-8"))

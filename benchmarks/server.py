@@ -123,7 +123,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def main() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it goes
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent process ends
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Nothing from outside shows whether an account is billed, so that what is free within an allowance
 only is not asked until the user has said so once: in a call (`confirmed=["groq"]`), in the
-environment, or in a file of his own that `freeproviders services confirm groq` writes.
+environment, or in a file of the user's own that `freeproviders services confirm groq` writes.
 """
 
 from __future__ import annotations

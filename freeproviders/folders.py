@@ -1,4 +1,4 @@
-"""The user's folders: for what can be fetched again, for what cannot, and for files of his own."""
+"""The user's folders: for what can be fetched again, for what cannot, and for the user's own files."""
 
 from __future__ import annotations
 

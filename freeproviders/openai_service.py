@@ -62,7 +62,7 @@ class OpenAIService(OverHttp):
             self.default_base_url = served.address()
 
     def may_have_the_key(self, base_url: str | None) -> bool:
-        """Return whether the environment's key goes to the base_url of a caller, None where he named none.
+        """Return whether the environment's key goes to the base_url of a caller, None if none was named.
 
         A service's key goes to the service only.
         """

@@ -71,7 +71,7 @@ def _mounts() -> Iterator[tuple[str, str]]:
 
 
 def _check(path: Path, found: os.stat_result, is_kind: Callable[[int], bool], mode: int) -> None:
-    """Refuse what is not the user's; give him alone the rights of `mode`, where it is not 0."""
+    """Refuse what is not the user's; give the user alone the rights of `mode`, where it is not 0."""
     if not is_kind(found.st_mode):
         raise FileError(f"{path} is a link or of another kind: move it away.")
     if not hasattr(os, "getuid"):

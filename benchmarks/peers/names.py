@@ -325,7 +325,7 @@ def of_gpt4free() -> dict[str, str]:
     from g4f.Provider import base_provider
 
     class Provider(base_provider.AsyncGeneratorProvider, base_provider.ProviderModelMixin):
-        """A provider as somebody writes one for gpt4free."""
+        """A provider as one is written for gpt4free."""
 
         default_model = "m"
 

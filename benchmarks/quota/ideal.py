@@ -15,7 +15,7 @@ def used(
     """Return how many requests were let in, from a time until another, and how many could have been.
 
     The omniscient client sends the same requests in the same order, each as early as it can be let
-    in and end within the cap, and goes on with those of the queue that nobody had sent.
+    in and end within the cap, and goes on with those of the queue that no client had sent.
     """
     order = [number for time, number in sorted(arrivals) if time <= until]
     sent = set(order)

@@ -1,4 +1,4 @@
-"""The queue that everybody has to work off: sizes, lengths and times of transit of each request.
+"""The queue that all clients have to work off: sizes, lengths and times of transit of each request.
 
 All of it follows from the number of the request, so that the service, the clients and the
 omniscient client agree without a word.

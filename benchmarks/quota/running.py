@@ -84,5 +84,5 @@ def run(job: Job, processes: int) -> tuple[dict[str, Report], int]:
         start = begin(clients)
         codes = finish(clients, job.duration / 1e6 + 60)
         assert not any(codes), f"Clients ended with {codes}."
-        time.sleep(job.queue.window / 1e6 / 20)  # answers that nobody waits for end
+        time.sleep(job.queue.window / 1e6 / 20)  # answers without a waiting client end
         return reports(port), start

@@ -21,7 +21,7 @@ from typing import Protocol
 from benchmarks.router.plan import Plan, answer
 
 PATIENCE_SECONDS = 60.0
-"""Whoever has no answer by then has none."""
+"""A question without an answer by then has none."""
 CONTENDERS = {
     "freeproviders": "benchmarks.router.ours",
     "LiteLLM Router": "benchmarks.router.peers",

@@ -1,7 +1,7 @@
 """The ideal schedule: that of a client who knows the limits and times of all services exactly.
 
 It asks the quickest service that has room at the very moment at which there is room, without any
-time on the way. It meets the same faults as everybody: each takes the room of a request and the time
+time on the way. It meets the same faults as all others: each takes the room of a request and the time
 until the fault shows, a `Retry-After` is kept to, and a broken answer is asked for again as a whole.
 """
 

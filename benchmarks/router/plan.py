@@ -1,4 +1,4 @@
-"""The services, their limits and faults, and the questions: the same for everybody who is measured.
+"""The services, their limits and faults, and the questions: the same for all that are measured.
 
 Nothing here needs a package, so that a client in an environment without ours can read it.
 """
@@ -25,7 +25,7 @@ CUT_BYTES = {True: 620, False: 250}
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One service: its speed in seconds, and its limits, None for none. `down` is when nobody listens."""
+    """One service: its speed in seconds, and its limits, None for none. `down` is when no server listens."""
 
     name: str
     first: float
@@ -103,7 +103,7 @@ def faults(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def seconds_until(fault: str, member: Member, plan: Plan) -> float:
-    """The seconds after which a fault shows; to wait for one that is silent helps nobody."""
+    """The seconds after which a fault shows; waiting for a silent one does not help."""
     if fault in {"silent", "only keep-alives"}:
         return member.first
     if fault == "cut after content" and not plan.stream:

@@ -158,5 +158,5 @@ def run(name: str, plan: Plan, way: str, python: str = sys.executable) -> tuple[
         client.wait()
         client.stdin.close()
         client.stdout.close()
-        time.sleep(0.5)  # answers that nobody waits for end
+        time.sleep(0.5)  # answers without a waiting client end
         return Result.read(said), made.reports()

@@ -93,9 +93,9 @@ class Outcome:
 class Resumable:
     """A name in a store, under which the outputs of calls are kept by their inputs.
 
-    An output is in the store before the caller sees it. Of errors only those are kept that asking
-    again would not mend, and only where others are answered: an input that a service refuses as
-    such, and one that failed at three starts.
+    An output is in the store before the caller sees it. Errors are kept only
+    where asking again would not help and other inputs are answered: for an input that a service
+    refuses as such, and for one that failed at three starts.
 
     Args:
         kind: tells frameworks apart, whose outputs have other forms.

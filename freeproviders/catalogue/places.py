@@ -72,7 +72,7 @@ def files_in(package: Package) -> Iterator[Source]:
 
 
 def user_files() -> Iterator[Source]:
-    """Find the user's files: those of his folder, then those of `$FREEPROVIDERS_SERVICES`."""
+    """Find the user's files: those of the user's folder, then those of `$FREEPROVIDERS_SERVICES`."""
     for path in _user_places():
         yield from [Source(path.stem, path, "user")] if path.suffix == ".toml" else _files(path, "user")
 

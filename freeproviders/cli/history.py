@@ -1,4 +1,4 @@
-"""What a person asked in earlier sessions, in files that are his alone."""
+"""What the user asked in earlier sessions, in files that no other user can read."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class FreeProvidersEmbedder(Embedder):
         members: embedders of one family, or services by name: "gemini", "nvidia/baai/bge-m3",
             "offline". Naming a service is consent to ask it.
         family: a family of the catalogue by name, as "bge-m3", in place of members: local servers
-            that may have it, then services with a key in the environment. Asked are those where the
+            that may have it, then services with a key in the environment. It asks those where the
             model never costs anything, and those with an allowance if they are confirmed.
         confirmed: services whose accounts the user has confirmed to be free ones, beside those in
             `FREEPROVIDERS_CONFIRMED`, by commas, and those of `freeproviders services confirm`.

@@ -1,4 +1,4 @@
-"""Embedding models that a user may fetch to run them on a machine of his own."""
+"""Embedding models that a user may fetch to run them on this machine."""
 
 from __future__ import annotations
 

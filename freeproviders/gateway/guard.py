@@ -1,6 +1,6 @@
 """The rule that refuses pages of browsers, strange host names and, on a network, missing keys.
 
-A page that the user visits can send requests to this machine, from his own browser. What such
+A page that the user visits can send requests to this machine, from the user's own browser. What such
 requests cannot do is hide where they come from: the browser writes `Origin` and `Sec-Fetch-Site`,
 and with a name of the page's own that leads here (DNS rebinding) it writes that name into `Host`. A
 request with a JSON body is sent only after a question (`OPTIONS`) that is not answered with yes.

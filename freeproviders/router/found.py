@@ -115,7 +115,7 @@ def _in_order(
 
     Excluded ones are left out, those of a server that was looked at later too.
     Among services the best models of all come before the second models of any; of those, the one
-    that may be asked most often a day comes first. Members that a caller named keep his order, but
+    that may be asked most often a day comes first. Members that a caller named keep that order, but
     for those preferred.
     """
 

@@ -25,7 +25,7 @@ _WRAPPERS = {
 
 
 def named(values: Iterable[Backend | Askable | str], policy: Policy) -> Found:
-    """Make the members of what a caller names, in his order.
+    """Make the members of what a caller names, in the caller's order.
 
     A service's name stands for its best model, and for its fallback models behind it, as far as
     they may be asked. Nothing is sent.

@@ -34,9 +34,9 @@ class Policy:
     Attributes:
         privacy: where a prompt may go.
         confirmed: the ids of the services whose accounts are confirmed to be free ones.
-        named: whether the caller named the member himself, which is consent to a service's
+        named: whether the caller named the member, which is consent to a service's
             allowance.
-        paid: whether the members that he named may cost money.
+        paid: whether the members that the caller named may cost money.
         shown: why accounts must not be asked any more, as their answers have shown: one list for
             all members of an account, by service and key.
     """

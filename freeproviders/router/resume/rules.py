@@ -78,7 +78,7 @@ def finished(request: ChatRequest, said: Said) -> Finish | None:
 
 
 def limit_of(request: ChatRequest) -> int | None:
-    """Return the tokens that the caller allows an answer, None where he says nothing."""
+    """Return the tokens that the caller allows an answer, None where there is no such limit."""
     named = [request.max_tokens, *[request.options.get(name) for name in LIMIT_OPTIONS]]
     limits = [limit for limit in named if isinstance(limit, int) and limit > 0]
     return min(limits, default=None)
