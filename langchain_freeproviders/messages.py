@@ -35,11 +35,12 @@ from freeproviders.types import (
     ToolCall,
     saved_extra,
 )
+from freeproviders.types.messages import DEVELOPER
 from freeproviders.wire.json import dumps, loads
 
 _ROLES: Final[Mapping[str, Role]] = {
     "system": "system",
-    "developer": "system",
+    DEVELOPER: "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",
@@ -48,6 +49,8 @@ _ROLES: Final[Mapping[str, Role]] = {
     "tool": "tool",
     "function": "tool",
 }
+OPENAI_ROLE: Final = "__openai_role__"
+"""The key of `additional_kwargs` in which LangChain keeps that a system message is the developer's."""
 _TEXTS: Final = frozenset({"text", "text-plain", "input_text", "output_text"})
 _CALLS: Final = frozenset(
     {"tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call", "input_json_delta"}
@@ -110,7 +113,8 @@ def _turns(message: BaseMessage, numbers: Iterator[int]) -> list[Message]:
                 )
             ]
         case SystemMessage():
-            return [Message("system", _content(message.content, "system"), message.name)]
+            named = message.additional_kwargs.get(OPENAI_ROLE) == DEVELOPER
+            return [Message("system", _content(message.content, "system"), message.name, developer=named)]
         case ToolMessage():
             return [
                 _result(
@@ -128,7 +132,8 @@ def _turns(message: BaseMessage, numbers: Iterator[int]) -> list[Message]:
                 raise UsageError(
                     f"A ChatMessage has the role {message.role!r}: use one of {', '.join(_ROLES)}."
                 )
-            return [Message(role, _content(message.content, role), message.name)]
+            named = message.role == DEVELOPER
+            return [Message(role, _content(message.content, role), message.name, developer=named)]
         case _:
             raise UsageError(f"A {type(message).__name__} cannot be sent to a model.")
 

@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import tool_call
 
 from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message, TextBlock
+from freeproviders.types.messages import DEVELOPER
+from langchain_freeproviders.messages import OPENAI_ROLE
 
 CONTENT: Final = "content"
 BESIDE: Final = "additional_kwargs"
@@ -114,7 +116,8 @@ def _message(message: Message, origin: str) -> BaseMessage:
     content = _content(message)
     match message.role:
         case "system":
-            return SystemMessage(content, name=message.name)
+            beside = {OPENAI_ROLE: DEVELOPER} if message.developer else {}
+            return SystemMessage(content, name=message.name, additional_kwargs=beside)
         case "user":
             return HumanMessage(content, name=message.name)
         case "tool":

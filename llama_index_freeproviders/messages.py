@@ -103,7 +103,7 @@ class _CallIds:
 
 
 def _message(message: ChatMessage, ids: _CallIds) -> core.Message:
-    role = _ROLES[MessageRole(message.role)]
+    role, named = _ROLES[MessageRole(message.role)], message.role == MessageRole.DEVELOPER
     blocks = message.blocks
     if role == "tool":
         identity = message.additional_kwargs.get("tool_call_id")
@@ -116,7 +116,7 @@ def _message(message: ChatMessage, ids: _CallIds) -> core.Message:
             is_error=bool(message.additional_kwargs.get("is_error")),
         )
     if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs:
-        return core.Message(role, blocks[0].text)
+        return core.Message(role, blocks[0].text, developer=named)
     calls = _tool_calls(message, ids) if role == "assistant" else ()
     thoughts = [block.content or "" for block in blocks if isinstance(block, ThinkingBlock)]
     return core.Message(
@@ -125,6 +125,7 @@ def _message(message: ChatMessage, ids: _CallIds) -> core.Message:
         name=message.additional_kwargs.get("name"),
         tool_calls=calls,
         reasoning="".join(thoughts) if role == "assistant" else "",
+        developer=named,
     )
 
 

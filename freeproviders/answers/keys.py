@@ -107,6 +107,8 @@ def _message(message: Message) -> list[Any]:
         beside["is_error"] = True
     if message.reasoning:
         beside["reasoning"] = message.reasoning
+    if message.developer:
+        beside["developer"] = True
     if beside:
         facts.append(beside)
     return facts

@@ -39,6 +39,10 @@ _MISSED_EXTRAS: Final = pattern(r"missing a `?thought_signature|reasoning[ _]det
 """The words of services that miss what they had added to their tool calls."""
 
 
+_OPENAI: Final = (".api.openai.com", ".openai.azure.com")
+"""The ends of OpenAI's own addresses, whose models know the role `developer`."""
+
+
 class Guard(Protocol):
     """Whoever looks at answers of a service that must not cost anything."""
 
@@ -84,6 +88,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
     _guard: Guard | None = None
     _found: list[str]
     """What the guard has found, shared by copies and by other models of the account."""
+    _is_openai = False
     _calls_origin: str
     """The name of the service, for what it adds to tool calls and gets back alone."""
 
@@ -167,6 +172,8 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
 
     def _take_address(self, url: object, given_as: str = "base_url") -> None:
         super()._take_address(url, given_as)
+        host = urlsplit(self.base_url).hostname or ""
+        self._is_openai = host.endswith(_OPENAI) or f".{host}" in _OPENAI
         row = self.service
         self._calls_origin = urlsplit(self.base_url).netloc if row is None else row.id
 
@@ -210,6 +217,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             max_tokens="max_completion_tokens" if learned.refuses("max_tokens") else "",
             reasoning=bool(thoughts) and self._wants_back(request),
             extras_of=extras_of,
+            developer=self._is_openai,
             say=self._warn_once,
         )
         if self._guard is not None:

@@ -13,7 +13,9 @@ from freeproviders.types.calls import ToolCall, calls_of
 Role = Literal["system", "user", "assistant", "tool"]
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
-_ROLE_ALIASES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
+DEVELOPER: Final = "developer"
+"""OpenAI's newer name of the role of the system."""
+_ROLE_ALIASES: Final[Mapping[str, Role]] = {DEVELOPER: "system", "function": "tool"}
 
 
 @record
@@ -58,7 +60,9 @@ class Message:
     `content` is text or a tuple of blocks. `tool_calls` are the tool calls that the assistant made
     in this turn; they are answered by `tool` messages whose `tool_call_id` names the call.
     `is_error` marks a result that reports a failure. `reasoning` is what the assistant thought before
-    it; only services that want it back in a run of tool calls are sent it.
+    it; only services that want it back in a run of tool calls are sent it. `developer` says that a
+    `system` message came with OpenAI's newer name of that role: OpenAI's own API is told so, any
+    other service gets it as `system`, which all of them know.
     """
 
     role: Role
@@ -68,6 +72,7 @@ class Message:
     tool_call_id: str | None = None
     is_error: bool = False
     reasoning: str = ""
+    developer: bool = False
 
     @property
     def text(self) -> str:
@@ -103,7 +108,7 @@ class Message:
             raise UsageError(
                 f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
             )
-        role = value.get("role")
+        given = role = value.get("role")
         role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
         if role not in ROLES:
             raise UsageError(f"Unknown message role {role!r}: use one of {', '.join(ROLES)}.")
@@ -115,6 +120,7 @@ class Message:
             tool_call_id=value.get("tool_call_id"),
             is_error=bool(value.get("is_error")),
             reasoning=_reasoning(value) if role == "assistant" else "",
+            developer=given == DEVELOPER,
         )
 
 

@@ -143,6 +143,7 @@ messages = st.builds(
     tool_call_id=st.none() | names,
     is_error=st.booleans(),
     reasoning=st.just("") | texts,
+    developer=st.booleans(),
 )
 tools = st.builds(Tool, name=names, description=texts, parameters=objects, strict=st.none() | st.booleans())
 requests = st.builds(

@@ -76,7 +76,10 @@ def deciding(request):
         [canonical(getattr(request, name)) for name in DECIDING],
         [
             (
-                (one.role, one.content, one.name, one.tool_call_id, one.is_error, one.reasoning),
+                (
+                    (one.role, one.content, one.name, one.tool_call_id),
+                    (one.is_error, one.reasoning, one.developer),
+                ),
                 [said_call(call) for call in one.tool_calls],
             )
             for one in request.messages

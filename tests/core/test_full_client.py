@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import pytest
 
@@ -457,3 +458,39 @@ async def test_the_limit_has_another_name_where_the_service_says_so():
         assert limits == [(7, None), (None, 7), (None, 8)]
         await of(r).complete(HI, max_tokens=9)
         assert r.requests[-1].json["max_tokens"] == 9
+
+
+DEVELOPER = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    ("host", "role"),
+    [
+        ("api.openai.com", "developer"),
+        ("eu.api.openai.com", "developer"),
+        ("mine.openai.azure.com", "developer"),
+        ("api.openai.com.example", "system"),
+        ("not-api.openai.com", "system"),
+        ("openai.azure.com.example", "system"),
+        ("127.0.0.1", "system"),
+    ],
+)
+def test_the_role_developer_is_openais(host, role):
+    """Templates of other models drop it or raise, so that its words would be lost there."""
+    provider = OpenAICompatible("m", base_url=f"https://{host}/v1")
+    for messages in (DEVELOPER, [{**DEVELOPER[0], "role": "system"}, DEVELOPER[1]]):
+        body = json.loads(provider.encode(provider.request(messages)).body)
+        given = messages[0]["role"]
+        assert [one["role"] for one in body["messages"]] == [
+            role if given == "developer" else "system",
+            "user",
+        ]
+    assert [one["content"] for one in body["messages"]] == ["Be brief.", "Hi"]
+
+
+@pytest.mark.parametrize(("provider", "model"), [(OpenAICompatible, "m"), (FlowGpt, None)])
+async def test_the_role_developer_is_obeyed_everywhere(provider, model):
+    with replica(provider, answer="Hi") as server:
+        await provider(model, base_url=server.base_url).complete(DEVELOPER)
+        assert "Be brief." in server.requests[-1].body.decode()
+        assert "developer" not in server.requests[-1].body.decode()

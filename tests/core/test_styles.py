@@ -5,7 +5,7 @@ import re
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freeproviders import OpenAICompatible
@@ -216,6 +216,7 @@ def some_schema(random, depth=4):
 
 
 @given(st.integers())
+@settings(deadline=None)
 def test_refused_keywords_of_schemas(seed):
     """They go at any depth; properties of that name, and data, stay; the caller's schema is not changed."""
     given_, expected = some_schema(Random(seed))

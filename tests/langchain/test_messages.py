@@ -50,7 +50,11 @@ def one(message):
         ),
         (FunctionMessage(content="2", name="add"), Message("tool", "2", "add")),
         (ChatMessage("hi", role="user"), Message("user", "hi")),
-        (ChatMessage("hi", role="developer"), Message("system", "hi")),
+        (ChatMessage("hi", role="developer"), Message("system", "hi", developer=True)),
+        (
+            SystemMessage("hi", additional_kwargs={"__openai_role__": "developer"}),
+            Message("system", "hi", developer=True),
+        ),
         (ChatMessage("hi", role="model"), Message("assistant", "hi")),
     ],
     ids=lambda value: type(value).__name__,

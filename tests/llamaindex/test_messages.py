@@ -46,6 +46,7 @@ PNG = base64.b64decode(
 def test_roles(role, expected):
     (message,) = to_core_messages([ChatMessage(role=role, content="x")])
     assert (message.role, message.content) == (expected, "x")
+    assert message.developer == (role == "developer")
 
 
 def test_a_result_finds_its_call_by_id():

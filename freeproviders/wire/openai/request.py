@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from freeproviders.types import AudioBlock, Block, ChatRequest, FileBlock, ImageBlock, Message
+from freeproviders.types.messages import DEVELOPER
 from freeproviders.wire.openai.style import PLAIN, Style
 from freeproviders.wire.openai.styled import (
     Say,
@@ -31,6 +32,7 @@ def request_body(
     reasoning: bool = False,
     max_tokens: str = "",
     extras_of: str = "",
+    developer: bool = False,
     say: Say = lambda *_: None,
 ) -> dict[str, Any]:
     """Write a request with everything that the protocol has, in the style of a service.
@@ -43,9 +45,13 @@ def request_body(
         reasoning: whether the thinking of the present run of tool calls is sent back.
         max_tokens: what the service calls the limit of an answer; "" leaves it to the style.
         extras_of: the service whose additions to tool calls are sent with them, "" for none.
+        developer: whether the service knows the role that OpenAI calls so.
         say: told what is left out or changed, for a warning.
     """
     messages = full_messages(request.messages)
+    if developer:
+        for message, out in zip(request.messages, messages, strict=True):
+            out["role"] = DEVELOPER if message.developer else out["role"]
     if reasoning:
         _add_reasoning(request.messages, messages, style.reasoning or REASONING)
     if extras_of:
