@@ -302,6 +302,7 @@ def test_what_was_said_to_be_kept_survives_a_kill(file, path):
 
 
 @posix
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_both_sides_of_a_fork(file, path):
     """A child opens the file for itself, also while a thread of the parent writes."""
     put(file, {1: done("before")})

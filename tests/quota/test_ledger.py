@@ -454,6 +454,7 @@ def test_a_locked_file(path):
 
 
 @posix
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_nothing_of_a_file_that_is_locked(path):
     """Its process goes back to the file later; both would share the locks of one connection."""
     wanted = ask(rule(cap=4))

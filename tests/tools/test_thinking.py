@@ -149,7 +149,9 @@ async def test_a_plain_request_has_no_layer():
         first = await anext(stream)
         assert first[0] == Text("Hello")
         step = stream.__anext__()
-        assert type(step) is type(provider.batches(provider.request("Hi")).__anext__())
+        bare = provider.batches(provider.request("Hi")).__anext__()
+        assert type(step) is type(bare)
+        bare.close()
         rest = [part for part in await step if isinstance(part, Text)]
         rest += [part async for batch in stream for part in batch if isinstance(part, Text)]
     assert "".join(part.text for part in rest) == " there!"
