@@ -134,7 +134,7 @@ async def test_such_an_exception_behind_the_beginning_is_a_break(servers):
 
 def test_nobody_to_ask_is_said_with_what_to_do(monkeypatch):
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    with pytest.raises(NoProviderError, match=r"(?s)no backend to ask.*ollama.*extra `embedded`"):
+    with pytest.raises(NoProviderError, match=r"(?s)no backend to ask.*ollama.*\.\[embedded\]"):
         FreeProviders(privacy="local", exclude=["embedded"]).complete_sync("Hi")
 
 
