@@ -103,7 +103,7 @@ NOT_IN_A_WHEEL = (
     "llama_index/__init__.py",
     "llama_index/llms/__init__.py",
 )
-"""What would lie beside everybody's packages, or hide those of LlamaIndex."""
+"""What would lie beside the packages of others, or hide those of LlamaIndex."""
 MISSING = """
 import importlib
 for module, extra in (
