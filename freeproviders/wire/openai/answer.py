@@ -513,12 +513,13 @@ def _usage(usage: object) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) and not isinstance(completion, int):
         return None
-    details: dict[str, Any] = {
-        name: _detail(usage, group, key)
-        for group, names in USAGE_DETAILS.items()
-        if isinstance(usage.get(group), dict)
-        for name, key in names.items()
-    }
+    details: dict[str, Any] = {}
+    for group, names in USAGE_DETAILS.items():
+        given = usage.get(group)
+        if isinstance(given, dict):
+            for name, key in names.items():
+                if (count := given.get(key)).__class__ is int:  # and no bool
+                    details[name] = count
     return Usage(_count(prompt) or 0, _count(completion) or 0, cost=_cost(usage), **details)
 
 
@@ -551,11 +552,6 @@ def _money(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return amount if 0 <= amount < inf else None
-
-
-def _detail(usage: Mapping[str, Any], group: str, key: str) -> int | None:
-    details = usage.get(group)
-    return _count(details.get(key)) if isinstance(details, dict) else None
 
 
 def _count(value: object) -> int | None:
