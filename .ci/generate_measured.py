@@ -51,6 +51,10 @@ NEEDS: tuple[Column, ...] = (
 FLOORS: dict[str, tuple[str, tuple[str, str, str]]] = {
     "a piece of a burst": ("burst of 2000 pieces, per piece", ("stream", "astream", "astream_chat")),
     "a piece, 1 ms apart": ("300 pieces 1 ms apart, per piece", ("stream", "astream", "astream_chat")),
+    "500 streams at once: a piece": (
+        "500 streams at once, 10 ms apart, per piece",
+        ("stream", "astream", "astream_chat"),
+    ),
     "a short streamed answer": ("short stream, per call", ("stream", "astream", "astream_chat")),
     "a whole answer": ("whole answer, per call", ("complete", "ainvoke", "achat")),
     "sync: a piece of a burst": ("burst of 2000 pieces, per piece", ("stream_sync", "stream", "stream_chat")),
