@@ -147,6 +147,8 @@ MISTRAL = [
     ('[TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}[TOOL_CALLS]get_time[ARGS]{}', [W, T]),
     (f"Sure.[TOOL_CALLS][{CALL}] bye", ["Sure.", W, "bye"]),
     (f"[TOOL_CALLS][{CALL}", [W]),
+    (f"[TOOL_CALLS] [TOOL_CALLS][{CALL}]", [W]),
+    ("[TOOL_CALLS][TOOL_CALLS]get_time[ARGS]{}", [T]),
     ("[TOOL_CALLS] is a token.", ["[TOOL_CALLS] is a token."]),
     ("[TOOL_CA", ["[TOOL_CA"]),
 ]

@@ -129,6 +129,11 @@ FAMILIES = {
             [W],
         ),
         (f'<{DSML}invoke name="get_weather">\n<{DSML}parameter name="city">Pa', [CUT]),
+        *(
+            (f"So.\n{opener}\n{tags('get_time', DSML)}\n{closer}", ["So.\n", T])
+            for opener in (f"<{DSML}toolcalls>", f"<{DSML}tool>")
+            for closer in (f"</{DSML}tool_calls>", f"</{DSML}toolcalls>")
+        ),
     ],
     "plamo": [
         (f"Hm.{plamo('get_weather', PARIS, 'get_time', '{}')}<|plamo:tag|>", ["Hm.", W, T]),
@@ -167,6 +172,14 @@ FAMILIES = {
                 '<|close|>argument<|sep|><|open|>argument key="city" type="string"<|sep|>Pa'
             ),
             [CUT],
+        ),
+        (
+            (
+                '<|open|>call tool="search" index="1"<|sep|><|open|>argument key="q" type="string"<|sep|>'
+                'R&amp;D<|close|>argument<|sep|><|open|>argument key="&quot;a&amp;b&quot; (c)" type="number"'
+                "<|sep|>1<|close|>argument<|sep|><|close|>call<|sep|>"
+            ),
+            [("search", {"q": "R&amp;D", '"a&b" (c)': 1})],
         ),
     ],
     "glm": [
@@ -236,6 +249,13 @@ FAMILIES = {
                 f"{MM}<x>y{MM}</x>{MM}</item>{MM}</list>{MM}<t>a{MM}</t>{MM}<t>b{MM}</t>{MM}</invoke>"
             ),
             [("search", {"q": "a", "list": ["1", {"x": "y"}], "t": ["a", "b"]})],
+        ),
+        (
+            (
+                f'{MM}<invoke name="get_time">\n{MM}<a>one {MM}<b>x{MM}</b>two{MM}</a>\n'
+                f"{MM}<c>{MM}<$text>y{MM}</$text>z{MM}</c>\n{MM}</invoke>"
+            ),
+            [("get_time", {"a": {"b": "x", "$text": "one two"}, "c": {"$text": "y", "$$text": "z"}})],
         ),
         (
             f'{MM}<invoke name="search">{MM}<q>{MM}<b>x{MM}</b>{MM}</q>{MM}</invoke>',
@@ -470,6 +490,8 @@ def test_without_tools_no_family_calls(text):
             "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Hi<|return|>",
             [("thought", "hm"), "Hi"],
         ),
+        ("<|message|>Hi<|eot|>", ["Hi"]),
+        ("So <|message|> stands here.", ["So <|message|> stands here."]),
         (
             "<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>",
             [("thought", "hm"), "Hi"],

@@ -29,6 +29,9 @@ BLOCKS: Final[Mapping[str, str]] = {
     "<｜DSML｜function_calls>": "</｜DSML｜function_calls>",
     "<｜DSML｜tool_calls>": "</｜DSML｜tool_calls>",
     "<｜DSML｜ calls>": "</｜DSML｜ calls>",
+    # how V4 misspells it now and then
+    "<｜DSML｜toolcalls>": "</｜DSML｜tool_calls>",
+    "<｜DSML｜tool>": "</｜DSML｜tool_calls>",
     # Kimi K2, which also writes the singular
     "<|tool_calls_section_begin|>": "<|tool_calls_section_end|>",
     "<|tool_call_section_begin|>": "<|tool_call_section_end|>",
@@ -151,6 +154,7 @@ LEADING: Final = (
     "<|assistant|>",
     "<|content|>",
     "<|content_text|>",
+    "<|message|>",
 )
 """What opens the text of an answer; dropped where nothing was said before."""
 

@@ -29,6 +29,8 @@ _CLOSER: Final = f"{MARK}</tool_call>"
 _INVOKE_CLOSER: Final = f"{MARK}</invoke>"
 _MAX_NAME_CHARS: Final = 256
 _MAX_DEPTH: Final = 32
+_TEXT: Final = "$text"
+"""The key of the text that stands beside the tags of an object, as the model's template has it."""
 
 _NAME = re.compile(r"[^<>\n]*")
 _TAG = re.compile(r"<(/?)([^<>\n]{1,256})>")
@@ -80,6 +82,7 @@ def _fill(values: Values, body: str) -> str:
         if len(root) == 1 or root[-1].name != tag.group(2):
             return f"</{tag.group(2)[:100]}> closes nothing"
         root.pop().end = begin - len(MARK)
+        root[-1].text += piece[tag.end() :]
     if len(root) > 1:
         return f"<{root[-1].name[:100]}> is not closed"
     for node in _grouped(root[0].inner):
@@ -108,7 +111,13 @@ class _Node:
             return self.text
         if all(node.name == "item" for node in self.inner):
             return [node.value() for node in self.inner]
-        return {node.name: node.value() for node in _grouped(self.inner)}
+        found = {node.name: node.value() for node in _grouped(self.inner)}
+        if self.text.strip():
+            key = _TEXT
+            while key in found:
+                key = f"${key}"
+            found[key] = self.text
+        return found
 
 
 def _grouped(nodes: list[_Node]) -> list[_Node]:

@@ -28,6 +28,8 @@ _BETWEEN = re.compile(r"[\s,;]*")
 def mistral(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
     """Read on behind `[TOOL_CALLS]`."""
     following = yield from skip(c)
+    while following == "[" and (yield from literal(c, (OPENER,))):
+        following = yield from skip(c)  # small models write the mark twice
     if following in {"{", "["}:
         yield from (yield from read_calls(c, box, "[/TOOL_CALLS]"))
     else:

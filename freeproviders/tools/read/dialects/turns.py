@@ -52,8 +52,8 @@ _CLOSE: Final = "<|close|>"
 _SEP: Final = "<|sep|>"
 _ARGUMENT_CLOSER: Final = f"{_CLOSE}argument{_SEP}"
 _THINK_CLOSER: Final = f"{_CLOSE}think{_SEP}"
-_INSIDE = re.compile(r"[\w =\"'.:/\-]*")
-_ATTRIBUTE = re.compile(r"(\w+)=[\"']([^\"']*)[\"']")
+_INSIDE = re.compile(r"[^<>\n]*")
+_ATTRIBUTE = re.compile(r"(\w+)=([\"'])(.*?)\2")
 
 _THOUGHT_CLOSER: Final = "<channel|>"
 _ROLE = re.compile(r"[\w\s]*")
@@ -125,7 +125,7 @@ def kimi(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
         return After(text=False, thinking=_THINK_CLOSER)
     if kind != "call" or not box:
         return DROPPED
-    name = dict(_ATTRIBUTE.findall(attributes)).get("tool", "")
+    name = _attribute(attributes, "tool")
     values = Values(box, name)
     fault = yield from _arguments(c, values)
     yield RawCall(name, values.values, c.since(start), fault or values.fault)
@@ -142,12 +142,19 @@ def _arguments(c: Cursor, values: Values) -> Waiting:
             return CUT_OFF
         if mark == _CLOSE:
             return ""
-        attributes = dict(_ATTRIBUTE.findall(inside))
         start = c.tell()
         if not (yield from until(c, (_ARGUMENT_CLOSER,))):
             return CUT_OFF
         text = c.since(start)[: -len(_ARGUMENT_CLOSER)]
-        values.add(attributes.get("key", ""), text, plain=attributes.get("type") == "string")
+        values.add(_attribute(inside, "key"), text, plain=_attribute(inside, "type") == "string")
+
+
+def _attribute(tag: str, name: str) -> str:
+    """Return an attribute of a tag of Kimi K3, in which quotes and ampersands are escaped."""
+    for key, _, value in _ATTRIBUTE.findall(tag):
+        if key == name:
+            return str(value).replace("&quot;", '"').replace("&amp;", "&")
+    return ""
 
 
 def thought(c: Cursor, _box: Toolbox, opener: str) -> Recogniser:
