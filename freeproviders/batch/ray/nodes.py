@@ -98,6 +98,11 @@ class Cluster:
     """What Ray calls this process's connection to the cluster; None before the first look."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the program has ended that connection, and the actors with it."""
+        return self.connection is not None and connection() != self.connection
+
     def missing(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows of nodes to try: no actor of ours is there, and none was refused of late.
 
@@ -173,7 +178,7 @@ class Nodes:
         looking = self._look_if_due()
         while looking is not None and not self._known.nodes:
             await asyncio.wrap_future(looking)
-            looking = self._look_if_due() if self._is_over else None
+            looking = self._look_if_due() if self._known.is_over else None
         left = [node for node in self if node not in tried]
         if not left:
             return None
@@ -181,14 +186,9 @@ class Nodes:
         return min(left, key=lambda node: (node.rests_until > now, node.running, node.turn))
 
     @property
-    def connected(self) -> bool:
-        """Whether this process is still connected as it was when the nodes were found."""
-        return connection() == self._known.connection
-
-    @property
-    def _is_over(self) -> bool:
-        """Whether the program has ended the connection that was looked through, and its actors with it."""
-        return self._known.connection is not None and not self.connected
+    def is_over(self) -> bool:
+        """Whether the program has ended the connection through which the nodes were found."""
+        return self._known.is_over
 
     def lost(self, node: Node) -> None:
         """Forget a node that does not answer; if it lives, it is found again."""
@@ -199,7 +199,7 @@ class Nodes:
     def _look_if_due(self) -> Future[None] | None:
         """Begin to look for nodes where that is due; return the look that is under way."""
         with self._lock:
-            if self._is_over:
+            if self._known.is_over:
                 self._known, self._looking = Cluster(), None
             if self._looking is not None and not self._looking.done():
                 return self._looking
@@ -235,7 +235,7 @@ class Nodes:
         if not known.nodes:
             connect(self._address)
             known.connection = known.connection or connection()
-        if connection() != known.connection:
+        if known.is_over:
             return
         placed = ray_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         actor_class = ray.remote(Asker)
@@ -255,7 +255,7 @@ class Nodes:
                     known.take(node, answer.result())
                 except ray.exceptions.RayError as error:
                     known.refuse(node, _what(error), sure=False)
-            if connection() != known.connection:
+            if known.is_over:
                 return
         for node in waiting.values():
             known.refuse(node, f"It did not answer within {_HELLO_SECONDS:.0f} seconds.", sure=False)

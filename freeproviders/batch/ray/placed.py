@@ -184,7 +184,7 @@ class OnRay(Backend):
     async def _asked(self, node: Node, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Ask one node. Raises `_Lost` where the node or its process is gone."""
         ray = ray_module()
-        if not self._nodes.connected:  # Ray would connect by itself, on this event loop
+        if self._nodes.is_over:  # Ray would connect by itself, on this event loop
             raise _Lost("The program ended its connection to the cluster.")
         tell = request.listener
         sent = replace(request, model=request.model or self.model or None, listener=None, patience=None)
