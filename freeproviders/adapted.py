@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
 
 from freeproviders.abilities import Learned
 from freeproviders.errors import ContextOverflowError, EmptyResponseError, UsageError
@@ -23,6 +24,37 @@ from freeproviders.types import (
 )
 from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 from freeproviders.wire.json import dumps
+
+_WRAPPERS: Final = {
+    "langchain": "langchain_freeproviders.as_backend(model)",
+    "llama_index": "llama_index_freeproviders.as_backend(llm)",
+}
+"""What makes a backend of a framework's model, by the beginning of its module's name."""
+
+
+def check_askable(given: object) -> None:
+    """Raise `UsageError` for an object that cannot be asked; the error says what to pass instead."""
+    if isinstance(given, type):
+        raise UsageError(f"A backend is an object, not a class: pass an instance of {given.__name__}.")
+    refuse_framework_model(given)
+    missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
+    if missing:
+        raise UsageError(
+            f"A backend needs name, model and batches(request); "
+            f"{type(given).__name__} has no {', '.join(missing)}."
+        )
+
+
+def refuse_framework_model(given: object) -> None:
+    """Raise `UsageError` for a framework's model; the error says what makes a backend of it."""
+    if hasattr(given, "batches"):
+        return
+    for cls in type(given).__mro__:
+        for framework, wrapper in _WRAPPERS.items():
+            if cls.__module__.startswith(framework):
+                raise UsageError(
+                    f"{type(given).__name__} is a model of a framework, not a backend: pass {wrapper}."
+                )
 
 
 async def completed(

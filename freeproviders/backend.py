@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities, Askable, Feature, Learned
-from freeproviders.adapted import completed
+from freeproviders.adapted import check_askable, completed
 from freeproviders.addresses import is_loopback
 from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
 from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
@@ -623,14 +623,7 @@ class _Foreign(Backend):
     announces_admission = True
 
     def __init__(self, given: Askable) -> None:
-        if isinstance(given, type):
-            raise UsageError(f"A backend is an object, not a class: pass an instance of {given.__name__}.")
-        missing = [name for name in ("name", "model", "batches") if not hasattr(given, name)]
-        if missing:
-            raise UsageError(
-                f"A backend needs name, model and batches(request); "
-                f"{type(given).__name__} has no {', '.join(missing)}."
-            )
+        check_askable(given)
         self._take(given)
 
     def _take(self, given: Askable) -> None:

@@ -389,6 +389,8 @@ class AuthenticationError(ProviderError):
 class PermissionDeniedError(ProviderError):
     """The key is known but not allowed to do this."""
 
+    advice = "Check what the key and its account are allowed to use."
+
 
 class NotInPlanError(PermissionDeniedError):
     """The plan of the account does not have the model, not even a little of it: waiting is no help."""

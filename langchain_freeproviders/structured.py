@@ -32,7 +32,7 @@ from freeproviders.errors import UsageError
 from freeproviders.types import FromClass
 from langchain_freeproviders.chunks import DraftChunk, response_metadata, usage_metadata
 from langchain_freeproviders.errors import OutputError, StructuredOutputError
-from langchain_freeproviders.tools import DraftedForm, Method, json_schema_format, openai_tools
+from langchain_freeproviders.tools import DraftedForm, Method, json_schema_format, on_one_line, openai_tools
 
 
 def structured(
@@ -123,7 +123,7 @@ def _traceable(schema: Any) -> Any:
     try:
         convert_to_openai_tool(schema)
     except Exception as error:
-        raise UsageError(f"{schema!r:.200} is no schema: {error}.") from error
+        raise UsageError(f"{schema!r:.200} is no schema: {on_one_line(error)}") from error
     return schema if isinstance(schema, type) else convert_to_json_schema(schema)
 
 

@@ -14,6 +14,11 @@ from freeproviders.tools.choice import offered, read_choice
 from freeproviders.types import FromClass
 
 
+def on_one_line(error: Exception) -> str:
+    """Write what LangChain says about a tool or a schema as the end of a sentence of ours."""
+    return " ".join(str(error).split()).rstrip(".") + "."
+
+
 class DraftedForm(FromClass):
     """The form of an answer whose object is shown as it grows, where the answer is streamed."""
 
@@ -39,7 +44,7 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
         try:
             schema = convert_to_openai_tool(tool, strict=strict)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise UsageError(f"{tool!r:.200} cannot be bound as a tool: {error}.") from error
+            raise UsageError(f"{tool!r:.200} cannot be bound as a tool: {on_one_line(error)}") from error
         out.append(FromClass(schema, tool.source) if isinstance(tool, FromClass) else schema)
     return out
 
@@ -84,7 +89,7 @@ def json_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, 
     try:
         document = convert_to_json_schema(schema, strict=strict)
     except (ValueError, TypeError, NotImplementedError, KeyError) as error:
-        raise UsageError(f"{schema!r:.200} is no schema: {error}.") from error
+        raise UsageError(f"{schema!r:.200} is no schema: {on_one_line(error)}") from error
     wrapped = {"name": document["title"], "schema": document}
     return {
         "type": "json_schema",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -20,8 +21,11 @@ def provider_class(name: str) -> type[Provider]:
     """Find a provider by its name or slug, importing only its module. Raises a usage error."""
     row = find_provider(name)
     if row is None:
+        near = get_close_matches(name.lower(), SLUGS, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
         raise typer.BadParameter(
-            f"There is no provider {name!r}: `freeproviders providers` lists them.", param_hint="--provider"
+            f"There is no provider {name!r}. {hint}`freeproviders providers` lists them.",
+            param_hint="--provider",
         )
     return load_provider(row)
 

@@ -62,6 +62,8 @@ class HybridIndex:
     def __init__(self, texts: Sequence[str], *, weight: float = WEIGHT) -> None:
         if weight < 0:
             raise UsageError(f"weight must be 0 or more, not {weight}.")
+        if isinstance(texts, str):
+            raise UsageError("texts must be a list of texts, not str.")
         static.find()
         self.weight = weight
         self._fingerprint = static.FAMILY.fingerprint

@@ -215,6 +215,8 @@ class ChatgptFree(AsyncGeneratorProvider):
 class NonceExpiredError(PermissionDeniedError):
     """The service no longer takes the page's nonce."""
 
+    advice = ""
+
 
 class _Pages:
     """The pages of one provider instance and its copies, by the sender of the request for each.

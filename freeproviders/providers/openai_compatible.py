@@ -141,7 +141,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         if self._guard is None or not (reason := self._guard.refused(error)):
             return error
         self._found.append(reason)
-        denied = PermissionDeniedError(reason, status=status)
+        denied = PermissionDeniedError(reason, status=status, advice="")
         denied.allowances, denied.kind = error.allowances, error.kind
         return denied
 
@@ -222,7 +222,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         )
         if self._guard is not None:
             if self._found:
-                raise PermissionDeniedError(self._found[0])
+                raise PermissionDeniedError(self._found[0], advice="")
             insist(body, style.free)
         for name in learned.mend(body, request.model or self.model):
             given = name in request.options or getattr(request, name, None) is not None

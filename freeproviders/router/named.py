@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from freeproviders.abilities import Askable
+from freeproviders.adapted import refuse_framework_model
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.errors import MissingDependencyError, UsageError
@@ -17,11 +17,6 @@ from freeproviders.router.member import Found, Member, Skipped
 from freeproviders.router.names import parted
 from freeproviders.router.ollama import OLLAMA, ollama_later
 from freeproviders.router.policy import Policy
-
-_WRAPPERS = {
-    "langchain": "langchain_freeproviders.as_backend(model)",
-    "llama_index": "llama_index_freeproviders.as_backend(llm)",
-}
 
 
 def named(values: Iterable[Backend | Askable | str], policy: Policy) -> Found:
@@ -49,13 +44,20 @@ def _add(found: Found, value: object, policy: Policy) -> None:
     if isinstance(value, str):
         if not value:
             raise UsageError("A member's name is empty.")
+        if "://" in value:
+            raise UsageError("An address is no member: pass OpenAICompatible(model, base_url=...).")
         who, model = parted(value)
         if isinstance(who, str):
             _add_service(found, catalogue().service(who), model, policy)
         else:
             found.members.append(_allowed(_protocol(who, model), policy))
         return
-    _check_kind(value)
+    refuse_framework_model(value)
+    if not hasattr(value, "name"):
+        raise UsageError(
+            'A member is a backend, or a name as "groq", "groq/openai/gpt-oss-120b" or "embedded", not '
+            f"{value!r:.200}."
+        )
     backend = Backend.of(value)  # type: ignore[arg-type]  # or a UsageError that says what it lacks
     found.members.append(_allowed(backend, policy))
 
@@ -93,21 +95,3 @@ def _allowed(backend: Backend, policy: Policy) -> Member:
     if reason:
         raise UsageError(reason, provider=backend.name, model="" if is_embedded(backend) else backend.model)
     return member
-
-
-def _check_kind(value: Any) -> None:
-    """Raise `UsageError` for a framework's model, which its adapter makes a backend of."""
-    if isinstance(value, Backend) or callable(getattr(value, "batches", None)):
-        return
-    for cls in type(value).__mro__:
-        for framework, wrapper in _WRAPPERS.items():
-            if cls.__module__.startswith(framework):
-                raise UsageError(
-                    f"{type(value).__name__} is a model of a framework: pass {wrapper}, or name it in the "
-                    "adapter's own class."
-                )
-    if not hasattr(value, "name"):
-        raise UsageError(
-            'A member is a backend, or a name as "groq", "groq/openai/gpt-oss-120b" or "embedded", not '
-            f"{value!r:.200}."
-        )

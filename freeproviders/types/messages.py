@@ -13,6 +13,7 @@ from freeproviders.types.calls import ToolCall, calls_of
 Role = Literal["system", "user", "assistant", "tool"]
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
+_ROLES: Final = f"use one of {', '.join(ROLES)}."
 DEVELOPER: Final = "developer"
 """OpenAI's newer name of the role of the system."""
 _ROLE_ALIASES: Final[Mapping[str, Role]] = {DEVELOPER: "system", "function": "tool"}
@@ -109,12 +110,17 @@ class Message:
                 f"A message must be a mapping with 'role' and 'content', not {type(value).__name__}."
             )
         given = role = value.get("role")
+        if role is None:
+            raise UsageError("A message has no 'role': " + _ROLES)
         role = _ROLE_ALIASES.get(role, role) if isinstance(role, str) else role
         if role not in ROLES:
-            raise UsageError(f"Unknown message role {role!r}: use one of {', '.join(ROLES)}.")
+            raise UsageError(f"Unknown message role {role!r}: {_ROLES}")
+        content = value.get("content")
+        if content is None and role != "assistant" and "content" not in value:
+            raise UsageError(f"A message of the role {role!r} has no 'content'.")
         return cls(
             role=role,
-            content=_content(value.get("content")),
+            content=_content(content),
             name=value.get("name"),
             tool_calls=calls_of(value.get("tool_calls")),
             tool_call_id=value.get("tool_call_id"),
@@ -135,9 +141,10 @@ def as_messages(messages: str | Iterable[Message | Mapping[str, Any]]) -> tuple[
     """
     if isinstance(messages, str):
         return (Message("user", messages),)
-    if not isinstance(messages, Iterable):
+    if not isinstance(messages, Iterable) or isinstance(messages, Mapping):
         raise UsageError(
-            f"messages must be a list of mappings with 'role' and 'content', not {type(messages).__name__}."
+            "messages must be text or a list of mappings with 'role' and 'content', not "
+            f"{type(messages).__name__}."
         )
     out = tuple([Message.of(message) for message in messages])
     if not out:

@@ -479,6 +479,7 @@ def test_errors_speak_of_options() -> None:
     ("arguments", "complaint"),
     [
         (["chat", "--provider", "nobody", "Hi"], "There is no provider 'nobody'"),
+        (["chat", "--provider", "FlowGTP", "Hi"], "Did you mean 'flow-gpt'?"),
         (["chat", "--provider", "flow-gpt", "--model", "gpt-9", "Hi"], "gpt-9"),
         (
             ["chat", "--provider", "flow-gpt", "--base-url", "localhost:80", "Hi"],

@@ -23,7 +23,7 @@ from freeproviders import (
     errors,
 )
 from freeproviders.testing import replica
-from freeproviders.types import ChatRequest, Message, Tool
+from freeproviders.types import ChatRequest, Message, Tool, as_messages
 from tests.core.servers import serve
 from tests.core.services import text_of
 
@@ -408,6 +408,30 @@ def test_request(wrong):
     ):
         with pytest.raises(errors.UsageError):
             ask(**{"messages": "hi", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ({"role": "user", "content": "hi"}, "text or a list of mappings .*, not dict"),
+        ([{"content": "hi"}], "A message has no 'role': use one of system, user"),
+        ([{"role": "usr", "content": "hi"}], "Unknown message role 'usr': use one of system, user"),
+        ([{"role": "user", "text": "hi"}], "A message of the role 'user' has no 'content'"),
+        ([{"role": "tool", "tool_call_id": "1"}], "A message of the role 'tool' has no 'content'"),
+    ],
+    ids=str,
+)
+def test_messages_that_are_none(messages, said):
+    with pytest.raises(errors.UsageError, match=said):
+        as_messages(messages)
+
+
+def test_an_assistants_message_with_calls_needs_no_content():
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for rest in ({}, {"content": None}):
+        [message] = as_messages([{"role": "assistant", "tool_calls": [call], **rest}])
+        assert message.content == ""
+        assert message.tool_calls[0].name == "f"
 
 
 HALF = "a\ud83d"

@@ -114,6 +114,8 @@ async def test_mistakes_are_found_before_anything_is_done():
         index.search("a", 0)
     with pytest.raises(UsageError, match="k must be 1 or more"):
         await index.asearch("a", -1)
+    with pytest.raises(UsageError, match="texts must be a list of texts, not str"):
+        HybridIndex("abc")
     with pytest.raises(UsageError, match="weight"):
         HybridIndex(TEXTS, weight=-1)
 

@@ -264,3 +264,12 @@ async def test_tools_given_by_bind():
     with FLOW.replica(brain) as r:
         message = await FLOW.model(r).bind(tools=[add], tool_choice="any").ainvoke(SUM)
         assert message.tool_calls[0]["args"] == {"a": 3, "b": 4}
+
+
+def test_what_is_no_tool_is_said_in_one_sentence():
+    with OPENAI.replica("ok") as r, pytest.raises(errors.UsageError) as caught:
+        OPENAI.model(r).bind_tools([5])
+    said = str(caught.value)
+    assert said.startswith("5 cannot be bound as a tool: ")
+    assert "\n" not in said
+    assert said.endswith("key.")

@@ -300,6 +300,11 @@ def test_a_frameworks_model_is_led_to_its_adapter():
         find([MockLLM()])
 
 
+def test_an_address_is_led_to_the_class_that_takes_one():
+    with pytest.raises(UsageError, match=r"pass OpenAICompatible\(model, base_url=\.\.\.\)"):
+        find(["http://127.0.0.1:9/v1"])
+
+
 def test_nobody_to_ask_is_said_with_reasons(monkeypatch):
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     with pytest.raises(UsageError, match=r"There is no backend to ask\..*openrouter: It trains"):
