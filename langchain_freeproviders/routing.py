@@ -101,17 +101,7 @@ class RouterSettings(PatienceFields, BackendSettings):
 
         router = FreeProviders(
             *[as_backend(model) if isinstance(model, BaseChatModel) else model for model in self.models],
-            prefer=self.prefer,
-            exclude=self.exclude,
-            allow=self.allow,
-            confirmed=self.confirmed,
-            paid=self.paid,
-            privacy=self.privacy,
-            strategy=self.strategy,
-            on_broken_stream=self.on_broken_stream,
-            max_requests=self.max_requests,
-            context_window=self.context_window,
-            ledger=self.ledger,
+            **{name: getattr(self, name) for name in FreeProviders.options},
         )
         changes: Configuration = {}
         if self.timeout is not None:

@@ -150,20 +150,8 @@ class FreeProviders(PatienceFields, CoreLLM):
     def _made_backend(self) -> Backend:
         from freeproviders import FreeProviders as Router  # noqa: PLC0415 - only a router needs it
 
-        router = Router(
-            *map(_member, self.models),
-            prefer=self.prefer,
-            exclude=self.exclude,
-            allow=self.allow,
-            confirmed=self.confirmed,
-            paid=self.paid,
-            privacy=self.privacy,
-            strategy=self.strategy,
-            on_broken_stream=self.on_broken_stream,
-            max_requests=self.max_requests,
-            context_window=self.context_window,
-            ledger=self.ledger,
-        )
+        own = {name: getattr(self, name) for name in Router.options}
+        router = Router(*map(_member, self.models), **own)
         changes: Configuration = {}
         if self.timeout is not None:
             changes["timeout"] = self.timeout

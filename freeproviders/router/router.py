@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
@@ -79,6 +80,8 @@ class FreeProviders(Backend):
     keeps_limits = True
     """Also where no member keeps any: those that rest after a failure are waited for too."""
     default_abilities: ClassVar[Abilities] = Abilities()
+    options: ClassVar[tuple[str, ...]] = ()
+    """The keywords of the constructor but for `cache`: the router's fields in each adapter."""
     _unwanted: tuple[Callable[[Service], bool], ...] = ()
     """What tells services that are not asked, beside those that the caller excludes."""
 
@@ -325,3 +328,12 @@ class FreeProviders(Backend):
     def status_sync(self) -> list[Standing]:
         """Return the same in code without an event loop."""
         return bridge.run(self.status())
+
+
+FreeProviders.options = tuple(
+    [
+        parameter.name
+        for parameter in inspect.signature(FreeProviders.__init__).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "cache"
+    ]
+)

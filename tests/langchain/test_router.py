@@ -141,6 +141,7 @@ def test_the_answer_says_who_gave_it_and_how(servers):
 def test_every_argument_of_the_router_has_a_field():
     for cls in (ChatFreeProviders, FreeProvidersLLM):
         own = set(inspect.signature(FreeProviders.__init__).parameters) - {"self", "members"}
+        assert own == {*FreeProviders.options, "cache"}
         assert own <= set(cls.model_fields)
         assert {"models", "timeout", "max_retries", "wait_up_to", "temperature"} <= set(cls.model_fields)
         for name in own:

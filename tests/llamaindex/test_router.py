@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import inspect
 import json
 import pickle
 from contextlib import ExitStack, suppress
@@ -517,6 +518,14 @@ def test_secrets_of_another_packages_llm_are_not_saved():
 def test_mistakes_are_found_when_it_is_made(fields, words):
     with pytest.raises(ValueError, match=words):
         FreeProviders(**fields)
+
+
+def test_each_option_of_the_router_is_a_field_of_the_same_default():
+    parameters = inspect.signature(freeproviders.FreeProviders.__init__).parameters
+    for name in freeproviders.FreeProviders.options:
+        default = FreeProviders.model_fields[name].get_default(call_default_factory=True)
+        given = parameters[name].default
+        assert default == (list(given) if isinstance(given, tuple) else given), name
 
 
 def test_a_members_settings_are_the_routers_to_say():
