@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import kept, terminal
+from freeproviders.cli import kept, options, terminal
 from freeproviders.cli.commands import Command, Group, examples, variables
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _Store = Annotated[
 @examples("freeproviders answers list", "freeproviders answers list --json")
 def list_(
     store: _Store = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
 ) -> None:
     """List the runs whose answers are kept: what became of their rows, how large, and from when.
 
@@ -77,7 +77,7 @@ def delete(
         ),
     ] = "",
     store: _Store = "",
-    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    sure: options.Yes = False,
 ) -> None:
     """Delete the answers of a run, or all: their questions are asked again when they are needed.
 

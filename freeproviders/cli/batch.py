@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from freeproviders.cli import choosing, options, terminal, who
+from freeproviders.cli import choosing, options, terminal
 from freeproviders.cli.commands import Command, WithRun, examples, variables
 from freeproviders.cli.moments import read_moment, shown_moment
 
@@ -114,26 +114,26 @@ def run(
         typer.Option(
             metavar="NAMES",
             help='"auto" for what is free for you, the default; or several, as groq,gemini,ollama/llama3.2.',
-            rich_help_panel=who.WHO,
+            rich_help_panel=options.BACKEND,
         ),
     ] = None,
-    provider: who.Provider = None,
-    service: who.Service = None,
-    model: who.Model = None,
-    base_url: who.BaseUrl = None,
-    api_key: who.ApiKey = None,
-    proxy: who.Proxy = None,
+    provider: options.Provider = None,
+    service: options.Service = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key: options.ApiKey = None,
+    proxy: options.Proxy = None,
     accept_terms: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ID",
             help="A service whose terms allow evaluation or non-commercial use only: it is asked.",
-            rich_help_panel=who.WHO,
+            rich_help_panel=options.BACKEND,
         ),
     ] = None,
-    system: who.System = None,
-    temperature: who.Temperature = None,
-    max_tokens: who.MaxTokens = None,
+    system: options.System = None,
+    temperature: options.Temperature = None,
+    max_tokens: options.MaxTokens = None,
     wait: Annotated[
         bool,
         typer.Option(
@@ -257,7 +257,7 @@ def status(
     output: Annotated[
         Path, typer.Argument(metavar="FILE", help="The output of the batch.", show_default=False)
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
 ) -> None:
     """Show how far a batch is: its rows by state, the services that answered, and when it will end.
 

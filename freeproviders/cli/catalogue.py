@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import check, rows, show, terminal
+from freeproviders.cli import check, options, rows, show, terminal
 from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def catalogue(
         bool, typer.Option("--private", help="Those that say they do not train on prompts.")
     ] = False,
     local: Annotated[bool, typer.Option("--local", help="Servers on this machine.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    as_json: Annotated[bool, options.as_json("Print a JSON list.")] = False,
 ) -> None:
     """List the services of the catalogue: what is free, what becomes of prompts, which have a key.
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from freeproviders.cli import choosing, options, terminal, who
+from freeproviders.cli import choosing, options, terminal
 from freeproviders.cli.commands import INTERRUPTED_EXIT, examples, variables
+from freeproviders.cli.options import QUESTION
 from freeproviders.cli.remarks import warnings_as_remarks
 from freeproviders.cli.schema_file import response_format
-from freeproviders.cli.who import QUESTION
 
 if TYPE_CHECKING:
     from freeproviders.backend import Backend
@@ -47,13 +47,13 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    provider: who.Provider = None,
-    service: who.Service = None,
-    model: who.Model = None,
-    base_url: who.BaseUrl = None,
-    api_key: who.ApiKey = None,
-    proxy: who.Proxy = None,
-    system: who.System = None,
+    provider: options.Provider = None,
+    service: options.Service = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    api_key: options.ApiKey = None,
+    proxy: options.Proxy = None,
+    system: options.System = None,
     attach: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,8 +68,8 @@ def chat(
         bool,
         typer.Option("--continue", "-c", help="Go on with the last conversation.", rich_help_panel=QUESTION),
     ] = False,
-    temperature: who.Temperature = None,
-    max_tokens: who.MaxTokens = None,
+    temperature: options.Temperature = None,
+    max_tokens: options.MaxTokens = None,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -90,11 +90,7 @@ def chat(
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option(
-            "--json",
-            help="Print one JSON object: text, reasoning, usage, finish, provider, model.",
-            rich_help_panel=OUTPUT,
-        ),
+        options.as_json("Print one JSON object: text, reasoning, usage, finish, provider, model.", OUTPUT),
     ] = False,
     cache: Annotated[
         bool,

@@ -19,7 +19,7 @@ def doctor(
         bool,
         typer.Option("--probe-local", help="Ask the servers on this machine whether they are there."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Tell what is found here, what would answer, what is wrong and what to do about it.

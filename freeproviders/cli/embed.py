@@ -56,7 +56,7 @@ def embed(
         bool, typer.Option("--cache", help="Keep the vectors: see `freeproviders embeddings`.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object: vectors, family, model, tokens.")
+        bool, options.as_json("Print one JSON object: vectors, family, model, tokens.")
     ] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:

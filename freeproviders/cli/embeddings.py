@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import kept, terminal
+from freeproviders.cli import kept, options, terminal
 from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _File = Annotated[
 @examples("freeproviders embeddings list", "freeproviders embeddings list --json")
 def list_(
     file: _File = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
 ) -> None:
     """List the families of vectors that are kept: how many, how large, and from when."""
     cache = _cache(file)
@@ -57,7 +57,7 @@ def delete(
     ] = "",
     everything: Annotated[bool, typer.Option("--all", help="Delete the vectors of all families.")] = False,
     file: _File = "",
-    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    sure: options.Yes = False,
 ) -> None:
     """Delete the vectors of a family, or of all: their texts are embedded again when they are needed."""
     if everything == bool(family):

@@ -36,7 +36,7 @@ def models(
             help="Ask the service for its list, with your key; the list is kept, with its date.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, options.as_json("Print JSON.")] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """List the embedded models that can be fetched, and which of them are on this machine.

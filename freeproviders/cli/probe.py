@@ -49,7 +49,7 @@ def probe(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send the requests without a question.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json("Print the report as a JSON object.")] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """Ask a service, with your own key, whether it is as the catalogue says; print what differs.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import terminal
+from freeproviders.cli import options, terminal
 from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _FACTS = {
 
 
 @examples("freeproviders providers", "freeproviders providers --json")
-def providers(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
+def providers(as_json: Annotated[bool, options.as_json("Print a JSON list.")] = False) -> None:
     """List the providers and their facts.
 
     "no" under Working is about the public service; the protocol works with any --base-url that

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freeproviders.cli import terminal, today
+from freeproviders.cli import options, terminal, today
 from freeproviders.cli.commands import Command, Group, examples
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ app = typer.Typer(cls=Group, invoke_without_command=True, help="Show what is lef
 @examples("freeproviders quota", "freeproviders quota --json")
 def quota(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
 ) -> None:
     """Show what was counted of each limit, what is left of it, and when more comes back.
 
@@ -60,7 +60,7 @@ def reset(
         str, typer.Argument(metavar="NAME", help="The service, as `freeproviders quota` names it.")
     ],
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="Only this model or pool.")] = "",
-    sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    sure: options.Yes = False,
 ) -> None:
     """Forget what was counted and learned of a service: its limits are taken to be unused."""
     import asyncio

@@ -40,7 +40,7 @@ def services(
             autocompletion=rows.ids,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json()] = False,
     verbose: Annotated[int, options.verbose()] = 0,
 ) -> None:
     """List what a router asks on this machine, in order, and what is left out and why.

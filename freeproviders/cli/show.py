@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freeproviders.cli import rows, terminal
+from freeproviders.cli import options, rows, terminal
 from freeproviders.cli.commands import examples
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @examples("freeproviders catalogue show groq", "freeproviders catalogue show groq --json")
 def show(
     name: Annotated[str, typer.Argument(metavar="SERVICE", help="Its id or name.", autocompletion=rows.ids)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole row as a JSON object.")] = False,
+    as_json: Annotated[bool, options.as_json("Print the whole row as a JSON object.")] = False,
 ) -> None:
     """Show one service: limits, models, terms, privacy, where a key is had; and how old each fact is.
 
