@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from freeproviders.addresses import is_every_host
 
@@ -36,6 +38,40 @@ def name_outside(host: str) -> str:
             return name_of(str(way.getsockname()[0]))
     except OSError:
         return ""
+
+
+class ServerInWith(ABC):
+    """A server for a `with` or `async with` statement, which runs beside the code in it."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start serving; returns the server itself."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop serving."""
+
+    def _raise_failures(self, error: BaseException | None) -> None:
+        """Raise what failed while it ran; `error` is that which ended the statement, None without one."""
+        del error  # by default no failure is left
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._raise_failures(error)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+        self._raise_failures(error)
 
 
 class Connection(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -140,6 +140,38 @@ class _Insisting(BaseLLMOutputParser[Any]):
         return value
 
 
+class _Growing:
+    """What was shown last of an object that grows, and the chunks before its text.
+
+    Attributes:
+        shown: the value that was shown last, None for none.
+        held: the chunks that are no drafts, up to the first with text.
+        has_text: whether the text has begun, before which all drafts come.
+    """
+
+    def __init__(self, shown_of: Callable[[Any], Any]) -> None:
+        self.shown: Any = None
+        self.held: list[str | BaseMessage] = []
+        self.has_text = False
+        self._shown_of = shown_of
+
+    def take(self, chunk: str | BaseMessage) -> Sequence[Any]:
+        """Take a chunk; return the value to show for it, if there is a new one."""
+        if isinstance(chunk, DraftChunk):
+            draft = self._shown_of(chunk.draft)
+            return () if draft is None else self.new(draft)
+        self.held.append(chunk)
+        self.has_text = not isinstance(chunk, BaseMessage) or bool(chunk.text)
+        return ()
+
+    def new(self, value: Any) -> Sequence[Any]:
+        """Return a value if it is another than the one before."""
+        if value == self.shown:
+            return ()
+        self.shown = value
+        return (value,)
+
+
 class _Drafted(BaseTransformOutputParser[Any]):
     """Shows the drafts of an object, which come before its text.
 
@@ -164,41 +196,27 @@ class _Drafted(BaseTransformOutputParser[Any]):
         raise StructuredOutputError(f"{how}: with include_raw=True the message comes out as well.")
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
-        shown, held = None, []
+        growing = _Growing(self._shown)
         for chunk in input:
-            if isinstance(chunk, DraftChunk):
-                draft = self._shown(chunk.draft)
-                if draft is not None and draft != shown:
-                    shown = draft
-                    yield draft
-                continue
-            held.append(chunk)
-            if not isinstance(chunk, BaseMessage) or chunk.text:
+            yield from growing.take(chunk)
+            if growing.has_text:
                 break
-        for value in super()._transform(chain(held, input)):
-            if value != shown:
-                shown = value
-                yield value
-        if shown is None:
+        for value in super()._transform(chain(growing.held, input)):
+            yield from growing.new(value)
+        if growing.shown is None:
             yield self._nothing()
 
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
-        shown, held = None, []
+        growing = _Growing(self._shown)
         async for chunk in input:
-            if isinstance(chunk, DraftChunk):
-                draft = self._shown(chunk.draft)
-                if draft is not None and draft != shown:
-                    shown = draft
-                    yield draft
-                continue
-            held.append(chunk)
-            if not isinstance(chunk, BaseMessage) or chunk.text:
-                break
-        async for value in super()._atransform(_achain(held, input)):
-            if value != shown:
-                shown = value
+            for value in growing.take(chunk):
                 yield value
-        if shown is None:
+            if growing.has_text:
+                break
+        async for chunk in super()._atransform(_achain(growing.held, input)):
+            for value in growing.new(chunk):
+                yield value
+        if growing.shown is None:
             yield self._nothing()
 
     def _shown(self, draft: Any) -> Any:

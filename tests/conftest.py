@@ -28,6 +28,7 @@ from tests.catalogued import SERVICES, Catalogued, catalogued
 FETCHING_SECONDS = 900
 MAY_BLOCK = [
     ("freeproviders/bridge.py", {"run", "get", "end"}, "a sync method called in a running loop blocks it"),
+    ("freeproviders/listening.py", {"__enter__", "__exit__"}, "so does a sync `with` of a server"),
     ("coverage/collector.py", {"lock_data"}, "coverage notes a line that is new to it"),
     ("freeproviders/providers/embedded.py", {"_running", "_started"}, "the engine's start looks at files"),
     ("freeproviders/providers/embedded.py", {"context_window"}, "the first look at a file of one's own"),

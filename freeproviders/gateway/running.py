@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from freeproviders import bridge
@@ -14,13 +12,13 @@ from freeproviders.backend import Backend
 from freeproviders.errors import UsageError
 from freeproviders.gateway.limits import Limits
 from freeproviders.gateway.server import GatewayServer, default_backend, default_embedder
-from freeproviders.listening import name_of
+from freeproviders.listening import ServerInWith, name_of
 
 if TYPE_CHECKING:
     from freeproviders.embeddings.embedder import Embedder
 
 
-class Gateway:
+class Gateway(ServerInWith):
     """A gateway, made by `serve`; a context manager, sync and async.
 
     It runs on freeproviders' background event loop, so that a client may block the caller's.
@@ -55,22 +53,6 @@ class Gateway:
         if self._port is not None and not self._is_over:
             self._is_over = True
             bridge.run(self._server.stop(grace))
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
 
 def serve(

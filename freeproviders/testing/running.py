@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from freeproviders.catalogue import Service as Row
+from freeproviders.listening import ServerInWith
 from freeproviders.testing.answers import Answer, Script
 from freeproviders.testing.faults import FAULT_NAMES, FaultPlan, Faults
 from freeproviders.testing.ledger import Ledger
@@ -26,7 +26,7 @@ POLL_SECONDS: Final = 0.5
 Watch = Callable[[RecordedRequest], object]
 
 
-class Replica:
+class Replica(ServerInWith):
     """A local server that speaks one service's protocol, made by `replica`.
 
     It is a context manager, sync and async.
@@ -156,24 +156,6 @@ class Replica:
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._raise_failures(error)
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
-        self._raise_failures(error)
 
     def _raise_failures(self, error: BaseException | None) -> None:
         """Raise the first exception of a script, which else would stay in the other thread."""
