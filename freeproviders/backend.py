@@ -359,10 +359,10 @@ class Backend(ABC):
         secrets in it. The address is named where it is not the usual one, and abilities where they
         were claimed.
         """
-        who = f"{self.slug or self.name}/{self.model_to_ask(model) if model else self.model}"
+        named = f"{self.slug or self.name}/{self.model_to_ask(model) if model else self.model}"
         if not self._is_at_home():
-            who += f" at {self._stands_for or self.base_url}"
-        return who + "".join([f" with {name}={self._changed[name]}" for name in sorted(self._changed)])
+            named += f" at {self._stands_for or self.base_url}"
+        return named + "".join([f" with {name}={self._changed[name]}" for name in sorted(self._changed)])
 
     def _is_at_home(self) -> bool:
         """Return whether the address is the usual one."""

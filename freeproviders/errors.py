@@ -126,8 +126,8 @@ class FreeProvidersError(Exception):
     @property
     def wording(self) -> str:
         """The text of `str`, as `freeproviders.naming.Words` where it names arguments."""
-        who = " ".join(name for name in (self.provider, self.model) if name)
-        pieces = (f"[{who}]" if who else "", self._what(), marked(self.advice))
+        names = " ".join(name for name in (self.provider, self.model) if name)
+        pieces = (f"[{names}]" if names else "", self._what(), marked(self.advice))
         return words(" ".join(piece for piece in pieces if piece))
 
     def __reduce__(self) -> tuple[Any, ...]:

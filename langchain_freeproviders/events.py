@@ -76,7 +76,7 @@ class Run:
         return cls(manager, run_id)
 
     @classmethod
-    def of_nobody(cls) -> Self:
+    def without_callbacks(cls) -> Self:
         """Return a run without callbacks."""
         return cls(CallbackManager(handlers=[]), uuid7())
 

@@ -184,7 +184,7 @@ def with_run(
 
     It is LangChain's where it tells, else the one that came with the call, else one without callbacks.
     """
-    run: R = kind.of(manager) if manager is not None else options.get(RUN) or kind.of_nobody()
+    run: R = kind.of(manager) if manager is not None else options.get(RUN) or kind.without_callbacks()
     return run, {**options, RUN: run}
 
 

@@ -80,9 +80,9 @@ def check(files: Iterable[Attachment], backend: Backend) -> None:
     """Raise `AttachmentError` where the backend takes no such files."""
     for file in files:
         if file.needs and not any(getattr(able, file.needs) for able in _abilities(backend)):
-            who = " ".join(filter(None, (backend.name, backend.model)))
+            named = " ".join(filter(None, (backend.name, backend.model)))
             raise AttachmentError(
-                f"{who} takes no {_WORDS[file.needs]}, as {file.name} is one: "
+                f"{named} takes no {_WORDS[file.needs]}, as {file.name} is one: "
                 "name another --model, --provider or --service."
             )
 

@@ -156,10 +156,10 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _of_a_page(who: str) -> Refusal:
+def _of_a_page(origin: str) -> Refusal:
     return Refusal(
         403,
-        f"The request comes from {who}: a page of a browser may not ask here. Pages are allowed with "
+        f"The request comes from {origin}: a page of a browser may not ask here. Pages are allowed with "
         "--allow-origin.",
         code="origin_not_allowed",
         kind="permission_error",

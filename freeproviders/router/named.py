@@ -46,11 +46,11 @@ def _add(found: Found, value: object, policy: Policy) -> None:
             raise UsageError("A member's name is empty.")
         if "://" in value:
             raise UsageError("An address is no member: pass OpenAICompatible(model, base_url=...).")
-        who, model = parted(value)
-        if isinstance(who, str):
-            _add_service(found, catalogue().service(who), model, policy)
+        service, model = parted(value)
+        if isinstance(service, str):
+            _add_service(found, catalogue().service(service), model, policy)
         else:
-            found.members.append(_allowed(_protocol(who, model), policy))
+            found.members.append(_allowed(_protocol(service, model), policy))
         return
     refuse_framework_model(value)
     if not hasattr(value, "name"):

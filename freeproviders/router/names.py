@@ -45,9 +45,9 @@ def _checked(name: object, given_as: str) -> str:
     if not isinstance(name, str) or not name:
         raise UsageError(f'{argument(given_as)} holds names, as "groq" or "embedded", not {name!r:.200}.')
     try:
-        who, model = parted(name)
+        service, model = parted(name)
     except UsageError as error:
         error.advice = joined(error.advice, f"The name is in {argument(given_as)}.")
         raise
-    head = who if isinstance(who, str) else who.slug
+    head = service if isinstance(service, str) else service.slug
     return f"{head}/{model}" if model else head

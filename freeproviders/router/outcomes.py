@@ -122,8 +122,8 @@ class Outcomes:
     def _say(self, member: Member, what: str, *facts: object) -> None:
         """Say in the log what became of a member."""
         if self._logged:
-            who = journal.shown(f"{self._name}: {member.name}")
-            journal.router.info(f"%s: {what}", who, *facts)
+            subject = journal.shown(f"{self._name}: {member.name}")
+            journal.router.info(f"%s: {what}", subject, *facts)
 
     def _note(self, member: Member, attempt: Attempt) -> None:
         """Add an attempt to the trail, and tell the listener."""
@@ -162,7 +162,7 @@ class Outcomes:
         self._say(member, "cannot be asked: %s", journal.reason(error))
         self._note(member, Attempt(member.backend.name, member.model, error.message, requests=0))
 
-    def nobody(self, why: Iterable[str]) -> FreeProvidersError:
+    def unanswered(self, why: Iterable[str]) -> FreeProvidersError:
         """Return the error of a question that no member answered; `why` are sentences beside the errors."""
         errors = [told.error for told in self.told.values()]
         for error in reversed(errors):

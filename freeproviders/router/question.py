@@ -237,7 +237,7 @@ class Question:
                 return running
             delay = self._delay()
             if delay is None:
-                raise self._outcomes.nobody(self._why_nobody())
+                raise self._outcomes.unanswered(self._reasons())
             journal.router.info("%s: no member can answer now, trying again in %.2f s", self._name, delay)
             await asyncio.sleep(delay)
 
@@ -421,7 +421,7 @@ class Question:
         self._may_wait -= delay
         return delay
 
-    def _why_nobody(self) -> Iterator[str]:
+    def _reasons(self) -> Iterator[str]:
         """Say in sentences, beside the members' errors, why there is no answer, and what to do."""
         if not self._members:
             yield "There is no backend to ask."
