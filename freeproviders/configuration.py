@@ -192,7 +192,7 @@ def from_environment(slug: str, keys: Sequence[str] | None = None) -> dict[str, 
     `keys` are the variables that may hold the key in place of `<NAME>_API_KEY`; the first that is
     set counts.
     """
-    if not slug:  # a client of our own engine, which nobody configures from outside
+    if not slug:  # a client of our own engine, which the environment does not configure
         return {}
     places: dict[str, tuple[str, ...]] = {name: (variable(slug, name),) for name in _VARIABLES}
     if keys is not None:

@@ -377,11 +377,11 @@ class Exchange(Generic[Q]):
             )
         except asyncio.CancelledError as error:
             if not self._watchdog.expired or task.uncancel() > others:
-                raise  # somebody else has cancelled, too
+                raise  # the caller has cancelled, too
             raise self._timed_out() from error
         except ProviderTimeoutError:  # the transport's own limit, on the connection
             raise
-        except TimeoutError as error:  # somebody else's, inside `ready`
+        except TimeoutError as error:  # raised inside `ready`, not by the watchdog
             raise self._timed_out() from error
         finally:
             self._opening = None

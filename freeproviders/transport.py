@@ -115,8 +115,7 @@ class Response:
     """An answer whose head has come.
 
     `unanswered` counts how often the request was sent before, whole, to a connection that then
-    brought nothing: the service may have worked on each, and whoever counts requests counts them
-    too.
+    brought nothing: the service may have worked on each, and they count as requests too.
     """
 
     __slots__ = ("_content", "_response", "_unpacker", "headers", "status", "unanswered")
@@ -142,7 +141,7 @@ class Response:
     def framed(self) -> bool:
         """Whether the body marks its end, by chunks, a length or a packed stream's own end.
 
-        Else only the end of the connection ends it, and nobody can say whether that was meant.
+        Otherwise the body ends with the connection, and whether it is complete cannot be known.
         """
         if self._unpacker is not None:
             return True

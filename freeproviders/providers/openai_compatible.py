@@ -44,7 +44,7 @@ _OPENAI: Final = (".api.openai.com", ".openai.azure.com")
 
 
 class Guard(Protocol):
-    """Whoever looks at answers of a service that must not cost anything."""
+    """A check of the answers of a service that must not cost anything."""
 
     def answered(self, finish: Finish, usage: Usage | None) -> str:
         """Return why nothing more must be sent after an answer, "" where all is right."""

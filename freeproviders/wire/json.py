@@ -42,8 +42,8 @@ def loads_leniently(data: bytes, *, constants: bool = True) -> Any:
     That is NaN and Infinity, control characters inside strings, bytes that are not UTF-8 (as
     U+FFFD), and halves of surrogate pairs, which stay in the strings as they are: see
     `freeproviders.wire.text.mended`. `constants` False refuses NaN and Infinity. A document of more
-    than `MAX_LENIENT_BYTES` is not tried: this decoder is slow, and nobody else gets a turn
-    meanwhile.
+    than `MAX_LENIENT_BYTES` is not tried: this decoder is slow, and the event loop stands
+    still meanwhile.
     """
     if len(data) > MAX_LENIENT_BYTES:
         raise ValueError(f"not JSON, and longer than {MAX_LENIENT_BYTES} bytes")
@@ -59,7 +59,7 @@ def loads_several(text: str, most: int) -> list[Any]:
     """Decode documents that stand one behind the other.
 
     Raises `ValueError` on anything else, and on more than `most` documents or so much text that
-    nobody else would get a turn meanwhile.
+    the event loop would stand still for long.
     """
     documents: list[Any] = []
     at, end = 0, len(text.rstrip(_BLANK))

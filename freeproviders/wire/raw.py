@@ -3,8 +3,8 @@
 A model may be asked for a web page, for JSON or for the text of an error, so how a body begins
 proves nothing. Only what no model says is taken for an error: a page that carries the marks of a
 server or of a site, a JSON envelope that holds nothing but an error and says a status or words of a
-service about itself, and the sentences that proxies write when nobody is behind them. All else
-stays text.
+service about itself, and the sentences that proxies write when the server behind them does not
+answer. All else stays text.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ Kind = Literal[
 """What a refusal is about.
 
 "minute" to "month" are allowances that come back with time, "credit" one that does not.
-"concurrency" is too many requests at the same time, "overload" a service without room for anybody,
-"upstream" a limit of somebody whom the service asks in turn, "down" a model that does not run at
-present. "not-in-plan" is a model that the account's plan does not have, "retired" one that is gone,
+"concurrency" is too many requests at the same time, "overload" a service that is too busy for all of
+its clients, "upstream" a limit of another service that it asks in turn, "down" a model that does not
+run at present. "not-in-plan" is a model that the account's plan does not have, "retired" one that is gone,
 "too-large" a request above what one request may have. "key" is a wrong one, "region" a country that
 is not served, "permission" something else that is not allowed. "request" is a field that the
 service does not take; `send` and `leave_out` mend it.

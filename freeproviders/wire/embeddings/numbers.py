@@ -102,7 +102,7 @@ def read_rest(rest: bytes) -> Any:
 
 
 def _from_text(text: bytes) -> array[float] | ValueError:
-    """Read a list; what is wrong with one is told by whoever needs it."""
+    """Read a list of numbers; return the error where it is none, for the caller to raise."""
     try:
         listed = from_json(text)
     except ValueError as error:
@@ -166,7 +166,7 @@ def _unless_empty(numbers: array[float]) -> array[float]:
 def all_finite(numbers: array[float]) -> bool:
     """Return whether no number is infinite or NaN.
 
-    NumPy is used where somebody has loaded it. The sum of 32-bit floats, as a 64-bit one, cannot
+    NumPy is used where it is loaded already. The sum of 32-bit floats, as a 64-bit one, cannot
     overflow.
     """
     numpy = sys.modules.get("numpy")

@@ -1,7 +1,7 @@
 """Events of one stream that differ in nothing but their text, read without a decoder of JSON.
 
 Most services write each piece of an answer into the same frame. OpenAI and others add a padding of
-random length at its end, so that nobody can guess words by the size of what goes by.
+random length at its end, so that the size of encrypted data does not give words away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading what a client of the chat completions protocol asks, for whoever serves it.
+"""Reading what a client of the chat completions protocol asks, for servers of it.
 
 The writer of such requests is `request`. What OpenAI refuses is refused here too, where the reason
 is the protocol; what a service can take is for the backend to say.

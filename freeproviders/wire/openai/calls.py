@@ -33,7 +33,7 @@ class CallAssembler:
     or send calls out of order. A delta with an id that is not its slot's begins another call, and so
     does one with another name behind the arguments. Several objects as the arguments of one call
     are several calls. `ResponseTooLargeError` is raised where an answer has more calls or arguments
-    than anybody asks for. What a call has in `extra_content`, and the answer in `reasoning_details`,
+    than a real answer has. What a call has in `extra_content`, and the answer in `reasoning_details`,
     is kept as of the service `origin`.
     """
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from freeproviders.wire.text import mended_json
 
 MAX_DETAILS: Final = 4096
-"""An answer with more of them has none: nobody sends so many back."""
+"""An answer with more than this has none: so many would not be sent back with the next request."""
 
 _IN_PIECES: Final[Mapping[str, str]] = {"reasoning.text": "text", "reasoning.summary": "summary"}
 """The kinds that come piece by piece, and the field that does."""

@@ -146,7 +146,7 @@ def _short(identity: str, chars: int, taken: Collection[str]) -> str:
 
 
 def _with_words_after_tools(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Let the assistant speak wherever a tool's result is followed by somebody else."""
+    """Let the assistant speak wherever a tool's result is followed by a message of another role."""
     out: list[dict[str, Any]] = []
     for message in messages:
         if out and out[-1]["role"] == "tool" and message["role"] not in {"tool", "assistant"}:

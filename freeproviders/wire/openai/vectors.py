@@ -1,4 +1,4 @@
-"""Requests for vectors in the OpenAI protocol read, and answers written, for whoever serves it."""
+"""Requests for vectors in the OpenAI protocol read, and answers written, for servers of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writing answers in the chat completions protocol: chunks, one document, errors.
 
-All of it is dictionaries, which whoever serves them encodes and frames. The reader of these is
-`answer`.
+All functions return dictionaries, which a server then encodes and frames. `answer` reads such
+answers.
 """
 
 from __future__ import annotations
