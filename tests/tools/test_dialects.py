@@ -150,6 +150,12 @@ MISTRAL = [
     (f"[TOOL_CALLS] [TOOL_CALLS][{CALL}]", [W]),
     ("[TOOL_CALLS][TOOL_CALLS]get_time[ARGS]{}", [T]),
     ("[TOOL_CALLS] is a token.", ["[TOOL_CALLS] is a token."]),
+    ("[TOOL_CALLS]get_time", [T]),
+    ("[TOOL_CALLS]get_time[ARGS]", [T]),
+    ("[TOOL_CALLS]get_time</s>", [T]),
+    ('[TOOL_CALLS]get_time[TOOL_CALLS]get_weather[ARGS]{"city": "Paris"}', [T, W]),
+    ("[TOOL_CALLS]get_time is a name.", ["[TOOL_CALLS]get_time is a name."]),
+    ("[TOOL_CALLS]get_time [1]", ["[TOOL_CALLS]get_time [1]"]),
     ("[TOOL_CA", ["[TOOL_CA"]),
 ]
 
@@ -290,6 +296,8 @@ def test_a_limit_is_no_forgotten_bracket():
     for text in (f"<tool_call>{CALL[:-1]}", CALL[:-1], f"[TOOL_CALLS][{CALL}"):
         assert short(read([text], truncated=True)) == [CUT]
         assert short(read([text])) == [W]
+    for text in ("[TOOL_CALLS]get_time", '<|open|>call tool="get_time"'):
+        assert short(read([text], truncated=True)) == [CUT]
 
 
 def test_without_tools_everything_is_text():

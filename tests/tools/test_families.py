@@ -30,6 +30,7 @@ STEP_SEP = "<｜tool_sep｜>"  # noqa: RUF001
 DSML = "｜DSML｜"  # noqa: RUF001
 PLAIN = ' string="true"'
 MM = "]<]minimax[>["
+SECTION = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 
 
 def old_deepseek(name, arguments):
@@ -156,8 +157,32 @@ FAMILIES = {
         (kimi("get_weather", PARIS), [W]),
         (f"<|tool_call_begin|>get_weather:12 <|tool_call_argument_begin|>{PARIS}", [W]),
         (kimi("get_weather", PARIS).replace(":0", ".0"), [W]),
+        # words beside the calls of a section, and one that is not closed
+        (
+            (
+                f"So: {SECTION[0]} now, {kimi('get_weather', PARIS)} then {kimi('get_time', '{}', 1)}"
+                f" done {SECTION[1]} It rains."
+            ),
+            ["So: ", W, T, " It rains."],
+        ),
+        (f"{SECTION[0]}{kimi('get_weather', PARIS)} I wait <b>here</b>.", [W, " I wait <b>here</b>."]),
+        (f"{SECTION[0]}{kimi('get_time', '{}')} {'la ' * 80}", [T, f" {'la ' * 80}"]),
+        *(
+            (text, [text])
+            for text in (
+                f"The token {SECTION[0]} opens them, <|tool_call_begin|> one of them. <b>So</b>",
+                f"Behind {SECTION[0]} stands {'la ' * 80}",
+            )
+        ),
     ],
     "kimi-k3": [
+        # quotes and ampersands are escaped in attributes, and nothing else
+        (
+            k3("get_weather", city="Paris").replace('key="city"', 'key="a<b>&amp;&quot;c"'),
+            [("get_weather", {'a<b>&"c': "Paris"})],
+        ),
+        ('<|open|>tools<|sep|><|open|>call tool="get_time" index="1"', [CUT]),
+        ("Then <|open|>call the shop<b>", ["Then <|open|>call the shop<b>"]),
         (f"<|open|>tools<|sep|>{k3('get_weather', city='Paris')}<|close|>tools<|sep|>", [W]),
         (
             (
@@ -515,7 +540,9 @@ def test_turns_and_channels_without_tools(text, expected):
             assert short(read(pieces, tools)) == expected
 
 
-@pytest.mark.parametrize("closer", ["</think>", "<|END_THINKING|>", "</mm:think>", "<|close|>think<|sep|>"])
+@pytest.mark.parametrize(
+    "closer", ["</think>", "<|END_THINKING|>", "</mm:think>", "<|close|>think<|sep|>", "<channel|>"]
+)
 def test_reasoning_that_a_template_opened(closer):
     """Any family's mark ends it, since the answer does not say how it began."""
     answer = f"hm {CALL}{closer}{CALL}"

@@ -16,6 +16,7 @@ THINKING: Final = {
     "<|content_thinking|>": "<|end_message|>",
     "<|think|>": "<|end|>",
     "<|plamo:begin_think:plamo|>": "<|plamo:end_think:plamo|>",
+    "<ifm|think>": "</ifm|think>",
     "[THINK]": "[/THINK]",
 }
 """Marks that mean reasoning wherever they stand outside of code."""
@@ -26,7 +27,7 @@ LEADING: Final = {"<reasoning>": "</reasoning>", "<thought>": "</thought>"}
 CLOSERS: Final = (*THINKING.values(), *LEADING.values())
 """Each may begin an answer, where the model's template has opened the reasoning."""
 
-TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>", "[BEGIN FINAL RESPONSE]")
+TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>", "<channel|>", "[BEGIN FINAL RESPONSE]")
 """What closes reasoning that a template has opened, since nobody knows by which mark."""
 
 _MARKS: Final = (*THINKING, *LEADING, *CLOSERS)

@@ -31,6 +31,7 @@ from freeproviders.tools.read.dialects.families import (
     INVOKES,
     NOISE,
     PAIRS,
+    SECTIONS,
     SEPARATORS,
     WEAK,
 )
@@ -43,6 +44,7 @@ from freeproviders.tools.toolbox import Toolbox
 
 _MAX_NAME_CHARS: Final = 128
 _MAX_ECHO_CHARS: Final = 2**14
+_MAX_BESIDE_CHARS: Final = 200
 _CLOSERS: Final = tuple(dict.fromkeys(BLOCKS.values()))
 _MARKS: Final = (*BLOCKS, *_CLOSERS, *INVOKES, *NOISE, *SEPARATORS, function.OPENER)
 _AFTER_NAME: Final = (*SEPARATORS, *BEFORE_NAME, *PAIRS, *_CLOSERS)
@@ -61,6 +63,9 @@ def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     found = False
     named = True  # a name may begin here
     body = ""
+    behind = c.tell()
+    """Where the last mark or call has ended."""
+    beside = False  # words stand there that belong to no call
     following = yield from skip(c)
     while following:
         if following == "`":
@@ -72,12 +77,12 @@ def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
             if opener in WEAK and not any(box.match(call.name) for call in calls):
                 return TEXT
             yield from calls
-            found, named = True, False
+            found, named, behind = True, False, c.tell()
         elif following == "<":
             mark = yield from literal(c, _MARKS)
             if not mark:
                 break
-            named = True
+            named, beside, behind = True, False, c.tell()
             if mark in BLOCKS:
                 closers.append(BLOCKS[mark])
             elif mark in closers:
@@ -94,15 +99,33 @@ def block(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
         elif named and (following == ":" or NAME_START.match(following)):
             calls = yield from _named(c, box, closers[-1])
             if calls is None:
-                return TEXT
-            yield from calls
-            found = found or bool(calls)
+                if opener not in SECTIONS or len(closers) > 1:
+                    return TEXT
+                beside, named = True, False
+                yield from _words(c)
+            else:
+                yield from calls
+                found, behind = found or bool(calls), c.tell()
         else:
             break
-        following = yield from skip(c, _STRAY)
-        if following == "`":
-            following = yield from skip(c, _TICKS)
+        following = yield from _over_stray(c)
+    if found and beside:
+        c.rewind(c.since(behind))  # the end of the section was forgotten: the answer goes on
     return CALLS if found else TEXT
+
+
+def _over_stray(c: Cursor) -> Waiting:
+    """Read over brackets that nothing opened, and the end of a block of code inside the marks."""
+    following = yield from skip(c, _STRAY)
+    return (yield from skip(c, _TICKS)) if following == "`" else following
+
+
+def _words(c: Cursor) -> Waiting:
+    """Read over words in a section, up to the next mark."""
+    for _ in range(_MAX_BESIDE_CHARS):
+        if (yield from peek(c)) in {"<", ""}:
+            break
+        c.pos += 1
 
 
 def _into_fence(c: Cursor) -> Waiting:

@@ -68,6 +68,16 @@ BLOCKS: Final[Mapping[str, str]] = {
 }
 """What opens calls, and what closes them."""
 
+SECTIONS: Final = frozenset(
+    {
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool_calls_begin｜>",
+        "<|tool_calls_section_begin|>",
+        "<|tool_call_section_begin|>",
+    }
+)
+"""Blocks in which each call has marks of its own: words beside those calls are no part of the answer."""
+
 ECHOED: Final = frozenset({"<|tool_call_start|>"})
 """Blocks that LFM2 often writes once more, behind the closing mark and without the opening one."""
 

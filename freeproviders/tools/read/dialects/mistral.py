@@ -9,7 +9,18 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, RawCall, Recogniser, literal, skip, word
+from freeproviders.tools.read.cursor import (
+    CALLS,
+    CUT_OFF,
+    TEXT,
+    Cursor,
+    RawCall,
+    Recogniser,
+    Waiting,
+    literal,
+    skip,
+    word,
+)
 from freeproviders.tools.read.dialects.payload import read_calls, read_value
 from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.toolbox import Toolbox
@@ -42,13 +53,24 @@ def mistral(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
         if tag == _CALL_ID:
             yield from word(c, _NAME, _MAX_NAME_CHARS)
             yield from literal(c, (_ARGS,))
-        if (yield from skip(c)) != "{":
+        following = yield from skip(c)
+        if following == "{":
+            value, _, fault = yield from read_value(c)
+        elif box.match(name) is not None and (yield from _nothing_follows(c, following)):
+            value, fault = {}, CUT_OFF if c.cut_here else ""  # it may be a part of a name
+        else:
             return TEXT
-        value, _, fault = yield from read_value(c)
         yield RawCall(name, value, c.since(start), fault)
     yield from skip(c, _BETWEEN)
     yield from literal(c, _ENDS)
     return CALLS
+
+
+def _nothing_follows(c: Cursor, following: str) -> Waiting:
+    """Return whether a call ends here, which then has no arguments."""
+    mark = (yield from literal(c, (OPENER, *_ENDS))) if following in {"[", "<"} else ""
+    c.pos -= len(mark)
+    return not following or bool(mark)
 
 
 def render(calls: Sequence[ToolCall]) -> str:

@@ -115,21 +115,37 @@ def _call(c: Cursor, name: str, start: int) -> Recogniser:
 def kimi(c: Cursor, box: Toolbox, opener: str) -> Recogniser:
     """Read on behind `<|open|>` or `<|close|>` of Kimi K3."""
     start = c.tell()
-    inside = (yield from word(c, _INSIDE, _MAX_HEADER_CHARS)).strip()
-    if not inside or not (yield from literal(c, (_SEP,))):
-        return TEXT
-    if opener == _CLOSE:
-        return DROPPED
+    inside, closed = yield from _tag(c)
     kind, _, attributes = inside.partition(" ")
-    if kind == "think":
-        return After(text=False, thinking=_THINK_CLOSER)
-    if kind != "call" or not box:
-        return DROPPED
+    calls = opener == _OPEN and kind == "call" and bool(box)
     name = _attribute(attributes, "tool")
+    if not inside or not closed:
+        if not (calls and name and c.exhausted and c.pos >= len(c.text)):
+            return TEXT
+        yield RawCall(name, {}, c.since(start), CUT_OFF)
+        return CALLS
+    if opener == _OPEN and kind == "think":
+        return After(text=False, thinking=_THINK_CLOSER)
+    if not calls:
+        return DROPPED
     values = Values(box, name)
     fault = yield from _arguments(c, values)
     yield RawCall(name, values.values, c.since(start), fault or values.fault)
     return CALLS
+
+
+def _tag(c: Cursor) -> Waiting:
+    """Read the inside of a tag; return it, and whether the tag is closed."""
+    inside = ""
+    while len(inside) <= _MAX_HEADER_CHARS:
+        inside += yield from word(c, _INSIDE, _MAX_HEADER_CHARS)
+        if (yield from literal(c, (_SEP,))):
+            return inside.strip(), True
+        if (yield from peek(c)) not in {"<", ">"}:
+            break
+        inside += c.text[c.pos]  # of an attribute, in which only quotes and ampersands are escaped
+        c.pos += 1
+    return inside.strip(), False
 
 
 def _arguments(c: Cursor, values: Values) -> Waiting:
@@ -137,8 +153,8 @@ def _arguments(c: Cursor, values: Values) -> Waiting:
     while True:
         yield from skip(c)
         mark = yield from literal(c, (_OPEN, _CLOSE))
-        inside = (yield from word(c, _INSIDE, _MAX_HEADER_CHARS)).strip()
-        if not mark or not (yield from literal(c, (_SEP,))):
+        inside, closed = yield from _tag(c)
+        if not mark or not closed:
             return CUT_OFF
         if mark == _CLOSE:
             return ""
