@@ -324,8 +324,9 @@ class Backend(ABC):
         return None
 
     def ledger_places(self) -> frozenset[str]:
-        """Name the places, files or URLs or "memory", where limits are kept; none where none are."""
-        return frozenset()
+        """Name the places, files or URLs or "memory", where limits of `asked_backends` are kept."""
+        others = [one for one in self.asked_backends() if one is not self]
+        return frozenset().union(*[one.ledger_places() for one in others])
 
     async def usual_in_flight(self) -> int:
         """Say how many questions to ask at the same time, where the caller names no number."""

@@ -233,10 +233,6 @@ class FreeProviders(Backend):
         """Return the backends of all members that are known by now."""
         return tuple([one for member in self.members for one in member.backend.asked_backends()])
 
-    def ledger_places(self) -> frozenset[str]:
-        """Name the places where limits of members are kept."""
-        return frozenset().union(*(member.backend.ledger_places() for member in self.members))
-
     def services(self) -> list[Service]:
         """Return the services of the catalogue among the members that are known by now."""
         found = {member.row.id: member.row for member in self.members if member.row is not None}

@@ -115,10 +115,6 @@ class OnRay(Backend):
         """Return the way to the ledger, which all nodes share."""
         return await self._here.metered()
 
-    def ledger_places(self) -> frozenset[str]:
-        """Name the places where limits are kept, as they are called here."""
-        return self._here.ledger_places()
-
     def services(self) -> list[Service]:
         """Return the services that may be asked, as far as they are in the catalogue."""
         return self._here.services()
