@@ -150,6 +150,14 @@ MISTRAL = [
     (f"[TOOL_CALLS] [TOOL_CALLS][{CALL}]", [W]),
     ("[TOOL_CALLS][TOOL_CALLS]get_time[ARGS]{}", [T]),
     ("[TOOL_CALLS] is a token.", ["[TOOL_CALLS] is a token."]),
+    # the name before the mark
+    ('get_weather[TOOL_CALLS]{"city": "Paris"}', [W]),
+    ('get_weather[TOOL_CALLS] {"city": "Paris"}[TOOL_CALLS]get_time[ARGS]{}', [W, T]),
+    (f"get_weather[TOOL_CALLS]{CALL}", [W]),
+    (f"get_weather[TOOL_CALLS][{CALL}]", ["get_weather", W]),
+    ("get_weather[TOOL_CALLS] is", ["get_weather[TOOL_CALLS] is"]),
+    ("get_weather[0] is the first.", ["get_weather[0] is the first."]),
+    # no arguments
     ("[TOOL_CALLS]get_time", [T]),
     ("[TOOL_CALLS]get_time[ARGS]", [T]),
     ("[TOOL_CALLS]get_time</s>", [T]),

@@ -72,6 +72,7 @@ SHOWN = [
 MEANT = [
     f"I will look.\n{TAGGED}",
     f"Sure! {TAGGED}",
+    f"Sure!{TAGGED}so",
     f"Let me check that for you: {CALL}",
     f"Sure, let me look that up.\n\n{BLOCK}",
     f"Sure, let me look that up.\n\n{BLOCK}\n\nI wait for the result.",

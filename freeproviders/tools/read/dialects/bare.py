@@ -24,7 +24,7 @@ from freeproviders.tools.read.cursor import (
     skip,
     until,
 )
-from freeproviders.tools.read.dialects import code
+from freeproviders.tools.read.dialects import code, mistral
 from freeproviders.tools.read.dialects.pythonic import NAME_START, call_list
 from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.read.doubt import ANNOUNCED, UNREADABLE, holds_call
@@ -178,6 +178,8 @@ def lines(c: Cursor, box: Toolbox) -> Recogniser:
     """Read the beginning of an answer in words: it may consist of lines with calls."""
     start = c.tell()
     begins = yield from code.begins_line(c, box)
+    if begins == "name":
+        return (yield from mistral.behind_name(c, box, c.since(start)))
     if begins != "call":
         return After(text=True, doubt=ANNOUNCED if begins else "")
     yield from skip(c, _ANYTHING)

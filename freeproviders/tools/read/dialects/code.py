@@ -46,7 +46,10 @@ _PASSING_BEGINNINGS: Final = beginnings(_PASSING)
 
 
 def begins_line(c: Cursor, box: Toolbox) -> Waiting:
-    """Read the words with which an answer begins; return "call", "label", or "" as soon as neither."""
+    """Read the words with which an answer begins; return "call", "label", or "" as soon as neither.
+
+    "name" says that a bound tool's name was read, and that a square bracket follows.
+    """
     word = ""
     while True:
         match = _WORD.match(c.text, c.pos)
@@ -74,6 +77,8 @@ def begins_line(c: Cursor, box: Toolbox) -> Waiting:
     if word not in box.names and ("." not in word or box.match(word) is None):
         return ""
     following = yield from peek(c)
+    if following == "[":
+        return "name"
     if following == ":":  # and Kimi's number of the call
         c.pos += 1
         yield from skip(c, _DIGITS)

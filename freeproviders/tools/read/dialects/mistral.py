@@ -23,6 +23,8 @@ from freeproviders.tools.read.cursor import (
 )
 from freeproviders.tools.read.dialects.payload import read_calls, read_value
 from freeproviders.tools.read.dialects.render import call_json
+from freeproviders.tools.read.doubt import holds_call
+from freeproviders.tools.read.shapes import calls_in
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
 
@@ -71,6 +73,20 @@ def _nothing_follows(c: Cursor, following: str) -> Waiting:
     mark = (yield from literal(c, (OPENER, *_ENDS))) if following in {"[", "<"} else ""
     c.pos -= len(mark)
     return not following or bool(mark)
+
+
+def behind_name(c: Cursor, box: Toolbox, name: str) -> Recogniser:
+    """Read on behind a tool's name that stands before the mark: `name[TOOL_CALLS]{...}`."""
+    start = c.tell()
+    if not (yield from literal(c, (OPENER,))):
+        return TEXT
+    if (yield from skip(c)) != "{":
+        c.rewind(c.since(start))
+        return TEXT
+    value, text, fault = yield from read_value(c)
+    whole = not fault and holds_call(value, box)
+    yield from calls_in(value, box, text) if whole else [RawCall(name, value, f"{name}{OPENER}{text}", fault)]
+    return CALLS
 
 
 def render(calls: Sequence[ToolCall]) -> str:

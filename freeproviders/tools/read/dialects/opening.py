@@ -121,8 +121,9 @@ _MAX_INSIDE: Final = 200
 _INSIDE = re.compile(r"[^<>\n]*")
 _SQUARE_INSIDE = re.compile(r"[A-Z_ ]*")
 _BLANKS = re.compile(r"[ \t]*")
-_WORD = re.compile(r"\w")
-_LOWER = re.compile(r"[a-z]")
+_WORD = re.compile(r"[ \t]*\w")
+_NEXT_WORD = re.compile(r"[ \t]+[a-z]")
+"""What goes on with a sentence in which markup stands: a word without a blank before it does not."""
 _SPECIAL = re.compile(r"\[[A-Z]|</?[|\uff5c]|\]")
 _PYTHON = re.compile(r"\[\s*[\w.]+\s*\(")
 
@@ -221,7 +222,7 @@ def markup(c: Cursor, box: Toolbox, place: Place) -> Recogniser:
     if mark in _READERS:
         reading = _READERS[mark](c, box, mark)
         inline = place.inline and not _SPECIAL.match(mark)
-        after = yield from (_unless_it_goes_on(c, reading, _LOWER) if inline else reading)
+        after = yield from (_unless_it_goes_on(c, reading, _NEXT_WORD) if inline else reading)
         if mark in result.OPENERS:
             invents = after.text and place.called
             return ending.ENDS if invents else _doubted(after, INVENTED, place)
@@ -272,8 +273,9 @@ def _unless_it_goes_on(c: Cursor, reading: Recogniser, goes_on: re.Pattern[str])
     after, calls = yield from _collected(reading)
     if not calls or after.text:
         return after
+    end = c.tell()
     following = yield from skip(c, _BLANKS)
-    if goes_on.match(following) or (c.truncated and not calls[-1].fault):
+    if goes_on.match(f"{c.since(end)}{following}") or (c.truncated and not calls[-1].fault):
         return TEXT  # of one that is not whole itself, nobody asks how its line goes on
     yield from calls
     return after
