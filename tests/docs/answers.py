@@ -1,4 +1,4 @@
-"""What the replicas behind the pages' code answer: words, calls and objects for the questions there."""
+"""What the replicas behind the pages' code answer, and the files of the user that pages speak of."""
 
 import re
 
@@ -13,6 +13,11 @@ WORDS = {
     "21 degrees": "It is 21 degrees in Paris.",
 }
 """By a word of the last message."""
+FILES = {
+    "questions.csv": "prompt,thing\nWhat is a waterfall?,a waterfall\nWhat is thunder?,thunder\n",
+    "prompt.txt": "What is {thing}?",
+}
+"""The user's files that pages speak of."""
 
 
 def answer(messages, request):

@@ -6,6 +6,8 @@ A comment before a block says what its test needs, and is not shown on the site:
     <!-- with: notebooks/data/ferry.md -->    a file of the clone
     <!-- with: nomic-embed.gguf -->           a small embedding model in a file of that name
     <!-- with: replica groq -->               a replica of a service, which the environment leads to
+    <!-- with: questions.csv -->              a file of `tests/docs/answers.py`
+    <!-- with: nothing -->                    nothing; a block for a shell is run where it has such a comment
     <!-- continues -->                        the names and needs of the block before
     <!-- tested: tests/catalogue/test_page.py -->   that test runs the block
 

@@ -22,6 +22,8 @@ import traceback
 import types
 from pathlib import Path
 
+from tests.docs.answers import FILES, answer
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -53,16 +55,19 @@ class Session:
     def needs(self, need):
         """Provide a variable, a replica, a file of the clone or a model's file."""
         name, is_variable, value = need.partition("=")
+        if need == "nothing":
+            return
         if is_variable:
             os.environ[name] = value
         elif need.startswith("replica "):
             from freeproviders.testing import replica
-            from tests.docs.answers import answer
 
             service = need.removeprefix("replica ")
             server = self.around.enter_context(replica(service=service, answer=answer))
             os.environ[f"{service.upper()}_API_BASE"] = server.base_url
             os.environ[f"{service.upper()}_API_KEY"] = "a-key-of-the-page"
+        elif need in FILES:
+            Path(need).write_text(FILES[need], encoding="utf-8")
         elif (ROOT / need).is_file():
             Path(need).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / need, need)

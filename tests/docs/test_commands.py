@@ -1,7 +1,11 @@
-"""What pages say of a shell exists: commands and their options, recipes, extras, modules and files."""
+"""What pages say of a shell exists: commands, options, recipes, extras, modules; marked blocks run."""
 
+import contextlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from functools import cache
 from importlib.util import find_spec
@@ -12,11 +16,24 @@ from typer.main import get_command
 
 from freeproviders.cli.app import app
 from tests.docs.pages import PAGES, ROOT, blocks_of, where
+from tests.docs.run_blocks import Session
+from tests.docs.test_blocks import SECRETS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RECIPES = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 SHELLS = ("sh", "bash", "console")
 HELP = {"--help"}
+
+
+RUNNING = [one for page in PAGES for one in blocks_of(page, *SHELLS) if one.needs]
+# The command, which reaches nothing but this machine.
+_COMMAND = f"""#!{sys.executable}
+import sys
+from tests.docs.run_blocks import only_this_machine
+sys.addaudithook(only_this_machine)
+from freeproviders.cli import main
+main()
+"""
 
 
 @cache
@@ -109,3 +126,35 @@ def test_what_does_not_exist_is_noticed():
             check(commands_of(shlex.split(wrong))[0])
     piped = commands_of(["git", "diff", "|", "A=b", "freeproviders"])
     assert piped == [["git", "diff"], ["freeproviders"]]
+
+
+@pytest.mark.parametrize("block", RUNNING, ids=lambda block: block.where)
+def test_a_block_for_a_shell_runs(block, tmp_path, monkeypatch):
+    """As it stands, line by line, for a user who has nothing but what the comment before it names."""
+    for name in [name for name in os.environ if SECRETS.search(name)]:
+        monkeypatch.delenv(name)
+    command = tmp_path / "bin" / "freeproviders"
+    command.parent.mkdir()
+    command.write_text(_COMMAND, encoding="utf-8")
+    command.chmod(0o755)
+    own = {
+        "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "FREEPROVIDERS_STATE": str(tmp_path / "state"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+    session = Session()
+    with contextlib.chdir(tmp_path), contextlib.closing(session):
+        for need in block.needs:
+            session.needs(need)
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", block.code],
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert not re.search(r"^Error|Traceback", done.stderr, re.MULTILINE), done.stderr
