@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, fields
-from operator import attrgetter
+from dataclasses import field
 from typing import Any, Final, Literal
 
 from freeproviders.errors import UsageError
-from freeproviders.records import record
+from freeproviders.records import changer, record
 from freeproviders.types.messages import Message
 from freeproviders.types.trail import Listener
 
@@ -178,16 +177,11 @@ class ChatRequest:
         return 1
 
     def changed(self, **changes: Any) -> ChatRequest:
-        """Return a copy with other values, in half the time that `dataclasses.replace` takes.
+        """Return a copy with other values, in a tenth of the time that `dataclasses.replace` takes.
 
-        Raises `KeyError` for what is no field.
+        Raises `AttributeError` for what is no field.
         """
-        copy = object.__new__(ChatRequest)
-        for write, value in zip(_WRITE.values(), _READ(self), strict=True):
-            write(copy, value)
-        for name, value in changes.items():
-            _WRITE[name](copy, value)
-        return copy
+        return _CHANGED(self, changes)
 
     def may_be_empty(self, reason: str, *, thought: bool, said: bool = False) -> bool:
         """Return whether an answer without text and calls is legitimate.
@@ -201,5 +195,4 @@ class ChatRequest:
         return reason == "length" and thought
 
 
-_WRITE: Final = {item.name: getattr(ChatRequest, item.name).__set__ for item in fields(ChatRequest)}
-_READ: Final = attrgetter(*_WRITE)
+_CHANGED: Final = changer(ChatRequest)

@@ -53,6 +53,22 @@ class Doubled:
         object.__setattr__(self, "x", self.x * 2)
 
 
+class Large:
+    """A point with more fields than are written into slots one by one."""
+
+    x: int
+    y: float = 0.5
+    tags: list[str] = field(default_factory=list, compare=False)
+    secret: str = field(default="", repr=False)
+    a: int = 1
+    b: int | None = None
+    c: str = "c"
+    kind: ClassVar[str] = "point"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "b", self.x + self.a)
+
+
 class OfItsOwn:  # noqa: PLW1641 - the decorator adds the hash
     """A point with methods that stay."""
 
@@ -76,7 +92,7 @@ def anew(source: type) -> type:
 
 BOTH = {
     source.__name__: (record(anew(source)), dataclass(frozen=True, slots=True)(anew(source)))
-    for source in (Point, Doubled, OfItsOwn)
+    for source in (Point, Doubled, Large, OfItsOwn)
 }
 BOTH["Named"] = (
     record(kw_only=True)(anew(Named)),

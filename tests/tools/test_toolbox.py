@@ -1,6 +1,6 @@
 """What is kept of tools between requests, and requests that are written from others."""
 
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from pydantic import BaseModel
@@ -93,5 +93,7 @@ def test_a_request_with_changes_is_that_of_replace():
     for field in fields(ChatRequest):
         assert getattr(changed, field.name) is getattr(replaced, field.name)
     assert request.model is None
-    with pytest.raises(KeyError):
+    with pytest.raises(AttributeError):
         request.changed(modle="m")
+    with pytest.raises(FrozenInstanceError):
+        changed.model = "n"
