@@ -94,7 +94,10 @@ def as_tools(
     """Read tools in any form that `Tool.of` takes, and apart from them those that run at the service."""
     if tools is None:
         return (), ()
-    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
+    # Of a list it is known at once that it is none of these.
+    if not isinstance(tools, (list, tuple)) and (
+        isinstance(tools, str | Mapping) or not isinstance(tools, Iterable)
+    ):
         raise UsageError(f"{argument('tools')} must be a list of tools, not {type(tools).__name__}.")
     own: list[Tool] = []
     at_the_service: list[Mapping[str, Any]] = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from freeproviders.errors import UsageError
 from freeproviders.naming import argument
-from freeproviders.tools.choice import read_choice
+from freeproviders.records import record
+from freeproviders.tools.choice import Choice, read_choice
 from freeproviders.tools.schema.faults import check_schema
 from freeproviders.tools.schema.modern import TYPES
 from freeproviders.tools.schema.target import Target, any_object
@@ -25,7 +26,7 @@ _FORMS: Final = TYPES | {"json_schema", "json_object"}
 _NONE: Final = frozenset[str]()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """The tools, the duty to call one, and the form of the answer in a request.
 
@@ -56,8 +57,29 @@ def plan_of(request: ChatRequest) -> Plan:
     Raises `UsageError` for a tool that it does not have, and for a schema that is broken.
     """
     box = Toolbox.of(request.tools)
-    _check_schemas(box)
     choice = None if request.tool_choice is None else read_choice(request.tool_choice, box.names)
+    plan = _offer(box, choice, single=request.parallel_tool_calls is False)
+    target = target_of(request)
+    results, latest = _results(request.messages) if _last_role(request.messages) == "tool" else ([], 0)
+    if target is None and not results:
+        return plan
+    answered = {call.name for _, call, _ in results}
+    return replace(
+        plan,
+        target=target,
+        outstanding=plan.box.only(name for name in plan.box.names if name not in answered),
+        settled=_settled(results, latest),
+    )
+
+
+@lru_cache(maxsize=256)
+def _offer(box: Toolbox, choice: Choice, *, single: bool) -> Plan:
+    """Make the plan for some tools and the choice among them, for any conversation without results.
+
+    Raises `UsageError` for a schema that is broken, and where there is no tool to call.
+    """
+    for tool in box.tools:
+        check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
     everything = box
     must = choice not in {None, "auto", "none"}
     if choice == "none":
@@ -66,29 +88,24 @@ def plan_of(request: ChatRequest) -> Plan:
         box = box.only((choice,) if isinstance(choice, str) else choice or ())
     if must and not box:
         raise UsageError(f"{argument('tool_choice')} requires a tool, but the request has none.")
-    # A system message may come late, as the last of all.
-    last = next((message.role for message in reversed(request.messages) if message.role != "system"), "")
-    results, latest = _results(request.messages) if last == "tool" else ([], 0)
-    answered = {call.name for _, call, _ in results}
-    outstanding = box.only(name for name in box.names if name not in answered) if answered else box
     return Plan(
         box,
         must,
-        single=request.parallel_tool_calls is False,
-        target=target_of(request),
-        outstanding=outstanding,
+        single=single,
+        target=None,
+        outstanding=box,
         choice="required" if isinstance(choice, tuple) else choice,
         named=must and choice != "required" and len(box) == 1,
         excluded=_NONE if box is everything else frozenset(everything.names).difference(box.names),
-        settled=_settled(results, latest) if results else (),
     )
 
 
-@lru_cache(maxsize=256)
-def _check_schemas(box: Toolbox) -> None:
-    """Raise `UsageError` for a tool whose schema is broken."""
-    for tool in box.tools:
-        check_schema(tool.parameters, f"The parameters of tool {tool.name!r}: the schema")
+def _last_role(messages: Sequence[Message]) -> str:
+    """Return who spoke last; a system message may come late, as the last of all."""
+    for message in reversed(messages):
+        if message.role != "system":
+            return message.role
+    return ""
 
 
 def target_of(request: ChatRequest) -> Target | None:

@@ -193,6 +193,8 @@ def chosen_dialect(prompt: ToolPrompt, family: str) -> Dialect:
 
 def worded(prompt: ToolPrompt, words: Mapping[str, str]) -> ToolPrompt:
     """Put a family's words into a prompt, where it has none but the usual ones."""
+    if not words:
+        return prompt
     own: dict[str, Any] = {
         name: text for name, text in words.items() if getattr(prompt, name) == getattr(DEFAULT_PROMPT, name)
     }

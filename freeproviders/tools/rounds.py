@@ -204,6 +204,8 @@ class Question(ABC, Generic[Out, R]):
         finish = reader.finish or Finish(
             reason="unknown" if reader.goes_on else "stop", provider=self._backend.name, model=self._model
         )
+        if not changes and finish.attempts == self._tally.requests:
+            return finish
         return replace(finish, attempts=self._tally.requests, **changes)
 
     def _binds(self, _out: list[Out]) -> bool:
