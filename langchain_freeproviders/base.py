@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -27,6 +27,7 @@ from pydantic import BaseModel, model_validator
 from freeproviders.usage import TOKENS_PER_MESSAGE, TOKENS_PER_PICTURE, counted_text
 from freeproviders.wire.json import dumps
 from langchain_freeproviders._version import __version__
+from langchain_freeproviders.bound import BoundChatModel
 from langchain_freeproviders.chunks import ChunkWriter, combined_outputs, result
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.keywords import given, hidden, shown
@@ -35,9 +36,6 @@ from langchain_freeproviders.provider import ProviderSettings
 from langchain_freeproviders.settings import BackendSettings
 from langchain_freeproviders.structured import structured
 from langchain_freeproviders.tools import Method, choose, core_format, openai_tools, service_tools
-
-if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import _ChatModelBinding
 
 Bindable = dict[str, Any] | type | Callable[..., Any] | BaseTool
 F = TypeVar("F", bound=Callable[..., Any])
@@ -274,9 +272,9 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     # --- tools and structured output ---
 
-    def bind(self, **kwargs: Any) -> _ChatModelBinding:
+    def bind(self, **kwargs: Any) -> BoundChatModel:
         """Bind keywords to each call; those with secrets are not shown and not saved."""
-        return super().bind(**hidden(kwargs))
+        return BoundChatModel(bound=self, kwargs=hidden(kwargs), config={})
 
     def bind_tools(
         self,

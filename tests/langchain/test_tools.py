@@ -8,7 +8,10 @@ from typing import Annotated
 from urllib.parse import unquote_plus
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
@@ -273,3 +276,36 @@ def test_what_is_no_tool_is_said_in_one_sentence():
     assert said.startswith("5 cannot be bound as a tool: ")
     assert "\n" not in said
     assert said.endswith("key.")
+
+
+class Configs(AsyncCallbackHandler):
+    """The tags, metadata and name with which each run begins."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def on_chat_model_start(self, *_args, tags=None, metadata=None, name=None, **_kwargs):
+        self.seen.append((sorted(tags or ()), (metadata or {}).get("user"), name))
+
+
+async def test_configs_reach_the_runs_of_a_bound_model():
+    """Those of a call, those that are bound, and both."""
+    listener = Configs()
+    mine = {"callbacks": [listener], "tags": ["call"], "metadata": {"user": "ann"}, "run_name": "asked"}
+    with FLOW.replica("Hello there") as r:
+        bound = FLOW.model(r).bind_tools([get_weather])
+        tagged = bound.with_config(tags=["bound"])
+        for model in (bound, tagged, bound.bind(temperature=0)):
+            assert isinstance(model, RunnableBinding)
+            assert (await model.ainvoke("Hi", mine)).content == "Hello there"
+            assert "".join([chunk.content async for chunk in model.astream("Hi", mine)]) == "Hello there"
+        await bound.ainvoke("Hi", {"callbacks": [listener]})
+    both = (["bound", "call"], "ann", "asked")
+    alone = (["call"], "ann", "asked")
+    assert listener.seen[:-1] == [alone, alone, both, both, alone, alone]
+    assert listener.seen[-1][:2] == ([], None)
+
+
+def test_a_bound_model_is_saved_as_langchains_binding():
+    saved = dumpd(OPENAI.chat(base_url="http://127.0.0.1:1/v1", model="m").bind(temperature=0))
+    assert saved["id"] == ["langchain", "schema", "runnable", "RunnableBinding"]
