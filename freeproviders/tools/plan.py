@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -129,14 +128,19 @@ _Result = tuple[int, ToolCall, str]
 def _settled(results: Sequence[_Result], latest: int) -> tuple[ToolCall, ...]:
     """Name the calls that tell nothing new when they are made again, or in a circle with others.
 
-    Their results are the last thing that the model was told, or were the same twice. So is a call
-    with its own result put in for a text: the echo of a message that was sent.
+    Their results are the last thing that the model was told, or a later call has given its old result
+    again: so the model goes in a circle, and so do the calls between. So is a call with its own
+    result put in for a text: the echo of a message that was sent.
     """
-    keys = [(call.name, dumps(call.arguments), result) for _, call, result in results]
-    often = Counter(keys)
+    first: dict[tuple[str, bytes, str], int] = {}
+    closed = 0
+    """The number of results up to where the last circle is closed."""
+    for number, (turn, call, result) in enumerate(results, 1):
+        if first.setdefault((call.name, dumps(call.arguments), result), turn) < turn:
+            closed = number
     found: list[ToolCall] = []
-    for (turn, call, result), key in zip(results, keys, strict=True):
-        if turn == latest or often[key] > 1:
+    for number, (turn, call, result) in enumerate(results, 1):
+        if turn == latest or number <= closed:
             texts = [name for name, value in call.arguments.items() if isinstance(value, str)]
             echoes = [replace(call, arguments={**call.arguments, name: result.strip()}) for name in texts]
             found += [call, *echoes]

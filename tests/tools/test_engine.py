@@ -537,6 +537,25 @@ async def test_a_tiny_model_leaves_a_circle():
         assert (await asked_after_a_result(r, *turns)).text == "It rains."
 
 
+async def test_a_circle_is_left_where_it_closes():
+    """What stands between two equal calls with equal results is not made again: no second message."""
+    told = [("get_time", {}, "noon"), ("get_weather", {"city": "Oslo"}, "rain")]
+    turns = [
+        turn
+        for number, (name, arguments, result) in enumerate(told, 2)
+        for turn in (
+            Message("assistant", "", tool_calls=(ToolCall(f"c{number}", name, arguments),)),
+            Message("tool", result, tool_call_id=f"c{number}"),
+        )
+    ]
+    with tiny(TIME, "It rains.") as r:
+        assert (await asked_after_a_result(r, *turns)).text == "It rains."
+    changed = replace(turns[-1], content="snow")  # who is told something else has reason to ask again
+    with tiny(TIME) as r:
+        assert calls_of(await asked_after_a_result(r, *turns[:-1], changed)) == [("get_time", {})]
+        assert len(r.requests) == 1
+
+
 async def test_the_echo_of_a_result_is_no_new_call():
     """A tiny model sends what it was told of the message that it has sent."""
     with tiny('[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "rain"}}]', "Sent.") as r:
