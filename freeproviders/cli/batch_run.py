@@ -99,6 +99,7 @@ class BatchRun:
             self._backend,
             schema=options.schema,
             limit=options.limit,
+            wording=_worded,
         )
         self._kept = {"store": self._store, "dedupe": options.dedupe, **options.settings}
         self._progress = Progress()
@@ -367,6 +368,10 @@ class _Signals:
             self._stop(self._run)
         else:
             raise KeyboardInterrupt
+
+
+def _worded(said: FreeProvidersError | str) -> str:
+    return terminal.told(said) if isinstance(said, str) else terminal.in_options(said)
 
 
 def _reading(options: Options) -> Format | None:

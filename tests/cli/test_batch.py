@@ -295,6 +295,14 @@ def test_a_table_of_prompts_and_conversations(shell: Shell) -> None:
     assert [row["state"] for row in shell.rows("out.csv")] == ["done", "done", "refused"]
 
 
+def test_errors_in_a_table_name_what_a_user_of_the_command_can_change(shell: Shell) -> None:
+    shell.service.faults = {"status": 400, "body": b'{"error": {"message": "It does not support tools."}}'}
+    table = shell.write("in.txt", "a\n")
+    assert shell.batch(table, "-o", shell.path("out.csv"))[0] == 1
+    (row,) = shell.rows("out.csv")
+    assert row["error"] == "[OpenAICompatible any] HTTP 400: It does not support tools."
+
+
 @pytest.mark.parametrize("given", [(), ("in.csv",)])
 def test_the_usage_line_of_a_wrong_command_is_what_can_be_typed(given: tuple[str, ...]) -> None:
     done = run("batch", *given)
@@ -448,7 +456,7 @@ def test_ctrl_c_writes_what_there_is_and_the_same_command_goes_on(shell: Shell) 
     done = [row for row in found if row["state"] == "done"]
     assert len(found) == 40
     assert 1 <= len(done) < 40
-    assert {row["error"] for row in found if row["state"] == "exhausted"} <= {"It was not asked yet."}
+    assert {row["error"] for row in found if row["state"] == "exhausted"} <= {"There is no answer yet."}
     assert b"The same command goes on with them" in remarks
     shell.service.faults = None
     before = len(shell.service.requests)

@@ -22,7 +22,7 @@ from freeproviders.batch.tables.output import Output, Piece, Results, pieces_of
 from freeproviders.batch.tables.parquet import Parquet
 from freeproviders.batch.tables.questions import Questions
 from freeproviders.batch.tables.record import Record, Table
-from freeproviders.errors import UsageError
+from freeproviders.errors import FreeProvidersError, UsageError
 from freeproviders.types import as_messages
 from freeproviders.usage import estimate_input_tokens
 
@@ -60,6 +60,7 @@ class TableRun:
         backend: the backend that is asked.
         schema: the JSON schema of the answers, whose properties become columns.
         limit: at most so many rows, from the first; None is all.
+        wording: writes an error, or what is told of one, with the user's names of arguments.
 
     Raises:
         UsageError: from `survey`: the table has no such columns, or cannot be read.
@@ -73,12 +74,14 @@ class TableRun:
         *,
         schema: Mapping[str, Any] | None = None,
         limit: int | None = None,
+        wording: Callable[[FreeProvidersError | str], str] = str,
     ) -> None:
         self._table = table
         self._questions = questions
         self._backend = backend
         self._schema = schema
         self._limit = limit
+        self._wording = wording
         self.found: Survey | None = None
 
     def survey(self) -> Survey:
@@ -128,7 +131,9 @@ class TableRun:
         async def results() -> Results:
             states.clear()
             async for piece, rows in self._kept(carries=carries, **keywords):
-                outcomes = [_outcome(record, row) for record, row in zip(piece.records, rows, strict=True)]
+                outcomes = [
+                    self._outcome(record, row) for record, row in zip(piece.records, rows, strict=True)
+                ]
                 states.update([one.state for one in outcomes])
                 yield piece, outcomes
 
@@ -171,6 +176,24 @@ class TableRun:
                 if len(rows) == len(waiting[0].records):
                     yield waiting.popleft(), rows
                     rows = []
+
+    def _outcome(self, record: Record, row: Row) -> Outcome:
+        """Return what became of a row; an error of the row itself names its place."""
+        if row.completion is not None:
+            return Outcome("done", row.completion, tries=row.tries, fields=_fields(row.data))
+        error = row.error
+        if error is None:
+            said = "There is no answer yet." if row.state == "exhausted" else ""
+            return Outcome(row.state, error=said, tries=row.tries)
+        if isinstance(error, UsageError):  # in the names of the row's own fields
+            return Outcome(row.state, error=placed(record, str(error)), tries=row.tries)
+        said = self._wording(error)
+        if row.state == "poisoned":
+            failed = [one for one in row.trail if one.error]
+            if {one.error for one in failed} - {str(error)}:  # else each has said the same
+                tries = [f"{one.provider} {one.model}: {self._wording(one.error)}" for one in failed]
+                said = " ".join([said, *(f"({number}) {one}" for number, one in enumerate(tries, 1))])
+        return Outcome(row.state, error=said, tries=row.tries)
 
     def _asked(self) -> Iterator[Question | UsageError]:
         for piece in self._pieces(carried=True):
@@ -222,23 +245,6 @@ class Rows:
 def placed(record: Record, text: str) -> str:
     """Write what is wrong with a row, with its place in the table."""
     return f"{record.place[0].upper()}{record.place[1:]}: {text}"
-
-
-def _outcome(record: Record, row: Row) -> Outcome:
-    """Return what became of a row; an error of the row itself names its place."""
-    if row.completion is not None:
-        return Outcome("done", row.completion, tries=row.tries, fields=_fields(row.data))
-    error = row.error
-    said = "" if error is None else str(error)
-    if isinstance(error, UsageError):
-        said = placed(record, said)
-    elif row.state == "poisoned":
-        tries = [f"{one.provider} {one.model}: {one.error}" for one in row.trail if one.error]
-        if {one.error for one in row.trail if one.error} - {said}:  # else each has said the same
-            said = " ".join([said, *(f"({number}) {one}" for number, one in enumerate(tries, 1))])
-    elif error is None and row.state == "exhausted":
-        said = "It was not asked yet."
-    return Outcome(row.state, error=said, tries=row.tries)
 
 
 def _fields(data: Any) -> Mapping[str, Any]:
