@@ -109,6 +109,7 @@ FAMILIES = {
             [W, R],
         ),
         (f"{DEEPSEEK[0]}{DEEPSEEK_CALL[0]}get_weather{SEP}{PARIS}", [W]),
+        (f"{DEEPSEEK[0]} now {deepseek('get_weather', PARIS)} so {DEEPSEEK[1]}", [W]),
         (f'{DEEPSEEK[0]}{DEEPSEEK_CALL[0]}get_weather{SEP}{{"city": "Pa', [CUT]),
     ],
     "deepseek-v3.2": [
