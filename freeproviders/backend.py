@@ -654,7 +654,7 @@ class _Foreign(Backend):
             check_request(request, self.accepted_options)
             check_prefill(request, self)
             if self._changed or hasattr(self._given, "abilities"):
-                check_media(request, self.abilities(model))
+                check_media(request, self.abilities)
             stream = self._given.batches(request)
             if not hasattr(stream, "__aiter__") or not hasattr(stream, "aclose"):
                 if inspect.iscoroutine(stream):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from types import FrameType
@@ -131,14 +131,17 @@ def check_service_tools(request: ChatRequest) -> None:
         )
 
 
-def check_media(request: ChatRequest, abilities: Any) -> None:
-    """Raise `UnsupportedInputError` where a message holds what the model does not take."""
+def check_media(request: ChatRequest, abilities: Callable[[str | None], Any]) -> None:
+    """Raise `UnsupportedInputError` where a message holds what the model does not take.
+
+    The abilities of a model are asked for only where there is more than text.
+    """
     for message in request.messages:
         if message.content.__class__ is str:
             continue
         for block in message.media:
             _, what, able = _MEDIA[block.__class__]
-            if not getattr(abilities, able):
+            if not getattr(abilities(request.model), able):
                 raise UnsupportedInputError(
                     f"This backend takes no {what}: send text only, or ask a model that takes {able}."
                 )

@@ -177,8 +177,8 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
             speaker = await speaker.keyed()
         except FreeProvidersError as error:
             raise error.about(speaker.name, request.model or "") from error.__cause__
-    patience = Patience.of(request, speaker.retry)
     attempt, recovered, spent = 0, False, None
+    patience: Patience | None = None
     while True:
         attempt += 1
         ticket = await _admitted(speaker, request) if speaker.keeps_limits else None
@@ -195,6 +195,7 @@ async def begun(speaker: Speaker[Q], request: Q) -> tuple[Exchange[Q], Batch]:
             if not recovered and speaker.recover(error):
                 recovered = True  # what was put right spends no retry
                 continue
+            patience = patience or Patience.of(request, speaker.retry)
             delay = patience.delay(error)
             if delay is None:
                 speaker.given_up(error)
@@ -328,7 +329,10 @@ class Exchange(Generic[Q]):
     @property
     def spent(self) -> Usage | None:
         """The tokens of this attempt and of earlier ones, None where none was answered in part."""
-        return _sum(self._spent, self._own_usage()) if self.decoder.output_chars else self._spent
+        if not self.decoder.output_chars:
+            return self._spent
+        own = self._own_usage()
+        return own if self._spent is None else self._spent + own
 
     def _own_usage(self) -> Usage:
         """The tokens that the service counted in this attempt, else an estimate."""
@@ -476,7 +480,8 @@ class Exchange(Generic[Q]):
 
     def _end(self, batch: Batch) -> Batch:
         """Add usage and finish, which come once, at the end."""
-        decoder, request, provider = self.decoder, self._request, self._provider
+        decoder, request, provider, response = self.decoder, self._request, self._provider, self._response
+        assert response is not None  # noqa: S101 - there is something that has ended
         self._ended = True
         reason = decoder.reason or ("stop" if decoder.done else "unknown")
         confirmed = decoder.confirmed
@@ -484,7 +489,7 @@ class Exchange(Generic[Q]):
             batch = self._cutter.cut(batch) + self._cutter.flush()
         if self._cutter is not None and self._cutter.hit:
             reason, confirmed = "stop", True
-        elif decoder.ends_with_body and self._response is not None and not self._response.framed:
+        elif decoder.ends_with_body and not response.framed:
             reason, confirmed = "unknown", False
         if not decoder.answered and not self._may_be_empty(reason):
             self._ended = False
@@ -495,7 +500,9 @@ class Exchange(Generic[Q]):
                 else EmptyResponseError("The answer is empty: it holds no text and no tool call.")
             )
             return batch
-        usage = _sum(self._spent, self._own_usage())
+        usage = self._own_usage()
+        if self._spent is not None:
+            usage = self._spent + usage
         finish = Finish(
             reason=reason,
             provider=provider.name,
@@ -504,9 +511,11 @@ class Exchange(Generic[Q]):
             confirmed=confirmed,
             attempts=self._attempt,
             response_id=decoder.response_id,
+            request_id=response.headers.get("x-request-id"),
             system_fingerprint=decoder.system_fingerprint,
             service_tier=decoder.service_tier,
-            **self._head_of(),
+            headers=_shown(response.headers) if request.include_response_headers else None,
+            allowances=provider.allowances(response.headers),
         )
         provider.ended(finish, usage)
         batch += usage, finish
@@ -525,23 +534,6 @@ class Exchange(Generic[Q]):
         return request.may_be_empty(
             reason, thought=decoder.output_chars > 0, said=decoder.raw_reason is not None
         )
-
-    def _head_of(self) -> dict[str, Any]:
-        """What the headers of the answer tell, for `Finish`."""
-        response = self._response
-        if response is None:
-            return {}
-        found: dict[str, Any] = {
-            "request_id": response.headers.get("x-request-id"),
-            "allowances": self._provider.allowances(response.headers),
-        }
-        if self._request.include_response_headers:
-            found["headers"] = {
-                name.lower(): value
-                for name, value in response.headers.items()
-                if name.lower() not in _COOKIES
-            }
-        return found
 
     async def _drain(self) -> None:
         """Read to the end of the body, so that the connection can be used again."""
@@ -612,5 +604,6 @@ class Exchange(Generic[Q]):
         return error.about(self._provider.name, self._request.model or "")
 
 
-def _sum(spent: Usage | None, usage: Usage) -> Usage:
-    return usage if spent is None else spent + usage
+def _shown(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer as `Finish` has them."""
+    return {name.lower(): value for name, value in headers.items() if name.lower() not in _COOKIES}

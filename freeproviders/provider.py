@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
-from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
 from freeproviders.checks import (
     caution,
@@ -130,21 +129,24 @@ class Provider(ProviderModelMixin, Backend):
         try:
             check_request(request, self.accepted_options)
             check_prefill(request, self)
-            able = self.abilities(model)
-            check_media(request, able)
-            self._check_offer(request, able)
+            check_media(request, self.abilities)
+            if request.n != 1 or request.tools or request.service_tools:
+                self._check_offer(request)
         except UsageError as error:
             raise error.about(self.name, mended(model))  # noqa: B904 - the same error
-        self._warn_of_options(request)
+        if request.options or self.accepted_options is not None:
+            self._warn_of_options(request)
         return request
 
-    def _check_offer(self, request: ChatRequest, able: Abilities) -> None:
+    def _check_offer(self, request: ChatRequest) -> None:
         """Raise `UsageError` for what only some services have."""
         if request.n != 1 and not self.gives_several:
             raise UsageError(
                 "This service gives one answer to a question: ask by `answer`, which asks n times."
             )
-        if not (request.tools or request.service_tools) or able.tools or self.finds_out("tools"):
+        if not (request.tools or request.service_tools) or self.finds_out("tools"):
+            return
+        if self.abilities(request.model).tools:
             return
         check_service_tools(request)
         raise UsageError("This service has no native tools: ask by `answer`, which has them for every model.")

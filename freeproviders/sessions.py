@@ -18,7 +18,6 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -55,8 +54,8 @@ class _End:
         self.read_first = False
 
 
-_ends: WeakKeyDictionary[object, _End] = WeakKeyDictionary()
-"""By connection that has carried a request."""
+_NOTE: Final = "freeproviders_end"
+"""The attribute in which a connection that has carried a request keeps its `_End`."""
 
 
 class PooledConnectionError(aiohttp.ClientConnectionError):
@@ -84,10 +83,10 @@ class Sent(aiohttp.ClientRequest):
         Raises `PooledConnectionError` or `DeadConnectionError`; then nothing was written.
         """
         protocol = conn.protocol
-        end = _ends.get(protocol)
+        end = getattr(protocol, _NOTE, None)
         pooled = end is not None
         if end is None:
-            end = _ends[protocol] = _watched(protocol)
+            end = _watched(protocol)
         elif ONLY_FRESH.get():
             raise PooledConnectionError
         if pooled:
@@ -186,6 +185,7 @@ def _watched(protocol: Any) -> _End:
         lost(error)
 
     protocol.connection_lost = connection_lost
+    setattr(protocol, _NOTE, end)
     return end
 
 

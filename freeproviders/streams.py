@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, Self
 
 from freeproviders import bridge
@@ -43,8 +43,10 @@ class TextStream(AsyncGenerator[str, None]):
 
 async def all_parts(batches: AsyncGenerator[Batch, None]) -> Batch:
     """Wait for the end of an answer; return its parts."""
-    async with aclosing(batches):
+    try:
         return [part async for batch in batches for part in batch]
+    finally:
+        await batches.aclose()
 
 
 async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
@@ -54,10 +56,12 @@ async def whole(batches: AsyncGenerator[Batch, None]) -> Completion:
 
 async def parts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[Part, None]:
     """Stream the parts of an answer one by one."""
-    async with aclosing(batches):
+    try:
         async for batch in batches:
             for part in batch:
                 yield part
+    finally:
+        await batches.aclose()
 
 
 class PartsSync(Iterator[Part]):
@@ -91,8 +95,10 @@ def _flat(batches: bridge.SyncStream[Batch]) -> Generator[Part, None, None]:
 
 async def texts(batches: AsyncGenerator[Batch, None]) -> AsyncGenerator[str, None]:
     """Stream the text of an answer, piece by piece."""
-    async with aclosing(batches):
+    try:
         async for batch in batches:
             for part in batch:
                 if type(part) is Text or type(part) is Refusal:
                     yield part.text
+    finally:
+        await batches.aclose()

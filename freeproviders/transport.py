@@ -126,7 +126,8 @@ class Response:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.unanswered = unanswered
-        self._unpacker = unpacker(response.headers.get("Content-Encoding"))
+        encoding = response.headers.get("Content-Encoding")
+        self._unpacker = unpacker(encoding) if encoding else None
 
     @property
     def cookies(self) -> dict[str, str]:

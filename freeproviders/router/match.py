@@ -53,7 +53,7 @@ def objection(
     """
     able = member.backend.abilities(member.model or None)
     try:
-        check_media(request, able)
+        check_media(request, lambda _: able)
     except UnsupportedInputError as error:
         return error
     if request.service_tools and not (able.tools or member.backend.finds_out("tools")):

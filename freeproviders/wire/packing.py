@@ -52,13 +52,11 @@ class Unpacker(ABC):
     def _unpack(self, data: bytes) -> bytes: ...
 
 
-def unpacker(encoding: str | None) -> Unpacker | None:
-    """The unpacker for a `Content-Encoding`, None for one that is unknown or that there is not.
+def unpacker(encoding: str) -> Unpacker | None:
+    """The unpacker for a `Content-Encoding`, None for one that is unknown.
 
     Raises `MalformedResponseError` where the package that could unpack it is not installed.
     """
-    if not encoding:
-        return None
     name = encoding.strip().lower()
     if name in {"gzip", "x-gzip"}:
         return _Zlib(_GZIP_WINDOW)

@@ -251,7 +251,8 @@ class ChunkReader(PartDecoder):
 
     def end(self, batch: Batch) -> None:
         """End text and tool calls, since nothing more comes."""
-        self.end_text(batch)
+        if self.half:
+            self.end_text(batch)
         calls = self._calls.complete(truncated=self.reason == "length")
         if calls:
             batch.extend(calls)

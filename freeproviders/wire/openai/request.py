@@ -117,7 +117,11 @@ def plain_messages(messages: Iterable[Message]) -> list[dict[str, str]]:
 
 
 def _full_message(message: Message) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": message.role, "content": _content(message)}
+    content = message.content
+    out: dict[str, Any] = {
+        "role": message.role,
+        "content": content if isinstance(content, str) else _content(message),
+    }
     if message.name:
         out["name"] = message.name
     if message.tool_call_id is not None:
