@@ -64,6 +64,7 @@ def _made(given: type[T], kw_only: bool) -> type[T]:
         "__delattr__": _no_deletion,
         "__getstate__": _state,
         "__setstate__": _set_state,
+        "__init_subclass__": classmethod(_no_subclass),
     }
     for name, method in methods.items():
         if own.get(name) is None:  # Python itself puts None for `__hash__` where there is an `__eq__`
@@ -179,6 +180,10 @@ def _no_assignment(self: Any, name: str, value: object) -> NoReturn:
 def _no_deletion(self: Any, name: str) -> NoReturn:
     del self
     raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _no_subclass(cls: type, **_: object) -> NoReturn:
+    raise TypeError(f"{cls.__bases__[0].__name__} is no base of another class: keep one in an attribute.")
 
 
 def _state(self: Any) -> list[object]:
