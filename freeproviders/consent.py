@@ -20,6 +20,7 @@ from freeproviders.catalogue import catalogue
 from freeproviders.catalogue.places import text_of
 from freeproviders.errors import UnknownServiceError, UsageError
 from freeproviders.folders import config_dir
+from freeproviders.naming import argument
 from freeproviders.private_file import FileError, make_file, make_folder
 
 Privacy = Literal["local", "no-training", "any"]
@@ -46,6 +47,15 @@ def confirmed_outside() -> set[str]:
     """Return the services that `FREEPROVIDERS_CONFIRMED` names. Raises `UnknownServiceError`."""
     names = os.environ.get(ENV_CONFIRMED, "").split(",")
     return {_id_of(name.strip(), ENV_CONFIRMED) for name in names if name.strip()}
+
+
+def how_to_confirm(service: str, what: str) -> str:
+    """Say how a user confirms something of the account at a service, with marks (`freeproviders.naming`)."""
+    in_python = argument("confirmed", f"confirmed=[{service!r}]")
+    return (
+        f"Confirm once that {what}, with `freeproviders services confirm {service}`. "
+        f"In a program {in_python} does the same."
+    )
 
 
 def path() -> Path:

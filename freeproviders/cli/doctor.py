@@ -66,7 +66,7 @@ def _members(found: dict[str, Any]) -> Iterator[str]:
     if not found["router"]["members"]:
         yield "none"
     for one in found["router"]["skipped"]:
-        yield f"not {one['name']}: {one['reason']}"
+        yield f"not {one['name']}: {terminal.told(one['reason'])}"
 
 
 def _fares(health: dict[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from freeproviders import FreeProviders
-from freeproviders.cli.terminal import renamed, say
+from freeproviders.cli.terminal import renamed, say, told
 from freeproviders.consent import Privacy
 from freeproviders.errors import NotAskedWarning
 from freeproviders.types import Asking, Attempt, ChatRequest, Event, OnBrokenStream
@@ -27,7 +27,8 @@ def router(
         warnings.simplefilter("always", NotAskedWarning)
         made = FreeProviders(*named, privacy=privacy, on_broken_stream=on_broken_stream)
     for warning in skipped:
-        say(f"Note: {warning.message}")
+        message = warning.message
+        say(f"Note: {told(message.args[0] if isinstance(message, Warning) else message)}")
     return made if timeout is None else made.configured(timeout=timeout)
 
 

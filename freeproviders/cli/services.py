@@ -78,7 +78,7 @@ def services(
     if found.skipped:
         typer.echo("\nNot asked:")
     for one in found.skipped:
-        typer.echo(f"  {terminal.printable(one.name)}: {terminal.printable(one.reason)}")
+        typer.echo(f"  {terminal.printable(one.name)}: {terminal.printable(terminal.told(one.reason))}")
     typer.echo(f"\nConfirmed as free accounts: {', '.join(confirmed) or 'none'}")
     terminal.say(
         "Services without a key here are listed where they are confirmed; `freeproviders catalogue --free` "

@@ -8,11 +8,12 @@ from typing import Final
 from freeproviders.addresses import is_loopback
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.catalogue.rows import EmbeddingRow
-from freeproviders.consent import Privacy
+from freeproviders.consent import Privacy, how_to_confirm
 from freeproviders.embeddings.embedder import Embedder
 from freeproviders.embeddings.offline import OfflineEmbedder
 from freeproviders.embeddings.openai_compatible import OpenAICompatibleEmbedder
 from freeproviders.errors import UsageError
+from freeproviders.naming import joined
 
 CHOSEN: Final = "FreeProviders"
 """The name of the embedder that chooses among several, for errors."""
@@ -88,8 +89,7 @@ def _reason_against(row: Service, facts: EmbeddingRow, confirmed: AbstractSet[st
     if privacy == "no-training" and row.privacy.trains != "no":
         return "It trains on texts, or does not say that it does not."
     if facts.cost != "never" and row.id not in confirmed:
-        return (
-            "It is free within an allowance only: confirm that your account is not billed, with "
-            f"confirmed=[{row.id!r}] or `freeproviders services confirm {row.id}`."
+        return joined(
+            "It is free within an allowance only.", how_to_confirm(row.id, "your account is not billed")
         )
     return ""

@@ -20,6 +20,7 @@ from freeproviders.catalogue.rows import seconds_of
 from freeproviders.consent import Privacy, confirmed_services
 from freeproviders.deadlines import on_a_loop
 from freeproviders.errors import UsageError
+from freeproviders.naming import joined, marked
 from freeproviders.providers import PROVIDERS, Row, find_provider, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, made
@@ -65,7 +66,7 @@ def find(
     if not out.members and not out.later:
         left_out = f"exclude leaves out: {', '.join(exclude)}." if exclude else ""
         raise UsageError(
-            " ".join(filter(None, ("There is no backend to ask.", in_words(out.skipped), left_out))),
+            joined("There is no backend to ask.", in_words(out.skipped), left_out),
             provider=ROUTER,
         )
     return out
@@ -73,7 +74,7 @@ def find(
 
 def in_words(skipped: Iterable[Skipped]) -> str:
     """Write which services and models are left out and why, in a few sentences."""
-    return " ".join(f"{one.name}: {one.reason}" for one in skipped)
+    return joined(*[f"{one.name}: {marked(one.reason)}" for one in skipped])
 
 
 def _looked_for(policy: Policy, prefer: Sequence[str], allow: Sequence[str]) -> Found:
@@ -181,7 +182,7 @@ def _add_service(
         try:
             member, reason = made(asking(row, model), policy, rank=rank)
         except UsageError as error:  # its address needs a variable, a model is gone ...
-            reason = str(error)
+            reason = error.wording
         if not reason:
             out.members.append(member)
         elif reason != first:  # what holds for the whole service is said once
@@ -200,7 +201,7 @@ def _add_protocol(out: Found, provider: Row, policy: Policy) -> None:
     try:
         member, reason = made(load_provider(provider)(), policy)
     except UsageError as error:
-        reason = str(error)
+        reason = error.wording
     if reason:
         out.skipped.append(Skipped(provider.slug, reason))
     else:

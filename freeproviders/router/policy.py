@@ -15,8 +15,9 @@ from typing import Final
 from freeproviders.catalogue import Service, facts_of
 from freeproviders.catalogue.facts import row_of
 from freeproviders.catalogue.rows import Cost
-from freeproviders.consent import Privacy
+from freeproviders.consent import Privacy, how_to_confirm
 from freeproviders.listed import is_listed_since
+from freeproviders.naming import argument, joined, words
 
 __all__ = ["Policy", "Privacy", "cost_of", "reason_against", "reason_against_unknown"]
 
@@ -24,7 +25,8 @@ _LIMITED_USE: Final = {
     "evaluation": "are for evaluation only",
     "non-commercial": "allow no commercial use",
 }
-_UNSAID: Final = 'Nothing says that it does not train on prompts: pass privacy="any" to ask it all the same.'
+_ANY: Final = f'Pass {argument("privacy")} "any" to ask it all the same.'
+_UNSAID: Final = words(f"Nothing says that it does not train on prompts. {_ANY}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def reason_against(policy: Policy, row: Service, model: str, *, has_key: bool, h
     if gone := _gone(row, model):
         return gone
     reasons = (_too_dear(policy, row, model, has_key=has_key), _seen(policy, row, model, here=here))
-    return " ".join(filter(None, reasons))
+    return joined(*reasons)
 
 
 def _gone(row: Service, model: str) -> str:
@@ -95,19 +97,19 @@ def _too_dear(policy: Policy, row: Service, model: str, *, has_key: bool) -> str
         if policy.named and policy.paid:
             return ""
         what = _why_paid(row, model, has_key=has_key)
-        return f"{what} Pass paid=True to ask it all the same." if policy.named else what
+        advice = f"Pass {argument('paid', 'paid=True')} to ask it all the same."
+        return joined(what, advice) if policy.named else what
     if policy.named:
         return ""
     confirmed = row.id in policy.confirmed
     if row.terms.use in _LIMITED_USE and not confirmed:
-        return (
-            f"Its terms {_LIMITED_USE[row.terms.use]}: {_confirm(row)} that your use is such and your "
-            "account is not billed."
-        )
+        what = f"Its terms {_LIMITED_USE[row.terms.use]}."
+        return joined(what, how_to_confirm(row.id, "your use is such and your account is not billed"))
     if cost == "never":
         return ""
     if not confirmed and (has_key or row.key == "required"):  # else there is no account to be billed
-        return f"It is free within an allowance only: {_confirm(row)} that your account is not billed."
+        what = "It is free within an allowance only."
+        return joined(what, how_to_confirm(row.id, "your account is not billed"))
     if not any(limit.counts(model) and limit.keyless in {None, not has_key} for limit in row.limit):
         return "It is free within an allowance whose limits are not recorded: name it to ask it."
     return ""
@@ -121,10 +123,6 @@ def _why_paid(row: Service, model: str, *, has_key: bool) -> str:
     if facts_of(row, model).cost == "paid":
         return "It costs money."
     return "Nothing says that it is free, so that it may cost money."
-
-
-def _confirm(row: Service) -> str:
-    return f"confirm once with `freeproviders services confirm {row.id}`, or confirmed=[{row.id!r}],"
 
 
 def reason_against_unknown(policy: Policy, *, here: bool) -> str:
@@ -151,4 +149,4 @@ def _seen(policy: Policy, row: Service, model: str, *, here: bool) -> str:
     if row.privacy.trains == "unknown":
         return _UNSAID
     unless = " unless the account says no" if row.privacy.trains == "opt-out" else ""
-    return f'It trains on prompts{unless}: pass privacy="any" to ask it all the same.'
+    return joined(f"It trains on prompts{unless}.", _ANY)

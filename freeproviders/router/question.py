@@ -25,6 +25,7 @@ from freeproviders.errors import (
     UsageError,
 )
 from freeproviders.installing import with_extra
+from freeproviders.naming import marked
 from freeproviders.retry import Patience, Retry
 from freeproviders.router.attempt import Running, announce, error_of, first_of, is_kept, of_admissions
 from freeproviders.router.found import in_words
@@ -425,7 +426,7 @@ class Question:
         """Say in sentences, beside the members' errors, why there is no answer, and what to do."""
         if not self._members:
             yield "There is no backend to ask."
-            yield in_words(self._found.skipped)
+            yield marked(in_words(self._found.skipped))
             yield f"Set the key of a service, or install a model for this machine. {with_extra('embedded')}"
             return
         unasked = [member.name for member in self._members if member not in self._outcomes.told]

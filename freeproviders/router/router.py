@@ -19,6 +19,7 @@ from freeproviders.consent import PRIVACY, Privacy
 from freeproviders.deadlines import Timeout
 from freeproviders.display import Rows
 from freeproviders.errors import NotAskedWarning, UsageError
+from freeproviders.naming import joined
 from freeproviders.quota.opening import open_ledger
 from freeproviders.retry import Retry
 from freeproviders.router.found import Found, find
@@ -119,7 +120,7 @@ class FreeProviders(Backend):
         self._found = self._search()
         for one in self._found.skipped:
             if not one.expected:
-                caution(f"{one.name} is not asked. {one.reason}", NotAskedWarning)
+                caution(joined(f"{one.name} is not asked.", one.reason), NotAskedWarning)
         self._context_window = context_window
         health = Health(open_ledger(ledger))
         strategy = strategy or ("ordered" if members else "auto")

@@ -118,3 +118,12 @@ def test_options_of_the_list(run):
     assert names[-1] == "embedded"
     run("--privacy", "none", code=2)
     run("--json", "confirm", "groq", code=2)
+
+
+def test_reasons_name_options_of_the_command_and_no_arguments(run, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "a-key-of-the-test")
+    monkeypatch.setenv("OPENROUTER_API_KEY", "a-key-of-the-test")
+    out, _ = run()
+    assert "groq: It is free within an allowance only. Confirm once that your account" in out
+    assert 'Pass --privacy "any" to ask it all the same.' in out
+    assert "confirmed=" not in out

@@ -93,8 +93,8 @@ def test_who_trains_is_left_out_unless_all_may_see(monkeypatch):
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     found = find(confirmed=["gemini"])
     assert names(found) == ["embedded"]
-    assert why(found)["gemini"].startswith("It trains on prompts: ")
-    assert why(found)["openrouter"].startswith("It trains on prompts unless the account says no: ")
+    assert why(found)["gemini"].startswith("It trains on prompts. ")
+    assert why(found)["openrouter"].startswith("It trains on prompts unless the account says no. ")
     assert why(find(privacy="local", confirmed=["gemini"]))["gemini"] == "It is not on this machine."
 
 
