@@ -292,13 +292,10 @@ class Backend(ABC):
 
     def tries(self, feature: Feature, model: str) -> bool:
         """Return whether a request should find out about a feature of a model."""
+        if not self.finds_out(feature) or self.knows(feature, model):
+            return False
         learned = self.learned
-        return (
-            self.finds_out(feature)
-            and not learned.lacks(feature, model)
-            and not learned.proves(feature, model)
-            and not self.knows(feature, model)
-        )
+        return learned.is_blank or not (learned.lacks(feature, model) or learned.proves(feature, model))
 
     def knows(self, feature: Feature, model: str) -> bool:
         """Return whether it is known beforehand if a model has a feature."""

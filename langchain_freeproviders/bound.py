@@ -35,5 +35,5 @@ class BoundChatModel(Binding):
 
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:
         if len(configs) == 1 and not (self.config or self.config_factories):
-            return configs[0] or {}
+            return configs[0]  # type: ignore[return-value]  # the model takes None as well
         return super()._merge_configs(*configs)

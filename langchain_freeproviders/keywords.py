@@ -74,7 +74,8 @@ OTHER_WAYS_OF_EMBEDDINGS: Final[Mapping[str, str]] = {
 def keywords_of_a_call(options: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of a call by the core's names, with those of `model_kwargs` among them."""
     out: dict[str, Any] = {}
-    for name, value in {**given(options.get("model_kwargs") or {}), **given(options)}.items():
+    own = options.get("model_kwargs")
+    for name, value in ({**given(own), **given(options)} if own else given(options)).items():
         if name == "model_kwargs":
             continue
         first = SECOND_NAMES.get(name, name)

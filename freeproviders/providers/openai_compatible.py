@@ -156,9 +156,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
 
     def known_abilities(self, model: str) -> Abilities | None:
         """Return the abilities of a model as the catalogue has them, None without a service."""
-        if self._served is None:
-            return super().known_abilities(model)
-        return self._served.abilities(model, self.default_abilities)
+        return None if self._served is None else self._served.abilities(model, self.default_abilities)
 
     def knows(self, feature: Feature, model: str) -> bool:
         """Return whether the catalogue says if a model has a feature."""

@@ -40,19 +40,19 @@ def answer(
         StructuredOutputError: while iterating: no object came that fits the response format.
         ProviderError: while iterating: the service failed.
     """
-    native = backend.abilities(request.model).tools
-    if request.service_tools and not (native or backend.finds_out("tools")):
+    model = request.model
+    if request.service_tools and not (backend.abilities(model).tools or backend.finds_out("tools")):
         try:
             check_service_tools(request)
         except UsageError as error:
-            raise error.about(backend.name, request.model or backend.model)  # noqa: B904 - the same error
+            raise error.about(backend.name, model or backend.model)  # noqa: B904 - the same error
     plan = plan_of(request)
-    if native and request.stream_tool_arguments and request.stream:
+    if request.stream_tool_arguments and request.stream and backend.abilities(model).tools:
         request = replace(request, messages=mended(request.messages))
         return backend.batches(request)  # shown as they come, calls can be neither judged nor mended
     if plan.box:
         return CallQuestion(backend, request, plan, prompt).rounds()
-    known = Toolbox.of(request.tools or (() if native else _called(request)))
+    known = Toolbox.of(request.tools or (() if backend.abilities(model).tools else _called(request)))
     request, fence = _without_tools(backend, request, prompt, known)
     if plan.target is not None:
         return TextObject(backend, request, plan.target, prompt, fence).rounds()

@@ -14,7 +14,10 @@ from freeproviders.types import Block, Message, TextBlock, ToolCall
 
 def has_tool_turns(messages: Iterable[Message]) -> bool:
     """Return whether there are calls or results in a conversation."""
-    return any(message.tool_calls or message.role == "tool" for message in messages)
+    for message in messages:  # noqa: SIM110 - a generator would cost more than the loop
+        if message.tool_calls or message.role == "tool":
+            return True
+    return False
 
 
 def fold(
@@ -36,8 +39,11 @@ def fold(
     system message after the first turn becomes a note in a user turn. `obeys_system` False puts the
     instructions into the first user turn.
     """
-    start = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
-    head = [fence(message.text) for message in messages[:start] if message.text]
+    start, head = 0, []
+    while start < len(messages) and messages[start].role == "system":
+        if text := messages[start].text:
+            head.append(fence(text))
+        start += 1
     if instructions and obeys_system:
         head.append(instructions)
     turns = _Turns(prompt, dialect, fence)

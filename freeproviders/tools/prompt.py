@@ -86,6 +86,10 @@ class ToolPrompt:
     )
     endless: str = "Your answer {complaint}. Answer again, shorter, and end the answer when all is said."
 
+    def __hash__(self) -> int:
+        # Prompts are keys of caches at each question: few differ in anything but these.
+        return hash((self.dialect, self.tools, self.intro))
+
 
 DEFAULT_PROMPT: Final = ToolPrompt()
 _FIELD = re.compile(r"\{([a-z]+)\}")

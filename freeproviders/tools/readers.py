@@ -253,7 +253,7 @@ class CallReader(Reader[Part]):
         holds: bool = False,
         introduces: bool = True,
         single: bool = False,
-        handed_out: Iterable[ToolCall] = (),
+        handed_out: Collection[ToolCall] = (),
         taken: Iterable[str] = (),
         doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = None,
@@ -273,7 +273,6 @@ class CallReader(Reader[Part]):
         self._held_calls: Batch = []  # and the text that introduces them
         self._introduces = introduces
         self._single = single
-        handed_out = tuple(handed_out)
         self._handed_out = Counter(map(call_key, handed_out)) if handed_out else _NONE
         self._ids = {*taken, *[call.id for call in handed_out]}
         self._refuses_repeats = settled is not None

@@ -135,6 +135,8 @@ def is_identifier(name: str) -> bool:
 
 def _bare(name: str) -> str:
     name = name.strip().casefold()
+    if name.isalnum():
+        return name
     if ":" in name:
         name = _NUMBER.sub("", name)  # Kimi's, of the call
     if name.startswith(_PREFIXES):

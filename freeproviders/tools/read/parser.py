@@ -67,9 +67,10 @@ class Parser:
         doubts: bool = False,
     ) -> None:
         self._box = tools if isinstance(tools, Toolbox) else Toolbox(tools)
-        self._opener = OPENER if self._box else THINK_OPENER
+        calls = bool(self._box)
+        self._opener = OPENER if calls else THINK_OPENER
         self._cursor = Cursor()
-        self._beginnings = BEGINNINGS[bool(self._box)]
+        self._beginnings = BEGINNINGS[calls]
         self._reading: Recogniser | None = inside(self._cursor) if thinking and not keep_thinking else None
         self._keep_thinking = keep_thinking
         self._thinking = ""
@@ -90,7 +91,7 @@ class Parser:
         self._plain = False  # nothing is held and nothing special is going on
         self._fresh = not thinking  # nothing has come
         self._called = False
-        self._doubts = doubts and bool(self._box)
+        self._doubts = doubts and calls
         self._doubt = ""  # why what is said is held
         self.said = False
         """Whether there has been any text."""
@@ -115,7 +116,7 @@ class Parser:
 
     def close(self, *, truncated: bool = False) -> list[Piece]:
         """Take the end of the answer, `truncated` by a limit or not; return what was held."""
-        if self.stopped:
+        if self.stopped or self._plain:
             return []
         self._cursor.ended = True
         self._cursor.truncated = truncated
