@@ -63,7 +63,7 @@ _OF_THE_CONNECTION: Final = frozenset(
 
 
 KeySource = Callable[[], str | Awaitable[str]]
-"""A function, of either colour, that is asked for the key before each request."""
+"""A function, sync or async, that returns the key; it is called before each request."""
 
 
 class Configuration(TypedDict, total=False):
@@ -349,7 +349,7 @@ class Configured:
         )
 
     def may_have_the_key(self, base_url: str | None) -> bool:
-        """Return whether the environment's key goes to the base_url of a caller, None where he named none."""
+        """Return whether the environment's key goes to a caller's base_url, None where none was given."""
         del base_url
         return True
 

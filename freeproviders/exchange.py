@@ -50,7 +50,7 @@ _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
 class Question(Protocol):
-    """What is asked, as far as an exchange looks at it; `ChatRequest` says what each member means."""
+    """The attributes of a request that an exchange reads; `ChatRequest` says what each means."""
 
     @property
     def model(self) -> str | None: ...

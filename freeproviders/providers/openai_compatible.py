@@ -27,7 +27,7 @@ from freeproviders.wire.openai.counting import question_asked, read_count, read_
 from freeproviders.wire.openai.disguise import DisguiseDecoder
 from freeproviders.wire.openai.listed import Listed
 from freeproviders.wire.openai.request import REASONING, request_body
-from freeproviders.wire.openai.styled import SEEN_TO_HERE, insist
+from freeproviders.wire.openai.styled import APPLIED_HERE, insist
 from freeproviders.wire.parts import PartDecoder
 from freeproviders.wire.signs import disguises
 
@@ -224,7 +224,7 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
             insist(body, style.free)
         for name in learned.mend(body, request.model or self.model):
             given = name in request.options or getattr(request, name, None) is not None
-            if given and name not in SEEN_TO_HERE:
+            if given and name not in APPLIED_HERE:
                 self._warn_once(name, f"cannot take {name}: left out of the request.")
         return HttpRequest("POST", self.base_url + self.api_endpoint, self._headers(), dumps(body))
 

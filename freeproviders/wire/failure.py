@@ -53,7 +53,7 @@ from freeproviders.wire.text import mended
 
 EXCERPT_CHARS: Final = 300
 MAX_SIGN_BYTES: Final = 2**16
-"""So much of a body is searched for the signs of a row."""
+"""The most bytes of a body that are searched for the signs of a row."""
 
 _SECRET = pattern(r"(?i)\b(bearer\s+|sk-|gsk_|nvapi-|xai-|hf_|key-|AIza)[A-Za-z0-9_\-.]{6,200}")
 _TRY_AGAIN = pattern(

@@ -25,7 +25,7 @@ from freeproviders.wire.failure import (
 from freeproviders.wire.json import loads
 
 MAX_HELD_BYTES: Final = 4096
-"""The part of a body that is looked at for an error; pages and envelopes show by then."""
+"""The most bytes of a body that are held back until it is known whether it is an error."""
 
 _PAGE: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml")
 _PROXY: Final = (

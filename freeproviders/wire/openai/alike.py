@@ -13,13 +13,13 @@ from freeproviders.types import Batch, Text
 from freeproviders.wire.json import from_json
 
 LEARN_AFTER: Final = 16
-"""Frames before one is looked at: in short answers it would not pay."""
+"""The frames before the first one that is learned; in a shorter answer learning would not pay."""
 CHANCES: Final = 4
-"""How many frames are looked at: a stream whose frames differ each time is left to the decoder."""
+"""The most frames that are learned; a stream whose frames still differ is left to the decoder."""
 _KEYS: Final = (b'"content":"', b'"content": "')
 _PROBE: Final = "probe"
 _PLAIN: Final = re.compile(rb'([^"\\\x00-\x1f]*+)"').match
-"""The rest of a text of JSON that needs no decoding, with the quote at its end."""
+"""The rest of a JSON string without escapes, with the quote at its end."""
 _ESCAPED: Final = re.compile(rb'((?:[^"\\\x00-\x1f]|\\.)*+)"').match
 _FIELD: Final = b"data: "
 _END: Final = b"\n\n"

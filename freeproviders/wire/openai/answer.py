@@ -52,9 +52,9 @@ from freeproviders.wire.text import BOM, mended, mended_json
 
 MAX_DOCUMENT_BYTES: Final = 64 * 2**20
 MAX_STRAY_BYTES: Final = 2048
-"""So much is kept of lines that belong to no event; it is enough to say what they are."""
+"""The bytes that are kept of lines outside of events, enough for the text of an error."""
 MAX_EVENTS_IN_ONE: Final = 10_000
-"""Events that lack the blank line between them are read as one; so many are told apart in one go."""
+"""The most events that are told apart where the blank lines between them are missing."""
 REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
     "eos": "stop",
@@ -99,7 +99,7 @@ class ChunkReader(PartDecoder):
 
     @property
     def _plain(self) -> bool:
-        """Whether a frame with a piece of text needs no look at what else it holds."""
+        """Whether the fields beside a frame's text can be passed over."""
         return self.model is not None and not self.half and not self._logprobs
 
     def events(self, events: list[Event], batch: Batch, *, at_end: bool = False) -> None:

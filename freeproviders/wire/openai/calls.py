@@ -20,10 +20,10 @@ from freeproviders.wire.text import mended, mended_json
 
 MAX_CALLS: Final = 1024
 MAX_CALLS_IN_ONE: Final = 64
-"""So many objects as the arguments of one call are told apart."""
+"""The most objects in the arguments of one call that are read as several calls."""
 MAX_NAME_CHARS: Final = 1024
 MAX_ARGUMENT_CHARS: Final = 16 * 2**20
-"""For all calls of an answer together."""
+"""The most characters of arguments in all calls of an answer together."""
 
 
 class CallAssembler:
@@ -185,7 +185,7 @@ class _Slot:
         return self._shown_id
 
     def ends_before(self, name: object) -> bool:
-        """Return whether a name in the next delta is another call's: pieces of one come first."""
+        """Return whether a name in the next delta begins another call: its own came before its arguments."""
         return bool(name and self.name) and name != self.name and any(self.arguments)
 
     def keep(self, content: Any) -> int:
@@ -236,7 +236,7 @@ class _Slot:
 
 
 def _keep_beside(calls: list[ToolCall | InvalidToolCall], beside: Mapping[str, Any], origin: str) -> None:
-    """Let the first call that can be made keep what the answer had beside its calls."""
+    """Keep what the answer had beside its calls with the first valid call."""
     for n, call in enumerate(calls):
         if isinstance(call, ToolCall):
             extra = CallExtra(origin, {} if call.extra is None else call.extra.fields, beside)

@@ -13,7 +13,7 @@ from freeproviders.errors import MalformedResponseError
 from freeproviders.wire.json import dumps, loads
 
 Tokenizer = Literal["", "llamacpp", "vllm"]
-"""Whose way it is, "" for a service that does not tokenise for others."""
+"""The server whose endpoints for counting are used, "" for a service that has none."""
 
 _OF_A_TEMPLATE = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt")
 

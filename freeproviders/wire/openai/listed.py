@@ -52,7 +52,7 @@ def read_models(document: Any) -> list[Listed]:
 
 
 def _windows(row: Mapping[str, Any]) -> Iterator[int]:
-    """Find all that a row tells of the window: the least of it is what is served."""
+    """Find all sizes of the window in a row; the smallest of them is the one that is served."""
     inner = [row.get(name) for name in _INSIDE]
     for source in (row, *[one for one in inner if isinstance(one, Mapping)]):
         for name in _WINDOWS:

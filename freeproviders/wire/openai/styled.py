@@ -19,13 +19,13 @@ _BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "defini
 """Keywords of a schema that hold schemas by names."""
 _DATA: Final = frozenset({"enum", "const", "default", "examples", "example", "required"})
 """Keywords of a schema that hold no schemas."""
-SEEN_TO_HERE: Final = frozenset({"parallel_tool_calls", "stop", "stream_options"})
-"""Fields without which an answer is the same: it is cut here, and its tokens are estimated."""
+APPLIED_HERE: Final = frozenset({"parallel_tool_calls", "stop", "stream_options"})
+"""Fields that may be left out: stop sequences and the number of calls are applied here, tokens estimated."""
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {"max_tokens": ("max_tokens", "max_completion_tokens")}
 """The fields that a setting may be written as."""
 
 Say = Callable[[str, str], None]
-"""Takes what a warning is about, and what follows the service's name in it."""
+"""Gives a warning once for each subject, the first argument; the second follows the service's name in it."""
 
 
 def style_messages(messages: list[dict[str, Any]], style: Style, say: Say) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def style_tools(tools: Iterable[dict[str, Any]], refused: Iterable[str]) -> None
 
 
 def style_prefill(body: dict[str, Any], style: Style) -> None:
-    """Say in a written request, in place, that its last message is gone on with."""
+    """Mark in a written request, in place, that the answer continues its last message."""
     if style.prefill == "prefix":
         body["messages"][-1]["prefix"] = True
     elif style.prefill == "continue":
@@ -67,7 +67,7 @@ def style_fields(body: dict[str, Any], style: Style, say: Say) -> None:
         if field not in body:
             continue
         value = body.pop(field)
-        if field not in SEEN_TO_HERE and (field, value) != ("tool_choice", "auto"):
+        if field not in APPLIED_HERE and (field, value) != ("tool_choice", "auto"):
             say(field, f"cannot take {field}: left out of the request.")
     for setting, least in style.at_least.items():
         _bound(body, setting, least, say, lowest=True)
@@ -78,7 +78,7 @@ def style_fields(body: dict[str, Any], style: Style, say: Say) -> None:
 
 
 def insist(body: dict[str, Any], fields: Mapping[str, Any]) -> None:
-    """Put fields into a written request, in fields of fields too, whatever the caller has said of them."""
+    """Put fields into a written request, nested ones too; they replace the caller's own values."""
     for name, value in fields.items():
         own = body.get(name)
         if isinstance(value, Mapping) and isinstance(own, Mapping):
@@ -91,7 +91,7 @@ def insist(body: dict[str, Any], fields: Mapping[str, Any]) -> None:
 def style_extras(
     messages: Sequence[Message], written: Sequence[dict[str, Any]], origin: str, default: Mapping[str, Any]
 ) -> None:
-    """Send with each call what its service has added to it, where that is the service asked.
+    """Send back with each call what its service added to it, if that service is asked again.
 
     The first call of an answer in which none has anything of that service's gets the `default`.
     """
@@ -113,7 +113,7 @@ def style_extras(
 
 
 def _rename_calls(messages: Iterable[dict[str, Any]], chars: int) -> None:
-    """Give calls and results ids of so many letters and digits; those that fit stay."""
+    """Replace ids of calls and results that are not `chars` letters and digits."""
     messages = tuple(messages)
     own = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     own += [message["tool_call_id"] for message in messages if "tool_call_id" in message]
@@ -132,7 +132,7 @@ def _rename_calls(messages: Iterable[dict[str, Any]], chars: int) -> None:
 
 
 def _short(identity: str, chars: int, taken: Collection[str]) -> str:
-    """Return an id of so many characters, the same for the same id unless that one is taken."""
+    """Derive an id of `chars` characters from another one; where it is taken, derive the next."""
     space = len(_ALPHABET) ** chars
     number = int.from_bytes(hashlib.sha256(identity.encode("utf-8", "replace")).digest())
     while True:
@@ -146,7 +146,7 @@ def _short(identity: str, chars: int, taken: Collection[str]) -> str:
 
 
 def _with_words_after_tools(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Let the assistant speak wherever a tool's result is followed by a message of another role."""
+    """Insert a message of the assistant between a tool's result and a message of another role."""
     out: list[dict[str, Any]] = []
     for message in messages:
         if out and out[-1]["role"] == "tool" and message["role"] not in {"tool", "assistant"}:
@@ -179,7 +179,7 @@ def _without(schema: Any, refused: frozenset[str]) -> Any:
 
 
 def _bound(body: dict[str, Any], setting: str, bound: float, say: Say, *, lowest: bool) -> None:
-    """Replace a number that is beyond what a service takes by the last that it does."""
+    """Limit a number to the least or the most that a service takes."""
     for field in _NAMES.get(setting, (setting,)):
         value = body.get(field)
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -192,7 +192,7 @@ def _bound(body: dict[str, Any], setting: str, bound: float, say: Say, *, lowest
 
 
 def _add(body: dict[str, Any], fields: Mapping[str, Any]) -> None:
-    """Add fields, in fields of fields too; what the caller has said stays."""
+    """Add fields, nested ones too; the caller's own values stay."""
     for name, value in fields.items():
         if name not in body:
             body[name] = value
