@@ -69,12 +69,9 @@ class Tool:
                 f"The parameters of tool {function['name']!r:.200} must be a JSON schema in a mapping, "
                 f"not {parameters!r:.200}."
             )
+        source = value.source if isinstance(value, FromClass) else None
         return cls(
-            name=function["name"],
-            description=function.get("description") or "",
-            parameters=parameters,
-            strict=function.get("strict"),
-            source=value.source if isinstance(value, FromClass) else None,
+            function["name"], function.get("description") or "", parameters, function.get("strict"), source
         )
 
     def to_openai(self) -> dict[str, Any]:
