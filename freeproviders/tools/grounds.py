@@ -14,6 +14,8 @@ _NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{2,4}")
 _ADDRESS: Final = re.compile(r"(?:\S+ ){0,2}([^@\s]+@[^@\s]+\.[^@\s]+)")
 """An address, or one with a name in two words before its `@`: `Ada Low@example.com`."""
+_CODE: Final = re.compile(r"#?(?:[A-Za-z]{1,4}[-#/]?\d{3,}|\d{5,})")
+"""The number of an order, a shelf or a customer: `D-101`, `ORD12345`, `#20314`."""
 _NO_DIGIT: Final = re.compile(r"\D+")
 _WORDS: Final = re.compile(r"\w+")
 _FIGURES: Final = re.compile(r"-?\d+(?:\.\d+)?")
@@ -73,7 +75,8 @@ class Grounds:
     def _is_made_up(self, value: str) -> bool:
         if address := _ADDRESS.fullmatch(value):
             return address[1].casefold() not in self._text
-        if _DATE.match(value) or not _NUMBER.fullmatch(value):
+        if _DATE.match(value):
             return False
         digits = _NO_DIGIT.sub("", value)
-        return len(digits) >= _MIN_DIGITS and digits not in self._digits
+        looked_up = _CODE.fullmatch(value) or (_NUMBER.fullmatch(value) and len(digits) >= _MIN_DIGITS)
+        return bool(looked_up) and digits not in self._digits

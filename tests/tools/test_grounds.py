@@ -32,6 +32,13 @@ SAID = '[TOOL_CALLS][{"name": "send_sms", "arguments": {"number": "+43 660 1234"
         ("2026-03-07", False),  # worked out, maybe
         ("12:30", False),
         ("42", False),
+        ("1234", False),
+        ("12345", True),
+        ("B-207", True),
+        ("B-660", False),
+        ("#ORD88213", True),
+        ("747", False),
+        ("A4", False),
         ("The answer is 1234567.", False),
         ("Hello", False),
     ],
