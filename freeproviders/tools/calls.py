@@ -184,6 +184,7 @@ class CallQuestion(Question[Part, CallReader]):
             taken=[call.id for message in self._request.messages for call in message.tool_calls],
             doubted=self._doubted,
             settled=settled if self._watches_repeats else None,
+            rushes=self._quirks.rushes,
             asked_twice=self._mode == "both",
             own_names=self._names.own,
             starts_thinking=self._quirks.thinking,

@@ -20,6 +20,8 @@ _NO_DIGIT: Final = re.compile(r"\D+")
 _WORDS: Final = re.compile(r"\w+")
 _FIGURES: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _LONG_WORD: Final = 4
+_SENTENCE: Final = 3
+"""Words from which on a text tells something, and is no name of something."""
 
 
 class Grounds:
@@ -43,6 +45,13 @@ class Grounds:
             for key, value in arguments.items()
             if key in required or key not in known or self._is_said(value, known[key])
         }
+
+    def is_ahead(self, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+        """Return whether a call tells something that nobody has said, as what a tool is yet to find out."""
+        return any(
+            isinstance(value, str) and len(value.split()) >= _SENTENCE and not self._is_said(value, None)
+            for value in (arguments.get(key) for key in required_keys(schema))
+        )
 
     def _is_said(self, value: Any, part: Any) -> bool:
         """Return whether the conversation may have given rise to a value, of a part of a schema."""

@@ -95,6 +95,15 @@ class Judge:
         meant = arguments if _json_object(raw.arguments) is not None else None
         return _complaint(fault, call_id, tool.name, raw, meant)
 
+    def is_ahead(self, call: ToolCall) -> bool:
+        """Return whether a call tells what nobody has said, where the model is known to make things up."""
+        tool = self.box.match(call.name)
+        return (
+            self.grounds is not None
+            and tool is not None
+            and self.grounds.is_ahead(parameters(tool), call.arguments)
+        )
+
     def _bent(self, tool: Tool, given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """Bend arguments towards the schema; return them, and what is still wrong with them."""
         check = check_of(tool.parameters)

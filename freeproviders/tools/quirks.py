@@ -24,7 +24,8 @@ class Quirks:
     tools may be tried with it. `tools` is how a tool is shown to it, "" where that is not known;
     `words` are its own for fields of `ToolPrompt`. `repeats` says that it makes a call again whose
     result it was just told, or the same call several times in a row; `invents` that it makes up what
-    it should look up, and optional arguments. `tiny` says that it has these habits and more of the
+    it should look up, and optional arguments; `rushes` that it writes a call beside the one whose result
+    it needs. `tiny` says that it has these habits and more of the
     smallest models, as small talk in the shape of a call.
     `interleaved` says that it wants its thinking back in a run of tool calls.
     """
@@ -37,6 +38,7 @@ class Quirks:
     words: Mapping[str, str] = field(default_factory=dict)
     invents: bool = False
     repeats: bool = False
+    rushes: bool = False
     tiny: bool = False
     interleaved: bool = False
 

@@ -242,6 +242,8 @@ class CallReader(Reader[Part]):
         settled: the calls whose results the model was just told; one that it makes again at once
             is in `repeated`, and so is one that equals the call before it. None lets every call
             through.
+        rushes: a call behind one of another tool ends the answer, and is not made, where it tells what
+            nobody has said: the result that it needs has not come.
         asked_twice: the model was given the tools in two ways, and may make one call in both.
         own_names: the tools' own names, by those that the service was told in their place.
     """
@@ -257,6 +259,7 @@ class CallReader(Reader[Part]):
         taken: Iterable[str] = (),
         doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = None,
+        rushes: bool = False,
         asked_twice: bool = False,
         own_names: Mapping[str, str] = _NO_NAMES,
         starts_thinking: bool = False,
@@ -278,6 +281,7 @@ class CallReader(Reader[Part]):
         self._refuses_repeats = settled is not None
         self._just_made = {call_key(call) for call in settled or ()}
         self._in_a_row = 0
+        self._rushes = rushes
         self._asked_twice = asked_twice
         self._own_names = own_names
         self._ways: dict[tuple[str, Any], bool] = {}
@@ -396,6 +400,9 @@ class CallReader(Reader[Part]):
         if self._handed_out[key]:
             self._handed_out[key] -= 1
             return verdict
+        if self._rushes and self._is_rushed(verdict):
+            self.stopped = True
+            return verdict
         if key not in self._just_made:
             self._in_a_row = 0
         elif self._refuses_repeats:
@@ -417,6 +424,10 @@ class CallReader(Reader[Part]):
         if self._single or self._in_a_row == MAX_IN_A_ROW:
             self.stopped = True
         return verdict
+
+    def _is_rushed(self, call: ToolCall) -> bool:
+        """Return whether a call would tell the result of one that stands before it."""
+        return any(made.name != call.name for made in self.calls) and self._judge.is_ahead(call)
 
 
 class ObjectReader(Reader[Out]):

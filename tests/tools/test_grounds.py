@@ -1,5 +1,7 @@
 """What a tiny model has made up in a call."""
 
+import json
+
 import pytest
 
 from freeproviders import FlowGpt, OpenAICompatible
@@ -131,3 +133,46 @@ async def test_what_is_known_of_a_model_counts_behind_a_service_that_does_not_na
         request = flow.request("Send Hi to +43 660 1234.", tools=[SMS])
         parts = [part async for batch in flow.answer(request) for part in batch]
     assert [call.arguments["number"] for call in collect(parts).tool_calls] == ["+43 660 1234"]
+
+
+TRACK = {
+    "name": "track_parcel",
+    "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
+}
+NOTE = {
+    "name": "save_note",
+    "parameters": {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "title": {"type": "string"}},
+        "required": ["text"],
+    },
+}
+
+
+def call(name, **arguments):
+    return f'{{"name": "{name}", "arguments": {json.dumps(arguments)}}}'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("model", "second", "made"),
+    [
+        ("qwen2.5-coder-1.5b", call("save_note", text="Parcel AB7 is at the warehouse."), 1),
+        ("qwen2.5-coder-7b", call("save_note", text="Parcel AB7 is at the warehouse."), 2),
+        ("qwen2.5-coder-1.5b", call("save_note", text="Where is parcel AB7?"), 2),  # the user said so
+        ("qwen2.5-coder-1.5b", call("save_note", text="warehouse"), 2),  # a name tells nothing
+        ("qwen2.5-coder-1.5b", call("track_parcel", number="one of the others"), 2),  # the same tool
+    ],
+)
+async def test_a_call_that_needs_a_result_waits_for_it(stream, model, second, made):
+    """It stands beside the call that gets the result, and tells what nobody can know yet."""
+    said = f"[TOOL_CALLS][{call('track_parcel', number='AB7')}, {second}]"
+    with replica(OpenAICompatible, answer=Script(said)) as server:
+        backend = OpenAICompatible(model, base_url=server.base_url, native_tools=False)
+        asked = backend.request("Where is the parcel AB7? Make a note of it.", tools=[TRACK, NOTE])
+        answer = backend.answer(asked.changed(stream=stream))
+        completion = collect([part async for batch in answer for part in batch])
+        assert len(server.requests) == 1
+    assert completion.tool_calls[0].name == "track_parcel"
+    assert len(completion.tool_calls) == made
+    assert completion.finish.reason == "tool_calls"
