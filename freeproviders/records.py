@@ -182,7 +182,7 @@ def _no_deletion(self: Any, name: str) -> NoReturn:
     raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
-def _no_subclass(cls: type, **_: object) -> NoReturn:
+def _no_subclass(cls: type, /, **_: object) -> NoReturn:
     raise TypeError(f"{cls.__bases__[0].__name__} is no base of another class: keep one in an attribute.")
 
 
