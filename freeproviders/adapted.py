@@ -41,7 +41,8 @@ def check_askable(given: object) -> None:
     if missing:
         raise UsageError(
             f"A backend needs name, model and batches(request); "
-            f"{type(given).__name__} has no {', '.join(missing)}."
+            f"{type(given).__name__} has no {', '.join(missing)}.",
+            advice=f"For a name pass FreeProviders({given!r:.200})." if isinstance(given, str) else "",
         )
 
 

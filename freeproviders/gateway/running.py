@@ -85,6 +85,8 @@ def serve(
     """
     if not isinstance(host, str) or not host:
         raise UsageError(f"host must be an address, as 127.0.0.1, not {host!r:.200}.")
+    if not isinstance(port, int) or not 0 <= port < 2**16:
+        raise UsageError(f"port must be a whole number from 0 to 65535, not {port!r:.200}.")
     if backend is None:
         backend = default_backend(is_local=is_loopback_host(host))
     server = GatewayServer(

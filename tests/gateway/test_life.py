@@ -198,6 +198,7 @@ async def test_in_asynchronous_code() -> None:
     [
         ({"host": "0.0.0.0"}, "a key is needed"),  # noqa: S104 - the point
         ({"host": ""}, "host must be an address"),
+        ({"port": 99_999}, "port must be a whole number from 0 to 65535, not 99999"),
         ({"api_key": ""}, "api_key must be"),
         ({"backend": object()}, "needs name, model and batches"),
     ],
