@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks.manager import BaseRunManager
@@ -31,7 +31,7 @@ from freeproviders.types import Batch, ChatRequest, OnBrokenStream
 from langchain_freeproviders.backend import identity_of
 from langchain_freeproviders.configured import PatienceFields
 from langchain_freeproviders.events import AsyncRun, Run, below
-from langchain_freeproviders.keywords import SECOND_NAMES
+from langchain_freeproviders.keywords import OTHER_WAYS, SECOND_NAMES
 from langchain_freeproviders.settings import BackendSettings
 from langchain_freeproviders.wrapped import as_backend
 
@@ -80,6 +80,7 @@ class RouterSettings(PatienceFields, BackendSettings):
     """Where limits and health are kept; see `freeproviders.Quota`. Not saved: it belongs to a machine."""
 
     derived = (*BackendSettings.derived, "_has_chat_models")
+    other_ways: ClassVar[Mapping[str, str]] = {**OTHER_WAYS, "members": "Pass the members as models=[...]."}
 
     # --- reading what the caller passed ---
 

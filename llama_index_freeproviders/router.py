@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Literal
 
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, field_serializer
@@ -15,6 +16,7 @@ from freeproviders.types import OnBrokenStream
 from llama_index_freeproviders.base import CoreLLM
 from llama_index_freeproviders.fields import PatienceFields
 from llama_index_freeproviders.members import as_backend
+from llama_index_freeproviders.names import LLM_NAMES, Names
 from llama_index_freeproviders.saved import recognize
 
 _OF_ONE_MEMBER: Final = frozenset(CONFIGURATION) - {"timeout", "retry"}
@@ -58,6 +60,10 @@ class FreeProviders(PatienceFields, CoreLLM):
             print(response, [attempt["error"][:26] for attempt in response.raw["trail"]])
         ```
     """
+
+    names: ClassVar[Names] = replace(
+        LLM_NAMES, other_ways={**LLM_NAMES.other_ways, "members": "Pass the members as models=[...]."}
+    )
 
     models: list[Any] = Field(
         default_factory=list,

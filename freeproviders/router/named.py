@@ -9,7 +9,7 @@ from freeproviders.adapted import refuse_framework_model
 from freeproviders.backend import Backend
 from freeproviders.catalogue import Service, catalogue
 from freeproviders.errors import MissingDependencyError, UsageError
-from freeproviders.naming import joined
+from freeproviders.naming import argument, joined
 from freeproviders.providers import Row, load_provider
 from freeproviders.providers.openai_compatible import OpenAICompatible
 from freeproviders.router.making import EMBEDDED, ROUTER, asking, is_embedded, made
@@ -45,7 +45,8 @@ def _add(found: Found, value: object, policy: Policy) -> None:
         if not value:
             raise UsageError("A member's name is empty.")
         if "://" in value:
-            raise UsageError("An address is no member: pass OpenAICompatible(model, base_url=...).")
+            instead = argument("base_url", "OpenAICompatible(model, base_url=...)")
+            raise UsageError(f"An address is no member: pass {instead}.")
         service, model = parted(value)
         if isinstance(service, str):
             _add_service(found, catalogue().service(service), model, policy)

@@ -199,6 +199,7 @@ def test_what_a_field_says_reaches_the_router(servers):
         ({"base_url": NOBODY}, "base_url belongs to one member: configure the member"),
         ({"api_key": "sk-1"}, "api_key belongs to one member"),
         ({"prefered": ["groq"]}, "Unknown argument 'prefered'"),
+        ({"members": ["groq"]}, r"Unknown argument 'members'\. Pass the members as models=\["),
         ({"privacy": "secret"}, "privacy"),
         ({"strategy": "best"}, "strategy"),
         ({"on_broken_stream": "shrug"}, "on_broken_stream"),

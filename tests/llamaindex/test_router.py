@@ -511,6 +511,7 @@ def test_secrets_of_another_packages_llm_are_not_saved():
         ({"models": ["nosuch"]}, "nosuch"),
         ({"models": [{"class_name": "nosuch"}]}, "finds no class 'nosuch'"),
         ({"stratagy": "spread"}, "stratagy"),
+        ({"members": ["groq"]}, r"Unknown argument 'members'\. Pass the members as models=\["),
         ({"models": ["embedded"], "prefer": "groq"}, "prefer"),
     ],
     ids=str,
