@@ -1,4 +1,4 @@
-"""The answer of an object that is none of our classes, with what every backend promises."""
+"""Objects that are none of our classes: whether they can be asked, and their answers made complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening for connections: where clients reach a server of ours, and what it does when it stops."""
+"""Servers of ours: where clients reach them, and how they start and stop."""
 
 from __future__ import annotations
 
