@@ -31,9 +31,15 @@ class BoundChatModel(Binding):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessage]:
         """Stream an answer of the model."""
-        return self.bound.astream(input, self._merge_configs(config), **{**self.kwargs, **kwargs})
+        if self._has_configs:
+            return super().astream(input, config, **kwargs)
+        return self.bound.astream(input, config, **{**self.kwargs, **kwargs})
+
+    @property
+    def _has_configs(self) -> bool:
+        return bool(self.config or self.config_factories)
 
     def _merge_configs(self, *configs: RunnableConfig | None) -> RunnableConfig:
-        if len(configs) == 1 and not (self.config or self.config_factories):
+        if len(configs) == 1 and not self._has_configs:
             return configs[0]  # type: ignore[return-value]  # the model takes None as well
         return super()._merge_configs(*configs)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freeproviders.types import Text
+from freeproviders.wire.openai import answer
 from freeproviders.wire.openai.alike import CHANCES, LEARN_AFTER
 from freeproviders.wire.openai.answer import ChatDecoder
 
@@ -67,6 +68,14 @@ def test_any_text_with_any_padding_and_any_cut(text: str, cuts: list[int], data:
         for n, text in enumerate(texts)
     ]
     assert decoded(*cut(b"".join(events), cuts)) == texts
+
+
+def test_a_few_events_of_one_large_read_tell_how_to_read_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder, documents = answer.from_json, []
+    monkeypatch.setattr(answer, "from_json", lambda data: documents.append(data) or decoder(data))
+    texts = [f"{number}, " for number in range(20 * MANY)]
+    assert decoded(b"".join([event(frame(text)) for text in texts])) == texts
+    assert len(documents) <= LEARN_AFTER + 1  # and the end, which is none
 
 
 @pytest.mark.parametrize(

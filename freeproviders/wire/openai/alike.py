@@ -14,6 +14,8 @@ from freeproviders.wire.json import from_json
 
 LEARN_AFTER: Final = 16
 """The frames before the first one that is learned; in a shorter answer learning would not pay."""
+SAMPLED_BYTES: Final = 2**12
+"""The size from which on a read may hold so many more events that a few of them are decoded first."""
 CHANCES: Final = 4
 """The most frames that are learned; a stream whose frames still differ is left to the decoder."""
 _KEYS: Final = (b'"content":"', b'"content": "')
@@ -71,6 +73,13 @@ class AlikeEvents:
             chars += len(text)
             at = end + len(behind)
         return at, chars
+
+    def sample(self, data: bytes) -> bytes:
+        """Return the part of a read that is to be decoded first: a few events of very many, else all."""
+        if len(data) < SAMPLED_BYTES or not self._chances:
+            return data
+        rest = data.split(_END, LEARN_AFTER)[-1]
+        return data[: len(data) - len(rest)]
 
     def learn(self, count: int, payload: bytes, frame: dict[str, Any]) -> None:
         """Note that so many events were decoded, and take one that holds a piece of text alone."""

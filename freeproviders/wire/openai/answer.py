@@ -413,6 +413,12 @@ class ChatDecoder(ChunkReader):
             self._document.append(data)
             self._count(len(data))
             return
+        if not self._alike.is_known:
+            beginning = self._alike.sample(data)
+            self.events(self._sse.feed(beginning), batch)
+            data = data[len(beginning) :]
+            if not data or self.done:
+                return
         if self._alike.is_known and self._plain and (whole := self._sse.resume(data)):
             size, chars = self._alike.take(whole, batch)
             if chars:
