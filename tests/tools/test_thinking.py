@@ -12,6 +12,7 @@ from freeproviders.testing import replica
 from freeproviders.thinking import FIRST_CHARS, SplitAnswer
 from freeproviders.tools import complete_structured
 from freeproviders.tools.plain import PlainReader
+from freeproviders.tools.read.dialects.turns import TURNS
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.read.thinking import CLOSERS, LEADING, THINKING, begins_with_mark
 from freeproviders.types import (
@@ -188,8 +189,10 @@ def test_every_mark_begins_with_a_character_that_is_looked_for():
     assert {mark[0] for mark in marks} == set(FIRST_CHARS)
     for mark in marks:
         assert begins_with_mark(mark) is begins_with_mark(f"{mark}x") is True
-        assert begins_with_mark(mark[:-1]) is None
+        assert begins_with_mark(mark[:-1]) is (True if mark.startswith("<|") else None)
+        assert begins_with_mark(mark[:1]) is None
     assert begins_with_mark("<thin ice") is begins_with_mark("[1] says") is False
+    assert all(begins_with_mark(mark) for mark in TURNS if mark.startswith("<|"))
 
 
 BEGINNINGS = [
@@ -204,6 +207,13 @@ BEGINNINGS = [
     ("\n\n  Four.", "\n\n  Four.", ""),
     (" " * 300 + "<think>hm</think>.", " " * 300 + "<think>hm</think>.", ""),
     ("`<think>` opens", "`<think>` opens", ""),
+    ("<|channel|>analysis<|message|>hm<|end|><|channel|>final<|message|>Four.", "Four.", "hm"),
+    ("<|channel|>final<|message|>Four.", "Four.", ""),
+    ("<|channel>thought\nhm<channel|>Four.", "Four.", "\nhm"),
+    ("<unused94>thought\nhm<unused95>Four.", "Four.", "\nhm"),
+    ("<|START_RESPONSE|>Four.<|END_RESPONSE|>", "Four.", ""),
+    ("<|> is an operator", "<|> is an operator", ""),
+    ("<| is one, too", "<| is one, too", ""),
 ]
 
 

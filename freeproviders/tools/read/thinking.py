@@ -17,6 +17,7 @@ THINKING: Final = {
     "<|think|>": "<|end|>",
     "<|plamo:begin_think:plamo|>": "<|plamo:end_think:plamo|>",
     "<ifm|think>": "</ifm|think>",
+    "<unused94>thought": "<unused95>",
     "[THINK]": "[/THINK]",
 }
 """Marks that mean reasoning wherever they stand outside of code."""
@@ -30,11 +31,13 @@ CLOSERS: Final = (*THINKING.values(), *LEADING.values())
 TEMPLATE: Final = (*THINKING.values(), "<|close|>think<|sep|>", "<channel|>", "[BEGIN FINAL RESPONSE]")
 """What closes reasoning that a template has opened, since nobody knows by which mark."""
 
-_MARKS: Final = (*THINKING, *LEADING, *CLOSERS)
+_SPECIAL: Final = "<|"
+"""What the special tokens of most templates begin with, as of channels, which no words do."""
+_MARKS: Final = (*THINKING, *LEADING, *CLOSERS, _SPECIAL)
 
 
 def begins_with_mark(text: str) -> bool | None:
-    """Return whether a text begins with a mark of reasoning; None while it may yet."""
+    """Return whether a text begins with a mark, of reasoning or of a template; None while it may yet."""
     if text.startswith(_MARKS):
         return True
     return None if any(mark.startswith(text) for mark in _MARKS) else False
