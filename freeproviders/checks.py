@@ -50,7 +50,7 @@ _MEDIA: Final[Mapping[type, tuple[str, str, str]]] = {
 }
 """What a block and its kind are called, and the ability that it needs."""
 _SERVICES_OWN: Final = frozenset({"models"})  # those to fall back on
-ALIKE: Final = 0.86  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
+ALIKE: Final = 0.85  # `max_token` is like `max_tokens`, `top_k` and `min_tokens` are words of their own
 
 
 def checked_stops(stop: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -69,7 +69,16 @@ def meant(option: str) -> str | None:
     """Return the setting of which an option is most likely a misspelling."""
     if option in SETTINGS or option in _SERVICES_OWN:
         return None
-    return next(iter(get_close_matches(option, sorted(SETTINGS), 1, ALIKE)), None)
+    return alike(option, sorted(SETTINGS))
+
+
+def alike(name: str, known: Iterable[str]) -> str | None:
+    """Return the name that another is most likely a misspelling of, if there is one."""
+    known = list(known)
+    if near := get_close_matches(name, known, 1, ALIKE):
+        return near[0]
+    letters = sorted(name)  # two that changed places count much in a short name: `modle`
+    return next((one for one in known if sorted(one) == letters), None)
 
 
 def caution(message: str, category: type[Warning] = UnsupportedOptionWarning) -> None:

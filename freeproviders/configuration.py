@@ -14,8 +14,7 @@ import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
-from inspect import iscoroutinefunction
+from inspect import Parameter, iscoroutinefunction, signature
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -31,7 +30,7 @@ from typing import (
 )
 from urllib.parse import unquote, urlsplit
 
-from freeproviders.checks import ALIKE, SETTINGS
+from freeproviders.checks import SETTINGS, alike
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import AuthenticationError, UsageError
 from freeproviders.naming import argument
@@ -231,18 +230,24 @@ def unknown_names(
     wrong = sorted(given)
     hints = []
     for name in wrong:
-        near = get_close_matches(name, [*known, *SETTINGS], 1, ALIKE)
-        if name in SETTINGS or (near and near[0] in SETTINGS and near[0] not in known):
-            setting = name if name in SETTINGS else near[0]
-            hints.append(f"{setting} is a setting of a request: pass it with the question.")
+        near = name if name in SETTINGS else alike(name, [*known, *SETTINGS])
+        if near in SETTINGS and near not in known:
+            hints.append(f"{near} is a setting of a request: pass it with the question.")
         elif near:
-            hints.append(f"Did you mean {near[0]}?")
+            hints.append(f"Did you mean {near}?")
     if options:
         hints.append(f"A service's own options go into {options}.")
     elif not hints:
         hints.append(f"It takes {', '.join(known)}.")
     names = ", ".join(repr(name) for name in wrong)
     return UsageError(f"Unknown argument {names}. {' '.join(dict.fromkeys(hints))}", provider=provider)
+
+
+def _arguments(cls: type) -> tuple[str, ...]:
+    """Return the keywords that a provider's constructor has: its own, and the configuration."""
+    kinds = {Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY}
+    own = [one.name for one in signature(cls).parameters.values() if one.kind in kinds]
+    return tuple(dict.fromkeys([*own, *CONFIGURATION]))
 
 
 def quota_of(limiter: object) -> Quota | None:
@@ -322,7 +327,7 @@ class Configured:
         **unknown: Never,
     ) -> None:
         if unknown:
-            raise unknown_names(unknown, CONFIGURATION, self.name)
+            raise unknown_names(unknown, _arguments(type(self)), self.name)
         self._take_quota(quota)
         outside = from_environment(self.slug, self.key_variables)
         self.headers, self.cookies, self.api_key, self.route = {}, {}, None, Route()

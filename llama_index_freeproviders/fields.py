@@ -8,7 +8,14 @@ from typing import Any, ClassVar, Self, cast
 from llama_index.core.schema import BaseComponent
 from pydantic import ConfigDict, Field, PrivateAttr, Secret, SecretStr, field_serializer, field_validator
 
-from freeproviders.configuration import KeySource, quota_of, split, unknown_names, without_login
+from freeproviders.configuration import (
+    SECOND_NAMES,
+    KeySource,
+    quota_of,
+    split,
+    unknown_names,
+    without_login,
+)
 from freeproviders.deadlines import Timeout
 from freeproviders.errors import UsageError
 from freeproviders.retry import Retry
@@ -63,7 +70,8 @@ class CoreFields(BaseComponent):
             raise UsageError(f"Unknown argument {name!r}. {cls.names.other_ways[name]}", provider=cls._who())
         if unknown:
             options = "additional_kwargs" if "additional_kwargs" in known else ""
-            raise unknown_names(unknown, list(cls.model_fields), cls._who(), options=options)
+            accepted = (*cls.model_fields, *SECOND_NAMES, *cls.names.second, *cls.names.options)
+            raise unknown_names(unknown, accepted, cls._who(), options=options)
         configuration, rest = split(fields.get("additional_kwargs") or {}, cls._who())
         for name in [*configuration, *(rest.keys() & cls.not_options)]:
             raise UsageError(

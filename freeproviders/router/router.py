@@ -8,13 +8,13 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Never, Self, Unpack
 
 from freeproviders import bridge
 from freeproviders.abilities import Abilities
 from freeproviders.backend import Backend
 from freeproviders.checks import caution, check_request, one_of, whole_number
-from freeproviders.configuration import Configuration
+from freeproviders.configuration import CONFIGURATION, Configuration, unknown_names
 from freeproviders.consent import PRIVACY, Privacy
 from freeproviders.deadlines import Timeout
 from freeproviders.display import Rows
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from freeproviders.catalogue.rows import Service
 
 _OWN_CONFIGURATION: Final = frozenset({"timeout", "retry"})
+_MEMBERS: Final = frozenset({"members", "models", "providers"})
+"""What the members are called elsewhere, as in the adapters."""
 _MOST_IN_FLIGHT: Final = 64
 
 
@@ -101,13 +103,18 @@ class FreeProviders(Backend):
         context_window: int | None = None,
         ledger: str | Path = "",
         cache: Cache = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise self._no_argument(unknown)
         prefer, exclude = checked(prefer, "prefer"), checked(exclude, "exclude")
         allow, confirmed = checked(allow, "allow"), listed(confirmed, "confirmed")
         if not isinstance(paid, bool):
             raise UsageError(f"paid must be True or False, not {paid!r:.200}.", provider=self.name)
         self._made_of = {
-            name: value for name, value in locals().items() if name not in {"self", "cache", "__class__"}
+            name: value
+            for name, value in locals().items()
+            if name not in {"self", "cache", "unknown", "__class__"}
         }
         if privacy is not None:
             one_of("privacy", privacy, PRIVACY, or_none=True)
@@ -273,11 +280,7 @@ class FreeProviders(Backend):
         Raises `UsageError` for anything else, which says how one member is reached.
         """
         if wrong := changes.keys() - _OWN_CONFIGURATION:
-            raise UsageError(
-                f"{', '.join(sorted(wrong))} belongs to one member: configure the member, as "
-                "OpenAICompatible(service=..., ...), and pass it to the router.",
-                provider=self.name,
-            )
+            raise self._of_one_member(wrong)
         other = copy.copy(self)
         rules = self._rules
         if "timeout" in changes:
@@ -287,6 +290,32 @@ class FreeProviders(Backend):
             rules = replace(rules, retry=Retry.of(changes["retry"], Retry()))
         other._rules = rules  # noqa: SLF001 - of the same class
         return other
+
+    def _of_one_member(self, names: Iterable[str]) -> UsageError:
+        """Return the error for configuration that a router has no place for."""
+        return UsageError(
+            f"{', '.join(sorted(names))} belongs to one member: configure the member, as "
+            "OpenAICompatible(service=..., ...), and pass it to the router.",
+            provider=self.name,
+        )
+
+    def _no_argument(self, names: Iterable[str]) -> UsageError:
+        """Return the error for keywords that the constructor does not have."""
+        if wrong := set(names) & set(CONFIGURATION) - _OWN_CONFIGURATION:
+            return self._of_one_member(wrong)
+        if own := sorted(set(names) & _OWN_CONFIGURATION):
+            return UsageError(
+                f"{', '.join(own)} belongs to a question: pass it with the question, or make a copy by "
+                f"configured({own[0]}=...).",
+                provider=self.name,
+            )
+        if wrong := set(names) & _MEMBERS:
+            return UsageError(
+                f"Unknown argument {min(wrong)!r}. Pass the members without a keyword, as "
+                'FreeProviders("groq", "embedded").',
+                provider=self.name,
+            )
+        return unknown_names(names, (*self.options, "cache"), self.name)
 
     def batches(self, request: ChatRequest) -> AsyncGenerator[Batch, None]:
         """Stream the answer of the first member that gives one; the same as `answer`."""

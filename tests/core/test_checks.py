@@ -235,6 +235,18 @@ def test_what_is_no_configuration(make):
         make(base_ur="http://h")
 
 
+@pytest.mark.parametrize("cls", [FlowGpt, OpenAICompatible])
+def test_letters_that_changed_places_are_the_same_word(cls):
+    with pytest.raises(errors.UsageError, match=r"Unknown argument 'modle'. Did you mean model\?"):
+        cls(modle="m")
+
+
+def test_letters_that_changed_places_in_an_option_are_told():
+    said = "'modle' meant to be 'model'"
+    with replica(FlowGpt) as r, pytest.warns(errors.UnsupportedOptionWarning, match=said):
+        FlowGpt(base_url=r.base_url).complete_sync("hi", modle="m")
+
+
 def test_every_way_to_ask_shows_what_it_takes():
     """Editors and `help` see the settings, and a whole answer may be asked for in so many words."""
     settings = list(inspect.signature(FlowGpt.request).parameters.values())

@@ -415,6 +415,9 @@ def test_wrong_settings_are_found_at_once(make_it, error):
     [
         ({"temprature": 0.5}, "Did you mean temperature"),
         ({"max_token": 5}, "Did you mean max_tokens"),
+        ({"modle": "m"}, "Did you mean model?"),
+        ({"model_nam": "m"}, "Did you mean model_name?"),
+        ({"api_bse": "http://127.0.0.1:9"}, "Did you mean api_base?"),
         ({"seed": 7}, "additional_kwargs"),
     ],
 )

@@ -541,3 +541,19 @@ async def test_a_backend_of_the_callers_own_has_any_attributes():
 
     assert str(await Own().complete("Hi")) == "own"
     assert str(await FreeProviders(Own()).complete("Hi")) == "own"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"api_key": "k"}, r"api_key belongs to one member: configure the member, as OpenAICompatible\("),
+        ({"timeout": 5}, r"timeout belongs to a question: .* configured\(timeout="),
+        ({"models": ["groq"]}, r"Unknown argument 'models'\. Pass the members without a keyword"),
+        ({"strategi": "spread"}, r"Unknown argument 'strategi'\. Did you mean strategy\?"),
+        ({"temperature": 0}, r"temperature is a setting of a request"),
+        ({"whatever": 0}, r"It takes prefer, exclude, .*, cache\."),
+    ],
+)
+def test_an_argument_that_a_router_has_no_place_for_is_told_with_its_place(given, said):
+    with pytest.raises(UsageError, match=rf"\[FreeProviders\] .*{said}"):
+        FreeProviders(member(NOBODY), **given)
