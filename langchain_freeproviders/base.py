@@ -320,7 +320,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type,
+        schema: dict[str, Any] | type | None = None,
         *,
         method: Method = "json_schema",
         include_raw: bool = False,
@@ -335,7 +335,7 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
         Args:
             schema: a pydantic class (instances come out), a TypedDict, a dataclass, or a JSON or
-                function schema with a title.
+                function schema with a title. None is any JSON object, for "json_mode" only.
             method: "json_schema" asks for the object as the answer, "function_calling" as the
                 arguments of a tool call, "json_mode" for any JSON that your own prompt describes.
             include_raw: return `{"raw": AIMessage, "parsed": object or None, "parsing_error": error

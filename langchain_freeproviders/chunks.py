@@ -109,12 +109,17 @@ def quick_reasoning() -> Callable[[str], ChatGenerationChunk]:
     return copied
 
 
+def _info(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what handlers look for beside the message, as ChatOpenAI has it there."""
+    return {name: metadata[name] for name in ("finish_reason", "logprobs") if name in metadata}
+
+
 def validated_last(metadata: dict[str, Any], usage: UsageMetadata | None) -> ChatGenerationChunk:
     """Make the chunk with which a stream ends the usual way."""
     message = AIMessageChunk(
         content="", response_metadata=metadata, usage_metadata=usage, chunk_position="last"
     )
-    return ChatGenerationChunk(message=message)
+    return ChatGenerationChunk(message=message, generation_info=_info(metadata))
 
 
 def quick_last() -> Callable[[dict[str, Any], UsageMetadata | None], ChatGenerationChunk]:
@@ -132,7 +137,7 @@ def quick_last() -> Callable[[dict[str, Any], UsageMetadata | None], ChatGenerat
         message["tool_calls"], message["invalid_tool_calls"], message["tool_call_chunks"] = [], [], []
         message["usage_metadata"] = usage
         chunk = chunk_values.copy()
-        chunk["message"] = make_message(message)
+        chunk["message"], chunk["generation_info"] = make_message(message), _info(metadata)
         return make_chunk(chunk)
 
     return copied
@@ -141,7 +146,7 @@ def quick_last() -> Callable[[dict[str, Any], UsageMetadata | None], ChatGenerat
 _USAGE: Final = UsageMetadata(input_tokens=1, output_tokens=1, total_tokens=2)
 text_chunk: Final = quick_or_validated(quick_text, validated_text, "a piece")
 reasoning_chunk: Final = quick_or_validated(quick_reasoning, validated_reasoning, "a piece")
-last_chunk: Final = quick_or_validated(quick_last, validated_last, {"model_name": "a"}, _USAGE)
+last_chunk: Final = quick_or_validated(quick_last, validated_last, {"finish_reason": "stop"}, _USAGE)
 
 
 class DraftChunk(AIMessageChunk):
@@ -263,7 +268,7 @@ def validated_words(
         response_metadata=metadata,
         usage_metadata=usage,
     )
-    return ChatGeneration(message=message)
+    return ChatGeneration(message=message, generation_info=_info(metadata))
 
 
 def quick_words() -> Callable[[str, dict[str, Any], dict[str, Any], UsageMetadata], ChatGeneration]:
@@ -284,13 +289,14 @@ def quick_words() -> Callable[[str, dict[str, Any], dict[str, Any], UsageMetadat
         message["tool_calls"], message["invalid_tool_calls"] = [], []
         generation = generation_values.copy()
         generation["text"], generation["message"] = text, make_message(message)
+        generation["generation_info"] = _info(metadata)
         return make_generation(generation)
 
     return copied
 
 
 words_generation: Final = quick_or_validated(
-    quick_words, validated_words, "an answer", {REFUSAL: "no"}, {"model_name": "a"}, _USAGE
+    quick_words, validated_words, "an answer", {REFUSAL: "no"}, {"finish_reason": "stop"}, _USAGE
 )
 
 
@@ -341,7 +347,7 @@ def _generation(completion: Completion, finish: Finish, usage: Usage, model_prov
         response_metadata=metadata,
         usage_metadata=usage_metadata(usage),
     )
-    return ChatGeneration(message=message)
+    return ChatGeneration(message=message, generation_info=_info(metadata))
 
 
 def without_void(outcome: ChatResult) -> ChatResult:

@@ -45,16 +45,17 @@ def structured(
     settings: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
     """Make what `with_structured_output` returns; its docstring says the rest."""
-    if schema is None:
+    if schema is None and method != "json_mode":
         raise UsageError(
-            "with_structured_output needs a schema: pass a pydantic class, a TypedDict or a JSON schema."
+            "with_structured_output needs a schema: pass a pydantic class, a TypedDict or a JSON schema. "
+            'Only method="json_mode" goes without.'
         )
     kind: Any = (
         _dataclass_schema(schema) if dataclasses.is_dataclass(schema) and isinstance(schema, type) else schema
     )
     shown = {
         "kwargs": {"method": method, **({} if strict is None else {"strict": strict})},
-        "schema": _traceable(kind),
+        "schema": None if kind is None else _traceable(kind),
     }
     # A class's own validators are a part of the core's check, and so of asking again.
     source = schema if _is_pydantic(schema) or kind is not schema else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
@@ -34,6 +35,8 @@ def openai_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[di
     `UsageError` for what is none of these. Tools that run at the service are left out, see
     `service_tools`.
     """
+    if isinstance(tools, BaseTool | str | Mapping) or not isinstance(tools, Iterable):
+        raise UsageError(f"Tools are passed as a list, as [get_weather], not {tools!r:.200}.")
     out = []
     for tool in tools:
         if runs_at_the_service(tool):

@@ -139,9 +139,11 @@ def test_what_is_left_of_the_limits_that_are_kept():
 class Handler(BaseCallbackHandler):
     def __init__(self):
         self.outputs = []
+        self.infos = []
 
     def on_llm_end(self, response, **kwargs):
         self.outputs.append(response.llm_output)
+        self.infos.append(response.generations[0][0].generation_info)
 
 
 def test_llm_output():
@@ -498,3 +500,14 @@ def test_pieces_are_chunks():
     """What was added keeps the class that LangChain adds up."""
     with replica(OpenAICompatible, answer=[Refusal("no")]) as r:
         assert all(isinstance(chunk, AIMessageChunk) for chunk in chat(r, logprobs=True).stream("Hi"))
+
+
+async def test_handlers_find_the_reason_of_the_end_in_the_generation_too():
+    """ChatOpenAI has it there as well, and so have the handlers of those who observe it."""
+    seen = Handler()
+    with replica(OpenAICompatible, answer="ok") as r:
+        model, config = chat(r), {"callbacks": [seen]}
+        model.invoke("hi", config)
+        list(model.stream("hi", config))
+        [chunk async for chunk in model.astream("hi", config)]
+    assert seen.infos == [{"finish_reason": "stop"}] * 3

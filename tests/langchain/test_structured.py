@@ -460,3 +460,16 @@ async def test_a_response_format_by_bind():
         with FLOW.replica(f"Of course: {GOOD}") as r:
             message = await FLOW.model(r).bind(response_format=form).ainvoke(QUESTION)
             assert json.loads(message.content)["name"] == "Rome"
+
+
+def test_json_mode_needs_no_schema():
+    with OPENAI.replica(answer=f"```json\n{GOOD}\n```") as r:
+        chain = OPENAI.model(r).with_structured_output(method="json_mode")
+        assert chain.invoke("Describe it in JSON") == json.loads(GOOD)
+        assert [*chain.stream("Describe it in JSON")][-1] == json.loads(GOOD)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_other_methods_need_a_schema(method):
+    with OPENAI.replica() as r, pytest.raises(UsageError, match="needs a schema: pass a pydantic class"):
+        OPENAI.model(r).with_structured_output(None, method=method)

@@ -309,3 +309,12 @@ async def test_configs_reach_the_runs_of_a_bound_model():
 def test_a_bound_model_is_saved_as_langchains_binding():
     saved = dumpd(OPENAI.chat(base_url="http://127.0.0.1:1/v1", model="m").bind(temperature=0))
     assert saved["id"] == ["langchain", "schema", "runnable", "RunnableBinding"]
+
+
+@pytest.mark.parametrize("tools", [get_weather, add, "add", {"type": "function"}, 5])
+def test_one_tool_without_its_list_is_told(tools):
+    with (
+        OPENAI.replica() as r,
+        pytest.raises(errors.UsageError, match=r"as a list, as \[get_weather\], not "),
+    ):
+        OPENAI.model(r).bind_tools(tools)
