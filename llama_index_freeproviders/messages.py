@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import IOBase
 from mimetypes import guess_extension
 from pathlib import Path
@@ -60,7 +60,7 @@ def to_core_messages(
     still open. Raises `UnsupportedInputError` on video and on what is only an address, `UsageError` on
     what is no conversation.
     """
-    if isinstance(messages, str | ChatMessage):
+    if isinstance(messages, str | ChatMessage) or not isinstance(messages, Iterable):
         raise UsageError("messages must be a list of ChatMessage; use complete() for a prompt.")
     for message in messages:
         if not isinstance(message, ChatMessage):

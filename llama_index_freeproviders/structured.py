@@ -21,9 +21,10 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import Model
 from llama_index_instrumentation import get_dispatcher
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from freeproviders import bridge
+from freeproviders.errors import UsageError
 from freeproviders.tools.loading import loaded
 from freeproviders.wire.json import dumps
 from llama_index_freeproviders.callbacks import ChatCall, Observed
@@ -151,6 +152,15 @@ class _Asking(Generic[Model]):
         llm_kwargs: Mapping[str, Any] | None,
         prompt_args: Mapping[str, Any],
     ) -> None:
+        if not (isinstance(output_cls, type) and issubclass(output_cls, BaseModel)):
+            raise UsageError(
+                f"output_cls must be a pydantic class, not {output_cls!r:.200}. "
+                "A list is a field of such a class."
+            )
+        if not isinstance(prompt, BasePromptTemplate):
+            raise UsageError(
+                f"prompt must be a prompt template, not {prompt!r:.200}: use PromptTemplate(text)."
+            )
         dispatcher.event(
             LLMStructuredPredictStartEvent(
                 output_cls=output_cls, template=prompt, template_args=dict(prompt_args)

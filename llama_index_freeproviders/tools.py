@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import ToolMetadata
 
-from freeproviders.errors import ToolCallError
+from freeproviders.errors import ToolCallError, UsageError
 from freeproviders.tools.choice import offered, read_choice
 from freeproviders.types import new_call_id
 from freeproviders.wire.json import loads
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freeproviders.tools.choice import Choice
 
 
+_MAKE_A_TOOL: Final = "Make a tool of a function by FunctionTool.from_defaults(function), and pass [tool]."
 UNREADABLE: Final = " (whose arguments must be a JSON object)"
 """Behind the name of a selection that runs nothing; the agent says: Tool ... not found."""
 
@@ -39,8 +40,10 @@ def chat_arguments(
 ) -> dict[str, Any]:
     """Write the keyword arguments for `chat` and its siblings: messages, tools and the choice.
 
-    Raises `UsageError` for a `tool_choice` that names none of the tools.
+    Raises `UsageError` for what is no tool, and for a `tool_choice` that names none of the tools.
     """
+    if not isinstance(tools, Sequence) or isinstance(tools, str):
+        raise UsageError(f"tools must be a list of tools, not {tools!r:.200}. {_MAKE_A_TOOL}")
     messages = list(chat_history or ())
     if user_msg is not None:
         messages.append(
@@ -65,7 +68,10 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
     written: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     for tool in tools:
-        document = _document(tool.metadata)
+        metadata = getattr(tool, "metadata", None)
+        if metadata is None:
+            raise UsageError(f"tools holds {tool!r:.200}, which is no tool. {_MAKE_A_TOOL}")
+        document = _document(metadata)
         name = wire = document["function"]["name"]
         copy = 2
         while wire in names:  # `a b` and `a.b` are both `a_b`
@@ -74,7 +80,7 @@ def _written(tools: Sequence[BaseTool]) -> tuple[list[dict[str, Any]], dict[str,
         document["function"]["name"] = wire
         document["function"]["description"] = document["function"]["description"] or ""
         written.append(document)
-        names[wire] = tool.metadata.get_name()
+        names[wire] = metadata.get_name()
     return written, names
 
 

@@ -20,7 +20,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.types import PydanticProgramMode
 from pydantic import AfterValidator, BaseModel, Field
 
-from freeproviders.errors import StructuredOutputError, ToolCallError
+from freeproviders.errors import StructuredOutputError, ToolCallError, UsageError
 from freeproviders.testing import replica
 from llama_index_freeproviders import FlowGpt, OpenAICompatible
 from tests.brain import Script, brain
@@ -431,3 +431,23 @@ class Songs(BaseModel):
     """Songs."""
 
     songs: list[Song]
+
+
+@pytest.mark.parametrize(
+    ("cls", "prompt", "said"),
+    [
+        (list[Song], PromptTemplate("Sing."), r"output_cls must be a pydantic class, not list\["),
+        ({"type": "object"}, PromptTemplate("Sing."), "output_cls must be a pydantic class, not {"),
+        (Song, "Sing.", "prompt must be a prompt template, not 'Sing.': use PromptTemplate"),
+    ],
+)
+async def test_what_is_no_class_or_no_template_is_told(cls, prompt, said):
+    with replica("flow-gpt", answer=brain) as r:
+        llm = FlowGpt(base_url=r.base_url)
+        with pytest.raises(UsageError, match=said):
+            llm.structured_predict(cls, prompt)
+        with pytest.raises(UsageError, match=said):
+            await llm.astructured_predict(cls, prompt)
+        with pytest.raises(UsageError, match=said):
+            list(llm.stream_structured_predict(cls, prompt))
+        assert not r.requests

@@ -391,3 +391,11 @@ def test_results_reach_the_model_with_their_names(llm, r):
         sent = json.dumps(r.requests[-1].json)
         assert "get_weather" in sent
         assert "get_time" in sent
+
+
+@pytest.mark.parametrize("tools", [[5], [None], [get_weather], ["get_weather"], WEATHER, "get_weather"])
+def test_what_is_no_tool_is_told_with_how_to_make_one(llm, r, tools):
+    for ask in (llm.chat_with_tools, llm.predict_and_call, llm.stream_chat_with_tools):
+        with pytest.raises(UsageError, match=r"^tools (holds|must be a list of tools, not) .*from_defaults"):
+            ask(tools, ASK)
+    assert not r.requests
