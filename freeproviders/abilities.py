@@ -21,6 +21,7 @@ Feature = Literal[
     "max_tokens",
     "tool_extras",
     "prefill",
+    "begins_thinking",
     "fields",
 ]
 """What a service may lack.
@@ -29,7 +30,8 @@ Feature = Literal[
 constrained to a schema, "usage_frames" is usage in a stream, "reasoning" is thinking that is sent back,
 "max_tokens" the limit of an answer by this name and not by `max_completion_tokens`, "tool_extras" what
 the service adds to a tool call, which is sent back with it, "prefill" is the beginning of an answer
-that is gone on with, "fields" the fields of a request that `Learned.mend` changes.
+that is gone on with, "begins_thinking" answers that begin inside the thinking, which the model's
+template has opened, "fields" the fields of a request that `Learned.mend` changes.
 """
 Verdict = Literal["proven", "refused", "disproven"]
 """What answers have shown: a feature works, the service refuses it, or it passes it over."""

@@ -180,6 +180,7 @@ class CallQuestion(Question[Part, CallReader]):
             holds=self._must or again or searched or refutable,
             introduces=self._tally.repairs == 0,
             single=self._plan.single,
+            reads_on=not (self._request.stream or self._starts_thinking),
             handed_out=self._calls,
             taken=[call.id for message in self._request.messages for call in message.tool_calls],
             doubted=self._doubted,
@@ -187,7 +188,7 @@ class CallQuestion(Question[Part, CallReader]):
             rushes=self._quirks.rushes,
             asked_twice=self._mode == "both",
             own_names=self._names.own,
-            starts_thinking=self._quirks.thinking,
+            starts_thinking=self._starts_thinking,
             reasoning=None if searched and self._request.reasoning == "keep" else self._request.reasoning,
             ends=self._must or searched,
             doubts=self._mode != "plain",  # in words, calls are told of

@@ -128,7 +128,7 @@ class PlainQuestion(Question[Part, PlainReader]):
         return self._changed()
 
     def _reader(self) -> PlainReader:
-        return PlainReader(starts_thinking=self._quirks.thinking, reasoning=self._request.reasoning)
+        return PlainReader(starts_thinking=self._starts_thinking, reasoning=self._request.reasoning)
 
     def _is_empty(self, reader: PlainReader) -> bool:
         return not reader.answered
@@ -159,7 +159,7 @@ class WordsQuestion(PlainQuestion):
         return PlainReader(
             self._box,
             looks=not (self._tally.repairs or self._tally.exhausted),
-            starts_thinking=self._quirks.thinking,
+            starts_thinking=self._starts_thinking,
             reasoning=self._request.reasoning,
         )
 

@@ -13,6 +13,7 @@ from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.endless import Endless
 from freeproviders.tools.read.parser import Parser, Piece
+from freeproviders.tools.read.thinking import ClosingMark
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import (
     Batch,
@@ -51,7 +52,8 @@ class Reader(ABC, Generic[Out]):
 
     Args:
         box: the tools whose calls are told from text.
-        starts_thinking: the answer begins inside the reasoning.
+        starts_thinking: the answer begins inside the reasoning. Where nothing closes it, it was
+            none, and comes as text at the end; `mistaken` says so.
         reasoning: what becomes of the thinking; None is "split".
         ends: an answer that repeats itself without end is ended.
         doubts: an answer that begins as a call does, and is none, is a call with a fault.
@@ -72,8 +74,13 @@ class Reader(ABC, Generic[Out]):
         self._drops_reasoning = reasoning == "drop"
         self._keeps_tags = reasoning == "keep"
         self._starts_thinking = starts_thinking
+        self._doubts = doubts
         self._parser = Parser(box, thinking=starts_thinking, keep_thinking=self._keeps_tags, doubts=doubts)
         self._said: list[str] = []
+        self._inside: list[str] = []
+        """What came while the answer seemed to be inside the reasoning."""
+        self.mistaken = False
+        """Whether the answer did not begin inside the reasoning, as was said."""
         self.thought_chars = 0
         """Characters of the thinking that came apart from the text."""
         self.usage: Usage | None = None
@@ -131,12 +138,17 @@ class Reader(ABC, Generic[Out]):
             match part:
                 case Text():
                     self._said.append(part.text)
+                    if self._parser.inside:
+                        self._inside.append(part.text)
                     for piece in self._parser.feed(part.text):
                         take(piece, out)
                     if self._parser.stopped and not self.stopped:
                         self._flush(out)
                         self.stopped = True
                 case Reasoning():
+                    if self._parser.inside:  # the service tells it apart itself
+                        for piece in self._text_ended():
+                            take(piece, out)
                     self.thought_chars += len(part.text)
                     take(part, out)
                 case ToolCall():
@@ -172,9 +184,31 @@ class Reader(ABC, Generic[Out]):
         """Take the end of the answer; return what goes out at last."""
         out: list[Out] = []
         take = self._take_piece
-        for piece in self._parser.close(truncated=self.truncated or not self.confirmed):
+        for piece in self._closed(truncated=self.truncated or not self.confirmed):
             take(piece, out)
         self._flush(out)
+        return out
+
+    def take_opened(self, batch: Batch, mark: ClosingMark) -> list[Out]:
+        """Take an answer that is known whole and whose reasoning ends at a mark; return what goes out.
+
+        No call and no object is looked for in the reasoning, also where it stays in the text.
+        """
+        out: list[Out] = []
+        at, kept = 0, mark.end if self._keeps_tags else mark.start
+        for part in batch:
+            if type(part) is not Text:
+                out += self.take([part])
+                continue
+            start, at = at, at + len(part.text)
+            thought, text = part.text[: max(0, kept - start)], part.text[max(0, mark.end - start) :]
+            if thought and self._keeps_tags:
+                self._said.append(thought)
+                self._take_piece(Text(thought), out)
+            elif thought:
+                out += self.take([Reasoning(thought)])
+            if text := text if self._said else text.lstrip():
+                out += self.take([Text(text)])
         return out
 
     @property
@@ -184,9 +218,24 @@ class Reader(ABC, Generic[Out]):
 
     def _text_ended(self) -> list[Piece]:
         """Let the text end before what came beside it; return what the parser held of it."""
-        held = self._parser.close()
+        held = self._closed()
         self._parser = Parser(self._box, keep_thinking=self._keeps_tags)
         return held
+
+    def _closed(self, *, truncated: bool = False) -> list[Piece]:
+        """Let the parser end; return what it held, or all where nothing has closed the reasoning.
+
+        Then there was none, or it broke off: a call in it may have been only thought about.
+        """
+        held = self._parser.close(truncated=truncated)
+        said = "".join(self._inside) if self._parser.inside else ""
+        if not said.strip():
+            return held
+        self.mistaken = True
+        parser = Parser(_NO_TOOLS if truncated else self._box, doubts=self._doubts)
+        pieces = [*parser.feed(said), *parser.close()]
+        # What is kept in the text has gone out as text.
+        return [*held, *filter(_is_call, pieces)] if self._keeps_tags else pieces
 
     def _put_back(self, piece: Piece, out: list[Out]) -> None:
         """Take a piece, in which the originals are put back now that it is known what it is."""
@@ -234,6 +283,8 @@ class CallReader(Reader[Part]):
             wanted.
         introduces: held text goes out before the first call.
         single: the first valid call ends the answer; `stopped` says so.
+        reads_on: behind words, which may prove to be thinking, the answer is read to its end all the
+            same; nothing more of it is taken.
         handed_out: the calls of earlier answers, which do not go out again.
         taken: the ids of the conversation's calls, which no new call gets: frameworks find the result
             of a call by its id, and some services count from 0 in each answer.
@@ -255,6 +306,7 @@ class CallReader(Reader[Part]):
         holds: bool = False,
         introduces: bool = True,
         single: bool = False,
+        reads_on: bool = False,
         handed_out: Collection[ToolCall] = (),
         taken: Iterable[str] = (),
         doubted: Collection[str] = (),
@@ -276,6 +328,8 @@ class CallReader(Reader[Part]):
         self._held_calls: Batch = []  # and the text that introduces them
         self._introduces = introduces
         self._single = single
+        self._reads_on = reads_on
+        self._has_enough = False
         self._handed_out = Counter(map(call_key, handed_out)) if handed_out else _NONE
         self._ids = {*taken, *[call.id for call in handed_out]}
         self._refuses_repeats = settled is not None
@@ -309,7 +363,7 @@ class CallReader(Reader[Part]):
         calls = self.calls or self.repeated or not all(complaint.unbound for complaint in self.complaints)
         if calls or not self.complaints or "".join((*self.given_text, *self.held_text)).strip():
             return ""
-        parser = Parser(thinking=self._starts_thinking, keep_thinking=self._keeps_tags)
+        parser = Parser(thinking=self._starts_thinking and not self.mistaken, keep_thinking=self._keeps_tags)
         said = self.said if self.originals is None else self.originals.text(self.said)
         pieces = (*parser.feed(said), *parser.close())
         text = "".join([piece.text for piece in pieces if isinstance(piece, Text)])
@@ -328,7 +382,7 @@ class CallReader(Reader[Part]):
         return out
 
     def _piece(self, piece: Piece, out: Batch) -> None:
-        if self.stopped:
+        if self.stopped or self._has_enough:
             return
         if isinstance(piece, Text):
             if self._holds:
@@ -358,6 +412,8 @@ class CallReader(Reader[Part]):
 
         White space before a call is no part of the answer.
         """
+        if self._has_enough:
+            return
         if call.name in self._own_names:
             call = replace(call, name=self._own_names[call.name])
         take = self._take_piece
@@ -421,13 +477,19 @@ class CallReader(Reader[Part]):
             self.given_text.append(text)
             out.append(Text(text))
         out.append(verdict)
-        if self._single or self._in_a_row == MAX_IN_A_ROW:
+        if self._single and self._reads_on and not native and self._has_words():
+            self._has_enough = True
+        elif self._single or self._in_a_row == MAX_IN_A_ROW:
             self.stopped = True
         return verdict
 
     def _is_rushed(self, call: ToolCall) -> bool:
         """Return whether a call would tell the result of one that stands before it."""
         return any(made.name != call.name for made in self.calls) and self._judge.is_ahead(call)
+
+    def _has_words(self) -> bool:
+        """Return whether there has been any text."""
+        return any(not text.isspace() for text in (*self.given_text, *self.held_text))
 
 
 class ObjectReader(Reader[Out]):
@@ -450,7 +512,7 @@ class ObjectReader(Reader[Out]):
     @property
     def reasoning(self) -> str:
         """The thinking so far, where it is not dropped."""
-        return "".join(self._reasoning)
+        return "" if self.mistaken else "".join(self._reasoning)
 
     @property
     def quoted(self) -> str:
@@ -471,6 +533,10 @@ class ObjectReader(Reader[Out]):
 
     def _more_reasoning(self, piece: Reasoning, out: list[Out]) -> None:
         """Take a piece of the thinking; what goes out is added to `out`."""
+
+
+def _is_call(piece: Piece) -> bool:
+    return isinstance(piece, RawCall)
 
 
 def _read_again(call: InvalidToolCall) -> RawCall:

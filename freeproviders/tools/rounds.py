@@ -22,10 +22,11 @@ from freeproviders.retry import Patience
 from freeproviders.tools.fence import Fence
 from freeproviders.tools.prompt import ToolPrompt, worded
 from freeproviders.tools.quirks import quirks_for
+from freeproviders.tools.read.thinking import CLOSED_UNOPENED, ClosingMark, closing_mark
 from freeproviders.tools.readers import Out, Reader
 from freeproviders.tools.schema.validate import loaded
 from freeproviders.tools.tally import Tally
-from freeproviders.types import Batch, ChatRequest, Finish, Text
+from freeproviders.types import Batch, ChatRequest, Finish, Reasoning, Text
 
 R = TypeVar("R", bound=Reader)  # type: ignore[type-arg]  # of the same `Out` as the question
 
@@ -56,6 +57,8 @@ class Question(ABC, Generic[Out, R]):
 
     _fence: Fence | None = None
     """The fence of the question's texts, whose originals are put back in the answers."""
+    _starts_thinking = False
+    """Whether the answer that is read next begins inside the thinking."""
 
     def __init__(self, backend: Answering, request: ChatRequest, prompt: ToolPrompt) -> None:
         self._backend = backend
@@ -82,21 +85,25 @@ class Question(ABC, Generic[Out, R]):
         while True:
             request, reader = self._next_request(), self._next_reader()
             out_here: list[Out] = []
-            shown, judged = False, patience.judged
+            came: Batch | None = []  # as long as nothing has gone out that cannot be taken back
+            judged = patience.judged
             try:
                 async with aclosing(self._ask(request)) as batches:
                     async for batch in batches:
+                        if came is not None:
+                            came += batch
                         if out := reader.take(batch if streamed else _joined(batch)):
                             if streamed:
-                                shown = shown or self._binds(out)
+                                if came is not None and self._binds(out):
+                                    came = None
                                 yield out
                             else:
                                 out_here += out
                         if reader.stopped:
                             break
-                out_here += self._end_of(reader)
+                reader, out_here = self._ended(reader, came, out_here)
             except (BadRequestError, ToolCallError) as error:
-                if not (shown or reader.said) and self._put_otherwise(error):
+                if came is not None and not reader.said and self._put_otherwise(error):
                     continue
                 salvaged = self._salvaged(error, reader)
                 if salvaged is None:
@@ -104,12 +111,7 @@ class Question(ABC, Generic[Out, R]):
                 out_here += [*salvaged, *reader.end()]
                 self._answered(request, reader)
             except ProviderError as error:
-                if reader.untouched and self._put_otherwise(error):
-                    continue
-                reader.silent = isinstance(error, EmptyResponseError) and self._mends_silence
-                delay = self._broke_off(error, request, reader, None if shown else judged)
-                if delay is not None:
-                    await asyncio.sleep(delay)
+                if await self._is_sent_again(error, request, reader, None if came is None else judged):
                     continue
                 if not reader.silent:
                     raise
@@ -126,14 +128,27 @@ class Question(ABC, Generic[Out, R]):
                 return
             self._repair(reader, fault)
 
-    def _broke_off(
+    async def _is_sent_again(
         self, error: ProviderError, request: ChatRequest, reader: R, judged: int | None
-    ) -> float | None:
-        """Count a request that broke off; return the seconds until it is sent again, None for never.
+    ) -> bool:
+        """Return whether a request that failed is sent again, after the wait for that.
 
         `judged` were the requests whose errors had been judged before it, None where some of the
         answer has gone out.
         """
+        if reader.untouched and self._put_otherwise(error):
+            return True
+        reader.silent = isinstance(error, EmptyResponseError) and self._mends_silence
+        delay = self._broke_off(error, request, reader, judged)
+        if delay is None:
+            return False
+        await asyncio.sleep(delay)
+        return True
+
+    def _broke_off(
+        self, error: ProviderError, request: ChatRequest, reader: R, judged: int | None
+    ) -> float | None:
+        """Count a request that broke off; return the seconds until it is sent again, None for never."""
         delay = None
         # What failed before anything came has been tried again by the backend itself.
         if judged is not None and not (reader.silent or reader.untouched):
@@ -145,6 +160,36 @@ class Question(ABC, Generic[Out, R]):
         self._tally.broke_off(request, reader, error.attempts)
         self._broken = error.attempts = self._broken + error.attempts
         return delay
+
+    def _ended(self, reader: R, came: Batch | None, out: list[Out]) -> tuple[R, list[Out]]:
+        """Take the end of an answer; return its reader, and all that goes out and has not yet.
+
+        If a mark closes thinking that nothing has opened, all that `came` is read anew, as long as
+        nothing of it has gone out (else None): no call in the thinking is made, no object found.
+        """
+        mark = closing_mark(reader.said)
+        if mark is not None and came is not None:
+            reader = self._next_reader(starts_thinking=False)
+            out = reader.take_opened(_joined(came), mark)
+        end = self._end_of(reader)
+        if reader.mistaken and came is not None:
+            out = [part for part in out if type(part) is not Reasoning]
+        self._learn_of_thinking(reader, mark)
+        return reader, [*out, *end]
+
+    def _learn_of_thinking(self, reader: R, mark: ClosingMark | None) -> None:
+        """Remember whether the model's answers begin inside the thinking, if this one shows it."""
+        learned, finish = self._backend.learned, reader.finish
+        if mark is not None:
+            learned.prove("begins_thinking", self._model, CLOSED_UNOPENED)
+        elif (
+            reader.mistaken
+            and reader.confirmed
+            and not self._request.stop
+            and finish is not None
+            and finish.reason in {"stop", "tool_calls"}
+        ):
+            learned.disprove("begins_thinking", self._model, "An answer closed no thinking.")
 
     def _answered(self, request: ChatRequest, reader: R) -> None:
         """Count a request that was answered."""
@@ -216,7 +261,11 @@ class Question(ABC, Generic[Out, R]):
         """Ask the backend."""
         return self._backend.batches(request)
 
-    def _next_reader(self) -> R:
+    def _next_reader(self, *, starts_thinking: bool = True) -> R:
+        """Make the next reader; without `starts_thinking`, of an answer that begins as any other."""
+        self._starts_thinking = starts_thinking and (
+            self._quirks.thinking or self._backend.learned.proves("begins_thinking", self._model)
+        )
         reader = self._reader()
         if self._fence is not None:
             reader.originals = self._fence.originals

@@ -404,7 +404,7 @@ class _DraftedObject(_ObjectQuestion[Step, _DraftReader]):
             self._target,
             self._last.draft if self._last else None,
             shows_reasoning=self.shows_reasoning,
-            starts_thinking=self._quirks.thinking,
+            starts_thinking=self._starts_thinking,
             reasoning=self._request.reasoning,
         )
         return self._last
@@ -449,7 +449,7 @@ class TextObject(_ObjectQuestion[Part, _TextReader]):
         return _TextReader(
             self._target,
             beginnings if streams else (),
-            starts_thinking=self._quirks.thinking,
+            starts_thinking=self._starts_thinking,
             reasoning=self._request.reasoning,
         )
 

@@ -49,8 +49,8 @@ class Parser:
     Args:
         tools: the bound tools; without any, only reasoning is told from text.
         thinking: the answer begins inside the reasoning, as with models whose template opens it:
-            everything up to `</think>` is reasoning. It cannot be guessed while streaming; without
-            it, a `</think>` that nothing opened stays in the text.
+            everything up to `</think>` is reasoning. Without it, a `</think>` that nothing opened
+            stays in the text: a stream does not show beforehand that one will come.
         keep_thinking: reasoning stays in the text, tags and all; a call in it is none.
         doubts: the text is an answer, of which it matters what is meant. One that begins as a call
             does, in no form that is known, comes as one call with a fault, in place of its text; it
@@ -93,6 +93,8 @@ class Parser:
         self._called = False
         self._doubts = doubts and calls
         self._doubt = ""  # why what is said is held
+        self.inside = thinking
+        """Whether the answer has begun inside the reasoning, and nothing has shown yet that it did."""
         self.said = False
         """Whether there has been any text."""
         self.stopped = False
@@ -288,6 +290,7 @@ class Parser:
             return
         c.commit()
         self._recent.clear()
+        self.inside = self.inside and bool(after.closers)  # else the model has opened it itself
         self._thinking = after.thinking
         self._thinking_ends = after.closers or (after.thinking,)
         self._gap, self._dropping = _SEPARATORS, False
@@ -305,7 +308,7 @@ class Parser:
             c.pos = end
         if at >= 0:
             c.pos += len(mark)
-            self._thinking = ""
+            self._thinking, self.inside = "", False
             self._gap, self._dropping = _SPACE, True
         c.commit()
         return at >= 0
@@ -330,7 +333,7 @@ class Parser:
         c.pos = end if found else len(c.text)
         self._seen = "" if found else (self._seen + c.text[max(start, len(c.text) - reach) :])[-reach:]
         if found:
-            self._closer = ""
+            self._closer, self.inside = "", False
         self._say(c)
         return found
 
