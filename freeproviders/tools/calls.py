@@ -25,6 +25,7 @@ from freeproviders.tools.prompt import ToolPrompt, chosen_dialect, fill, instruc
 from freeproviders.tools.read.cursor import RawCall
 from freeproviders.tools.read.dialects.dialect import Dialect
 from freeproviders.tools.read.dialects.registry import DIALECTS
+from freeproviders.tools.read.doubt import is_bare
 from freeproviders.tools.read.extract import extract
 from freeproviders.tools.read.parser import Parser
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS, LIST_KEYS
@@ -292,7 +293,7 @@ class CallQuestion(Question[Part, CallReader]):
         It fits the response format; or there are no arguments, and it came again.
         """
         text, target = reader.data, self._plan.target
-        if not text or self._must or self._calls or self._given_text.strip():
+        if not text or self._must or self._calls or self._given_text.strip() or is_bare(text):
             return False
         argues = _ARGUES.search(text) is not None
         if target is None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from freeproviders.tools.judge import Complaint, Judge
 from freeproviders.tools.read.cursor import RawCall
+from freeproviders.tools.read.doubt import is_bare
 from freeproviders.tools.read.endless import Endless
 from freeproviders.tools.read.parser import Parser, Piece
 from freeproviders.tools.read.thinking import ClosingMark
@@ -391,7 +392,7 @@ class CallReader(Reader[Part]):
                 self.given_text.append(piece.text)
                 out.append(piece)
         elif isinstance(piece, RawCall):
-            if piece.doubtful and piece.source.strip() in self._doubted:
+            if piece.doubtful and piece.source.strip() in self._doubted and not is_bare(piece.source):
                 self._piece(Text(piece.source), out)
                 return
             verdict = self._call(piece, out)

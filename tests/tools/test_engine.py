@@ -736,3 +736,15 @@ async def test_a_reminder_follows_the_users_last_words():
         last = [sent.messages[-1]["content"] for sent in r.requests]
     assert last[0] == f"{asked.messages[-1].text}\n\n(Mind the tools.)"
     assert [text.endswith("(Mind the tools.)") for text in last] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "said", ["[TOOL_CALLS]", "<tool_call>\n", "<tool_call></tool_call>", "<|python_tag|>"]
+)
+@pytest.mark.parametrize("max_repairs", [0, 2])
+async def test_marks_of_a_call_with_nothing_behind_them_are_never_the_answer(said, max_repairs):
+    with replica(FlowGpt, answer=said) as r:
+        asked = FlowGpt(base_url=r.base_url)
+        with pytest.raises(ToolCallError, match="it begins as a call does, and is none"):
+            await asked.complete("Hi", tools=[TIME_TOOL], max_repairs=max_repairs)
+        assert len(r.requests) == max_repairs + 1

@@ -27,6 +27,13 @@ SQUARE = re.compile(r"\[/?[A-Z_ ]*(?:TOOL|FUNC|CALL|ARGS|ACTION)[A-Z_ ]*\]")
 """A template's word in square brackets that has to do with calls."""
 SQUARE_BEGINS = re.compile(r"\[/?[A-Z_ ]*")
 
+_MARKS = re.compile(r"(?:\s*(?:<[^<>\s]*>|\[[A-Z_/ ]*\]))+\s*")
+
+
+def is_bare(text: str) -> bool:
+    """Return whether a text is nothing but marks, as `[TOOL_CALLS]`: it says nothing to anybody."""
+    return _MARKS.fullmatch(text) is not None
+
 
 def names_tool(text: str, box: Toolbox) -> bool:
     """Return whether a text holds the name of a bound tool, as a word."""
