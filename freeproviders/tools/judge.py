@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from freeproviders.tools.grounds import Grounds
 from freeproviders.tools.read.cursor import RawCall
-from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.lenient import read_whole
 from freeproviders.tools.read.shapes import ARGUMENT_KEYS
 from freeproviders.tools.schema.coerce import renamed, required_keys
 from freeproviders.tools.schema.sent import object_schema
@@ -36,9 +35,7 @@ _OPEN: Final = (
 _MOST_NAMED: Final = 8
 """Of a longer list it is not said that each value is a call of its own."""
 _MAX_SHAPE: Final = 1000
-_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-"""A string, also one that never ends; it matches at every quote, so that time is linear."""
-_NOTHING: Final = ("", "null", "None", "none", "{}")
+_NOTHING: Final = ("", "null", "None", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +73,9 @@ class Judge:
         tool = self.box.match(raw.name)
         if tool is None:
             fault = f"There is no tool named {raw.name[:100]!r}. The tools are: {', '.join(self.box.names)}."
-            return _complaint(fault, call_id, raw.name, raw, _json_object(raw.arguments), unbound=True)
-        given = _as_object(tool, raw.arguments)
+            meant = {} if _is_nothing(raw.arguments) else _json_object(raw.arguments)
+            return _complaint(fault, call_id, raw.name, raw, meant, unbound=True)
+        given = _as_object(tool, raw)
         if given is None:
             fault = f"The arguments of {tool.name} must be a JSON object, not {raw.arguments!r:.200}."
             return _complaint(f"{fault} {_shape(tool)}", call_id, tool.name, raw, None)
@@ -92,8 +90,7 @@ class Judge:
             fault = self.grounds.fault(tool.name, arguments)
         if not fault:
             return ToolCall(call_id, tool.name, arguments, raw.extra)
-        meant = arguments if _json_object(raw.arguments) is not None else None
-        return _complaint(fault, call_id, tool.name, raw, meant)
+        return _complaint(fault, call_id, tool.name, raw, arguments)
 
     def is_ahead(self, call: ToolCall) -> bool:
         """Return whether a call tells what nobody has said, where the model is known to make things up."""
@@ -124,7 +121,7 @@ class Judge:
 
         Where they are another tool's, two calls were meant, and that is what is wrong.
         """
-        if not properties(tool) or any(parameters(tool).get(key, False) is not False for key in _OPEN):
+        if not properties(tool) or _is_open(tool):
             return dict(arguments), ""
         strange = arguments.keys() - properties(tool)
         for other in self.box.tools:
@@ -192,46 +189,44 @@ def _definitions(tool: Tool) -> dict[str, Any]:
 
 
 def _json_object(given: object) -> dict[str, Any] | None:
-    """Read arguments that are a JSON object, or the text of one; none at all are an empty one."""
-    if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
-        return {}
+    """Read arguments that are a JSON object, or the text of one."""
     if isinstance(given, str):
         try:
-            given = read_json(given, guess=_is_closed(given))
+            given = read_whole(given)
         except ValueError:
             return None
     return dict(given) if isinstance(given, Mapping) else None
 
 
-def _is_closed(text: str) -> bool:
-    """Return whether a text looks like one whole object: what is missing is never made up."""
-    depth = 0
-    bare = _STRING.sub("", text).strip()
-    for at, char in enumerate(bare):
-        depth += (char == "{") - (char == "}")
-        if depth <= 0:
-            return at == len(bare) - 1 and char == "}"
-    return False
+def _is_nothing(given: object) -> bool:
+    """Return whether arguments were left out in the place where they stand."""
+    return given is None or given == [] or (isinstance(given, str) and given.strip() in _NOTHING)
 
 
-def _as_object(tool: Tool, given: object) -> Mapping[str, Any] | None:
-    """Read arguments that came as text, as a list of values, as the only value, or not at all."""
-    if given is None or (isinstance(given, str) and given.strip() in _NOTHING):
-        return {}
-    if isinstance(given, str):
-        parsed = _json_object(given)
-        if parsed is None and given.lstrip().startswith("{"):
-            return None  # an object that nobody can read, and not the value of the only argument
-        given = given if parsed is None else parsed
-    if isinstance(given, Mapping):
+def _as_object(tool: Tool, raw: RawCall) -> Mapping[str, Any] | None:
+    """Read arguments that came as an object, as its text or, of a tool without parameters, not at all.
+
+    The dialects that write a bare text for the only parameter say so.
+    """
+    if _is_nothing(raw.arguments):
+        return {} if not properties(tool) and not _is_open(tool) else None
+    given = _json_object(raw.arguments)
+    if given is not None:
         inner = _unwrapped(tool, given)
+        if inner is None and _is_unreadable(tool, given):
+            return None
         return given if inner is None else inner
+    text = raw.arguments
+    if not raw.plain or not isinstance(text, str) or text.lstrip().startswith("{"):
+        return None  # an object that nobody can read is not the value of the only parameter
     known = list(properties(tool))
-    required = [key for key in known if key in required_keys(parameters(tool))]
-    only = known if len(known) == 1 else required
-    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], Mapping):
-        return given[0]
-    return {only[0]: given} if len(only) == 1 else {} if given == [] else None
+    only = known if len(known) == 1 else [key for key in known if key in required_keys(parameters(tool))]
+    return {only[0]: text} if len(only) == 1 else None
+
+
+def _is_open(tool: Tool) -> bool:
+    """Return whether a tool may have more parameters than its schema names at once."""
+    return any(parameters(tool).get(key, False) is not False for key in _OPEN)
 
 
 def _renamed_type(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -246,16 +241,21 @@ def _renamed_type(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | N
     return {missing[0] if key == strange[0] else key: value for key, value in given.items()}
 
 
-def _unwrapped(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Arguments that stand one level too deep: `{"arguments": {...}}`, `{"get_weather": {...}}`."""
+def _wrapped(tool: Tool, given: Mapping[str, Any]) -> Any:
+    """What stands under the only key of arguments, where that is no parameter; else None."""
     if len(given) != 1:
         return None
     ((key, inner),) = given.items()
-    if key in properties(tool) or (key not in _WRAPPERS and key != tool.name):
-        return None
-    if isinstance(inner, str):
-        try:
-            inner = read_json(inner)
-        except ValueError:
-            return None
-    return inner if isinstance(inner, Mapping) and (properties(tool) or not inner) else None
+    return inner if key not in properties(tool) and (key in _WRAPPERS or key == tool.name) else None
+
+
+def _is_unreadable(tool: Tool, given: Mapping[str, Any]) -> bool:
+    """Return whether the arguments stand one level too deep, as the text of an object that is none."""
+    inner = _wrapped(tool, given)
+    return isinstance(inner, str) and inner.lstrip().startswith("{") and _json_object(inner) is None
+
+
+def _unwrapped(tool: Tool, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Arguments that stand one level too deep: `{"arguments": {...}}`, `{"get_weather": {...}}`."""
+    inner = _json_object(_wrapped(tool, given))
+    return inner if inner is not None and (properties(tool) or not inner) else None

@@ -15,6 +15,7 @@ CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
 ROME = CALL.replace("Paris", "Rome")
 TIME = '{"name": "get_time", "arguments": {}}'
 CUT = ("fault", "the call was cut off before its end")
+OPEN = ("fault", "a string in it is never closed")
 
 HERMES = [
     (f"<tool_call>{CALL}</tool_call>", [W]),
@@ -27,7 +28,7 @@ HERMES = [
     (f"<tool_call>{CALL[:-1]}</tool_call> done", [W, " done"]),
     (f"<tool_call>{CALL[:-2]}</tool_call> done", [W, " done"]),
     (f"<tool_call>{CALL}}}</tool_call>", [W]),
-    ('<tool_call>{"name": "get_weather", "arguments": {"city": "Paris}}</tool_call> done', [W, " done"]),
+    ('<tool_call>{"name": "get_weather", "arguments": {"city": "Paris}}</tool_call> done', [OPEN, " done"]),
     (
         '<tool_call>{"name": "search", "arguments": {"q": "a </tool_call> b"}}</tool_call>',
         [("search", {"q": "a </tool_call> b"})],

@@ -144,13 +144,8 @@ async def test_broken_arguments_are_never_completed(native, text):
     with tiny(said) as r:
         asked = prompted(r).request("Read", tools=[READ])
         parts, error = await parts_of(prompted(r, native_tools=native), asked, max_repairs=0)
-    if error is None:  # a bare value is plainly the only argument, and nothing is lost of it
-        assert text in {"[1]", "7"}
-        assert [part.arguments for part in parts if isinstance(part, ToolCall)] == [{"path": text}]
-        assert not native or text == "7"
-    else:
-        assert isinstance(error, ToolCallError)
-        assert not any(isinstance(part, ToolCall) for part in parts)
+    assert isinstance(error, ToolCallError)
+    assert not any(isinstance(part, ToolCall) for part in parts)
 
 
 @pytest.mark.parametrize("native", [False, True])

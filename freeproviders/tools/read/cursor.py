@@ -39,6 +39,8 @@ class RawCall:
     arguments: Any = None
     source: str = ""
     fault: str = ""
+    plain: bool = False
+    """Whether its dialect writes a bare text for the only parameter of a tool."""
     doubtful: bool = False
     """Whether it may have been meant as words: `source` is then the whole answer."""
     extra: CallExtra | None = None

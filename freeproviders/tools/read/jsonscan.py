@@ -22,6 +22,8 @@ MAX_WORD_CHARS: Final = 128
 _STRUCTURE = re.compile(r"[\"'{}\[\],:<#/\s]")
 _STRING_END: Final = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
 _AFTER_STRING = frozenset(",:]}")
+_WHOLE_WORD = re.compile(r"-?\d[\d.eE+\-]*|true|false|null|True|False|None")
+"""A bare word that is a value, and not the beginning of one."""
 
 
 class End(Enum):
@@ -34,7 +36,7 @@ class End(Enum):
     OPEN = auto()
     """The text ended, and only brackets are missing."""
     CUT = auto()
-    """The text ended inside a string or before a value, or is nested too deeply to go on."""
+    """The text ended inside a string or a word or before a value, or is nested too deeply to go on."""
 
 
 class Probe(Protocol):
@@ -118,6 +120,7 @@ class _Scan:
         self.colon_due = False
         self.word = ""  # a bare word, as far as it matters
         self.in_word = False  # the last character belongs to it
+        self.stray = False  # something stands where a comma or a bracket was due
 
     def run(self, opened: str) -> Waiting:
         c = self.c
@@ -166,8 +169,9 @@ class _Scan:
         return None if self._separator(char) else End.RULED_OUT
 
     def _unclosed(self, end: End) -> End:
-        """Tell missing brackets from a cut: nobody knows a value or a key that is due."""
-        return End.CUT if self.fresh or self.at_key else end
+        """Tell missing brackets from a cut: nobody knows a value or a key that is due or has begun."""
+        open_word = bool(self.word) and _WHOLE_WORD.fullmatch(self.word) is None
+        return End.CUT if self.fresh or self.at_key or open_word or self.stray else end
 
     # --- brackets and separators ---
 
@@ -177,6 +181,7 @@ class _Scan:
             return False  # no bracket can be a key
         if not self.probe.open(bracket):
             return False
+        self.stray = self.stray or (bool(self.stack) and not self.fresh)
         self.stack.append(bracket)
         self.at_key = bracket == "{"
         self.fresh, self.word, self.colon_due = True, "", False
@@ -215,6 +220,7 @@ class _Scan:
         """Take a piece of a bare word; return the characters after which it is ruled out, or 0."""
         watching = self.probe.watching
         if not self.in_word and not self.fresh:
+            self.stray = True
             return int(
                 watching and (self.at_key or self.colon_due)
             )  # a second word where a colon or a comma was due
@@ -236,6 +242,7 @@ class _Scan:
     def _quote(self, quote: str) -> Waiting:
         self.c.pos += 1
         if not self.fresh:
+            self.stray = True
             return None  # an apostrophe, or an unescaped quote inside a string
         self.fresh = False
         watching, at_key = self.probe.watching, self.at_key

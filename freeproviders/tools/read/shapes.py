@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from freeproviders.tools.read.cursor import RawCall
-from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.lenient import read_json, read_whole
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import Tool
 from freeproviders.wire.json import loads
@@ -252,7 +252,7 @@ def calls_in(value: object, box: Toolbox, source: str = "") -> list[RawCall]:
             return _calls_of(value, box, source)
         case str() if value.lstrip()[:1] in {"{", "["}:
             try:
-                return calls_in(read_json(value), box, source)
+                return calls_in(read_whole(value), box, source)
             except ValueError:
                 return []
     return []

@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, Recogniser, literal, skip
-from freeproviders.tools.read.dialects.payload import read_calls
-from freeproviders.tools.read.dialects.pythonic import NAME_START, named_call
+from freeproviders.tools.read.cursor import CALLS, TEXT, Cursor, RawCall, Recogniser, Waiting, literal, skip
+from freeproviders.tools.read.dialects.payload import read_calls, read_value
+from freeproviders.tools.read.dialects.pythonic import NAME_START, bound_name, call_arguments
 from freeproviders.tools.read.dialects.render import call_json
 from freeproviders.tools.toolbox import Toolbox
 from freeproviders.types import ToolCall
@@ -30,7 +30,7 @@ def llama(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
         if following in {"{", "["}:
             yield from (yield from read_calls(c, box))
         elif NAME_START.match(following):
-            call = yield from named_call(c, box)
+            call = yield from _named(c, box)
             if call is None:
                 return TEXT
             yield call
@@ -42,6 +42,19 @@ def llama(c: Cursor, box: Toolbox, _opener: str = OPENER) -> Recogniser:
         return TEXT
     yield from literal(c, _ENDS)
     return CALLS
+
+
+def _named(c: Cursor, box: Toolbox) -> Waiting:
+    """Read `name(...)` or `name {...}`; None if it is neither, or names no bound tool."""
+    start = c.tell()
+    name = yield from bound_name(c, box)
+    if not name:
+        return None
+    following = yield from skip(c)
+    if following == "{":
+        value, _, fault = yield from read_value(c)
+        return RawCall(name, value, c.since(start), fault)
+    return (yield from call_arguments(c, box, name, start)) if following == "(" else None
 
 
 def render(calls: Sequence[ToolCall]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from freeproviders.tools.read.cursor import CUT_OFF, MAX_REWINDS, Cursor, RawCall, Waiting, peek, skip
 from freeproviders.tools.read.dialects.pythonic import NAME_START, read_list
 from freeproviders.tools.read.jsonscan import End, scan_json
-from freeproviders.tools.read.lenient import read_json
+from freeproviders.tools.read.lenient import OPEN_STRING, read_json
 from freeproviders.tools.read.shapes import calls_in
 from freeproviders.tools.toolbox import Toolbox
 
@@ -17,12 +17,15 @@ _ENDLESS: Final = 3
 _DECODER: Final = json.JSONDecoder()
 _AHEAD = re.compile(r"[\s,]*")
 _LINE = re.compile(r"[^\n<]*")
+_TAG = re.compile(r"<(?:[^<>\n]{0,64}[<>\n]|[^<>\n]{65})")
+"""A tag, or what begins as one and is none."""
 
 
 def read_value(c: Cursor, closer: str = "") -> Waiting:
     """Read the JSON value that comes next; return (value, its text, fault).
 
-    `closer` is the tag that ends the markup: where a string was never closed, the value ends there.
+    `closer` is the tag that ends the markup. Where a string is never closed, that is the fault, and
+    what stands behind the tag is read on.
     """
     return (yield from _read(c, closer, "", c.tell()))
 
@@ -71,14 +74,25 @@ def _only_item(text: str) -> Any:
 
 def _read(c: Cursor, closer: str, opened: str, start: int) -> Waiting:
     end = yield from scan_json(c, opened=opened)
+    if end is End.TAG and (yield from _is_cut_in_tag(c)):
+        return None, c.since(start), CUT_OFF
     text = c.since(start)
-    if end is End.CUT or (end is End.OPEN and c.broken):
-        at = text.find(closer) if closer else -1
-        if at < 0 or c.truncated or c.rewinds >= MAX_REWINDS:
-            return None, text, CUT_OFF
-        c.rewind(text[at:])
-        text = text[:at]
-    try:
-        return read_json(text), text, ""
-    except ValueError as error:
-        return None, text, str(error)
+    if end in {End.CLOSED, End.TAG} or (end is End.OPEN and not c.broken):
+        try:
+            return read_json(text), text, ""
+        except ValueError as error:
+            fault = str(error)
+    else:
+        fault = CUT_OFF
+    at = text.find(closer) if closer else -1
+    if at < 0 or c.truncated or c.rewinds >= MAX_REWINDS:
+        return None, text, fault
+    c.rewind(text[at:])
+    return None, text[:at], OPEN_STRING
+
+
+def _is_cut_in_tag(c: Cursor) -> Waiting:
+    """Wait for the tag that begins here; return whether the text was cut off in it."""
+    while not c.exhausted and not _TAG.match(c.text, c.pos):
+        yield None
+    return c.cut_here

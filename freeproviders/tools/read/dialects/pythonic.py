@@ -25,8 +25,7 @@ from freeproviders.tools.read.cursor import (
 )
 from freeproviders.tools.read.dialects.loosepython import loose_arguments
 from freeproviders.tools.read.dialects.render import calls_json
-from freeproviders.tools.read.jsonscan import scan_json
-from freeproviders.tools.read.lenient import parse_python, read_json
+from freeproviders.tools.read.lenient import parse_python
 from freeproviders.tools.read.markup import OWN
 from freeproviders.tools.toolbox import Toolbox, is_identifier, properties
 from freeproviders.types import ToolCall
@@ -67,29 +66,6 @@ def read_list(c: Cursor, box: Toolbox) -> Waiting:
             return []
         c.pos += len(following)  # a forgotten bracket is forgiven
         return calls
-
-
-def named_call(c: Cursor, box: Toolbox) -> Waiting:
-    """Read `name(...)` or `name {...}`; None if it is neither, or names no bound tool."""
-    start = c.tell()
-    name = yield from bound_name(c, box)
-    if not name:
-        return None
-    following = yield from skip(c)
-    if following == "{":
-        return (yield from _json_arguments(c, name, start))
-    return (yield from call_arguments(c, box, name, start)) if following == "(" else None
-
-
-def _json_arguments(c: Cursor, name: str, start: int) -> Waiting:
-    inner = c.tell()
-    yield from scan_json(c)
-    try:
-        return RawCall(
-            name, read_json(c.since(inner)), c.since(start), CUT_OFF if c.broken and c.exhausted else ""
-        )
-    except ValueError as error:
-        return RawCall(name, source=c.since(start), fault=str(error))
 
 
 def bound_name(c: Cursor, box: Toolbox) -> Waiting:

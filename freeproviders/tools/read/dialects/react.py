@@ -80,4 +80,5 @@ def _named(c: Cursor, box: Toolbox, start: int) -> Waiting:
             yield from literal(c, ("```",))
         return RawCall(name, value, c.since(start), fault)
     text = (yield from word(c, _LINE, _MAX_INPUT_CHARS)).strip(" \"'*`")
-    return RawCall(name, text, c.since(start), CUT_OFF if c.broken and not (yield from peek(c)) else "")
+    fault = CUT_OFF if c.broken and not (yield from peek(c)) else ""
+    return RawCall(name, text, c.since(start), fault, plain=True)

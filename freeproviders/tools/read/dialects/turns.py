@@ -108,7 +108,9 @@ def _call(c: Cursor, name: str, start: int) -> Recogniser:
     found = yield from until(c, _BODY_ENDS)
     c.pos -= len(found)
     fault = CUT_OFF if not found and c.broken else ""
-    yield RawCall(name, c.since(inner).strip(), c.since(start), fault)
+    text = c.since(inner).strip()
+    plain = not name.startswith("functions.")  # whose arguments are JSON
+    yield RawCall(name, text, c.since(start), fault, plain=plain)
     return CALLS
 
 
