@@ -14,6 +14,7 @@ import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from inspect import Parameter, iscoroutinefunction, signature
 from typing import (
     TYPE_CHECKING,
@@ -35,7 +36,7 @@ from freeproviders.deadlines import Timeout
 from freeproviders.errors import AuthenticationError, UsageError
 from freeproviders.naming import argument
 from freeproviders.patterns import pattern
-from freeproviders.redaction import is_secret, looks_secret, secrets_of
+from freeproviders.redaction import is_known_key, is_secret, looks_secret, secrets_of
 from freeproviders.retry import Retry
 from freeproviders.transport import Route, check_proxy
 
@@ -46,6 +47,8 @@ _TOKEN: Final = pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6
 _NOT_IN_A_HEADER: Final = pattern(r"[\r\n\0\ud800-\udfff]")  # halves of characters cannot be written
 _NOT_IN_A_COOKIE: Final = pattern(r"[\r\n\0;\ud800-\udfff]")
 _NOT_IN_A_URL: Final = pattern(r"[\s\0\ud800-\udfff]")
+_NEXT_WORD: Final = pattern(r"(?<=[a-z0-9])(?=[A-Z])")
+_NO_WORD: Final = pattern(r"[^A-Za-z0-9]+")
 _OF_THE_CONNECTION: Final = frozenset(
     {
         "content-length",
@@ -93,11 +96,13 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
 
-_LIKE_A_CREDENTIAL: Final = pattern(  # but not `max_token` or `eos_token`
-    r"(?:^|[_-])(?:api[_-]?key|authorization|(?:access|api|auth|bearer|refresh|session)[_-]?token|secret"
-    r"|password|cookies?|credentials?)$|^token$",
-    re.IGNORECASE,
+_A_CREDENTIAL: Final = pattern(  # but not `max_token` or `eos_token`
+    r"(?:^|_)(?:(?:access|api|auth|private)_?key|secret|passw(?:or)?d|passphrase|cookies?|credentials?"
+    r"|authorization|(?:access|api|auth|bearer|github|hf|huggingface|refresh|session)_?token)"
+    r"|(?:^|_)key(?:_?[0-9]+)?$"
+    r"|^(?:auth|bearer|jwt|token)$"
 )
+"""Names, in lower case and with underscores, that say that the value is a credential."""
 PROTOCOL_OPTIONS: Final = frozenset(
     {
         "frequency_penalty",
@@ -115,9 +120,14 @@ PROTOCOL_OPTIONS: Final = frozenset(
     }
 )
 """Options of the OpenAI protocol that other libraries have as arguments of their own."""
-_SOMEHOW_SECRET: Final = pattern(r"(?i)key|token|secret|passw|credential")
-_NO_CREDENTIALS: Final = frozenset({"prompt_cache_key", "tokenizer"})
-"""Options of that kind which are none, whatever their values look like."""
+_PERHAPS_A_CREDENTIAL: Final = pattern(r"(?:key|token|secret)s?[0-9]*(?:_|$)|(?:^|_)(?:passw|credential)")
+_NO_CREDENTIAL: Final = pattern(
+    r"(?:^|_)(?:affinity|answer|cache|dedup|document|foreign|group|hash|idempotency|index|input|lookup|memory"
+    r"|messages?|metadata|order|output|partition|primary|public|question|rate_limit|routing|run|shard|sort"
+    r"|text|trace)_key$"
+    r"|^key_strategy$"
+)
+"""Names of that kind which are none: their values are often hashes, and only a known form of key counts."""
 _VARIABLES: Final[Mapping[str, str]] = {"base_url": "API_BASE", "api_key": "API_KEY", "proxy": "PROXY"}
 
 
@@ -127,8 +137,7 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
     Returns:
         The configuration by its first names, and the rest. None leaves things as they are, so that
         it is in neither. Raises `UsageError` where two names of one thing are given, and for a
-        credential by a name that is not known: as an option it would travel in the body of the
-        request.
+        credential in an option: it would travel in the body of the request.
     """
     configuration: dict[str, Any] = {}
     rest: dict[str, Any] = {}
@@ -137,8 +146,8 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
     for name, value in keywords.items():
         first = SECOND_NAMES.get(name, name)
         if first not in Configuration.__annotations__:
-            if name not in SETTINGS and is_credential(name, value):
-                raise credential_error(name, provider)
+            if found := credential_in(name, value):
+                raise credential_error(found, provider)
             rest[name] = value
         elif value is not None or first == "quota":  # for which None is a value
             if first in configuration:
@@ -151,24 +160,81 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
 
 
 def is_credential(name: str, value: object) -> bool:
-    """Return whether an option is taken for a credential: by its name, or by name and value.
+    """Return whether an option is taken for a credential: by its name, by its value, or by both.
 
-    A name that may be harmless (`stop_token`, `cache_key`) is one where the value looks like a
-    secret: long, of letters and digits and without blanks.
+    A name may say so itself (`api_key`, `groq_key`, `password`). What has the published form of a
+    service's key (`sk-...`, `Bearer ...`) is one whatever its name, and so is what is kept as a
+    `SecretStr`. A name that may be harmless (`stop_token`) is a credential's where the value looks
+    like a secret: long, of letters and digits and without blanks.
     """
-    if _LIKE_A_CREDENTIAL.search(name):
-        return True
-    if name in _NO_CREDENTIALS or not _SOMEHOW_SECRET.search(name):
+    if isinstance(value, bool):
         return False
-    return hasattr(value, "get_secret_value") or (isinstance(value, str) and looks_secret(value))
+    kind = _kind_of(name)
+    if kind == "credential" or hasattr(value, "get_secret_value"):
+        return True
+    if not isinstance(value, str):
+        return False
+    # A token of a model's vocabulary is written `<|reserved_special_token_250|>`.
+    return is_known_key(value) or (kind == "perhaps" and "<" not in value and looks_secret(value))
+
+
+def credential_in(name: str, value: object) -> str | None:
+    """Return the name of the first credential in an option, as `metadata.groq_key`; None without one.
+
+    Settings are no options, and `extra_body` is the place for those that hold credentials.
+    Within an option only a text counts as one. In a JSON schema names are those of fields, and beside
+    a `value` the `key` is a name itself: there only a known form of key counts.
+    """
+    if name in SETTINGS or name == "extra_body":
+        return None
+    if is_credential(name, value):
+        return name
+    return _credential_within(name, value) if isinstance(value, Mapping | list | tuple) else None
+
+
+def _credential_within(place: str, option: object) -> str | None:
+    seen: set[int] = set()
+    found = [(place, "", option, True)]
+    for here, name, value, named in found:  # which grows meanwhile
+        if id(value) in seen:  # also of a value that holds itself, which is the JSON writer's matter
+            continue
+        seen.add(id(value))
+        says = named
+        items: Iterable[tuple[str, str, object]]
+        if isinstance(value, Mapping):
+            says = named and "properties" not in value
+            pair = "key" in value and "value" in value
+            items = (
+                (f"{here}.{key}", str(key) if says and not pair else "", one) for key, one in value.items()
+            )
+        else:
+            items = ((here, name, one) for one in cast("Sequence[object]", value))
+        for path, called, one in items:
+            if isinstance(one, str) or hasattr(one, "get_secret_value"):
+                if is_credential(called, one):
+                    return path
+            elif isinstance(one, Mapping | list | tuple):
+                found.append((path, called, one, says))
+    return None
+
+
+@lru_cache(maxsize=256)
+def _kind_of(name: str) -> Literal["credential", "perhaps", "none"]:
+    """Tell what the name of an option says of its value, also where it is `groqApiKey` or `x-api-key`."""
+    words = _NO_WORD.sub("_", _NEXT_WORD.sub("_", name)).lower()
+    if _NO_CREDENTIAL.search(words):
+        return "none"
+    if _A_CREDENTIAL.search(words):
+        return "credential"
+    return "perhaps" if _PERHAPS_A_CREDENTIAL.search(words) else "none"
 
 
 def credential_error(name: str, provider: str = "") -> UsageError:
-    """Return the error for an option that is a credential."""
+    """Return the error for an option that is a credential, or holds one."""
     return UsageError(
         f"{name} looks like a credential: pass it as {argument('api_key')}, {argument('headers')} or "
-        f"{argument('cookies')}. What a service wants in the body of a request goes into "
-        f"{argument('extra_body')}.",
+        f"{argument('cookies')}, at construction or with a call. What a service wants in the body of a "
+        f"request goes into {argument('extra_body')}.",
         provider=provider,
     )
 

@@ -18,6 +18,19 @@ _SECRET_NAME: Final = pattern(r"(?i)auth|key|token|secret|cookie|session|passw|c
 _KEY_VALUE: Final = pattern(r"(?:sk|pk|rk|gsk|hf|ghp|xai|nvapi|key|Bearer)[-_ ]\S{4}")
 """The prefixes by which many services' keys are known, however short they are."""
 _SECRET_VALUE: Final = pattern(r"(?=\S*[0-9])(?=\S*[A-Za-z])\S{16,}")
+_LONGEST_KEY: Final = 4096  # a longer text, as a picture, is no key and is not looked through
+_KNOWN_KEY: Final = pattern(
+    r"(?<![\w-])(?:"
+    r"sk-(?:(?=[\w-]{0,40}?(?:[A-Za-z0-9]{16}|[0-9a-f]{8}-[0-9a-f]{4}-))"
+    r"|(?=[\w-]{24})(?=[\w-]{0,40}[a-z])(?=[\w-]{0,40}[A-Z])(?=[\w-]{0,40}[0-9]))"
+    r"|(?:gsk|hf|gh[opsru]|xai|pplx|csk|r8|fw|jina|sk(?:_live|_test)?)[-_][A-Za-z0-9]{16}"
+    r"|(?:nvapi-|github_pat_|tgp_v1_|tvly-|lsv2_[a-z]{2}_|cpk_)[\w.-]{16}"
+    r"|(?:AIza|AQ\.)[\w-]{30}"
+    r"|eyJ[\w-]{8,2000}\.eyJ[\w-]{8,2000}\."
+    r")"
+)
+"""The published forms of many services' keys, and of signed tokens (JWT)."""
+_BEARER: Final = pattern(r"(?i)\s*bearer\s+(?=\S*[0-9]|\S{20})[\w.~+/=-]{6,}\s*")
 
 
 def secrets_of(
@@ -68,6 +81,13 @@ def is_secret(name: str, value: str) -> bool:
 def looks_secret(value: str) -> bool:
     """Return whether a text looks like a key: long, of letters and digits, without blanks."""
     return bool(_SECRET_VALUE.fullmatch(value)) or bool(_KEY_VALUE.match(value))
+
+
+def is_known_key(value: str) -> bool:
+    """Return whether a text holds what has the published form of a service's key, or is `Bearer xyz`."""
+    if not 8 < len(value) <= _LONGEST_KEY:
+        return False
+    return _KNOWN_KEY.search(value) is not None or _BEARER.fullmatch(value) is not None
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

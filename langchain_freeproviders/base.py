@@ -20,7 +20,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, model_validator
 
@@ -274,7 +274,12 @@ class FreeProvidersChatModel(BackendSettings, BaseChatModel):
 
     def bind(self, **kwargs: Any) -> BoundChatModel:
         """Bind keywords to each call; those with secrets are not shown and not saved."""
-        return BoundChatModel(bound=self, kwargs=hidden(kwargs), config={})
+        return BoundChatModel(bound=self, kwargs=hidden(kwargs, self.get_name()), config={})
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> BoundChatModel:
+        """Bind a config to each call; `configurable` values that are secrets are not shown and not saved."""
+        bound = BoundChatModel(bound=self, kwargs={}, config={})
+        return bound.with_config(config, **kwargs)
 
     def bind_tools(
         self,

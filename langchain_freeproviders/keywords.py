@@ -10,7 +10,7 @@ from pydantic import Secret, SecretStr
 
 from freeproviders import configuration
 from freeproviders.checks import SETTINGS
-from freeproviders.configuration import CONFIGURATION, credential_error, is_credential, without_login
+from freeproviders.configuration import CONFIGURATION, credential_error, credential_in, without_login
 from freeproviders.wire.json import dumps
 
 SECOND_NAMES: Final[Mapping[str, str]] = {
@@ -99,26 +99,43 @@ def _opened(value: Any) -> Any:
     return value.get_secret_value() if isinstance(value, SecretStr | Secret) else value
 
 
-def hidden(options: Mapping[str, Any]) -> dict[str, Any]:
+def hidden(options: Mapping[str, Any], who: str = "") -> dict[str, Any]:
     """Wrap the secrets among a call's keywords.
 
     LangChain shows and saves what is bound to a model, and hands a string model's keywords to
-    callbacks, as it was given. Raises `UsageError` for a credential by a name that is not known.
+    callbacks, as it was given. Raises `UsageError`, which names `who`, for a credential in an option.
     """
     out: dict[str, Any] = {}
     for name, value in options.items():
         first = SECOND_NAMES.get(name, name)
         if first == "model_kwargs" and isinstance(value, Mapping):
-            out[name] = hidden(value)
+            out[name] = hidden(value, who)
         elif (first in _SECRET and value is not None and value is _opened(value)) or (
             first == "base_url" and isinstance(value, str) and without_login(value) != value
         ):
             out[name] = Secret(value)
-        elif first not in _KNOWN and is_credential(name, value):
-            raise credential_error(name)
+        elif first not in _KNOWN and (found := credential_in(name, value)):
+            raise credential_error(found, who)
         else:
             out[name] = value
     return out
+
+
+def hidden_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap the secrets among the `configurable` values of a config, which LangChain shows and saves."""
+    values = config.get("configurable")
+    if not isinstance(values, Mapping):
+        return {**config}
+    secret = {
+        name
+        for name, value in values.items()
+        if SECOND_NAMES.get(name, name) in _SECRET or credential_in(name, value)
+    }
+    wrapped = {
+        name: Secret(value) if name in secret and value is not None and value is _opened(value) else value
+        for name, value in values.items()
+    }
+    return {**config, "configurable": wrapped}
 
 
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +149,6 @@ def shown(options: Mapping[str, Any]) -> dict[str, Any]:
             out[name] = without_login(value)
         elif first == "model_kwargs" and isinstance(value, Mapping):
             out[name] = shown(value)
-        elif first not in _SECRET and (first in _KNOWN or not is_credential(name, passed)):
+        elif first not in _SECRET and (first in _KNOWN or not credential_in(name, passed)):
             out[name] = passed
     return out

@@ -36,6 +36,7 @@ from freeproviders.types import (
 )
 from langchain_freeproviders._version import __version__
 from langchain_freeproviders.backend import GivenBackend
+from langchain_freeproviders.bound import BoundStringModel
 from langchain_freeproviders.chunks import RESET, response_metadata, usage_metadata
 from langchain_freeproviders.errors import translating
 from langchain_freeproviders.events import AsyncRun, Run
@@ -53,7 +54,14 @@ class FreeProvidersStringModel(BackendSettings, LLM):
 
     def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, str]:
         """Bind keywords to each call; those with secrets are not shown and not saved."""
-        return super().bind(**hidden(kwargs))
+        return BoundStringModel(bound=self, kwargs=hidden(kwargs, self.get_name()), config={})
+
+    def with_config(
+        self, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, str]:
+        """Bind a config to each call; `configurable` values that are secrets are not shown and not saved."""
+        bound = BoundStringModel(bound=self, kwargs={}, config={})
+        return bound.with_config(config, **kwargs)
 
     def stream(
         self,
@@ -64,7 +72,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         **kwargs: Any,
     ) -> Iterator[str]:
         """Stream the text; callbacks see no secrets of the call, which LangChain would show."""
-        return super().stream(input, config, stop=stop, **hidden(kwargs))
+        return super().stream(input, config, stop=stop, **hidden(kwargs, self.get_name()))
 
     def astream(
         self,
@@ -75,7 +83,7 @@ class FreeProvidersStringModel(BackendSettings, LLM):
         **kwargs: Any,
     ) -> AsyncIterator[str]:
         """Stream the text as `stream` does."""
-        return super().astream(input, config, stop=stop, **hidden(kwargs))
+        return super().astream(input, config, stop=stop, **hidden(kwargs, self.get_name()))
 
     def generate(
         self,

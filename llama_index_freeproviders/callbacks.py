@@ -37,8 +37,7 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 from llama_index_instrumentation.event_handlers import NullEventHandler
 from llama_index_instrumentation.span_handlers import NullSpanHandler
 
-from freeproviders.checks import SETTINGS
-from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, is_credential
+from freeproviders.configuration import CONFIGURATION, SECOND_NAMES, credential_in
 from llama_index_freeproviders.events import teller
 from llama_index_freeproviders.question import Hearing, Question
 from llama_index_freeproviders.responses import ResponseT
@@ -104,7 +103,7 @@ def opened(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_secret(name: str, value: object) -> bool:
-    return name in _SECRET or (name not in SETTINGS and is_credential(name, value))
+    return name in _SECRET or credential_in(name, value) is not None
 
 
 def _inside(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -208,7 +208,9 @@ def _without_secrets(value: Any) -> Any:
             for name, item in value.items()
             if name not in _NEVER_SAVED and not is_credential(str(name), item)
         }
-    return [_without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value if not is_credential("", item)]
+    return value
 
 
 def _loaded(model: Any) -> Any:

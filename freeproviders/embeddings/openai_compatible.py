@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from freeproviders.addresses import is_loopback
 from freeproviders.catalogue.families import embedding_of
 from freeproviders.checks import whole_number
-from freeproviders.configuration import Configuration
+from freeproviders.configuration import Configuration, credential_error, credential_in
 from freeproviders.embeddings.cache import VectorCache
 from freeproviders.embeddings.caps import Caps
 from freeproviders.embeddings.embedder import Embedder
@@ -237,3 +237,6 @@ def _check_words(
         raise UsageError(f"options must be a mapping or None, not {type(options).__name__}.")
     for name in _NO_OPTIONS.intersection(options or ()):
         raise UsageError(f"options must not hold {name!r}: the request itself says it.")
+    for name, value in (options or {}).items():
+        if found := credential_in(name, value):  # it would stand in the body, and beside kept vectors
+            raise credential_error(found)

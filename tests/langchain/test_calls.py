@@ -263,15 +263,34 @@ def test_bound_secrets_are_used_and_neither_shown_nor_saved(secrets, kind):
     with OPENAI.replica("ok") as r:
         model = getattr(OPENAI, kind)(r)
         bound = model.bind(**at(r.base_url, secrets), temperature=0.5)
+        later = model.bind(temperature=0.5).with_config(tags=["b"]).bind(**at(r.base_url, secrets))
         chain = PromptTemplate.from_template("{x}") | bound
-        for each in (bound, pickle.loads(pickle.dumps(bound)), bound.with_config(tags=["a"])):
+        for each in (bound, pickle.loads(pickle.dumps(bound)), bound.with_config(tags=["a"]), later):
             each.invoke("Hi")
         _ = list(chain.stream({"x": "Hi"}))
         sent = [str(request.headers) + request.body.decode() for request in r.requests]
-    assert ["sk-secret" in each or LOGIN in each for each in sent] == [True] * 4
-    for text in (repr(bound), str(chain), dumps(bound), dumps(chain)):
+    assert ["sk-secret" in each or LOGIN in each for each in sent] == [True] * 5
+    for text in (repr(bound), str(chain), dumps(bound), dumps(chain), repr(later), dumps(later)):
         assert "sk-secret" not in text
         assert next(iter(secrets)) in text  # the name may be seen
+
+
+@pytest.mark.parametrize("kind", ["model", "string_model"])
+def test_secrets_of_a_config_are_neither_shown_nor_saved(kind):
+    """Whoever reads them from the config gets a `Secret`; what is none stays as it is."""
+    values = {"api_key": "sk-secret", "groq_key": "sk-secret", "session": "seven", "n": None}
+    with OPENAI.replica("ok") as r:
+        model = getattr(OPENAI, kind)(r)
+        for bound in (
+            model.with_config(configurable=values),
+            model.with_config({"tags": ["a"], "configurable": values}),
+            model.bind(temperature=0.5).with_config(configurable=values).bind(stop=["x"]),
+        ):
+            bound.invoke("Hi")
+            assert "sk-secret" not in repr(bound) + dumps(bound) + bound.model_dump_json()
+            kept = bound.config["configurable"]
+            assert kept["api_key"].get_secret_value() == kept["groq_key"].get_secret_value() == "sk-secret"
+            assert (kept["session"], kept["n"]) == ("seven", None)
 
 
 # --- the settings that `answer` obeys -------------------------------------------------------------

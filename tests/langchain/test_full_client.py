@@ -7,7 +7,6 @@ from operator import itemgetter
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk, HumanMessage
@@ -24,6 +23,7 @@ from langchain_freeproviders import (
     ChatOpenAICompatible,
     OpenAICompatibleLLM,
 )
+from tests.credentials import CREDENTIALS
 
 
 def add(a: int, b: int) -> int:
@@ -446,43 +446,43 @@ class Listener(BaseCallbackHandler):
 
 
 SECRET = "sk-Abc123Def456Ghi789"
-WORDS = st.text("abcxyz_-XYZ019", max_size=8)
-NAMES = st.builds(
-    lambda a, word, b: f"{a}{word}{b}",
-    WORDS,
-    st.sampled_from(["key", "KEY", "Key", "token", "Token", "secret", "api_key", "apikey", "access_token"]),
-    WORDS,
-)
 
 
-@example("openai_api_key")
-@example("groq_api_key")
-@example("apiKey")
-@example("token")
-@example("keyring")
-@example("stop_token")
-@given(NAMES)
+@example(("openai_api_key", SECRET))
+@example(("apiKey", SECRET))
+@example(("token", SECRET))
+@example(("keyring", SECRET))
+@example(("stop_token", SECRET))
+@example(("user", SECRET))
+@example(("openai_key", "hunter2zq"))
+@given(CREDENTIALS)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_key_lands_nowhere_by_any_name(name):
+def test_a_key_lands_nowhere_by_any_name(option):
     """Neither in options, nor in a body, a repr, a trace or a saved model; by its own name it is used."""
+    name, secret = option
     with replica(OpenAICompatible, answer="ok") as r:
         made, said = [], []
         for make in (
-            lambda: chat(r, **{name: SECRET}),
-            lambda: chat(r, model_kwargs={name: SECRET}),
-            lambda: chat(r).bind(**{name: SECRET}),
-            lambda: chat(r).bind_tools([add], **{name: SECRET}),
-            lambda: ChatBackend(backend=OpenAICompatible("m", base_url=r.base_url), **{name: SECRET}),
+            lambda: chat(r, **{name: secret}),
+            lambda: chat(r, model_kwargs={name: secret}),
+            lambda: chat(r).bind(**{name: secret}),
+            lambda: chat(r).bind(seed=1).bind(**{name: secret}),
+            lambda: chat(r).bind_tools([add], **{name: secret}),
+            lambda: chat(r).bind_tools([add]).bind(**{name: secret}),
+            lambda: chat(r).bind(user={name: [secret]}),
+            lambda: chat(r).with_config(configurable={name: secret}),
+            lambda: chat(r).bind(seed=1).with_config({"configurable": {name: secret}}).bind(n=1),
+            lambda: ChatBackend(backend=OpenAICompatible("m", base_url=r.base_url), **{name: secret}),
         ):
             try:
                 made.append(make())
             except ValueError as error:
                 said.append(str(error))
         for model in made:
-            assert SECRET not in repr(model) + dumps(model)
+            assert secret not in repr(model) + dumps(model)
         for ask in (
-            lambda config: chat(r).invoke("Hi", config, **{name: SECRET}),
-            lambda config: chat(r).invoke("Hi", config, model_kwargs={name: SECRET}),
+            lambda config: chat(r).invoke("Hi", config, **{name: secret}),
+            lambda config: chat(r).invoke("Hi", config, model_kwargs={name: secret}),
             *(lambda config, model=model: model.invoke("Hi", config) for model in made),
         ):
             listener = Listener()
@@ -491,9 +491,9 @@ def test_a_key_lands_nowhere_by_any_name(name):
             except ValueError as error:
                 said.append(str(error))
             said.append(listener.seen)
-        assert SECRET not in str(said)
+        assert secret not in str(said)
         for request in r.requests:
-            assert SECRET not in json.dumps(request.json)
+            assert secret not in json.dumps(request.json)
 
 
 def test_pieces_are_chunks():

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from llama_index.core.base.llms.types import (
     AudioBlock,
     ChatMessage,
@@ -24,6 +23,7 @@ from freeproviders.errors import EmptyResponseError, UnsupportedInputError, Usag
 from freeproviders.testing import replica
 from freeproviders.types import Refusal, Usage
 from llama_index_freeproviders import BackendLLM, FlowGpt, OpenAICompatible, OpenAICompatibleEmbedding
+from tests.credentials import CREDENTIALS
 
 HI = [ChatMessage(content="Hi")]
 WAV_BYTES = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
@@ -348,23 +348,20 @@ class Listener(BaseEventHandler):
 
 
 SECRET = "sk-Abc123Def456Ghi789"
-WORDS = st.text("abcxyz_-XYZ019", max_size=8)
-NAMES = st.builds(
-    lambda a, word, b: f"{a}{word}{b}",
-    WORDS,
-    st.sampled_from(["key", "KEY", "token", "Token", "secret", "api_key", "apikey", "access_token"]),
-    WORDS,
-)
 
 
-@example("openai_api_key")
-@example("apiKey")
-@example("token")
-@example("stop_token")
-@given(NAMES)
+@example(("openai_api_key", SECRET))
+@example(("apiKey", SECRET))
+@example(("token", SECRET))
+@example(("keyring", SECRET))
+@example(("stop_token", SECRET))
+@example(("user", SECRET))
+@example(("openai_key", "hunter2zq"))
+@given(CREDENTIALS)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_key_lands_nowhere_by_any_name(name):
+def test_a_key_lands_nowhere_by_any_name(option):
     """Neither in options, nor in a body, a repr, an event or a saved LLM; by its own name it is used."""
+    name, secret = option
     listener = Listener()
     listener.seen.clear()
     root = get_dispatcher()
@@ -374,10 +371,11 @@ def test_a_key_lands_nowhere_by_any_name(name):
         with service("ok") as r:
             made = []
             for make in (
-                lambda: llm(r, **{name: SECRET}),
-                lambda: llm(r, additional_kwargs={name: SECRET}),
+                lambda: llm(r, **{name: secret}),
+                lambda: llm(r, additional_kwargs={name: secret}),
+                lambda: llm(r, additional_kwargs={"metadata": {name: [secret]}}),
                 lambda: BackendLLM(
-                    backend=freeproviders.OpenAICompatible("m", base_url=r.base_url), **{name: SECRET}
+                    backend=freeproviders.OpenAICompatible("m", base_url=r.base_url), **{name: secret}
                 ),
             ):
                 try:
@@ -387,8 +385,8 @@ def test_a_key_lands_nowhere_by_any_name(name):
             for one in made:
                 said.append(repr(one) + str(one.to_dict()) + str(one.to_payload()))
             for ask in (
-                lambda: llm(r).chat(HI, **{name: SECRET}),
-                lambda: llm(r).complete("Hi", **{name: SECRET}),
+                lambda: llm(r).chat(HI, **{name: secret}),
+                lambda: llm(r).complete("Hi", **{name: secret}),
                 *(lambda one=one: one.chat(HI) for one in made),
             ):
                 try:
@@ -398,5 +396,5 @@ def test_a_key_lands_nowhere_by_any_name(name):
             said += [json.dumps(request.json) for request in r.requests]
     finally:
         root.event_handlers.remove(listener)
-    assert SECRET not in str(said + listener.seen)
+    assert secret not in str(said + listener.seen)
     assert listener.seen
