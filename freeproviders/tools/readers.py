@@ -541,7 +541,7 @@ def _is_call(piece: Piece) -> bool:
 
 
 def _read_again(call: InvalidToolCall) -> RawCall:
-    """Read arguments that are JSON but no object: it may be plain which object is meant."""
+    """Read arguments that are JSON but no object: null may stand for none."""
     try:
         if call.name:
             return RawCall(call.name, loads(call.text), call.text)

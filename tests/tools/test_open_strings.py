@@ -189,3 +189,13 @@ async def test_a_service_of_either_kind_makes_no_object_of_it(given, native):
         parts, error = await parts_of(prompted(r, native_tools=native), request(), max_repairs=0)
     assert not any(isinstance(part, ToolCall) for part in parts)
     assert isinstance(error, ToolCallError)
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_null_is_nothing_for_a_tool_without_parameters(native):
+    said = [InvalidToolCall("a", "get_time", "null", "")] if native else (
+        '<tool_call>{"name": "get_time", "arguments": null}</tool_call>'
+    )  # fmt: skip
+    with tiny(said) as r:
+        completion = await answer_of(prompted(r, native_tools=native), request())
+    assert calls_of(completion) == [("get_time", {})]
