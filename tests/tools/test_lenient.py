@@ -40,12 +40,16 @@ def test_a_long_answer_with_small_slips_is_read():
     assert read_json(text) == [{"name": "Ann", "ok": True}] * 5000
 
 
-@pytest.mark.parametrize("unit", ["{'", '{"', "{0", "[{", "{,[“]", "{]", '"x" ', "'x',", "{[]]"])
+@pytest.mark.parametrize(
+    "unit", ["{'", '{"', "{0", "[{", "{,[“]", "{]", '"x" ', "'x',", "{[]]", "0", "1.", "\\u"]
+)
 @pytest.mark.parametrize("size", [3_000, 30_000])
 def test_hostile_texts_take_no_time(unit, size):
     """What would keep the guessing decoder busy for seconds or hours is refused at once."""
     with contextlib.suppress(ValueError):
         read_json('{"x": ' + (unit * size)[:size] + "}")
+    with contextlib.suppress(ValueError):
+        read_json('{x: "1.' + (unit * size)[:size] + '1"}')
 
 
 def test_without_guessing_nothing_is_lost():

@@ -38,7 +38,7 @@ OPEN_STRING: Final = "a string in it is never closed"
 _QUOTE = re.compile(r"\\.|\"", re.DOTALL)
 _SINGLE_QUOTE = re.compile(r"(?<![\w\\])'|(?<!\\)'(?!\w)")
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[bfnrt]|(.))", re.DOTALL)
-_FRACTION = re.compile(r"(\d)(?:\.0*|(\.\d*?)0+)(?!\d)")
+_FRACTION = re.compile(r"\d\.\d*")
 _NONE = re.compile(r"\bnone\b", re.IGNORECASE)
 _NO_LETTERS = re.compile(r"[\W_]+")
 _EMPTY = re.compile(r"\"\"|''|“”")
@@ -164,7 +164,8 @@ def _readings(text: str) -> Iterator[str]:
 
 def _letters(text: str) -> str:
     """Return the letters and digits of a text, with one word for null and one way to write 5.0."""
-    return _NO_LETTERS.sub("", _NONE.sub("null", _FRACTION.sub(r"\1\2", text))).casefold()
+    text = _FRACTION.sub(lambda match: match.group().rstrip("0").rstrip("."), text)
+    return _NO_LETTERS.sub("", _NONE.sub("null", text)).casefold()
 
 
 def _is_cheap(text: str) -> bool:
