@@ -24,6 +24,7 @@ from freeproviders.types import (
 )
 from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 from freeproviders.wire.json import dumps
+from freeproviders.wire.unreadable import Unmade
 
 _WRAPPERS: Final = {
     "langchain": "langchain_freeproviders.as_backend(model)",
@@ -66,6 +67,7 @@ async def completed(
         request.listener(Admitted(provider, model))
     cutter = StopCutter(request.stop) if request.stop else None
     chars, answered, counted = 0, False, False
+    unmade = Unmade(provider, model)
     finish = Finish(reason="unknown", confirmed=False)
     try:
         async with aclosing(stream):
@@ -95,7 +97,7 @@ async def completed(
                             answered = True
                         case InvalidToolCall():
                             chars += len(part.name) + len(part.text)
-                    out.append(part)
+                    out += unmade.take(part)
                 if cutter is not None:
                     out = cutter.cut(out)
                 if out:
@@ -109,7 +111,9 @@ async def completed(
         raise
     end: Batch = cutter.flush() if cutter is not None else []
     said = finish.confirmed and finish.reason == "stop"
-    if not answered and not request.may_be_empty(finish.reason, thought=chars > 0, said=said):
+    if not (answered or unmade.parts) and not request.may_be_empty(
+        finish.reason, thought=chars > 0, said=said
+    ):
         raise EmptyResponseError(
             "The answer is empty: it holds no text and no tool call.", provider=provider, model=model
         )
@@ -117,4 +121,4 @@ async def completed(
         said_tokens = estimate_output_tokens(chars, request.messages)
         end.append(Usage(estimate_input_tokens(request.messages, model), said_tokens, estimated=True))
     end.append(replace(finish, provider=finish.provider or provider, model=finish.model or model))
-    yield end
+    yield unmade.checked(end)

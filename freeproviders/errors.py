@@ -634,11 +634,14 @@ class OutputError(FreeProvidersError, ValueError):
 class ToolCallError(OutputError):
     """A tool call was attempted or required, and no valid one came.
 
-    `calls` are the attempts, where they came as tool calls of the service's own protocol.
+    `calls` are the attempts, where they came as tool calls of the service's own protocol. `rest` is
+    then all of the answer that has not gone out: these calls, its `Usage` and its `Finish`, and
+    before them the text and the thinking of an answer that was not streamed.
     """
 
     kind = "tool call"
     calls: tuple[Any, ...] = ()
+    rest: tuple[Any, ...] = ()
 
 
 class StructuredOutputError(OutputError):

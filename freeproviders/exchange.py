@@ -23,16 +23,27 @@ from freeproviders.errors import (
     ProviderTimeoutError,
     ResponseError,
     ResponseTooLargeError,
+    ToolCallError,
     TruncatedResponseError,
 )
 from freeproviders.redaction import secrets_of_options
 from freeproviders.retry import Patience, Retry
 from freeproviders.stop import StopCutter
 from freeproviders.transport import Fetch, Fetched, HttpRequest, Response, Route, fetch, send
-from freeproviders.types import Admitted, Batch, Finish, Listener, OnEmpty, Usage
+from freeproviders.types import (
+    Admitted,
+    Batch,
+    Finish,
+    InvalidToolCall,
+    Listener,
+    OnEmpty,
+    ToolCall,
+    Usage,
+)
 from freeproviders.wire.failure import blocked, excerpt, looks_like_html
 from freeproviders.wire.limits import Allowance
 from freeproviders.wire.parts import PartDecoder
+from freeproviders.wire.unreadable import unreadable, with_rest
 
 if TYPE_CHECKING:
     from freeproviders.quota.meter import Meter, Ticket
@@ -47,6 +58,8 @@ DRAIN_BYTES: Final = 2**16
 NOTED_WAIT: Final = 0.05
 """Seconds of waiting for room among limits from which on the log says so."""
 _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
+_REST: Final = frozenset({ToolCall, InvalidToolCall, Usage, Finish})
+"""What comes with the error of an answer whose calls nobody can make."""
 
 
 class Question(Protocol):
@@ -321,9 +334,14 @@ class Exchange(Generic[Q]):
 
     async def whole(self) -> Batch:
         """Send the request and read to its end. Raises as `first` does."""
-        batch = await self.first()
-        while more := await self.read():
-            batch += more
+        batch: Batch = []
+        try:
+            batch += await self.first()
+            while more := await self.read():
+                batch += more
+        except ToolCallError as error:
+            with_rest(error, [*batch, *error.rest])
+            raise
         return batch
 
     @property
@@ -441,6 +459,10 @@ class Exchange(Generic[Q]):
         if decoder.failure is not None:
             if self._cutter is not None and (held := self._cutter.flush()):
                 return held
+            if isinstance(decoder.failure, ToolCallError) and self._ticket is not None:
+                rest = list(decoder.failure.rest)
+                await self._settle(self._ticket, rest)
+                with_rest(decoder.failure, rest)
             raise decoder.failure
         try:
             data = await response.read() if self._size else await self._read_head(response)
@@ -519,7 +541,12 @@ class Exchange(Generic[Q]):
         )
         provider.ended(finish, usage)
         batch += usage, finish
-        return batch
+        error = unreadable(batch, shown=decoder.shows_calls) if decoder.reason == "tool_calls" else None
+        if error is None:
+            return batch
+        self._ended = False
+        decoder.failure = with_rest(error, [part for part in batch if part.__class__ in _REST])
+        return [part for part in batch if part.__class__ not in _REST]
 
     async def _settle(self, ticket: Ticket, batch: Batch) -> None:
         """Settle the room that was reserved, and say in `Finish` what is left."""

@@ -198,6 +198,7 @@ class CallQuestion(Question[Part, CallReader]):
     def _put_otherwise(self, error: ProviderError | OutputError) -> bool:
         if not self._modes.fail(self._mode, error, self._tally):
             return False
+        self._tally.spent(error)
         self._enter(self._modes.best())
         return True
 
@@ -211,9 +212,9 @@ class CallQuestion(Question[Part, CallReader]):
         return True
 
     def _salvaged(self, error: BadRequestError | ToolCallError, reader: CallReader) -> Batch | None:
-        if isinstance(error, ToolCallError) and error.calls:
-            return [part for call in error.calls for part in reader.take_native(call)]
-        if isinstance(error, ToolCallError) or not error.failed_generation:
+        if isinstance(error, ToolCallError):
+            return reader.take(list(error.rest)) if error.rest else None
+        if not error.failed_generation:
             return None
         raws = failed_generation(error.failed_generation, self._box)
         if not raws:

@@ -401,13 +401,6 @@ class CallReader(Reader[Part]):
         elif not self._drops_reasoning:
             out.append(piece)
 
-    def take_native(self, call: InvalidToolCall) -> Batch:
-        """Take a call that came beside an error; return what goes out."""
-        out: Batch = []
-        self._said.append(call.text)
-        self._native_call(call, out)
-        return out
-
     def _native_call(self, call: ToolCall | InvalidToolCall, out: Batch) -> None:
         """Take a call beside the text: what the parser held has ended before it.
 

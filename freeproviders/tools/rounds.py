@@ -293,8 +293,9 @@ class Question(ABC, Generic[Out, R]):
         """Put the question in another way, at no repair's cost; False where the model is to blame."""
         return False
 
-    def _salvaged(self, _error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
+    def _salvaged(self, error: BadRequestError | ToolCallError, _reader: R) -> list[Out] | None:
         """Read what a service sent along with an error; None where there is nothing to read."""
+        self._tally.spent(error)
         return None
 
     @property

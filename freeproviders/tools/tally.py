@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from freeproviders.abilities import Answering, Feature
+from freeproviders.errors import FreeProvidersError, OutputError
 from freeproviders.types import ChatRequest, Finish, Message, Usage
 from freeproviders.usage import estimate_input_tokens, estimate_output_tokens
 
@@ -71,6 +72,12 @@ class Tally:
         self._spend(request, answer)
         self._remember()
 
+    def spent(self, error: FreeProvidersError) -> None:
+        """Count what an answer that is an error has cost; say in the error what all of them have."""
+        if isinstance(error, OutputError) and error.usage is not None:
+            self._add(error.usage)
+            error.usage = self._usage
+
     @property
     def usage(self) -> Usage:
         """The sum of all answers."""
@@ -82,6 +89,9 @@ class Tally:
             messages = request.messages
             said = estimate_output_tokens(len(answer.said) + answer.thought_chars, messages)
             usage = Usage(estimate_input_tokens(messages, request.model or ""), said, estimated=True)
+        self._add(usage)
+
+    def _add(self, usage: Usage) -> None:
         self._usage = usage if self._usage is None else self._usage + usage
 
     def _remember(self) -> None:

@@ -27,6 +27,9 @@ class PartDecoder(ABC):
     ends_with_body: ClassVar[bool] = False
     """The protocol has no end mark: only the end of the body says that the answer is complete."""
 
+    shows_calls = False
+    """Whether pieces of tool calls go out as they come."""
+
     def __init__(self) -> None:
         self.failure: FreeProvidersError | None = None
         self.done = False

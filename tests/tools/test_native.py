@@ -173,7 +173,7 @@ async def test_native_arguments_that_are_no_json_are_asked_for_again():
         assert len(r.requests) == 3
     assert parts == []
     assert isinstance(error, ToolCallError)
-    assert error.said == '{"city": Oslo!'
+    assert error.said == 'get_weather({"city": Oslo!)'
 
 
 async def test_an_estimate_counts_native_calls_and_thinking_that_was_cut():

@@ -95,7 +95,7 @@ class ChunkReader(PartDecoder):
         self._calls = CallAssembler(origin)
         self._alike = AlikeEvents()
         self._logprobs = logprobs
-        self._deltas = deltas
+        self.shows_calls = deltas
 
     @property
     def _plain(self) -> bool:
@@ -305,7 +305,7 @@ class ChunkReader(PartDecoder):
 
     def _call(self, delta: Mapping[str, Any], batch: Batch) -> None:
         """Read a piece of a tool call."""
-        self.output_chars += self._calls.add(delta, batch if self._deltas else None)
+        self.output_chars += self._calls.add(delta, batch if self.shows_calls else None)
         self.progress += 1
 
     def _refusal(self, text: str, batch: Batch) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from freeproviders.errors import (
     MalformedResponseError,
     ResponseTooLargeError,
-    ToolCallError,
     TruncatedResponseError,
 )
 from freeproviders.naming import argument
@@ -100,8 +99,7 @@ class CallAssembler:
     def complete(self, *, truncated: bool) -> list[ToolCall | InvalidToolCall]:
         """Take all calls out, in the order of their indexes.
 
-        Raises `ToolCallError` where none of them is a call, or one is none whose pieces were shown;
-        `TruncatedResponseError` where a token limit cut one (`truncated`).
+        Raises `TruncatedResponseError` where a token limit cut one (`truncated`).
         """
         if not self._slots:
             return []
@@ -111,13 +109,7 @@ class CallAssembler:
         calls = [call for slot in slots for call in slot.calls(self.origin, truncated=truncated)]
         if beside and self.origin:
             _keep_beside(calls, beside, self.origin)
-        invalid = tuple([call for call in calls if isinstance(call, InvalidToolCall)])
-        shown = any(slot.was_shown for slot in slots)  # frameworks complete what was shown of a call
-        if not invalid or (len(invalid) < len(calls) and not shown):
-            return calls
-        error = ToolCallError(invalid[0].error, said="\n".join([call.text for call in invalid]))
-        error.calls = invalid
-        raise error
+        return calls
 
     def _written_beside(self) -> dict[str, Any]:
         """Return what the answer has beside its calls, as it is sent back."""
