@@ -78,6 +78,8 @@ class CallQuestion(Question[Part, CallReader]):
         """Those of them that go out last, since they are only then known to be calls."""
         self._given_text = ""
         """The text that has gone out."""
+        self._faulty: list[str] = []
+        """The tools of the calls that the model was last asked to correct, "" for one that is unknown."""
         self._doubted: set[str] = set()
         """The texts about which the model was asked whether they are calls."""
         self._last_invalid: list[InvalidToolCall] = []
@@ -183,6 +185,7 @@ class CallQuestion(Question[Part, CallReader]):
             single=self._plan.single,
             reads_on=not (self._request.stream or self._starts_thinking),
             handed_out=self._calls,
+            faulty=self._faulty,
             taken=[call.id for message in self._request.messages for call in message.tool_calls],
             doubted=self._doubted,
             settled=settled if self._watches_repeats else None,
@@ -334,6 +337,7 @@ class CallQuestion(Question[Part, CallReader]):
         what = "\n".join(dict.fromkeys(complaint.text for complaint in complaints))
         if self._is_small_talk(reader):
             return Fault(what, fill(self._prompt.in_words, complaint=self._fence(what)), ToolCallError)
+        self._faulty = [self._tool_of(complaint) for complaint in complaints]
         self._doubted.update((*reader.doubts, reader.data.strip()))
         optional = unbound or len(reader.doubts) == len(complaints)  # it may be meant as words
         self._told_names |= any(complaint.unbound for complaint in complaints)
@@ -344,6 +348,12 @@ class CallQuestion(Question[Part, CallReader]):
     def _is_offered(self, call: ToolCall | None) -> TypeGuard[ToolCall]:
         """Return whether a call may be handed on: not to a tool that the caller's choice leaves out."""
         return call is not None and call.name not in self._plan.excluded
+
+    def _tool_of(self, complaint: Complaint) -> str:
+        """Return the name of the tool that a call with a fault was made to, "" where it names none."""
+        known = complaint.call or complaint.invalid
+        tool = None if known is None else self._box.match(known.name)
+        return "" if tool is None else tool.name
 
     def _is_small_talk(self, reader: CallReader) -> bool:
         """Return whether a tiny model means words, although it wrote calls.

@@ -286,7 +286,10 @@ class CallReader(Reader[Part]):
         single: the first valid call ends the answer; `stopped` says so.
         reads_on: behind words, which may prove to be thinking, the answer is read to its end all the
             same; nothing more of it is taken.
-        handed_out: the calls of earlier answers, which do not go out again.
+        handed_out: the calls of earlier answers, which do not go out again where this one, which must
+            then be held, restates them.
+        faulty: the tools of the calls of the last answer that were complained about, "" for a call
+            that names none: what corrects one of them may equal a call that has gone out.
         taken: the ids of the conversation's calls, which no new call gets: frameworks find the result
             of a call by its id, and some services count from 0 in each answer.
         doubted: texts that seemed to be meant as calls and were asked about: the same text again is
@@ -309,6 +312,7 @@ class CallReader(Reader[Part]):
         single: bool = False,
         reads_on: bool = False,
         handed_out: Collection[ToolCall] = (),
+        faulty: Collection[str] = (),
         taken: Iterable[str] = (),
         doubted: Collection[str] = (),
         settled: Iterable[ToolCall] | None = None,
@@ -332,6 +336,8 @@ class CallReader(Reader[Part]):
         self._reads_on = reads_on
         self._has_enough = False
         self._handed_out = Counter(map(call_key, handed_out)) if handed_out else _NONE
+        self._faulty = faulty
+        self._equal: list[ToolCall] = []  # calls of this answer that equal ones that have gone out
         self._ids = {*taken, *[call.id for call in handed_out]}
         self._refuses_repeats = settled is not None
         self._just_made = {call_key(call) for call in settled or ()}
@@ -373,6 +379,12 @@ class CallReader(Reader[Part]):
     def end(self) -> Batch:
         """Take the end of the answer; return what goes out at last."""
         out = [] if self.stopped else super().end()
+        if self._equal:
+            again = {call.id for call in self._equal if self._restates(call)}
+            self.calls = [call for call in self.calls if call.id not in again]
+            self._held_calls = [
+                part for part in self._held_calls if not (isinstance(part, ToolCall) and part.id in again)
+            ]
         return [*out, *self._held_calls]
 
     def add(self, raw: RawCall) -> Batch:
@@ -449,6 +461,11 @@ class CallReader(Reader[Part]):
             return verdict
         if self._handed_out[key]:
             self._handed_out[key] -= 1
+            if not self._refuses_repeats:
+                self._ids.add(verdict.id)
+                self._equal.append(verdict)
+                self.calls.append(verdict)
+                self._held_calls.append(verdict)
             return verdict
         if self._rushes and self._is_rushed(verdict):
             self.stopped = True
@@ -476,6 +493,18 @@ class CallReader(Reader[Part]):
         elif self._single or self._in_a_row == MAX_IN_A_ROW:
             self.stopped = True
         return verdict
+
+    def _restates(self, call: ToolCall) -> bool:
+        """Return whether a call that equals one that has gone out is that one, and corrects none.
+
+        The answer then has more calls than were to be corrected, or several that have gone out and all
+        of those; or no call of this tool was to be corrected.
+        """
+        if len(self.calls) + len(self.complaints) > len(self._faulty):
+            return True
+        if len(self._equal) > 1 and not any(self._handed_out.values()):
+            return True
+        return "" not in self._faulty and call.name not in self._faulty
 
     def _is_rushed(self, call: ToolCall) -> bool:
         """Return whether a call would tell the result of one that stands before it."""
