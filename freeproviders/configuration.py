@@ -32,7 +32,7 @@ from typing import (
 from urllib.parse import unquote, urlsplit
 
 from freeproviders.checks import SETTINGS, alike
-from freeproviders.deadlines import Timeout
+from freeproviders.deadlines import Timeout, running_loop
 from freeproviders.errors import AuthenticationError, UsageError
 from freeproviders.naming import argument
 from freeproviders.patterns import pattern
@@ -488,6 +488,7 @@ class Configured:
         source = self.key_source
         if source is None:
             return self
+        running_loop()
         try:
             async with asyncio.timeout(self.timeout.total):
                 found = source() if is_async(source) else await asyncio.to_thread(source)

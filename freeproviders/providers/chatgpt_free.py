@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import re
 import threading
 import time
@@ -228,7 +229,8 @@ class _Pages:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pages: dict[_Sender, _Page] = {}  # the longest unused first
-        self._loading: dict[_Sender, concurrent.futures.Future[None]] = {}
+        self._loading: dict[tuple[int, _Sender], concurrent.futures.Future[None]] = {}
+        """By the process as well: in the child of a fork its parent's never end."""
 
     def __getstate__(self) -> dict[str, object]:
         """Pickle nothing: a copy in another process fetches its own pages."""
@@ -260,16 +262,17 @@ class _Pages:
 
     async def get(self, sender: _Sender, load: Callable[[], Awaitable[_Page]]) -> None:
         """Fetch a page unless one is there that has not expired."""
+        here = (os.getpid(), sender)
         while True:
             with self._lock:
                 page = self._pages.get(sender)
                 if page is not None and page.expires > time.monotonic():
                     self._keep(sender, page)
                     return
-                other = self._loading.get(sender)
+                other = self._loading.get(here)
                 if other is None:
                     mine: concurrent.futures.Future[None] = concurrent.futures.Future()
-                    self._loading[sender] = mine
+                    self._loading[here] = mine
             if other is None:
                 break
             # The failure of that fetch is its own: each call that waits tries next. A call that
@@ -281,7 +284,7 @@ class _Pages:
                 self._keep(sender, page)
         finally:
             with self._lock:
-                del self._loading[sender]
+                del self._loading[here]
             mine.set_result(None)
 
     def _keep(self, sender: _Sender, page: _Page) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from freeproviders.backend import Backend
 from freeproviders.catalogue.rows import Cost, Service
+from freeproviders.deadlines import running_loop
 from freeproviders.router.guard import Guarded
 
 Place = Literal["service", "local", "embedded", "given"]
@@ -133,8 +134,11 @@ class Found:
     async def complete(self) -> None:
         """Look for members where that was not done yet, once for all questions of all loops and threads.
 
-        A look that was cancelled is taken up by the next question.
+        A look that was cancelled is taken up by the next question. Raises `UsageError` where no loop of
+        asyncio runs.
         """
+        if self.later:
+            running_loop()
         process = os.getpid()
         while self.later:
             mine: Future[None] = Future()

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from importlib import import_module
 from typing import Final
 
-from freeproviders.deadlines import on_a_loop
+from freeproviders.deadlines import on_a_loop, running_loop
 from freeproviders.types import Batch
 
 _loaded: Final = threading.Event()
@@ -21,8 +21,12 @@ def would_block() -> bool:
 
 
 async def loaded() -> None:
-    """Load the engine, its data and the packages that it uses, on a thread."""
+    """Load the engine, its data and the packages that it uses, on a thread.
+
+    Raises `UsageError` where no loop of asyncio runs.
+    """
     if not _loaded.is_set():
+        running_loop()
         await asyncio.to_thread(load)
 
 

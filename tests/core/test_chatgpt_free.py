@@ -1,11 +1,13 @@
 """ChatgptFree's page: its nonce among many calls, its cookies, and what its answers may hold."""
 
 import asyncio
+import os
+import threading
 
 import pytest
 from aiohttp import web
 
-from freeproviders import ChatgptFree, errors
+from freeproviders import ChatgptFree, bridge, errors
 from freeproviders.providers.chatgpt_free import MAX_PAGES, _AjaxDecoder
 from freeproviders.testing import replica
 from freeproviders.types import Text
@@ -27,6 +29,33 @@ async def test_giving_up_on_a_page_that_another_call_fetches():
         assert isinstance(results.pop(1), asyncio.CancelledError)
         assert results == ["Hello"] * 3
         assert [request.method for request in r.requests].count("GET") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_while_another_thread_fetches_the_page():
+    """The child fetches a page of its own: nobody there ends what the parent has begun."""
+    with replica(ChatgptFree, answer="Hello", faults=[{"on": "page", "delay_headers": 60}]) as r:
+        provider = ChatgptFree(base_url=r.base_url, retry=0, timeout=20)
+        fetching = bridge.iterate(provider.batches(provider.request("Hi")))
+
+        def wait():
+            with pytest.raises(errors.ProviderError):
+                next(fetching)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        asyncio.run(r.await_requests())
+        pid = os.fork()
+        if pid == 0:
+            said = ""
+            try:
+                said = provider.complete_sync("Hi").text
+            finally:
+                os._exit(0 if said == "Hello" else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        fetching.close()
+        waiting.join()
 
 
 async def test_one_nonce_expires_under_ten_calls():

@@ -17,8 +17,9 @@ import warnings
 
 import pytest
 
-from freeproviders import Embedded, FlowGpt, OpenAICompatible, bridge, errors
+from freeproviders import Embedded, FlowGpt, FreeProviders, OpenAICompatible, bridge, errors
 from freeproviders.testing import replica
+from freeproviders.tools import loading
 from freeproviders.types import Text
 from tests.core.services import HI, SERVICES, text_of
 from tests.devmode import complaints
@@ -597,7 +598,7 @@ def test_an_exit_handler_asks(r):
     assert complaints(done.stderr) == []
 
 
-def test_without_asyncio(r):
+def test_without_asyncio(r, monkeypatch):
     """Where another kind of loop runs, an async call is a typed error that says so.
 
     A sync call on a thread works.
@@ -612,6 +613,10 @@ def test_without_asyncio(r):
     step(provider.stream("Hi").__anext__())
     step(provider.list_models())
     step(Embedded().complete("Hi"))
+    step(provider_of(r, api_key=lambda: "k").complete("Hi"))
+    step(FreeProviders().complete("Hi"))
+    monkeypatch.setattr(loading, "_loaded", threading.Event())  # as before the first question with tools
+    step(provider.complete("Hi", response_format={"type": "json_object"}))
     trio = pytest.importorskip("trio")
 
     async def main():
