@@ -363,7 +363,11 @@ CALL = ToolCall("1", "f", {})
         (replace(WHOLE, finish=Finish("length")), {}, False),
         (replace(WHOLE, finish=Finish("length")), {"max_tokens": 5}, True),
         (replace(WHOLE, text=""), {}, False),
-        (replace(WHOLE, invalid_tool_calls=(InvalidToolCall("1", "f", "{", "No object."),)), {}, False),
+        (
+            replace(WHOLE, tool_calls=(CALL,), invalid_tool_calls=(InvalidToolCall("2", "f", "{", "No."),)),
+            {},
+            False,
+        ),
         (replace(WHOLE, others=(WHOLE,)), {"n": 2}, True),
         (replace(WHOLE, others=(replace(WHOLE, finish=Finish("length")),)), {"n": 2}, False),
         (WHOLE, {"on_invalid": "pass", "response_format": {"type": "json_object"}}, False),
