@@ -378,6 +378,9 @@ class _AjaxDecoder(ChunkReader):
             self._name = line[6:].strip()
         elif not line:
             self._end_event(batch)
+        elif line.startswith(b"error:"):
+            self._end_event(batch)
+            raise self.reported(None, line[6:])
         elif not line.startswith((b":", b"id:", b"retry:")):  # which keep a connection alive and say nothing
             self._end_event(batch)
             if self.progress and self._size > MAX_STRAY_BYTES:
@@ -445,7 +448,7 @@ class _AjaxDecoder(ChunkReader):
         if not isinstance(document, dict):
             return
         data = document.get("data")
-        if document.get("status") == "success" and isinstance(data, str):
+        if document.get("status") == "success" and isinstance(data, str) and not document.get("error"):
             if data and not self.progress:
                 self.text(data, batch)
             return

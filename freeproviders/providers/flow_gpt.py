@@ -176,18 +176,19 @@ class _EventDecoder(PartDecoder):
         if not isinstance(event, dict):
             return
         kind, data = event.get("event"), event.get("data")
-        if kind == "text":
-            if isinstance(data, str) and data:
-                self.text(data, batch)
-        elif kind == "error":
+        if kind == "error":
             reported = (
                 read_reported_error(data)
                 or read_reported_error(event)
                 or ReportedError(str(data or "The service reported an error"))
             )
             raise classify(None, reported)
-        elif kind is None and (inside := error_in_success(event)) is not None:
-            raise classify(None, inside)
+        if kind is None or event.get("error"):
+            inside = error_in_success(event)
+            if inside is not None:
+                raise classify(None, inside)
+        if kind == "text" and isinstance(data, str) and data:
+            self.text(data, batch)
 
     def _odd_line(self, line: bytes, error: ValueError, *, last: bool) -> Any:
         """Read a line that is not JSON."""

@@ -26,6 +26,13 @@ def raw(content):
     return b'{"model": "m1", "choices": [{"delta": {"content": %b}}]}' % content
 
 
+def failed(message, finish=None, **fields):
+    """A chunk whose choice reports an error."""
+    chunk = delta(finish, **fields)
+    chunk["choices"][0]["error"] = {"code": 429, "message": message}
+    return chunk
+
+
 def flow(*texts, raw_data=()):
     lines = [json.dumps({"event": "text", "data": text}).encode() for text in texts]
     lines += [b'{"event": "text", "data": %b}' % data for data in raw_data]
@@ -160,9 +167,9 @@ ERRORS = [
         errors.RateLimitError) for cls in STREAMS],
     *[(cls, sse(delta("error")), errors.ServerError) for cls in STREAMS],
     # D6: lines that belong to no event, with no end after them
-    (ChatDecoder, b'error: {"code": 500, "message": "slot unavailable", "type": "server_error"}\n\n',
-        errors.ServerError),
-    (ChatDecoder, b"error: rate limit\n\n" + DONE, errors.RateLimitError),
+    *[(cls, b'error: {"code": 500, "message": "slot unavailable", "type": "server_error"}\n\n',
+        errors.ServerError) for cls in STREAMS],
+    *[(cls, b"error: rate limit\n\n" + DONE, errors.RateLimitError) for cls in STREAMS],
     *[(cls, b'{"error": {"message": "Rate limit reached"}}\n', errors.RateLimitError) for cls in STREAMS],
     *[(cls, b'\n{"error": "Rate limit reached"}', errors.RateLimitError) for cls in STREAMS],
     (ChatDecoder, b'{\n "error": {\n  "message": "Rate limit reached"\n }\n}\n', errors.RateLimitError),
@@ -173,6 +180,8 @@ ERRORS = [
     *[(cls, sse(delta(content=" ") | {"error": {"message": "boom"}}), errors.ServerError) for cls in STREAMS],
     *[(cls, sse(delta(content="x", role="assistant") | {"error": "Rate limit"}),
         errors.RateLimitError) for cls in STREAMS],
+    *[(cls, sse(failed("Rate limit", finish, content="x")), errors.RateLimitError)
+        for cls in STREAMS for finish in (None, "stop", "error")],
     # nothing but half an event
     (ChatDecoder, b'data: {"choices": [{"del', errors.TruncatedResponseError),
     (_AjaxDecoder, b'data: {"choices": [{"del', errors.TruncatedResponseError),
@@ -215,11 +224,17 @@ FIRST = [
     (_RawDecoder, b"", errors.EmptyResponseError),
     (_EventDecoder, BOM, errors.EmptyResponseError),
     (_EventDecoder, flow(raw_data=[b'"H']), errors.MalformedResponseError),
+    (_EventDecoder, b'{"event": "text", "data": "x", "error": {"message": "Rate limit"}}\n',
+        errors.RateLimitError),
+    (_AjaxDecoder, b'{"status": "success", "data": "x", "error": {"message": "Rate limit"}}',
+        errors.RateLimitError),
     (_AjaxDecoder, BOM + b"-1", NonceExpiredError),
     (_AjaxDecoder, b'{"status": "error", "msg": "Nonce verification failed \\ud83d"}', NonceExpiredError),
     (_AjaxDecoder, b'{"error": "Rate limit"}\n' + DONE, errors.RateLimitError),
     (_AjaxDecoder, b'{"status": "succ', errors.TruncatedResponseError),
     (ChatDecoder, BOM + b'{"error": {"message": "Rate limit \\ud83d"}}', errors.RateLimitError),
+    *[(ChatDecoder, json.dumps(failed("Rate limit", finish, content="x")).encode(), errors.RateLimitError)
+        for finish in (None, "stop", "error")],
     (ChatDecoder, b"Rate limit exceeded\n\n" + DONE, errors.RateLimitError),
     (ChatDecoder, BOM + PAGE, errors.BlockedError),
 ]  # fmt: skip
@@ -234,6 +249,19 @@ def test_errors_in_the_place_of_an_answer(cls, stream, error):
         assert type(decoder.failure) is error
         str(decoder.failure).encode()
         assert told(parts) == ""
+
+
+def test_an_error_in_a_choice_is_told_whole():
+    """Its message and code are those of the error, and a null in its place is none."""
+    decoder = ChatDecoder()
+    decode(decoder, [event("Hello") + sse(failed("it broke", "error", content=""))])
+    assert (decoder.failure.status, decoder.failure.code) == (429, "429")
+    assert "it broke" in str(decoder.failure)
+    fine = failed("", content="x")
+    fine["choices"][0]["error"] = None
+    decoder = ChatDecoder()
+    assert told(decode(decoder, [event("Hello") + sse(fine)])) == "Hellox"
+    assert decoder.failure is None
 
 
 def test_an_unfinished_answer_is_not_called_stopped():

@@ -134,6 +134,7 @@ class ChunkReader(PartDecoder):
                     and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                     and choice.get("finish_reason") is None
                     and frame.get("usage") is None
+                    and "error" not in choice
                     and "error" not in frame
                     and known
                 ):
@@ -180,8 +181,9 @@ class ChunkReader(PartDecoder):
         choices = frame.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         if isinstance(choice, dict):
-            if frame.get("error"):
-                self._refuse(frame)  # whatever it says beside that: content may be a blank
+            for said in (frame, choice):  # one service writes its error into the choice
+                if said.get("error"):
+                    self._refuse(said)  # whatever it says beside that: content may be a blank
             # some services send whole messages as events
             message = choice.get("delta") or choice.get("message")
             if self._logprobs:
@@ -225,6 +227,8 @@ class ChunkReader(PartDecoder):
 
     def choice(self, choice: Mapping[str, Any], document: Mapping[str, Any], batch: Batch) -> None:
         """Read a choice of a whole answer."""
+        if choice.get("error"):
+            self._refuse(choice)
         self._probable(choice, batch)
         message = choice.get("message") or choice.get("delta")
         if isinstance(message, dict):
