@@ -59,7 +59,7 @@ NOTED_WAIT: Final = 0.05
 """Seconds of waiting for room among limits from which on the log says so."""
 _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 _REST: Final = frozenset({ToolCall, InvalidToolCall, Usage, Finish})
-"""What comes with the error of an answer whose calls nobody can make."""
+"""What comes with the error of an answer whose calls cannot be made."""
 
 
 class Question(Protocol):

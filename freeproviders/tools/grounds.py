@@ -47,7 +47,7 @@ class Grounds:
         }
 
     def is_ahead(self, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
-        """Return whether a call tells something that nobody has said, as what a tool is yet to find out."""
+        """Return whether a call tells what is not in the conversation, as what a tool is yet to find out."""
         return any(
             isinstance(value, str) and len(value.split()) >= _SENTENCE and not self._is_said(value, None)
             for value in (arguments.get(key) for key in required_keys(schema))

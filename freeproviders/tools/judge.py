@@ -93,7 +93,7 @@ class Judge:
         return _complaint(fault, call_id, tool.name, raw, arguments)
 
     def is_ahead(self, call: ToolCall) -> bool:
-        """Return whether a call tells what nobody has said, where the model is known to make things up."""
+        """Return whether a call of a model that makes things up tells what is not in the conversation."""
         tool = self.box.match(call.name)
         return (
             self.grounds is not None
@@ -218,7 +218,7 @@ def _as_object(tool: Tool, raw: RawCall) -> Mapping[str, Any] | None:
         return given if inner is None else inner
     text = raw.arguments
     if not raw.plain or not isinstance(text, str) or text.lstrip().startswith("{"):
-        return None  # an object that nobody can read is not the value of the only parameter
+        return None  # an object that cannot be read is not the value of the only parameter
     known = list(properties(tool))
     only = known if len(known) == 1 else [key for key in known if key in required_keys(parameters(tool))]
     return {only[0]: text} if len(only) == 1 else None

@@ -298,7 +298,7 @@ class CallReader(Reader[Part]):
             is in `repeated`, and so is one that equals the call before it. None lets every call
             through.
         rushes: a call behind one of another tool ends the answer, and is not made, where it tells what
-            nobody has said: the result that it needs has not come.
+            stands nowhere in the conversation: the result that it needs has not come.
         asked_twice: the model was given the tools in two ways, and may make one call in both.
         own_names: the tools' own names, by those that the service was told in their place.
     """

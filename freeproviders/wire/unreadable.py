@@ -1,4 +1,4 @@
-"""Answers whose tool calls nobody can make: never given as answers, and never lost."""
+"""Answers none of whose tool calls can be made: never given as answers, and never lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def with_rest(error: ToolCallError, rest: Iterable[Part]) -> ToolCallError:
 
 
 class Unmade:
-    """Holds calls that nobody can make back until one comes that can be made; then they go out.
+    """Holds unreadable calls back until one comes that can be made; then they go out.
 
     `parts` are those calls, and the usage that came behind them.
     """

@@ -31,7 +31,7 @@ _MARKS = re.compile(r"(?:\s*(?:<[^<>\s]*>|\[[A-Z_/ ]*\]))+\s*")
 
 
 def is_bare(text: str) -> bool:
-    """Return whether a text is nothing but marks, as `[TOOL_CALLS]`: it says nothing to anybody."""
+    """Return whether a text is nothing but marks, as `[TOOL_CALLS]`: it says nothing."""
     return _MARKS.fullmatch(text) is not None
 
 

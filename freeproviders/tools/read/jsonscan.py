@@ -169,7 +169,7 @@ class _Scan:
         return None if self._separator(char) else End.RULED_OUT
 
     def _unclosed(self, end: End) -> End:
-        """Tell missing brackets from a cut: nobody knows a value or a key that is due or has begun."""
+        """Tell missing brackets from a cut: a value or a key that is due or has begun is not known."""
         open_word = bool(self.word) and _WHOLE_WORD.fullmatch(self.word) is None
         return End.CUT if self.fresh or self.at_key or open_word or self.stray else end
 

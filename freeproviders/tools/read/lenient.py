@@ -65,7 +65,7 @@ def read_json(text: str, *, guess: bool = True) -> Any:
 def read_whole(text: str) -> Any:
     """Decode the text of an object or a list as `read_json` does, but for missing brackets.
 
-    Nobody says of a text inside another whether it is all that there was.
+    Of a text inside another it is not known whether it is all that there was.
     """
     return read_json(text, guess=_is_closed(text))
 
