@@ -57,6 +57,8 @@ DRAIN_SECONDS: Final = 0.2
 DRAIN_BYTES: Final = 2**16
 NOTED_WAIT: Final = 0.05
 """Seconds of waiting for room among limits from which on the log says so."""
+_OF_ANSWERS: Final = (EmptyResponseError, TruncatedResponseError)
+"""Failures of an answer, where others are of what came in its place."""
 _COOKIES: Final = frozenset({"set-cookie", "set-cookie2"})
 _REST: Final = frozenset({ToolCall, InvalidToolCall, Usage, Finish})
 """What comes with the error of an answer whose calls cannot be made."""
@@ -346,11 +348,24 @@ class Exchange(Generic[Q]):
 
     @property
     def spent(self) -> Usage | None:
-        """The tokens of this attempt and of earlier ones, None where none was answered in part."""
-        if not self.decoder.output_chars:
+        """The tokens of this attempt and of earlier ones, None where no answer had begun."""
+        if not self._begun:
             return self._spent
         own = self._own_usage()
         return own if self._spent is None else self._spent + own
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the service has begun to answer, though nothing of it may be readable.
+
+        Half a JSON document says nothing, and its question was read all the same. What was
+        complete and no answer, such as an error in a 200, took no tokens.
+        """
+        decoder = self.decoder
+        if decoder.answered or decoder.output_chars or decoder.usage is not None:
+            return True
+        failure = decoder.failure
+        return self._size > 0 and (failure is None or isinstance(failure, _OF_ANSWERS))
 
     def _own_usage(self) -> Usage:
         """The tokens that the service counted in this attempt, else an estimate."""
@@ -371,9 +386,7 @@ class Exchange(Generic[Q]):
         if self._trace is not None and not self._ended:
             self._trace.closed(self._size)
         if self._ticket is not None:
-            decoder = self.decoder
-            began = decoder.answered or decoder.output_chars or decoder.usage is not None
-            self._ticket.end(self._own_usage() if began else None)
+            self._ticket.end(self._own_usage() if self._begun else None)
 
     async def _open(self) -> None:
         provider, timeout = self._provider, self._provider.timeout

@@ -28,6 +28,7 @@ from freeproviders.errors import (
 from freeproviders.retry import Retry
 from freeproviders.testing import replica
 from freeproviders.types import Finish, Text, Usage
+from tests.core.servers import read_request, speaks
 from tests.core.services import FAST, SERVICES
 from tests.testing.right_requests import right_request
 
@@ -472,6 +473,44 @@ async def test_usage_is_the_sum_of_all_attempts():
         assert len(r.requests) == 2
     assert both.input_tokens > alone.input_tokens
     assert alone.output_tokens < both.output_tokens < 2 * alone.output_tokens
+
+
+def says_in_turn(*answers):
+    """Send each connection the next of (body, announced length), and close it."""
+
+    def talk(connection, number):
+        read_request(connection)
+        body, length = answers[number - 1]
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        connection.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (head, length, body))
+
+    return speaks(talk)
+
+
+COUNTED = (
+    b'{"choices": [{"message": {"content": "Six"}}], "usage": {"prompt_tokens": 100, "completion_tokens": 7}}'
+)
+WHOLE = (COUNTED, len(COUNTED))
+
+
+@pytest.mark.parametrize("cut", [1, 40, -3])
+async def test_half_a_document_has_taken_its_question(cut):
+    """Nothing of it can be read, and the service has read the question each time."""
+    question, half = "How many words has this question?", (COUNTED[:cut], len(COUNTED))
+    with says_in_turn(half, half, WHOLE) as url:
+        provider = OpenAICompatible("m", base_url=url, retry=FAST)
+        completion = await provider.complete(question)
+        estimate = provider.estimated_usage(provider.request(question), 0)
+    assert (completion.text, completion.finish.attempts) == ("Six", 3)
+    assert completion.usage == estimate + estimate + Usage(100, 7)
+    assert completion.usage.input_tokens > 100 + 2 * 5
+
+
+async def test_an_error_in_the_place_of_an_answer_has_taken_nothing():
+    error = b'{"error": {"message": "Overloaded", "code": 503}}'
+    with says_in_turn((error, len(error)), WHOLE) as url:
+        completion = await OpenAICompatible("m", base_url=url, retry=FAST).complete("Hi")
+    assert (completion.usage, completion.finish.attempts) == (Usage(100, 7), 2)
 
 
 async def test_what_was_shown_is_not_asked_for_again():

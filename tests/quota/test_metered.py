@@ -118,6 +118,17 @@ async def test_tokens_that_count_as_a_request_comes_in_are_not_given_back(quota,
     assert running == 0
 
 
+async def test_a_cut_document_has_come_in(quota, standings):
+    """What it counts as it comes in is not given back for half an answer of which nothing can be read."""
+    with replica(OpenAICompatible, answer="one two three", faults={"cut": 40}) as server:
+        with pytest.raises(ProviderError):
+            provider = made(server, quota({**TOKENS, "counted": "admission"}), retry=0)
+            await provider.complete("Hi there", max_tokens=300)
+    [(used, running)] = await standings("tokens")
+    assert used > 300
+    assert running == 0
+
+
 async def test_each_answer_tells_what_is_left(quota):
     """Streamed or whole: what the ledger has after it, tokens that were not used given back."""
     with replica(OpenAICompatible, answer="one two three") as server:
