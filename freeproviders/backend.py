@@ -371,6 +371,10 @@ class Backend(ABC):
         """What answers of the service at this address have shown; shared by all copies."""
         return self._learned.get(self.base_url) or self._learned.setdefault(self.base_url, Learned())
 
+    def learn_into(self, learned: dict[str, Learned]) -> None:
+        """Learn into what others share, by address: for one that is made anew in place of a copy."""
+        object.__setattr__(self, "_learned", learned)  # also of a frozen dataclass
+
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
         """Return the backend's own name of a model; any text will do.

@@ -74,6 +74,7 @@ class BaseEmbeddings(Fields, Embeddings):
     second_names: ClassVar[Mapping[str, str]] = NAMES_OF_EMBEDDINGS
     other_ways: ClassVar[Mapping[str, str]] = OTHER_WAYS_OF_EMBEDDINGS
     derived: ClassVar[tuple[str, ...]] = ("_embedder", "_serialized")
+    answers: ClassVar[str] = "_embedder"
 
     @model_validator(mode="after")
     def _check_by_making_the_embedder(self) -> Self:

@@ -1,12 +1,13 @@
 """What all our classes have in common: fields by many names, and what is made from them.
 
 What answers, a backend of the core or an embedder, is made from the fields and is no part of an
-object's state. It is dropped, and made anew, after a copy, an unpickling or a change of a field.
+object's state. Copies share it; it is dropped, and made anew, after an unpickling and where a field
+changes on which it depends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from inspect import Signature
 from typing import Any, ClassVar, Self, cast
@@ -53,6 +54,10 @@ class Fields(Serializable):
     """Where options go that only the service knows."""
     derived: ClassVar[tuple[str, ...]] = ("_serialized",)
     """What is computed from the fields and kept by `cached_property`; `_serialized` is LangChain's."""
+    answers: ClassVar[str] = ""
+    """The one of them that answers."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Those of them that copies share, and that outlast a change of a field."""
     no_inputs: ClassVar[frozenset[str]] = frozenset()
     """Fields that LangChain sets on each new object, and on which nothing depends."""
 
@@ -116,22 +121,46 @@ class Fields(Serializable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        self._forget(("_serialized",) if name in self.no_inputs else self.derived)
+        self._forget(("_serialized",) if name in self.no_inputs else self._outdated((name,)))
 
     def __copy__(self) -> Self:
+        for name in self.shared:
+            getattr(self, name)  # what is made later would be the copy's alone
         copied = super().__copy__()
-        copied._forget()  # noqa: SLF001 - its own class
+        copied._forget(self._outdated(()))  # noqa: SLF001 - its own class
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super(Fields, self.__copy__()).__deepcopy__(memo)
+        copied = self.__copy__()
+        kept = [copied.__dict__[name] for name in self.derived if name in copied.__dict__]
+        return super(Fields, copied).__deepcopy__({**{id(one): one for one in kept}, **(memo or {})})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values of fields if so wished."""
+        if deep and update:  # pydantic would pass over `__deepcopy__`
+            return self.model_copy(deep=True).model_copy(update=update)
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            copied._forget(self._outdated(update))  # noqa: SLF001 - its own class
+        return copied
+
+    @classmethod
+    def _makes_what_answers(cls, field: str) -> bool:
+        """Return whether what answers depends on a field."""
+        del field
+        return True
+
+    def _outdated(self, changed: Iterable[str]) -> list[str]:
+        """Name what is derived and not kept where some fields have changed."""
+        kept = {*self.shared, *(() if any(map(self._makes_what_answers, changed)) else (self.answers,))}
+        return [name for name in self.derived if name not in kept]
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         kept = {name: value for name, value in state["__dict__"].items() if name not in self.derived}
         return {**state, "__dict__": kept}
 
-    def _forget(self, names: tuple[str, ...] | None = None) -> None:
+    def _forget(self, names: Iterable[str] | None = None) -> None:
         for name in self.derived if names is None else names:
             self.__dict__.pop(name, None)
 

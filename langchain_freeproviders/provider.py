@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 from pydantic import Field
 
 import freeproviders
+from freeproviders.abilities import Learned
 from freeproviders.backend import Backend
 from freeproviders.configuration import quota_of
 from freeproviders.errors import FreeProvidersError
@@ -25,6 +26,9 @@ class ProviderSettings(ConfigurationFields, BackendSettings):
     provider_class: ClassVar[type[Provider]]
     """The provider that answers."""
 
+    derived = (*BackendSettings.derived, "_learned")
+    shared = ("_learned",)
+
     @classmethod
     def _has_option(cls, name: str) -> bool:
         accepted = cls.provider_class.accepted_options
@@ -38,6 +42,13 @@ class ProviderSettings(ConfigurationFields, BackendSettings):
     def _made_backend(self) -> Backend:
         provider: Any = self.provider_class
         made: Backend = provider(self.model_name or None, **self._configuration())
+        made.learn_into(self._learned)
+        return made
+
+    @cached_property
+    def _learned(self) -> dict[str, Learned]:
+        """What answers have shown, by address."""
+        made: dict[str, Learned] = self.__dict__.setdefault("_learned", {})  # on which threads agree
         return made
 
 

@@ -143,6 +143,7 @@ class BackendSettings(Fields):
         "_own_window",
         "_serialized",
     )
+    answers: ClassVar[str] = "_backend"
     no_inputs: ClassVar[frozenset[str]] = frozenset({"metadata", "profile"})
 
     # --- reading what the caller passed ---
@@ -180,6 +181,10 @@ class BackendSettings(Fields):
             backend = self._made_backend()
         first: Backend = self.__dict__.setdefault("_backend", backend)  # on which threads agree
         return first
+
+    @classmethod
+    def _makes_what_answers(cls, field: str) -> bool:
+        return field == "model_name" or field not in BackendSettings.model_fields
 
     def _made_backend(self) -> Backend:
         raise NotImplementedError(f"{type(self).__name__} has no backend: use one of its subclasses.")

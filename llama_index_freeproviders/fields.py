@@ -97,10 +97,16 @@ class CoreFields(BaseComponent):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, with other values of fields if so wished."""
+        if deep and update:  # pydantic would pass over `__deepcopy__`
+            return self.model_copy(deep=True).model_copy(update=update)
         copy = super().model_copy(update=update, deep=deep)
         if update and any(map(self._makes_core, update)):
             copy._forget()  # noqa: SLF001 - it is one of us
         return copy
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # The core's object is shared by all copies, as what was learned of the service is.
+        return super().__deepcopy__({id(self._core): self._core, **(memo or {})})
 
     @classmethod
     def _makes_core(cls, name: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
+from pydantic import PrivateAttr
+
+from freeproviders.abilities import Learned
+from freeproviders.backend import Backend
 from freeproviders.configuration import CONFIGURATION
 from freeproviders.errors import UsageError
 from freeproviders.provider import Provider
@@ -58,6 +62,8 @@ class ProviderLLM(ServiceFields, CoreLLM):
 
     provider_class: ClassVar[type[Provider]]
 
+    _learned: dict[str, Learned] = PrivateAttr(default_factory=dict)
+
     def __init__(self, model: str | None = None, **fields: Any) -> None:
         if getattr(type(self), "provider_class", None) is None:
             raise UsageError(
@@ -66,6 +72,9 @@ class ProviderLLM(ServiceFields, CoreLLM):
             )
         super().__init__(**self._read({"model": model, **fields}))
         self.__dict__["model"] = self.core.model  # the service's own name of it
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__({id(self._learned): self._learned, **(memo or {})})
 
     @classmethod
     def class_name(cls) -> str:
@@ -85,6 +94,11 @@ class ProviderLLM(ServiceFields, CoreLLM):
     @classmethod
     def _who(cls) -> str:
         return cls.provider_class.name
+
+    def _made_core(self) -> Backend:
+        made = super()._made_core()  # whose checks look at what is claimed
+        made.learn_into(self._learned)
+        return made
 
     def _made_backend(self) -> Provider:
         return self.provider_class(self.model or None, **self._configuration())

@@ -30,6 +30,7 @@ import freeproviders
 from freeproviders import Retry, Timeout
 from freeproviders.configuration import KeySource
 from freeproviders.provider import Provider
+from freeproviders.testing import replica
 from langchain_freeproviders import (
     ChatEmbedded,
     ChatFlowGpt,
@@ -392,9 +393,34 @@ def test_pickled_and_copied(use_before):
             model.model_copy(deep=True),
         ):
             assert other == model
-            assert other._backend is not model._backend
             assert other.invoke("Hi").content == "Hello"
             assert other.api_key == SecretStr("sk-1")
+
+
+def test_copies_share_what_was_learned():
+    """A refused feature is refused once for a service, whichever copy asked first, and how it is reached."""
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
+    call = '<tool_call>{"name": "add", "arguments": {}}</tool_call>'
+    with replica("openai-compatible", answer=call, native_tools=False) as r:
+        model = ChatOpenAICompatible(base_url=r.base_url, model="m", native_tools=True, max_retries=0)
+        early = model.model_copy(update={"timeout": 19})
+        changed = copy.copy(model)
+        changed.timeout = 18
+        copies = [
+            model,
+            early,
+            changed,
+            model.model_copy(update={"temperature": 0.5}),
+            model.model_copy(update={"timeout": 20}, deep=True),
+            early.model_copy(deep=True),
+            copy.deepcopy(changed),
+        ]
+        for one in copies:
+            assert one.invoke("Add!", tools=tools).tool_calls[0]["name"] == "add"
+        assert len(r.requests) == len(copies) + 1
+        model.close()  # forgets it
+        model.invoke("Add!", tools=tools)
+        assert len(r.requests) == len(copies) + 3
 
 
 def test_a_change_counts():

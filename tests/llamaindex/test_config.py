@@ -371,6 +371,29 @@ def test_clones_answer(clone):
         assert again.to_dict() == llm.to_dict()
 
 
+def test_copies_share_what_was_learned():
+    """A refused feature is refused once for a service, whichever copy asked first, and how it is reached."""
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
+    call = '<tool_call>{"name": "add", "arguments": {}}</tool_call>'
+    with replica("openai-compatible", answer=call, native_tools=False) as r:
+        llm = OpenAICompatible("m", base_url=r.base_url, function_calling="native", retry=0)
+        early = llm.model_copy(update={"timeout": 19})
+        changed = copy.copy(llm)
+        changed.timeout = 18
+        copies = [
+            llm,
+            early,
+            changed,
+            llm.model_copy(update={"temperature": 0.5}),
+            llm.model_copy(update={"timeout": 20}, deep=True),
+            early.model_copy(deep=True),
+            copy.deepcopy(changed),
+        ]
+        for one in copies:
+            assert one.get_tool_calls_from_response(one.chat(HI, tools=tools))[0].tool_name == "add"
+        assert len(r.requests) == len(copies) + 1
+
+
 def test_changed_settings_count():
     with replica("flow-gpt", answer="one") as one, replica("flow-gpt", answer="two") as two:
         llm = FlowGpt(base_url=one.base_url)
