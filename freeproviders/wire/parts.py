@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from freeproviders.errors import FreeProvidersError
 from freeproviders.types import Batch, FinishReason, Reasoning, Text, Usage
 from freeproviders.wire.json import loads, loads_leniently
-from freeproviders.wire.text import ends_in_half, mended
+from freeproviders.wire.text import split_half
 
 
 class PartDecoder(ABC):
@@ -118,12 +118,9 @@ class PartDecoder(ABC):
             return document
 
     def _joined(self, text: str, kind: type[Text | Reasoning], batch: Batch) -> str:
-        """Join a text with the half that was held back before it, and hold a half at its end back.
-
-        Services that slice their text by UTF-16 units cut an emoji into two pieces.
-        """
+        """Join a text with the half that was held back before it, and hold a half at its end back."""
         if kind is not self._half_of:
             self.end_text(batch)
-        text = self.half + text
-        self.half, self._half_of = (text[-1], kind) if ends_in_half(text) else ("", kind)
-        return mended(text[:-1] if self.half else text)
+        text, self.half = split_half(self.half + text)
+        self._half_of = kind
+        return text

@@ -51,6 +51,11 @@ def mended_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     return {mended(key): mended_json(item, depth - 1) for key, item in value.items()}
 
 
-def ends_in_half(text: str) -> bool:
-    """Return whether the last character of a text is the first half of a surrogate pair."""
-    return "\ud800" <= text[-1:] <= "\udbff"
+def split_half(text: str) -> tuple[str, str]:
+    """Return a text, mended, and the first half of a surrogate pair at its end, "" where there is none.
+
+    Services that slice their text by UTF-16 units cut an emoji into two pieces.
+    """
+    if "\ud800" <= text[-1:] <= "\udbff":
+        return mended(text[:-1]), text[-1]
+    return mended(text), ""

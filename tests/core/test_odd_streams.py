@@ -9,7 +9,7 @@ from freeproviders import errors
 from freeproviders.providers.ai_chat_free import _RawDecoder
 from freeproviders.providers.chatgpt_free import NonceExpiredError, _AjaxDecoder
 from freeproviders.providers.flow_gpt import _EventDecoder
-from freeproviders.types import InvalidToolCall, Reasoning, Text, ToolCall
+from freeproviders.types import InvalidToolCall, Reasoning, Text, ToolCall, ToolCallDelta
 from freeproviders.wire.openai.answer import ChatDecoder
 from tests.core.chunks import call, delta, sse
 
@@ -300,6 +300,37 @@ def test_halves_in_thinking_and_calls():
         assert told(parts) == "\ufffdd"
         assert parts[-1] == ToolCall("\ufffd", "f\ufffd", {"x": "\U0001f600\ufffd"})
         assert (decoder.model, decoder.response_id, decoder.raw_reason) == ("m\ufffd", "\ufffd", "\ufffd")
+
+
+HALVES = [
+    # pieces of arguments as JSON source, and what is shown of them
+    ([r"{\"p\": \"x\ud83d", r"\ude00y\"}"], '{"p": "x\U0001f600y"}'),
+    ([r"{\"p\": \"", r"\ud83d", r"\ude00", r"\"}"], '{"p": "\U0001f600"}'),
+    ([r"{\"p\": \"\ud83d", r"y\ude00\"}"], '{"p": "\ufffdy\ufffd"}'),
+    ([r"{\"p\": \"\ud83d", r"\ud83d", r"\ude00\"}"], '{"p": "\ufffd\U0001f600"}'),
+    ([r"{\"p\": \"\ud83d"], '{"p": "\ufffd'),
+]
+
+
+@pytest.mark.parametrize(("pieces", "shown"), HALVES)
+def test_halves_in_pieces_of_calls_that_are_shown(pieces, shown):
+    """Each call has its own pairs, whatever comes between their halves."""
+    piece_of = '{"index": %d, "function": {"name": "f", "arguments": "%s"}}'
+    frame = f'{{"choices": [{{"delta": {{"tool_calls": [{piece_of}]}}}}]}}'
+    frames = [(frame % (index, piece)).encode() for piece in pieces for index in (0, 1)]
+    for chunks in cuts(sse(*frames, delta("tool_calls"))):
+        decoder = ChatDecoder(deltas=True)
+        parts = decode(decoder, chunks)
+        assert decoder.failure is None
+        merged = ["", ""]
+        for part in parts:
+            if isinstance(part, ToolCallDelta):
+                merged[part.index] += part.arguments
+        assert merged == [shown, shown]
+        for made in parts[-2:]:
+            assert (
+                json.dumps(made.arguments, ensure_ascii=False) if isinstance(made, ToolCall) else made.text
+            ) == shown
 
 
 def test_arguments_are_no_place_for_constants():

@@ -353,6 +353,19 @@ def test_streamed_arguments_of_calls_without_ids():
         assert call["id"]
 
 
+def test_streamed_arguments_that_are_cut_inside_a_character():
+    """The merged chunks, from which an agent takes its call, have the character."""
+    frame = (
+        '{"model": "m", "choices": [{"delta": {"tool_calls": [{"index": 0, "id": "c", "function": %s}]}}]}'
+    )
+    pieces = (r'{"name": "add", "arguments": "{\"a\": \"x\ud83d"}', r'{"arguments": "\ude00y\"}"}')
+    body = "".join([f"data: {frame % piece}\n\n" for piece in pieces]) + "data: [DONE]\n\n"
+    with replica(OpenAICompatible, answer=[body.encode()]) as r:
+        model = chat(r, native_tools=True, stream_tool_arguments=True).bind_tools([add])
+        (call,) = added(model.stream("Hi")).tool_calls
+    assert call["args"] == {"a": "x\U0001f600y"}
+
+
 # --- what is not wanted ---
 
 

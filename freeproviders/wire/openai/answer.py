@@ -257,6 +257,7 @@ class ChunkReader(PartDecoder):
         """End text and tool calls, since nothing more comes."""
         if self.half:
             self.end_text(batch)
+        batch.extend(self._calls.halves())
         calls = self._calls.complete(truncated=self.reason == "length")
         if calls:
             batch.extend(calls)

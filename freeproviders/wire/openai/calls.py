@@ -15,7 +15,7 @@ from freeproviders.naming import argument
 from freeproviders.types import Batch, CallExtra, InvalidToolCall, ToolCall, ToolCallDelta, new_call_id
 from freeproviders.wire.json import dumps, loads, loads_leniently, loads_several
 from freeproviders.wire.openai.details import Details
-from freeproviders.wire.text import mended, mended_json
+from freeproviders.wire.text import mended, mended_json, split_half
 
 MAX_CALLS: Final = 1024
 MAX_CALLS_IN_ONE: Final = 64
@@ -92,9 +92,13 @@ class CallAssembler:
                 f"The arguments of tool calls are longer than {MAX_ARGUMENT_CHARS} characters."
             )
         if shown is not None:
-            text = mended(arguments) if isinstance(arguments, str) else ""
+            text = slot.piece_to_show(arguments) if isinstance(arguments, str) else ""
             shown.append(ToolCallDelta(slot.position, slot.id_to_show(), mended(added), text))
         return chars
+
+    def halves(self) -> list[ToolCallDelta]:
+        """Return what ends the shown pieces of calls that end in half a surrogate pair."""
+        return [ToolCallDelta(slot.position, "", "", mended(slot.half)) for slot in self._slots if slot.half]
 
     def complete(self, *, truncated: bool) -> list[ToolCall | InvalidToolCall]:
         """Take all calls out, in the order of their indexes.
@@ -160,6 +164,8 @@ class _Slot:
         self.order = (position if index is None else index, position)
         self.id: str | None = None
         self._shown_id = ""
+        self.half = ""
+        """The first half of a surrogate pair at the end of the shown pieces, until the second one comes."""
         self.name = ""
         self.arguments: list[str] = []
         self._extra: Mapping[str, Any] | None = None
@@ -175,6 +181,11 @@ class _Slot:
             return ""
         self._shown_id = mended(self.id or new_call_id())
         return self._shown_id
+
+    def piece_to_show(self, arguments: str) -> str:
+        """Return what can be shown once a piece of the arguments has come."""
+        text, self.half = split_half(self.half + arguments)
+        return text
 
     def ends_before(self, name: object) -> bool:
         """Return whether a name in the next delta begins another call: its own came before its arguments."""
