@@ -29,7 +29,7 @@ from freeproviders.abilities import Abilities, Askable, Feature, Learned
 from freeproviders.adapted import check_askable, completed
 from freeproviders.addresses import is_loopback
 from freeproviders.checks import SETTINGS, as_tools, check_media, check_prefill, check_request, checked_stops
-from freeproviders.configuration import CONFIGURATION, Configuration, split, unknown_names
+from freeproviders.configuration import CONFIGURATION, Configuration, split, two_names, unknown_names
 from freeproviders.errors import UsageError
 from freeproviders.methods import hybridmethod, takes_what
 from freeproviders.naming import argument
@@ -67,6 +67,9 @@ _AT_ONCE_HERE: Final = 8
 """Questions to a server of this machine, most of which answer a few at once and let the others wait."""
 _AT_ONCE_ANYWHERE: Final = 4
 """Questions to a backend that says nothing of itself."""
+
+_OF_A_BACKEND: Final = frozenset({"cache", "fallback", "json_schema", "native_tools", "service"})
+"""Keywords of constructors that are no options of a service, also where a router passes them on."""
 
 
 def _with_changes(abilities: Callable[..., Abilities]) -> Callable[..., Abilities]:
@@ -148,15 +151,22 @@ class Backend(ABC):
         if self._cache is not None:
             return self.kept_or_asked(request, lambda asked: asked.answer(request))
         if request.n != 1:
-            check_request(request, self.accepted_options)
+            self._check(request)
             return several(self, request, at_once=self.gives_several and not needs_engine(request))
         if needs_engine(request):
-            check_request(request, self.accepted_options)
+            self._check(request)
             if loading.would_block():
                 return loading.loaded_first(partial(_engine_answer, self, request))
             return _engine_answer(self, request)
         batches = self.batches(request)
         return batches if request.reasoning == "keep" else SplitAnswer(self, request, batches)
+
+    def _check(self, request: ChatRequest) -> None:
+        """Raise `UsageError`, with the names of backend and model, where a request makes no sense."""
+        try:
+            check_request(request, self.accepted_options)
+        except UsageError as error:
+            raise error.about(self.name, request.model or self.model)  # noqa: B904 - the same error
 
     @property
     def keeps_answers(self) -> bool:
@@ -463,12 +473,18 @@ class Backend(ABC):
                     "pass it to the backend, to `configured` or to `stream` and its like.",
                     provider=self.name,
                 )
-            if "cache" in options:
+            if own := (_constructor_names(type(self)) | _OF_A_BACKEND) & options.keys():
+                cached = ", or ask backend.cached(...)" if "cache" in own else ""
                 raise UsageError(
-                    f"{argument('cache')} belongs to the backend: pass it to the constructor, or ask "
-                    "backend.cached(...). A service's own option of that name goes into extra_body.",
+                    f"{', '.join([argument(name) for name in sorted(own)])} belongs to the constructor: "
+                    f"pass it to {type(self).__name__}(...){cached}. A service's own option of that name "
+                    "goes into extra_body.",
                     provider=self.name,
                 )
+            if "max_tokens" in options:  # by a second name
+                if max_tokens is not None:
+                    raise two_names("max_completion_tokens", "max_tokens", self.name)
+                max_tokens = options.pop("max_tokens")
         offered, service_tools = as_tools(tools)
         if tool_choice is not None:
             offered, choice = narrowed(offered, tool_choice)
@@ -593,14 +609,9 @@ def text_stream(
             "messages is missing: pass a list of {'role': ..., 'content': ...}.", provider=asked.name
         )
     configuration, settings = split(keywords, asked.name)
-    own = _constructor_names(asked if isinstance(asked, type) else type(asked)) & settings.keys()
     if isinstance(asked, type):
+        own = _constructor_names(asked) & settings.keys()
         backend = asked(**{name: settings.pop(name) for name in own}, **configuration)
-    elif own:
-        raise UsageError(
-            f"{', '.join(sorted(own))} belongs to the constructor: pass it to {type(asked).__name__}(...).",
-            provider=asked.name,
-        )
     else:
         backend = asked.configured(**configuration) if configuration else asked
     return TextStream(texts(backend.answer(backend.request(messages, model=model, **settings))))

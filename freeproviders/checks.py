@@ -185,6 +185,10 @@ def check_request(request: ChatRequest, accepted: frozenset[str] | None) -> None
         whole_number("max_tokens", request.max_tokens, 1)
     if request.max_repairs is not MAX_REPAIRS:
         whole_number("max_repairs", request.max_repairs, 0)
+    if request.allow_repeats is not None and not isinstance(request.allow_repeats, bool):
+        raise UsageError(
+            f"{argument('allow_repeats')} must be True, False or None, not {request.allow_repeats!r:.200}."
+        )
     if request.on_invalid is not None:
         one_of("on_invalid", request.on_invalid, _ON_INVALID, or_none=True)
     if request.reasoning is not None:

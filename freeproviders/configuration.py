@@ -95,6 +95,8 @@ SECOND_NAMES: Final[Mapping[str, str]] = {
     "request_timeout": "timeout",
 }
 """Names that other libraries have for the same things; they are understood wherever a call takes keywords."""
+_SECOND_NAMES_OF_SETTINGS: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
+"""The same for the settings of a request."""
 
 _A_CREDENTIAL: Final = pattern(  # but not `max_token` or `eos_token`
     r"(?:^|_)(?:(?:access|api|auth|private)_?key|secret|passw(?:or)?d|passphrase|cookies?|credentials?"
@@ -141,6 +143,7 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
     """
     configuration: dict[str, Any] = {}
     rest: dict[str, Any] = {}
+    names: dict[str, str] = {}
     if keywords.keys() <= SETTINGS:  # the most frequent case
         return {}, {**keywords}
     for name, value in keywords.items():
@@ -148,15 +151,24 @@ def split(keywords: Mapping[str, Any], provider: str = "") -> tuple[Configuratio
         if first not in Configuration.__annotations__:
             if found := credential_in(name, value):
                 raise credential_error(found, provider)
-            rest[name] = value
+            first = _SECOND_NAMES_OF_SETTINGS.get(name, name)
+            if value is None and (first != name or first in rest):
+                continue
+            if rest.get(first) is not None and value is not None:
+                raise two_names(name, names[first], provider)
+            rest[first], names[first] = value, name
         elif value is not None or first == "quota":  # for which None is a value
             if first in configuration:
-                raise UsageError(
-                    f"{argument(name)} and {argument(first)} are two names of one thing: pass one.",
-                    provider=provider,
-                )
-            configuration[first] = value
+                raise two_names(name, names[first], provider)
+            configuration[first], names[first] = value, name
     return cast("Configuration", configuration), rest
+
+
+def two_names(one: str, other: str, provider: str) -> UsageError:
+    """Return the error for two keywords that say the same."""
+    return UsageError(
+        f"{argument(one)} and {argument(other)} are two names of one thing: pass one.", provider=provider
+    )
 
 
 def is_credential(name: str, value: object) -> bool:
@@ -293,10 +305,12 @@ def unknown_names(
         provider: the name for the message.
         options: the keyword that takes a service's own options, "" where there is none.
     """
-    wrong = sorted(given)
+    wrong, known = sorted(given), list(known)
     hints = []
     for name in wrong:
-        near = name if name in SETTINGS else alike(name, [*known, *SETTINGS])
+        near = SECOND_NAMES.get(name)
+        if near is None or near not in known:
+            near = name if name in SETTINGS else alike(name, [*known, *SETTINGS])
         if near in SETTINGS and near not in known:
             hints.append(f"{near} is a setting of a request: pass it with the question.")
         elif near:

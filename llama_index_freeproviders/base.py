@@ -625,11 +625,22 @@ class CoreLLM(CoreFields, FunctionCallingLLM):
             configuration, own = split(opened(kwargs), backend.name)
             if configuration:
                 backend = backend.configured(**with_plain_key(configuration))
+            settings.update(own.pop("additional_kwargs", None) or {})
             settings.update(
                 (name, value)
                 for name, value in own.items()
                 if value is not None and name not in _LLAMAINDEX_ONLY
             )
+            if (
+                wrong := own.keys()
+                & settings.keys()
+                & type(self).model_fields.keys() - SETTINGS - {"extra_body"}
+            ):
+                raise UsageError(
+                    f"{', '.join(sorted(wrong))} belongs to the constructor: pass it to "
+                    f"{type(self).__name__}(...). A service's own option of that name goes into extra_body.",
+                    provider=backend.name,
+                )
         for name in settings.keys() & _OF_THE_METHOD:
             raise UsageError(
                 f"{name} is no keyword of a call: the method decides on it (chat, stream_chat ...).",

@@ -185,20 +185,6 @@ class OpenAICompatible(OpenAIService, AsyncGeneratorProvider):
         if len(models) == 1 and models[0].for_any_name and models[0].window is not None:
             windows[""] = models[0].window
 
-    def checked(self, request: ChatRequest) -> ChatRequest:
-        """Return the request as it will be sent; see `Provider.checked`.
-
-        A question for another service would else go to this one, with an option that it passes
-        over.
-        """
-        if "service" in request.options:
-            raise UsageError(
-                "service is no keyword of a call: ask a provider that was made with it. A service's own "
-                "option of that name goes into extra_body.",
-                provider=self.name,
-            )
-        return super().checked(request)
-
     def encode(self, request: ChatRequest) -> HttpRequest:
         """Write the request as the service wants it."""
         style, learned = self.style, self.learned

@@ -325,7 +325,7 @@ async def test_the_callers_mistakes_are_still_found_at_once(store):
     flow = FlowGpt(base_url="http://127.0.0.1:1", cache=store)
     with pytest.raises(UsageError):
         flow.answer(ChatRequest(messages=(Message("user", "Hi."),), n=0))
-    with pytest.raises(UsageError, match="cache belongs to the backend"):
+    with pytest.raises(UsageError, match="cache belongs to the constructor"):
         await flow.complete("Hi", cache=True)
     with pytest.raises(UsageError, match="cache must be True, False, a path"):
         FlowGpt(cache=7)

@@ -295,6 +295,8 @@ async def test_configuration_of_a_call_never_reaches_the_body(service):
 def test_two_names_of_one_thing():
     with pytest.raises(UsageError, match="max_retries and retry are two names"):
         FlowGpt(base_url="http://127.0.0.1:9").stream("Hi", retry=1, max_retries=2)
+    with pytest.raises(UsageError, match="timeout and request_timeout are two names"):
+        FlowGpt(base_url="http://127.0.0.1:9").stream("Hi", request_timeout=1, timeout=2)
 
 
 @pytest.mark.parametrize(

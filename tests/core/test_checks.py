@@ -17,6 +17,7 @@ from freeproviders import (
     Embedded,
     FlowGpt,
     FreeNetfly,
+    FreeProviders,
     OpenAICompatible,
     Retry,
     Timeout,
@@ -85,8 +86,58 @@ async def test_keywords_of_a_constructor():
         assert [piece async for piece in pieces] == ["ok"]
         assert "native_tools" not in r.requests[-1].json
         assert "tools" in r.requests[-1].json
-    with pytest.raises(errors.UsageError, match="native_tools belongs to the constructor"):
-        provider_of().create_async_generator("m", "Hi", native_tools=True)
+    for name in ("native_tools", "json_schema", "fallback", "service"):
+        for ask in (
+            provider_of().stream,
+            provider_of().complete_sync,
+            provider_of().request,
+            lambda *args, **option: provider_of().create_async_generator("m", *args, **option),
+            FreeProviders("embedded").complete_sync,
+        ):
+            with pytest.raises(errors.UsageError, match=f"{name} belongs to the constructor"):
+                ask("Hi", **{name: True})
+
+
+async def test_an_option_of_a_constructors_name_goes_into_the_extra_body():
+    with replica(OpenAICompatible, answer="ok") as r:
+        with pytest.raises(errors.BadRequestError, match="supplied: fallback, service"):
+            await provider_of(base_url=r.base_url).complete(
+                "Hi", extra_body={"fallback": [1], "service": "x"}
+            )
+        assert (r.requests[-1].json["fallback"], r.requests[-1].json["service"]) == ([1], "x")
+
+
+async def test_the_second_name_of_a_setting():
+    with replica(OpenAICompatible, answer="ok") as r:
+        provider = provider_of(base_url=r.base_url)
+        await provider.complete("Hi", max_completion_tokens=5, max_tokens=None)
+        assert r.requests[-1].json["max_tokens"] == 5
+        assert provider.request("Hi", max_completion_tokens=5).max_tokens == 5
+        for ask in (provider.stream, provider.request):
+            with pytest.raises(errors.UsageError, match="max_completion_tokens and max_tokens are two names"):
+                ask("Hi", max_tokens=4, max_completion_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("max_retries", "retry"),
+        ("request_timeout", "timeout"),
+        ("api_base", "base_url"),
+        ("openai_api_key", "api_key"),
+    ],
+)
+def test_a_constructor_knows_the_second_names(name, first):
+    with pytest.raises(errors.UsageError, match=rf"Unknown argument '{name}'. Did you mean {first}\?"):
+        provider_of(**{name: 1})
+
+
+@pytest.mark.parametrize("wrong", [{"allow_repeats": "y"}, {"reasoning": "y"}, {"on_invalid": "y"}])
+def test_an_error_about_a_setting_names_the_provider(wrong):
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    for more in ({}, {"tools": [tool]}):
+        with pytest.raises(errors.UsageError, match=rf"^\[OpenAICompatible.*{next(iter(wrong))} must be"):
+            provider_of().complete_sync("Hi", **wrong, **more)
 
 
 async def test_secrets_in_every_field_of_an_error():

@@ -141,7 +141,7 @@ async def test_a_call_cannot_choose_another_service(listed):
     with listed.replica("Hi") as r:
         model = chat(listed)
         for asked in (model, model.bind_tools([weather])):
-            with pytest.raises(errors.UsageError, match="service is no keyword of a call"):
+            with pytest.raises(errors.UsageError, match="service belongs to the constructor"):
                 await asked.ainvoke("Hi", service="mistral")
         assert r.requests == []
         assert (await model.ainvoke("Hi", extra_body={"user": "me"})).content == "Hi"

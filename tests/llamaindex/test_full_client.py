@@ -336,6 +336,26 @@ def test_two_names_of_one_thing():
         FlowGpt(seed=1)
 
 
+@pytest.mark.parametrize(
+    "name", ["native_tools", "json_schema", "fallback", "function_calling", "num_output"]
+)
+def test_what_belongs_to_the_constructor_is_no_option(name):
+    llm = OpenAICompatible(model="m", base_url="http://127.0.0.1:1")
+    with pytest.raises(UsageError, match=f"{name} belongs to the constructor"):
+        llm.complete("Hi", **{name: True})
+
+
+def test_options_and_second_names_of_a_call():
+    with replica("openai-compatible", answer="ok") as r:
+        llm = OpenAICompatible(
+            model="m", base_url=r.base_url, max_tokens=7, additional_kwargs={"seed": 1, "user": "ann"}
+        )
+        llm.complete("Hi", additional_kwargs={"user": "bob", "seed": 2}, seed=4, max_completion_tokens=5)
+        sent = r.requests[-1].json
+    assert (sent["seed"], sent["user"], sent["max_tokens"]) == (4, "bob", 5)
+    assert not sent.keys() & {"additional_kwargs", "max_completion_tokens"}
+
+
 class Listener(BaseEventHandler):
     seen: list[str] = []  # noqa: RUF012 - a field
 
