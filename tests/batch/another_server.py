@@ -3,7 +3,7 @@
 It is written from OpenAI's reference of the protocol, with aiohttp alone. About a third of the
 requests fail as services do: 429 with and without Retry-After, 500, 503 with a page, an answer that
 breaks off, a connection that is dropped. A question with "never" in it always fails, one with
-"forbidden" is refused. `GET /seen` counts the whole answers by question.
+"forbidden" is refused. `GET /seen` counts the whole answers by question, and those that broke off.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from aiohttp import web
 chance = random.Random(3)
 seen = Counter()
 asked = Counter()
+broken = Counter()
 
 
 def error(status, message, code, **headers):
@@ -64,6 +65,7 @@ async def completions(request):
         )
         await answer.prepare(request)
         await answer.write(whole[: len(whole) // 2])
+        broken[question] += 1
         request.transport.abort()
         return answer
     if luck < 0.34:
@@ -74,7 +76,7 @@ async def completions(request):
 
 
 async def told(_):
-    return web.json_response({"seen": seen, "asked": asked})
+    return web.json_response({"seen": seen, "asked": asked, "broken": broken})
 
 
 async def main():
