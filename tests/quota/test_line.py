@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
+from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from freeproviders.errors import QuotaSpentError
@@ -105,6 +106,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([("asks", 1), ("passes", 2.0), *[("asks", 1)] * 3, ("waits", ("a", 1)), ("settles", 7)])
 @settings(max_examples=50, deadline=None)
 def test_both_stores_keep_the_same_line_in_order(redis_address, steps):
     """Whoever is first is served when it was told at the latest, whatever others do; in the end all are."""
@@ -127,7 +129,7 @@ def test_both_stores_keep_the_same_line_in_order(redis_address, steps):
     def take(amount, call, *, waits):
         answers = do(lambda _: Take(wanted(amount), call, waits=waits))
         if isinstance(answers[0], Grant):
-            running.append(answers)
+            running.append((amount, answers))
         return answers[0]
 
     def beat():
@@ -155,12 +157,14 @@ def test_both_stores_keep_the_same_line_in_order(redis_address, steps):
                 name, amount = value
                 call = f"{next(numbers):04}"
                 if isinstance(answer := take(amount, call, waits=True), Refused):
-                    due = clock.at + answer.after if not line else float("inf")
+                    due = clock.at + answer.after if not line else inf
                     line[name] = call, amount, due
             case "settles" if running:
-                grants = running.pop(0)
+                reserved, grants = running.pop(0)
                 spent = {"tokens": float(value)}
                 do(lambda number, grants=grants, spent=spent: Settle(grants[number], spent, 0.0))
+                if value > reserved:  # what was told before did not know of that
+                    line = {name: (call, amount, inf) for name, (call, amount, _) in line.items()}
             case "leaves" if value in line:
                 call = line.pop(value)[0]
                 do(lambda _, call=call: Leave(call))
