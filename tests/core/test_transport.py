@@ -111,9 +111,9 @@ async def test_cookies_stay_with_their_provider():
 
 
 async def test_too_long_an_answer(monkeypatch):
-    """An answer that never ends is refused at the cap."""
+    """An answer that is longer than the cap, and than what the system keeps between the two, is refused."""
     monkeypatch.setattr("freeproviders.exchange.MAX_ANSWER_BYTES", 100_000)
-    with replica(FlowGpt, answer=["x" * 1000] * 1000) as r:
+    with replica(FlowGpt, answer=["x" * 10_000] * 5000) as r:
         with pytest.raises(errors.ResponseTooLargeError):
             await text_of(FlowGpt(base_url=r.base_url, retry=0))
         await r.await_disconnect()
