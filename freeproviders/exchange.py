@@ -349,10 +349,7 @@ class Exchange(Generic[Q]):
     @property
     def spent(self) -> Usage | None:
         """The tokens of this attempt and of earlier ones, None where no answer had begun."""
-        if not self._begun:
-            return self._spent
-        own = self._own_usage()
-        return own if self._spent is None else self._spent + own
+        return self._usage_so_far() if self._begun else self._spent
 
     @property
     def _begun(self) -> bool:
@@ -366,6 +363,11 @@ class Exchange(Generic[Q]):
             return True
         failure = decoder.failure
         return self._size > 0 and (failure is None or isinstance(failure, _OF_ANSWERS))
+
+    def _usage_so_far(self) -> Usage:
+        """The tokens of this attempt and of earlier ones."""
+        own = self._own_usage()
+        return own if self._spent is None else self._spent + own
 
     def _own_usage(self) -> Usage:
         """The tokens that the service counted in this attempt, else an estimate."""
@@ -535,9 +537,7 @@ class Exchange(Generic[Q]):
                 else EmptyResponseError("The answer is empty: it holds no text and no tool call.")
             )
             return batch
-        usage = self._own_usage()
-        if self._spent is not None:
-            usage = self._spent + usage
+        usage = self._usage_so_far()
         finish = Finish(
             reason=reason,
             provider=provider.name,
